@@ -1,0 +1,1 @@
+"""What a backbone is worth: frozen evaluations, comparisons, pictures and speed."""

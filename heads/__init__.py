@@ -1,0 +1,1 @@
+"""Networks that sit on a backbone: projectors, pixel propagation, feature pyramid."""

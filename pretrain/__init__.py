@@ -1,0 +1,1 @@
+"""Pretraining: data, views, geometry, backbones, objectives, engine and hooks."""

@@ -1,0 +1,38 @@
+"""Writing files so that a crash leaves either the old content or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside ``path``; on leaving without an error it is synced and renamed to ``path``.
+
+    The temporary name keeps the suffix, because writers such as ``Image.save`` choose the format by it.
+
+    Args:
+        path: Where the file shall be. Its folder is made if it is missing.
+
+    Raises:
+        OSError: the folder cannot be written. ``path`` is then untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: str | Path, data: bytes | str) -> None:
+    """Writes ``data`` (text as UTF-8) to ``path`` atomically, see :func:`atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
