@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs the test layer, then runs the tests.
+#
+#   bash tools/test.sh                             style check and the whole suite, on all cores
+#   bash tools/test.sh tests/tools -k doctor -x    any arguments go to pytest as they are
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+prepare_environment test
+cd "$root"
+
+# One thread per process: the tests' models are tiny, and several torch thread pools on the same cores slow each other.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+if [ $# -gt 0 ]; then
+  exec "$venv_python" -m pytest "$@"
+fi
+"$venv_python" -m ruff check .
+# Whole files go to one worker, because their fixtures (tiny trainings, process groups) are dear.
+exec "$venv_python" -m pytest -q --numprocesses auto --maxprocesses 8 --dist loadfile
