@@ -27,6 +27,7 @@ find_python() {
     command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON is no program: give the path of a Python 3.10 or newer."
     is_python_310 "$PYTHON" || fail "PYTHON=$PYTHON is older than Python 3.10 or does not start: give a newer one."
     python=$(command -v "$PYTHON")
+    case $python in /*) ;; *) python=$PWD/$python ;; esac
     return
   fi
   for candidate in python3 python3.12 python3.13 python3.11 python3.10 python; do
