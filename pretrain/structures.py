@@ -1,6 +1,7 @@
 """What travels from the data set to the objectives: views, their geometry and the batch.
 
-Axis letters here and everywhere: B images, V views, D channels, H W grid, N = H·W, K queue or memory entries, C classes.
+Axis letters here and everywhere: B images, V views, D channels, H W grid, N = H·W, K queue or memory entries, C
+classes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,127 @@
+"""Any timm network as a feature pyramid plus one pooled vector."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What a backbone gives: ``channels`` {stride in pixels: D of that map}, ``vector``: width of the pooled vector."""
+
+    channels: dict[int, int]
+    vector: int
+
+    def pick(self, stride: int | None) -> int:
+        """Returns ``stride`` if there is a map at it, the deepest map's stride for None.
+
+        Raises:
+            ValueError: no map at that stride; the message lists those there are.
+        """
+        if stride is None:
+            return max(self.channels)
+        if stride not in self.channels:
+            raise ValueError(
+                f"stride={stride}: the backbone has maps at strides {sorted(self.channels)}; choose one of them or "
+                "change the backbone's output_stride"
+            )
+        return stride
+
+
+@dataclass
+class Features:
+    """One view's encoding.
+
+    Attributes:
+        pyramid: {stride: (B, D, h, w)}; where several stages share a stride (dilated networks) the deepest one stands.
+        vector: (B, D) the network's own pooling of its last map.
+    """
+
+    pyramid: dict[int, Tensor]
+    vector: Tensor
+
+    def map(self, stride: int | None = None) -> Tensor:
+        """Returns the map (B, D, h, w) at ``stride``, the one of the largest stride for None."""
+        return self.pyramid[max(self.pyramid) if stride is None else stride]
+
+    def detach(self) -> Features:
+        """Returns the same values outside the graph."""
+        return Features({s: m.detach() for s, m in self.pyramid.items()}, self.vector.detach())
+
+
+@MODELS.register_module()
+class TimmBackbone(nn.Module):
+    """A timm network without its classifier; parameters keep timm's key names under ``model.``.
+
+    Args:
+        name: timm model name (``resnet50``, ``vit_small_patch16_224``, ``convnext_tiny``, …).
+        output_stride: 32, 16 or 8 for networks that can dilate (ResNet, ConvNeXt); None keeps the network's own.
+        checkpoint_activations: recompute activations in the backward pass: less memory, about one more forward of time.
+        zero_init_last: ResNets only: start every residual block as the identity (PixPro's initialisation, timm's
+        default). **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow
+        ResNet.
+
+    Raises:
+        ValueError: unknown name (with suggestions), or an option that the network does not take.
+    """
+
+    def __init__(
+        self, name: str, output_stride: int | None = None, checkpoint_activations: bool = False, **options: Any
+    ) -> None:
+        super().__init__()
+        if not timm.is_model(name.split(".")[0]):
+            near = get_close_matches(name, timm.list_models(), n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)")
+        self._config = dict(name=name, output_stride=output_stride, **options)
+        if output_stride is not None:
+            options["output_stride"] = output_stride
+        if "img_size" not in options and "dynamic_img_size" in _options_of(name):
+            options["dynamic_img_size"] = True  # ViTs: position embeddings follow the size of the input
+        try:
+            self.model = timm.create_model(name, num_classes=0, **options)
+        except TypeError as error:
+            raise ValueError(f"backbone {name!r} does not take these options {options}: {error}") from error
+        if not hasattr(self.model, "forward_intermediates"):
+            raise ValueError(
+                f"backbone {name!r}: timm gives no intermediate features for it; choose a ResNet, ViT or ConvNeXt"
+            )
+        if checkpoint_activations:
+            self.model.set_grad_checkpointing()
+        stages = self.model.feature_info
+        stages = stages if isinstance(stages, list) else stages.info
+        deepest = {stage["reduction"]: index for index, stage in enumerate(stages)}
+        self._stage_of = dict(sorted(deepest.items()))
+        self.info = FeatureInfo(
+            {stride: stages[index]["num_chs"] for stride, index in self._stage_of.items()}, self.model.num_features
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """A plain dict from which ``TimmBackbone(**config)`` builds the same architecture."""
+        return dict(self._config)
+
+    def forward(self, images: Tensor) -> Features:
+        """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest stride."""
+        # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map has no fixed scale.
+        options = {"norm": True} if self._normalises else {}
+        last, maps = self.model.forward_intermediates(images, indices=list(self._stage_of.values()), **options)
+        return Features(dict(zip(self._stage_of, maps, strict=True)), self.model.forward_head(last, pre_logits=True))
+
+    @property
+    def _normalises(self) -> bool:
+        return isinstance(getattr(self.model, "norm", None), nn.Module) and hasattr(self.model, "blocks")
+
+
+def _options_of(name: str) -> set[str]:
+    """Names of the constructor arguments of the class behind a timm model (ViTs take ``dynamic_img_size``)."""
+    module = inspect.getmodule(timm.model_entrypoint(name.split(".")[0]))
+    classes = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
+    return {parameter for c in classes for parameter in inspect.signature(c.__init__).parameters}

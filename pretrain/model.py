@@ -1,0 +1,116 @@
+"""The model that the engine trains: a backbone, its target, and a weighted set of objectives."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from pretrain.encodings import Encodings
+from pretrain.objectives.base import Objective, follower
+from pretrain.structures import Batch
+
+
+@MODELS.register_module()
+class Pretrainer(BaseModel):
+    """Sums objectives over shared encodings.
+
+    Args:
+        backbone: registry dict of the backbone.
+        objectives: registry dicts, each with an optional ``weight`` (default 1).
+        momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows along a cosine over
+            the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro, BYOL: 0.99 → 1).
+        group: view group whose features hooks look at.
+        data_preprocessor: registry dict of the module that applies photometrics and normalises on the device.
+
+    Raises:
+        ValueError: no objectives, or momentum outside [0, 1].
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        objectives: list[dict[str, Any]],
+        momentum: dict[str, float] | None = None,
+        *,
+        group: str = "global",
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or dict(type="ViewPreprocessor"))
+        if not objectives:
+            raise ValueError("objectives=[]: name at least one, for example [dict(type='PixPro')]")
+        momentum = {"start": 0.99, "end": 1.0, **(momentum or {})}
+        self._momentum_start, self._momentum_end = momentum["start"], momentum["end"]
+        if not 0 <= self._momentum_start <= self._momentum_end <= 1:
+            raise ValueError(f"momentum={momentum}: must hold 0 <= start <= end <= 1")
+        self.backbone = MODELS.build(backbone)
+        self.weights = [float(o.get("weight", 1.0)) for o in objectives]
+        self.objectives = nn.ModuleList(
+            MODELS.build({**{k: v for k, v in o.items() if k != "weight"}, "features": self.backbone.info})
+            for o in objectives
+        )
+        self.target_backbone = follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
+        self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
+        self._group = group
+        self.last_features = None
+
+    def forward(self, batch: Batch, mode: str = "loss") -> dict[str, Tensor]:
+        """Returns weighted loss terms and metrics, keyed ``<Objective>.<term>``, each a scalar.
+
+        Args:
+            batch: normalised batch on the model's device.
+            mode: only "loss"; evaluation goes through ``benchmarks.extractor.FeatureExtractor``.
+        """
+        if mode != "loss":
+            raise ValueError(f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone")
+        encode = Encodings(batch, self.backbone, self.target_backbone)
+        terms: dict[str, Tensor] = {}
+        for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):
+            for name, value in objective(batch, encode).items():
+                terms[self._term(index, name)] = weight * value if "loss" in name else value.detach()
+        self.last_features = encode.encoded(self._group)
+        return terms
+
+    def _term(self, index: int, name: str) -> str:
+        """Names a term; the index is added only where two objectives of one type would share the name."""
+        kinds = [type(o).__name__ for o in self.objectives]
+        kind = kinds[index]
+        return f"{kind}.{name}" if kinds.count(kind) == 1 else f"{kind}{index}.{name}"
+
+    def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Returns every (online, target) pair of modules of the model."""
+        pairs = [] if self.target_backbone is None else [(self.backbone, self.target_backbone)]
+        return pairs + [pair for objective in self.objectives for pair in objective.momentum_pairs()]
+
+    def momentum_at(self, progress: float) -> float:
+        """Returns the momentum at ``progress`` in [0, 1] of the run's optimiser steps."""
+        span = self._momentum_end - self._momentum_start
+        return self._momentum_end - span * (math.cos(math.pi * progress) + 1) / 2
+
+    @torch.no_grad()
+    def update_targets(self, progress: float) -> None:
+        """Moves every target towards its online module; called once after each optimiser step.
+
+        Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's code.
+
+        Args:
+            progress: optimiser steps done / steps of the run, in [0, 1].
+        """
+        weight = 1.0 - self.momentum_at(progress)
+        for online, target in self.momentum_pairs():
+            torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), weight)
+        self.momentum_step += 1
+
+    @property
+    def groups_read(self) -> dict[str, int]:
+        """View groups that the objectives read -> how many views of each they need."""
+        needs: dict[str, int] = {}
+        for objective in self.objectives:
+            assert isinstance(objective, Objective)
+            for group in objective.reads:
+                needs[group] = max(needs.get(group, 0), objective.views_per_group)
+        return needs

@@ -1,0 +1,67 @@
+"""The contract between an objective and the engine."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from pretrain.backbones.timm_backbone import FeatureInfo
+from pretrain.encodings import Encodings
+from pretrain.structures import Batch
+
+
+class Bounds(NamedTuple):
+    """Values of an objective's loss worth knowing beside the measured one; None where no value is known.
+
+    Attributes:
+        best: the least the loss can be.
+        collapsed: its value when all features are the same.
+        random_start: its value, about, for a fresh network.
+    """
+
+    best: float | None = None
+    collapsed: float | None = None
+    random_start: float | None = None
+
+
+class Objective(nn.Module):
+    """Base of all objectives: a module with its own heads that turns encodings into unweighted loss terms.
+
+    Class attributes:
+        reads: view groups it needs; checked against the recipe before the run starts.
+        views_per_group: how many views of each group it needs.
+        needs_target: whether it calls ``encode.target`` and so needs an EMA copy of the backbone.
+        needs_labels: whether the source must carry labels.
+
+    Args:
+        features: what the backbone gives; heads take their widths from it.
+    """
+
+    reads: tuple[str, ...] = ("global",)
+    views_per_group: int = 2
+    needs_target: bool = False
+    needs_labels: bool = False
+
+    def __init__(self, features: FeatureInfo) -> None:
+        super().__init__()
+        self.features = features
+
+    @property
+    def bounds(self) -> Bounds:
+        """Known values of this objective's loss."""
+        return Bounds()
+
+    def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
+        """Returns {name: scalar}: names containing "loss" are minimised, others are only logged."""
+        raise NotImplementedError
+
+    def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Returns (online, target) modules whose targets follow by EMA; the engine adds the backbones' own pair."""
+        return []
+
+
+def follower(online: nn.Module) -> nn.Module:
+    """Returns a copy that will follow ``online`` by EMA: equal weights, no gradient, its own BatchNorm buffers."""
+    return copy.deepcopy(online).requires_grad_(False)
