@@ -100,9 +100,11 @@ class Pretrainer(BaseModel):
         Args:
             progress: optimiser steps done / steps of the run, in [0, 1].
         """
-        weight = 1.0 - self.momentum_at(progress)
-        for online, target in self.momentum_pairs():
-            torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), weight)
+        pairs = self.momentum_pairs()
+        targets = [p for _, target in pairs for p in target.parameters()]
+        if targets:
+            online = [p for module, _ in pairs for p in module.parameters()]
+            torch._foreach_lerp_(targets, online, 1.0 - self.momentum_at(progress))
         self.momentum_step += 1
 
     @property
