@@ -1,0 +1,150 @@
+"""Which parts of the software are there: the core's packages, the optional extras, and what each lack costs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+# Import name -> (package, what to do when it is installed and its import still fails).
+CORE = {
+    "torch": ("torch", "reinstall the core layer: delete .venv, run tools/quickstart.sh"),
+    "torchvision": ("torchvision", "torchvision must be the release made for the installed torch"),
+    "timm": ("timm", ""),
+    "pkg_resources": ("setuptools", "mmengine needs setuptools below 81: pip install 'setuptools<81'"),
+    "mmengine": ("mmengine", ""),
+    "numpy": ("numpy", ""),
+    "cv2": ("opencv-python", "OpenCV needs libGL and glib from the system (Debian: libgl1 libglib2.0-0)"),
+    "simplejpeg": ("simplejpeg", ""),
+    "PIL": ("pillow", ""),
+    "faiss": ("faiss-cpu", ""),
+    "scipy": ("scipy", ""),
+    "pandas": ("pandas", ""),
+    "matplotlib": ("matplotlib", ""),
+    "rich": ("rich", ""),
+    "tensorboard": ("tensorboard", ""),
+}
+
+
+@dataclass
+class Part:
+    """One part of the software.
+
+    Attributes:
+        name: what it is called in the report.
+        there: whether it can be used.
+        detail: version, or what was found.
+        gives: what one has from it.
+        advice: what to do when it is missing; empty when it is there or cannot be had yet.
+    """
+
+    name: str
+    there: bool
+    detail: str
+    gives: str = ""
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Returns the fields as a plain dictionary."""
+        return asdict(self)
+
+
+def version(package: str) -> str | None:
+    """Returns the installed version of ``package``, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def core() -> list[Part]:
+    """Imports every package of the core; a part that fails carries the error and the cure."""
+    parts = []
+    for module, (package, cure) in CORE.items():
+        found = version(package)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # pkg_resources announces its end, which the pin takes care of
+                importlib.import_module(module)
+        except Exception as error:  # a broken library raises OSError, RuntimeError, AttributeError, …
+            text = f"{found or 'not installed'}: {type(error).__name__}: {error}".splitlines()[0]
+            default = "bash tools/quickstart.sh installs it, or pip install -r requirements.txt"
+            parts.append(Part(module, False, text, advice=cure if found and cure else default))
+        else:
+            parts.append(Part(module, True, found or "present"))
+    return parts
+
+
+def operators() -> Part:
+    """The compiled ``torch.ops.pixelpretext`` operators; without them their plain torch fallback runs."""
+    import torch
+
+    gives = "fast feature upsampling (without them plain torch runs, same result)"
+    if importlib.util.find_spec("heads.upsamplers") is not None:
+        importlib.import_module("heads.upsamplers")  # registers them when they are built
+    names = sorted({name.split("::")[1].split(".")[0] for name in torch._C._dispatch_get_all_op_names()
+                    if name.startswith("pixelpretext::")})
+    if names:
+        return Part("compiled operators", True, ", ".join(names), gives)
+    return Part("compiled operators", False, "none registered", gives)
+
+
+def nearest_neighbours() -> Part:
+    """faiss and whether it is the CPU or the GPU build."""
+    gives = "nearest neighbours of dense retrieval (without it torch does them)"
+    try:
+        import faiss
+    except Exception as error:
+        return Part("faiss", False, str(error).splitlines()[0], gives, "pip install faiss-cpu")
+    if version("faiss-cpu") and any(version(name) for name in ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")):
+        return Part("faiss", False, "both the CPU and a GPU package", gives,
+                    "they overwrite each other: uninstall both, then install one")
+    gpu = getattr(faiss, "get_num_gpus", lambda: 0)()
+    return Part("faiss", True, f"{faiss.__version__}, {f'{gpu} GPU' if gpu else 'CPU'}", gives)
+
+
+def transfer() -> list[Part]:
+    """mmcv with its operators, mmsegmentation and mmdet: looked at, not imported (mmcv takes seconds)."""
+    spec = importlib.util.find_spec("mmcv")
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    compiled = folder is not None and any(folder.glob("_ext*"))
+    found = version("mmcv")
+    detail = "not installed"
+    if folder is not None:
+        detail = f"{found or 'present'}, {'with' if compiled else 'without'} operators"
+    gives = "fine-tuning on ADE20K and COCO (frozen evaluation works without)"
+    advice = "" if compiled else "build mmcv 2.1.0 from source with MMCV_WITH_OPS=1"
+    parts = [Part("mmcv operators", compiled, detail, gives, advice)]
+    for package, wanted in (("mmsegmentation", "1.2.2"), ("mmdet", "3.3.0")):
+        found = version(package)
+        parts.append(Part(package, found is not None, found or "not installed", gives,
+                          "" if found else f"pip install {package}=={wanted}, after mmcv"))
+    return parts
+
+
+def trackers() -> list[Part]:
+    """W&B and MLflow, which mmengine's visualisation back-ends write to."""
+    return [
+        Part(name, version(name) is not None, version(name) or "not installed",
+             f"vis_backends = [dict(type='{backend}')]", "" if version(name) else f"pip install {name}")
+        for name, backend in (("wandb", "WandbVisBackend"), ("mlflow", "MLflowVisBackend"))
+    ]
+
+
+def optional() -> list[Part]:
+    """Returns every optional part; a check that itself fails is reported as a missing part, never raised."""
+    checks: tuple[Callable[[], Part | list[Part]], ...] = (operators, nearest_neighbours, transfer, trackers)
+    parts: list[Part] = []
+    for check in checks:
+        try:
+            found = check()
+        except Exception as error:
+            logging.getLogger(__name__).debug("%s failed", check.__name__, exc_info=True)
+            found = Part(check.__name__.replace("_", " "), False, f"{type(error).__name__}: {error}".splitlines()[0])
+        parts += found if isinstance(found, list) else [found]
+    return parts
