@@ -1,0 +1,61 @@
+"""Fixtures that tests in several folders share."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; several thread pools on them slow each other.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder ``<class>/<name>.jpg``: 3 classes of 8 small JPEGs, landscape and portrait, class given by the hue.
+
+    Read-only by convention, because it is shared by the session: copy it before changing it.
+    """
+    root = tmp_path_factory.mktemp("image_folder")
+    rng = np.random.default_rng(0)
+    for channel, name in enumerate(("blue", "green", "red")):
+        (root / name).mkdir()
+        for index in range(8):
+            height, width = ((48, 64), (64, 48))[index % 2]
+            image = rng.integers(0, 96, (height, width, 3), dtype=np.uint8)
+            image[..., channel] += 128
+            # Smooth, so that JPEG keeps it: uncorrelated noise would come back as something else.
+            image = cv2.GaussianBlur(image, (0, 0), 2.0)
+            assert cv2.imwrite(str(root / name / f"{index:03d}.jpg"), image)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets that lies beside some checkouts; tests that need it are skipped elsewhere."""
+    folder = Path(os.environ.get("PIXELPRETEXT_SHARED", ROOT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set PIXELPRETEXT_SHARED to the folder that holds data/")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def tiny_backbone() -> dict[str, object]:
+    """Config of the smallest ResNet in timm (0.37 M parameters): 96 channels at stride 8 instead of 32."""
+    return dict(type="TimmBackbone", name="test_resnet", output_stride=8)
