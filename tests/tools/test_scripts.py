@@ -24,9 +24,8 @@ def prepare(tmp_path: Path, *, pins: str = "pip\n", **environment: str) -> subpr
     (copy / "requirements" / "core.txt").write_text(pins)
     command = f'. "{copy}/tools/environment.sh"; prepare_environment core; echo "python: $venv_python"'
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIXELPRETEXT_", "PIP_"))}
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True, cwd=tmp_path, env=clean | environment, timeout=120
-    )
+    shell = ["bash", "-euo", "pipefail", "-c", command]
+    return subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, env=clean | environment, timeout=120)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
