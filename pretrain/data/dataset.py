@@ -1,0 +1,136 @@
+"""The data set of views: (epoch, index) -> decoded once, cropped and resized as the recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from pretrain.data.decode import DecodeError, decode, probe
+from pretrain.data.sampler import REPLACEMENT, SAMPLE, stream
+from pretrain.data.sources import Source
+from pretrain.structures import Batch, Views
+
+#: Tries for a readable substitute. At 50 % unreadable files all of them fail once in a million samples.
+MAX_REPLACEMENTS = 20
+
+
+class Plan(Protocol):
+    """The drawn parameters of one sample's views."""
+
+    @property
+    def min_decode_size(self) -> tuple[int, int]:
+        """Smallest (height, width) of the decoded image that loses nothing in any crop."""
+
+
+class Recipe(Protocol):
+    """What the data set needs of a view recipe (``pretrain.views.ViewRecipe``)."""
+
+    def plan(self, height: int, width: int, rng: np.random.Generator) -> Plan:
+        """Draws crops and photometrics for an upright image of this size."""
+
+    def render(self, image: np.ndarray, plan: Plan) -> dict[str, Views]:
+        """Cuts the views from (H, W, 3) uint8, which may be a scaled decode; views have no axis B."""
+
+
+class UnreadableData(RuntimeError):
+    """So many files in a row were unreadable that no substitute was found."""
+
+
+class ViewDataset(Dataset):
+    """Maps (epoch, index) to one sample: a Batch without the axis B.
+
+    A sample depends on the seed, the epoch and the index only, not on workers, processes or what came before. A
+    file that cannot be read or decoded is replaced by another image, drawn from a random stream of the same key,
+    and listed in ``Batch.skipped`` with the reason; ``ids`` and ``labels`` are those of the image really shown.
+
+    Args:
+        source: Where the bytes come from.
+        recipe: Which views are made of an image.
+        seed: At least 0, below 2^63.
+        photometrics: "device" leaves colour and blur to the preprocessor; "workers" applies them here with OpenCV
+            and clears ``Views.photometric``.
+
+    Raises:
+        ValueError: ``photometrics`` is unknown.
+    """
+
+    def __init__(self, source: Source, recipe: Recipe, *, seed: int = 0, photometrics: str = "device") -> None:
+        if photometrics not in ("device", "workers"):
+            raise ValueError(f"loader.photometrics={photometrics!r}; legal are 'device' and 'workers'")
+        self.source = source
+        self.recipe = recipe
+        self.seed = seed
+        self.photometrics = photometrics
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        """Makes the sample of (epoch, index).
+
+        Raises:
+            UnreadableData: :data:`MAX_REPLACEMENTS` substitutes were unreadable, too.
+        """
+        epoch, index = key
+        skipped: list[tuple[int, str]] = []
+        for candidate in self._candidates(epoch, index):
+            try:
+                views = self._views(candidate, np.random.Generator(stream(self.seed, SAMPLE, epoch, index)))
+            except (DecodeError, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                skipped.append((candidate, f"{self.source.name(candidate)}: {reason}"))
+                continue
+            label = self.source.label(candidate)
+            return Batch(
+                views=views,
+                labels=None if label is None else torch.tensor(label),
+                ids=torch.tensor(candidate),
+                skipped=tuple(skipped),
+            )
+        raise UnreadableData(
+            f"{len(skipped)} images in a row cannot be read ({'; '.join(reason for _, reason in skipped[:3])}). "
+            "Check that the source points to intact image files"
+        )
+
+    def _candidates(self, epoch: int, index: int) -> Iterator[int]:
+        """The image asked for, then substitutes in a fixed random order, none twice."""
+        yield index
+        tried = {index}
+        for raw in stream(self.seed, REPLACEMENT, epoch, index).random_raw(MAX_REPLACEMENTS).tolist():
+            substitute = raw % len(self.source)  # 64 random bits: the bias of the modulus is below 1e-12
+            if substitute not in tried:
+                tried.add(substitute)
+                yield substitute
+
+    def _views(self, index: int, rng: np.random.Generator) -> dict[str, Views]:
+        """Decodes image ``index`` once, no larger than its crops need, and cuts its views."""
+        data = self.source.read(index)
+        plan = self.recipe.plan(*probe(data), rng)
+        views = self.recipe.render(decode(data, plan.min_decode_size), plan)
+        if self.photometrics == "workers":
+            return {name: _apply_photometrics(group) for name, group in views.items()}
+        return views
+
+
+def _apply_photometrics(views: Views) -> Views:
+    """Applies the drawn colour and blur of every view with OpenCV; images stay (V, 3, H, W)."""
+    # imported here because only this mode needs it: a recipe without photometrics runs without that back-end
+    from pretrain.views.photometric_cv2 import apply_cv2
+
+    images = []
+    for view, pixels in enumerate(views.images):
+        parameters = views.photometric.map(lambda field, view=view: field[view])
+        images.append(torch.from_numpy(apply_cv2(pixels.permute(1, 2, 0).contiguous().numpy(), parameters)))
+    return Views(torch.stack(images).permute(0, 3, 1, 2).contiguous(), views.geometry, None)
+
+
+def limit_threads(worker_id: int) -> None:
+    """``worker_init_fn`` for data loaders: one thread per worker, or OpenCV starts one per core in each of them."""
+    del worker_id
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

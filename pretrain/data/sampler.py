@@ -1,0 +1,166 @@
+"""The order in which images are visited, as a pure function of (seed, epoch, position).
+
+Nothing is ever walked through: the order of an epoch is computed from the seed and the epoch's number alone, and
+the state of a run is an epoch and a position in it. So resuming costs one shuffle at any step, whatever the number
+of workers, and the number of processes does not enter the order at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from mmengine.logging import print_log
+from torch.utils.data import Sampler
+
+#: Uses of randomness that must not share numbers although they share the seed.
+ORDER, SAMPLE, REPLACEMENT = range(3)
+
+
+def stream(seed: int, purpose: int, epoch: int, index: int = 0) -> np.random.Philox:
+    """An independent random stream for each (seed, purpose, epoch, index), in O(1).
+
+    Philox is counter-based: seed and purpose are the key, epoch and index the upper words of the counter, whose
+    lowest word (2^64 blocks) is left to the stream itself. Its raw numbers are the same on every machine and in
+    every version of NumPy.
+    """
+    return np.random.Philox(key=[seed, purpose], counter=[0, 0, index, epoch])
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, index) keys for one process, without end.
+
+    Every epoch is a fresh permutation. Global batch b of an epoch is ``permutation[b * G : (b + 1) * G]`` with
+    G = ``global_batch``, of which process ``rank`` gets the contiguous ``rank``-th part of ``G / world`` keys; the
+    tail that does not fill a global batch is dropped. With gradient accumulation a data loader simply cuts this
+    part into micro-batches, so one global batch is always one optimiser step.
+
+    A run resumed at another world size sees the same global batches. A run resumed with another ``global_batch``
+    visits each image that its epoch has not visited yet once (less the tail), in the same order.
+
+    Args:
+        length: Number of images.
+        global_batch: Images per optimiser step over all processes and accumulation steps.
+        rank: This process, 0 to ``world - 1``.
+        world: Number of processes.
+        seed: At least 0, below 2^63.
+
+    Raises:
+        ValueError: fewer images than ``global_batch``, ``world`` does not divide it, or a value out of range.
+    """
+
+    def __init__(self, length: int, global_batch: int, *, rank: int = 0, world: int = 1, seed: int = 0) -> None:
+        _validate(length, global_batch, rank=rank, world=world, seed=seed)
+        self.length = length
+        self.global_batch = global_batch
+        self.rank = rank
+        self.world = world
+        self.seed = seed
+        self._epoch = 0
+        self._position = 0  # images of the epoch that all processes together have consumed
+        self._batches = 0  # global batches of the run before that
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Global batches (optimiser steps) in a whole epoch."""
+        return self.length // self.global_batch
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The permutation of an epoch: (length,) int64. O(length log length), 0.15 s for ImageNet-1k."""
+        # Sorting raw numbers instead of Generator.permutation, whose result may change with NumPy's version.
+        raw = stream(self.seed, ORDER, epoch).random_raw(self.length)
+        return np.argsort(raw, kind="stable")
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Starts where the loaded state says (at epoch 0 without one), on each call anew."""
+        epoch, position = self._epoch, self._position
+        share = self.global_batch // self.world
+        while True:
+            order = self.order(epoch)
+            for start in range(position, self.length - self.global_batch + 1, self.global_batch):
+                mine = start + self.rank * share
+                for index in order[mine : mine + share].tolist():
+                    yield epoch, index
+            epoch, position = epoch + 1, 0
+
+    def state_after(self, batches: int) -> dict[str, int]:
+        """The state of a run that has consumed ``batches`` global batches since its very beginning.
+
+        Counted by whoever consumes them, because workers fetch ahead of training. O(1); plain ints, equal on all
+        processes.
+
+        Raises:
+            ValueError: ``batches`` is less than what the loaded state had consumed already.
+        """
+        more = batches - self._batches
+        if more < 0:
+            raise ValueError(f"state_after: batches={batches}; legal is {self._batches} (where this run began) or more")
+        left = (self.length - self._position) // self.global_batch
+        if more <= left:
+            epoch, position = self._epoch, self._position + more * self.global_batch
+        else:
+            epochs, rest = divmod(more - left - 1, self.batches_per_epoch)
+            epoch, position = self._epoch + 1 + epochs, (rest + 1) * self.global_batch
+        return dict(
+            epoch=epoch,
+            position=position,
+            batches=batches,
+            length=self.length,
+            global_batch=self.global_batch,
+            world=self.world,
+            seed=self.seed,
+        )
+
+    def load_state(self, state: dict[str, int]) -> None:
+        """Continues behind ``state``; the next ``iter()`` starts there. A changed layout is logged with its effect.
+
+        Raises:
+            ValueError: the state belongs to another seed or another number of images, or is no state.
+        """
+        missing = {"epoch", "position", "batches", "length", "global_batch", "world", "seed"} - set(state)
+        if missing:
+            raise ValueError(f"sampler state lacks {', '.join(sorted(missing))}; it was not written by EpochSampler")
+        for name, what in (("length", "images in the source"), ("seed", "seed")):
+            if state[name] != getattr(self, name):
+                raise ValueError(
+                    f"resume: the checkpoint was written with {state[name]} as {what}, this run has "
+                    f"{getattr(self, name)}; the order of images would be another. Restore it, or start a new run "
+                    "from the weights with load_from"
+                )
+        self._epoch, self._position, self._batches = state["epoch"], state["position"], state["batches"]
+        self._report_changes(state)
+
+    def _report_changes(self, state: dict[str, int]) -> None:
+        if state["global_batch"] != self.global_batch:
+            print_log(
+                f"resume: global_batch changed from {state['global_batch']} to {self.global_batch}: the data order is "
+                f"exact per epoch (the {self.length - self._position} images that epoch {self._epoch} has not visited "
+                "are each visited once, less an incomplete last batch), the single batches differ",
+                logger="current",
+                level=logging.WARNING,
+            )
+        elif state["world"] != self.world:
+            print_log(
+                f"resume: the number of processes changed from {state['world']} to {self.world}: the data order is "
+                "exact per epoch, and every global batch holds the same images, because global_batch is unchanged",
+                logger="current",
+                level=logging.INFO,
+            )
+
+
+def _validate(length: int, global_batch: int, *, rank: int, world: int, seed: int) -> None:
+    if world < 1 or not 0 <= rank < world:
+        raise ValueError(f"rank={rank}, world={world}; legal is 0 <= rank < world")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed={seed}; legal is 0 to 2**63 - 1")
+    if global_batch < 1 or global_batch % world:
+        raise ValueError(
+            f"global_batch={global_batch} with {world} processes; legal is a positive multiple of the number of "
+            "processes (it counts all processes together)"
+        )
+    if length < global_batch:
+        raise ValueError(
+            f"the source has {length} images, fewer than global_batch={global_batch}, so an epoch has no whole batch; "
+            f"set schedule.global_batch to at most {length}, or add images to the source"
+        )

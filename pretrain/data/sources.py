@@ -1,0 +1,282 @@
+"""Sources: where the bytes of image number i come from, what it is called, and its label if there is one.
+
+All are registered in mmengine's ``DATASETS``, list their images in a deterministic order, and fail when they are
+made, not hours later, if there is nothing to read. A new source only has to satisfy :class:`Source`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from mmengine.registry import DATASETS
+
+#: What counts as an image in a folder, compared in lower case.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
+#: Label of an image that has none although its source is labelled.
+NO_LABEL = -1
+
+
+class SourceError(ValueError):
+    """A source has nothing to read, or its description is wrong. The message names the path."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What the data set of views needs of a source. Must survive pickling, for workers that are spawned."""
+
+    classes: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes of image ``index``. Raises OSError when they cannot be read."""
+
+    def name(self, index: int) -> str:
+        """What to call image ``index`` in messages, usually its path."""
+
+    def label(self, index: int) -> int | None:
+        """Index into ``classes``, :data:`NO_LABEL`, or None if the source has no labels at all."""
+
+
+class FileNames:
+    """An immutable list of file names in one block of memory.
+
+    A million Python strings would be copied bit by bit into every worker process, because counting a reference
+    writes to the page that it lies on; one bytes object and one array stay shared.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [os.fsencode(name) for name in names]  # also names that are not valid UTF-8
+        self._block = b"".join(encoded)
+        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < len(self):
+            raise IndexError(f"image index {index}: legal are 0 to {len(self) - 1}")
+        start = self._ends[index - 1] if index else 0
+        return os.fsdecode(self._block[start : self._ends[index]])
+
+
+class _Files:
+    """Files below one folder: what the three sources share."""
+
+    def __init__(
+        self, root: Path, names: Sequence[str], labels: Sequence[int] | None, *, classes: tuple[str, ...] | None
+    ) -> None:
+        self.root = root
+        self.classes = classes
+        self._names = FileNames(names)
+        self._labels = None if labels is None else np.asarray(labels, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, index: int) -> bytes:
+        """The encoded bytes of image ``index``. Raises OSError when they cannot be read."""
+        return Path(self.name(index)).read_bytes()
+
+    def name(self, index: int) -> str:
+        """Path of image ``index``."""
+        return os.path.join(self.root, self._names[index])
+
+    def label(self, index: int) -> int | None:
+        """Index into ``classes``, :data:`NO_LABEL`, or None if the source has no labels."""
+        return None if self._labels is None else int(self._labels[index])
+
+    def _require_first(self, described_by: Path) -> None:
+        """One look at the disk finds a wrong ``root``; looking at every file would take minutes on a network disk."""
+        if not os.path.exists(self.name(0)):
+            raise SourceError(
+                f"{type(self).__name__}: {described_by} lists {self._names[0]!r}, but {self.name(0)} does not exist; "
+                f"set root to the folder that the listed paths start from (it is {str(self.root)!r})"
+            )
+
+
+@DATASETS.register_module()
+class ImageFolder(_Files):
+    """All images below a folder, at any depth, sorted by path.
+
+    If no image lies in ``root`` itself and at least two of its folders hold images, these folders are the classes
+    (sorted by name; a folder without images is none). Otherwise the source is unlabelled. Symbolic links are
+    followed; names that begin with a dot are left out.
+
+    Args:
+        root: The folder.
+        extensions: What counts as an image, case ignored.
+        labels: False reads a tree of folders without taking them for classes.
+
+    Raises:
+        SourceError: ``root`` is missing, is no folder, or holds no image.
+    """
+
+    def __init__(self, root: str | Path, extensions: Sequence[str] = EXTENSIONS, labels: bool = True) -> None:
+        folder = _require_folder("ImageFolder", root)
+        if isinstance(extensions, str) or not all(e.startswith(".") for e in extensions):
+            raise SourceError(f"ImageFolder: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']")
+        wanted = tuple(extension.lower() for extension in extensions)
+        files = _walk(folder)
+        names = sorted(name for name in files if name.lower().endswith(wanted))
+        if not names:
+            others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
+            found = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file at all"
+            raise SourceError(
+                f"ImageFolder: no image below {folder}, which holds {found}; legal extensions are {', '.join(wanted)}. "
+                "Put the images there, or set source.root or source.extensions"
+            )
+        tops = [name.split(os.sep, 1)[0] if os.sep in name else None for name in names]
+        classes = tuple(sorted({top for top in tops if top is not None}))
+        if not labels or None in tops or len(classes) < 2:
+            super().__init__(folder, names, None, classes=None)
+        else:
+            index = {name: i for i, name in enumerate(classes)}
+            super().__init__(folder, names, [index[top] for top in tops], classes=classes)
+
+
+@DATASETS.register_module()
+class FileList(_Files):
+    """Images named by a text file, one path per line, in the file's order.
+
+    A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab or blank
+    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or none has.
+
+    Args:
+        path: The text file (UTF-8). Empty lines are skipped.
+        root: Folder that relative paths start from; empty: the folder that the process runs in.
+
+    Raises:
+        SourceError: the list is missing or empty, only a part of it has labels, or its first image does not exist.
+    """
+
+    def __init__(self, path: str | Path, root: str | Path = "") -> None:
+        path = Path(path).expanduser()
+        if not path.is_file():
+            state = "is a folder" if path.is_dir() else "does not exist"
+            raise SourceError(f"FileList: path={path} {state}; legal is a text file with one image path per line")
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = [line.strip() for line in lines if line.strip()]
+        if not lines:
+            raise SourceError(f"FileList: {path} is empty; write one image path per line")
+        matches = [re.fullmatch(r"(.*\S)[\t ]+(\d+)", line) for line in lines]
+        labelled = sum(match is not None for match in matches)
+        if 0 < labelled < len(lines):
+            odd = next(line for line, match in zip(lines, matches, strict=True) if match is None)
+            raise SourceError(
+                f"FileList: {path}: {labelled} of {len(lines)} lines end in a label, this one does not: {odd!r}; give "
+                "all lines a whole number from 0 on, or none"
+            )
+        folder = _require_folder("FileList", root) if str(root) else Path("")
+        if labelled:
+            labels = [int(match[2]) for match in matches]
+            classes = tuple(str(i) for i in range(max(labels) + 1))
+            super().__init__(folder, [match[1] for match in matches], labels, classes=classes)
+        else:
+            super().__init__(folder, lines, None, classes=None)
+        self._require_first(path)
+
+
+@DATASETS.register_module()
+class CocoImages(_Files):
+    """The images of a COCO json file, sorted by file name.
+
+    Args:
+        annotations: The json file, of which ``images`` is read, and with a label ``annotations`` and ``categories``.
+        root: Folder of the images.
+        label: None: unlabelled. "largest": the category, as index into ``classes`` (categories sorted by id), of
+            the instance with the largest area; crowds do not count, of equal areas the smaller id wins. An image
+            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have to leave out.
+
+    Raises:
+        SourceError: file or folder is missing, the json is not COCO's, or it lists no image.
+    """
+
+    def __init__(self, annotations: str | Path, root: str | Path, label: str | None = None) -> None:
+        if label not in (None, "largest"):
+            raise SourceError(f"CocoImages: label={label!r}; legal are None and 'largest'")
+        folder = _require_folder("CocoImages", root)
+        path = Path(annotations).expanduser()
+        content = _read_coco(path, ("images",) if label is None else ("images", "annotations", "categories"))
+        if not content["images"]:
+            raise SourceError(f"CocoImages: {path} lists no image ('images' is empty)")
+        try:
+            images = sorted((image["file_name"], image["id"]) for image in content["images"])
+        except (KeyError, TypeError) as error:
+            raise SourceError(f"CocoImages: {path}: each of 'images' needs file_name and id ({error!r})") from error
+        names = [name for name, _ in images]
+        if label is None:
+            super().__init__(folder, names, None, classes=None)
+        else:
+            categories = sorted((c["id"], c["name"]) for c in content["categories"])
+            largest = _largest_category(content["annotations"], {c: i for i, (c, _) in enumerate(categories)}, path)
+            labels = [largest.get(image_id, NO_LABEL) for _, image_id in images]
+            super().__init__(folder, names, labels, classes=tuple(name for _, name in categories))
+        self._require_first(path)
+
+
+def _read_coco(path: Path, keys: tuple[str, ...]) -> dict:
+    if not path.is_file():
+        raise SourceError(f"CocoImages: annotations={path} does not exist; legal is a COCO json file")
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SourceError(f"CocoImages: {path} is no valid json: {error}") from error
+    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+    if missing:
+        raise SourceError(f"CocoImages: {path} has no list {', '.join(map(repr, missing))}; legal is a COCO json file")
+    return content
+
+
+def _largest_category(annotations: list[dict], index: dict[int, int], path: Path) -> dict[int, int]:
+    """Image id -> index of the category of its largest instance."""
+    best: dict[int, tuple[float, int]] = {}
+    for annotation in annotations:
+        if annotation.get("iscrowd"):
+            continue
+        category = annotation["category_id"]
+        if category not in index:
+            raise SourceError(f"CocoImages: {path}: an annotation has category_id {category}, which 'categories' lacks")
+        area = annotation.get("area")
+        if area is None:  # some converters leave it out
+            _, _, width, height = annotation["bbox"]
+            area = width * height
+        # the second entry is negated so that the larger tuple has the smaller category
+        best[annotation["image_id"]] = max(best.get(annotation["image_id"], (-1.0, 0)), (area, -index[category]))
+    return {image: -negated for image, (_, negated) in best.items()}
+
+
+def _require_folder(source: str, root: str | Path) -> Path:
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise SourceError(f"{source}: root={folder} {state} ({folder.absolute()}); legal is a folder of images")
+    return folder
+
+
+def _walk(folder: Path) -> list[str]:
+    """Paths relative to ``folder`` of all files below it; links are followed, but never into a folder being walked."""
+    files: list[str] = []
+
+    def visit(path: str, prefix: str, above: frozenset[str]) -> None:
+        real = os.path.realpath(path)
+        if real in above:
+            return
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    visit(entry.path, prefix + entry.name + os.sep, above | {real})
+                else:
+                    files.append(prefix + entry.name)
+
+    visit(str(folder), "", frozenset())
+    return files
