@@ -1,0 +1,242 @@
+"""Writes the data set "scenes" in the standard layouts, in several processes, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pretrain.files import atomic_write
+
+from .annotations import coco_annotations, cut_crops, find_instances, label_map
+from .classes import CLASSES, LABEL_NAMES
+from .layout import sample_scene, scene_rng
+from .manifest import MANIFEST, PARTS, SPLITS, Request, begin, find_finished, finish, versions
+from .render import render_frame
+from .sequences import draw_sequence
+
+_JPEG_QUALITY = 92
+_IMAGES_PER_JOB = 32  # about half a second: what a killed run loses at most, per worker
+_SEQUENCES_PER_JOB = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run of images or sequences that is written, and noted as done, as a whole."""
+
+    kind: str  # "image" or "sequence"
+    split: str
+    first: int
+    last: int  # not included
+
+    def note(self, out: Path) -> Path:
+        """The file whose existence says that the job is done."""
+        return out / PARTS / f"{self.kind}_{self.split}_{self.first:06d}_{self.last:06d}.json"
+
+
+def write_scenes(
+    out: str | Path,
+    images: int,
+    *,
+    size: int = 96,
+    seed: int = 0,
+    workers: int = 1,
+    sequences: int = 10,
+    console: Console | None = None,
+) -> Path:
+    """Writes a data set, finishes one that was interrupted, or finds that it is there already.
+
+    Image ``index`` of a split depends on (seed, split, index) only: a larger ``images`` repeats the earlier ones
+    byte for byte, whatever ``workers`` is. Speed: about 75 images/s per core at 96 px.
+
+    Args:
+        out: folder of the data set; made if missing.
+        images: number of images over both splits, ``images // 5`` of them for validation.
+        size: side of the images in pixels.
+        seed: 0 or larger; splits of one seed share no scene.
+        workers: number of processes; 1 = this one.
+        sequences: number of sequences over both splits.
+        console: where progress is shown; None = the standard error stream.
+
+    Returns:
+        ``out`` as a Path.
+
+    Raises:
+        ValueError: an argument is out of range.
+        FileExistsError: ``out`` holds a different data set or something else.
+    """
+    request = Request(images=images, size=size, seed=seed, sequences=sequences)
+    if workers < 1:
+        raise ValueError(f"workers={workers} must be 1 or more: the number of processes that draw")
+    out = Path(out)
+    console = console or Console(stderr=True)
+    manifest = find_finished(out, request)
+    if manifest is None:
+        with _only_writer(out):
+            manifest = find_finished(out, request)  # another process may have finished it while this one waited
+            if manifest is None:
+                begin(out, request)
+                jobs = list(_jobs(request))
+                _run(out, request, jobs, workers=workers, console=console)
+                finish(out, request, [job.note(out) for job in jobs])
+                console.print(f"wrote scenes to {out}: {request}")
+                return out
+    made = manifest["versions"]
+    told = "" if made == versions() else f" (drawn with {made}; {versions()} may draw other bytes)"
+    console.print(f"{out} already holds these scenes: {request}{told}")
+    return out
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Holds a lock that keeps other processes from writing the same folder; the kernel frees it if this one dies."""
+    folder = out / PARTS
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    if (out / MANIFEST).exists() and folder.exists():  # left by a run that waited, or was killed at the very end
+        (folder / "lock").unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _jobs(request: Request) -> Iterator[Job]:
+    """All jobs of a request, in the order of the files."""
+    for kind, total, step in (
+        ("image", request.images, _IMAGES_PER_JOB),
+        ("sequence", request.sequences, _SEQUENCES_PER_JOB),
+    ):
+        sizes = request.split_sizes(total)
+        for split in SPLITS:
+            for first in range(0, sizes[split], step):
+                yield Job(kind, split, first, min(first + step, sizes[split]))
+
+
+def _run(out: Path, request: Request, jobs: list[Job], *, workers: int, console: Console) -> None:
+    """Does the jobs whose note is missing, with a progress bar."""
+    for split in SPLITS:
+        for c in CLASSES:  # readers of class folders expect every class, also where a small set has no crop of it
+            (out / "crops" / split / c.name).mkdir(parents=True, exist_ok=True)
+    missing = [job for job in jobs if not job.note(out).exists()]
+    done = sum(job.last - job.first for job in jobs) - sum(job.last - job.first for job in missing)
+    columns = (TextColumn("drawing scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=sum(job.last - job.first for job in jobs), completed=done)
+        if done:
+            console.print(f"{out}: going on after {done} finished images and sequences")
+        if workers == 1:
+            with _one_thread():
+                for job in missing:
+                    progress.advance(bar, do_job(out, request, job))
+            return
+        # spawn: the caller may hold torch threads, which do not survive a fork.
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
+            for future in as_completed([pool.submit(do_job, out, request, job) for job in missing]):
+                progress.advance(bar, future.result())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV in one thread: the pictures are too small to share out."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _start_worker() -> None:
+    """One OpenCV thread per process, which ends when its parent is gone (a pool's worker would wait forever)."""
+    cv2.setNumThreads(1)
+    parent = parent_process()
+
+    def follow() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def do_job(out: Path, request: Request, job: Job) -> int:
+    """Draws and writes the files of one job, then its note; returns the number of images or sequences."""
+    writer = _Writer(out, request, job)
+    for index in range(job.first, job.last):
+        writer.add_image(index) if job.kind == "image" else writer.add_sequence(index)
+    atomic_write(job.note(out), json.dumps(writer.part))
+    return job.last - job.first
+
+
+class _Writer:
+    """Writes files of one split and collects what the manifest and the COCO file need to know of them."""
+
+    def __init__(self, out: Path, request: Request, job: Job) -> None:
+        self.out, self.request, self.split = out, request, job.split
+        self.part: dict = {
+            "split": job.split,
+            "files": {},
+            "images": [],
+            "annotations": [],
+            "label_pixels": [0] * len(LABEL_NAMES),
+            "crops": {},
+        }
+
+    def add_image(self, index: int) -> None:
+        """Draws image ``index`` and writes image, label map, depth and crops."""
+        scene = sample_scene(scene_rng(self.request.seed, self.split, "image", index))
+        drawn = render_frame(scene, 0, self.request.size)
+        instances = find_instances(scene, drawn)
+        labels = label_map(drawn, instances)
+        name = f"scene_{index:06d}"
+        self._write(f"images/{self.split}/{name}.jpg", encode_jpeg(drawn.image))
+        self._write(f"annotations/{self.split}/{name}.png", encode_png(labels))
+        self._write(f"depth/{self.split}/{name}.png", encode_png(drawn.depth))
+        for instance, crop in cut_crops(drawn, instances):
+            folder = CLASSES[instance.label - 1].name
+            self._write(f"crops/{self.split}/{folder}/{name}_{instance.number:02d}.jpg", encode_jpeg(crop))
+            self.part["crops"][folder] = self.part["crops"].get(folder, 0) + 1
+        found = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES))
+        self.part["label_pixels"] = [a + int(b) for a, b in zip(self.part["label_pixels"], found, strict=True)]
+        size = self.request.size
+        self.part["images"].append(
+            {"id": index + 1, "file_name": f"{name}.jpg", "width": size, "height": size, "license": 1}
+        )
+        self.part["annotations"] += coco_annotations(instances, index + 1)
+
+    def add_sequence(self, index: int) -> None:
+        """Draws sequence ``index`` and writes its frames and tracks."""
+        frames, tracks = draw_sequence(self.request.seed, self.split, index, self.request.size)
+        folder = f"sequences/{self.split}/seq_{index:04d}"
+        for t, image in enumerate(frames):
+            self._write(f"{folder}/{t:03d}.jpg", encode_jpeg(image))
+        self._write(f"{folder}/tracks.npz", tracks)
+
+    def _write(self, name: str, content: bytes) -> None:
+        atomic_write(self.out / name, content)
+        self.part["files"][name] = sha256(content).hexdigest()
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """JPEG of an image (H, W, 3) uint8 RGB."""
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return data.tobytes()
+
+
+def encode_png(values: np.ndarray) -> bytes:
+    """One-channel PNG of (H, W) uint8 (PIL mode L) or uint16 (16 bit)."""
+    _, data = cv2.imencode(".png", values)
+    return data.tobytes()
