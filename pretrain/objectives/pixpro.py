@@ -36,7 +36,8 @@ def mean_positive_cosine(y: Tensor, k: Tensor, positives: Tensor) -> Tensor:
         y = F.normalize(full_precision(y).flatten(2), dim=1)
         k = F.normalize(full_precision(k).flatten(2), dim=1)
         cosine = y.transpose(1, 2) @ k
-        return (cosine * positives).sum((1, 2)) / (positives.sum((1, 2)) + 1e-6)  # 1e-6 as in the authors' code
+        count = positives.sum((1, 2)).to(cosine.dtype)
+        return (cosine * positives).sum((1, 2)) / (count + 1e-6)  # 1e-6 as in the authors' code
 
 
 def pixpro_loss(

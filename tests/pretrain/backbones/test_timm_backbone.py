@@ -1,0 +1,70 @@
+"""Backbones of three families behind one interface."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from pretrain.backbones.timm_backbone import FeatureInfo, TimmBackbone
+
+
+@pytest.mark.parametrize(
+    "options, strides",
+    [
+        (dict(name="test_resnet"), [2, 4, 8, 16, 32]),
+        (dict(name="test_resnet", output_stride=16), [2, 4, 8, 16]),
+        (dict(name="test_resnet", output_stride=8), [2, 4, 8]),
+        (dict(name="test_vit"), [16]),
+        (dict(name="test_convnext"), [4, 8, 16, 32]),
+    ],
+)
+def test_pyramid_has_the_announced_strides_and_widths(options: dict, strides: list[int]) -> None:
+    backbone = TimmBackbone(**options)
+    features = backbone(torch.randn(2, 3, 64, 96))  # not square, not the network's default size
+    assert sorted(features.pyramid) == strides == sorted(backbone.info.channels)
+    for stride, level in features.pyramid.items():
+        assert level.shape == (2, backbone.info.channels[stride], 64 // stride, 96 // stride)
+    assert features.vector.shape == (2, backbone.info.vector)
+    assert features.map() is features.pyramid[strides[-1]]
+
+
+def test_deepest_stage_stands_where_stages_share_a_stride() -> None:
+    backbone = TimmBackbone("test_resnet", output_stride=8).eval()
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(backbone(images).map(), backbone.model.forward_features(images))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext"])
+def test_equals_timm_and_rebuilds_from_its_config(name: str) -> None:
+    backbone = TimmBackbone(name).eval()
+    size = 160
+    reference = timm.create_model(name, num_classes=0).eval()
+    reference.load_state_dict(backbone.model.state_dict())  # timm's own key names
+    images = torch.randn(2, 3, size, size)
+    assert torch.allclose(backbone(images).vector, reference(images), atol=1e-6)
+    TimmBackbone(**backbone.config).load_state_dict(backbone.state_dict())
+
+
+def test_activation_checkpointing_changes_memory_not_gradients() -> None:
+    plain, saving = TimmBackbone("test_resnet"), TimmBackbone("test_resnet", checkpoint_activations=True)
+    saving.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    gradients = []
+    for backbone in (plain, saving):
+        backbone(images).vector.sum().backward()
+        gradients.append([p.grad for p in backbone.parameters()])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_options_reach_the_network() -> None:
+    assert TimmBackbone("resnet10t", channels=(16, 32, 64, 128), stem_width=16).info.channels[32] == 128
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match="'resnet5' is not a timm model; did you mean resnet50"):
+        TimmBackbone("resnet5")
+    with pytest.raises(ValueError, match="does not take these options .*depthh"):
+        TimmBackbone("resnet18", depthh=3)
+    with pytest.raises(ValueError, match=r"stride=4: the backbone has maps at strides \[8, 16\]"):
+        FeatureInfo({8: 3, 16: 4}, 4).pick(4)
