@@ -1,0 +1,175 @@
+"""Config mistakes are errors before the run starts, with the name that was probably meant."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIMIZERS, TRANSFORMS, VISBACKENDS, Registry
+
+from pretrain.engine.settings import (
+    ConfigError,
+    EngineSettings,
+    LoaderSettings,
+    ScheduleSettings,
+    did_you_mean,
+    matches,
+    read_section,
+    spell,
+)
+
+#: Sections that are one registry dict or a list of them.
+REGISTRIES: dict[str, Registry] = {
+    "model": MODELS,
+    "source": DATASETS,
+    "views": TRANSFORMS,
+    "optimizer": OPTIMIZERS,
+    "hooks": HOOKS,
+    "vis_backends": VISBACKENDS,
+}
+SECTIONS = {"loader": LoaderSettings, "schedule": ScheduleSettings, "engine": EngineSettings}
+PLAIN = {"seed": int, "work_dir": str | None, "load_from": str | None, "custom_imports": dict | None}
+REQUIRED = ("model", "source", "views", "schedule", "optimizer")
+#: Arguments that whoever builds the object adds by itself, per section.
+SUPPLIED = {"model": {"features", "weight"}, "optimizer": {"params", "lr", "weight_decay"}, "hooks": {"priority"}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The typed sections of a config."""
+
+    loader: LoaderSettings
+    schedule: ScheduleSettings
+    engine: EngineSettings
+
+
+def register_all() -> None:
+    """Imports every module of the packages whose classes configs name, so that they are in mmengine's registries."""
+    for package in ("backbones", "data", "views", "objectives", "hooks", "engine"):
+        root = importlib.import_module(f"pretrain.{package}")
+        for module in pkgutil.iter_modules(root.__path__):
+            if not module.ispkg:
+                importlib.import_module(f"{root.__name__}.{module.name}")
+    importlib.import_module("pretrain.model")
+
+
+def check_config(cfg: Config) -> Settings:
+    """Checks every key of a config and returns its typed sections. Builds nothing.
+
+    Top-level names that begin with an underscore are the config file's own helpers and are left alone.
+
+    Raises:
+        ConfigError: the first mistake found; names the key, its value and what is legal.
+    """
+    known = [*REGISTRIES, *SECTIONS, *PLAIN]
+    for key in cfg:
+        if key not in known and not key.startswith("_"):
+            hint = did_you_mean(key, known)
+            raise ConfigError(f"{key}: unknown top-level key{hint} (helper variables begin with an underscore)")
+    for key in REQUIRED:
+        if key not in cfg:
+            raise ConfigError(f"{key}: missing; a config needs {', '.join(REQUIRED)}")
+    for key, annotation in PLAIN.items():
+        if key in cfg and not matches(cfg[key], annotation):
+            raise ConfigError(f"{key}={cfg[key]!r}: must be {spell(annotation)}")
+    settings = Settings(**{key: read_section(cls, key, cfg.get(key)) for key, cls in SECTIONS.items()})
+    register_all()
+    for key, registry in REGISTRIES.items():
+        if cfg.get(key) is not None:
+            _check_section(key, registry, cfg[key])
+    return settings
+
+
+def _check_section(key: str, registry: Registry, value: Any) -> None:
+    """Checks one registry section, see :data:`REGISTRIES`."""
+    if key in ("hooks", "vis_backends"):
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{key}={value!r}: must be a list of dicts with a 'type'")
+        for index, item in enumerate(value):
+            _check_object(f"{key}[{index}]", registry, item, SUPPLIED.get(key, set()))
+    else:
+        _check_object(key, registry, value, SUPPLIED.get(key, set()))
+    if key == "optimizer" and "lr" in value:
+        raise ConfigError("optimizer.lr: the learning rate belongs into schedule (lr_per_256, or lr with lr_rule='none')")
+
+
+def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]) -> None:
+    """Checks a registry dict: its type, the names and simple types of its arguments, and those of dicts within it."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), (str, type)):
+        raise ConfigError(f"{place}={value!r}: must be a dict with a 'type' from the {registry.name} registry")
+    cls = registry.get(value["type"]) if isinstance(value["type"], str) else value["type"]
+    if cls is None:
+        hint = did_you_mean(value["type"], registry.module_dict)
+        raise ConfigError(f"{place}.type={value['type']!r}: not in the {registry.name} registry{hint}")
+    arguments = {name: item for name, item in value.items() if name != "type"}
+    legal, open_ended = _arguments(cls)
+    for name, item in arguments.items():
+        if name not in legal and name not in supplied and not open_ended:
+            options = (set(legal) | supplied) - {"params", "features"}
+            raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{did_you_mean(name, options)}")
+        if name in legal and not matches(item, legal[name]):
+            raise ConfigError(
+                f"{place}.{name}={item!r} is of type {type(item).__name__}; {cls.__name__} takes {spell(legal[name])}"
+            )
+        _check_inside(f"{place}.{name}", registry, item, supplied)
+
+
+def _check_inside(place: str, registry: Registry, item: Any, supplied: set[str]) -> None:
+    """Descends into nested registry dicts, wherever they are."""
+    if isinstance(item, Mapping):
+        if "type" in item:
+            _check_object(place, registry, item, supplied)
+    elif isinstance(item, (list, tuple)):
+        for index, part in enumerate(item):
+            _check_inside(f"{place}[{index}]", registry, part, supplied)
+
+
+def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
+    """Returns {argument: annotation} of a constructor and whether it takes any other names (``**options``)."""
+    target = cls.__init__ if inspect.isclass(cls) else cls
+    parameters = [p for p in inspect.signature(target).parameters.values() if p.name != "self"]
+    try:
+        hints = typing.get_type_hints(target)
+    except Exception:  # annotations of third-party classes may not resolve; their names are still checked
+        hints = {}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return {p.name: hints.get(p.name, Any) for p in named}, open_ended
+
+
+def check_wiring(objectives: Iterable[Any], groups: Mapping[str, int], labelled: bool) -> None:
+    """Checks that every objective finds the views and labels it needs.
+
+    Args:
+        objectives: objective modules.
+        groups: view group -> number of views that the recipe makes.
+        labelled: whether the source carries labels.
+
+    Raises:
+        ConfigError: names the objective, what it reads and what there is.
+    """
+    for objective in objectives:
+        name = type(objective).__name__
+        for group in objective.reads:
+            if group not in groups:
+                made = ", ".join(repr(g) for g in groups)
+                raise ConfigError(
+                    f"objective {name} reads view group {group!r}, but the recipe makes {made}"
+                    f"{did_you_mean(group, groups)}"
+                )
+            if groups[group] < objective.views_per_group:
+                raise ConfigError(
+                    f"objective {name} needs {objective.views_per_group} views in group {group!r}, the recipe makes "
+                    f"{groups[group]}"
+                )
+        if objective.needs_labels and not labelled:
+            raise ConfigError(
+                f"objective {name} needs labels, but the source has none; use a source with one folder per class, or "
+                "an objective that needs none"
+            )

@@ -1,0 +1,100 @@
+"""Checkpoint files: atomic, loadable by ``torch.load(weights_only=True)``, found again after a crash."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import mmengine.logging.history_buffer as history
+import numpy as np
+import torch
+import torch.distributed as dist
+from mmengine.config import ConfigDict
+
+from pretrain.files import atomic_path, atomic_write
+
+POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newest checkpoint's path
+
+
+def rng_state() -> dict[str, Any]:
+    """Returns the state of Python's, numpy's, torch's and this process's CUDA generator, as plain values."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Restores what :func:`rng_state` returned."""
+    version, internal, gauss_next = state["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def gather_rng_states() -> list[dict[str, Any]]:
+    """Returns every rank's :func:`rng_state`, in rank order, on all ranks. Collective."""
+    if not dist.is_initialized():
+        return [rng_state()]
+    states: list[dict[str, Any]] = [{} for _ in range(dist.get_world_size())]
+    dist.all_gather_object(states, rng_state())
+    return states
+
+
+def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
+    """Writes the file under a temporary name, syncs it and renames it."""
+    with atomic_path(path) as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Reads a checkpoint with torch's safe loader, ours or one that mmengine wrote.
+
+    Raises:
+        FileNotFoundError: no such file; the message says what is there.
+    """
+    path = Path(path)
+    if not path.is_file():
+        found = ", ".join(sorted(p.name for p in path.parent.glob("*.pth"))) or "no .pth files"
+        raise FileNotFoundError(f"{path}: no such checkpoint; in that folder: {found}")
+    # mmengine's own checkpoints hold these harmless classes; ours need none of them.
+    reconstruct = [np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Int64DType, getattr, set]
+    reconstruct += [np._core.multiarray._reconstruct, np._core.multiarray.scalar]
+    with torch.serialization.safe_globals([history.HistoryBuffer, ConfigDict, *reconstruct]):
+        return torch.load(path, map_location=device, weights_only=True)
+
+
+def saved_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
+    """Returns (optimiser step, path) of every ``iter_N.pth`` in the folder, oldest first."""
+    found = ((re.fullmatch(r"iter_(\d+)\.pth", p.name), p) for p in Path(work_dir).glob("iter_*.pth"))
+    return sorted((int(match[1]), path) for match, path in found if match)
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """Returns the newest complete checkpoint, or None.
+
+    Files are renamed into place only when complete, so the highest number is right even if the process died before it
+    could update the ``last_checkpoint`` file.
+    """
+    steps = saved_steps(work_dir)
+    return steps[-1][1] if steps else None
+
+
+def tidy(work_dir: str | Path, keep: int) -> None:
+    """Points ``last_checkpoint`` at the newest file, removes all but the ``keep`` newest, and a killed run's leftovers."""
+    steps = saved_steps(work_dir)
+    if not steps:
+        return
+    atomic_write(Path(work_dir) / POINTER, str(steps[-1][1].resolve()))
+    for _, path in steps[:-keep]:
+        path.unlink()
+    for leftover in Path(work_dir).glob(".iter_*.tmp.pth"):
+        leftover.unlink()

@@ -1,0 +1,158 @@
+"""The typed sections of a training config: one line per field, with its unit.
+
+A config's other sections (``model``, ``source``, ``views``, ``optimizer``, ``hooks``, ``vis_backends``) are registry
+dicts; ``pretrain.engine.check`` holds the rules for both kinds.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A mistake in the config, found before anything is trained."""
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How images reach the model."""
+
+    workers: int = 4  # loading processes per training process; 0 = load in the training process itself
+    photometrics: Literal["device", "workers"] = "device"  # where colour, blur and solarise are computed
+    max_bad_fraction: float = 0.01  # share of files that may be undecodable before the run stops
+    prefetch: int = 2  # batches that each worker holds ready
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 0, "loader.workers", self.workers, "an integer >= 0")
+        require(0 <= self.max_bad_fraction <= 1, "loader.max_bad_fraction", self.max_bad_fraction, "within [0, 1]")
+        require(self.prefetch >= 1, "loader.prefetch", self.prefetch, "an integer >= 1")
+
+
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """How long and how fast. Give exactly one of ``epochs`` and ``samples``."""
+
+    global_batch: int = 256  # images per optimiser step, over all processes and all accumulation
+    epochs: float | None = None  # passes over the data
+    samples: int | None = None  # images shown in all, epochs left aside
+    warmup_epochs: float | None = None  # linear warm-up; none when both are None
+    warmup_samples: int | None = None
+    lr_rule: Literal["linear", "sqrt", "none"] = "linear"  # how the peak follows the batch; none: `lr` is the peak
+    lr_per_256: float | None = None  # peak learning rate at a global batch of 256
+    lr: float | None = None  # peak learning rate, only with lr_rule="none"
+    warmup_from: float = 0.01  # learning rate at step 0, as a share of the peak
+    lr_min: float = 1e-6  # learning rate after the last step
+    accumulate: int = 1  # micro-batches per optimiser step
+
+    def __post_init__(self) -> None:
+        require(self.global_batch >= 1, "schedule.global_batch", self.global_batch, "an integer >= 1")
+        require(self.accumulate >= 1, "schedule.accumulate", self.accumulate, "an integer >= 1")
+        if (self.epochs is None) == (self.samples is None):
+            raise ConfigError(
+                f"schedule: epochs={self.epochs} and samples={self.samples}; give exactly one of the two"
+            )
+        if self.warmup_epochs is not None and self.warmup_samples is not None:
+            raise ConfigError("schedule: warmup_epochs and warmup_samples are both set; give at most one")
+        wanted, other = ("lr", "lr_per_256") if self.lr_rule == "none" else ("lr_per_256", "lr")
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise ConfigError(f"schedule: lr_rule={self.lr_rule!r} takes `{wanted}` and not `{other}`")
+        for name in ("epochs", "samples", wanted):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"schedule.{name}", value, "> 0")
+        for name in ("warmup_epochs", "warmup_samples", "warmup_from", "lr_min"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, f"schedule.{name}", value, ">= 0")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """Precision, memory, processes, checkpoints."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; losses stay fp32
+    channels_last: bool = True  # memory layout of images and convolutions
+    compile: bool = False  # torch.compile on the backbones
+    sync_bn: bool = True  # batch statistics over all processes; only where CUDA is
+    strategy: Literal["ddp", "fsdp"] = "ddp"  # how several processes share the model
+    find_unused_parameters: bool = False  # DDP: allow parameters that take no part in the loss
+    checkpoint_every: int = 1000  # optimiser steps
+    keep_checkpoints: int = 2  # newest ones that stay on disk
+    log_every: int = 10  # optimiser steps
+    clip_grad: float | None = None  # largest total gradient norm
+    deterministic: bool = False  # bit-equal repetitions on CUDA as well, slower
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "keep_checkpoints", "log_every"):
+            require(getattr(self, name) >= 1, f"engine.{name}", getattr(self, name), "an integer >= 1")
+        require(self.clip_grad is None or self.clip_grad > 0, "engine.clip_grad", self.clip_grad, "> 0 or None")
+
+
+def require(condition: bool, name: str, value: Any, legal: str) -> None:
+    """Raises a :class:`ConfigError` that names the setting, its value and what is legal, unless ``condition``."""
+    if not condition:
+        raise ConfigError(f"{name}={value!r}: must be {legal}")
+
+
+def did_you_mean(name: str, options: typing.Iterable[str]) -> str:
+    """Returns `` (did you mean 'x'?)`` or, with nothing alike, the list of what is legal."""
+    options = sorted(options)
+    near = get_close_matches(name, options, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else f"; legal: {', '.join(options) or 'none'}"
+
+
+def matches(value: Any, annotation: Any) -> bool:
+    """Tells whether ``value`` fits a type annotation; True for annotations that configs do not spell.
+
+    Lists pass for tuples and ints for floats, because that is how they come out of a config file.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(matches(value, option) for option in arguments)
+    if origin is Literal:
+        return value in arguments
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is bool:
+        return isinstance(value, bool)
+    if annotation in (int, float):
+        accepted = int if annotation is int else (int, float)
+        return isinstance(value, accepted) and not isinstance(value, bool)
+    if annotation is str:
+        return isinstance(value, str)
+    if tuple in (annotation, origin) or list in (annotation, origin):
+        return isinstance(value, (list, tuple))
+    if dict in (annotation, origin):
+        return isinstance(value, Mapping)
+    return True
+
+
+def spell(annotation: Any) -> str:
+    """Returns an annotation as a reader would write it."""
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -> T:
+    """Builds the settings dataclass ``cls`` from the config section of that name.
+
+    Raises:
+        ConfigError: an unknown field, a wrong type or an illegal value; names the field and what is legal.
+    """
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{section}={values!r}: must be a dict of {cls.__name__}'s fields")
+    hints = typing.get_type_hints(cls)
+    known = [f.name for f in fields(cls)]
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{section}.{name}: unknown field{did_you_mean(name, known)}")
+        if not matches(value, hints[name]):
+            raise ConfigError(
+                f"{section}.{name}={value!r} is of type {type(value).__name__}; must be {spell(hints[name])}"
+            )
+    return cls(**values)

@@ -1,0 +1,92 @@
+"""Sharding the model over processes, and whole states of sharded or unsharded models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from pretrain.engine.optim import PrecisionOptimWrapper
+
+
+def shard(model: nn.Module) -> nn.Module:
+    """Shards every parameter of the model over all processes and returns the model.
+
+    Parameters keep their shapes (they become DTensors), so weight-decay groups, LARS norms and the EMA of targets work
+    as without sharding. Each backbone is one unit, gathered for its forward pass and released after it.
+    """
+    for part in (model.backbone, model.target_backbone):
+        if part is not None:
+            fully_shard(part, reshard_after_forward=True)
+    return fully_shard(model, reshard_after_forward=True)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Tells whether :func:`shard` was applied."""
+    return isinstance(model, FSDPModule)
+
+
+def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns (model state, optimiser state), whole tensors on the CPU. Collective when sharded.
+
+    Under sharding only rank 0 receives tensors, and the optimiser's state is keyed by parameter name instead of number.
+    """
+    if not is_sharded(model):
+        return to_cpu(model.state_dict()), to_cpu(optim_wrapper.state_dict())
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    optimizer = dict(get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options))
+    if optim_wrapper.scaler is not None:
+        optimizer["loss_scaler"] = optim_wrapper.scaler.state_dict()
+    return dict(get_model_state_dict(model, options=options)), optimizer
+
+
+def load_model(model: nn.Module, state: dict[str, Any], strict: bool) -> tuple[list[str], list[str]]:
+    """Loads whole tensors into a sharded or unsharded model; returns (missing keys, unexpected keys)."""
+    if not is_sharded(model):
+        report = model.load_state_dict(state, strict=strict)
+    else:
+        options = StateDictOptions(full_state_dict=True, strict=strict)
+        report = set_model_state_dict(model, state, options=options)
+    return list(report.missing_keys), list(report.unexpected_keys)
+
+
+def load_optimizer(model: nn.Module, optim_wrapper: PrecisionOptimWrapper, state: dict[str, Any]) -> None:
+    """Restores the optimiser (and scaler) state that :func:`full_state` returned."""
+    if not is_sharded(model):
+        optim_wrapper.load_state_dict(state)
+        return
+    state = dict(state)
+    scaler = state.pop("loss_scaler", None)
+    if optim_wrapper.scaler is not None and scaler is not None:
+        optim_wrapper.scaler.load_state_dict(scaler)
+    options = StateDictOptions(full_state_dict=True)
+    set_optimizer_state_dict(model, optim_wrapper.optimizer, state, options=options)
+
+
+def to_cpu(value: Any) -> Any:
+    """Returns nested dicts and lists with every tensor copied to the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {name: to_cpu(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_cpu(item) for item in value)
+    return value
+
+
+def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    """Returns the mean of a tensor over all processes; the tensor itself without a group. Collective."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+        values = values / dist.get_world_size()
+    return values

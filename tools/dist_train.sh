@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Trains with several processes on this machine (and, with NNODES, on several machines). On machines without a GPU the
+# processes exchange gradients over gloo.
+#
+#   bash tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]
+#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 bash tools/dist_train.sh CONFIG 8      # the same on node 1 with NODE_RANK=1
+#
+# A process that dies is restarted with the others from the newest checkpoint (MAX_RESTARTS times, 3 by default). Running
+# the command again continues the run in its work_dir. Exit code 75 = pre-empted with a checkpoint written: run it again.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    echo "usage: bash tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]" >&2
+    exit 2
+fi
+config=$1
+processes=$2
+shift 2
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    python=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)
+fi
+
+# Continue by default: a restarted process runs the very same command.
+case " $* " in *" --resume"*) resume=() ;; *) resume=(--resume auto) ;; esac
+
+# A mistake in the config would otherwise be met by every process at every restart. --launcher none: in this one only.
+"$python" "$root/tools/train.py" "$config" --check --launcher none "${resume[@]}" "$@"
+
+# Otherwise a restart finds the store of the dead processes with their addresses, and fails or hangs.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+nodes=${NNODES:-1}
+address=${MASTER_ADDR:-127.0.0.1}
+if [ -n "${PORT:-}" ]; then
+    port=$PORT
+elif [ "$nodes" != 1 ]; then
+    port=29500
+else
+    port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+fi
+
+preempted=0
+"$python" -m torch.distributed.run --nnodes "$nodes" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$processes" \
+    --master-addr "$address" --master-port "$port" --max-restarts "${MAX_RESTARTS:-3}" \
+    --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2 --shutdown-timeout "${GRACE_SECONDS:-110}" \
+    "$root/tools/train.py" "$config" "${resume[@]}" "$@" &
+child=$!
+trap 'preempted=1; kill -TERM "$child" 2>/dev/null || true' TERM USR1 USR2
+trap 'kill -INT "$child" 2>/dev/null || true' INT
+
+# A trapped signal ends `wait` before the child has ended.
+code=0
+while true; do
+    wait "$child" && code=0 || code=$?
+    kill -0 "$child" 2>/dev/null || break
+done
+if [ "$preempted" = 1 ] && [ "$code" != 0 ]; then
+    exit 75
+fi
+exit "$code"
