@@ -71,12 +71,12 @@ class Pretrainer(BaseModel):
         terms: dict[str, Tensor] = {}
         for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):
             for name, value in objective(batch, encode).items():
-                terms[self._term(index, name)] = weight * value if "loss" in name else value.detach()
+                terms[self.term_name(index, name)] = weight * value if "loss" in name else value.detach()
         self.last_features = encode.encoded(self._group)
         return terms
 
-    def _term(self, index: int, name: str) -> str:
-        """Names a term; the index is added only where two objectives of one type would share the name."""
+    def term_name(self, index: int, name: str) -> str:
+        """Returns the output's key of a term; an index is added only where two objectives of one type share it."""
         kinds = [type(o).__name__ for o in self.objectives]
         kind = kinds[index]
         return f"{kind}.{name}" if kinds.count(kind) == 1 else f"{kind}{index}.{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -31,6 +32,7 @@ class PretrainLoop(BaseLoop):
     Attributes:
         step_ids: ids of all images of the last step on this process, one (B,) int64 tensor per micro-batch.
         skipped: (id, reason) of unreadable files met in the last step on this process.
+        data_wait: seconds that the last step waited for its micro-batches.
         stop: set by a hook to end the loop after the current step.
     """
 
@@ -40,6 +42,7 @@ class PretrainLoop(BaseLoop):
         self.accumulate = accumulate
         self.step_ids: list[Tensor] = []
         self.skipped: list[tuple[int, str]] = []
+        self.data_wait = 0.0
         self.stop = False
         self._iter = 0
         self._epoch = 0
@@ -86,10 +89,12 @@ class PretrainLoop(BaseLoop):
         """Runs one optimiser step and its hooks."""
         runner = self.runner
         runner.optim_wrapper.set_lr(self.schedule.lr(self._iter))
-        self.step_ids, self.skipped = [], []
+        self.step_ids, self.skipped, self.data_wait = [], [], 0.0
         outputs: dict[str, Tensor] = {}
         for micro in range(self.accumulate):
+            asked = time.perf_counter()
             batch = next(batches)
+            self.data_wait += time.perf_counter() - asked
             self.step_ids.append(batch.ids)
             self.skipped.extend(batch.skipped)
             if micro == 0:

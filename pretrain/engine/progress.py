@@ -30,8 +30,9 @@ class ProgressHook(Hook):
     """Every ``every`` optimiser steps: means of all logged values since the last time, over all ranks.
 
     Values stay on the device between times. ``curve.csv`` has one row per time (step, samples, lr, values,
-    grad_norm, samples_per_s); a resumed run cuts off the rows after its checkpoint. ``progress.json`` holds step,
-    total, samples_per_s, eta_s and state (``running``, ``stopped``, ``done``).
+    grad_norm, samples_per_s, and the latest ``watch/…`` values that other hooks put on the message hub); a resumed run
+    cuts off the rows after its checkpoint. ``progress.json`` holds step, total, samples_per_s, eta_s and state
+    (``running``, ``stopped``, ``done``).
 
     Args:
         every: optimiser steps between times.
@@ -93,6 +94,7 @@ class ProgressHook(Hook):
             return
         row = {"step": steps, "samples": steps * schedule.global_batch, "lr": schedule.lr(steps - 1), **means}
         row["samples_per_s"] = round(self._rate, 3)
+        row.update(watched(runner))
         self._columns = append_curve(Path(runner.work_dir) / CURVE, self._columns, row)
         for name, value in means.items():
             runner.message_hub.update_scalar(f"train/{name}", value)
@@ -162,10 +164,27 @@ def cut_curve(path: Path, steps: int) -> list[str]:
     return columns
 
 
+def watched(runner: Runner) -> dict[str, float]:
+    """Returns the latest of the values that hooks have put on the message hub as ``train/watch/…``, by ``watch/…``."""
+    scalars = runner.message_hub.log_scalars
+    return {k.removeprefix("train/"): float(v.current()) for k, v in scalars.items() if k.startswith("train/watch/")}
+
+
 def append_curve(path: Path, columns: list[str], row: dict[str, Any]) -> list[str]:
-    """Appends one row in a single write; the first row fixes the columns, which are returned."""
+    """Appends one row in a single write; returns the columns.
+
+    The first row gives the columns. Names that first appear later are added at the right, for which the file is written
+    anew, with empty cells in the rows before.
+    """
+    new = [name for name in row if name not in columns]
+    if columns and new:
+        lines = list(csv.reader(path.read_text().splitlines()))
+        text = io.StringIO()
+        wider = [columns + new, *(line + [""] * len(new) for line in lines[1:])]
+        csv.writer(text, lineterminator="\n").writerows(wider)
+        atomic_write(path, text.getvalue())
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns or list(row), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, columns + new, lineterminator="\n")
     if not columns:
         writer.writeheader()
     writer.writerow(row)

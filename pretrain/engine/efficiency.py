@@ -1,0 +1,106 @@
+"""How much of a training step is the network itself: bare backbone passes, timed alone.
+
+Step efficiency = (time of the bare passes that the objectives need) / (time of the whole step). The bare passes are one
+forward and backward per online view and one forward without gradient per target view, each alone, on the batch of the
+step. What is missing to 1 is what heads, losses, photometrics, optimiser, targets and the program around them cost.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.structures import Batch
+
+
+def seconds(action: Callable[[], object], device: torch.device) -> float:
+    """Returns the seconds ``action`` takes; on CUDA from an idle device until its last kernel has ended."""
+    synchronise(device)
+    start = time.perf_counter()
+    action()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits until the device has nothing left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def undisturbed_rng(device: torch.device) -> Iterator[None]:
+    """Puts the generators of the CPU and of ``device`` back as they were (dropout in a bare pass draws numbers)."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+class BarePasses:
+    """The backbone passes of one step, on copies: buffers and gradients of the model stay as they are.
+
+    Args:
+        model: a ``Pretrainer``, not wrapped and not sharded.
+        batch: normalised, on the model's device, as its preprocessor returns it.
+        dtype: of the autocast the step runs under; None = no autocast.
+
+    Memory: a second copy of the backbones and the activations of one view.
+    """
+
+    def __init__(self, model: nn.Module, batch: Batch, dtype: torch.dtype | None = None) -> None:
+        self.device = next(model.parameters()).device
+        self._dtype = dtype
+        self._online = _copy(model.backbone)
+        self._target = None if model.target_backbone is None else _copy(model.target_backbone)
+        online = {group for o in model.objectives for group in o.reads}
+        target = {group for o in model.objectives if o.needs_target for group in o.reads}
+        self._passes: dict[str, Callable[[], None]] = {}
+        for group in sorted(online):
+            for index, view in enumerate(batch.views[group].images.unbind(1)):
+                self._passes[f"online {group}[{index}]"] = self._trained_pass(view)
+                if group in target:
+                    self._passes[f"target {group}[{index}]"] = self._target_pass(view)
+
+    def _cast(self) -> torch.autocast | nullcontext:
+        return nullcontext() if self._dtype is None else torch.autocast(self.device.type, self._dtype)
+
+    def _trained_pass(self, images: Tensor) -> Callable[[], None]:
+        """Forward and backward from the deepest map, with a gradient like any other, made beforehand."""
+        with undisturbed_rng(self.device), torch.no_grad(), self._cast():
+            gradient = torch.rand_like(self._online(images).map())
+
+        def run() -> None:
+            with self._cast():
+                features = self._online(images).map()
+            features.backward(gradient)
+
+        return run
+
+    def _target_pass(self, images: Tensor) -> Callable[[], None]:
+        def run() -> None:
+            with torch.no_grad(), self._cast():
+                self._target(images)
+
+        return run
+
+    def measure(self) -> dict[str, float]:
+        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds}."""
+        result = {}
+        with undisturbed_rng(self.device):
+            for name, run in self._passes.items():
+                self._online.zero_grad(set_to_none=True)  # as in training, gradients are allocated in the pass
+                result[name] = seconds(run, self.device)
+        self._online.zero_grad(set_to_none=True)
+        return result
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A copy that is compiled if the original is."""
+    twin = copy.deepcopy(module)
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        twin.compile()
+    return twin

@@ -1,0 +1,189 @@
+"""Notices when features collapse, says so in plain words and names the likely knob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from pretrain.backbones.timm_backbone import Features
+from pretrain.geometry import pixel_positives
+from pretrain.hooks import feature_statistics as statistics
+from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
+from pretrain.structures import Batch
+
+# Entries of the positive mask that one look may cost; more images than fit are left out of the cells' gap.
+MASK_ENTRIES = 4_000_000
+
+
+class FeatureCollapse(RuntimeError):
+    """Features have collapsed and the hook was told to stop."""
+
+
+@HOOKS.register_module()
+class CollapseHook(Hook):
+    """Looks at the backbone's features every ``every`` optimiser steps; independent of the method that trains them.
+
+    Scalars, under ``watch/`` in ``curve.csv`` and TensorBoard:
+
+    - ``vector_spread``, ``cell_spread``: 1 = spread like a sphere, 0 = all alike; ``cell_spread_within``: the same for
+      the cells of one image;
+    - ``vector_rank``, ``cell_rank``: effective rank of at most ``rows`` of them;
+    - ``vector_gap``, ``cell_gap``: mean cosine of positive pairs (two views of an image; cells that show one place)
+      minus that of pairs from different images;
+    - ``<Objective>.best``, ``.collapsed``, ``.fresh``: known values of its loss, as far as there are any.
+
+    A value beyond its limit (:class:`Limits`) in ``patience`` looks running, after ``grace`` steps, is a warning: once,
+    and again only after the value has recovered in between. The first process looks, at its own images of the last
+    micro-batch; one look costs two singular value decompositions of ``rows`` × D, about 0.1 s on one core.
+
+    Args:
+        every: optimiser steps between looks; the first step is always looked at, it shows the fresh network.
+        grace: optimiser steps without warnings; None = 5 % of the run.
+        patience: looks running that must agree.
+        limits: fields of :class:`Limits` that differ from its defaults.
+        rows: vectors and cells, each, that enter spread and rank.
+        stride: stride of the map whose cells are looked at; None = the deepest.
+        group: view group the features belong to, the model's ``group``.
+        stop: end the run with :class:`FeatureCollapse` instead of warning.
+
+    Raises:
+        ValueError: ``every``, ``patience`` or ``rows`` out of range.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(
+        self,
+        every: int = 100,
+        *,
+        grace: int | None = None,
+        patience: int = 2,
+        limits: Mapping[str, float] | None = None,
+        rows: int = 512,
+        stride: int | None = None,
+        group: str = "global",
+        stop: bool = False,
+    ) -> None:
+        for name, value, least in (("every", every, 1), ("patience", patience, 1), ("rows", rows, 2)):
+            if value < least:
+                raise ValueError(f"CollapseHook.{name}={value}: must be at least {least}")
+        self.every, self.grace, self.patience, self.rows = every, grace, patience, rows
+        self.stride, self.group, self.stop = stride, group, stop
+        self.limits = Limits(**(limits or {}))
+        self._seen: dict[str, int] = {}  # sign -> looks running
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Batch | None = None, outputs: Any = None
+    ) -> None:
+        """Looks if it is time."""
+        step = runner.iter + 1
+        if runner.rank != 0 or (step % self.every and step != 1):
+            return
+        model = unwrapped(runner.model)
+        features = getattr(model, "last_features", None)
+        values = {} if features is None else self.measure(features, data_batch)
+        signs = find_signs(values, self.limits)
+        for key, value in values.items():
+            runner.message_hub.update_scalar(f"train/watch/{key}", value)
+        losses = self._look_at_losses(runner, model, outputs or {}, signs)
+        self._report(runner, values, losses)
+        self._judge(runner, model, signs, images=0 if data_batch is None else len(data_batch.ids))
+
+    @torch.no_grad()
+    def measure(self, features: list[Features], batch: Batch | None) -> dict[str, float]:
+        """Returns the statistics of one step's features, one :class:`Features` per view; see the class for names."""
+        vectors = [f.vector for f in features]
+        maps = [f.map(self.stride) for f in features]
+        rows = statistics.evenly(torch.cat(vectors), self.rows)
+        cells = statistics.evenly(statistics.cells_as_rows(maps[0]), self.rows)
+        values = {"vector_spread": statistics.spread(rows), "vector_rank": statistics.effective_rank(rows)}
+        values |= {"cell_spread": statistics.spread(cells), "cell_rank": statistics.effective_rank(cells)}
+        if maps[0].shape[2] * maps[0].shape[3] > 1:
+            values["cell_spread_within"] = statistics.spread_within(maps[0])
+        if len(features) < 2 or len(vectors[0]) < 2:
+            return values
+        positive, random = statistics.pair_cosines(*vectors[:2])
+        values["vector_gap"] = positive - random
+        cosines = self._cell_cosines(maps, batch)
+        if cosines is not None:
+            values["cell_gap"] = cosines[0] - cosines[1]
+        return values
+
+    def _cell_cosines(self, maps: list[Tensor], batch: Batch | None) -> tuple[float, float] | None:
+        """Cosines of cells at the same place and in different images; None without geometry or without any pair."""
+        if batch is None or self.group not in batch.views:
+            return None
+        sizes = [m.shape[2:] for m in maps[:2]]
+        geometry = batch.views[self.group].geometry.to(maps[0].device)
+        if len(geometry) != len(maps[0]):
+            return None
+        images = max(2, MASK_ENTRIES // (sizes[0].numel() * sizes[1].numel()))
+        positives = pixel_positives(geometry[:images, 0], geometry[:images, 1], size_q=sizes[0], size_k=sizes[1])
+        return statistics.cell_pair_cosines(maps[0][:images], maps[1][:images], positives)
+
+    def _look_at_losses(
+        self, runner: Runner, model: nn.Module, outputs: Mapping[str, Tensor], signs: dict[str, str]
+    ) -> list[str]:
+        """Logs the known values of every objective's loss, adds to ``signs``, returns the losses in words."""
+        words = []
+        for index, (objective, weight) in enumerate(zip(model.objectives, model.weights, strict=True)):
+            key = model.term_name(index, "loss")
+            bounds = objective.bounds
+            for name, value in (("best", bounds.best), ("collapsed", bounds.collapsed), ("fresh", bounds.random_start)):
+                if value is not None:
+                    runner.message_hub.update_scalar(f"train/watch/{key.removesuffix('.loss')}.{name}", value)
+            if key not in outputs or weight == 0:
+                continue
+            loss = float(outputs[key]) / weight
+            words.append(f"{key} {describe_loss(loss, bounds)}")
+            sign = loss_sign(loss, bounds, self.limits.loss)
+            if sign is not None:
+                signs[key] = f"{key.removesuffix('.loss')}: {sign}"
+        return words
+
+    def _report(self, runner: Runner, values: dict[str, float], losses: list[str]) -> None:
+        """One line in the log."""
+        numbers = [f"{key} {value:.3g}" for key, value in values.items()]
+        runner.logger.info(f"watch, step {runner.iter + 1}: {'  '.join(numbers + losses)}")
+
+    def _judge(self, runner: Runner, model: nn.Module, signs: dict[str, str], *, images: int) -> None:
+        """Counts looks running per sign and speaks when one is confirmed for the first time."""
+        step = runner.iter + 1
+        grace = self.grace if self.grace is not None else runner.max_iters // 20
+        if step <= grace:
+            return
+        self._seen = {name: self._seen.get(name, 0) + 1 for name in signs}
+        if not any(count == self.patience for count in self._seen.values()):
+            return
+        confirmed = [signs[name] for name, count in self._seen.items() if count >= self.patience]
+        knobs = likely_knobs(
+            list(model.objectives),
+            momentum=model.momentum_at(step / runner.max_iters),
+            lr=runner.optim_wrapper.param_groups[0]["lr"],
+            images=images,
+        )
+        message = "\n".join(
+            [
+                f"step {step}: the features look collapsed.",
+                *(f"  - {sign}" for sign in confirmed),
+                "What to try, likeliest first:",
+                *(f"  {number}. {knob}" for number, knob in enumerate(knobs, 1)),
+            ]
+        )
+        if self.stop:
+            raise FeatureCollapse(
+                f"{message}\nThe run stops because CollapseHook(stop=True); earlier checkpoints remain."
+            )
+        runner.logger.warning(f"{message}\nCollapseHook(stop=True) would end the run here.")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Returns the model inside a wrapper for several processes, or the model itself."""
+    return model.module if is_model_wrapper(model) else model
