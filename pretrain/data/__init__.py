@@ -1,13 +1,11 @@
 """Where images come from: decoding, sources, the sampler and the data set of views."""
 
 from pretrain.data.dataset import UnreadableData, ViewDataset, limit_threads
-from pretrain.data.decode import DecodeError, decode, probe
 from pretrain.data.sampler import EpochSampler
 from pretrain.data.sources import CocoImages, FileList, ImageFolder, Source, SourceError
 
 __all__ = [
     "CocoImages",
-    "DecodeError",
     "EpochSampler",
     "FileList",
     "ImageFolder",
@@ -15,7 +13,5 @@ __all__ = [
     "SourceError",
     "UnreadableData",
     "ViewDataset",
-    "decode",
     "limit_threads",
-    "probe",
 ]

@@ -28,13 +28,13 @@ class Plan(Protocol):
 
 
 class Recipe(Protocol):
-    """What the data set needs of a view recipe (``pretrain.views.ViewRecipe``)."""
+    """What the data set needs of a view recipe (``pretrain.views.recipe.ViewRecipe``)."""
 
     def plan(self, height: int, width: int, rng: np.random.Generator) -> Plan:
         """Draws crops and photometrics for an upright image of this size."""
 
-    def render(self, image: np.ndarray, plan: Plan) -> dict[str, Views]:
-        """Cuts the views from (H, W, 3) uint8, which may be a scaled decode; views have no axis B."""
+    def render(self, image: np.ndarray, plan: Plan, *, photometrics: bool = False) -> dict[str, Views]:
+        """Cuts the views, without axis B, from (H, W, 3) uint8, which may be a scaled decode."""
 
 
 class UnreadableData(RuntimeError):
@@ -111,22 +111,8 @@ class ViewDataset(Dataset):
         """Decodes image ``index`` once, no larger than its crops need, and cuts its views."""
         data = self.source.read(index)
         plan = self.recipe.plan(*probe(data), rng)
-        views = self.recipe.render(decode(data, plan.min_decode_size), plan)
-        if self.photometrics == "workers":
-            return {name: _apply_photometrics(group) for name, group in views.items()}
-        return views
-
-
-def _apply_photometrics(views: Views) -> Views:
-    """Applies the drawn colour and blur of every view with OpenCV; images stay (V, 3, H, W)."""
-    # imported here because only this mode needs it: a recipe without photometrics runs without that back-end
-    from pretrain.views.photometric_cv2 import apply_cv2
-
-    images = []
-    for view, pixels in enumerate(views.images):
-        parameters = views.photometric.map(lambda field, view=view: field[view])
-        images.append(torch.from_numpy(apply_cv2(pixels.permute(1, 2, 0).contiguous().numpy(), parameters)))
-    return Views(torch.stack(images).permute(0, 3, 1, 2).contiguous(), views.geometry, None)
+        image = decode(data, plan.min_decode_size)
+        return self.recipe.render(image, plan, photometrics=self.photometrics == "workers")
 
 
 def limit_threads(worker_id: int) -> None:

@@ -19,7 +19,7 @@ class TooManyBadFiles(RuntimeError):
 
 @HOOKS.register_module()
 class SkippedFilesHook(Hook):
-    """Collects ``Batch.skipped`` of every step and stops the run when more than a fraction of the images seen is unreadable.
+    """Collects ``Batch.skipped`` of every step and stops the run when too many of the images seen are unreadable.
 
     Each unreadable file is counted once, warned of once, and written as one line ``id<TAB>path: reason`` to
     ``work_dir/skipped_files.txt``. With n = ``length`` of the source, s = min(images drawn by all processes, n) and
