@@ -32,6 +32,7 @@ case " $* " in *" --resume"*) resume=() ;; *) resume=(--resume auto) ;; esac
 # Otherwise a restart finds the store of the dead processes with their addresses, and fails or hangs.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
 
 nodes=${NNODES:-1}
 address=${MASTER_ADDR:-127.0.0.1}

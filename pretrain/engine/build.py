@@ -141,7 +141,7 @@ def _loader(source: Any, recipe: Any, settings: Settings, *, micro: int, seed: i
 
 
 def _start_worker(worker: int) -> None:
-    """Prepares a loading process: one thread, and signals to the whole job do not end it before the training process."""
+    """Prepares a loading process: one thread, and a signal to the whole job does not end it before the training."""
     limit_threads(worker)
     ignore_in_worker(worker)
 
@@ -155,13 +155,14 @@ def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
         return None
     if resume is False:
         raise ConfigError(
-            f"work_dir={cfg.work_dir}: holds a run ({latest.name}); continue it with --resume or choose another --work-dir"
+            f"work_dir={cfg.work_dir}: holds a run ({latest.name}); continue it with --resume or choose another "
+            "--work-dir"
         )
     saved = parse(checkpoints.read_checkpoint(latest)["meta"]["cfg"])
     changed = [key for key in RECIPE if saved.get(key) != cfg.get(key)]
     if changed:
         raise ConfigError(
-            f"work_dir={cfg.work_dir}: holds a run with another {', '.join(changed)}; choose another --work-dir, or name "
-            f"the checkpoint (--resume {latest}) to continue it with this config"
+            f"work_dir={cfg.work_dir}: holds a run with another {', '.join(changed)}; choose another --work-dir, or "
+            f"name the checkpoint (--resume {latest}) to continue it with this config"
         )
     return latest

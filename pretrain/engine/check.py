@@ -96,7 +96,7 @@ def _check_section(key: str, registry: Registry, value: Any) -> None:
     else:
         _check_object(key, registry, value, SUPPLIED.get(key, set()))
     if key == "optimizer" and "lr" in value:
-        raise ConfigError("optimizer.lr: the learning rate belongs into schedule (lr_per_256, or lr with lr_rule='none')")
+        raise ConfigError("optimizer.lr: the rate belongs into schedule (lr_per_256, or lr with lr_rule='none')")
 
 
 def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]) -> None:

@@ -89,7 +89,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def tidy(work_dir: str | Path, keep: int) -> None:
-    """Points ``last_checkpoint`` at the newest file, removes all but the ``keep`` newest, and a killed run's leftovers."""
+    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and a killed run's leftovers."""
     steps = saved_steps(work_dir)
     if not steps:
         return

@@ -17,7 +17,9 @@ class PretrainConfig(Config):
     @property
     def pretty_text(self) -> str:
         """The config as Python source that ``Config.fromfile`` reads."""
-        return "".join(f"{key} = {pformat(value, width=110, sort_dicts=False)}\n" for key, value in self.to_dict().items())
+        return "".join(
+            f"{key} = {pformat(value, width=110, sort_dicts=False)}\n" for key, value in self.to_dict().items()
+        )
 
 
 def parse(text: str) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -92,21 +93,26 @@ def wrap(model: nn.Module, settings: EngineSettings) -> nn.Module:
     torch's would drop the activation that timm fuses into its norm layers.
     """
     model = model.to(current_device())
+    sharded = settings.strategy == "fsdp" and dist.is_initialized()
     if settings.channels_last:
-        model = model.to(memory_format=torch.channels_last)
         model.data_preprocessor.channels_last = True
+        if not sharded:  # FSDP takes no weights in another order; convolutions follow their input anyway
+            model = model.to(memory_format=torch.channels_last)
     if not dist.is_initialized():
         return model
     on_cuda = torch.cuda.is_available()
     if settings.sync_bn and on_cuda:
         model = convert_sync_batchnorm(model)
-    if settings.strategy == "fsdp":
+    if sharded:
         from pretrain.engine.sharding import shard  # costs an import that DDP runs do not need
 
         return shard(model)
-    return MMDistributedDataParallel(
-        module=model,
-        device_ids=[torch.cuda.current_device()] if on_cuda else None,
-        broadcast_buffers=False,
-        find_unused_parameters=settings.find_unused_parameters,
-    )
+    with warnings.catch_warnings():
+        # torch 2.14 announces a successor of broadcast_buffers that older supported versions lack.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers", category=FutureWarning)
+        return MMDistributedDataParallel(
+            module=model,
+            device_ids=[torch.cuda.current_device()] if on_cuda else None,
+            broadcast_buffers=False,
+            find_unused_parameters=settings.find_unused_parameters,
+        )

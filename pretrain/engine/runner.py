@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pretrain.engine import checkpoints, sharding
-from pretrain.engine.distributed import current_device, wrap, world
+from pretrain.engine.distributed import current_device, world, wrap
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.schedule import Schedule
 from pretrain.engine.settings import EngineSettings
@@ -102,6 +102,9 @@ class PretrainRunner(Runner):
                 if part is not None:
                     part.compile()
         return wrap(model, self.settings)
+
+    def _init_model_weights(self) -> None:
+        """Does nothing: models draw their weights when they are built, after the seed was set, equal on all ranks."""
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Builds optimiser and wrapper from the config's ``optimizer`` section."""

@@ -55,9 +55,7 @@ class ScheduleSettings:
         require(self.global_batch >= 1, "schedule.global_batch", self.global_batch, "an integer >= 1")
         require(self.accumulate >= 1, "schedule.accumulate", self.accumulate, "an integer >= 1")
         if (self.epochs is None) == (self.samples is None):
-            raise ConfigError(
-                f"schedule: epochs={self.epochs} and samples={self.samples}; give exactly one of the two"
-            )
+            raise ConfigError(f"schedule: epochs={self.epochs} and samples={self.samples}; give exactly one of the two")
         if self.warmup_epochs is not None and self.warmup_samples is not None:
             raise ConfigError("schedule: warmup_epochs and warmup_samples are both set; give at most one")
         wanted, other = ("lr", "lr_per_256") if self.lr_rule == "none" else ("lr_per_256", "lr")

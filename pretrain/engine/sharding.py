@@ -37,14 +37,14 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns (model state, optimiser state), whole tensors on the CPU. Collective when sharded.
+    """Returns (model state, optimiser state), whole tensors on the CPU; the same whether sharded or not.
 
-    Under sharding only rank 0 receives tensors, and the optimiser's state is keyed by parameter name instead of number.
+    Collective when sharded; only rank 0 receives tensors.
     """
     if not is_sharded(model):
         return to_cpu(model.state_dict()), to_cpu(optim_wrapper.state_dict())
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    optimizer = dict(get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options))
+    optimizer = numbered(get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options))
     if optim_wrapper.scaler is not None:
         optimizer["loss_scaler"] = optim_wrapper.scaler.state_dict()
     return dict(get_model_state_dict(model, options=options)), optimizer
@@ -69,8 +69,23 @@ def load_optimizer(model: nn.Module, optim_wrapper: PrecisionOptimWrapper, state
     scaler = state.pop("loss_scaler", None)
     if optim_wrapper.scaler is not None and scaler is not None:
         optim_wrapper.scaler.load_state_dict(scaler)
+    names_of = {id(parameter): name for name, parameter in model.named_parameters()}
+    names = [names_of[id(p)] for group in optim_wrapper.optimizer.param_groups for p in group["params"]]
     options = StateDictOptions(full_state_dict=True)
-    set_optimizer_state_dict(model, optim_wrapper.optimizer, state, options=options)
+    set_optimizer_state_dict(model, optim_wrapper.optimizer, named(state, names), options=options)
+
+
+def numbered(state: dict[str, Any]) -> dict[str, Any]:
+    """Turns an optimiser state keyed by parameter names into torch's usual one, keyed by position in the groups."""
+    number = {name: i for i, name in enumerate(n for group in state["param_groups"] for n in group["params"])}
+    groups = [dict(group, params=[number[n] for n in group["params"]]) for group in state["param_groups"]]
+    return {"state": {number[name]: value for name, value in state["state"].items()}, "param_groups": groups}
+
+
+def named(state: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Turns an optimiser state keyed by position back into one keyed by ``names``, the parameters in group order."""
+    groups = [dict(group, params=[names[i] for i in group["params"]]) for group in state["param_groups"]]
+    return {"state": {names[i]: value for i, value in state["state"].items()}, "param_groups": groups}
 
 
 def to_cpu(value: Any) -> Any:
