@@ -5,7 +5,8 @@ Measured on 100 COCO photographs re-encoded to about 466 x 396 pixels, images pe
 OpenCV 1,693, simplejpeg 1,736; simplejpeg scaled to 1/2: 2,028, 3/8: 1,902, 1/4: 2,183, but to 5/8 only 1,382
 and to 7/8 only 1,023, which is why scaling starts at a factor of 2. All three give the same bytes on sound RGB
 files. On damaged ones only simplejpeg's strict mode reports all that libjpeg noticed (Pillow and OpenCV return
-garbled pixels for a damaged middle part), which is why it also is the judge of what is corrupt.
+garbled pixels for a damaged middle part), which is why it also is the judge of what is corrupt. The price: a
+writer that pads inside the picture data ("extraneous bytes before marker") cannot be told from damage.
 
 Conventions: EXIF orientation is applied; transparent pixels are composited onto :data:`BACKGROUND`; 16-bit
 samples keep their high byte; CMYK follows Adobe's inverted convention; colour profiles are ignored; of an

@@ -106,7 +106,9 @@ def test_another_global_batch_visits_the_rest_of_the_epoch_once(extra: int, old:
     assert len(visited) == len(set(visited)) > length - new  # each once, all but the incomplete last batch
     assert all(epoch == state["epoch"] for epoch, _ in rest[:epoch_rest])
     assert rest[epoch_rest][0] == state["epoch"] + 1
-    # and the counting of a state stays right across the change, also when its epoch ends
+    # and the counting of a state stays right across the change, also at and behind the end of its epoch
+    assert after.state_after(step)["position"] == len(seen)
+    assert after.state_after(step + epoch_rest // new)["position"] == len(seen) + epoch_rest
     more = epoch_rest // new + 1
     assert after.state_after(step + more)["epoch"] == state["epoch"] + 1
     assert after.state_after(step + more)["position"] == new
