@@ -1,0 +1,159 @@
+"""Images in class folders, with a train and a validation part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
+from pretrain.data.decode import DecodeError, decode
+from pretrain.data.sources import ImageFolder
+
+
+class ClassSplit:
+    """One part of a class folder; ``labels`` is (n,) int64."""
+
+    def __init__(self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path) -> None:
+        self._source, self._ids = source, ids
+        self.labels = torch.from_numpy(labels)
+        files = [Path(source.name(int(i))) for i in ids]
+        rows = ((str(f.relative_to(root)), file_size(f)) for f in files)
+        self.fingerprint = fingerprint(sorted(rows))
+        self._cache: dict[tuple[int, float], dict[int, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def name(self, index: int) -> str:
+        """Path of an image, for messages."""
+        return self._source.name(int(self._ids[index]))
+
+    def batches(self, size: int, batch_size: int, *, crop_fraction: float) -> Iterator[tuple[Tensor, list[int]]]:
+        """Yields (images (B, 3, size, size) uint8, indices) in order.
+
+        Args:
+            size: Side of the square in pixels.
+            batch_size: B.
+            crop_fraction: The shorter side is resized to ``size / crop_fraction`` before the central square is cut.
+
+        Raises:
+            ValueError: an image cannot be read; names the file.
+        """
+        window: list[np.ndarray] = []
+        start = 0
+        for image in ordered_map(lambda i: self._image(i, size, crop_fraction), range(len(self)), 2 * batch_size):
+            window.append(image)
+            if len(window) == batch_size or start + len(window) == len(self):
+                images = torch.from_numpy(np.stack(window)).permute(0, 3, 1, 2)
+                yield images, list(range(start, start + len(window)))
+                start, window = start + len(window), []
+
+    def _image(self, index: int, size: int, fraction: float) -> np.ndarray:
+        cache = self._cache.setdefault((size, fraction), {})
+        if index in cache:
+            return cache[index]
+        try:
+            image = centre_crop(decode(self._source.read(int(self._ids[index]))), size, fraction)
+        except DecodeError as error:
+            raise ValueError(f"{self.name(index)}: {error}") from error
+        if len(self) * size * size * 3 <= CACHE_BYTES:
+            cache[index] = image
+        return image
+
+
+class ClassFolder:
+    """Class folders, split by folders ``train`` and ``val`` below the root or, where these are missing, by lot.
+
+    Args:
+        root: Holds ``train/<class>/…`` and ``val/<class>/…``, or ``<class>/…``.
+        train: Name of the train folder.
+        val: Name of the validation folder.
+        held_back: Share of every class that becomes the validation part when there are no such folders
+            (rounded, at least one image, and at least one stays).
+        seed: Of that draw.
+        every: (train, val) take every n-th image of each part.
+
+    Raises:
+        ValueError: not two classes, classes of ``val`` that ``train`` lacks, or a class of one image to be split.
+    """
+
+    def __init__(
+        self, root: str | Path, *, train: str = "train", val: str = "val", held_back: float = 0.2, seed: int = 0,
+        every: tuple[int, int] = (1, 1),
+    ) -> None:  # fmt: skip
+        self.root = Path(root)
+        self._words: dict[str, Any] = dict(every=list(every))
+        if (self.root / train).is_dir() and (self.root / val).is_dir():
+            sources = [_labelled(self.root / train), _labelled(self.root / val)]
+            self.class_names = sources[0].classes
+            foreign = sorted(set(sources[1].classes) - set(self.class_names))
+            if foreign:
+                raise ValueError(f"{self.root / val} has classes that {self.root / train} lacks: {foreign[:5]}")
+            ids = [np.arange(len(source)) for source in sources]
+            self._words |= dict(train=train, val=val)
+        else:
+            source = _labelled(self.root)
+            sources, self.class_names = [source, source], source.classes
+            ids = list(stratified_split(_labels(source, self.class_names), held_back, seed))
+            self._words |= dict(held_back=held_back, split_seed=seed)
+        self.train, self.val = (
+            ClassSplit(source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root)
+            for source, chosen, step in zip(sources, ids, every, strict=True)
+        )
+
+    @property
+    def classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """What of the data belongs to a protocol; no path."""
+        return dict(
+            **self._words, classes=self.classes, train_images=len(self.train), val_images=len(self.val),
+            train_content=self.train.fingerprint, val_content=self.val.fingerprint,
+        )  # fmt: skip
+
+
+def stratified_split(labels: np.ndarray, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a share of each class.
+
+    Args:
+        labels: (n,) int64.
+        held_back: Share in (0, 1), rounded per class, at least one image, at most all but one.
+        seed: Of the draw; a class's draw depends on the seed, its number and its size only.
+
+    Returns:
+        (kept, held back), ascending indices.
+
+    Raises:
+        ValueError: the share is not in (0, 1), or a class has a single image.
+    """
+    if not 0 < held_back < 1:
+        raise ValueError(f"held_back={held_back} must lie between 0 and 1, both excluded")
+    chosen = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise ValueError(f"class {label} has one image: no stratified split; drop the class or give a val folder")
+        count = min(max(1, round(held_back * len(members))), len(members) - 1)
+        chosen.append(np.random.default_rng([seed, int(label)]).permutation(members)[:count])
+    held = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(labels)), held), held
+
+
+def _labelled(root: Path) -> ImageFolder:
+    source = ImageFolder(root)
+    if source.classes is None:
+        raise ValueError(f"{root} has no class folders: kNN and linear probe need <class>/<image> with two classes or more")
+    return source
+
+
+def _labels(source: ImageFolder, names: tuple[str, ...]) -> np.ndarray:
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[source.classes[source.label(i)]] for i in range(len(source))], np.int64)

@@ -1,0 +1,164 @@
+"""Where segmentation data sets keep images and masks, and what the raw mask values mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.scores import IGNORE
+
+UNKNOWN = -2  # a raw value that the layout does not know: an error when met
+# COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
+_COCO_GAPS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
+_CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+_VOC = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow table dog horse motorbike person plant sheep "
+    "sofa train monitor"
+).split()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way of laying out image and mask files; ``{split}`` stands for the part.
+
+    Attributes:
+        images: Folder of images below the root.
+        masks: Folder of masks below the root; the same file stem, plus ``mask_ending``, makes a pair.
+        values: Raw mask values of classes 0, 1, …, C - 1.
+        ignore: Raw mask values that count nowhere.
+        names: Class names, empty if not known.
+        splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
+        inner: Folder that archives put around everything, looked for when the root lacks the image folder.
+        listing: Text file with one stem per line, or empty: all files of the mask folder are read then.
+        mask_ending: What the mask's file name has behind the image's stem.
+    """
+
+    images: str
+    masks: str
+    values: tuple[int, ...]
+    ignore: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    splits: dict[str, str] = field(default_factory=dict)
+    inner: str = ""
+    listing: str = ""
+    mask_ending: str = ".png"
+
+    def split(self, name: str) -> str:
+        """The layout's word for a split."""
+        return self.splits.get(name, name)
+
+    def table(self, keep_ignored: bool) -> np.ndarray:
+        """Raw value -> class, (65536,) int16, with ``IGNORE`` and ``UNKNOWN``.
+
+        Args:
+            keep_ignored: Make one more class, the last, of the ignored values (a compat setting of ADE20K).
+        """
+        table = np.full(65_536, UNKNOWN, np.int16)
+        table[list(self.ignore)] = len(self.values) if keep_ignored else IGNORE
+        table[list(self.values)] = np.arange(len(self.values))
+        return table
+
+
+def _ade20k(root: Path) -> Layout:
+    return Layout(
+        images="images/{split}", masks="annotations/{split}", values=tuple(range(1, 151)), ignore=(0,),
+        splits={"train": "training", "val": "validation"}, inner="ADEChallengeData2016",
+    )  # fmt: skip
+
+
+def _voc(root: Path) -> Layout:
+    return Layout(
+        images="JPEGImages", masks="SegmentationClass", values=tuple(range(21)), ignore=(255,), names=tuple(_VOC),
+        inner="VOCdevkit/VOC2012", listing="ImageSets/Segmentation/{split}.txt",
+    )  # fmt: skip
+
+
+def _coco_stuff(root: Path) -> Layout:
+    converted = any((root / "annotations").glob("*/*_labelTrainIds.png"))
+    values = range(171) if converted else (v for v in range(182) if v not in _COCO_GAPS)
+    return Layout(
+        images="images/{split}", masks="annotations/{split}", values=tuple(values), ignore=(255,),
+        splits={"train": "train2017", "val": "val2017"},
+        mask_ending="_labelTrainIds.png" if converted else ".png",
+    )  # fmt: skip
+
+
+def _camvid(root: Path) -> Layout:
+    return Layout(
+        images="{split}", masks="{split}annot", values=tuple(range(11)), ignore=(11,), names=tuple(_CAMVID),
+        inner="seg_camvid",
+    )  # fmt: skip
+
+
+def _scenes(root: Path) -> Layout:
+    path = root / "scenes.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing, so the classes are not known: is {root} made by make_scenes.py?")
+    names = json.loads(path.read_text())["classes"]
+    return Layout(
+        images="images/{split}", masks="annotations/{split}", values=tuple(range(1, len(names) + 1)), ignore=(0,),
+        names=tuple(map(str, names)),
+    )  # fmt: skip
+
+
+LAYOUTS: dict[str, Callable[[Path], Layout]] = {
+    "ade20k": _ade20k,
+    "voc": _voc,
+    "coco-stuff": _coco_stuff,
+    "camvid": _camvid,
+    "scenes": _scenes,
+}
+
+
+def find_layout(root: Path, name: str, **plain: object) -> tuple[Path, Layout]:
+    """Looks up a layout and the folder it really starts at.
+
+    Args:
+        root: What the user named.
+        name: One of ``LAYOUTS``, or ``plain``.
+        plain: For ``plain``: ``images``, ``masks`` (folders, may hold ``{split}``), ``classes`` (C) and optionally
+            ``ignore`` (raw value) and ``first`` (raw value of class 0).
+
+    Raises:
+        ValueError: unknown layout (with a suggestion), or options that do not belong to it.
+        FileNotFoundError: the root is missing.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"root={str(root)!r} is not a folder")
+    if name == "plain":
+        return root, _plain(**plain)
+    if plain:
+        raise ValueError(f"options {sorted(plain)} belong to layout='plain', not to layout={name!r}")
+    if name not in LAYOUTS:
+        near = get_close_matches(name, [*LAYOUTS, "plain"], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"layout={name!r} is not one of {', '.join([*LAYOUTS, 'plain'])}{hint}")
+    layout = LAYOUTS[name](root)
+    first = layout.images.format(split=layout.split("train"))
+    if layout.inner and not (root / first).is_dir() and (root / layout.inner).is_dir():
+        root = root / layout.inner
+    return root, layout
+
+
+def use_trainaug(layout: Layout, split: str) -> Layout:
+    """VOC's ``trainaug`` list goes with the masks of ``SegmentationClassAug``; every other split stays as it is."""
+    augmented = layout.masks == "SegmentationClass" and split == "trainaug"
+    return replace(layout, masks="SegmentationClassAug") if augmented else layout
+
+
+def _plain(**options: object) -> Layout:
+    known = {"images", "masks", "classes", "ignore", "first"}
+    missing, foreign = {"images", "masks", "classes"} - set(options), set(options) - known
+    if missing or foreign:
+        raise ValueError(
+            f"layout='plain' needs images=, masks= and classes=, and takes ignore= and first=; "
+            f"missing {sorted(missing)}, unknown {sorted(foreign)}"
+        )
+    first, classes, ignore = int(options.get("first", 0)), int(options["classes"]), options.get("ignore")
+    ignored = () if ignore is None else tuple(ignore) if isinstance(ignore, (list, tuple)) else (int(ignore),)
+    return Layout(str(options["images"]), str(options["masks"]), tuple(range(first, first + classes)), ignored)

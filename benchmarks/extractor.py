@@ -1,0 +1,200 @@
+"""A frozen backbone as every benchmark sees it: un-normalised images in, feature maps and vectors out."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from benchmarks.weights import LoadReport, fill, find_state, read_checkpoint, weights_fingerprint
+from pretrain.backbones.timm_backbone import Features, TimmBackbone
+
+IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+Upsampler = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]  # (image, features, output size (H, W)) -> (B, C, H, W)
+_OURS = ("weights", "seed", "map_stride", "backbone")  # spec options that are not the network's own
+
+
+class FeatureExtractor:
+    """Frozen features: eval mode, no gradient, BatchNorm statistics fixed.
+
+    Args:
+        backbone: Module that turns normalised (B, 3, H, W) into ``Features``, with an ``info``.
+        mean: Normalisation, RGB in [0, 1].
+        std: The same.
+        spec: What the user called it; stands in tables.
+        weights: ``online`` or ``target``.
+        map_stride: Which map of the pyramid ``maps`` gives; None = the deepest.
+        report: What was loaded; None for a network that never was in a file.
+        upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the backbone, with the
+            normalised image; ``maps`` then gives one feature per ``upsampled_stride`` pixels.
+        upsampled_stride: Pixels per feature behind the upsampler.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, mean: tuple[float, ...] = IMAGENET["mean"],
+        std: tuple[float, ...] = IMAGENET["std"], spec: str = "given", weights: str = "online",
+        map_stride: int | None = None, report: LoadReport | None = None, upsampler: Any = None,
+        upsampled_stride: int = 1,
+    ) -> None:  # fmt: skip
+        self.backbone = backbone
+        self.spec, self.weights, self.report = spec, weights, report
+        self.upsampler, self.upsampled_stride = upsampler, upsampled_stride
+        self._map_stride = backbone.info.pick(map_stride)
+        self.device = next(backbone.parameters()).device
+        self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
+
+    @classmethod
+    def load(cls, spec: str, weights: str = "online", device: torch.device | str = "cpu") -> FeatureExtractor:
+        """Builds an extractor from a spec.
+
+        Args:
+            spec: ``PATH.pth`` (a checkpoint of ours; or any state dict with ``?backbone=TIMM_NAME``), ``timm:NAME``
+                (timm's pretrained weights) or ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed
+                by ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network such as
+                ``output_stride=8``.
+            weights: ``online`` or ``target`` for our checkpoints; ``?weights=`` overrides it.
+            device: Where it runs.
+
+        Raises:
+            ValueError: unknown spec, option or network; a file that would leave part of the backbone random.
+            FileNotFoundError: no such file.
+        """
+        source, options = parse_spec(spec)
+        own = {key: options.pop(key) for key in _OURS if key in options}
+        weights = own.get("weights", weights)
+        if weights not in ("online", "target"):
+            raise ValueError(f"weights={weights!r} must be 'online' or 'target'")
+        kind, _, name = source.partition(":")
+        common: dict[str, Any] = dict(spec=spec, weights=weights, map_stride=own.get("map_stride"))
+        if kind in ("timm", "random"):
+            backbone, mean, std = _named(name, options, pretrained=kind == "timm", seed=int(own.get("seed", 0)))
+            report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
+            common |= dict(mean=mean, std=std, report=report)
+        else:
+            backbone, settings = _from_file(source, own.get("backbone"), options, weights)
+            common |= settings
+        backbone = backbone.to(device=device, memory_format=torch.channels_last)
+        return cls(backbone.eval(), **common)
+
+    @property
+    def stride(self) -> int:
+        """Input pixels per cell of ``maps``."""
+        return self._map_stride if self.upsampler is None else self.upsampled_stride
+
+    @torch.inference_mode()
+    def maps(self, images: Tensor) -> Tensor:
+        """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C, h, w) float32."""
+        with self._frozen():
+            normalised = self._normalise(images)
+            features = self.backbone(normalised).map(self._map_stride)
+            if self.upsampler is not None:
+                size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
+                features = self.upsampler.upsample(normalised, features, size)
+        return features.float()
+
+    @torch.inference_mode()
+    def vector(self, images: Tensor) -> Tensor:
+        """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
+        with self._frozen():
+            features: Features = self.backbone(self._normalise(images))
+        return features.vector.float()
+
+    def describe(self) -> dict[str, Any]:
+        """Says which network this is, as plain values for ``Record.subject``."""
+        info = self.backbone.info
+        described: dict[str, Any] = dict(
+            spec=self.spec, weights=self.weights, backbone=getattr(self.backbone, "config", {}), stride=self.stride,
+            map_channels=info.channels[self._map_stride], vector_channels=info.vector, mean=self.mean, std=self.std,
+            fingerprint=weights_fingerprint(self.backbone),
+        )  # fmt: skip
+        if self.upsampler is not None:
+            described["upsampler"] = type(self.upsampler).__name__
+        if self.report is not None:
+            described["keys"] = {n: len(getattr(self.report, n)) for n in ("loaded", "missing", "unexpected")}
+        return described
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
+        images = images.to(self.device)
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * scale for v in (self.mean, self.std))
+        return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Eval mode whatever a training loop set meanwhile; each module's own mode comes back after."""
+        training = [module for module in self.backbone.modules() if module.training]
+        for module in training:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such, else text.
+
+    Raises:
+        ValueError: an option without a value, or an unknown ``KIND:NAME``.
+    """
+    source, _, query = spec.partition("?")
+    try:
+        pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=False) if query else []
+    except ValueError as error:
+        raise ValueError(f"spec {spec!r}: options are written ?key=value&key=value ({error})") from error
+    kind, colon, _ = source.partition(":")
+    if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
+        raise ValueError(f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone")
+    return source, {key: _literal(value) for key, value in pairs}
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _named(
+    name: str, options: dict[str, Any], *, pretrained: bool, seed: int
+) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """A timm network with its own normalisation; random weights depend on the seed only."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = TimmBackbone(name, **options, **(dict(pretrained=True) if pretrained else {}))
+    known = getattr(backbone.model, "pretrained_cfg", None) or {}
+    if not pretrained:
+        known = {}  # a random network has no normalisation of its own: the same for all of them
+    return backbone, known.get("mean", IMAGENET["mean"]), known.get("std", IMAGENET["std"])
+
+
+def _from_file(
+    path: str, name: str | None, options: dict[str, Any], weights: str
+) -> tuple[nn.Module, dict[str, Any]]:
+    content = read_checkpoint(path)
+    meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
+    if "backbone" in meta and name is None:
+        config = {k: v for k, v in meta["backbone"].items() if k not in ("pretrained", "checkpoint_activations")}
+        backbone = MODELS.build({"type": "TimmBackbone"} | config | options)
+        prefix = {"online": "backbone.", "target": "target_backbone."}[weights]
+        if not any(key.startswith(prefix) for key in content["state_dict"]):
+            raise ValueError(f"{path} has no {weights} weights (keys {prefix}*); it was trained without that network")
+        report = fill(backbone, content["state_dict"], prefix=prefix, source=path)
+        normalisation = meta.get("normalisation", IMAGENET)
+        return backbone, dict(report=report, mean=normalisation["mean"], std=normalisation["std"])
+    if name is None:
+        raise ValueError(f"{path} does not say which network it holds; add it: {path}?backbone=resnet50")
+    if weights == "target":
+        raise ValueError(f"weights='target': {path} is not a checkpoint of ours, it holds one network")
+    backbone = TimmBackbone(name, **options)
+    return backbone, dict(report=fill(backbone.model, find_state(content), source=path))

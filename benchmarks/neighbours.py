@@ -1,0 +1,200 @@
+"""Exact k nearest neighbours by inner product: three back-ends, one result (up to ties).
+
+``torch`` chunked matmul with a running top-k, any device; ``faiss-cpu`` and ``faiss-gpu`` flat indices.
+``auto`` is torch on a GPU and faiss-cpu on a CPU where it is installed (1.5-2 times torch's speed on one core).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from difflib import get_close_matches
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+BACKENDS = ("auto", "torch", "faiss-cpu", "faiss-gpu")
+# 128 x 32,768 similarities are 16 MB: close to a CPU's last cache, and large enough for the matmul to run at full rate.
+QUERY_CHUNK = {"cpu": 128, "cuda": 4096}
+KEY_CHUNK = {"cpu": 32_768, "cuda": 65_536}
+
+
+class Index(Protocol):
+    """A set of keys that can be searched."""
+
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Returns inner products (Q, k) float32 in descending order and key indices (Q, k) int64."""
+
+
+def resolve_backend(backend: str, device: torch.device | str) -> str:
+    """Turns ``auto`` into a back-end and checks that the named one can run here.
+
+    Raises:
+        ValueError: unknown name, or a faiss back-end that is not installed; the message says what to do.
+    """
+    if backend not in BACKENDS:
+        near = get_close_matches(backend, BACKENDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"backend={backend!r} is not one of {', '.join(BACKENDS)}{hint}")
+    has_faiss = importlib.util.find_spec("faiss") is not None
+    if backend == "auto":
+        return "faiss-cpu" if torch.device(device).type == "cpu" and has_faiss else "torch"
+    if backend.startswith("faiss") and not has_faiss:
+        raise ValueError(f"backend={backend!r}: faiss is not installed; `pip install faiss-cpu`, or backend='torch'")
+    if backend == "faiss-gpu":
+        import faiss
+
+        if not hasattr(faiss, "GpuIndexFlatIP") or faiss.get_num_gpus() == 0:
+            raise ValueError("backend='faiss-gpu': this faiss sees no GPU; use backend='torch' (same neighbours)")
+    return backend
+
+
+def build_index(keys: Tensor, backend: str = "auto") -> Index:
+    """Builds an index over ``keys`` (M, D) float32 or float16; similarities are computed in float32 by torch and
+    faiss-cpu (float16 keys are widened chunk by chunk), so float16 costs rounding of the keys only.
+
+    Raises:
+        ValueError: no keys, or a back-end that cannot run here.
+    """
+    if keys.ndim != 2 or not len(keys):
+        raise ValueError(f"keys must be (M, D) with M > 0, found shape {tuple(keys.shape)}")
+    backend = resolve_backend(backend, keys.device)
+    return TorchIndex(keys) if backend == "torch" else FaissIndex(keys, gpu=backend == "faiss-gpu")
+
+
+class TorchIndex:
+    """Chunked matmul and running top-k. Cost O(Q·M·D) time, O(chunk) memory beside the keys."""
+
+    def __init__(self, keys: Tensor) -> None:
+        self.keys = keys
+        kind = "cpu" if keys.device.type == "cpu" else "cuda"
+        self._query_chunk, self._key_chunk = QUERY_CHUNK[kind], KEY_CHUNK[kind]
+
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Index`; k is clamped to M."""
+        k = min(k, len(self.keys))
+        queries = queries.to(self.keys.device, torch.float64 if self.keys.dtype == torch.float64 else torch.float32)
+        parts = [self._search(part, k) for part in queries.split(self._query_chunk)]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def _search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        best = queries.new_empty(len(queries), 0)
+        where = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.device)
+        for start in range(0, len(self.keys), self._key_chunk):
+            chunk = self.keys[start : start + self._key_chunk].to(queries.dtype)
+            similarity = queries @ chunk.T  # (Q, chunk)
+            values, indices = similarity.topk(min(k, len(chunk)), dim=1)
+            best, where = torch.cat([best, values], 1), torch.cat([where, indices + start], 1)
+            best, order = best.topk(min(k, best.shape[1]), dim=1)
+            where = where.gather(1, order)
+        return best, where
+
+
+class FaissIndex:
+    """faiss flat inner product, on CPU without a second copy of float32 keys, or on the current GPU."""
+
+    def __init__(self, keys: Tensor, *, gpu: bool) -> None:
+        import faiss
+
+        self._faiss, self._device, self._count = faiss, keys.device, len(keys)
+        self._keys, self._index = None, None
+        half = keys.dtype == torch.float16
+        if gpu:
+            resources = faiss.StandardGpuResources()
+            resources.setTempMemory(256 << 20)  # older versions grab 18 % of the GPU by default
+            options = faiss.GpuIndexFlatConfig()
+            options.useFloat16 = half
+            options.device = keys.device.index or 0
+            self._index = faiss.GpuIndexFlatIP(resources, keys.shape[1], options)
+            self._resources = resources  # must outlive the index
+            for part in keys.split(1 << 18):
+                self._index.add(_array(part))
+        elif half:
+            self._index = faiss.IndexScalarQuantizer(
+                keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+            )
+            for part in keys.split(1 << 18):
+                self._index.add(_array(part))
+        else:
+            self._keys = _array(keys)
+
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Index`; k is clamped to M."""
+        k = min(k, self._count)
+        if not len(queries):
+            return torch.empty(0, k, device=self._device), torch.empty(0, k, dtype=torch.int64, device=self._device)
+        array = _array(queries)
+        if self._index is not None:
+            similarity, indices = self._index.search(array, k)
+        else:
+            similarity, indices = self._faiss.knn(array, self._keys, k, metric=self._faiss.METRIC_INNER_PRODUCT)
+        return torch.from_numpy(similarity).to(self._device), torch.from_numpy(indices).to(self._device)
+
+
+class ShardedIndex:
+    """Keys split over parts: each part is searched, the top-k lists are merged. In one process for tests and for
+    memories in pieces; over processes see :class:`DistributedIndex`."""
+
+    def __init__(self, parts: list[Index], lengths: list[int]) -> None:
+        self._parts = parts
+        self._offsets = [sum(lengths[:i]) for i in range(len(lengths))]
+
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Index`."""
+        found = [part.search(queries, k) for part in self._parts]
+        offset = zip(found, self._offsets, strict=True)
+        return _merge([s for s, _ in found], [i + start for (_, i), start in offset], k)
+
+
+class DistributedIndex:
+    """Keys split over the processes of the default group, each searching its own for everybody's queries.
+
+    ``search`` is a collective: every process must call it equally often (with (0, D) queries when it has none left).
+    Traffic per call: all queries and k (similarity, index) pairs per query and process; never labels or keys.
+    """
+
+    def __init__(self, local: Index, keys: Tensor) -> None:
+        self._local, self._device, self.width = local, keys.device, keys.shape[1]
+        lengths = _gather_ints(len(keys), self._device)
+        self._offset = sum(lengths[: dist.get_rank()])
+        self._total = sum(lengths)
+
+    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Index`."""
+        k, world, rank = min(k, self._total), dist.get_world_size(), dist.get_rank()
+        queries = queries.to(self._device)
+        counts = _gather_ints(len(queries), self._device)
+        longest = max(max(counts), 1)
+        padded = queries.new_zeros(longest, queries.shape[1])
+        padded[: len(queries)] = queries
+        everyone = [torch.empty_like(padded) for _ in range(world)]
+        dist.all_gather(everyone, padded)
+        similarity, indices = self._local.search(torch.cat(everyone), k)
+        missing = k - similarity.shape[1]  # this process may hold fewer than k keys
+        similarity = torch.nn.functional.pad(similarity.float(), (0, missing), value=-torch.inf).contiguous()
+        indices = torch.nn.functional.pad(indices + self._offset, (0, missing)).contiguous()
+        similarities = [torch.empty_like(similarity) for _ in range(world)]
+        found = [torch.empty_like(indices) for _ in range(world)]
+        dist.all_gather(similarities, similarity)
+        dist.all_gather(found, indices)
+        mine = slice(rank * longest, rank * longest + len(queries))
+        return _merge([s[mine] for s in similarities], [i[mine] for i in found], k)
+
+
+def _merge(similarities: list[Tensor], indices: list[Tensor], k: int) -> tuple[Tensor, Tensor]:
+    similarity, index = torch.cat(similarities, 1), torch.cat(indices, 1)
+    similarity, order = similarity.topk(min(k, similarity.shape[1]), dim=1)
+    return similarity, index.gather(1, order)
+
+
+def _gather_ints(value: int, device: torch.device) -> list[int]:
+    mine = torch.tensor([value], device=device)
+    everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(everyone, mine)
+    return [int(v) for v in everyone]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())

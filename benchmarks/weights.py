@@ -1,0 +1,133 @@
+"""Finding a backbone's weights in a checkpoint file and putting them in, with an account of every key."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import HistoryBuffer
+from torch import Tensor, nn
+
+# Where official checkpoints keep the network; tried in this order.
+_NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
+_COUNTERS = "num_batches_tracked"  # never read in eval mode: its absence is no gap
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Which keys of a checkpoint went where.
+
+    Attributes:
+        loaded: Keys of the backbone that were filled.
+        missing: Keys of the backbone that the file lacks, or has in another shape; these stay random.
+        unexpected: Keys of the file that the backbone has no place for (heads, optimiser state).
+        prefix: What was cut off the file's keys.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        cut = f" (prefix {self.prefix!r} cut off)" if self.prefix else ""
+        return (
+            f"{len(self.loaded)} keys loaded{cut}, {len(self.missing)} missing{_first(self.missing)}, "
+            f"{len(self.unexpected)} unexpected{_first(self.unexpected)}"
+        )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint safely (``weights_only``) to the CPU.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a checkpoint, or one that holds arbitrary Python objects; says how to convert it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'")
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: {str(error)[:200]}); if you "
+            "trust it, save its state_dict alone: torch.save(torch.load(p, weights_only=False)['state_dict'], q)"
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors; save model.state_dict()")
+    return content
+
+
+def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
+    """Returns the tensors of the first nested state dict, or those of the dict itself."""
+    for name in _NESTED:
+        if isinstance(content.get(name), dict):
+            return find_state(content[name])
+    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str) -> LoadReport:
+    """Copies a state dict into a network.
+
+    Args:
+        network: What is filled, in place.
+        state: Tensors; keys may stand under a common prefix.
+        prefix: That prefix; None looks for the one under which most keys fit.
+        source: What to call the state in an error.
+
+    Raises:
+        ValueError: any parameter or running statistic would stay random. Nothing is changed then.
+    """
+    wanted = network.state_dict()
+    if prefix is None:
+        prefix = _best_prefix(state, wanted)
+    cut = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    loaded = tuple(k for k, v in wanted.items() if k in cut and cut[k].shape == v.shape)
+    missing = tuple(k for k in wanted if k not in loaded and not k.endswith(_COUNTERS))
+    unexpected = tuple(k for k in state if not k.startswith(prefix) or k[len(prefix) :] not in loaded)
+    report = LoadReport(loaded, missing, unexpected, prefix)
+    if missing:
+        shapes = [f"{k} is {tuple(cut[k].shape)}, not {tuple(wanted[k].shape)}" for k in missing if k in cut][:2]
+        raise ValueError(
+            f"{source} does not fill the backbone, parts would stay random: {report}. {' '.join(shapes)} "
+            "Name the architecture the file was made with (…?backbone=NAME and its options)"
+        )
+    network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
+    return report
+
+
+def weights_fingerprint(network: nn.Module) -> str:
+    """First 12 hex digits of SHA-256 over all weights and statistics: two networks with one value are the same."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
+    """The prefix under which most keys fit; none if nothing fits anywhere (the error then shows the bare keys)."""
+    anchor = next(iter(wanted))
+    candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
+    return max(sorted(candidates), key=lambda p: sum(p + k in state for k in wanted))
+
+
+def _safe_globals() -> list[Any]:
+    """What mmengine's checkpoints hold besides tensors; none of it runs code of the file."""
+    import numpy as np
+
+    kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]
+    reconstruct = np._core.multiarray._reconstruct if hasattr(np, "_core") else np.core.multiarray._reconstruct
+    scalar = np._core.multiarray.scalar if hasattr(np, "_core") else np.core.multiarray.scalar
+    dtypes = sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
+    return [HistoryBuffer, ConfigDict, reconstruct, scalar, np.ndarray, np.dtype, *dtypes, getattr, set]
+
+
+def _first(keys: tuple[str, ...]) -> str:
+    return f" [{', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}]" if keys else ""
