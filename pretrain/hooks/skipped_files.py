@@ -128,8 +128,8 @@ class SkippedFilesHook(Hook):
             return
         examples = "; ".join(list(self._bad.values())[:3])
         raise TooManyBadFiles(
-            f"{bad} unreadable files among the first {seen} of {length} images are more than "
-            f"loader.max_bad_fraction={self.max_bad_fraction:g} allows: {examples}. All are listed in "
+            f"{bad} unreadable file{'s' * (bad != 1)} among the first {seen} of {length} images: more than "
+            f"loader.max_bad_fraction={self.max_bad_fraction:g} allows ({examples}). All are listed in "
             f"{self._list_path(runner)}. Repair or remove them, or raise loader.max_bad_fraction"
         )
 

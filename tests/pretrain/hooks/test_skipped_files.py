@@ -146,7 +146,7 @@ def _rank(rank: int, port: int, work_dir: Path) -> None:
         try:
             step(hook, runner, *files)
         except TooManyBadFiles as error:
-            stopped = (iteration, str(error).split(" are more")[0])
+            stopped = (iteration, str(error).split(": more")[0])
             break
     (work_dir / f"rank{rank}.txt").write_text(repr(stopped))
     dist.destroy_process_group()
