@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from pretrain.data import EpochSampler, ViewDataset, limit_threads
 from pretrain.engine import checkpoints
-from pretrain.engine.badfiles import BadFilesHook
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig, parse
 from pretrain.engine.distributed import open_group, world
@@ -24,6 +23,7 @@ from pretrain.engine.runner import PretrainRunner
 from pretrain.engine.saving import SaveHook
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
+from pretrain.hooks.skipped_files import SkippedFilesHook
 from pretrain.structures import collate
 
 #: Sections that decide what is computed; a run is only continued by itself with the same ones.
@@ -115,7 +115,7 @@ def _own_hooks(settings: Settings) -> list[Any]:
     engine = settings.engine
     return [
         NonFiniteHook(),
-        BadFilesHook(settings.loader.max_bad_fraction, engine.log_every),
+        SkippedFilesHook(settings.loader.max_bad_fraction, interval=engine.log_every),
         ProgressHook(engine.log_every),
         SaveHook(engine.checkpoint_every, engine.keep_checkpoints),
         PreemptionHook(),

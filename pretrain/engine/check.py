@@ -111,7 +111,7 @@ def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]
     legal, open_ended = _arguments(cls)
     for name, item in arguments.items():
         if name not in legal and name not in supplied and not open_ended:
-            options = (set(legal) | supplied) - {"params", "features"}
+            options = (set(legal) | supplied) - {"params", "features", "lr"}
             raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{did_you_mean(name, options)}")
         if name in legal and not matches(item, legal[name]):
             raise ConfigError(

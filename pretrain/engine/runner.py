@@ -144,6 +144,7 @@ class PretrainRunner(Runner):
         self.train_loop._iter = meta["iter"]
         self.sampler.load_state(checkpoint["sampler"])
         self.train_seconds = meta["seconds"]
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         rank, size = world()
         if len(checkpoint["rng"]) == size:
             self._rng = checkpoint["rng"][rank]

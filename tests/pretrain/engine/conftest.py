@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
@@ -55,7 +58,8 @@ def make_config(image_folder: Path) -> Callable[..., PretrainConfig]:
                 vis_backends=[],
             )
         )
-        cfg.merge_from_dict({key.replace("__", "."): value for key, value in overrides.items()})
+        # A copy, because merging takes the key "_delete_" out of what it is given.
+        cfg.merge_from_dict({key.replace("__", "."): copy.deepcopy(value) for key, value in overrides.items()})
         return cfg
 
     return make
@@ -71,6 +75,19 @@ def train() -> Callable[..., dict[str, Any]]:
         return load(Path(cfg.work_dir) / f"iter_{runner.max_iters}.pth")
 
     return run
+
+
+class Dies(Hook):
+    """Ends the training process's loop after ``step`` optimiser steps, as abruptly as an exception can."""
+
+    priority = "LOWEST"
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        if batch_idx == self.step:
+            raise KeyboardInterrupt
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -110,3 +127,16 @@ def assert_same_weights(found: dict[str, Any], expected: dict[str, Any], toleran
         torch.testing.assert_close(
             found["state_dict"][name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
         )
+
+
+@pytest.fixture
+def helpers() -> SimpleNamespace:
+    """The functions of this file; pytest's importlib mode leaves no name to import them from."""
+    return SimpleNamespace(
+        Dies=Dies,
+        load=load,
+        command=command,
+        start=start,
+        wait_for_step=wait_for_step,
+        same_weights=assert_same_weights,
+    )

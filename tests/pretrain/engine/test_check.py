@@ -54,7 +54,10 @@ def test_right_config_and_private_helpers_pass(make_config: Callable[..., Config
 
 
 WIRING = [
-    (dict(views__groups={"globl": [dict(size=32), dict(size=32)]}), "reads view group 'global'.*makes 'globl'.*did you"),
+    (
+        dict(views__groups={"globl": [dict(size=32), dict(size=32)]}),
+        "reads view group 'global', .*makes 'globl'; did you",
+    ),
     (dict(views__groups={"global": [dict(size=32)]}), "needs 2 views in group 'global', the recipe makes 1"),
     (dict(source__labels=False, model__objectives=[dict(type="Supervised", num_classes=3)]), "Supervised needs labels"),
     (dict(views__groups={"global": [dict(size=32, flop=1)]}), "views: .*flop"),
@@ -86,7 +89,8 @@ def test_check_says_what_would_run(make_config: Callable[..., Config], tmp_path:
 
 
 @pytest.mark.parametrize(("value", "annotation", "fits"), [
-    (1, float, True), (1.0, int, False), (True, int, False), (None, float | None, True), ([1, 2], tuple[int, int], True),
+    (1, float, True), (1.0, int, False), (True, int, False), (None, float | None, True),
+    ([1, 2], tuple[int, int], True),
     ("x", tuple[int, ...], False), ({}, dict[str, int], True), (3, dict, False), (object(), object, True),
 ])  # fmt: skip
 def test_type_matching(value: object, annotation: object, fits: bool) -> None:
