@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from mmengine.registry import TRANSFORMS
 
+from pretrain import geometry
 from pretrain.structures import Photometric, Views
 from pretrain.views.crop import Crop, cut, sample_crop
 from pretrain.views.photometric import PhotometricSpec, build_spec, check_probability, check_range, sample
-from pretrain.views.photometric_cv2 import apply_cv2
+from pretrain.views.photometric_cv2 import apply_cv2_planar
 
 
 @dataclass(kw_only=True)
@@ -170,12 +171,13 @@ class ViewRecipe:
     def _render_group(self, image: np.ndarray, plan: Plan, *, name: str, photometrics: bool) -> Views:
         """Renders one group, see :meth:`render`."""
         specs, planned = self.specs[name], plan.views[name]
-        images = torch.empty(len(specs), 3, *specs[0].size, dtype=torch.uint8)
-        maps = torch.empty(len(specs), 2, 3, dtype=torch.float64)
-        for index, (spec, view) in enumerate(zip(specs, planned, strict=True)):
-            pixels, maps[index] = cut(image, view.crop, source=plan.source_size, size=spec.size)
-            if photometrics:
-                done = apply_cv2(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()), view.photometric)
-                pixels = torch.from_numpy(done).permute(2, 0, 1)
-            images[index].copy_(pixels)
+        cuts = [
+            cut(image, view.crop, source=plan.source_size, size=spec.size)
+            for spec, view in zip(specs, planned, strict=True)
+        ]
+        maps = geometry.from_box(torch.tensor([box for _, box in cuts], dtype=torch.float64))
+        if photometrics:
+            for (pixels, _), view in zip(cuts, planned, strict=True):
+                apply_cv2_planar(pixels.numpy(), view.photometric)
+        images = torch.stack([pixels for pixels, _ in cuts])
         return Views(images, maps, None if photometrics else Photometric.stack([v.photometric for v in planned]))

@@ -14,7 +14,8 @@ from torchvision.transforms import RandomResizedCrop
 
 from pretrain import geometry
 from pretrain.data.decode import decode
-from pretrain.views.crop import Crop, cut, decode_scale, sample_crop
+from pretrain.views import crop as module
+from pretrain.views.crop import Crop, decode_scale, sample_crop
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
@@ -32,6 +33,14 @@ def ramp_errors(view: torch.Tensor, maps: torch.Tensor, margin: int = 4) -> torc
     centres = geometry.cell_centres(maps[None], (height, width))[0].reshape(height, width, 2)
     expected = 255 * torch.stack([centres[..., 0], centres[..., 1], 1 - centres[..., 0]])
     return (view.double() - expected)[:, margin:-margin, margin:-margin]
+
+
+def cut(
+    image: np.ndarray, crop: Crop, *, source: tuple[int, int], size: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The view and its geometry (2, 3)."""
+    view, box = module.cut(image, crop, source=source, size=size)
+    return view, geometry.from_box(torch.tensor(box, dtype=torch.float64))
 
 
 def jpeg(image: np.ndarray) -> bytes:
