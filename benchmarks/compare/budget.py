@@ -1,0 +1,191 @@
+"""From a budget to the number of samples of each arm: counted or measured, never assumed.
+
+``samples`` is the number itself. ``flops`` divides the budget by the floating point operations that one sample costs
+this arm, counted while one real step runs (forward, backward, target passes). ``seconds`` divides by the seconds per
+sample of a short pilot run, made with as many trials beside it as the comparison itself will have.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import MODELS, TRANSFORMS
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.compare.configs import config_hash, relevant
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.progress import read_json
+from pretrain.engine.check import register_all
+from pretrain.files import atomic_write
+from pretrain.structures import Batch, collate
+
+PROBE_BATCH = 32  # cost per sample does not depend on the batch, but for the B×B similarities of image-level losses
+PILOT_STEPS = 24
+PILOT_SKIP = 8  # first steps of the pilot, which pay for allocation and for filling the loader
+
+
+@dataclass(frozen=True)
+class ArmBudget:
+    """What one arm may spend.
+
+    Attributes:
+        samples: images to train on, a multiple of the global batch.
+        flops_per_sample: counted, or None where it was not possible (``note`` says why).
+        seconds_per_sample: of the pilot; None where the budget did not need one.
+        config_hash: of the recipe these numbers belong to.
+    """
+
+    samples: int
+    flops_per_sample: float | None
+    seconds_per_sample: float | None
+    config_hash: str
+    note: str = ""
+
+
+def samples_for(kind: str, amount: float, *, global_batch: int, cost_per_sample: float | None = None) -> int:
+    """Returns how many samples a budget buys, rounded down to whole steps.
+
+    Args:
+        kind: ``samples``, ``flops`` or ``seconds``.
+        cost_per_sample: in the budget's unit; not read for ``samples``.
+
+    Raises:
+        PlanError: the budget does not pay for one step.
+    """
+    wanted = amount if kind == "samples" else amount / float(cost_per_sample)
+    # A step more or less must not hang on the last bit of a division.
+    steps = int(wanted / global_batch + 1e-9)
+    if steps < 1:
+        raise PlanError(
+            f"budget {kind} = {amount:g} does not pay for one step of {global_batch} samples ({wanted:.1f} samples)"
+        )
+    return steps * global_batch
+
+
+def with_samples(config: dict[str, Any], samples: int) -> dict[str, Any]:
+    """Returns a copy of a resolved config whose schedule ends after ``samples`` images."""
+    config = copy.deepcopy(config)
+    schedule = config.setdefault("schedule", {})
+    schedule.pop("epochs", None)
+    schedule["samples"] = samples
+    return config
+
+
+def recipe_hash(config: dict[str, Any]) -> str:
+    """Fingerprint of a recipe without its seed and length: what a cost per sample depends on."""
+    flat = {k: v for k, v in relevant(config).items() if k not in ("seed", "schedule.samples", "schedule.epochs")}
+    return config_hash(flat)
+
+
+def probe_batch(config: dict[str, Any], size: int) -> Batch:
+    """Returns a batch of the recipe's views of noise images, with labels; its shapes are those of real input."""
+    register_all()
+    recipe = TRANSFORMS.build(copy.deepcopy(config["views"]))
+    rng = np.random.default_rng(0)
+    samples = []
+    for index in range(size):
+        image = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        views = recipe.render(image, recipe.plan(256, 256, rng))
+        samples.append(Batch(views, labels=torch.tensor(0), ids=torch.tensor(index)))
+    return collate(samples)
+
+
+def count_flops_per_sample(config: dict[str, Any]) -> float:
+    """Counts the floating point operations of one training step of the recipe, divided by its samples.
+
+    A real step runs on the CPU under torch's FlopCounterMode: matrix products and convolutions of every online pass,
+    backward pass and target pass. Elementwise work (normalisation, losses' reductions, photometrics) is not counted, as
+    is usual. Costs one step of at most ``PROBE_BATCH`` samples.
+    """
+    register_all()
+    size = min(int(config["schedule"]["global_batch"]), PROBE_BATCH)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = MODELS.build(copy.deepcopy(config["model"])).train()
+        batch = probe_batch(config, size)
+        with FlopCounterMode(display=False) as counter:
+            data = model.data_preprocessor(batch, training=True)
+            losses = model(**data, mode="loss")
+            sum(value for name, value in losses.items() if "loss" in name).backward()
+    return counter.get_total_flops() / size
+
+
+def pilot_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved on the way."""
+    config = with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"]))
+    config.setdefault("engine", {}).update(log_every=1, checkpoint_every=10**9)
+    config["hooks"] = []
+    return config
+
+
+def pilot_seconds_per_sample(work_dir: Path) -> float:
+    """Returns the median seconds per sample in a pilot's ``curve.csv`` (its first steps left out).
+
+    Raises:
+        PlanError: the pilot logged no throughput.
+    """
+    import pandas as pd
+
+    curve = pd.read_csv(work_dir / "curve.csv")
+    if "samples_per_s" not in curve or len(curve) <= PILOT_SKIP:
+        raise PlanError(
+            f"{work_dir}/curve.csv: no samples_per_s after {PILOT_SKIP} steps; the pilot cannot set a budget"
+        )
+    return float((1.0 / curve["samples_per_s"].iloc[PILOT_SKIP:]).median())
+
+
+def load_budgets(path: Path) -> dict[str, ArmBudget]:
+    """Reads the recorded budgets; empty when there are none."""
+    return {arm: ArmBudget(**values) for arm, values in read_json(path).get("arms", {}).items()}
+
+
+def plan_budgets(
+    configs: dict[str, dict[str, Any]],
+    path: Path,
+    *,
+    kind: str,
+    amount: float,
+    pilot: Callable[[list[str]], dict[str, float]],
+    count: Callable[[dict[str, Any]], float] = count_flops_per_sample,
+) -> dict[str, ArmBudget]:
+    """Returns every trained arm's budget; what is on record for the same recipe and budget is kept, so that a
+    comparison that goes on another day still trains all its seeds equally long.
+
+    Args:
+        configs: arm -> resolved recipe.
+        path: JSON file that holds the record.
+        pilot: runs pilots of the named arms and returns seconds per sample; called once, for ``seconds`` only.
+
+    Raises:
+        PlanError: the budget does not pay for one step of an arm.
+    """
+    recorded = read_json(path)
+    known = load_budgets(path) if recorded.get("budget") == {kind: amount} else {}
+    known = {arm: b for arm, b in known.items() if arm in configs and b.config_hash == recipe_hash(configs[arm])}
+    todo = [arm for arm in configs if arm not in known]
+    seconds = pilot(todo) if kind == "seconds" and todo else {}
+    for arm in todo:
+        config, flops, note = configs[arm], None, ""
+        try:
+            flops = count(config)
+        except Exception as error:
+            if kind == "flops":
+                raise
+            note = f"FLOPs not counted: {type(error).__name__}: {error}"
+        samples = samples_for(
+            kind,
+            amount,
+            global_batch=int(config["schedule"]["global_batch"]),
+            cost_per_sample=flops if kind == "flops" else seconds.get(arm),
+        )
+        known[arm] = ArmBudget(samples, flops, seconds.get(arm), recipe_hash(config), note)
+    record = {"budget": {kind: amount}, "arms": {arm: asdict(known[arm]) for arm in configs}}
+    atomic_write(path, json.dumps(record, indent=1))
+    return {arm: known[arm] for arm in configs}

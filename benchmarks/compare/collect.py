@@ -1,0 +1,98 @@
+"""Reads what finished trials left: rows for the table, cost, curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.compare.baseline import baseline_record
+from benchmarks.compare.budget import ArmBudget
+from benchmarks.compare.plan import Plan, Trial
+from benchmarks.compare.progress import read_json
+from benchmarks.compare.statistics import Fairness, compare_configs
+from benchmarks.compare.table import Row
+from benchmarks.compare.trial import read_spec, records_of
+from benchmarks.pictures.curves import read_curve
+from benchmarks.record import Record
+from pretrain.files import atomic_write
+
+
+def row_of(record: Record, *, arm: str, seed: int | None, benchmark: str) -> Row:
+    """Turns a record into a table row; a metric that is not defined (nan) is left out."""
+    metrics = {name: (m.value, m.unit) for name, m in record.metrics.items() if math.isfinite(m.value)}
+    return Row(arm, seed, benchmark, metrics, record.protocol, record.protocol_hash)
+
+
+def started(trials: Sequence[Trial]) -> list[Trial]:
+    """Returns the trials that have a directory with a specification."""
+    return [t for t in trials if (t.directory / "trial.json").is_file()]
+
+
+def collect_rows(plan: Plan) -> tuple[list[Row], list[Record]]:
+    """Returns the rows and records of all trials, in the order of the plan."""
+    rows, records = [], []
+    for trial in started(plan.trials):
+        for name, record in records_of(trial.directory, read_spec(trial.directory)).items():
+            if name in {b.name for b in plan.benchmarks}:
+                rows.append(row_of(record, arm=trial.arm.name, seed=trial.seed, benchmark=name))
+                records.append(record)
+    return rows, records
+
+
+def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
+    """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory, PFLOPs."""
+    costs = []
+    for trial in started(plan.trials):
+        spec, state = read_spec(trial.directory), read_json(trial.directory / "state.json")
+        if not spec.train or not (trial.directory / "pretrain" / "final.pth").is_file():
+            continue
+        progress = read_json(trial.directory / "pretrain" / "progress.json")
+        seconds = progress.get("seconds") or state.get("pretrain_seconds")
+        cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
+        if seconds:
+            cost |= {"minutes": seconds / 60, "images_per_s": spec.samples / seconds}
+        if state.get("peak_memory_bytes"):
+            cost["peak_memory_gb"] = state["peak_memory_bytes"] / 1e9
+        budget = budgets.get(trial.arm.name)
+        if budget and budget.flops_per_sample:
+            cost["pflops"] = budget.flops_per_sample * spec.samples / 1e15
+        costs.append(cost)
+    return costs
+
+
+def collect_curves(plan: Plan) -> dict[str, list[pd.DataFrame]]:
+    """Returns arm -> the training curves of its seeds, unfinished ones included."""
+    curves: dict[str, list[pd.DataFrame]] = {}
+    for trial in plan.trials:
+        path = trial.directory / "pretrain" / "curve.csv"
+        if path.is_file():
+            curves.setdefault(trial.arm.name, []).append(read_curve(path))
+    return curves
+
+
+def collect_fairness(plan: Plan) -> Fairness:
+    """Compares the recipes of the trained arms, budget included, as the trials were given them."""
+    configs = {}
+    for trial in started(plan.trials):
+        if trial.arm.train:
+            configs.setdefault(trial.arm.name, read_spec(trial.directory).config)
+    return compare_configs(configs)
+
+
+def write_all_records(records: Sequence[Record], path: Path) -> None:
+    """Writes the records of all trials into one JSON-lines file, readable by ``benchmarks.record.read_all``."""
+    atomic_write(path, "".join(record.to_json() + "\n" for record in records))
+
+
+def baseline_rows(plan: Plan) -> list[Row]:
+    """Returns the rows of the trivial baselines that have been measured."""
+    rows = []
+    for baseline in plan.baselines:
+        record = baseline_record(plan.work_dir / "baselines" / baseline.name, baseline)
+        if record is not None:
+            rows.append(row_of(record, arm=baseline.name, seed=None, benchmark=baseline.benchmark.name))
+    return rows

@@ -1,0 +1,150 @@
+"""Resolved configs: merging overrides, writing, hashing and comparing them.
+
+Everything here works on plain dicts, so that two configs are equal exactly when their written forms are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pprint
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from benchmarks.compare.names import PlanError, suggestion
+from pretrain.files import atomic_write
+
+# Changing these changes when files are written or how fast, not what is learnt: a finished trial stays valid.
+HARMLESS = (
+    "work_dir",
+    "vis_backends",
+    "loader.workers",
+    "engine.checkpoint_every",
+    "engine.keep_checkpoints",
+    "engine.log_every",
+)
+# Keys an engine config may have even where the recipe leaves them out.
+OPTIONAL_KEYS = (
+    "hooks",
+    "vis_backends",
+    "load_from",
+    "custom_imports",
+    "engine",
+    "loader",
+    "optimizer",
+    "schedule",
+    "seed",
+)
+
+
+def find_config(path: str | Path, where: str) -> Path:
+    """Returns ``path`` as it stands or, failing that, below the repository's root.
+
+    Raises:
+        PlanError: it is in neither place; names the files beside it that look alike.
+    """
+    for candidate in (Path(path), Path(__file__).resolve().parents[2] / path):
+        if candidate.is_file():
+            return candidate
+    folder = Path(path).parent
+    beside = [str(folder / p.name) for p in sorted((Path(__file__).resolve().parents[2] / folder).glob("*.py"))]
+    raise PlanError(f"{where}: no config file {str(path)!r}{suggestion(str(path), beside)}")
+
+
+def plain(value: Any) -> Any:
+    """Returns ``value`` with mmengine's dict classes turned into dicts, at all depths; lists and tuples stay."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(item) for item in value)
+    return value
+
+
+def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, Any]:
+    """Reads a recipe and merges overrides in order (dotted keys as in ``--cfg-options``; ``_delete_`` is honoured).
+
+    Raises:
+        PlanError: an override changes a key below something that the recipe does not have.
+    """
+    config = Config.fromfile(path)
+    for change in changes:
+        for key in change:
+            _check_override(config._cfg_dict, key, where)
+        config.merge_from_dict(plain(change))
+    # Names that begin with an underscore are the recipe's own helpers.
+    return {key: value for key, value in plain(config._cfg_dict.to_dict()).items() if not key.startswith("_")}
+
+
+def _check_override(config: Any, key: str, where: str) -> None:
+    """Raises unless every parent of the dotted ``key`` exists in ``config``; its last part may be new below the top."""
+    *parents, last = key.split(".")
+    at = config
+    for depth, part in enumerate(parents or [last]):
+        if isinstance(at, list | tuple):
+            known = [str(i) for i in range(len(at))]
+        else:
+            known = [*at, *(OPTIONAL_KEYS if depth == 0 else ())] if isinstance(at, dict) else []
+        if part not in known:
+            raise PlanError(
+                f"{where}: override {key!r}: the config has no {part!r}{suggestion(part, known)}; "
+                f"there is: {', '.join(known)}"
+            )
+        at = at[int(part)] if isinstance(at, list | tuple) else at.get(part, {})
+
+
+def write_config(config: dict[str, Any], path: Path, header: str = "") -> None:
+    """Writes a config as a Python file that mmengine reads back to an equal dict.
+
+    Raises:
+        PlanError: a value has no literal form (a class, a function, nan); use registry names instead.
+    """
+    lines = [f"# {line}" for line in header.splitlines()]
+    for key, value in config.items():
+        text = pprint.pformat(value, width=110, sort_dicts=False)
+        try:
+            same = eval(text, {"__builtins__": {}}) == value  # noqa: S307 - our own text, without any names
+        except Exception:
+            same = False
+        if not same:
+            raise PlanError(
+                f"config key {key!r} cannot be written as text: {text[:120]}; use strings, numbers, lists, dicts"
+            )
+        lines.append(f"{key} = {text}")
+    atomic_write(path, "\n".join(lines) + "\n")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Returns dotted key -> leaf value; empty dicts and lists, and lists of plain values, are leaves."""
+    if isinstance(config, dict) and config:
+        items = config.items()
+    elif isinstance(config, list | tuple) and any(isinstance(item, dict) for item in config):
+        items = enumerate(config)
+    else:
+        return {prefix: list(config) if isinstance(config, tuple) else config}
+    flat = {}
+    for key, value in items:
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def relevant(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the flattened config without the keys in ``HARMLESS``."""
+    flat = flatten(config)
+    return {k: v for k, v in flat.items() if not any(k == h or k.startswith(h + ".") for h in HARMLESS)}
+
+
+def config_hash(value: Any) -> str:
+    """Returns the first 12 hex digits of the sha256 of the canonical JSON of ``value`` (tuples count as lists)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()[:12]
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Returns one ``key: old → new`` line per flattened key in which two configs differ."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key, "(absent)"), new.get(key, "(absent)")
+        if config_hash(before) != config_hash(after):
+            lines.append(f"{key}: {before} → {after}")
+    return lines

@@ -1,0 +1,275 @@
+"""What a comparison shall do: its config read, checked and expanded into trials before any work starts.
+
+A comparison config is a Python file with these keys (``legal`` below is the list that is checked):
+
+    base = "configs/quick/pixpro.py"                  # recipe of every arm that names none of its own
+    overrides = {"source.root": "data/…"}             # merged into every arm, dotted keys
+    budget = dict(samples=30_000)                     # or flops=…, or seconds=… per trial
+    seeds = (0, 1, 2)
+    arms = dict(NAME=dict(config=None, overrides={}, train=True))
+    benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
+    primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, higher is better
+    prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))    # data that is written if missing
+    baselines = dict(NAME=dict(type="majority", benchmark="retrieval"))  # trivial predictors, shown below the arms
+    pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
+    columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
+    title = "…"; next_step = "…"                      # words of the report and of the last line on screen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from benchmarks.compare.configs import config_hash, find_config, load_config, plain, relevant
+from benchmarks.compare.evaluate import check_baseline, check_benchmark
+from benchmarks.compare.names import PlanError, check_folder_name, check_names
+from benchmarks.compare.prepare import PREPARERS, check_prepare
+from pretrain.engine.check import check_config
+from pretrain.engine.settings import ConfigError
+
+KEYS = (
+    "base", "overrides", "budget", "seeds", "arms", "benchmarks", "primary",
+    "prepare", "baselines", "pictures", "columns", "title", "next_step",
+)  # fmt: skip
+REQUIRED = ("base", "budget", "arms", "benchmarks", "primary")
+BUDGETS = ("samples", "flops", "seconds")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One competitor.
+
+    Attributes:
+        config: recipe file.
+        overrides: merged into the recipe after the comparison's common overrides, dotted keys.
+        train: False evaluates the randomly initialised backbone of the same recipe and seed.
+    """
+
+    name: str
+    config: Path
+    overrides: dict[str, Any] = field(default_factory=dict)
+    train: bool = True
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of its ``Settings``."""
+
+    name: str
+    type: str
+    data: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change the number."""
+        return config_hash([self.type, self.data, self.settings])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A trivial predictor: ``type`` names it, ``benchmark`` gives its data, sizes and the columns it stands in."""
+
+    name: str
+    type: str
+    benchmark: Benchmark
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change the number."""
+        return config_hash([self.type, self.settings, self.benchmark.hash])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed; everything it makes lies in ``directory``.
+
+    Attributes:
+        config: the arm's resolved recipe with ``seed`` set; the budget is not yet in it.
+    """
+
+    arm: Arm
+    seed: int
+    directory: Path
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``arm/seed_K``, as on screen and on disk."""
+        return f"{self.arm.name}/seed_{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked comparison, see the module's text for the keys."""
+
+    path: Path
+    work_dir: Path
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    benchmarks: tuple[Benchmark, ...]
+    budget_kind: str
+    budget_amount: float
+    primary: str
+    trials: tuple[Trial, ...]
+    prepare: dict[str, dict[str, Any]] = field(default_factory=dict)
+    baselines: tuple[Baseline, ...] = ()
+    pictures: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    title: str = ""
+    next_step: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the comparison: its config's file name."""
+        return self.path.stem
+
+
+def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
+    """Reads and checks a comparison config; nothing is written or trained.
+
+    Args:
+        work_dir: folder of the whole comparison; ``work_dirs/<config name>`` when None.
+
+    Raises:
+        PlanError: an unknown or missing key (with a suggestion), an illegal value, an override of a key that the
+            recipe does not have, two arms that are the same experiment.
+    """
+    path = find_config(path, "comparison")
+    raw = plain(Config.fromfile(path)._cfg_dict.to_dict())
+    raw = {key: value for key, value in raw.items() if not key.startswith("_")}  # helper variables
+    check_names("comparison key", raw, KEYS)
+    missing = [key for key in REQUIRED if not raw.get(key)]
+    if missing:
+        raise PlanError(f"{path}: missing or empty: {', '.join(missing)}; required are {', '.join(REQUIRED)}")
+    folder = Path(work_dir) if work_dir else Path("work_dirs") / path.stem
+    kind, amount = _budget(raw["budget"])
+    seeds = _seeds(raw.get("seeds", (0,)))
+    arms = tuple(_arm(name, spec, raw["base"]) for name, spec in raw["arms"].items())
+    benchmarks = tuple(_benchmark(name, spec) for name, spec in raw["benchmarks"].items())
+    columns = tuple(raw.get("columns", ()))
+    for key in (raw["primary"], *columns):
+        _check_metric(key, [b.name for b in benchmarks])
+    return Plan(
+        path=path,
+        work_dir=folder,
+        arms=arms,
+        seeds=seeds,
+        benchmarks=benchmarks,
+        budget_kind=kind,
+        budget_amount=amount,
+        primary=raw["primary"],
+        trials=_trials(arms, seeds, folder, raw.get("overrides", {})),
+        prepare=_prepare(raw.get("prepare", {})),
+        baselines=tuple(_baseline(name, spec, benchmarks) for name, spec in raw.get("baselines", {}).items()),
+        pictures=_pictures(raw.get("pictures", {})),
+        columns=columns,
+        title=raw.get("title", path.stem),
+        next_step=raw.get("next_step", ""),
+    )
+
+
+def _budget(raw: Any) -> tuple[str, float]:
+    if not isinstance(raw, dict) or len(raw) != 1:
+        raise PlanError(f"budget = {raw!r}: give exactly one of {', '.join(f'dict({b}=…)' for b in BUDGETS)}")
+    check_names("budget", raw, BUDGETS)
+    ((kind, amount),) = raw.items()
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
+        raise PlanError(f"budget {kind} = {amount!r}: must be a number above 0")
+    return kind, float(amount)
+
+
+def _seeds(raw: Any) -> tuple[int, ...]:
+    seeds = tuple(raw) if isinstance(raw, list | tuple | range) else ()
+    if (
+        not seeds
+        or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds)
+        or len(set(seeds)) < len(seeds)
+    ):
+        raise PlanError(f"seeds = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)")
+    return seeds
+
+
+def _arm(name: str, raw: Any, base: str) -> Arm:
+    check_folder_name("arm", name)
+    if not isinstance(raw, dict):
+        raise PlanError(f"arm {name!r} = {raw!r}: must be a dict with any of config, overrides, train")
+    check_names(f"key of arm {name!r}:", raw, ("config", "overrides", "train"))
+    train = raw.get("train", True)
+    if not isinstance(train, bool):
+        raise PlanError(f"arm {name!r}: train = {train!r} must be True or False")
+    return Arm(name, find_config(raw.get("config") or base, f"arm {name!r}"), raw.get("overrides") or {}, train)
+
+
+def _benchmark(name: str, raw: Any) -> Benchmark:
+    check_folder_name("benchmark", name)
+    if not isinstance(raw, dict) or "type" not in raw or not isinstance(raw.get("data"), dict):
+        raise PlanError(f"benchmark {name!r} = {raw!r}: needs type='…' and data=dict(…)")
+    settings = {key: value for key, value in raw.items() if key not in ("type", "data")}
+    benchmark = Benchmark(name, raw["type"], raw["data"], settings)
+    check_benchmark(benchmark)
+    return benchmark
+
+
+def _baseline(name: str, raw: Any, benchmarks: Sequence[Benchmark]) -> Baseline:
+    check_folder_name("baseline", name)
+    if not isinstance(raw, dict) or "type" not in raw or "benchmark" not in raw:
+        raise PlanError(f"baseline {name!r} = {raw!r}: needs type='…' and benchmark='…'")
+    named = {b.name: b for b in benchmarks}
+    check_names(f"benchmark of baseline {name!r}:", [raw["benchmark"]], named)
+    settings = {key: value for key, value in raw.items() if key not in ("type", "benchmark")}
+    baseline = Baseline(name, raw["type"], named[raw["benchmark"]], settings)
+    check_baseline(baseline)
+    return baseline
+
+
+def _check_metric(key: Any, names: Sequence[str]) -> None:
+    if not isinstance(key, str) or "." not in key:
+        raise PlanError(f"metric {key!r}: write BENCHMARK.metric, such as {names[0]}.mIoU")
+    check_names(f"benchmark in metric {key!r}:", [key.split(".")[0]], names)
+
+
+def _prepare(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    check_names("prepare step", raw, PREPARERS)
+    for name, arguments in raw.items():
+        check_prepare(name, arguments)
+    return raw
+
+
+def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
+    check_names("key of pictures:", raw, ("folder", "count", "size"))
+    return raw
+
+
+def _trials(arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]) -> tuple[Trial, ...]:
+    """Seeds outermost: after the first seed of every arm there is already a table to look at."""
+    resolved, seen = {}, {}
+    for arm in arms:
+        for key in ("schedule.samples", "schedule.epochs", "seed"):
+            if key in arm.overrides:
+                raise PlanError(f"arm {arm.name!r}: override {key!r}: the comparison's budget and seeds set this")
+        config = load_config(arm.config, common, arm.overrides, where=f"arm {arm.name!r}")
+        config.pop("work_dir", None)
+        try:
+            check_config(Config(config))
+        except ConfigError as error:
+            raise PlanError(f"arm {arm.name!r} ({arm.config}): {error}") from error
+        resolved[arm.name] = config
+        # All untrained arms of one model are one experiment, whatever their objectives.
+        same = config_hash([relevant(config) if arm.train else config["model"].get("backbone"), arm.train])
+        if same in seen:
+            raise PlanError(
+                f"arms {seen[same]!r} and {arm.name!r} are the same experiment: remove one or change its overrides"
+            )
+        seen[same] = arm.name
+    return tuple(
+        Trial(arm, seed, folder / arm.name / f"seed_{seed}", {**resolved[arm.name], "seed": seed})
+        for seed in seeds
+        for arm in arms
+    )

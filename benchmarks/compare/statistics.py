@@ -1,0 +1,86 @@
+"""Means with intervals over seeds, and which configs differ in what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.compare.configs import config_hash, relevant
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean of ``n`` runs and the half-width of its interval; ``half`` is None for fewer than two runs."""
+
+    mean: float
+    half: float | None
+    n: int
+
+    def above(self, other: Interval) -> bool:
+        """Whether this whole interval lies above the other; False where either has no width to speak of."""
+        if self.half is None or other.half is None:
+            return False
+        return self.mean - self.half > other.mean + other.half
+
+    def text(self, digits: int = 2) -> str:
+        """``mean ± half``, or the mean alone."""
+        return f"{self.mean:.{digits}f}" + ("" if self.half is None else f" ± {self.half:.{digits}f}")
+
+
+def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """Student's interval of a mean: x̄ ± t_{(1+c)/2, n−1} · s / √n, with s the sample standard deviation (n − 1).
+
+    It assumes that runs differ by their seed alone and about normally. With two seeds t is 12.7: such an interval is
+    honest and wide.
+
+    Args:
+        values: one number per run.
+
+    Raises:
+        ValueError: no values, or one that is not finite.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if array.size == 0 or not np.isfinite(array).all():
+        raise ValueError(f"values={list(values)}: need at least one, all finite")
+    if array.size == 1:
+        return Interval(float(array[0]), None, 1)
+    quantile = stats.t.ppf((1 + confidence) / 2, array.size - 1)
+    return Interval(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)), array.size)
+
+
+@dataclass(frozen=True)
+class Fairness:
+    """What the arms share and where they differ.
+
+    Attributes:
+        equal: flattened key -> value, the same in every arm.
+        different: flattened key -> {arm: value}; ``"(absent)"`` where an arm has no such key.
+    """
+
+    equal: dict[str, Any]
+    different: dict[str, dict[str, Any]]
+
+    def groups(self) -> tuple[list[str], list[str]]:
+        """Returns the top-level keys equal in all they hold, and those equal only in part or not at all."""
+        partly = sorted({key.split(".")[0] for key in self.different})
+        return sorted({key.split(".")[0] for key in self.equal} - set(partly)), partly
+
+
+def compare_configs(configs: dict[str, dict[str, Any]]) -> Fairness:
+    """Diffs the resolved configs of all arms (seed and keys without influence on the result left out)."""
+    flat = {arm: {k: v for k, v in relevant(config).items() if k != "seed"} for arm, config in configs.items()}
+    equal, different = {}, {}
+    for key in sorted({key for keys in flat.values() for key in keys}):
+        values = {arm: keys.get(key, "(absent)") for arm, keys in flat.items()}
+        if len({config_hash(value) for value in values.values()}) == 1:
+            equal[key] = next(iter(values.values()))
+        else:
+            different[key] = values
+    return Fairness(equal, different)

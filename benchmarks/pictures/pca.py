@@ -1,0 +1,108 @@
+"""What a backbone sees: the three main components of its dense features as red, green and blue.
+
+All images of one network share one basis and one scaling, so equal colours mean equal features across its images.
+Between networks colours cannot be compared: each has its own space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.pictures.figure import new_figure, save_figure
+
+
+def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
+    """Projects dense features to RGB in one basis for all images.
+
+    Features are L2-normalised per position (evaluations compare by cosine), centred, projected on the three directions
+    of largest variance, and each component is scaled so that its ``clip`` and ``1 − clip`` quantiles become 0 and 1.
+    The sign of a component is fixed by making its skewness positive, so the same features always give the same picture.
+
+    Args:
+        maps: (B, C, h, w) float, features of B images.
+        clip: share of positions cut off at either end, in [0, 0.5).
+
+    Returns:
+        (B, h, w, 3) float32 in [0, 1]. Constant (collapsed) features give uniform grey 0.5.
+
+    Raises:
+        ValueError: features that are not finite. Cost: O(B·h·w·C²).
+    """
+    batch, channels, height, width = maps.shape
+    if not torch.isfinite(maps).all():
+        raise ValueError(
+            f"maps {tuple(maps.shape)}: hold nan or inf; the network is broken, look at its training curve"
+        )
+    flat = maps.permute(0, 2, 3, 1).reshape(-1, channels).double()  # (B·h·w, C)
+    flat = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    centred = flat - flat.mean(0)
+    variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
+    kept = min(3, channels)
+    colours = torch.full((len(flat), 3), 0.5, dtype=torch.float64)
+    for component in range(kept):
+        if variance[-1 - component] <= 1e-12:
+            continue  # no variance: rounding noise must not be blown up to colours
+        values = centred @ directions[:, -1 - component]
+        values = values * (1.0 if (values**3).sum() >= 0 else -1.0)
+        low, high = np.quantile(values.numpy(), [clip, 1 - clip])
+        colours[:, component] = ((values - low) / max(high - low, 1e-12)).clamp(0, 1)
+    return colours.reshape(batch, height, width, 3).float().numpy()
+
+
+def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = "") -> Path:
+    """Draws a sheet: one row of input images, then one row of feature colours per network.
+
+    Args:
+        images: (B, 3, H, W) uint8 RGB.
+        rows: network name -> (B, h, w, 3) float in [0, 1], see :func:`principal_colours`.
+        path: PNG to write.
+    """
+    pictures: list[tuple[str, Sequence[np.ndarray]]] = [("input", images.permute(0, 2, 3, 1).numpy())]
+    pictures += list(rows.items())
+    count, ratio = len(images), images.shape[2] / images.shape[3]
+    label, cell = 1.15, 1.5  # inches: the column of names, one picture
+    figure = new_figure(label + cell * count, cell * ratio * len(pictures) + (0.35 if title else 0.0))
+    axes = figure.subplots(
+        len(pictures), count + 1, squeeze=False, gridspec_kw={"width_ratios": [label / cell] + [1.0] * count}
+    )
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+    for row, (name, values) in enumerate(pictures):
+        axes[row, 0].axis("off")
+        axes[row, 0].text(1.0, 0.5, name, ha="right", va="center", fontsize=10, transform=axes[row, 0].transAxes)
+        for column in range(count):
+            # Features are drawn as they are, one block per cell: smoothing would show detail that is not there.
+            axes[row, column + 1].imshow(values[column], interpolation="nearest", extent=(0, 1, 0, ratio))
+            axes[row, column + 1].set(xticks=[], yticks=[])
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return save_figure(figure, path)
+
+
+def load_images(folder: str | Path, count: int, size: int) -> Tensor:
+    """Reads ``count`` images spread evenly over a folder's sorted files, as centre squares of ``size`` pixels.
+
+    Returns:
+        (count, 3, size, size) uint8 RGB.
+
+    Raises:
+        FileNotFoundError: no such folder, or no image below it.
+    """
+    from PIL import Image, ImageOps
+
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    if not files:
+        raise FileNotFoundError(
+            f"pictures: no images below {folder}; name a folder of images in pictures = dict(folder=…)"
+        )
+    chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(count, len(files)))]
+    squares = []
+    for file in chosen:
+        with Image.open(file) as image:
+            image = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (size, size), Image.Resampling.BICUBIC)
+            squares.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+    return torch.stack(squares)

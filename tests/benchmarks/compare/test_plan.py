@@ -1,0 +1,114 @@
+"""A comparison's config: every mistake is found before any work, with the name that was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from benchmarks.compare.configs import config_hash, differences, find_config, flatten, load_config, write_config
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.plan import load_plan
+
+Toy = Callable[..., Path]
+
+
+def test_expands_arms_and_seeds_into_trials(toy: Toy) -> None:
+    plan = load_plan(toy(), "out")
+    assert [t.name for t in plan.trials[:3]] == ["untrained/seed_0", "weak/seed_0", "strong/seed_0"]
+    assert len(plan.trials) == 6
+    trial = plan.trials[-1]
+    assert trial.directory == Path("out/strong/seed_1") and trial.config["seed"] == 1
+    assert trial.config["schedule"]["lr_per_256"] == 3.0 and plan.trials[1].config["schedule"]["lr_per_256"] == 0.2
+    assert (plan.budget_kind, plan.budget_amount, plan.name) == ("samples", 80, "toy")
+    assert load_plan(toy()).work_dir == Path("work_dirs/toy")
+
+
+def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) -> None:
+    plan = load_plan(toy('overrides = {"schedule.lr_per_256": 7.0, "schedule.global_batch": 4}'))
+    rates = {t.arm.name: t.config["schedule"]["lr_per_256"] for t in plan.trials}
+    assert rates == {"untrained": 7.0, "weak": 0.2, "strong": 3.0}
+    assert {t.config["schedule"]["global_batch"] for t in plan.trials} == {4}
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("budgets = 3", "unknown comparison key 'budgets' – did you mean 'budget'?"),
+        ("del primary", "missing or empty: primary"),
+        ("budget = dict(sampels=3)", "unknown budget 'sampels' – did you mean 'samples'?"),
+        ("budget = dict(samples=3, flops=1e9)", "give exactly one of"),
+        ("budget = dict(samples=-3)", "samples = -3: must be a number above 0"),
+        ("seeds = (0, 0)", "a list of different whole numbers"),
+        ("seeds = 3", "a list of different whole numbers"),
+        ("arms = dict(a=dict(overides={}))", "'overides' – did you mean 'overrides'?"),
+        ("arms = {'a/b': dict()}", "becomes a folder"),
+        ("arms = dict(a=dict(train='no'))", "must be True or False"),
+        ("arms = dict(a=dict(config='configs/nothing.py'))", "no config file 'configs/nothing.py'"),
+        ("arms = dict(a=dict(overrides={'shedule.lr_per_256': 1}))", "no 'shedule' – did you mean 'schedule'?"),
+        ("arms = dict(a=dict(overrides={'schedule.lr_per_255': 1.0}))", "lr_per_255: unknown field; did you mean"),
+        ("arms = dict(a=dict(overrides={'model.objectives': [dict(type='PixPr')]}))", "'PixPr'"),
+        ("arms = dict(a=dict(overrides={'schedule.samples': 5}))", "budget and seeds set this"),
+        ("arms = dict(a=dict(), b=dict())", "arms 'a' and 'b' are the same experiment"),
+        ("arms = dict(a=dict(train=False), b=dict(train=False))", "'a' and 'b' are the same experiment"),
+        ("primary = 'toys.score'", "unknown benchmark in metric 'toys.score': 'toys' – did you mean 'toy'?"),
+        ("primary = 'score'", "write BENCHMARK.metric"),
+        ("columns = ('tay.score',)", "did you mean 'toy'?"),
+        ("benchmarks = dict(toy=dict(type='retreival', data=dict()))", "did you mean 'retrieval'?"),
+        ("benchmarks = dict(toy=dict(type='fake_benchmark'))", "needs type='…' and data=dict(…)"),
+        ("benchmarks['toy']['facter'] = 2", "'facter' – did you mean 'factor'?"),
+        ("benchmarks['toy']['data'] = dict(root='x')", "needs type=, one of"),
+        ("benchmarks['toy']['data'] = dict(type='ClasFolder')", "did you mean 'ClassFolder'?"),
+        ("benchmarks['toy']['data'] = dict(type='ClassFolder', rot='x')", "'rot' – did you mean 'root'?"),
+        ("prepare = dict(scene=dict(out='x'))", "unknown prepare step 'scene' – did you mean 'scenes'?"),
+        ("prepare = dict(scenes=dict(out='x', image=4))", "'image' – did you mean 'images'?"),
+        ("prepare = dict(scenes=dict(out='x'))", "prepare scenes: missing images"),
+        ("pictures = dict(foldr='x')", "'foldr' – did you mean 'folder'?"),
+        ("baselines = dict(x=dict(type='majority', benchmark='tox'))", "did you mean 'toy'?"),
+    ],
+)
+def test_mistakes_name_the_key_and_what_was_meant(toy: Toy, extra: str, words: str) -> None:
+    with pytest.raises(PlanError) as caught:
+        load_plan(toy(extra))
+    assert words in str(caught.value)
+
+
+def test_a_missing_comparison_names_a_near_one() -> None:
+    with pytest.raises(PlanError, match="did you mean 'configs/comparisons/quickstart.py'"):
+        find_config("configs/comparisons/quikstart.py", "comparison")
+
+
+def test_written_configs_read_back_equal(tmp_path: Path) -> None:
+    config = {
+        "model": {"type": "Pretrainer", "objectives": [{"type": "PixPro", "weight": 1e-7}], "mean": (0.5, 1, None)},
+        "words": "it's \"quoted\" ü\n",
+        "flag": True,
+        "long": list(range(100)),
+    }
+    write_config(config, tmp_path / "config.py", header="two\nlines")
+    assert Config.fromfile(tmp_path / "config.py").to_dict() == config
+    with pytest.raises(PlanError, match="'bad' cannot be written"):
+        write_config({"bad": {"cls": Path}}, tmp_path / "bad.py")
+    with pytest.raises(PlanError, match="'bad' cannot be written"):
+        write_config({"bad": float("nan")}, tmp_path / "bad.py")
+
+
+def test_overrides_replace_lists_and_delete_dicts(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("a = dict(b=dict(c=1, d=2), e=[dict(f=1), dict(f=2)])\n_helper = 3\n")
+    load = lambda **change: load_config(tmp_path / "base.py", change, where="arm 'x'")  # noqa: E731
+    assert load(**{"a.b.c": 5}) == {"a": {"b": {"c": 5, "d": 2}, "e": [{"f": 1}, {"f": 2}]}}
+    assert load(**{"a.e.1.f": 9})["a"]["e"] == [{"f": 1}, {"f": 9}]
+    assert load(**{"a.e": [1]})["a"]["e"] == [1]
+    assert load(**{"a.b": dict(_delete_=True, z=1)})["a"]["b"] == {"z": 1}
+    with pytest.raises(PlanError, match="the config has no 'bb'"):
+        load(**{"a.bb.c": 5})
+
+
+def test_differences_are_named_by_flattened_key_and_tuples_equal_lists() -> None:
+    old = flatten({"a": {"b": (1, 2)}, "c": [{"d": 1}], "gone": 1})
+    new = flatten({"a": {"b": [1, 2]}, "c": [{"d": 2}], "new": {}})
+    assert differences(old, new) == ["c.0.d: 1 → 2", "gone: 1 → (absent)", "new: (absent) → {}"]
+    assert config_hash({"x": (1, 2), "y": 0}) == config_hash({"y": 0, "x": [1, 2]})
+    assert config_hash({"x": [1, 2], "y": 0}) != config_hash({"x": [2, 1], "y": 0})

@@ -1,0 +1,139 @@
+"""Whole comparisons with a pretended trainer: run, interrupted, resumed, failed, redone."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.plan import load_plan
+from benchmarks.compare.run import Options, run_comparison
+
+ROOT = Path(__file__).resolve().parents[3]
+Toy = Callable[..., Path]
+
+
+def run(path: Path, trainer: tuple[str, ...], **options: object) -> tuple[int, str]:
+    """Runs a comparison in ``out``; returns exit code and what was printed."""
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    plan = load_plan(path, "out")
+    return run_comparison(plan, Options(**{"jobs": 2, "trainer": trainer, "console": console, **options})), out.getvalue()
+
+
+def calls(folder: Path) -> list[str]:
+    """Arms and seeds that the trainer was called for, in alphabetical order."""
+    lines = (folder / "calls.txt").read_text().splitlines() if (folder / "calls.txt").exists() else []
+    return sorted("/".join(Path(line.split()[0]).parts[-3:-1]) for line in lines)
+
+
+def test_a_comparison_runs_once_and_then_only_what_is_missing(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    path = toy('seeds = (0,)\nnext_step = "go on with scenes"')
+    code, said = run(path, trainer)
+    assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0"]
+    table = json.loads(Path("out/table.json").read_text())
+    assert [r["arm"] for r in table["rows"]] == ["strong", "weak", "untrained"]
+    assert table["rows"][0]["toy.score"] == pytest.approx(30.0) and table["rows"][0]["samples"] == 80
+    assert table["rows"][0]["pflops"] > 0
+    assert set(table["differs"]) == {"schedule.lr_per_256"} and table["held_equal"]["schedule.samples"] == 80
+    assert said.splitlines()[-1] == "Next: open out/index.html; go on with scenes"
+    page = Path("out/index.html").read_text()
+    for file in ("pictures/curves.png", "pictures/pairs.png"):
+        assert file in page
+        with Image.open(Path("out") / file) as picture:
+            assert min(picture.size) > 200
+    for file in ("report.md", "table.md", "table.csv", "records.jsonl", "budget.json", "strong/seed_0/config.py"):
+        assert Path("out", file).is_file()
+
+    code, said = run(path, trainer)
+    assert code == 0 and len(calls(tmp_path)) == 2 and "3 finished before, 0 to run" in said
+    code, _ = run(path, trainer, redo=["weak"])
+    assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
+    code, said = run(toy("seeds = (0, 1)"), trainer, table_only=True)
+    assert code == 0 and "does what is missing" in said and "INCOMPLETE: 3 of 6" in Path("out/report.md").read_text()
+    with pytest.raises(PlanError, match="did you mean 'weak'"):
+        run(path, trainer, only=["waek"])
+
+
+def test_a_failing_arm_stops_no_other_and_is_reported(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "fail.txt").write_text("0.2")
+    path = toy("seeds = (0,)\ndel arms['untrained']")
+    code, said = run(path, trainer)
+    assert code == 1
+    for words in ("FAILED weak/seed_0 (exit code 1)", "the disk is on fire", "Next: mend what failed"):
+        assert words in said
+    assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == ["strong", "weak"]
+    (tmp_path / "fail.txt").unlink()
+    assert run(path, trainer)[0] == 0
+    assert calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_run_again_it_does_only_what_is_missing(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, number: int
+) -> None:
+    """The second arm waits in its training when the comparison dies; no child may survive it."""
+    path = toy("seeds = (0,)\ndel arms['untrained']")
+    assert run(path, trainer, only=["strong"])[0] == 0
+    (tmp_path / "slow.txt").touch()
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import sys\nfrom benchmarks.compare.plan import load_plan\n"
+        "from benchmarks.compare.run import Options, run_comparison\n"
+        f"run_comparison(load_plan({str(path)!r}, 'out'), Options(jobs=1, trainer={trainer!r}))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL)
+    step = Path("out/weak/seed_0/pretrain/step.json")
+    wait_for(lambda: step.exists() and step.read_text() not in ("", "1"))
+    process.send_signal(number)
+    process.wait(40)
+    wait_for(lambda: not alive("trainer.py", tmp_path), seconds=40)
+    reached = int(step.read_text())
+    assert not Path("out/weak/seed_0/pretrain/final.pth").exists()
+    (tmp_path / "slow.txt").unlink()
+    assert run(path, trainer)[0] == 0
+    assert calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
+    assert int(step.read_text()) == 10 > reached
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def alive(word: str, folder: Path) -> bool:
+    """Whether a process runs whose command line names this test's folder and ``word``."""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes().decode()
+        except OSError:
+            continue
+        if word in command and str(folder) in command:
+            return True
+    return False
+
+
+def test_a_budget_of_seconds_measures_each_arm_beforehand(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    """The fake trains at 100 · lr images/s, so 0.4 s buy 8 samples at lr 0.2 and 120 at lr 3."""
+    path = toy("seeds = (0,)\nbudget = dict(seconds=0.4)\ndel arms['untrained']")
+    code, said = run(path, trainer)
+    rows = {r["arm"]: r for r in json.loads(Path("out/table.json").read_text())["rows"]}
+    assert code == 0 and {a: r["samples"] for a, r in rows.items()} == {"weak": 8, "strong": 120}
+    assert "20.0 images/s in the pilot" in said
+    assert run(path, trainer)[0] == 0
+    assert len(calls(tmp_path)) == 4  # two pilots, two trials

@@ -1,0 +1,98 @@
+"""The table: ranking, intervals, and no column of unequal protocols."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.page import Report, write_report
+from benchmarks.compare.statistics import compare_configs
+from benchmarks.compare.table import Row, TableError, build_table, frame, text_cells, to_json, to_markdown, verdicts
+
+FAIR = compare_configs({"A": {"lr": 1, "views": 2}, "B": {"lr": 3, "views": 2}})
+
+
+def row(arm: str, seed: int | None, value: float, *, benchmark: str = "seg", protocol: str = "p", **more: float) -> Row:
+    """One record with mIoU and whatever else."""
+    metrics = {"mIoU": (value, "%"), **{name: (v, "m") for name, v in more.items()}}
+    return Row(arm, seed, benchmark, metrics, {"data": {"size": protocol}}, f"hash-{protocol}")
+
+
+ROWS = [
+    row("none", 0, 20.0), row("none", 1, 21.0), row("none", 2, 22.0),
+    row("A", 0, 30.0), row("A", 1, 31.0), row("A", 2, 32.0),
+    row("B", 0, 20.0), row("B", 1, 26.0), row("B", 2, 32.0),
+]  # fmt: skip
+
+
+def test_ranks_by_the_mean_of_the_primary_metric() -> None:
+    table = build_table(ROWS, ["none", "late", "B", "A"], primary="seg.mIoU", fairness=FAIR)
+    assert list(table.cells) == ["A", "B", "none", "late"]
+    headings, lines = text_cells(table)
+    assert headings[:3] == ["rank", "arm", "seg.mIoU [%]"]
+    assert [line[:2] for line in lines] == [["1", "A"], ["2", "B"], ["3", "none"], ["–", "late"]]
+    assert lines[0][2] == "31.00 ± 2.48"  # t(0.975, 2) / √3 = 2.484
+    assert lines[3][2:] == ["–", "0"]
+
+
+def test_the_first_column_is_the_primary_one_and_columns_can_be_chosen() -> None:
+    rows = [row("A", 0, 1.0, error=5.0, other=6.0), row("B", 0, 2.0, error=7.0, other=1.0)]
+    table = build_table(rows, ["A", "B"], primary="seg.error", fairness=FAIR)
+    assert list(table.columns) == ["seg.error", "seg.mIoU", "seg.other"] and list(table.cells) == ["B", "A"]
+    chosen = build_table(rows, ["A", "B"], primary="seg.error", fairness=FAIR, columns=("seg.other",))
+    assert list(chosen.columns) == ["seg.error", "seg.other"]
+    with pytest.raises(PlanError, match="did you mean 'seg.other'"):
+        build_table(rows, ["A", "B"], primary="seg.othr", fairness=FAIR)
+
+
+def test_unequal_protocols_never_share_a_column() -> None:
+    rows = [*ROWS, row("C", 0, 99.0, protocol="q")]
+    with pytest.raises(TableError) as caught:
+        build_table(rows, ["none", "A", "B", "C"], primary="seg.mIoU", fairness=FAIR)
+    for word in ("none/seed_0", "C/seed_0", "hash-p", "hash-q", "data.size: p → q", "--redo"):
+        assert word in str(caught.value)
+    two = [*ROWS, row("C", 0, 99.0, protocol="q", benchmark="other")]
+    assert build_table(two, ["A"], primary="seg.mIoU", fairness=FAIR).hashes == {"seg": "hash-p", "other": "hash-q"}
+
+
+def test_verdicts_tell_intervals_apart_from_means() -> None:
+    table = build_table(ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, untrained=["none"])
+    assert verdicts(table) == ["Against none – above it with intervals apart: A; above it by the mean only: B."]
+
+
+def test_costs_are_means_over_seeds_and_missing_ones_stay_away() -> None:
+    costs = [dict(arm="A", samples=100, minutes=1.0), dict(arm="A", samples=100, minutes=3.0), dict(arm="B", samples=100)]
+    table = build_table(ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs)
+    headings, lines = text_cells(table)
+    assert headings[-2:] == ["samples", "minutes"]
+    assert [line[-2:] for line in lines] == [["100", "2.0"], ["100", "–"], ["–", "–"]]
+
+
+def test_every_form_holds_the_same_numbers(tmp_path) -> None:
+    baseline = Row("majority", None, "seg", {"mIoU": (3.5, "%")}, {"data": {"size": "p"}}, "hash-p")
+    table = build_table(
+        ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, baselines=[baseline], title="Toys <1>"
+    )
+    numbers = frame(table)
+    assert numbers["arm"].tolist() == ["A", "B", "none", "baseline majority"]
+    assert numbers["seg.mIoU"].tolist() == [31.0, 26.0, 21.0, 3.5]
+    assert numbers["seg.mIoU ±"].iloc[0] == pytest.approx(2.4841, abs=1e-4)
+    markdown = to_markdown(table)
+    assert "| 1 | A | 31.00 ± 2.48 | 3 |" in markdown and "| – | (majority) | 3.50 | – |" in markdown
+    assert "`seg` hash-p: data.size=p" in markdown
+    assert "Held equal in all arms: views." in markdown and "- `lr`: 1 (A) · 3 (B)" in markdown
+    stored = json.loads(to_json(table))
+    assert stored["rows"][0]["seg.mIoU"] == 31.0 and len(stored["values"]) == 9
+    report = Report(table, "python tools/compare.py toys.py", ["a note"], [("pictures/x.png", "cap")], [("a.csv", "b")])
+    page = write_report(report, tmp_path).read_text()
+    for words in ("Toys &lt;1&gt;", "31.00 ± 2.48", 'src="pictures/x.png"', 'href="a.csv"', "(majority)", "a note", "hash-p"):
+        assert words in page
+    assert "![cap](pictures/x.png)" in (tmp_path / "report.md").read_text()
+
+
+def test_nothing_finished_yet_is_an_empty_table() -> None:
+    table = build_table([], ["A"], primary="seg.mIoU", fairness=compare_configs({}))
+    assert text_cells(table)[1] == [["–", "A", "–", "0"]]
+    assert "nothing as a whole" in to_markdown(table)

@@ -1,0 +1,150 @@
+"""A trial's directory: what is missing, what is stale, what has been spent."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import benchmarks.compare.evaluate as evaluation
+from benchmarks.compare import trial as trials
+from benchmarks.compare.budget import with_samples
+from benchmarks.compare.plan import Benchmark, Plan, load_plan
+from benchmarks.compare.progress import read_json
+from benchmarks.record import read_all
+
+
+@pytest.fixture
+def plan(toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The toy plan, with the fakes also in this process."""
+
+    def evaluate(checkpoint: Path, benchmark: Benchmark) -> object:
+        import fake_benchmark
+
+        return fake_benchmark.run(checkpoint, fake_benchmark.Settings(**benchmark.settings))
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(evaluation, "make_untrained", lambda config, path: path.write_text('{"score": 0.5}'))
+    return load_plan(toy(), "out")
+
+
+def make(plan: Plan, name: str, trainer: tuple[str, ...], **changes: object) -> Path:
+    """Writes one trial's directory, perhaps with other schedule settings, and returns it."""
+    trial = next(t for t in plan.trials if t.name == name)
+    config = with_samples(trial.config, 80) if trial.arm.train else trial.config
+    config["schedule"].update(changes)
+    trials.write_trial(trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config)
+    return trial.directory
+
+
+def calls(folder: Path, name: str = "calls.txt") -> list[str]:
+    """What the fake trainer or benchmark has noted."""
+    return (folder / name).read_text().splitlines() if (folder / name).exists() else []
+
+
+def test_a_trial_trains_evaluates_and_then_has_nothing_left(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    directory = make(plan, "weak/seed_1", trainer)
+    spec = trials.read_spec(directory)
+    assert [b.name for b in trials.missing(directory, spec)] == ["toy"]
+    trials.run_trial(directory)
+    assert trials.missing(directory, spec) == []
+    (record,) = read_all(directory / "records.jsonl")
+    assert record.metrics["score"].value == pytest.approx(0.2 * 10 + 1)
+    assert record.subject["trial"]["arm"] == "weak" and record.subject["trial"]["seed"] == 1
+    state = read_json(directory / "state.json")
+    assert state["phase"] == "done" and state["pretrain_seconds"] > 0 and state["peak_memory_bytes"] > 1e6
+    trials.run_trial(directory)
+    assert len(calls(tmp_path)) == 1 and len(calls(tmp_path, "evaluations.txt")) == 1
+    assert calls(tmp_path)[0].endswith("out/weak/seed_1/pretrain resume")
+
+
+def test_an_untrained_arm_never_meets_the_trainer(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    directory = make(plan, "untrained/seed_0", trainer)
+    trials.run_trial(directory)
+    assert calls(tmp_path) == [] and read_all(directory / "records.jsonl")[0].metrics["score"].value == 0.5
+
+
+def test_changed_benchmarks_are_run_again_without_training(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    directory = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(directory)
+    more = replace(plan, benchmarks=(replace(plan.benchmarks[0], settings={"factor": 2.0}),))
+    make(more, "weak/seed_0", trainer)
+    spec = trials.read_spec(directory)
+    assert len(trials.missing(directory, spec)) == 1
+    trials.run_trial(directory)
+    assert len(calls(tmp_path)) == 1
+    assert trials.records_of(directory, spec)["toy"].metrics["score"].value == pytest.approx(4.0)
+
+
+def test_a_stale_trial_names_the_difference_and_the_way_out(plan: Plan, trainer: tuple[str, ...]) -> None:
+    directory = make(plan, "weak/seed_0", trainer)
+    make(plan, "weak/seed_0", trainer, warmup_samples=8)  # nothing has been done yet: no harm
+    trials.run_trial(directory)
+    before = (directory / "trial.json").read_text()
+    with pytest.raises(trials.StaleTrial) as caught:
+        make(plan, "weak/seed_0", trainer, warmup_samples=16)
+    assert "schedule.warmup_samples: 8 → 16" in str(caught.value) and "--redo weak" in str(caught.value)
+    assert (directory / "trial.json").read_text() == before
+
+
+def test_workers_and_logging_do_not_make_a_trial_stale(plan: Plan, trainer: tuple[str, ...]) -> None:
+    directory = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(directory)
+    trial = plan.trials[1]
+    config = with_samples({**trial.config, "loader": {"workers": 7}, "engine": {"log_every": 3}}, 80)
+    trials.write_trial(trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config)
+    assert trials.missing(directory, trials.read_spec(directory)) == []
+
+
+def test_another_objective_leaves_an_untrained_trial_valid(plan: Plan, trainer: tuple[str, ...]) -> None:
+    directory = make(plan, "untrained/seed_0", trainer)
+    trials.run_trial(directory)
+    trial = plan.trials[0]
+    objectives = {**trial.config["model"], "objectives": [{"type": "SimCLR"}]}
+    spec = trials.make_spec(trial, {**trial.config, "model": objectives}, plan.benchmarks, trainer)
+    assert spec.hash == trials.read_spec(directory).hash
+    wider = {**trial.config["model"], "backbone": {"type": "TimmBackbone", "name": "resnet18"}}
+    assert trials.make_spec(trial, {**trial.config, "model": wider}, plan.benchmarks).hash != spec.hash
+
+
+def test_failures_are_told_and_leave_their_state(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "fail.txt").write_text("0.2")
+    directory = make(plan, "weak/seed_0", trainer)
+    with pytest.raises(RuntimeError, match="exit code 3"):
+        trials.main([str(directory)])
+    assert read_json(directory / "state.json")["phase"] == "failed"
+    idle = make(plan, "strong/seed_0", (sys.executable, "-c", "pass"))
+    with pytest.raises(RuntimeError, match="left no .*final.pth"):
+        trials.run_trial(idle)
+
+
+def test_two_processes_never_work_on_one_trial(plan: Plan, trainer: tuple[str, ...]) -> None:
+    directory = make(plan, "weak/seed_0", trainer)
+    with open(directory / ".lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(RuntimeError, match="another process works on this trial"):
+            trials.run_trial(directory)
+    trials.run_trial(directory)
+
+
+def test_untrained_networks_are_those_a_run_would_start_from(toy: Callable[..., Path], tmp_path: Path) -> None:
+    """The file is read by the extractor; same seed, same weights; another seed, others."""
+    from benchmarks.compare.configs import write_config
+    from benchmarks.extractor import FeatureExtractor
+
+    plan = load_plan(toy(), "out")
+    maps = []
+    import torch
+
+    for number, seed in enumerate((0, 0, 1)):
+        config = {**plan.trials[0].config, "seed": seed}
+        write_config(config, tmp_path / f"{number}.py")
+        evaluation.make_untrained(tmp_path / f"{number}.py", tmp_path / f"{number}.pth")
+        extractor = FeatureExtractor.load(str(tmp_path / f"{number}.pth"))
+        maps.append(extractor.maps(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)))
+    assert extractor.stride == 8
+    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[0], maps[2])

@@ -1,0 +1,36 @@
+"""Draws the positive pairs of a training config's views: the geometry debugger."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main() -> None:
+    """Parses the arguments and draws."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: python tools/draw_pairs.py configs/quick/pixpro.py work_dirs/pairs.png --images 4 --grid 8",
+    )
+    parser.add_argument("config", help="training config with source and views")
+    parser.add_argument("out", help="PNG to write")
+    parser.add_argument("--images", type=int, default=3, help="rows (default 3)")
+    parser.add_argument("--grid", type=int, default=7, help="cells per side of the feature map (default 7)")
+    parser.add_argument("--group", default="global", help="view group (default global)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses images and crops (default 0)")
+    args = parser.parse_args()
+
+    from mmengine.config import Config
+
+    from benchmarks.pictures.pairs import draw_config_pairs
+
+    config = Config.fromfile(args.config).to_dict()
+    grid = (args.grid, args.grid)
+    print(draw_config_pairs(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
+
+
+if __name__ == "__main__":
+    main()

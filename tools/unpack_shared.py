@@ -1,0 +1,35 @@
+"""Unpacks the real photos that configs/comparisons/real.py uses (the comparison does it by itself)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main() -> None:
+    """Parses the arguments and unpacks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example: PIXELPRETEXT_SHARED=/data/shared python tools/unpack_shared.py data/real",
+    )
+    parser.add_argument("out", help="folder to make")
+    parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
+    parser.add_argument(
+        "--held-back", type=float, default=0.2, help="share of each Caltech class kept for val (default 0.2)"
+    )
+    args = parser.parse_args()
+
+    from benchmarks.compare.names import PlanError
+    from benchmarks.compare.prepare import prepare_real
+
+    try:
+        prepare_real(out=args.out, archives=args.archives, held_back=args.held_back)
+    except PlanError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
