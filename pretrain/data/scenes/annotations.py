@@ -43,14 +43,13 @@ def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]
         polygons = _outline(mask)
         if not polygons:
             continue
-        x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
         found.append(
             Instance(
                 number=number,
                 label=thing.kind.label,
                 share=min(share, 1.0),
                 polygons=polygons,
-                bbox=tuple(round(v / SAMPLES, 2) for v in (x, y, width, height)),
+                bbox=_bounds(polygons),
                 area=round(seen * (fine / SAMPLES) ** 2, 2),
             )
         )
@@ -70,6 +69,13 @@ def _outline(mask: np.ndarray) -> tuple[tuple[float, ...], ...]:
         if len(points) >= 3:
             polygons.append(tuple(round(float(v), 2) for v in points.ravel()))
     return tuple(polygons)
+
+
+def _bounds(polygons: tuple[tuple[float, ...], ...]) -> tuple[float, float, float, float]:
+    """Box (x, y, width, height) around polygons, in pixels."""
+    points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
+    low, high = points.min(axis=0), points.max(axis=0)
+    return tuple(round(float(v), 2) for v in (*low, *(high - low)))
 
 
 def label_map(drawn: Frame, instances: list[Instance]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable
@@ -112,7 +113,7 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
     for path in parts:
         part = json.loads(path.read_text())
         split = part["split"]
-        files |= part["files"]
+        files |= {name: checksum for name, (_, checksum) in part["files"].items()}
         coco[split]["images"] += part["images"]
         coco[split]["annotations"] += part["annotations"]
         pixels[split] += np.array(part["label_pixels"])
@@ -121,6 +122,8 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
         text = json.dumps(coco[split], separators=(",", ":"))
         atomic_write(out / f"instances_{split}.json", text)
         files[f"instances_{split}.json"] = sha256(text.encode()).hexdigest()
+    for leftover in out.rglob(".*.tmp*"):  # what atomic_path had begun when a process was killed
+        leftover.unlink()
     checksums = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
     atomic_write(out / CHECKSUMS, checksums)
     counts = {
@@ -133,6 +136,8 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
         }
         for split in SPLITS
     }
+    # The files were not synced one by one, which on a busy disk takes longer than drawing them.
+    os.sync()
     manifest = {
         "request": asdict(request),
         "versions": versions(),

@@ -95,6 +95,17 @@ def _paint_thing(
     local_y = (m[1, 0] * x + m[1, 2])[None, :] + (m[1, 1] * y)[:, None]
     mask = covers(thing, local_x, local_y)
     _cast_shadow(canvas, mask, scene, samples_per_width=1 / float(x[1] - x[0]) if len(x) > 1 else 1.0)
+    # The window has room for the shadow; the texture is only drawn in the box around the mask.
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if width:
+        box = slice(top, top + height), slice(left, left + width)
+        colours = _colour_thing(thing, local_x[box], local_y[box])
+        np.copyto(canvas[box], colours, where=mask[box][..., None])
+    return mask
+
+
+def _colour_thing(thing: Thing, local_x: np.ndarray, local_y: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32 colours of the surface of a thing at local coordinates (h, w) float32."""
     surface, texture = thing.surface, thing.surface.texture
     colours = _blend(surface, pattern(texture, local_x, local_y))
     across, along = local_x / np.float32(thing.radius), local_y / np.float32(thing.radius)
@@ -104,8 +115,7 @@ def _paint_thing(
         fractal_tile(), local_x * 200, local_y * 200, texture.tile_shift
     )
     colours *= np.clip(gain, 0.35, 1.8)[..., None]
-    np.copyto(canvas, colours, where=mask[..., None])
-    return mask
+    return colours
 
 
 def _cast_shadow(canvas: np.ndarray, mask: np.ndarray, scene: Scene, samples_per_width: float) -> None:

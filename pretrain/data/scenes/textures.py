@@ -153,8 +153,11 @@ def fractal_tile() -> np.ndarray:
 
 @cache
 def _band_tile() -> np.ndarray:
-    """(256, 256) float32 periodic noise of one spatial frequency in all directions; its sign makes blobs."""
-    return _noise_tile(lambda k: np.exp(-0.5 * ((k - _BAND_CYCLES) / 2.0) ** 2), stream=2)
+    """(256, 256) float32 periodic noise of an octave around one frequency; its sign makes blobs.
+
+    A narrower band would make labyrinths, which on a small object look like stripes.
+    """
+    return _noise_tile(lambda k: np.exp(-0.5 * ((k - _BAND_CYCLES) / 6.0) ** 2), stream=2)
 
 
 def _noise_tile(amplitude: Callable[[np.ndarray], np.ndarray], stream: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from .render import render_frame
 from .sequences import draw_sequence
 
 _JPEG_QUALITY = 92
-_IMAGES_PER_JOB = 32  # about half a second: what a killed run loses at most, per worker
+_IMAGES_PER_JOB = 16  # about a quarter of a second: what a killed run loses at most, per worker
 _SEQUENCES_PER_JOB = 2
 
 
@@ -43,8 +43,15 @@ class Job:
     last: int  # not included
 
     def note(self, out: Path) -> Path:
-        """The file whose existence says that the job is done."""
+        """The file that says what the job has written."""
         return out / PARTS / f"{self.kind}_{self.split}_{self.first:06d}_{self.last:06d}.json"
+
+    def is_done(self, out: Path) -> bool:
+        """Whether all files of the job are there in full; after a loss of power some may be empty."""
+        if not self.note(out).exists():
+            return False
+        files = json.loads(self.note(out).read_text())["files"]
+        return all((out / name).exists() and (out / name).stat().st_size == size for name, (size, _) in files.items())
 
 
 def write_scenes(
@@ -127,11 +134,11 @@ def _jobs(request: Request) -> Iterator[Job]:
 
 
 def _run(out: Path, request: Request, jobs: list[Job], *, workers: int, console: Console) -> None:
-    """Does the jobs whose note is missing, with a progress bar."""
+    """Does the jobs that are not done, with a progress bar."""
     for split in SPLITS:
         for c in CLASSES:  # readers of class folders expect every class, also where a small set has no crop of it
             (out / "crops" / split / c.name).mkdir(parents=True, exist_ok=True)
-    missing = [job for job in jobs if not job.note(out).exists()]
+    missing = [job for job in jobs if not job.is_done(out)]
     done = sum(job.last - job.first for job in jobs) - sum(job.last - job.first for job in missing)
     columns = (TextColumn("drawing scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
@@ -226,8 +233,12 @@ class _Writer:
         self._write(f"{folder}/tracks.npz", tracks)
 
     def _write(self, name: str, content: bytes) -> None:
-        atomic_write(self.out / name, content)
-        self.part["files"][name] = sha256(content).hexdigest()
+        path = self.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+        self.part["files"][name] = (len(content), sha256(content).hexdigest())
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
