@@ -29,7 +29,8 @@ case " $* " in *" --resume"*) resume=() ;; *) resume=(--resume auto) ;; esac
 # A mistake in the config would otherwise be met by every process at every restart. --launcher none: in this one only.
 "$python" "$root/tools/train.py" "$config" --check --launcher none "${resume[@]}" "$@"
 
-# Otherwise a restart finds the store of the dead processes with their addresses, and fails or hangs.
+# Restarts: the c10d rendezvous and a store that is not shared with the agent. With torch 2.14's static rendezvous
+# (--master-addr), or with the shared store, a restarted process finds the addresses of the dead ones and fails.
 export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 export MKL_NUM_THREADS=${MKL_NUM_THREADS:-$OMP_NUM_THREADS}
@@ -44,9 +45,16 @@ else
     port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 fi
 
+rendezvous=(--rdzv-backend c10d --rdzv-endpoint "$address:$port" --rdzv-id "${RUN_ID:-pixelpretext}")
+if [ "$nodes" = 1 ]; then
+    rendezvous+=(--local-addr 127.0.0.1) # the machine's own name need not resolve
+else
+    rendezvous+=(--rdzv-conf "is_host=$([ "${NODE_RANK:-0}" = 0 ] && echo 1 || echo 0)")
+fi
+
 preempted=0
-"$python" -m torch.distributed.run --nnodes "$nodes" --node-rank "${NODE_RANK:-0}" --nproc-per-node "$processes" \
-    --master-addr "$address" --master-port "$port" --max-restarts "${MAX_RESTARTS:-3}" \
+"$python" -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$processes" \
+    "${rendezvous[@]}" --max-restarts "${MAX_RESTARTS:-3}" \
     --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2 --shutdown-timeout "${GRACE_SECONDS:-110}" \
     "$root/tools/train.py" "$config" "${resume[@]}" "$@" &
 child=$!

@@ -44,7 +44,8 @@ def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[
     if not is_sharded(model):
         return to_cpu(model.state_dict()), to_cpu(optim_wrapper.state_dict())
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    optimizer = numbered(get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options))
+    optimizer = get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options)
+    optimizer = numbered(optimizer) if optimizer else {}
     if optim_wrapper.scaler is not None:
         optimizer["loss_scaler"] = optim_wrapper.scaler.state_dict()
     return dict(get_model_state_dict(model, options=options)), optimizer
