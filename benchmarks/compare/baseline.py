@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.compare.evaluate import run_baseline
-from benchmarks.compare.plan import Baseline, Benchmark
+from benchmarks.compare.parts import Baseline, Benchmark
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record
 from pretrain.files import atomic_write

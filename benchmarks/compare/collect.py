@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
-from benchmarks.compare.plan import Plan, Trial
+from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.progress import read_json
 from benchmarks.compare.statistics import Fairness, compare_configs
 from benchmarks.compare.table import Row

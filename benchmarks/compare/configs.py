@@ -11,8 +11,6 @@ import pprint
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from benchmarks.compare.names import PlanError, suggestion
 from pretrain.files import atomic_write
 
@@ -68,6 +66,8 @@ def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, A
     Raises:
         PlanError: an override changes a key below something that the recipe does not have.
     """
+    from mmengine.config import Config  # here, because a trial's process needs the rest of this file without torch
+
     config = Config.fromfile(path)
     for change in changes:
         for key in change:

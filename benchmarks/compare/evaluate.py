@@ -21,14 +21,11 @@ from pretrain.engine.check import register_all
 from pretrain.files import atomic_path
 
 if TYPE_CHECKING:
-    from benchmarks.compare.plan import Baseline, Benchmark
+    from benchmarks.compare.parts import Baseline, Benchmark
 
 # Short names; any other importable module with a ``Settings`` dataclass and ``run(extractor, data, settings)`` works
 # too.
 BENCHMARKS = {"retrieval": "benchmarks.retrieval", "knn": "benchmarks.knn", "linear": "benchmarks.linear"}
-
-
-BASELINES = ("majority", "colour_position")
 
 
 def check_benchmark(benchmark: Benchmark, what: str = "benchmark") -> None:
@@ -133,13 +130,22 @@ def check_baseline(baseline: Baseline) -> None:
     """Checks type and settings of a baseline.
 
     Raises:
-        PlanError: an unknown type or setting.
+        PlanError: an unknown type or setting, or a benchmark that has no such baselines.
     """
+    from benchmarks.baselines import BASELINES
+
     check_names(f"type of baseline {baseline.name!r}:", [baseline.type], BASELINES)
+    check_names(f"key of baseline {baseline.name!r}:", baseline.settings, ["stride"])
+    if "stride" not in baseline.settings:
+        raise PlanError(f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms beside it")
+    if baseline.benchmark.type != "retrieval":
+        raise PlanError(f"baseline {baseline.name!r}: benchmark {baseline.benchmark.name!r} is no dense retrieval")
 
 
 def run_baseline(baseline: Baseline) -> Record:
-    """Measures a trivial predictor on the data of its benchmark."""
-    import benchmarks.baselines as trivial
+    """Measures a trivial predictor under the protocol of its benchmark."""
+    from benchmarks.baselines import BASELINES
 
-    raise NotImplementedError(trivial)
+    benchmark = baseline.benchmark
+    settings = find_module(benchmark.type, f"baseline {baseline.name!r}").Settings(**benchmark.settings)
+    return BASELINES[baseline.type](build_data(benchmark), settings, baseline.settings["stride"])

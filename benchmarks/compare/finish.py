@@ -19,7 +19,7 @@ from benchmarks.compare.collect import (
 )  # fmt: skip
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
-from benchmarks.compare.plan import Plan, Trial
+from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.table import Comparison, build_table, frame, to_json, to_markdown, to_screen
 from benchmarks.pictures.curves import draw_curves
 from benchmarks.pictures.pairs import draw_config_pairs

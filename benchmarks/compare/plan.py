@@ -19,7 +19,6 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from mmengine.config import Config
 from benchmarks.compare.configs import config_hash, find_config, load_config, plain, relevant
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.names import PlanError, check_folder_name, check_names
+from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
 from benchmarks.compare.prepare import PREPARERS, check_prepare
 from pretrain.engine.check import check_config
 from pretrain.engine.settings import ConfigError
@@ -38,97 +38,6 @@ KEYS = (
 )  # fmt: skip
 REQUIRED = ("base", "budget", "arms", "benchmarks", "primary")
 BUDGETS = ("samples", "flops", "seconds")
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One competitor.
-
-    Attributes:
-        config: recipe file.
-        overrides: merged into the recipe after the comparison's common overrides, dotted keys.
-        train: False evaluates the randomly initialised backbone of the same recipe and seed.
-    """
-
-    name: str
-    config: Path
-    overrides: dict[str, Any] = field(default_factory=dict)
-    train: bool = True
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of its ``Settings``."""
-
-    name: str
-    type: str
-    data: dict[str, Any]
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def hash(self) -> str:
-        """Changes with anything that may change the number."""
-        return config_hash([self.type, self.data, self.settings])
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """A trivial predictor: ``type`` names it, ``benchmark`` gives its data, sizes and the columns it stands in."""
-
-    name: str
-    type: str
-    benchmark: Benchmark
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def hash(self) -> str:
-        """Changes with anything that may change the number."""
-        return config_hash([self.type, self.settings, self.benchmark.hash])
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One arm with one seed; everything it makes lies in ``directory``.
-
-    Attributes:
-        config: the arm's resolved recipe with ``seed`` set; the budget is not yet in it.
-    """
-
-    arm: Arm
-    seed: int
-    directory: Path
-    config: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """``arm/seed_K``, as on screen and on disk."""
-        return f"{self.arm.name}/seed_{self.seed}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A checked comparison, see the module's text for the keys."""
-
-    path: Path
-    work_dir: Path
-    arms: tuple[Arm, ...]
-    seeds: tuple[int, ...]
-    benchmarks: tuple[Benchmark, ...]
-    budget_kind: str
-    budget_amount: float
-    primary: str
-    trials: tuple[Trial, ...]
-    prepare: dict[str, dict[str, Any]] = field(default_factory=dict)
-    baselines: tuple[Baseline, ...] = ()
-    pictures: dict[str, Any] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
-    title: str = ""
-    next_step: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the comparison: its config's file name."""
-        return self.path.stem
 
 
 def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:

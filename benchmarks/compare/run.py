@@ -27,7 +27,7 @@ from benchmarks.compare.configs import write_config
 from benchmarks.compare.finish import finish
 from benchmarks.compare.local import Failure, Task, default_jobs, run_tasks
 from benchmarks.compare.names import PlanError, check_names
-from benchmarks.compare.plan import Plan, Trial
+from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import Monitor, display
 from benchmarks.compare.trial import TRAINER, make_spec, missing, read_spec, write_trial

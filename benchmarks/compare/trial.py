@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.plan import Benchmark, Trial
+from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record, read_all
 from pretrain.files import atomic_write

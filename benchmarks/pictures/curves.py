@@ -19,6 +19,8 @@ SHARED = (
     ("lr", "learning rate"),
     ("samples_per_s", "images / s"),
 )
+# What CollapseHook writes: spread and rank fall, and the gap closes, when features collapse.
+COLLAPSE = tuple(f"watch/{kind}_{value}" for kind in ("vector", "cell") for value in ("spread", "rank", "gap"))
 SMOOTH_POINTS = 200  # a longer curve is drawn as means of equal stretches
 
 
@@ -51,7 +53,7 @@ def draw_curves(
     Args:
         runs: arm -> curves, one per seed (drawn in one colour).
         path: PNG to write.
-        watched: further columns, one shared panel each; by default all that start with ``collapse``.
+        watched: further columns, one shared panel each; by default the collapse statistics that were logged.
 
     Raises:
         ValueError: no runs.
@@ -60,7 +62,7 @@ def draw_curves(
         raise ValueError("runs={}: nothing to draw; no run has logged a curve yet")
     runs = {arm: [thin(curve) for curve in curves] for arm, curves in runs.items() if len(curves)}
     logged = list(dict.fromkeys(column for curves in runs.values() for curve in curves for column in curve.columns))
-    extra = [c for c in logged if c.lower().startswith("collapse")] if watched is None else list(watched)
+    extra = [c for c in COLLAPSE if c in logged] if watched is None else list(watched)
     shared = [*((c, label) for c, label in SHARED if c in logged), *((c, c) for c in extra)]
     panels = len(runs) + len(shared)
     rows = -(-panels // 4)
@@ -87,7 +89,8 @@ def _panel(
     for arm, curves in runs.items():
         for curve in curves:
             if column in curve:
-                axes.plot(curve[X], curve[column], color=colours[arm], linewidth=1.2, alpha=0.85)
+                known = curve[[X, column]].dropna()  # a hook's values stand in some rows only
+                axes.plot(known[X], known[column], color=colours[arm], linewidth=1.2, alpha=0.85)
     axes.set_title(label, fontsize=9)
     axes.set_xlabel("images seen", fontsize=8)
     axes.tick_params(labelsize=8)

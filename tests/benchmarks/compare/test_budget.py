@@ -49,7 +49,8 @@ def test_samples_replace_epochs_in_a_copy() -> None:
     assert with_samples(config, 80)["schedule"] == {"samples": 80, "global_batch": 8}
     assert config["schedule"]["epochs"] == 3
     pilot = pilot_config({**config, "hooks": [{"type": "X"}]})
-    assert pilot["schedule"]["samples"] == PILOT_STEPS * 8 and pilot["engine"]["log_every"] == 1 and pilot["hooks"] == []
+    assert pilot["schedule"]["samples"] == PILOT_STEPS * 8
+    assert pilot["engine"]["log_every"] == 1 and pilot["hooks"] == []
 
 
 def make_config(objective: str, backbone: dict[str, Any], **arguments: Any) -> dict[str, Any]:

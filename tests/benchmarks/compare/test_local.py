@@ -50,12 +50,13 @@ def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: int) -> None:
-    child = "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(60)']);"
-    child += "open(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(60)"
+    child = "import subprocess, sys, time\nsleep = 'import time; time.sleep(60)'\n"
+    child += "p = subprocess.Popen([sys.executable, '-S', '-c', sleep])\nopen(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(60)"
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom benchmarks.compare.local import Task, run_tasks\n"
-        f"task = Task('t', [sys.executable, '-S', '-c', {child!r}, {str(tmp_path / 'pid')!r}], Path({str(tmp_path)!r}) / 'log')\n"
+        f"command = [sys.executable, '-S', '-c', {child!r}, {str(tmp_path / 'pid')!r}]\n"
+        f"task = Task('t', command, Path({str(tmp_path)!r}) / 'log')\n"
         "try:\n    run_tasks([task], 1, poll_seconds=0.05)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     root = str(Path(__file__).resolve().parents[3])

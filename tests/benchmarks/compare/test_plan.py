@@ -67,6 +67,10 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("prepare = dict(scenes=dict(out='x'))", "prepare scenes: missing images"),
         ("pictures = dict(foldr='x')", "'foldr' – did you mean 'folder'?"),
         ("baselines = dict(x=dict(type='majority', benchmark='tox'))", "did you mean 'toy'?"),
+        ("baselines = dict(x=dict(type='major', benchmark='toy'))", "'major' – did you mean 'majority'?"),
+        ("baselines = dict(x=dict(type='majority', benchmark='toy', strid=8))", "'strid' – did you mean 'stride'?"),
+        ("baselines = dict(x=dict(type='majority', benchmark='toy'))", "needs stride="),
+        ("baselines = dict(x=dict(type='majority', benchmark='toy', stride=8))", "is no dense retrieval"),
     ],
 )
 def test_mistakes_name_the_key_and_what_was_meant(toy: Toy, extra: str, words: str) -> None:

@@ -28,8 +28,8 @@ def run(path: Path, trainer: tuple[str, ...], **options: object) -> tuple[int, s
     """Runs a comparison in ``out``; returns exit code and what was printed."""
     out = io.StringIO()
     console = Console(file=out, width=200)
-    plan = load_plan(path, "out")
-    return run_comparison(plan, Options(**{"jobs": 2, "trainer": trainer, "console": console, **options})), out.getvalue()
+    settings = Options(**{"jobs": 2, "trainer": trainer, "console": console, **options})
+    return run_comparison(load_plan(path, "out"), settings), out.getvalue()
 
 
 def calls(folder: Path) -> list[str]:
@@ -38,7 +38,7 @@ def calls(folder: Path) -> list[str]:
     return sorted("/".join(Path(line.split()[0]).parts[-3:-1]) for line in lines)
 
 
-def test_a_comparison_runs_once_and_then_only_what_is_missing(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_comparison_runs_only_what_is_missing(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
     path = toy('seeds = (0,)\nnext_step = "go on with scenes"')
     code, said = run(path, trainer)
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0"]
@@ -79,10 +79,7 @@ def test_a_failing_arm_stops_no_other_and_is_reported(toy: Toy, trainer: tuple[s
     assert calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_killed_and_run_again_it_does_only_what_is_missing(
-    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, number: int
-) -> None:
+def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
     """The second arm waits in its training when the comparison dies; no child may survive it."""
     path = toy("seeds = (0,)\ndel arms['untrained']")
     assert run(path, trainer, only=["strong"])[0] == 0
@@ -97,7 +94,7 @@ def test_killed_and_run_again_it_does_only_what_is_missing(
     process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL)
     step = Path("out/weak/seed_0/pretrain/step.json")
     wait_for(lambda: step.exists() and step.read_text() not in ("", "1"))
-    process.send_signal(number)
+    process.send_signal(signal.SIGKILL)
     process.wait(40)
     wait_for(lambda: not alive("trainer.py", tmp_path), seconds=40)
     reached = int(step.read_text())

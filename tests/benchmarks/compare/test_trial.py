@@ -13,7 +13,8 @@ import pytest
 import benchmarks.compare.evaluate as evaluation
 from benchmarks.compare import trial as trials
 from benchmarks.compare.budget import with_samples
-from benchmarks.compare.plan import Benchmark, Plan, load_plan
+from benchmarks.compare.parts import Benchmark, Plan
+from benchmarks.compare.plan import load_plan
 from benchmarks.compare.progress import read_json
 from benchmarks.record import read_all
 
@@ -46,7 +47,7 @@ def calls(folder: Path, name: str = "calls.txt") -> list[str]:
     return (folder / name).read_text().splitlines() if (folder / name).exists() else []
 
 
-def test_a_trial_trains_evaluates_and_then_has_nothing_left(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_trial_trains_and_evaluates_once(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
     directory = make(plan, "weak/seed_1", trainer)
     spec = trials.read_spec(directory)
     assert [b.name for b in trials.missing(directory, spec)] == ["toy"]
@@ -68,7 +69,7 @@ def test_an_untrained_arm_never_meets_the_trainer(plan: Plan, trainer: tuple[str
     assert calls(tmp_path) == [] and read_all(directory / "records.jsonl")[0].metrics["score"].value == 0.5
 
 
-def test_changed_benchmarks_are_run_again_without_training(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_changed_benchmarks_need_no_training(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
     directory = make(plan, "weak/seed_0", trainer)
     trials.run_trial(directory)
     more = replace(plan, benchmarks=(replace(plan.benchmarks[0], settings={"factor": 2.0}),))

@@ -114,7 +114,7 @@ def write_curve(path: Path, rows: int, columns: tuple[str, ...] = ("loss", "lr",
 
 
 def test_curves_are_drawn_with_one_panel_per_arm_and_shared_ones(tmp_path: Path) -> None:
-    columns = ("loss", "lr", "samples_per_s", "collapse.rank", "other")
+    columns = ("loss", "lr", "samples_per_s", "watch/cell_rank", "other")
     runs = {
         "SimCLR": [read_curve(write_curve(tmp_path / f"{seed}.csv", 300, columns)) for seed in range(2)],
         "PixPro": [read_curve(write_curve(tmp_path / "p.csv", 20))],

@@ -1,0 +1,100 @@
+"""What a comparison consists of: arms, benchmarks, baselines, trials and the plan that holds them. Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare.configs import config_hash
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One competitor.
+
+    Attributes:
+        config: recipe file.
+        overrides: merged into the recipe after the comparison's common overrides, dotted keys.
+        train: False evaluates the randomly initialised backbone of the same recipe and seed.
+    """
+
+    name: str
+    config: Path
+    overrides: dict[str, Any] = field(default_factory=dict)
+    train: bool = True
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of its ``Settings``."""
+
+    name: str
+    type: str
+    data: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change the number."""
+        return config_hash([self.type, self.data, self.settings])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A trivial predictor: ``type`` names it, ``benchmark`` gives its data, sizes and the columns it stands in."""
+
+    name: str
+    type: str
+    benchmark: Benchmark
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change the number."""
+        return config_hash([self.type, self.settings, self.benchmark.hash])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed; everything it makes lies in ``directory``.
+
+    Attributes:
+        config: the arm's resolved recipe with ``seed`` set; the budget is not yet in it.
+    """
+
+    arm: Arm
+    seed: int
+    directory: Path
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``arm/seed_K``, as on screen and on disk."""
+        return f"{self.arm.name}/seed_{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked comparison; :mod:`benchmarks.compare.plan` explains the keys."""
+
+    path: Path
+    work_dir: Path
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    benchmarks: tuple[Benchmark, ...]
+    budget_kind: str
+    budget_amount: float
+    primary: str
+    trials: tuple[Trial, ...]
+    prepare: dict[str, dict[str, Any]] = field(default_factory=dict)
+    baselines: tuple[Baseline, ...] = ()
+    pictures: dict[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    title: str = ""
+    next_step: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the comparison: its config's file name."""
+        return self.path.stem

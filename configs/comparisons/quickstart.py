@@ -1,0 +1,38 @@
+# The first comparison: untrained, SimCLR, PixContrast and PixPro, two seeds each, on the embedded data set "scenes".
+#
+#   python tools/compare.py configs/comparisons/quickstart.py          (bash tools/quickstart.sh does this)
+#
+# Hardware: 2 CPU cores, at most 15 minutes. Expected result: PixContrast and PixPro above the untrained network by the
+# mean of dense retrieval mIoU. Status: see docs/results.md. Knob people ask for: budget.
+title = "Quickstart: dense features after a few minutes on generated scenes"
+_root = "data/scenes_quick"
+prepare = dict(scenes=dict(out=_root, images=1500, size=96, seed=0))
+
+base = "configs/quick/scenes64.py"
+overrides = {
+    "source.annotations": f"{_root}/instances_train.json",
+    "source.root": f"{_root}/images/train",
+    "schedule.warmup_samples": 2_000,
+}
+budget = dict(samples=20_000)
+seeds = (0, 1)
+arms = dict(
+    untrained=dict(train=False),
+    SimCLR=dict(config="configs/quick/simclr_scenes64.py"),
+    PixContrast=dict(config="configs/quick/pixcontrast_scenes64.py"),
+    PixPro=dict(),
+)
+
+_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False)
+benchmarks = dict(
+    retrieval=dict(
+        type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval
+    ),
+)
+primary = "retrieval.mIoU"
+baselines = dict(
+    majority=dict(type="majority", benchmark="retrieval", stride=8),
+    colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
+)
+pictures = dict(folder=f"{_root}/images/val", count=8, size=96)
+next_step = "then python tools/compare.py configs/comparisons/scenes.py (six arms, three seeds, more data)"

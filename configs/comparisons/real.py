@@ -1,0 +1,40 @@
+# Real photos: pretraining on Caltech-101, dense retrieval on CamVid (train → val), kNN on held-back Caltech images.
+#
+#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/real.py
+#
+# FOLDER holds data/pretrain_caltech101_s128.tar and data/seg_camvid.tar (default: a folder `shared` beside the
+# repository); they are unpacked to data/real. Caltech's background folder is left out, and a fifth of each class is
+# never pretrained on.
+# Hardware: 2 CPU cores, a few hours. Expected result: docs/results.md. Status: our own recipe.
+# Knob people ask for: budget.
+title = "Real photos: Caltech-101 → CamVid"
+_root = "data/real"
+prepare = dict(real=dict(out=_root, held_back=0.2))
+
+base = "configs/quick/scenes64.py"
+overrides = {"source": dict(_delete_=True, type="ImageFolder", root=f"{_root}/caltech101/train")}
+budget = dict(samples=60_000)
+seeds = (0, 1, 2)
+arms = dict(
+    random=dict(train=False),
+    SimCLR=dict(config="configs/quick/simclr_scenes64.py"),
+    PixContrast=dict(config="configs/quick/pixcontrast_scenes64.py"),
+    PixPro=dict(),
+)
+
+_retrieval = dict(size=(192, 256), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
+benchmarks = dict(
+    retrieval=dict(
+        type="retrieval", data=dict(type="SegmentationFolder", root=f"{_root}/camvid", layout="camvid"), **_retrieval
+    ),
+    knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/caltech101"), size=112),
+)
+primary = "retrieval.mIoU"
+columns = ("retrieval.mIoU", "retrieval.pixel_accuracy", "knn.top1")
+baselines = dict(
+    majority=dict(type="majority", benchmark="retrieval", stride=8),
+    position=dict(type="position", benchmark="retrieval", stride=8),
+    colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
+)
+pictures = dict(folder=f"{_root}/camvid/val", count=6, size=192)
+next_step = "or copy this config, point source.root at your own images and give it a larger budget"

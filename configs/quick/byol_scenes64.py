@@ -1,0 +1,8 @@
+# BYOL on the embedded data set "scenes", everything but the objective as in scenes64.py.
+#
+#   python tools/train.py configs/quick/byol_scenes64.py --work-dir work_dirs/byol_scenes64
+#
+# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
+# Knob people ask for: hidden.
+_base_ = "scenes64.py"
+model = dict(objectives=[dict(type="BYOL", hidden=512, dim=128)])

@@ -1,0 +1,8 @@
+# PixContrast on the embedded data set "scenes", everything but the objective as in scenes64.py.
+#
+#   python tools/train.py configs/quick/pixcontrast_scenes64.py --work-dir work_dirs/pixcontrast_scenes64
+#
+# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
+# Knob people ask for: temperature.
+_base_ = "scenes64.py"
+model = dict(objectives=[dict(type="PixContrast", hidden=512, dim=128, temperature=0.3)])

@@ -1,0 +1,34 @@
+# PixPro on the embedded data set "scenes": the base of all quick recipes, small enough for a laptop.
+#
+#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+#   python tools/train.py configs/quick/scenes64.py --work-dir work_dirs/scenes64
+#
+# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py.
+# Status: our own recipe; network and learning rate are set in the two lines below and nowhere else.
+# Knob people ask for: schedule.samples.
+_base_ = "../_base_/views_scenes64.py"
+
+_backbone = dict(type="TimmBackbone", name="resnet10t", output_stride=8, channels=(32, 64, 128, 256))
+_learning_rate = 1e-3  # of AdamW at a batch of 64
+
+_root = "data/scenes"
+model = dict(
+    type="Pretrainer",
+    backbone=_backbone,
+    objectives=[dict(type="PixPro", hidden=512, dim=128)],
+    momentum=dict(start=0.99, end=1.0),
+)
+# The label is that of the largest object; only the supervised control reads it.
+source = dict(
+    type="CocoImages", annotations=f"{_root}/instances_train.json", root=f"{_root}/images/train", label="largest"
+)
+# At this size an image is decoded and cropped in half a millisecond: worker processes would only take a core away.
+loader = dict(workers=0)
+schedule = dict(
+    global_batch=64, samples=30_000, warmup_samples=3_000, lr_rule="none", lr=_learning_rate, lr_min=1e-6
+)
+optimizer = dict(type="AdamW", weight_decay=0.05)
+engine = dict(precision="fp32", checkpoint_every=100, keep_checkpoints=1, log_every=10)
+hooks = [dict(type="CollapseHook", every=50)]
+vis_backends = []
+seed = 0

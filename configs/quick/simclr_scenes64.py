@@ -1,0 +1,8 @@
+# SimCLR on the embedded data set "scenes", everything but the objective as in scenes64.py.
+#
+#   python tools/train.py configs/quick/simclr_scenes64.py --work-dir work_dirs/simclr_scenes64
+#
+# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
+# Knob people ask for: temperature.
+_base_ = "scenes64.py"
+model = dict(objectives=[dict(type="SimCLR", hidden=512, dim=128, temperature=0.1)])

@@ -1,0 +1,9 @@
+# Supervised classification of the largest object, the upper control, on the embedded data set "scenes"; everything but
+# the objective as in scenes64.py.
+#
+#   python tools/train.py configs/quick/supervised_scenes64.py --work-dir work_dirs/supervised_scenes64
+#
+# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
+# Knob people ask for: label_smoothing.
+_base_ = "scenes64.py"
+model = dict(objectives=[dict(type="Supervised", num_classes=10)])
