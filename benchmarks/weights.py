@@ -56,8 +56,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: {str(error)[:200]}); if you "
-            "trust it, save its state_dict alone: torch.save(torch.load(p, weights_only=False)['state_dict'], q)"
+            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: {str(error)[:200]}); "
+            "if you trust it, save its state_dict alone: torch.save(torch.load(p, weights_only=False)['state_dict'], q)"
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors; save model.state_dict()")

@@ -150,7 +150,7 @@ def stratified_split(labels: np.ndarray, held_back: float, seed: int) -> tuple[n
 def _labelled(root: Path) -> ImageFolder:
     source = ImageFolder(root)
     if source.classes is None:
-        raise ValueError(f"{root} has no class folders: kNN and linear probe need <class>/<image> with two classes or more")
+        raise ValueError(f"{root} has no class folders: kNN and linear probe need <class>/<image>, two or more")
     return source
 
 

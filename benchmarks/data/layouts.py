@@ -99,7 +99,7 @@ def _scenes(root: Path) -> Layout:
     path = root / "scenes.json"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing, so the classes are not known: is {root} made by make_scenes.py?")
-    names = json.loads(path.read_text())["classes"]
+    names = json.loads(path.read_text())["labels"]["names"][1:]  # the first is of raw value 0, ignored
     return Layout(
         images="images/{split}", masks="annotations/{split}", values=tuple(range(1, len(names) + 1)), ignore=(0,),
         names=tuple(map(str, names)),

@@ -243,11 +243,11 @@ def find_pairs(root: Path, layout: Layout, split: str) -> list[tuple[Path, Path]
         absent = [s for s in stems if s not in images and s not in masks]
         if absent:
             raise ValueError(f"{len(absent)} listed names have no file in {folders[0]}, the first: {absent[:3]}")
-    alone = [sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())]
-    if alone[0] or alone[1]:
+    bare, orphans = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
+    if bare or orphans:
         raise ValueError(
-            f"split {split!r}: {len(images)} images in {folders[0]} and {len(masks)} masks in {folders[1]} do not pair: "
-            f"{len(alone[0])} images without mask {alone[0][:3]}, {len(alone[1])} masks without image {alone[1][:3]}; "
+            f"split {split!r}: {len(images)} images in {folders[0]} and {len(masks)} masks in {folders[1]} do not "
+            f"pair: {len(bare)} images without mask {bare[:3]}, {len(orphans)} masks without image {orphans[:3]}; "
             f"a mask is called like its image, ending in {ending!r}"
         )
     if not images:

@@ -39,7 +39,7 @@ def run(
             record. False runs the whole benchmark in this process, even inside a group.
 
     Returns:
-        Record ``retrieval``: mIoU and pixel accuracy in percent; counts as :func:`benchmarks.scores.image_counts` reads.
+        Record ``retrieval``: mIoU and pixel accuracy in percent; counts for :func:`benchmarks.scores.image_counts`.
 
     Raises:
         ValueError: size and stride do not fit, a zero or non-finite feature (named image), too small a memory.
@@ -56,7 +56,9 @@ def run(
         index, labels, effective = place(memory, backend, settings.placement, distributed)
         tally = SegmentationTally(data.classes)
         for batch in _batches(data.val, settings, progress, distributed):
-            shares = retrieve(extractor, data.val, batch, index, labels=labels, scale=memory.label_scale, settings=settings)
+            shares = retrieve(
+                extractor, data.val, batch, index, labels=labels, scale=memory.label_scale, settings=settings
+            )
             if batch is not None:
                 score_batch(tally, shares, batch)
     if distributed:

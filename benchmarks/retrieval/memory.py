@@ -1,7 +1,7 @@
 """Encoding the labelled train set into the memory of dense retrieval, in one process or shared among several.
 
-The order of the memory is batch, augmentation pass, image, patch. A process encodes a contiguous run of batches, so that
-the shares put one after the other are the memory that one process would have built, to the bit.
+The order of the memory is batch, augmentation pass, image, patch. A process encodes a contiguous run of batches, so
+that the shares put one after the other are the memory that one process would have built, to the bit.
 """
 
 from __future__ import annotations
@@ -154,8 +154,9 @@ def _gather_rows(rows: Tensor) -> Tensor:
 
 
 def _allocate(
-    keys: Tensor, split: SegmentationSplit, settings: Settings, *, part: tuple[int, int], backend: str, distributed: bool
-) -> PatchMemory:
+    keys: Tensor, split: SegmentationSplit, settings: Settings, *,
+    part: tuple[int, int], backend: str, distributed: bool,
+) -> PatchMemory:  # fmt: skip
     """Announces the need of the whole memory, refuses it if it does not fit, and allocates this process's share.
 
     Args:

@@ -30,7 +30,7 @@ def patch_counts(masks: Tensor, classes: int, grid: tuple[int, int]) -> Tensor:
     batch, height, width = masks.shape
     h, w = grid
     if height % h or width % w:
-        raise ValueError(f"grid {h}x{w} does not divide masks of {height}x{width} pixels; give a size that is a multiple")
+        raise ValueError(f"grid {h}x{w} does not divide masks of {height}x{width} pixels; choose a multiple")
     rows = torch.arange(height, device=masks.device) // (height // h)
     columns = torch.arange(width, device=masks.device) // (width // w)
     images = torch.arange(batch, device=masks.device)

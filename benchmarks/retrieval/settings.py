@@ -23,7 +23,7 @@ class Settings:
     temperature: float = 0.02  # β, on cosines
     memory_size: int | None = 10_240_000  # M: memory_size // (images · passes) patches of each image; None = all
     passes: int = 2  # E: how often the train set is encoded, each time augmented anew
-    augment: bool = True  # random resized crop of area 0.5-1, ratio 3/4-4/3; colour jitter 0.1 each with p = 0.5; no flip
+    augment: bool = True  # random resized crop of area 0.5-1, ratio 3/4-4/3; colour jitter 0.1, p = 0.5; no flip
     seed: int = 0  # of crops, jitter and the choice of patches
     backend: str = "auto"  # auto, torch, faiss-cpu, faiss-gpu: the same neighbours up to ties
     dtype: str = "float32"  # of the keys; float16 halves the memory

@@ -1,0 +1,161 @@
+"""The command ``tools/evaluate.py``: from its arguments to records and a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks import retrieval
+from benchmarks.baselines import BASELINES
+from benchmarks.data.layouts import LAYOUTS
+from benchmarks.evaluation_hook import REDUCED
+from benchmarks.extractor import FeatureExtractor, parse_spec
+from benchmarks.record import Record
+from benchmarks.suite import Task, find_benchmark, make_task
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Runs every benchmark on every network; returns the exit code, 2 for a mistake in the arguments."""
+    console = Console()
+    try:
+        with _process_group() as rank:
+            device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            if device == "cuda" and dist.is_initialized():
+                device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+            tasks = make_tasks(args.benchmark, args.data, args.set, quick=args.quick)
+            records = _run_all(args, tasks, device, console)
+            if rank == 0:
+                for record in records:
+                    record.append(args.out)
+                for table in tables(records):
+                    console.print(table)
+                console.print(f"{len(records)} records appended to {args.out}")
+    except (ValueError, FileNotFoundError, MemoryError) as error:
+        console.print(f"evaluate: {error}", markup=False, soft_wrap=True)
+        return 2
+    return 0
+
+
+def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick: bool) -> list[Task]:
+    """Opens the data of each benchmark and checks its settings.
+
+    Args:
+        names: Benchmarks.
+        data: ``LAYOUT:ROOT?options``; the one that suits a benchmark is taken.
+        settings: ``BENCHMARK.KEY=VALUE``.
+        quick: Start from the reduced settings.
+
+    Raises:
+        ValueError: no or several data sets for a benchmark, an unknown benchmark, setting or layout.
+    """
+    chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for item in settings:
+        key, equals, value = item.partition("=")
+        name, dot, field = key.partition(".")
+        if not equals or not dot or name not in chosen:
+            raise ValueError(f"--set {item!r}: write BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}")
+        chosen[name][field] = parse_spec(f"_?v={value}")[1]["v"]
+    opened: dict[str, Task] = {}
+    tasks = []
+    for name, own in chosen.items():
+        dense = find_benchmark(name) is find_benchmark("retrieval")
+        found = [d for d in (_data_of(item, dense) for item in data) if d is not None]
+        if len(found) != 1:
+            kind = "segmentation layout" if dense else "folder 'classes:ROOT'"
+            raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
+        task = make_task(name, (REDUCED[name] if quick else {}) | own | dict(data=found[0]))
+        if not dense and "classes" in opened:
+            task.data = opened["classes"].data  # knn and linear share decoded images
+        opened.setdefault("dense" if dense else "classes", task)
+        tasks.append(task)
+    return tasks
+
+
+def _data_of(item: str, dense: bool) -> dict[str, Any] | None:
+    """Arguments of the data set that ``LAYOUT:ROOT`` gives a dense or image-level benchmark; None if it has none."""
+    kind, colon, rest = item.partition(":")
+    if not colon or kind not in (*LAYOUTS, "plain", "classes"):
+        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join([*LAYOUTS, 'plain', 'classes'])}")
+    root, options = parse_spec(rest)
+    if dense:
+        return None if kind == "classes" else dict(root=root, layout=kind) | options
+    if kind == "scenes":
+        return dict(root=str(Path(root) / "crops"))
+    return dict(root=root) | options if kind == "classes" else None
+
+
+def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: Console) -> list[Record]:
+    records = []
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        for spec in args.networks:
+            extractor = FeatureExtractor.load(spec, weights=args.weights, device=device)
+            if extractor.report is not None:
+                console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
+            for task in tasks:
+                shared = dist.is_initialized() and task.benchmark.run is retrieval.run
+                with _bar(bars, f"{spec} {task.name}") as progress:
+                    records.append(task.run(extractor, progress=progress, **(dict(distributed=True) if shared else {})))
+        for task in tasks if args.baselines else []:
+            if task.benchmark.run is retrieval.run:
+                for name, run in BASELINES.items():
+                    with _bar(bars, name) as progress:
+                        records.append(run(task.data, task.settings, extractor.stride, progress=progress))
+    return records
+
+
+@contextmanager
+def _bar(bars: Progress, title: str) -> Iterator[Any]:
+    """Yields a progress callback (phase, done, total) that moves one bar."""
+    bar = bars.add_task(title)
+
+    def progress(phase: str, done: int, total: int) -> None:
+        bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
+
+    yield progress
+    bars.remove_task(bar)
+
+
+def tables(records: list[Record]) -> list[Table]:
+    """One table per protocol hash: a row per network, a column per metric. Numbers of unequal protocols never meet."""
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.protocol_hash, []).append(record)
+    result = []
+    for digest, group in groups.items():
+        names = list(dict.fromkeys(name for record in group for name in record.metrics))
+        table = Table(title=f"{group[0].benchmark} · protocol {digest}", caption=group[0].protocol_line)
+        table.add_column("network")
+        for name in names:
+            table.add_column(f"{name} [{group[0].metrics[name].unit}]".replace("[", "\\["), justify="right")
+        table.add_column("s", justify="right")
+        for record in group:
+            values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]
+            table.add_row(str(record.subject.get("spec", "?")), *values, f"{record.cost.get('seconds', 0):.1f}")
+        result.append(table)
+    return result
+
+
+@contextmanager
+def _process_group() -> Iterator[int]:
+    """Joins torchrun's process group where there is one; yields the rank."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield 0
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,58 @@
+"""Frozen vectors of a class folder: what kNN and linear probe start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.data.class_folder import ClassSplit
+from benchmarks.extractor import FeatureExtractor
+from benchmarks.record import Metric
+
+Progress = Callable[[str, int, int], None]  # (phase, done, total)
+
+
+def encode_split(
+    extractor: FeatureExtractor, split: ClassSplit, *, size: int, batch_size: int, crop_fraction: float,
+    phase: str = "encode", progress: Progress | None = None,
+) -> Tensor:  # fmt: skip
+    """Encodes a split in order: (n, D) float32 on the CPU.
+
+    Raises:
+        ValueError: a vector that is not finite; names the image.
+    """
+    vectors = []
+    total = -(-len(split) // batch_size)
+    for images, ids in split.batches(size, batch_size, crop_fraction=crop_fraction):
+        encoded = extractor.vector(images).cpu()
+        broken = ~torch.isfinite(encoded).all(1)
+        if broken.any():
+            name = split.name(ids[int(broken.nonzero()[0])])
+            raise ValueError(f"{name}: its vector is not finite; did training diverge?")
+        vectors.append(encoded)
+        if progress:
+            progress(phase, len(vectors), total)
+    return torch.cat(vectors)
+
+
+def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """Top-1 and top-5 accuracy in percent (top-5 only with more than five classes), and which images were right.
+
+    Args:
+        scores: (n, C), larger is likelier. Among equal scores the smaller class wins.
+        labels: (n,) int64.
+
+    Returns:
+        Metrics; counts: ``label`` (n) and ``top1`` (n) 0/1, ``top5`` likewise, for the bootstrap over images.
+    """
+    ranked = torch.sort(scores, dim=1, descending=True, stable=True).indices
+    metrics, counts = {}, {"label": labels.tolist()}
+    for k in (1, 5):
+        if scores.shape[1] > k:
+            right = (ranked[:, :k] == labels[:, None]).any(1)
+            metrics[f"top{k}"] = Metric(100 * right.double().mean().item(), "%")
+            counts[f"top{k}"] = right.int().tolist()
+    return metrics, counts

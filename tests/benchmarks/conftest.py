@@ -1,0 +1,77 @@
+"""A toy segmentation set and a toy network without weights, shared by the tests of frozen evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.data import SegmentationFolder
+
+COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
+
+
+class ColourGrid:
+    """Stands for a FeatureExtractor: mean colour of each patch, plus 0.1, times a fixed matrix if one is given."""
+
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+
+    def __init__(self, stride: int = 8, matrix: torch.Tensor | None = None) -> None:
+        self.stride, self.matrix = stride, matrix
+        self.device = torch.device("cpu")
+
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        scale = 255 if images.dtype == torch.uint8 else 1
+        maps = torch.nn.functional.avg_pool2d(images.float() / scale, self.stride) + 0.1
+        return maps if self.matrix is None else torch.einsum("dc,bchw->bdhw", self.matrix, maps)
+
+    def vector(self, images: torch.Tensor) -> torch.Tensor:
+        return self.maps(images).mean((2, 3))
+
+    def describe(self) -> dict[str, Any]:
+        return {"spec": "colour grid"}
+
+
+@pytest.fixture
+def colour_grid() -> type[ColourGrid]:
+    """The toy network's class."""
+    return ColourGrid
+
+
+def write_pairs(root: Path, split: str, count: int, seed: int) -> None:
+    """Images of 40 x 48 pixels in noisy class colours; masks of 3 classes with some ignored (255) pixels."""
+    rng = np.random.default_rng(seed)
+    for kind in ("images", "masks"):
+        (root / kind / split).mkdir(parents=True)
+    for index in range(count):
+        mask = np.kron(rng.integers(0, 3, (5, 6)), np.ones((8, 8), np.int64)).astype(np.uint8)
+        image = COLOURS[mask] + rng.integers(-40, 55, (*mask.shape, 3))
+        mask[rng.random(mask.shape) < 0.1] = 255
+        mask[:8, :8] = 255 if index == 0 else mask[:8, :8]
+        Image.fromarray(image.astype(np.uint8)).save(root / "images" / split / f"{index:03d}.png")
+        Image.fromarray(mask).save(root / "masks" / split / f"{index:03d}.png")
+
+
+@pytest.fixture(scope="session")
+def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the toy set: 6 train and 4 val pairs."""
+    root = tmp_path_factory.mktemp("toy_segmentation")
+    write_pairs(root, "train", 6, seed=0)
+    write_pairs(root, "val", 4, seed=1)
+    return root
+
+
+@pytest.fixture
+def toy_data(toy_root: Path) -> Callable[..., SegmentationFolder]:
+    """Opens the toy set; arguments override."""
+
+    def make(**overrides: Any) -> SegmentationFolder:
+        options = dict(images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
+        return SegmentationFolder(toy_root, "plain", **(options | overrides))
+
+    return make

@@ -1,0 +1,212 @@
+"""The whole benchmark against a slow re-implementation, and the properties that only show end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks import retrieval
+from benchmarks.baselines import BASELINES
+from benchmarks.retrieval import Settings
+from benchmarks.scores import IGNORE, image_counts
+
+PLAIN = Settings(size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4)
+
+
+def retrieve_slowly(network: Any, data: Any, k: int, beta: float) -> np.ndarray:
+    """Confusion matrix of the unbounded benchmark, patch by patch, in float64."""
+    keys, labels = [], []
+    for split in (data.train,):
+        for i in range(len(split)):
+            image, mask = split.load(i)
+            maps = network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+            for y in range(5):
+                for x in range(6):
+                    patch = mask[8 * y : 8 * y + 8, 8 * x : 8 * x + 8]
+                    if (patch != IGNORE).any():
+                        keys.append(maps[:, y, x] / np.linalg.norm(maps[:, y, x]))
+                        labels.append([(patch == c).mean() for c in range(3)])
+    keys, labels = np.array(keys), np.array(labels)
+    confusion = np.zeros((3, 3), np.int64)
+    for i in range(len(data.val)):
+        image, mask = data.val.load(i)
+        maps = network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+        answer = np.zeros((3, 5, 6))
+        for y in range(5):
+            for x in range(6):
+                cosines = keys @ maps[:, y, x] / np.linalg.norm(maps[:, y, x])
+                nearest = np.argsort(-cosines)[:k]
+                weights = np.exp((cosines[nearest] - cosines.max()) / beta)
+                answer[:, y, x] = weights @ labels[nearest] / weights.sum()
+        scores = F.interpolate(torch.from_numpy(answer)[None], size=(40, 48), mode="bilinear", align_corners=False)
+        for predicted, true in zip(scores[0].argmax(0).numpy().flat, mask.flat, strict=True):
+            if true != IGNORE:
+                confusion[true, predicted] += 1
+    return confusion
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
+def test_equals_the_slow_reimplementation(toy_data: Any, colour_grid: Any, backend: str) -> None:
+    data, network = toy_data(), colour_grid()
+    record = retrieval.run(network, data, replace(PLAIN, backend=backend))
+    confusion = retrieve_slowly(network, data, 5, 0.02)
+    # float32 against float64: a pixel may flip where two classes are equally likely
+    assert np.abs(np.array(record.counts["confusion"]) - confusion).sum() <= 4
+    intersection, union = image_counts(record.counts)
+    miou = 100 * np.mean(intersection.sum(0) / union.sum(0))
+    assert record.metrics["mIoU"].value == pytest.approx(miou)
+    assert miou > 60
+    assert record.protocol["memory_effective"] == 6 * 30 - 1  # one patch is ignored as a whole
+
+
+def test_same_seed_same_bits_and_another_seed_differs(toy_data: Any, colour_grid: Any) -> None:
+    settings = replace(PLAIN, memory_size=60, passes=2, augment=True)
+    runs = [retrieval.run(colour_grid(), toy_data(), s) for s in (settings, settings, replace(settings, seed=1))]
+    assert runs[0].counts == runs[1].counts
+    assert runs[0].protocol_hash == runs[1].protocol_hash
+    assert runs[0].counts != runs[2].counts
+    assert runs[0].protocol_hash != runs[2].protocol_hash
+    assert runs[0].protocol["memory_effective"] == 60
+
+
+def test_batch_size_and_rotated_features_change_nothing(toy_data: Any, colour_grid: Any) -> None:
+    settings = replace(PLAIN, memory_size=60)
+    plain = retrieval.run(colour_grid(), toy_data(), settings)
+    other = retrieval.run(colour_grid(), toy_data(), replace(settings, batch_size=3))
+    assert plain.counts == other.counts
+    rotation = torch.linalg.qr(torch.randn(7, 3, generator=torch.Generator().manual_seed(0))).Q  # (7, 3) isometry
+    rotated = retrieval.run(colour_grid(matrix=rotation), toy_data(), settings)
+    assert np.abs(np.array(plain.counts["confusion"]) - rotated.counts["confusion"]).sum() <= 8
+    assert plain.protocol_hash == rotated.protocol_hash  # the width of the features is not part of the protocol
+
+
+def test_constant_features_give_one_class(toy_data: Any, colour_grid: Any) -> None:
+    class Constant(colour_grid):
+        def maps(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.ones_like(super().maps(images))[:, :1]  # exact in float: every cosine is 1
+
+    record = retrieval.run(Constant(), toy_data(), PLAIN)
+    confusion = np.array(record.counts["confusion"])
+    assert (confusion.sum(0) > 0).sum() == 1
+    frequency = confusion.diagonal().sum() / confusion.sum()
+    assert record.metrics["mIoU"].value == pytest.approx(100 * frequency / 3)
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan, math.inf])
+def test_unusable_features_name_the_image(toy_data: Any, colour_grid: Any, value: float) -> None:
+    class Broken(colour_grid):
+        def maps(self, images: torch.Tensor) -> torch.Tensor:
+            maps = super().maps(images)
+            maps[1, :, 2, 3] = value
+            return maps
+
+    with pytest.raises(ValueError, match=r"001\.png: a feature is zero or not finite"):
+        retrieval.run(Broken(), toy_data(), PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(size=(41, 48)), r"size=\(41, 48\) is no multiple of the feature stride 8; the nearest is \(40, 48\)"),
+        (dict(memory_size=5), "memory_size=5 leaves less than one patch for each of 6 images x 1 passes"),
+        (dict(backend="faiss_cpu"), "did you mean 'faiss-cpu'"),
+        (dict(compat=("hungarain",)), "compat='hungarain' .* did you mean 'hungarian'"),
+        (dict(temperature=0), "temperature=0 must be greater than 0"),
+        (dict(passes=2), "would store every patch 2 times"),
+    ],
+)
+def test_errors(toy_data: Any, colour_grid: Any, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        retrieval.run(colour_grid(), toy_data(), replace(PLAIN, **change))
+
+
+def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> None:
+    network = colour_grid()
+    plain = retrieval.run(network, toy_data(), PLAIN)
+    matched = retrieval.run(network, toy_data(), replace(PLAIN, compat=("hungarian",)))
+    assert matched.metrics["mIoU"].value >= plain.metrics["mIoU"].value
+    assert (plain.protocol["matching"], matched.protocol["matching"]) == ("identity", "hungarian")
+    counted = retrieval.run(network, toy_data(), replace(PLAIN, compat=("ignore-is-class-0",)))
+    assert counted.protocol["memory_effective"] == 6 * 30  # the ignored patch is stored as class 0
+    seen = []
+
+    class Watching(type(network)):
+        def maps(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(self.std[2])
+            return super().maps(images)
+
+    watching = Watching()
+    retrieval.run(watching, toy_data(), replace(PLAIN, compat=("blue-std-0.255",)))
+    assert set(seen) == {0.255} and watching.std[2] == 1.0
+    classes = toy_data(classes=4)
+    absent = [retrieval.run(network, classes, replace(PLAIN, compat=c)) for c in ((), ("absent-is-zero",))]
+    assert absent[1].metrics["mIoU"].value == pytest.approx(absent[0].metrics["mIoU"].value * 3 / 4)
+
+
+def test_baselines_share_the_protocol_and_are_ordered(toy_data: Any, colour_grid: Any) -> None:
+    data = toy_data()
+    records = {name: run(data, PLAIN, 8) for name, run in BASELINES.items()}
+    hashes = {r.protocol_hash for r in records.values()} | {retrieval.run(colour_grid(), data, PLAIN).protocol_hash}
+    assert len(hashes) == 1
+    confusion = np.array(records["majority"].counts["confusion"])
+    train = np.bincount(np.concatenate([data.train.load(i)[1].ravel() + 1 for i in range(6)]))[1:]
+    assert np.flatnonzero(confusion.sum(0)).tolist() == [train.argmax()]
+    assert records["colour_position"].metrics["mIoU"].value > 60
+    assert records["position"].metrics["mIoU"].value < 45  # the toy masks have no layout to learn
+
+
+SCRIPT = """
+import json, sys
+import torch.distributed as dist
+from benchmarks import retrieval
+from benchmarks.data import SegmentationFolder
+from benchmarks.extractor import FeatureExtractor
+
+dist.init_process_group("gloo")
+root, out = sys.argv[1:]
+data = SegmentationFolder(root, "plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
+network = FeatureExtractor.load("random:test_resnet?output_stride=8")
+results = {}
+for placement in ("replicate", "shard"):
+    for backend in ("torch", "faiss-cpu"):
+        settings = retrieval.Settings(
+            size=(64, 64), neighbours=5, memory_size=120, passes=2, backend=backend, placement=placement,
+            batch_size=2 if backend == "torch" else 4,  # 4: the second process has no validation batch
+        )
+        for distributed in (False, True):
+            record = retrieval.run(network, data, settings, distributed=distributed)
+            results[f"{placement} {backend} {distributed}"] = [record.counts, record.protocol_hash]
+with open(f"{out}/{dist.get_rank()}.json", "w") as file:
+    json.dump(results, file)
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int) -> None:
+    root = Path(__file__).resolve().parents[3]
+    common = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port), OMP_NUM_THREADS="1")
+    environment = os.environ | common | dict(PYTHONPATH=str(root))
+    command = [sys.executable, "-c", SCRIPT, str(toy_root), str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=150)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert results[0] == results[1]  # every process has the whole record
+    counts = {name: value[0] for name, value in results[0].items()}
+    assert all(value == counts["replicate torch False"] for value in counts.values())
+    hashes = {name: value[1] for name, value in results[0].items()}
+    assert hashes["replicate torch False"] == hashes["shard torch True"]
