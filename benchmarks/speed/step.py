@@ -22,7 +22,6 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import MODELS  # noqa: E402
-from torch import nn  # noqa: E402
 
 import pretrain.model  # noqa: E402
 import pretrain.objectives.byol  # noqa: E402
@@ -31,6 +30,7 @@ import pretrain.objectives.pixpro  # noqa: E402
 import pretrain.objectives.simclr  # noqa: E402, F401
 from pretrain.backbones.timm_backbone import Features  # noqa: E402
 from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng  # noqa: E402
+from pretrain.engine.memory import keep_freed_memory  # noqa: E402
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer  # noqa: E402
 from pretrain.hooks.throughput import peak_memory  # noqa: E402
 from pretrain.structures import Batch, collate  # noqa: E402
@@ -189,6 +189,8 @@ def measure(settings: StepSettings) -> dict[str, float]:
         ``heads + loss``, ``optimiser``, ``EMA`` and ``rest`` (what running together costs or saves: may be below 0);
         ``peak GiB``.
     """
+    if settings.device == "cpu":
+        keep_freed_memory()  # as the engine does
     step = Step(settings)
     if step.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(step.device)
@@ -232,8 +234,8 @@ def describe(settings: StepSettings) -> str:
     machine = torch.cuda.get_device_name() if settings.device.startswith("cuda") else processor()
     stride = settings.output_stride or "own"
     return (
-        f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} px, batch {settings.batch} "
-        f"× 2 views, {settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
+        f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} px, batch "
+        f"{settings.batch} × 2 views, {settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {settings.repetitions} repetitions"
     )
 

@@ -15,7 +15,8 @@ from pretrain.data import EpochSampler, ViewDataset, limit_threads
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig, parse
-from pretrain.engine.distributed import open_group, world
+from pretrain.engine.distributed import current_device, open_group, world
+from pretrain.engine.memory import keep_freed_memory
 from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
 from pretrain.engine.progress import ProgressHook
@@ -46,6 +47,8 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     cfg = _with_defaults(cfg)
     settings = check_config(cfg)
     launcher = open_group(launcher)
+    if current_device().type == "cpu":
+        keep_freed_memory()
     source, recipe = _build("source", DATASETS, cfg.source), _build("views", TRANSFORMS, cfg.views)
     schedule = make_schedule(settings.schedule, len(source))
     micro = micro_batch(settings.schedule, world()[1])

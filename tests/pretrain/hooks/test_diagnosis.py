@@ -1,0 +1,71 @@
+"""Which numbers count as signs, and what is said about them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
+from pretrain.objectives.base import Bounds
+
+HEALTHY = dict(
+    vector_spread=0.5, cell_spread=0.8, cell_spread_within=0.6, vector_rank=40.0, cell_rank=90.0, vector_gap=0.05,
+    cell_gap=0.1,
+)  # fmt: skip
+BLIND = Bounds(best=-4.0, collapsed=-4.0, random_start=0.0)
+CONTRAST = Bounds(best=None, collapsed=4.8, random_start=4.8)
+
+
+def objective(bounds: Bounds, *, target: bool = False, labels: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(bounds=bounds, needs_target=target, needs_labels=labels)
+
+
+def test_healthy_features_show_no_sign() -> None:
+    assert find_signs(HEALTHY, Limits()) == {}
+    assert find_signs({}, Limits()) == {}
+    assert find_signs({name: float("nan") for name in HEALTHY}, Limits()) == {}
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_every_value_can_be_a_sign_and_be_switched_off(name: str) -> None:
+    signs = find_signs({**HEALTHY, name: 0.001}, Limits())
+    assert list(signs) == [name]
+    assert find_signs({**HEALTHY, name: 0.001}, Limits(spread=0, rank=0, gap=0)) == {}
+
+
+def test_flat_maps_are_reported_once_as_the_graver_sign() -> None:
+    assert "cell_spread_within" not in find_signs({**HEALTHY, "cell_spread": 0.0, "cell_spread_within": 0.0}, Limits())
+
+
+def test_illegal_limits_name_the_field() -> None:
+    with pytest.raises(ValueError, match=r"limits\.rank=-1"):
+        Limits(rank=-1)
+
+
+def test_loss_at_its_collapsed_value() -> None:
+    assert "equal features reach as well as good ones" in loss_sign(-3.99, BLIND, 0.01)
+    assert loss_sign(-3.9, BLIND, 0.01) is None
+    assert "tell nothing apart" in loss_sign(4.79, CONTRAST, 0.01)
+    assert loss_sign(4.0, CONTRAST, 0.01) is None
+    assert loss_sign(0.0, Bounds(), 0.01) is None
+
+
+def test_losses_stand_beside_their_known_values() -> None:
+    assert describe_loss(-1.5, BLIND) == "-1.5000 (best -4, collapsed -4, fresh 0)"
+    assert describe_loss(2.0, Bounds()) == "2.0000"
+
+
+def test_fast_momentum_and_small_batches_come_first() -> None:
+    pixpro = [objective(BLIND, target=True)]
+    assert "momentum is 0.5" in likely_knobs(pixpro, momentum=0.5, lr=1.0, images=64)[0]
+    assert "predictor or propagation" in likely_knobs(pixpro, momentum=0.99, lr=1.0, images=64)[0]
+    assert "BatchNorm sees 8 images" in likely_knobs(pixpro, momentum=0.99, lr=1.0, images=8)[0]
+
+
+def test_advice_fits_the_nature_of_the_objective() -> None:
+    contrastive = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
+    assert "temperature" in contrastive and "0.25" in contrastive
+    assert "momentum" not in contrastive and "predictor" not in contrastive
+    supervised = " ".join(likely_knobs([objective(CONTRAST, labels=True)], momentum=0.99, lr=0.25, images=64))
+    assert "temperature" not in supervised and "learning rate" in supervised
