@@ -68,6 +68,7 @@ while true; do
     kill -0 "$child" 2>/dev/null || break
 done
 if [ "$preempted" = 1 ] && [ "$code" != 0 ]; then
+    echo "pre-empted: run the same command again to continue (exit code 75)"
     exit 75
 fi
 exit "$code"
