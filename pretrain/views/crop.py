@@ -125,9 +125,12 @@ def cut(
     scale_y, scale_x = decode_scale(source, image.shape[:2])
     top, bottom = _snap(crop.top, crop.height, scale_y, source[0])
     left, right = _snap(crop.left, crop.width, scale_x, source[1])
+    pixels = image[top:bottom, left:right]
+    if not pixels.flags.writeable:
+        pixels = pixels.copy()  # torch warns of read-only memory, which Pillow gives
     # The strided slice goes in as it is: torch then unpacks the channels itself, faster than a copy before or after.
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None, :, top:bottom, left:right]
-    view = F.interpolate(pixels, size, mode="bilinear", antialias=True)[0].contiguous()
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    view = F.interpolate(planes, size, mode="bilinear", antialias=True)[0].contiguous()
     height, width = source[0] * scale_y, source[1] * scale_x
     x1, y1, x2, y2 = left / width, top / height, right / width, bottom / height
     return (view.flip(-1), (x2, y1, x1, y2)) if crop.flip else (view, (x1, y1, x2, y2))

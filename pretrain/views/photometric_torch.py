@@ -101,14 +101,14 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Returns clamp(f·I + (1 − f)·m), m the mean grey. ``images`` is overwritten, ``factor`` is (N, 1, 1, 1)."""
+    # Not lerp: it is unvectorised where both the start and the weight are one number per image.
     mean = grey(images).mean((1, 2, 3), keepdim=True)
     return images.mul_(factor).add_(mean.mul_(1 - factor)).clamp_(0, 1)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Returns clamp(f·I + (1 − f)·g), g each pixel's grey. ``images`` is overwritten, ``factor`` is (N, 1, 1, 1)."""
-    values = grey(images).mul_(1 - factor)
-    return images.mul_(factor).add_(values).clamp_(0, 1)
+    """Returns clamp(f·I + (1 − f)·g), g each pixel's grey. ``images`` (N, 3, H, W), ``factor`` (N, 1, 1, 1)."""
+    return torch.lerp(grey(images), images, factor).clamp_(0, 1)
 
 
 def hue(images: Tensor, turns: Tensor) -> Tensor:
@@ -129,16 +129,15 @@ def hue(images: Tensor, turns: Tensor) -> Tensor:
     """
     red, green, blue = images.split(1, dim=1)
     top = torch.maximum(torch.maximum(red, green), blue)
-    chroma = top - torch.minimum(torch.minimum(red, green), blue)
+    chroma6 = (top - torch.minimum(torch.minimum(red, green), blue)).mul_(6).clamp_min_(1e-12)
     # In turns: h / 6.
-    distance = (green + blue).sub_(red).sub_(top).div_(chroma.clamp_min(1e-12)).add_(2).div_(6)
+    distance = (green + blue).sub_(red).sub_(top).div_(chroma6).add_(1 / 3)
     angle = distance.copysign_(green - blue)
     peaks = turns - torch.tensor([0.0, 1 / 3, 2 / 3], device=images.device).view(1, 3, 1, 1)
     wrapped = angle + peaks  # (N, 3, H, W)
     wrapped.sub_(wrapped.round()).abs_().clamp_(1 / 6, 1 / 3)
-    # M − c·(6·wrapped − 1) = (M + c) − 6c·wrapped
-    ramp = wrapped.mul_(chroma.mul(-6)).add_(top.add_(chroma))
-    return ramp.clamp_(0, 1)
+    # M − c·(6·wrapped − 1) = (M + c) − 6c·wrapped, in [0, 1] but for rounding.
+    return wrapped.mul_(chroma6).neg_().add_(top.add_(chroma6, alpha=1 / 6)).clamp_(0, 1)
 
 
 _JITTER = {BRIGHTNESS: brightness, CONTRAST: contrast, SATURATION: saturation, HUE: hue}

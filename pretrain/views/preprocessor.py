@@ -15,8 +15,6 @@ from pretrain.views.photometric_torch import apply_torch
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Views processed together on a CPU: at 224 px their intermediate results stay in the last-level cache.
-CPU_BLOCK = 32
 
 
 @MODELS.register_module()
@@ -81,19 +79,15 @@ class ViewPreprocessor(BaseDataPreprocessor):
         """Processes one group; memory is view-major, so that ``images[:, v]`` is a contiguous batch."""
         count, per_image = views.images.shape[:2]
         flat = self._move(views.images).transpose(0, 1).flatten(0, 1)  # (V·B, 3, H, W)
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        images = torch.empty(flat.shape, dtype=torch.float32, device=flat.device, memory_format=layout)
-        photometric = None if views.photometric is None else views.photometric.map(_view_major)
-        block = len(flat) if flat.is_cuda else CPU_BLOCK
-        for start in range(0, len(flat), block):
-            part = slice(start, start + block)
-            if photometric is not None:
-                values = apply_torch(flat[part], photometric.map(lambda field, part=part: field[part]))
-            elif flat.dtype == torch.uint8:
-                values = flat[part].float().div_(255.0)
-            else:
-                values = flat[part].to(torch.float32)
-            torch.sub(values, self.mean, out=images[part]).div_(self.std)
+        if views.photometric is not None:
+            images = apply_torch(flat, views.photometric.map(_view_major))
+        elif flat.dtype == torch.uint8:
+            images = flat.float().div_(255.0)
+        else:
+            images = flat.to(torch.float32, copy=True)
+        images.sub_(self.mean).div_(self.std)
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         images = images.unflatten(0, (per_image, count)).transpose(0, 1)  # (B, V, 3, H, W)
         return Views(images, self._move(views.geometry), None)
 

