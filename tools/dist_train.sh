@@ -45,7 +45,10 @@ else
     port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 fi
 
-rendezvous=(--rdzv-backend c10d --rdzv-endpoint "$address:$port" --rdzv-id "${RUN_ID:-pixelpretext}")
+# All nodes must name the run alike; on one node each launch is a run of its own.
+run=pixelpretext
+[ "$nodes" = 1 ] && run=pixelpretext-$$-$(date +%s)
+rendezvous=(--rdzv-backend c10d --rdzv-endpoint "$address:$port" --rdzv-id "${RUN_ID:-$run}")
 if [ "$nodes" = 1 ]; then
     rendezvous+=(--local-addr 127.0.0.1) # the machine's own name need not resolve
 else

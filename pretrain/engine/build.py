@@ -15,7 +15,7 @@ from pretrain.data import EpochSampler, ViewDataset, limit_threads
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig, parse
-from pretrain.engine.distributed import current_device, open_group, world
+from pretrain.engine.distributed import broadcast, current_device, open_group, world
 from pretrain.engine.memory import keep_freed_memory
 from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
@@ -52,7 +52,8 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     source, recipe = _build("source", DATASETS, cfg.source), _build("views", TRANSFORMS, cfg.views)
     schedule = make_schedule(settings.schedule, len(source))
     micro = micro_batch(settings.schedule, world()[1])
-    checkpoint = _find_checkpoint(cfg, resume)
+    # Rank 0 looks for all: on a network file system the others may see a folder's older state.
+    checkpoint = broadcast(_find_checkpoint(cfg, resume) if world()[0] == 0 else None)
     set_random_seed(cfg.seed)  # before the model draws its first weights
     model = _build("model", MODELS, cfg.model)
     check_wiring(model.objectives, {name: len(views) for name, views in recipe.specs.items()}, _labelled(source))
@@ -65,6 +66,7 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
         dataloader=_loader(source, recipe, settings, micro=micro, seed=cfg.seed),
         launcher=launcher,
         resume=checkpoint,
+        origin=checkpoints.origin(resume),
         hooks=[*_own_hooks(settings), *(dict(h) for h in cfg.get("hooks") or [])],
     )
 
@@ -150,10 +152,15 @@ def _start_worker(worker: int) -> None:
 
 
 def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
-    """Returns the checkpoint to continue from; see ``resume`` of :func:`build_runner`."""
-    if resume not in (True, False, "auto"):
-        return Path(resume)
+    """Returns the checkpoint to continue from; see ``resume`` of :func:`build_runner`.
+
+    A process that torchrun restarts runs the same command again: where it names a checkpoint, the newer ones that this
+    launch has written since then come first.
+    """
     latest = checkpoints.latest_checkpoint(cfg.work_dir)
+    if resume not in (True, False, "auto"):
+        origin = None if latest is None else checkpoints.read_checkpoint(latest)["meta"].get("origin")
+        return latest if origin is not None and origin == checkpoints.origin(resume) else Path(resume)
     if latest is None:
         return None
     if resume is False:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from pathlib import Path
@@ -70,6 +71,14 @@ def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     reconstruct += [np._core.multiarray._reconstruct, np._core.multiarray.scalar]
     with torch.serialization.safe_globals([history.HistoryBuffer, ConfigDict, *reconstruct]):
         return torch.load(path, map_location=device, weights_only=True)
+
+
+def origin(resume: bool | str | Path) -> str | None:
+    """Returns what marks the checkpoints of one torchrun launch that began at a named checkpoint; else None."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    if launch is None or resume in (True, False, "auto"):
+        return None
+    return f"{launch}:{Path(resume).resolve()}"
 
 
 def saved_steps(work_dir: str | Path) -> list[tuple[int, Path]]:

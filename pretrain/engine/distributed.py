@@ -7,6 +7,7 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -15,6 +16,8 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from pretrain.engine.settings import ConfigError, EngineSettings
+
+T = TypeVar("T")
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -76,6 +79,15 @@ def open_group(launcher: str = "auto", timeout_s: float = 1800) -> str:
 def world() -> tuple[int, int]:
     """Returns (rank, number of processes); (0, 1) without a group."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def broadcast(value: T) -> T:
+    """Returns rank 0's value (any picklable object) on all ranks. Collective."""
+    if not dist.is_initialized():
+        return value
+    carrier = [value]
+    dist.broadcast_object_list(carrier)
+    return carrier[0]
 
 
 def current_device() -> torch.device:

@@ -42,6 +42,7 @@ class PretrainRunner(Runner):
         dataloader: Endless loader; its sampler has ``state_after`` and ``load_state``.
         launcher: ``none``, ``pytorch`` or ``slurm``; the process group is already open.
         resume: None, or the checkpoint to continue from.
+        origin: see :func:`pretrain.engine.checkpoints.origin`.
         hooks: Hooks (objects or registry dicts) in addition to mmengine's timer.
     """
 
@@ -56,12 +57,13 @@ class PretrainRunner(Runner):
         dataloader: DataLoader,
         launcher: str,
         resume: Path | None,
+        origin: str | None,
         hooks: list[Any],
     ) -> None:
         self.settings, self.schedule = settings, schedule
         self.train_seconds = 0.0  # of earlier processes of this run
         self._rng: list[dict[str, Any]] | None = None
-        self._resume_path = resume
+        self._resume_path, self._origin = resume, origin
         self._started = time.time()
         removed = ("logger", "param_scheduler", "checkpoint", "sampler_seed", "runtime_info")
         super().__init__(
@@ -191,6 +193,7 @@ class PretrainRunner(Runner):
             "samples_seen": steps * self.schedule.global_batch,
             "seconds": self.seconds(),
             "seed": self.cfg.seed,
+            "origin": self._origin,
             "cfg": self.cfg.pretty_text,
             "backbone": model.backbone.config,
             "normalisation": model.data_preprocessor.normalisation,

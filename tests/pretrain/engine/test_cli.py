@@ -1,0 +1,78 @@
+"""tools/train.py: overrides, exit codes, and which checkpoint a restarted process continues."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pretrain.engine import build, checkpoints, cli
+
+
+@pytest.fixture
+def arguments(make_config: Callable, tmp_path: Path) -> Callable[..., argparse.Namespace]:
+    """Returns ``make(**changes)``: parsed arguments for a config file."""
+
+    def make(**changes: object) -> argparse.Namespace:
+        path = tmp_path / "quick.py"
+        path.write_text(make_config(tmp_path / "run").pretty_text)
+        parsed = dict(work_dir=None, resume=False, amp=False, seed=None, cfg_options=None, launcher="none", check=False)
+        return argparse.Namespace(config=str(path), **dict(parsed, **changes))
+
+    return make
+
+
+def test_command_line_overrides_the_file(arguments: Callable[..., argparse.Namespace]) -> None:
+    options = {"schedule.lr": 0.5, "loader.workers": 1}
+    cfg = cli.load_config(arguments(work_dir="elsewhere", seed=9, amp=True, cfg_options=options))
+    assert (cfg.work_dir, cfg.seed, cfg.schedule.lr, cfg.loader.workers) == ("elsewhere", 9, 0.5, 1)
+    assert cfg.engine.precision == "bf16"
+    assert cli.load_config(arguments(amp=True, cfg_options={"engine.precision": "fp16"})).engine.precision == "fp16"
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    arguments: Callable[..., argparse.Namespace], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.train(arguments(cfg_options={"schedule.epoch": 1})) == 2
+    error = capsys.readouterr().err
+    assert "schedule.epoch: unknown field; did you mean 'epochs'?" in error and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_trains_nothing(
+    arguments: Callable[..., argparse.Namespace], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.train(arguments(check=True)) == 0
+    assert "24 images, 12 steps of 4" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def test_restart_of_a_launch_from_a_named_checkpoint_takes_the_newest(
+    make_config: Callable, train: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(make_config(tmp_path / "first"))
+    named = tmp_path / "first" / "iter_3.pth"
+    cfg = make_config(tmp_path / "second")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "launch 1")
+    assert build._find_checkpoint(cfg, named) == named
+    train(cfg, resume=named)
+    assert build._find_checkpoint(cfg, named) == tmp_path / "second" / "iter_12.pth"
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "launch 2")
+    assert build._find_checkpoint(cfg, named) == named
+
+
+def test_leftovers_of_a_kill_are_no_checkpoints(tmp_path: Path) -> None:
+    for step in (5, 10, 9):
+        checkpoints.write_checkpoint({"step": step}, tmp_path / f"iter_{step}.pth")
+    (tmp_path / ".iter_12.77.tmp.pth").write_bytes(b"half")
+    (tmp_path / "iter_best.pth").write_bytes(b"somebody else's")
+    assert checkpoints.latest_checkpoint(tmp_path) == tmp_path / "iter_10.pth"
+    checkpoints.tidy(tmp_path, keep=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "iter_10.pth",
+        "iter_9.pth",
+        "iter_best.pth",
+        "last_checkpoint",
+    ]
