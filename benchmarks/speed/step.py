@@ -30,9 +30,9 @@ import pretrain.objectives.pixpro  # noqa: E402
 import pretrain.objectives.simclr  # noqa: E402, F401
 from pretrain.backbones.timm_backbone import Features  # noqa: E402
 from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng  # noqa: E402
-from pretrain.engine.memory import keep_freed_memory  # noqa: E402
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer  # noqa: E402
 from pretrain.hooks.throughput import peak_memory  # noqa: E402
+from pretrain.memory import keep_freed_memory  # noqa: E402
 from pretrain.structures import Batch, collate  # noqa: E402
 from pretrain.views.preprocessor import ViewPreprocessor  # noqa: E402, F401
 from pretrain.views.recipe import ViewRecipe  # noqa: E402

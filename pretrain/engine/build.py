@@ -16,7 +16,6 @@ from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig, parse
 from pretrain.engine.distributed import broadcast, current_device, open_group, world
-from pretrain.engine.memory import keep_freed_memory
 from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
 from pretrain.engine.progress import ProgressHook
@@ -25,6 +24,7 @@ from pretrain.engine.saving import SaveHook
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
 from pretrain.hooks.skipped_files import SkippedFilesHook
+from pretrain.memory import keep_freed_memory
 from pretrain.structures import collate
 
 #: Sections that decide what is computed; a run is only continued by itself with the same ones.
