@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pretrain.structures import Photometric
 
@@ -213,18 +214,25 @@ def sample(spec: PhotometricSpec, rng: np.random.Generator) -> Photometric:
     )
 
 
-def blur_radius(sigma: float) -> int:
-    """Returns the radius in pixels of the blur kernel, ⌈3σ⌉, at least 1.
+def blur_radius(sigma: Tensor) -> Tensor:
+    """Returns the radius of the blur kernel in pixels, ⌈3σ⌉ and at least 1, (...) int64.
 
     Beyond 3σ lies 0.27 % of the weight: leaving it out (and renormalising) changes no 8-bit value by more than a
     level. The papers' fixed 23 × 23 kernel spends 5.5σ and more on weights that round to nothing.
+
+    Args:
+        sigma: (...) pixels.
     """
     # The tolerance makes ⌈3σ⌉ the same whether σ was stored as float32 or float64.
-    return max(1, math.ceil(3.0 * sigma - 1e-4))
+    return (3.0 * sigma.double() - 1e-4).ceil().clamp_min(1).long()
 
 
-def blur_kernel(sigma: float, radius: int) -> np.ndarray:
-    """Returns the normalised Gaussian sampled at −radius … radius, (2·radius + 1,) float64."""
-    offsets = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    return weights / weights.sum()
+def blur_kernel(sigma: Tensor, radius: int) -> Tensor:
+    """Returns Gaussians sampled at −radius … radius and normalised, (..., 2·radius + 1) float64.
+
+    Args:
+        sigma: (...) pixels, above 0.
+    """
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
+    weights = torch.exp(-0.5 * (offsets / sigma.double().unsqueeze(-1)) ** 2)
+    return weights / weights.sum(-1, keepdim=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
+from torch import Tensor
 
 from pretrain.structures import Photometric
 from pretrain.views.photometric import BRIGHTNESS, CONTRAST, GREY_WEIGHTS, SATURATION, blur_kernel, blur_radius
@@ -49,7 +50,7 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
         ValueError: ``image`` has another shape or dtype.
         ImportError: OpenCV is missing.
 
-    Cost: about 0.3 ms for a strongly augmented 224-px view.
+    Cost: about 0.25 ms for a 224-px view of the PixPro recipe.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image of shape {image.shape} and dtype {image.dtype}: must be (H, W, 3) uint8")
@@ -64,9 +65,8 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
             image = _hue(image, factors[3])
     if bool(photometric.grey):
         image = _cv2().transform(image, np.tile(_GREY, (3, 1)))
-    sigma = float(photometric.blur_sigma)
-    if sigma > 0:
-        image = _blur(image, sigma)
+    if photometric.blur_sigma > 0:
+        image = _blur(image, photometric.blur_sigma)
     threshold = float(photometric.solarise)
     return _solarise(image, threshold) if threshold <= 1 else image
 
@@ -101,15 +101,16 @@ def _hue(image: np.ndarray, turns: float) -> np.ndarray:
     return cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
-def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
+def _blur(image: np.ndarray, sigma: Tensor) -> np.ndarray:
     """Separable, in float32 between the passes; twice as fast as cv2.GaussianBlur's fixed-point path at these
     radii."""
     cv2 = _cv2()
-    radius = blur_radius(sigma)
+    radius = int(blur_radius(sigma))
+    weights = blur_kernel(sigma, radius).numpy()
     kernels = []
     for length in image.shape[1::-1]:  # width, height
         reach = min(radius, length - 1)
-        kernel = blur_kernel(sigma, radius)[radius - reach : radius + reach + 1]
+        kernel = weights[radius - reach : radius + reach + 1]
         kernels.append((kernel / kernel.sum()).astype(np.float32))
     return cv2.sepFilter2D(image, -1, kernels[0], kernels[1], borderType=cv2.BORDER_REFLECT_101)
 

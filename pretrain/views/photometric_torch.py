@@ -1,7 +1,7 @@
 """Photometrics, batched, in plain torch on any device.
 
 Nothing is computed for images that a step leaves alone: images are grouped by the order of their jitter steps and
-by the radius of their blur, and each group is processed as one tensor. There are at most 64 jitter groups (ordered
+by the radius of their blur, and each group is processed as one tensor. There are at most 65 jitter groups (ordered
 subsets of four steps, 24 with all of them active) and as many blur groups as there are radii; no loop runs over
 images.
 
@@ -10,6 +10,8 @@ addition).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +36,7 @@ def apply_torch(images: Tensor, photometric: Photometric) -> Tensor:
     Raises:
         ValueError: the shapes do not fit each other.
 
-    Cost: O(N·H·W), about 0.4 ms of one core per strongly augmented 224-px image.
+    Cost: O(N·H·W), 0.6 to 0.9 ms of one core per 224-px image of the PixPro recipe.
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images of shape {tuple(images.shape)}: must be (N, 3, H, W)")
@@ -51,15 +53,16 @@ def apply_torch(images: Tensor, photometric: Photometric) -> Tensor:
             group = _JITTER[step](group, _factors(host, step, members).to(images.device, non_blocking=True))
         result.index_copy_(0, chosen, group)
     _apply_to(result, host.grey.nonzero()[:, 0], lambda group, _: grey(group).expand_as(group))
-    sigmas = host.blur_sigma
-    radii = torch.tensor([blur_radius(s) if s > 0 else 0 for s in sigmas.tolist()])
-    for radius in radii[radii > 0].unique().tolist():
-        _apply_to(result, (radii == radius).nonzero()[:, 0], lambda group, i, r=radius: blur(group, sigmas[i], r))
+    sigmas = host.blur_sigma.double()
+    radii = blur_radius(sigmas)
+    for radius in radii[sigmas > 0].unique().tolist():
+        members = ((radii == radius) & (sigmas > 0)).nonzero()[:, 0]
+        _apply_to(result, members, lambda group, i, r=radius: blur(group, sigmas[i], r))
     _apply_to(result, (host.solarise <= 1).nonzero()[:, 0], lambda group, i: solarise(group, host.solarise[i]))
     return result
 
 
-def _apply_to(images: Tensor, members: Tensor, function) -> None:
+def _apply_to(images: Tensor, members: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Replaces ``images[members]`` by ``function(images[members], members)``; nothing happens for no members."""
     if len(members):
         chosen = members.to(images.device, non_blocking=True)
@@ -153,8 +156,7 @@ def blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
         images: (N, 3, H, W) float32. sigma: (N,) pixels, on the CPU. radius: taps to each side; where the image is
             smaller than that, H − 1 or W − 1.
     """
-    weights = torch.stack([torch.from_numpy(blur_kernel(s, radius)) for s in sigma.double().tolist()])  # (N, 2r+1)
-    weights = weights.float().to(images.device, non_blocking=True)
+    weights = blur_kernel(sigma.double(), radius).float().to(images.device, non_blocking=True)  # (N, 2r+1)
     for dim in (2, 3):
         reach = min(radius, images.shape[dim] - 1)
         taps = weights[:, radius - reach : radius + reach + 1]

@@ -63,7 +63,7 @@ def by_torchvision(image: Tensor, p: Photometric) -> Tensor:
     if p.grey:
         image = reference.rgb_to_grayscale(image, 3)
     if p.blur_sigma > 0:
-        size = 2 * blur_radius(p.blur_sigma.item()) + 1
+        size = 2 * int(blur_radius(p.blur_sigma)) + 1
         image = reference.gaussian_blur(image, [size, size], [p.blur_sigma.item()] * 2)
     return reference.solarize(image, p.solarise.item()) if p.solarise <= 1 else image
 
