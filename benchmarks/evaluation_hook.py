@@ -33,6 +33,9 @@ REDUCED: dict[str, dict[str, Any]] = {
 class EvaluationHook(Hook):
     """Runs benchmarks every ``every`` optimiser steps and after the last one.
 
+    Configs name it after ``custom_imports = dict(imports=["benchmarks.evaluation_hook"])``: what trains does not import
+    what measures.
+
     Process 0 evaluates, the others wait at a barrier: an evaluation must be shorter than the process group's timeout
     (10 minutes under NCCL by default). Train mode and all random states are put back, so training goes on as it would
     have without the hook. Results go to the message hub and the visualizer as ``eval/NAME.metric`` and, as records,

@@ -1,0 +1,77 @@
+"""tools/evaluate.py: tables, records, and mistakes as one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rich.console import Console
+
+from benchmarks.evaluate_cli import evaluate, tables
+from benchmarks.record import Metric, Record, read_all
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The tool as a module."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import evaluate as tool
+
+    yield tool
+    sys.modules.pop("evaluate", None)
+
+
+def run(command: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+    return evaluate(command.parse_args())
+
+
+def test_several_networks_and_benchmarks(
+    command: ModuleType, monkeypatch: pytest.MonkeyPatch, image_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    out = tmp_path / "records.jsonl"
+    code = run(
+        command, monkeypatch, "random:test_resnet?output_stride=8", "random:test_resnet?output_stride=8&seed=1",
+        "--benchmark", "knn", "linear", "--data", f"classes:{image_folder}?held_back=0.25", "--quick",
+        "--set", "knn.size=32", "linear.size=32", "knn.neighbours=3", "--device", "cpu", "--out", str(out),
+    )  # fmt: skip
+    records = read_all(out)
+    assert code == 0
+    assert [r.benchmark for r in records] == ["knn", "linear"] * 2
+    assert records[0].protocol_hash == records[2].protocol_hash
+    assert records[0].protocol["neighbours"] == 3 and records[0].protocol["data"]["held_back"] == 0.25
+    printed = capsys.readouterr().out
+    assert "knn" in printed and "seed=1" in printed and f"{records[0].metrics['top1'].value:.2f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--benchmark", "retreival", "--data", "camvid:x"], "did you mean 'retrieval'"),
+        (["--benchmark", "knn", "--data", "camvid:x"], "--benchmark knn needs one --data with a folder"),
+        (["--benchmark", "retrieval", "--data", "x"], "write LAYOUT:ROOT"),
+        (["--benchmark", "retrieval", "--data", "camvid:/nowhere"], "is not a folder"),
+        (["--benchmark", "knn", "--data", "classes:x", "--set", "knn"], "write BENCHMARK.KEY=VALUE"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    assert run(command, monkeypatch, "random:test_resnet", *arguments) == 2
+    printed = capsys.readouterr().out
+    assert message in printed and "Traceback" not in printed
+
+
+def test_unequal_protocols_never_share_a_table() -> None:
+    records = [Record("knn", {"top1": Metric(v, "%")}, {"neighbours": k}) for v, k in ((1.0, 5), (2.0, 5), (3.0, 6))]
+    made = tables(records)
+    assert [table.row_count for table in made] == [2, 1]
+    console = Console(record=True, width=100)
+    console.print(made[0])
+    assert "top1 [%]" in console.export_text()
