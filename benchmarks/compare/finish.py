@@ -20,7 +20,7 @@ from benchmarks.compare.collect import (
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan, Trial
-from benchmarks.compare.table import Comparison, build_table, frame, to_json, to_markdown, to_screen
+from benchmarks.compare.table import Comparison, build_table, frame, to_json, to_markdown, to_screen, verdicts
 from benchmarks.pictures.curves import draw_curves
 from benchmarks.pictures.pairs import draw_config_pairs
 from benchmarks.pictures.pca import draw_pca, load_images, principal_colours
@@ -52,7 +52,10 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     expected = len(plan.trials) * len(plan.benchmarks)
     write_report(_page(plan, table, pictures, found=len(rows), expected=expected), folder)
     if rows:
-        console.print(to_screen(table))
+        for screen in to_screen(table):
+            console.print(screen)
+        for sentence in verdicts(table):
+            console.print(sentence, markup=False, highlight=False)
     console.print(f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv", markup=False)
     return len(rows) == expected
 

@@ -63,7 +63,7 @@ def draw_curves(
     runs = {arm: [thin(curve) for curve in curves] for arm, curves in runs.items() if len(curves)}
     logged = list(dict.fromkeys(column for curves in runs.values() for curve in curves for column in curve.columns))
     extra = [c for c in COLLAPSE if c in logged] if watched is None else list(watched)
-    shared = [*((c, label) for c, label in SHARED if c in logged), *((c, c) for c in extra)]
+    shared = [*((c, label) for c, label in SHARED if c in logged), *((c, _words(c)) for c in extra)]
     panels = len(runs) + len(shared)
     rows = -(-panels // 4)
     columns = -(-panels // rows)
@@ -81,6 +81,11 @@ def draw_curves(
     if title:
         figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
+
+
+def _words(column: str) -> str:
+    """``watch/cell_rank`` as people write it."""
+    return column.removeprefix("watch/").replace("_", " ")
 
 
 def _panel(

@@ -10,7 +10,7 @@ import pytest
 
 # Writes what tools/train.py writes. The arm's fake score stands in its learning rate; fail.txt and slow.txt beside the
 # recipe make it fail or wait.
-TRAINER = '''
+TRAINER = """
 import json, os, sys, time
 from pathlib import Path
 config = {}
@@ -36,7 +36,7 @@ for step in range(done + 1, total + 1):
 rows += [f"{s},{s * schedule['global_batch']},{lr},{1 / s},{100 * lr}" for s in range(1, total + 1)]
 (work / "curve.csv").write_text("\\n".join(rows) + "\\n")
 (work / "final.pth").write_text(json.dumps({"score": lr * 10 + config["seed"]}))
-'''
+"""
 
 BENCHMARK = '''
 import json, os

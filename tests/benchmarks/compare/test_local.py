@@ -51,7 +51,8 @@ def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: int) -> None:
     child = "import subprocess, sys, time\nsleep = 'import time; time.sleep(60)'\n"
-    child += "p = subprocess.Popen([sys.executable, '-S', '-c', sleep])\nopen(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(60)"
+    child += "p = subprocess.Popen([sys.executable, '-S', '-c', sleep])\n"
+    child += "open(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(60)"
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom benchmarks.compare.local import Task, run_tasks\n"

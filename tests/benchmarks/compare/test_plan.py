@@ -87,7 +87,7 @@ def test_a_missing_comparison_names_a_near_one() -> None:
 def test_written_configs_read_back_equal(tmp_path: Path) -> None:
     config = {
         "model": {"type": "Pretrainer", "objectives": [{"type": "PixPro", "weight": 1e-7}], "mean": (0.5, 1, None)},
-        "words": "it's \"quoted\" ü\n",
+        "words": 'it\'s "quoted" ü\n',
         "flag": True,
         "long": list(range(100)),
     }
@@ -116,3 +116,17 @@ def test_differences_are_named_by_flattened_key_and_tuples_equal_lists() -> None
     assert differences(old, new) == ["c.0.d: 1 → 2", "gone: 1 → (absent)", "new: (absent) → {}"]
     assert config_hash({"x": (1, 2), "y": 0}) == config_hash({"y": 0, "x": [1, 2]})
     assert config_hash({"x": [1, 2], "y": 0}) != config_hash({"x": [2, 1], "y": 0})
+
+
+@pytest.mark.parametrize("name", ["quickstart", "scenes", "real"])
+def test_shipped_comparisons_are_sound(name: str) -> None:
+    plan = load_plan(f"configs/comparisons/{name}.py")
+    trained = [arm for arm in plan.arms if arm.train]
+    assert len(trained) < len(plan.arms) and len(plan.seeds) >= 2 and plan.primary == "retrieval.mIoU"
+    recipes = {t.arm.name: {**flatten(t.config), "seed": 0} for t in plan.trials if t.arm.train}
+    for recipe in recipes.values():
+        # The arms differ in their objective alone; network, views, data and schedule are one.
+        changed = differences(recipes[trained[0].name], recipe)
+        assert all(line.startswith("model.objectives.") for line in changed), changed
+    roots = {value for key, value in recipes[trained[0].name].items() if key.startswith("source.")}
+    assert all("/val" not in str(root) for root in roots)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.statistics import compare_configs
-from benchmarks.compare.table import Row, TableError, build_table, frame, text_cells, to_json, to_markdown, verdicts
+from benchmarks.compare.table import (
+    Row,
+    TableError,
+    build_table,
+    frame,
+    text_cells,
+    to_json,
+    to_markdown,
+    to_screen,
+    verdicts,
+)
 
 FAIR = compare_configs({"A": {"lr": 1, "views": 2}, "B": {"lr": 3, "views": 2}})
 
@@ -97,3 +109,15 @@ def test_nothing_finished_yet_is_an_empty_table() -> None:
     table = build_table([], ["A"], primary="seg.mIoU", fairness=compare_configs({}))
     assert text_cells(table)[1] == [["–", "A", "–", "0"]]
     assert "nothing as a whole" in to_markdown(table)
+
+
+def test_tables_fit_a_terminal_of_80_characters() -> None:
+    costs = [dict(arm="A", samples=40_000, images_per_s=99.0, minutes=12.5, peak_memory_gb=1.25, pflops=1.5)]
+    more = [row(r.arm, r.seed, r.metrics["mIoU"][0], pixel_accuracy=99.99) for r in ROWS]
+    table = build_table(more, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs, title="Toys")
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    for screen in to_screen(table):
+        console.print(screen)
+    text = out.getvalue()
+    assert "31.00 ± 2.48" in text and "40,000" in text and "12.5" in text and "…" not in text
