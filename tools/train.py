@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 EPILOG = """examples:
-  python tools/train.py configs/pixpro/pixpro_r50_8xb128_100e_in1k.py --work-dir work_dirs/pixpro
+  python tools/train.py configs/imagenet/pixpro_r50_100e.py --work-dir work_dirs/pixpro
   python tools/train.py CONFIG --resume                          # from the newest checkpoint in the work_dir
   python tools/train.py CONFIG --amp --cfg-options schedule.global_batch=256 loader.workers=8
   bash tools/dist_train.sh CONFIG 8                              # eight processes, restarted if one dies

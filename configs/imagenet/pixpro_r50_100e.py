@@ -5,7 +5,7 @@ Hardware: 8 GPUs, 128 images each (authors: 8 V100 of 32 GB)
 Time:     58 h on 8 V100 32 GB (a user's report, zdaxie/PixPro issue 7); memory not known; not measured by us
 Result:   paper: VOC detection 58.8 AP (C4), COCO 1x 40.8 box / 36.8 mask AP (FPN); not reproduced by us
 Knob:     objectives[0].hidden: 4096 in the authors' code, 2048 in re-implementations of the paper
-Differs:  bf16 in place of apex O1; blur kernels end at 3 sigma; box coordinates by pixel area (effect below 2 %)
+Differs:  bf16 in place of apex O1; blur kernels end at 3 sigma; box coordinates by pixel area, not pixel centre
 """
 
 _base_ = [
@@ -27,7 +27,7 @@ model = dict(
             layers=1,
             normalise_values=True,
             pos_radius_diag=0.7,
-            loss_form="repository",  # twice the paper's; LARS divides a constant factor away, weight decay apart
+            loss_form="repository",  # twice the paper's; LARS takes the factor out again, but not for biases and BN
             count_empty=True,  # pairs of views without a match count as 0 in the mean, as in the authors' code
         )
     ],

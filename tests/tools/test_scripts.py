@@ -132,7 +132,8 @@ def test_paths_in_the_docs_exist() -> None:
     for page in pages:
         text = page.read_text(encoding="utf-8")
         commands = re.findall(r"(?<![\w/.])(?:tools|configs|benchmarks|requirements)/[\w/.-]*\w\.(?:py|sh|txt)\b", text)
-        missing += [f"{page.name}: {path}" for path in commands if not (ROOT / path).exists()]
+        # matched_cells: the file that adding_an_objective.md shows how to write
+        missing += [f"{page.name}: {c}" for c in commands if not (ROOT / c).exists() and "matched_cells" not in c]
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
             if "://" not in target and not (page.parent / target).exists():
                 missing.append(f"{page.name}: link to {target}")
