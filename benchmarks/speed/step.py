@@ -3,7 +3,8 @@
 The step is the real one: Pretrainer, photometrics on the device, optimiser, moving targets. Each repetition runs one
 step, its bare passes alone, and the heads with the loss alone; the printed values are medians over repetitions, the
 efficiency is the median of the ratios within a repetition, so that a machine that gets slower or busy in between spoils
-few of them.
+few of them. On a machine that others use at the same time wall clock says little: ``--clock cpu`` counts the processor
+seconds of this process, on one thread.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import platform
 import statistics
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,7 @@ from pretrain.views.recipe import ViewRecipe  # noqa: E402
 
 # Photometrics of this recipe, the papers' own, at the size asked for.
 RECIPE = ROOT / "configs" / "_base_" / "views_pixpro224.py"
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 COLUMNS = (
     "hidden", "images/s", "ms/step", "ms bare", "step efficiency", "photometrics", "heads + loss", "optimiser", "EMA",
     "rest", "peak GiB",
@@ -59,6 +62,7 @@ class StepSettings:
     device: str = "cpu"  # torch's name
     channels_last: bool = True  # memory layout, as the engine's default
     compile: bool = False  # torch.compile on the backbones
+    clock: str = "wall"  # or "cpu": processor seconds of this process, for one thread on a busy machine
     warmup: int = 2  # repetitions that do not count
     repetitions: int = 7  # repetitions that count
 
@@ -105,6 +109,7 @@ class Step:
     def __init__(self, settings: StepSettings) -> None:
         torch.manual_seed(0)
         self.device = torch.device(settings.device)
+        self.clock = CLOCKS[settings.clock]
         self.dtype = DTYPES[settings.precision]
         objective = dict(type=settings.objective)
         if settings.hidden is not None:
@@ -146,10 +151,10 @@ class Step:
             self.wrapper.step()
             self.wrapper.zero_grad()
 
-        parts["photometrics"] = seconds(prepare, self.device)
-        parts["forward, backward"] = seconds(learn, self.device)
-        parts["optimiser"] = seconds(update, self.device)
-        parts["EMA"] = seconds(lambda: model.update_targets(0.1), self.device)
+        parts["photometrics"] = seconds(prepare, self.device, self.clock)
+        parts["forward, backward"] = seconds(learn, self.device, self.clock)
+        parts["optimiser"] = seconds(update, self.device, self.clock)
+        parts["EMA"] = seconds(lambda: model.update_targets(0.1), self.device, self.clock)
         parts["step"] = sum(parts.values())
         return parts
 
@@ -171,7 +176,7 @@ class Step:
             sum(value for name, value in terms.items() if "loss" in name).backward()
 
         with undisturbed_rng(self.device):
-            taken = seconds(run, self.device)
+            taken = seconds(run, self.device, self.clock)
         self.model.zero_grad(set_to_none=True)
         return taken
 
@@ -201,7 +206,7 @@ def measure(settings: StepSettings) -> dict[str, float]:
     rows = []
     for repetition in range(settings.warmup + settings.repetitions):
         parts = step.run()
-        alone = sum(bare.measure().values())
+        alone = sum(bare.measure(step.clock).values())
         heads = step.heads()
         if repetition >= settings.warmup:
             rows.append((parts, alone, heads))
@@ -236,7 +241,8 @@ def describe(settings: StepSettings) -> str:
     return (
         f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} px, batch "
         f"{settings.batch} × 2 views, {settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {settings.repetitions} repetitions"
+        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; "
+        f"{settings.clock} clock, medians of {settings.repetitions} repetitions"
     )
 
 
@@ -273,9 +279,14 @@ def parse(arguments: list[str] | None = None) -> tuple[StepSettings, list[int | 
     parser.add_argument("--compile", action="store_true", help="torch.compile on the backbones")
     parser.add_argument("--no-channels-last", dest="channels_last", action="store_false")
     parser.add_argument("--repetitions", type=int, default=default.repetitions)
+    parser.add_argument("--clock", default=default.clock, choices=tuple(CLOCKS), help="cpu: on one thread, see above")
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
     options = vars(parser.parse_args(arguments))
     widths, threads = options.pop("hidden"), options.pop("threads")
+    if options["clock"] == "cpu" and options["device"] != "cpu":
+        parser.error("--clock cpu: counts processor seconds, which say nothing about --device " + options["device"])
+    if options["clock"] == "cpu":
+        threads = 1  # waiting threads spin and would be counted
     if threads:
         torch.set_num_threads(threads)
     return StepSettings(hidden=None, **options), widths

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from pretrain.structures import Batch
 
 
-def seconds(action: Callable[[], object], device: torch.device) -> float:
-    """Returns the seconds ``action`` takes; on CUDA from an idle device until its last kernel has ended."""
+def seconds(
+    action: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Returns the seconds ``action`` takes by ``clock``; on CUDA from an idle device to its last kernel's end."""
     synchronise(device)
-    start = time.perf_counter()
+    start = clock()
     action()
     synchronise(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def synchronise(device: torch.device) -> None:
@@ -87,13 +89,13 @@ class BarePasses:
 
         return run
 
-    def measure(self) -> dict[str, float]:
-        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds}."""
+    def measure(self, clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
+        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds by ``clock``}."""
         result = {}
         with undisturbed_rng(self.device):
             for name, run in self._passes.items():
                 self._online.zero_grad(set_to_none=True)  # as in training, gradients are allocated in the pass
-                result[name] = seconds(run, self.device)
+                result[name] = seconds(run, self.device, clock)
         self._online.zero_grad(set_to_none=True)
         return result
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
@@ -67,3 +69,12 @@ def test_options_reach_the_settings() -> None:
     settings, widths = parse("--objective BYOL --precision bf16 --output-stride 8 --no-channels-last".split())
     assert (settings.objective, settings.precision, settings.output_stride) == ("BYOL", "bf16", 8)
     assert not settings.channels_last and widths == [512, 4096]
+
+
+def test_processor_seconds_do_not_count_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Step(StepSettings(**{**TOY.__dict__, "clock": "cpu"}))
+    prepare = one.model.data_preprocessor.forward
+    monkeypatch.setattr(one.model.data_preprocessor, "forward", lambda *a: (time.sleep(0.5), prepare(*a))[1])
+    assert one.run()["photometrics"] < 0.4
+    with pytest.raises(SystemExit):
+        parse("--clock cpu --device cuda".split())
