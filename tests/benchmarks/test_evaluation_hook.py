@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks.evaluation_hook import EvaluationHook
+from benchmarks.evaluation_hook import EvaluationHook, undisturbed
 from benchmarks.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
@@ -75,6 +77,16 @@ def test_training_does_not_notice(image_folder: Path, tmp_path: Path, benchmarks
     assert records[0].protocol["memory_size"] == 102_400  # the reduced settings, where the config says nothing
     assert hub.get_scalar("eval/dense.mIoU").current() == pytest.approx(records[2].metrics["mIoU"].value)
     assert hub.get_scalar("eval/knn.top1").current() == pytest.approx(records[3].metrics["top1"].value)
+
+
+def test_random_states_come_back() -> None:
+    def draw() -> list[float]:
+        return [random.random(), float(np.random.rand()), torch.rand(()).item()]
+
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    with undisturbed():
+        drawn = draw()
+    assert draw() == drawn
 
 
 def test_target_weights_differ_from_online(image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]) -> None:
