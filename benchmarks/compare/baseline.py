@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.compare.evaluate import run_baseline
+from benchmarks.compare.local import end_with_parent
 from benchmarks.compare.parts import Baseline, Benchmark
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record
@@ -34,6 +35,7 @@ def baseline_record(directory: Path, baseline: Baseline) -> Record | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the baseline's process."""
+    end_with_parent()
     (directory,) = sys.argv[1:] if arguments is None else arguments
     request = json.loads((Path(directory) / "request.json").read_text())
     digest = request.pop("hash")

@@ -28,7 +28,6 @@ class Monitor:
 
     def __init__(self, directories: dict[str, Path], weights: dict[str, float], jobs: int) -> None:
         self.directories, self.weights, self.jobs = directories, weights, jobs
-        self._first: dict[str, float] = {}  # fraction at first sight: a resumed trial did not earn it in this run
 
     def describe(self, name: str) -> tuple[str, float, str]:
         """Returns (phase, fraction done in [0, 1], details) of a trial."""
@@ -41,25 +40,28 @@ class Monitor:
         return phase, step / total, f"step {step}/{total} · {progress.get('samples_per_s', 0):.0f} images/s"
 
     def seconds_left(self, status: Status) -> float | None:
-        """Returns the estimated seconds until all is done; None before anything can be told.
+        """Returns the estimated seconds until all is done; None before anything of weight can be told.
 
-        Seconds per unit of work come from finished trials and from the running ones' progress.
+        Seconds per unit of work come from finished trials and from what the running ones expect for themselves.
+        Pretraining counts as 90 % of a trial; the evaluation's own progress is not known.
         """
-        now, spent, worked, left_running = time.monotonic(), 0.0, 0.0, 0.0
-        for name, seconds in status.done.items():
-            spent, worked = spent + seconds, worked + self.weights.get(name, 0)
-        for running in status.running:
-            _, fraction, _ = self.describe(running.task.name)
-            earned = fraction - self._first.setdefault(running.task.name, fraction)
-            weight = self.weights.get(running.task.name, 0)
-            # Pretraining is taken as 90 % of a trial; the evaluation's own progress is not known.
-            spent, worked = spent + now - running.started, worked + 0.9 * earned * weight
-            left_running += (1 - 0.9 * fraction) * weight
-        if worked <= 0:
+        known = [(seconds, self.weights.get(name, 0.0)) for name, seconds in status.done.items()]
+        running = []
+        for task in (r.task for r in status.running):
+            _, fraction, _ = self.describe(task.name)
+            progress = read_json(self.directories.get(task.name, Path()) / "pretrain" / "progress.json")
+            weight = self.weights.get(task.name, 0.0)
+            running.append((1 - 0.9 * fraction) * weight)
+            if progress.get("eta_s") and fraction < 1:
+                known.append((progress["eta_s"], 0.9 * (1 - fraction) * weight))
+        # A trial of little weight is mostly start-up: nothing follows from it for the long ones.
+        if max((weight for _, weight in known), default=0.0) < 0.1 * max(self.weights.values(), default=1.0):
             return None
-        waiting = sum(self.weights.get(task.name, 0) for task in status.waiting)
-        parallel = max(1, min(self.jobs, len(status.running) + len(status.waiting)))
-        return (left_running + waiting) * spent / worked / parallel
+        rate = sum(seconds for seconds, _ in known) / sum(weight for _, weight in known)
+        waiting = sum(self.weights.get(task.name, 0.0) for task in status.waiting)
+        parallel = max(1, min(self.jobs, len(running) + len(status.waiting)))
+        # Not less than the longest of those that run, which no other job can shorten.
+        return rate * max([(sum(running) + waiting) / parallel, *running])
 
     def headline(self, status: Status) -> str:
         """One line: counts and the time left."""

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
+from benchmarks.compare.local import end_with_parent
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
@@ -240,25 +239,10 @@ def _lock(directory: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _end_with_parent() -> None:
-    """Ends this process group when the process that started us is gone (killed without a chance to stop us)."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.killpg(0, signal.SIGTERM)
-        time.sleep(30)
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the trial's process."""
     (directory,) = sys.argv[1:] if arguments is None else arguments
-    if os.getpgrp() == os.getpid():  # only where the executor gave us a group of our own
-        _end_with_parent()
+    end_with_parent()
     try:
         run_trial(Path(directory))
     except Exception as error:

@@ -107,8 +107,15 @@ def test_time_left_follows_from_what_has_been_done(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
     status.running.append(Running(task(tmp_path, "b", ""), process, 0, time.monotonic()))
-    # The running trial just started at half its pretraining (resumed): 0.55 + 1 trials are left on one slot.
-    assert monitor.seconds_left(status) == pytest.approx(15.5, abs=0.5)
+    # The running trial is half through its pretraining: 0.55 + 1 trials are left on one slot.
+    assert monitor.seconds_left(status) == pytest.approx(15.5)
+    progress = '{"step": 5, "total": 10, "samples_per_s": 64.2, "eta_s": 9.0}'
+    (tmp_path / "b" / "pretrain" / "progress.json").write_text(progress)
+    # Rate: (10 s + 9 s) / (1 + 0.45) units.
+    assert monitor.seconds_left(status) == pytest.approx(1.55 * 19 / 1.45)
+    monitor.weights["a"], status.done["a"] = 0.05, 40.0  # light and slow: mostly start-up
+    (tmp_path / "b" / "pretrain" / "progress.json").write_text('{"step": 5, "total": 10, "samples_per_s": 64.2}')
+    assert monitor.seconds_left(status) is None
     assert monitor.describe("b") == ("pretraining", 0.5, "step 5/10 · 64 images/s")
     assert "1 done, 1 running, 1 waiting" in monitor.headline(status)
 
