@@ -13,7 +13,7 @@ def main() -> None:
     """Parses the arguments and draws."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example: python tools/draw_pairs.py configs/quick/pixpro.py work_dirs/pairs.png --images 4 --grid 8",
+        epilog="example: python tools/draw_pairs.py configs/quick/scenes64.py work_dirs/pairs.png --images 4 --grid 8",
     )
     parser.add_argument("config", help="training config with source and views")
     parser.add_argument("out", help="PNG to write")
@@ -27,9 +27,14 @@ def main() -> None:
 
     from benchmarks.pictures.pairs import draw_config_pairs
 
-    config = Config.fromfile(args.config).to_dict()
+    if args.images < 1 or args.grid < 1:
+        parser.error(f"--images {args.images} and --grid {args.grid} must be at least 1")
     grid = (args.grid, args.grid)
-    print(draw_config_pairs(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
+    try:
+        config = Config.fromfile(args.config).to_dict()
+        print(draw_config_pairs(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
+    except (ValueError, KeyError, FileNotFoundError) as error:
+        sys.exit(f"error: {args.config}: {error}")
 
 
 if __name__ == "__main__":

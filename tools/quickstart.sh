@@ -2,7 +2,7 @@
 # Installs the core layer, then pretrains and compares on generated scenes: untrained, SimCLR, PixContrast, PixPro.
 #
 #   bash tools/quickstart.sh                       from any directory; PYTHON=/path/to/python3 chooses the interpreter
-#   bash tools/quickstart.sh --cfg-options k=v     further arguments go to tools/compare.py
+#   bash tools/quickstart.sh --jobs 1              further arguments go to tools/compare.py (see its --help)
 #
 # Killed half-way and run again it does only what is missing.
 set -euo pipefail
@@ -26,6 +26,6 @@ Next, with .venv/bin/python:
   tools/compare.py configs/comparisons/scenes.py --work-dir work_dirs/scenes
                                                               six arms, three seeds, up to 90 minutes on two cores
   tools/train.py CONFIG --work-dir DIR                        a recipe of configs/ on your images (docs/running.md, docs/data.md)
-  tools/evaluate.py DIR/final.pth --benchmark retrieval --data PATH
-                                                              dense retrieval with your checkpoint
+  tools/evaluate.py DIR/final.pth --benchmark retrieval --quick --data scenes:data/scenes_quick
+                                                              dense retrieval with your checkpoint (other data: docs/data.md)
 NEXT

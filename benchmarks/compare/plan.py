@@ -2,7 +2,7 @@
 
 A comparison config is a Python file with these keys (``legal`` below is the list that is checked):
 
-    base = "configs/quick/pixpro.py"                  # recipe of every arm that names none of its own
+    base = "configs/quick/scenes64.py"                # recipe of every arm that names none of its own
     overrides = {"source.root": "data/…"}             # merged into every arm, dotted keys
     budget = dict(samples=30_000)                     # or flops=…, or seconds=… per trial
     seeds = (0, 1, 2)

@@ -180,7 +180,7 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
 
     Args:
         lock: file descriptor of the trial's lock; the trainer inherits it, so the trial stays locked as long as it
-        lives.
+            lives.
 
     Raises:
         RuntimeError: the trainer ended with an error, or without ``final.pth``.

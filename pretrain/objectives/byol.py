@@ -33,9 +33,8 @@ class BYOL(Objective):
 
     Args:
         pool: "before": heads see the backbone's pooled vector (BYOL). "after": heads are 1×1 convolutions on the
-        deepest map
-            and their output is pooled: the instance branch of PixPro's code, whose loss −2·cos per direction differs
-            from this one by a constant only. Use it as a second objective beside ``PixPro``.
+            deepest map and their output is pooled: the instance branch of PixPro's code, whose loss −2·cos per
+            direction differs from this one by a constant only. Use it as a second objective beside ``PixPro``.
         hidden: width inside projector and predictor. dim: width of the projection.
 
     Raises:

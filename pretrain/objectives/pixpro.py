@@ -56,7 +56,7 @@ def pixpro_loss(
         positives: (B, N, N) bool, view 1 against view 2.
         loss_form: "repository" (f = 2, within [−4, 4]) or "paper" (f = 1, within [−2, 2]).
         count_empty: images without a positive pair count as 0 in the mean (authors' code); False leaves them out
-        (paper).
+            (paper).
 
     Returns:
         Scalar; the sum over both directions. 0 with finite gradients if no image has a pair.
