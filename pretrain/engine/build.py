@@ -152,15 +152,10 @@ def _start_worker(worker: int) -> None:
 
 
 def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
-    """Returns the checkpoint to continue from; see ``resume`` of :func:`build_runner`.
-
-    A process that torchrun restarts runs the same command again: where it names a checkpoint, the newer ones that this
-    launch has written since then come first.
-    """
+    """Returns the checkpoint to continue from; see ``resume`` of :func:`build_runner`."""
     latest = checkpoints.latest_checkpoint(cfg.work_dir)
     if resume not in (True, False, "auto"):
-        origin = None if latest is None else checkpoints.read_checkpoint(latest)["meta"].get("origin")
-        return latest if origin is not None and origin == checkpoints.origin(resume) else Path(resume)
+        return _find_named(cfg, Path(resume), latest)
     if latest is None:
         return None
     if resume is False:
@@ -176,3 +171,32 @@ def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
             f"name the checkpoint (--resume {latest}) to continue it with this config"
         )
     return latest
+
+
+def _find_named(cfg: Config, named: Path, latest: Path | None) -> Path:
+    """Returns the checkpoint ``named``, or the newest that this very launch has written since it began there.
+
+    A process that is restarted or requeued runs the same command again, which names the same checkpoint.
+
+    Raises:
+        ConfigError: it holds weights only, or ``work_dir`` holds later checkpoints of something else: the newest by
+            number is what is kept, pointed at and continued, so the two runs would be mixed.
+    """
+    origin = checkpoints.origin(named)
+    if latest is not None and origin is not None:
+        if checkpoints.read_checkpoint(latest)["meta"].get("origin") == origin:
+            return latest
+    checkpoint = checkpoints.read_checkpoint(named)
+    missing = [key for key in ("optimizer", "sampler", "rng") if key not in checkpoint]
+    if missing:
+        raise ConfigError(
+            f"--resume {named}: holds no {', '.join(missing)}; name an iter_N.pth, or start a new run from these "
+            "weights with load_from"
+        )
+    later = [p.name for step, p in checkpoints.saved_steps(cfg.work_dir) if step > checkpoint["meta"]["iter"]]
+    if later:
+        raise ConfigError(
+            f"work_dir={cfg.work_dir}: holds later checkpoints ({', '.join(later)}) than --resume {named}, and the "
+            "latest would be taken for this run's; continue it with --resume, remove them, or choose another --work-dir"
+        )
+    return named

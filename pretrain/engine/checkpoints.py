@@ -74,8 +74,11 @@ def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
 
 
 def origin(resume: bool | str | Path) -> str | None:
-    """Returns what marks the checkpoints of one torchrun launch that began at a named checkpoint; else None."""
-    launch = os.environ.get("TORCHELASTIC_RUN_ID")
+    """Returns what marks the checkpoints of one launch that began at a named checkpoint; else None.
+
+    A launch is a SLURM job or one start of torchrun: both run the very same command again, requeued or restarted.
+    """
+    launch = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
     if launch is None or resume in (True, False, "auto"):
         return None
     return f"{launch}:{Path(resume).resolve()}"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pretrain.engine import build, checkpoints, cli
+from pretrain.engine.settings import ConfigError
 
 
 @pytest.fixture
@@ -49,18 +50,33 @@ def test_check_trains_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("launch", ["TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"])
 def test_restart_of_a_launch_from_a_named_checkpoint_takes_the_newest(
-    make_config: Callable, train: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_config: Callable, train: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch: str
 ) -> None:
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
     train(make_config(tmp_path / "first"))
     named = tmp_path / "first" / "iter_3.pth"
     cfg = make_config(tmp_path / "second")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "launch 1")
+    monkeypatch.setenv(launch, "1")
     assert build._find_checkpoint(cfg, named) == named
     train(cfg, resume=named)
     assert build._find_checkpoint(cfg, named) == tmp_path / "second" / "iter_12.pth"
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "launch 2")
-    assert build._find_checkpoint(cfg, named) == named
+    monkeypatch.setenv(launch, "2")
+    with pytest.raises(ConfigError, match=r"later checkpoints \(iter_6.pth, .*\) than --resume .*iter_3.pth"):
+        build._find_checkpoint(cfg, named)
+    assert build._find_checkpoint(make_config(tmp_path / "third"), named) == named
+
+
+def test_weights_alone_and_missing_files_are_refused_before_a_launch(
+    make_config: Callable, train: Callable, tmp_path: Path
+) -> None:
+    train(make_config(tmp_path / "first"))
+    with pytest.raises(ConfigError, match="final.pth: holds no optimizer, sampler, rng; name an iter_N.pth"):
+        build.check(make_config(tmp_path / "second"), resume=tmp_path / "first" / "final.pth")
+    with pytest.raises(FileNotFoundError, match="iter_4.pth: no such checkpoint; in that folder: final.pth, iter_12"):
+        build.check(make_config(tmp_path / "second"), resume=tmp_path / "first" / "iter_4.pth")
 
 
 def test_leftovers_of_a_kill_are_no_checkpoints(tmp_path: Path) -> None:
