@@ -54,6 +54,7 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     micro = micro_batch(settings.schedule, world()[1])
     # Rank 0 looks for all: on a network file system the others may see a folder's older state.
     checkpoint = broadcast(_find_checkpoint(cfg, resume) if world()[0] == 0 else None)
+    _require_weights(cfg, checkpoint)
     set_random_seed(cfg.seed)  # before the model draws its first weights
     model = _build("model", MODELS, cfg.model)
     check_wiring(model.objectives, {name: len(views) for name, views in recipe.specs.items()}, _labelled(source))
@@ -86,6 +87,7 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     _build("views", TRANSFORMS, cfg.views)
     schedule = make_schedule(settings.schedule, len(source))
     start = _find_checkpoint(cfg, resume)
+    _require_weights(cfg, start)
     return (
         f"{len(source)} images, {schedule.steps} steps of {schedule.global_batch}, peak lr {schedule.peak:g}, "
         f"from {start or 'the beginning'}"
@@ -171,6 +173,12 @@ def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
             f"name the checkpoint (--resume {latest}) to continue it with this config"
         )
     return latest
+
+
+def _require_weights(cfg: Config, checkpoint: Path | None) -> None:
+    """Raises a :class:`ConfigError` if the run would begin with the weights of ``load_from`` and there are none."""
+    if checkpoint is None and cfg.get("load_from") and not Path(cfg.load_from).is_file():
+        raise ConfigError(f"load_from={cfg.load_from!r}: no such file; give the path of a checkpoint, or leave it out")
 
 
 def _find_named(cfg: Config, named: Path, latest: Path | None) -> Path:

@@ -21,6 +21,7 @@ from pretrain.engine.settings import (
     did_you_mean,
     matches,
     read_section,
+    require,
     spell,
 )
 
@@ -78,6 +79,8 @@ def check_config(cfg: Config) -> Settings:
     for key, annotation in PLAIN.items():
         if key in cfg and not matches(cfg[key], annotation):
             raise ConfigError(f"{key}={cfg[key]!r}: must be {spell(annotation)}")
+    # NumPy's global generator takes no other seeds.
+    require(0 <= cfg.get("seed", 0) < 2**32, "seed", cfg.get("seed"), "an integer from 0 to 2**32 - 1")
     settings = Settings(**{key: read_section(cls, key, cfg.get(key)) for key, cls in SECTIONS.items()})
     register_all()
     for key, registry in REGISTRIES.items():

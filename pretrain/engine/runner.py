@@ -24,7 +24,7 @@ from pretrain.engine import checkpoints, sharding
 from pretrain.engine.distributed import current_device, world, wrap
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.schedule import Schedule
-from pretrain.engine.settings import EngineSettings
+from pretrain.engine.settings import ConfigError, EngineSettings
 
 _counter = itertools.count()
 
@@ -122,7 +122,11 @@ class PretrainRunner(Runner):
         )
 
     def load_or_resume(self) -> None:
-        """Continues from the checkpoint given at construction, or loads the weights of ``load_from``."""
+        """Continues from the checkpoint given at construction, or loads the weights of ``load_from``.
+
+        Raises:
+            ConfigError: no entry of ``load_from`` has a name of the model.
+        """
         if self._has_loaded:
             return
         self._has_loaded = True
@@ -130,7 +134,14 @@ class PretrainRunner(Runner):
             self.resume(str(self._resume_path))
         elif self._load_from is not None:
             state = checkpoints.read_checkpoint(self._load_from)
-            report = sharding.load_model(self.raw_model, state.get("state_dict", state), strict=False)
+            state = state.get("state_dict", state)
+            own = self.raw_model.state_dict()
+            if not own.keys() & state.keys():
+                raise ConfigError(
+                    f"load_from={self._load_from!r}: none of its {len(state)} entries ({next(iter(state), '-')}, …) is "
+                    f"in this model ({[*own][-1]}, …), which would stay random; name a checkpoint of a pretraining"
+                )
+            report = sharding.load_model(self.raw_model, state, strict=False)
             self.logger.info(f"weights from {self._load_from}: missing {report[0]}, unexpected {report[1]}")
 
     def resume(self, filename: str, **_: Any) -> None:

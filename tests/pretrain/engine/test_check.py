@@ -15,6 +15,7 @@ from pretrain.engine.settings import ConfigError, EngineSettings, LoaderSettings
 MISTAKES = [
     (dict(shedule=dict(epochs=1)), "shedule: unknown top-level key; did you mean 'schedule'"),
     (dict(seed="0"), "seed='0': must be int"),
+    (dict(seed=-1), r"seed=-1: must be an integer from 0 to 2\*\*32 - 1"),
     (dict(loader__worker=2), "loader.worker: unknown field; did you mean 'workers'"),
     (dict(loader__workers="4"), "loader.workers='4' is of type str; must be int"),
     (dict(loader__workers=True), "loader.workers=True is of type bool"),
@@ -64,6 +65,7 @@ WIRING = [
     (dict(source__root="/nowhere/at/all"), "source: .*/nowhere/at/all"),
     (dict(model__backbone__name="resnet5"), "model: .*resnet5"),
     (dict(schedule__global_batch=400), "global_batch=400: larger than the source"),
+    (dict(load_from="/nowhere/at/all.pth"), "load_from='/nowhere/at/all.pth': no such file"),
 ]
 
 

@@ -117,6 +117,13 @@ def test_weights_alone_are_loaded_with_load_from(
     helpers.same_weights({"state_dict": runner.raw_model.state_dict()}, helpers.load(Path(weights)))
 
 
+def test_weights_of_another_model_are_refused(make_config: Callable, tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "other.pth")
+    runner = build_runner(make_config(tmp_path / "run", load_from=str(tmp_path / "other.pth")))
+    with pytest.raises(ConfigError, match=r"none of its 1 entries .conv1.weight, …. is in this model .objectives"):
+        runner.train()
+
+
 def test_a_used_folder_is_not_overwritten(make_config: Callable, train: Callable, tmp_path: Path) -> None:
     cfg = make_config(tmp_path / "run")
     train(cfg)
