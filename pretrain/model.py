@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Objective, follower
+from pretrain.objectives.base import follower
 from pretrain.structures import Batch
 
 
@@ -24,11 +24,11 @@ class Pretrainer(BaseModel):
         objectives: registry dicts, each with an optional ``weight`` (default 1).
         momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows along a cosine over
             the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro, BYOL: 0.99 → 1).
-        group: view group whose features hooks look at.
+        group: view group whose features hooks look at; one that an objective reads.
         data_preprocessor: registry dict of the module that applies photometrics and normalises on the device.
 
     Raises:
-        ValueError: no objectives, or momentum outside [0, 1].
+        ValueError: no objectives, momentum outside [0, 1], or a group that no objective reads.
     """
 
     def __init__(
@@ -55,7 +55,10 @@ class Pretrainer(BaseModel):
         )
         self.target_backbone = follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
-        self._group = group
+        read = sorted({name for o in self.objectives for name in o.reads})
+        if group not in read:
+            raise ValueError(f"group={group!r}: no objective reads it, hooks would see none; legal: {', '.join(read)}")
+        self.group = group
         self.last_features = None
 
     def forward(self, batch: Batch, mode: str = "loss") -> dict[str, Tensor]:
@@ -72,7 +75,7 @@ class Pretrainer(BaseModel):
         for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):
             for name, value in objective(batch, encode).items():
                 terms[self.term_name(index, name)] = weight * value if "loss" in name else value.detach()
-        self.last_features = encode.encoded(self._group)
+        self.last_features = encode.encoded(self.group)
         return terms
 
     def term_name(self, index: int, name: str) -> str:
@@ -106,13 +109,3 @@ class Pretrainer(BaseModel):
             online = [p for module, _ in pairs for p in module.parameters()]
             torch._foreach_lerp_(targets, online, 1.0 - self.momentum_at(progress))
         self.momentum_step += 1
-
-    @property
-    def groups_read(self) -> dict[str, int]:
-        """View groups that the objectives read -> how many views of each they need."""
-        needs: dict[str, int] = {}
-        for objective in self.objectives:
-            assert isinstance(objective, Objective)
-            for group in objective.reads:
-                needs[group] = max(needs.get(group, 0), objective.views_per_group)
-        return needs

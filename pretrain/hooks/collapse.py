@@ -16,7 +16,7 @@ from pretrain.backbones.timm_backbone import Features
 from pretrain.geometry import pixel_positives
 from pretrain.hooks import feature_statistics as statistics
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
-from pretrain.structures import Batch
+from pretrain.structures import Batch, Views
 
 # Entries of the positive mask that one look may cost; more images than fit are left out of the cells' gap.
 MASK_ENTRIES = 4_000_000
@@ -50,7 +50,6 @@ class CollapseHook(Hook):
         limits: fields of :class:`Limits` that differ from its defaults.
         rows: vectors and cells, each, that enter spread and rank.
         stride: stride of the map whose cells are looked at; None = the deepest.
-        group: view group the features belong to, the model's ``group``.
         stop: end the run with :class:`FeatureCollapse` instead of warning.
 
     Raises:
@@ -68,14 +67,13 @@ class CollapseHook(Hook):
         limits: Mapping[str, float] | None = None,
         rows: int = 512,
         stride: int | None = None,
-        group: str = "global",
         stop: bool = False,
     ) -> None:
         for name, value, least in (("every", every, 1), ("patience", patience, 1), ("rows", rows, 2)):
             if value < least:
                 raise ValueError(f"CollapseHook.{name}={value}: must be at least {least}")
         self.every, self.grace, self.patience, self.rows = every, grace, patience, rows
-        self.stride, self.group, self.stop = stride, group, stop
+        self.stride, self.stop = stride, stop
         self.limits = Limits(**(limits or {}))
         self._seen: dict[str, int] = {}  # sign -> looks running
 
@@ -88,7 +86,8 @@ class CollapseHook(Hook):
             return
         model = unwrapped(runner.model)
         features = getattr(model, "last_features", None)
-        values = {} if features is None else self.measure(features, data_batch)
+        views = None if data_batch is None else data_batch.views[model.group]
+        values = {} if features is None else self.measure(features, views)
         signs = find_signs(values, self.limits)
         for key, value in values.items():
             runner.message_hub.update_scalar(f"train/watch/{key}", value)
@@ -97,8 +96,12 @@ class CollapseHook(Hook):
         self._judge(runner, model, signs, images=0 if data_batch is None else len(data_batch.ids))
 
     @torch.no_grad()
-    def measure(self, features: list[Features], batch: Batch | None) -> dict[str, float]:
-        """Returns the statistics of one step's features, one :class:`Features` per view; see the class for names."""
+    def measure(self, features: list[Features], views: Views | None) -> dict[str, float]:
+        """Returns the statistics of one step's features; see the class for names.
+
+        Args:
+            features: one per view. views: where they lie; None leaves the cells' gap out.
+        """
         vectors = [f.vector for f in features]
         maps = [f.map(self.stride) for f in features]
         rows = statistics.evenly(torch.cat(vectors), self.rows)
@@ -111,19 +114,15 @@ class CollapseHook(Hook):
             return values
         positive, random = statistics.pair_cosines(*vectors[:2])
         values["vector_gap"] = positive - random
-        cosines = self._cell_cosines(maps, batch)
+        cosines = None if views is None else self._cell_cosines(maps, views.geometry)
         if cosines is not None:
             values["cell_gap"] = cosines[0] - cosines[1]
         return values
 
-    def _cell_cosines(self, maps: list[Tensor], batch: Batch | None) -> tuple[float, float] | None:
-        """Cosines of cells at the same place and in different images; None without geometry or without any pair."""
-        if batch is None or self.group not in batch.views:
-            return None
+    def _cell_cosines(self, maps: list[Tensor], geometry: Tensor) -> tuple[float, float] | None:
+        """Cosines of cells at the same place and in different images; None without any pair. geometry (B, V, 2, 3)."""
         sizes = [m.shape[2:] for m in maps[:2]]
-        geometry = batch.views[self.group].geometry.to(maps[0].device)
-        if len(geometry) != len(maps[0]):
-            return None
+        geometry = geometry.to(maps[0].device)
         images = max(2, MASK_ENTRIES // (sizes[0].numel() * sizes[1].numel()))
         positives = pixel_positives(geometry[:images, 0], geometry[:images, 1], size_q=sizes[0], size_k=sizes[1])
         return statistics.cell_pair_cosines(maps[0][:images], maps[1][:images], positives)

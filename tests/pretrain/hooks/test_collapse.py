@@ -38,6 +38,8 @@ def one_thread() -> Iterator[None]:
 class Watched(nn.Module):
     """What the hook uses of a model."""
 
+    group = "large"
+
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
         self.objectives = [SimpleNamespace(bounds=bounds, needs_target=True, needs_labels=False)]
@@ -76,7 +78,11 @@ def features(spread: float, agreement: float = 0.5) -> list[Features]:
 
 def batch() -> Batch:
     geometry = identity().expand(IMAGES, 2, 2, 3)
-    return Batch({"global": Views(torch.zeros(IMAGES, 2, 3, 8, 8), geometry)}, None, torch.arange(IMAGES))
+    return Batch({"large": Views(torch.zeros(IMAGES, 2, 3, 8, 8), geometry)}, None, torch.arange(IMAGES))
+
+
+def views() -> Views:
+    return batch().views["large"]
 
 
 def look(hook: CollapseHook, runner: SimpleNamespace, step: int, given: list[Features], loss: float = -1.0) -> None:
@@ -89,27 +95,27 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_measures_vectors_cells_and_pairs() -> None:
-    values = HOOKS.build(dict(type="CollapseHook")).measure(features(3.0), batch())
+    values = HOOKS.build(dict(type="CollapseHook")).measure(features(3.0), views())
     assert values["vector_spread"] > 0.3 and values["cell_spread"] > 0.8 and values["cell_spread_within"] > 0.8
     assert 10 < values["vector_rank"] <= CHANNELS and 10 < values["cell_rank"] <= CHANNELS
     assert values["cell_gap"] > 0.3 and values["vector_gap"] > 0.05
-    assert abs(CollapseHook().measure(features(3.0, agreement=0.0), batch())["cell_gap"]) < 0.05
+    assert abs(CollapseHook().measure(features(3.0, agreement=0.0), views())["cell_gap"]) < 0.05
 
 
 def test_positives_of_cells_follow_the_geometry() -> None:
     given = features(3.0, agreement=1.0)
-    mirrored = batch()
+    mirrored = views()
     mirror = torch.tensor([[-1.0, 0, 1], [0, 1, 0]], dtype=torch.float64)
-    mirrored.views["global"].geometry = torch.stack([identity(), mirror]).expand(IMAGES, 2, 2, 3)
+    mirrored.geometry = torch.stack([identity(), mirror]).expand(IMAGES, 2, 2, 3)
     assert CollapseHook().measure(given, mirrored)["cell_gap"] < 0.3
     given[1] = Features({8: given[1].map().flip(3)}, given[1].vector)
     assert CollapseHook().measure(given, mirrored)["cell_gap"] == pytest.approx(
-        CollapseHook().measure([given[0], given[0]], batch())["cell_gap"]
+        CollapseHook().measure([given[0], given[0]], views())["cell_gap"]
     )
 
 
 def test_one_view_and_no_geometry_leave_the_gaps_out() -> None:
-    one = CollapseHook().measure(features(1.0)[:1], batch())
+    one = CollapseHook().measure(features(1.0)[:1], views())
     assert "vector_spread" in one and "vector_gap" not in one
     assert "cell_gap" not in CollapseHook().measure(features(1.0), None)
 
