@@ -18,6 +18,7 @@ from pretrain.files import atomic_write
 
 # The fp16 scaler starts at 2^16 and halves once per skipped step: this many in a row is no search for a scale.
 FP16_TOLERATED_SKIPS = 25
+GRADIENT_NORM = "gradient norm"
 
 
 class NonFiniteError(RuntimeError):
@@ -29,14 +30,14 @@ class _Watched(NamedTuple):
 
     step: int
     ids: list[Tensor]
-    values: Tensor  # loss terms and, last, the gradient norm
+    values: Tensor  # all terms and, last, the gradient norm
     names: list[str]
     ready: torch.cuda.Event | None
 
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stops the run at the first step whose loss or gradient norm is not finite.
+    """Stops the run at the first step of which a loss term or the gradient norm is not finite.
 
     The ids of the step's images on this process are left in ``work_dir/nonfinite_step_N.json`` (ranks above 0 add
     ``_rankR``). Checkpoints written before that step are clean: on CUDA the values are looked at one step late, so that
@@ -54,7 +55,7 @@ class NonFiniteHook(Hook):
         """Looks at the step before (CUDA) or at this one (CPU)."""
         norm = runner.optim_wrapper.grad_norm
         values = torch.stack([v.float().reshape(()) for v in (*outputs.values(), norm)])
-        watched = self._send(values, runner.train_loop, [*outputs, "gradient norm"])
+        watched = self._send(values, runner.train_loop, [*outputs, GRADIENT_NORM])
         due, self._pending = (self._pending, watched) if values.is_cuda else (watched, None)
         if due is not None:
             self._look(runner, due)
@@ -79,15 +80,17 @@ class NonFiniteHook(Hook):
         if watched.ready is not None:
             watched.ready.synchronize()
         values = dict(zip(watched.names, watched.values.tolist(), strict=True))
-        if all(math.isfinite(v) for v in values.values()):
+        # A metric may have no value in a batch, and on one process only: that is no reason to stop.
+        bad = [name for name, v in values.items() if not math.isfinite(v) and ("loss" in name or name == GRADIENT_NORM)]
+        if not bad:
             self._bad_in_a_row = 0
             return
         self._bad_in_a_row += 1
         if runner.optim_wrapper.scaler is not None and self._bad_in_a_row < FP16_TOLERATED_SKIPS:
             return
-        self._stop(runner, watched, values)
+        self._stop(runner, watched, values, bad=bad)
 
-    def _stop(self, runner: Runner, watched: _Watched, values: dict[str, float]) -> None:
+    def _stop(self, runner: Runner, watched: _Watched, values: dict[str, float], *, bad: list[str]) -> None:
         """Saves the ids and raises."""
         rank = world()[0]
         name = f"nonfinite_step_{watched.step + 1}" + (f"_rank{rank}" if rank else "") + ".json"
@@ -99,8 +102,8 @@ class NonFiniteHook(Hook):
             "values": {key: repr(value) for key, value in values.items()},
         }
         atomic_write(path, json.dumps(record, indent=1))
-        bad = ", ".join(f"{key} = {value}" for key, value in values.items() if not math.isfinite(value))
+        words = ", ".join(f"{name} = {values[name]}" for name in bad)
         raise NonFiniteError(
-            f"step {watched.step + 1}: {bad}. The ids of the images are in {path}. Checkpoints before this step are "
+            f"step {watched.step + 1}: {words}. The ids of the images are in {path}. Checkpoints before this step are "
             "clean; lower the learning rate, lengthen the warm-up, set engine.clip_grad or use bf16 in place of fp16"
         )

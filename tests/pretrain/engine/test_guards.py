@@ -28,6 +28,14 @@ def test_a_loss_that_is_no_number_stops_the_run_with_the_ids(make_config: Callab
     assert all(step < record["step"] for step in saved)
 
 
+def test_a_metric_that_is_no_number_does_not_stop_the_run(make_config: Callable, tmp_path: Path) -> None:
+    runner = build_runner(make_config(tmp_path / "run", schedule__samples=16))
+    forward = runner.raw_model.objectives[0].forward
+    runner.raw_model.objectives[0].forward = lambda *a: {**forward(*a), "share": torch.tensor(float("nan"))}
+    runner.train()
+    assert (tmp_path / "run" / "final.pth").exists() and not list((tmp_path / "run").glob("nonfinite_*"))
+
+
 def test_fp16_may_skip_steps_but_not_for_ever(make_config: Callable, tmp_path: Path) -> None:
     steps = FP16_TOLERATED_SKIPS + 5
     cfg = make_config(tmp_path / "run", engine__precision="fp16", schedule__samples=4 * steps)
