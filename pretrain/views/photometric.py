@@ -135,8 +135,8 @@ def build_spec(cls: type, value: Any, name: str) -> Any:
     for key in value:
         if key not in legal:
             near = difflib.get_close_matches(str(key), legal, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{name}: unknown key {key!r}{hint} Legal: {', '.join(legal)}")
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{name}: unknown key {key!r}; {hint}legal: {', '.join(legal)}")
     try:
         return cls(**value)
     except TypeError as error:
