@@ -1,20 +1,24 @@
-"""Which launcher started the process, and what pre-emption leaves of its signal handlers."""
+"""Which launcher started the process; pre-emption: all ranks stop after one step, signal handlers come back."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from torch import nn
 
 from pretrain.engine import distributed
 from pretrain.engine.build import build_runner
 from pretrain.engine.distributed import detect_launcher, open_group
-from pretrain.engine.preemption import SIGNALS, Preempted
+from pretrain.engine.preemption import SIGNALS, Preempted, PreemptionHook
 from pretrain.engine.settings import ConfigError
 
 
@@ -64,6 +68,36 @@ def test_signal_stops_after_the_step_and_handlers_come_back(make_config: Callabl
     assert ended.value.code == 75
     assert [p.name for p in (tmp_path / "run").glob("iter_*.pth")] == ["iter_5.pth"]
     assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def _preempted_rank(rank: int, port: int, folder: Path) -> None:
+    """Runs eight steps of which rank 1 gets the signal in the third; notes after which steps it was to stop."""
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    saved: list[int] = []
+    runner = SimpleNamespace(
+        train_loop=SimpleNamespace(iter=0, max_iters=100, stop=False),
+        call_hook=lambda name, steps: saved.append(steps),
+        logger=logging.getLogger("preemption"),
+        visualizer=SimpleNamespace(close=lambda: None),
+    )
+    hook, loop = PreemptionHook(), runner.train_loop
+    hook.before_train(runner)
+    while not loop.stop and loop.iter < 8:
+        if rank == 1 and loop.iter == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook.after_train_iter(runner, loop.iter)
+        loop.iter += 1
+    try:
+        hook.after_train(runner)
+    except Preempted as ended:
+        (folder / f"rank{rank}.txt").write_text(f"{saved} {ended.code}")
+    dist.destroy_process_group()
+
+
+def test_all_ranks_stop_after_the_same_step(tmp_path: Path, free_port: int) -> None:
+    mp.start_processes(_preempted_rank, (free_port, tmp_path), nprocs=2, start_method="fork")
+    # The third step's integers are read at the end of the fourth.
+    assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == ["[4] 75", "[4] 75"]
 
 
 def test_channels_last_reaches_weights_and_images(make_config: Callable, tmp_path: Path) -> None:
