@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks import retrieval
 from benchmarks.baselines import BASELINES
+from benchmarks.data import SegmentationFolder
 from benchmarks.data.layouts import LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
 from benchmarks.extractor import FeatureExtractor, parse_spec
@@ -68,7 +69,7 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
     opened: dict[str, Task] = {}
     tasks = []
     for name, own in chosen.items():
-        dense = find_benchmark(name) is find_benchmark("retrieval")
+        dense = find_benchmark(name).data is SegmentationFolder
         found = [d for d in (_data_of(item, dense) for item in data) if d is not None]
         if len(found) != 1:
             kind = "segmentation layout" if dense else "folder 'classes:ROOT'"

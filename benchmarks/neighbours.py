@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import importlib.util
-from difflib import get_close_matches
 from typing import Protocol
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from benchmarks.names import check_choice
 
 BACKENDS = ("auto", "torch", "faiss-cpu", "faiss-gpu")
 # 128 x 32,768 similarities are 16 MB: close to a CPU's last cache, and large enough for the matmul to run at full rate.
@@ -34,10 +35,7 @@ def resolve_backend(backend: str, device: torch.device | str) -> str:
     Raises:
         ValueError: unknown name, or a faiss back-end that is not installed; the message says what to do.
     """
-    if backend not in BACKENDS:
-        near = get_close_matches(backend, BACKENDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"backend={backend!r} is not one of {', '.join(BACKENDS)}{hint}")
+    check_choice("backend", backend, BACKENDS)
     has_faiss = importlib.util.find_spec("faiss") is not None
     if backend == "auto":
         return "faiss-cpu" if torch.device(device).type == "cpu" and has_faiss else "torch"

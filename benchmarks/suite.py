@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
+import benchmarks.data as data_sets
 from benchmarks import knn, linear, retrieval
 from benchmarks.data import ClassFolder, SegmentationFolder
+from benchmarks.names import check_choice, suggestion
 from benchmarks.record import Record
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What a benchmark's module offers: ``run(extractor, data, settings, progress=None) -> Record``."""
+    """What a benchmark's module offers: ``run(extractor, data, settings, progress=None) -> Record``.
+
+    Attributes:
+        data: class of its data set; None where the module does not tell.
+        metrics: names its records may have; None where the module does not tell.
+    """
 
     settings: type
-    data: type
     run: Callable[..., Record]
+    data: type | None = None
+    metrics: tuple[str, ...] | None = None
 
 
+# Short names; any other importable module with a ``Settings`` dataclass and ``run`` works too.
 BENCHMARKS = {
-    "retrieval": Benchmark(retrieval.Settings, SegmentationFolder, retrieval.run),
-    "knn": Benchmark(knn.Settings, ClassFolder, knn.run),
-    "linear": Benchmark(linear.Settings, ClassFolder, linear.run),
+    "retrieval": Benchmark(retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy")),
+    "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
+    "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
 }
 
 
@@ -50,14 +60,74 @@ class Task:
 
 
 def find_benchmark(kind: str) -> Benchmark:
-    """Returns a benchmark by name.
+    """Returns a benchmark by its short name or its module's dotted name.
 
     Raises:
-        ValueError: unknown; with a suggestion.
+        ValueError: neither; with a suggestion.
     """
-    if kind not in BENCHMARKS:
-        raise ValueError(f"benchmark {kind!r} is not one of {', '.join(BENCHMARKS)}{_hint(kind, BENCHMARKS)}")
-    return BENCHMARKS[kind]
+    if kind in BENCHMARKS:
+        return BENCHMARKS[kind]
+    try:
+        module = importlib.import_module(kind)
+    except ModuleNotFoundError as error:
+        if error.name and not kind.startswith(error.name):
+            raise  # the module is there, something that it needs is not
+        raise ValueError(
+            f"benchmark {kind!r} is not one of {', '.join(BENCHMARKS)}, nor a module's dotted name"
+            f"{suggestion(kind, BENCHMARKS)}"
+        ) from error
+    if not hasattr(module, "Settings") or not hasattr(module, "run"):
+        raise ValueError(f"benchmark {kind!r}: it lacks a Settings dataclass or run(extractor, data, settings)")
+    return Benchmark(module.Settings, module.run)
+
+
+def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> Any:
+    """Returns the ``Settings`` of the benchmark that the user calls ``name``.
+
+    Raises:
+        ValueError: an unknown setting, with a suggestion, or an illegal value.
+    """
+    legal = [field.name for field in fields(benchmark.settings)]
+    for key in values:
+        if key not in legal:
+            raise ValueError(
+                f"benchmark {name!r} has no setting {key!r}{suggestion(key, legal)}; legal: {', '.join(legal)}"
+            )
+    try:
+        return benchmark.settings(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"benchmark {name!r}: {error}") from error
+
+
+def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> type:
+    """Returns the class that reads the benchmark's data, the names of its arguments checked; reads nothing.
+
+    Args:
+        name: What the user calls the benchmark.
+        benchmark: Which one.
+        arguments: Of the data set; ``type`` may be left out where the benchmark knows its own.
+
+    Raises:
+        ValueError: an unknown or unsuitable ``type``, or an argument that it does not take, with a suggestion.
+    """
+    legal = list(data_sets.__all__)
+    kind = arguments.get("type")
+    if kind is None and benchmark.data is None:
+        raise ValueError(f"benchmark {name!r}: data = {arguments!r} needs type=, one of {', '.join(legal)}")
+    if kind is not None:
+        check_choice(f"benchmark {name!r}: data type", kind, legal)
+    cls = benchmark.data if kind is None else getattr(data_sets, kind)
+    if benchmark.data not in (None, cls):
+        raise ValueError(f"benchmark {name!r}: data type={kind!r}, but it reads a {benchmark.data.__name__}")
+    parameters = inspect.signature(cls).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for key in arguments:
+            if key != "type" and key not in parameters:
+                raise ValueError(
+                    f"benchmark {name!r}: {cls.__name__} has no argument {key!r}{suggestion(key, parameters)}; "
+                    f"legal: {', '.join(parameters)}"
+                )
+    return cls
 
 
 def make_task(name: str, config: dict[str, Any]) -> Task:
@@ -69,19 +139,13 @@ def make_task(name: str, config: dict[str, Any]) -> Task:
 
     Raises:
         ValueError: unknown type or setting, with a suggestion; errors of the data set.
+        FileNotFoundError: the data is not there.
     """
-    settings = dict(config)
-    benchmark = find_benchmark(settings.pop("type", name))
-    if "data" not in settings:
-        raise ValueError(f"benchmark {name!r} has no data; add data=dict(root=…) for a {benchmark.data.__name__}")
-    data = {key: value for key, value in settings.pop("data").items() if key != "type"}
-    legal = [field.name for field in fields(benchmark.settings)]
-    for key in settings:
-        if key not in legal:
-            raise ValueError(f"benchmark {name!r} has no setting {key!r}{_hint(key, legal)}; legal: {', '.join(legal)}")
-    return Task(name, benchmark, benchmark.data(**data), benchmark.settings(**settings))
-
-
-def _hint(name: str, legal: Any) -> str:
-    near = get_close_matches(str(name), list(legal), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    values = dict(config)
+    benchmark = find_benchmark(values.pop("type", name))
+    if "data" not in values:
+        raise ValueError(f"benchmark {name!r} has no data; add data=dict(root=…)")
+    arguments = values.pop("data")
+    settings = make_settings(name, benchmark, values)
+    cls = data_class(name, benchmark, arguments)
+    return Task(name, benchmark, cls(**{k: v for k, v in arguments.items() if k != "type"}), settings)

@@ -11,7 +11,8 @@ import pprint
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare.names import PlanError, suggestion
+from benchmarks.compare.names import PlanError
+from benchmarks.names import suggestion
 from pretrain.files import atomic_write
 
 # Changing these changes when files are written or how fast, not what is learnt: a finished trial stays valid.

@@ -1,94 +1,49 @@
-"""From a benchmark's line in a comparison config to a record: finds its module, its data and its settings."""
+"""From a benchmark's line in a comparison config to a record; the untrained network and the trivial predictors."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import importlib
-import inspect
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
-from benchmarks.compare.names import PlanError, check_names, suggestion
+from benchmarks.baselines import BASELINES
+from benchmarks.compare.names import PlanError, check_names
+from benchmarks.compare.parts import Baseline, Benchmark
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
+from benchmarks.suite import Task, data_class, find_benchmark, make_settings, make_task
 from pretrain.engine.check import register_all
 from pretrain.files import atomic_path
 
-if TYPE_CHECKING:
-    from benchmarks.compare.parts import Baseline, Benchmark
 
-# Short names; any other importable module with a ``Settings`` dataclass and ``run(extractor, data, settings)`` works
-# too.
-BENCHMARKS = {"retrieval": "benchmarks.retrieval", "knn": "benchmarks.knn", "linear": "benchmarks.linear"}
-
-
-def check_benchmark(benchmark: Benchmark, what: str = "benchmark") -> None:
+def check_benchmark(benchmark: Benchmark) -> None:
     """Checks type, settings and data of a benchmark without reading any data.
 
     Raises:
         PlanError: unknown type, setting, data set or argument of it, each with a suggestion.
     """
-    settings = find_module(benchmark.type, f"{what} {benchmark.name!r}").Settings
-    legal = [field.name for field in dataclasses.fields(settings)]
-    check_names(f"setting of {what} {benchmark.name!r} ({benchmark.type}):", benchmark.settings, legal)
     try:
-        settings(**benchmark.settings)
-    except (TypeError, ValueError) as error:
-        raise PlanError(f"{what} {benchmark.name!r}: {error}") from error
-    data_class(benchmark, what)
+        found = find_benchmark(benchmark.type)
+        make_settings(benchmark.name, found, benchmark.settings)
+        data_class(benchmark.name, found, benchmark.data)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
 
 
-def find_module(kind: str, where: str) -> ModuleType:
-    """Returns the module of a benchmark type.
+def open_task(benchmark: Benchmark) -> Task:
+    """Opens the data of a benchmark.
 
     Raises:
-        PlanError: neither a short name nor an importable module with a settings dataclass and ``run``.
+        PlanError: it is not there, or not as its layout says.
     """
-    name = BENCHMARKS.get(kind, kind)
     try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and not name.startswith(error.name):
-            raise  # the module is there, something that it needs is not
-        legal = ", ".join(BENCHMARKS)
-        raise PlanError(
-            f"{where}: unknown type {kind!r}{suggestion(kind, BENCHMARKS)}; legal: {legal}, or a module's dotted name"
-        ) from error
-    if not hasattr(module, "Settings") or not hasattr(module, "run"):
-        raise PlanError(f"{where}: module {name} has no Settings dataclass or no run(extractor, data, settings)")
-    return module
-
-
-def data_class(benchmark: Benchmark, what: str = "benchmark") -> type:
-    """Returns the class of a benchmark's data set, its arguments' names checked.
-
-    Raises:
-        PlanError: no ``type``, an unknown one, or an argument that it does not take.
-    """
-    import benchmarks.data as data_sets
-
-    kind = benchmark.data.get("type")
-    legal = list(data_sets.__all__)
-    if kind is None:
-        raise PlanError(f"{what} {benchmark.name!r}: data = {benchmark.data!r} needs type=, one of {', '.join(legal)}")
-    check_names(f"data set of {what} {benchmark.name!r}:", [kind], legal)
-    cls = getattr(data_sets, kind)
-    parameters = inspect.signature(cls).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        check_names(f"argument of {kind} in {what} {benchmark.name!r}:", set(benchmark.data) - {"type"}, parameters)
-    return cls
-
-
-def build_data(benchmark: Benchmark) -> Any:
-    """Opens the data set of a benchmark."""
-    cls = data_class(benchmark)
-    return cls(**{key: value for key, value in benchmark.data.items() if key != "type"})
+        return make_task(benchmark.name, {"type": benchmark.type, "data": benchmark.data, **benchmark.settings})
+    except (ValueError, OSError) as error:
+        raise PlanError(f"benchmark {benchmark.name!r}: {error}") from error
 
 
 def device() -> str:
@@ -98,11 +53,8 @@ def device() -> str:
 
 def evaluate(checkpoint: Path, benchmark: Benchmark) -> Record:
     """Runs one benchmark on the online weights of a checkpoint."""
-    from benchmarks.extractor import FeatureExtractor
-
-    module = find_module(benchmark.type, f"benchmark {benchmark.name!r}")
     extractor = FeatureExtractor.load(str(checkpoint), weights="online", device=device())
-    return module.run(extractor, build_data(benchmark), module.Settings(**benchmark.settings))
+    return open_task(benchmark).run(extractor)
 
 
 def make_untrained(config_path: Path, checkpoint: Path) -> None:
@@ -132,8 +84,6 @@ def check_baseline(baseline: Baseline) -> None:
     Raises:
         PlanError: an unknown type or setting, or a benchmark that has no such baselines.
     """
-    from benchmarks.baselines import BASELINES
-
     check_names(f"type of baseline {baseline.name!r}:", [baseline.type], BASELINES)
     check_names(f"key of baseline {baseline.name!r}:", baseline.settings, ["stride"])
     if "stride" not in baseline.settings:
@@ -144,8 +94,5 @@ def check_baseline(baseline: Baseline) -> None:
 
 def run_baseline(baseline: Baseline) -> Record:
     """Measures a trivial predictor under the protocol of its benchmark."""
-    from benchmarks.baselines import BASELINES
-
-    benchmark = baseline.benchmark
-    settings = find_module(benchmark.type, f"baseline {baseline.name!r}").Settings(**benchmark.settings)
-    return BASELINES[baseline.type](build_data(benchmark), settings, baseline.settings["stride"])
+    task = open_task(baseline.benchmark)
+    return BASELINES[baseline.type](task.data, task.settings, baseline.settings["stride"])

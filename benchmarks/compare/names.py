@@ -1,10 +1,11 @@
-"""Names written by people, checked with a suggestion."""
+"""Names in a comparison's config, checked with a suggestion."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
+
+from benchmarks.names import suggestion
 
 
 class PlanError(ValueError):
@@ -23,13 +24,6 @@ def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
             raise PlanError(
                 f"unknown {where} {name!r}{suggestion(str(name), legal)}; legal: {', '.join(legal) or 'none'}"
             )
-
-
-def suggestion(name: str, legal: Iterable[str]) -> str:
-    """Returns ``" – did you mean 'x'?"`` or an empty string."""
-    lowered = {candidate.lower(): candidate for candidate in legal}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
-    return f" – did you mean {lowered[near[0]]!r}?" if near else ""
 
 
 def check_folder_name(where: str, name: str) -> None:

@@ -29,6 +29,7 @@ from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.names import PlanError, check_folder_name, check_names
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
 from benchmarks.compare.prepare import PREPARERS, check_prepare
+from benchmarks.suite import find_benchmark
 from pretrain.engine.check import check_config
 from pretrain.engine.settings import ConfigError
 
@@ -64,7 +65,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
     benchmarks = tuple(_benchmark(name, spec) for name, spec in raw["benchmarks"].items())
     columns = tuple(raw.get("columns", ()))
     for key in (raw["primary"], *columns):
-        _check_metric(key, [b.name for b in benchmarks])
+        _check_metric(key, benchmarks)
     return Plan(
         path=path,
         work_dir=folder,
@@ -138,10 +139,15 @@ def _baseline(name: str, raw: Any, benchmarks: Sequence[Benchmark]) -> Baseline:
     return baseline
 
 
-def _check_metric(key: Any, names: Sequence[str]) -> None:
+def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:
+    types = {b.name: b.type for b in benchmarks}
     if not isinstance(key, str) or "." not in key:
-        raise PlanError(f"metric {key!r}: write BENCHMARK.metric, such as {names[0]}.mIoU")
-    check_names(f"benchmark in metric {key!r}:", [key.split(".")[0]], names)
+        raise PlanError(f"metric {key!r}: write BENCHMARK.metric, such as {next(iter(types))}.mIoU")
+    name, metric = key.split(".", 1)
+    check_names(f"benchmark in metric {key!r}:", [name], types)
+    known = find_benchmark(types[name]).metrics
+    if known is not None:
+        check_names(f"metric of benchmark {name!r}:", [metric], known)
 
 
 def _prepare(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:

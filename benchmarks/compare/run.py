@@ -24,6 +24,7 @@ from benchmarks.compare.budget import (
     with_samples,
 )  # fmt: skip
 from benchmarks.compare.configs import write_config
+from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.finish import finish
 from benchmarks.compare.local import Failure, Task, default_jobs, run_tasks
 from benchmarks.compare.names import PlanError, check_names
@@ -62,7 +63,8 @@ def run_comparison(plan: Plan, options: Options) -> int:
         Exit code: 0, or 1 if a trial failed (its log's end is printed; the others' results are in the table).
 
     Raises:
-        PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, missing data, a budget that buys nothing.
+        PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or wrong, a budget that
+            buys nothing.
         KeyboardInterrupt: interrupted; all children have ended, and running again goes on.
     """
     arms = [arm.name for arm in plan.arms]
@@ -75,6 +77,8 @@ def run_comparison(plan: Plan, options: Options) -> int:
         for arm in options.redo:
             shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
         prepare(plan.prepare)
+        for benchmark in plan.benchmarks:
+            open_task(benchmark)  # data that is not there must show before hours of training, not after
         budgets = _budgets(plan, options)
         _write_trials(plan, budgets, options)
         failures = _run(plan, options)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.names import check_choice
 from benchmarks.scores import IGNORE
 
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
@@ -134,10 +134,7 @@ def find_layout(root: Path, name: str, **plain: object) -> tuple[Path, Layout]:
         return root, _plain(**plain)
     if plain:
         raise ValueError(f"options {sorted(plain)} belong to layout='plain', not to layout={name!r}")
-    if name not in LAYOUTS:
-        near = get_close_matches(name, [*LAYOUTS, "plain"], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"layout={name!r} is not one of {', '.join([*LAYOUTS, 'plain'])}{hint}")
+    check_choice("layout", name, [*LAYOUTS, "plain"])
     layout = LAYOUTS[name](root)
     first = layout.images.format(split=layout.split("train"))
     if layout.inner and not (root / first).is_dir() and (root / layout.inner).is_dir():

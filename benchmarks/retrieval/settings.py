@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 
+from benchmarks.names import check_choice
 from benchmarks.neighbours import BACKENDS
 
 # Quirks of the open re-implementation, each by name; its keeping of ADE20K's ignored class is data's keep_ignored=True.
@@ -36,9 +36,9 @@ class Settings:
         object.__setattr__(self, "compat", tuple(self.compat))
         legal = {"backend": BACKENDS, "dtype": ("float32", "float16"), "placement": ("replicate", "shard")}
         for name, values in legal.items():
-            _check_choice(name, getattr(self, name), values)
+            check_choice(name, getattr(self, name), values)
         for quirk in self.compat:
-            _check_choice("compat", quirk, COMPAT)
+            check_choice("compat", quirk, COMPAT)
         positive = dict(
             neighbours=self.neighbours, temperature=self.temperature, passes=self.passes, batch_size=self.batch_size,
             memory_size=1 if self.memory_size is None else self.memory_size, size=min(self.size),
@@ -48,13 +48,6 @@ class Settings:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
         if self.passes > 1 and not self.augment:
             raise ValueError(f"passes={self.passes} without augment would store every patch {self.passes} times; use 1")
-
-
-def _check_choice(name: str, value: str, legal: tuple[str, ...]) -> None:
-    if value not in legal:
-        near = get_close_matches(str(value), legal, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(legal)}{hint}")
 
 
 def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:

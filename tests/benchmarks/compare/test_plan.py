@@ -13,6 +13,7 @@ from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 
 Toy = Callable[..., Path]
+DENSE = "benchmarks['dense'] = dict(type='retrieval', data=dict(root='x', layout='camvid'))"
 
 
 def test_expands_arms_and_seeds_into_trials(toy: Toy) -> None:
@@ -56,6 +57,9 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("primary = 'toys.score'", "unknown benchmark in metric 'toys.score': 'toys' – did you mean 'toy'?"),
         ("primary = 'score'", "write BENCHMARK.metric"),
         ("columns = ('tay.score',)", "did you mean 'toy'?"),
+        (f"{DENSE}; columns = ('dense.miou',)", "metric of benchmark 'dense': 'miou' – did you mean 'mIoU'?"),
+        (f"{DENSE}; benchmarks['dense']['data']['type'] = 'ClassFolder'", "it reads a SegmentationFolder"),
+        ("benchmarks['toy']['type'] = 'json'", "lacks a Settings dataclass"),
         ("benchmarks = dict(toy=dict(type='retreival', data=dict()))", "did you mean 'retrieval'?"),
         ("benchmarks = dict(toy=dict(type='fake_benchmark'))", "needs type='…' and data=dict(…)"),
         ("benchmarks['toy']['facter'] = 2", "'facter' – did you mean 'factor'?"),

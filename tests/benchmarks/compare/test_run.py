@@ -66,6 +66,13 @@ def test_a_comparison_runs_only_what_is_missing(toy: Toy, trainer: tuple[str, ..
         run(path, trainer, only=["waek"])
 
 
+def test_data_that_is_not_there_stops_before_any_training(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+    path = toy("benchmarks['dense'] = dict(type='retrieval', data=dict(root='nowhere', layout='camvid'))")
+    with pytest.raises(PlanError, match="benchmark 'dense': root='nowhere' is not a folder"):
+        run(path, trainer)
+    assert calls(tmp_path) == []
+
+
 def test_a_failing_arm_stops_no_other_and_is_reported(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     path = toy("seeds = (0,)\ndel arms['untrained']")

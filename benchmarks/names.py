@@ -1,0 +1,25 @@
+"""Names written by people, checked with the one that was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def suggestion(name: str, legal: Iterable[str]) -> str:
+    """Returns ``" – did you mean 'x'?"`` or an empty string."""
+    lowered = {candidate.lower(): candidate for candidate in legal}
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    return f" – did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
+    """Does nothing if ``value`` is one of ``legal``.
+
+    Raises:
+        ValueError: it is not; names the argument, the value, what is legal and what was probably meant.
+    """
+    legal = list(legal)
+    if value not in legal:
+        raise ValueError(f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}")
