@@ -1,15 +1,12 @@
 """Photometrics of one uint8 image with OpenCV, for CPU workers.
 
 The same parameters and definitions as ``photometric_torch``. Every step rounds to 8 bits, so the two differ by
-rounding: by about one level per step, more where a later step amplifies it. OpenCV is an optional extra; it is
-imported when first used.
+rounding: by about one level per step, more where a later step amplifies it.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from types import ModuleType
-
+import cv2
 import numpy as np
 from torch import Tensor
 
@@ -17,23 +14,6 @@ from pretrain.structures import Photometric
 from pretrain.views.photometric import BRIGHTNESS, CONTRAST, GREY_WEIGHTS, SATURATION, blur_kernel, blur_radius
 
 _GREY = np.array(GREY_WEIGHTS)
-
-
-@lru_cache(maxsize=1)
-def _cv2() -> ModuleType:
-    """Imports OpenCV and keeps it to one thread: the workers are the parallelism.
-
-    Raises:
-        ImportError: it is not installed; the message says what to do.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError(
-            "photometrics='workers' needs OpenCV: pip install opencv-python-headless, or use photometrics='device'"
-        ) from error
-    cv2.setNumThreads(1)
-    return cv2
 
 
 def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
@@ -48,7 +28,6 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
 
     Raises:
         ValueError: ``image`` has another shape or dtype.
-        ImportError: OpenCV is missing.
 
     Cost: about 0.25 ms for a 224-px view of the PixPro recipe.
     """
@@ -64,7 +43,7 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
         elif step == 3 and factors[3] != 0:
             image = _hue(image, factors[3])
     if bool(photometric.grey):
-        image = _cv2().transform(image, np.tile(_GREY, (3, 1)))
+        image = cv2.transform(image, np.tile(_GREY, (3, 1)))
     if photometric.blur_sigma > 0:
         image = _blur(image, photometric.blur_sigma)
     threshold = float(photometric.solarise)
@@ -73,7 +52,6 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
 
 def apply_cv2_planar(planes: np.ndarray, photometric: Photometric) -> None:
     """:func:`apply_cv2` in place on (3, H, W) uint8, C-contiguous: the layout of views."""
-    cv2 = _cv2()
     image = cv2.merge(list(planes))
     # OpenCV (un)packs channels ten times as fast as a transposed copy.
     cv2.split(apply_cv2(image, photometric), list(planes))
@@ -86,15 +64,14 @@ def _blend(image: np.ndarray, step: int, factor: float) -> np.ndarray:
     if step == SATURATION:
         matrix[:, :3] += (1 - factor) * _GREY
     elif step == CONTRAST:
-        matrix[:, 3] = (1 - factor) * (_GREY @ _cv2().mean(image)[:3])
+        matrix[:, 3] = (1 - factor) * (_GREY @ cv2.mean(image)[:3])
     else:
         assert step == BRIGHTNESS, step
-    return _cv2().transform(image, matrix)
+    return cv2.transform(image, matrix)
 
 
 def _hue(image: np.ndarray, turns: float) -> np.ndarray:
     """Through HSV in float32, hue in degrees: OpenCV's 8-bit HSV would round it to 1.4 degrees."""
-    cv2 = _cv2()
     hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)
     # OpenCV takes hues beyond 360 modulo 360, but not below 0: hence the shift modulo one turn.
     hsv[..., 0] += np.float32(360 * (turns % 1.0))
@@ -104,7 +81,6 @@ def _hue(image: np.ndarray, turns: float) -> np.ndarray:
 def _blur(image: np.ndarray, sigma: Tensor) -> np.ndarray:
     """Separable, in float32 between the passes; twice as fast as cv2.GaussianBlur's fixed-point path at these
     radii."""
-    cv2 = _cv2()
     radius = int(blur_radius(sigma))
     weights = blur_kernel(sigma, radius).numpy()
     kernels = []
@@ -119,4 +95,4 @@ def _solarise(image: np.ndarray, threshold: float) -> np.ndarray:
     """One table of 256 entries."""
     levels = np.arange(256, dtype=np.uint8)
     above = levels.astype(np.float32) / np.float32(255) >= np.float32(threshold)
-    return _cv2().LUT(image, np.where(above, 255 - levels, levels).astype(np.uint8))
+    return cv2.LUT(image, np.where(above, 255 - levels, levels).astype(np.uint8))
