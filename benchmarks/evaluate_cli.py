@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from benchmarks.baselines import BASELINES
 from benchmarks.data import SegmentationFolder
 from benchmarks.data.layouts import LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
-from benchmarks.extractor import FeatureExtractor, parse_spec
+from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
 
@@ -34,13 +35,17 @@ def evaluate(args: argparse.Namespace) -> int:
             if device == "cuda" and dist.is_initialized():
                 device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
             tasks = make_tasks(args.benchmark, args.data, args.set, quick=args.quick)
-            records = _run_all(args, tasks, device, console)
-            if rank == 0:
-                for record in records:
-                    record.append(args.out)
-                for table in tables(records):
-                    console.print(table)
-                console.print(f"{len(records)} records appended to {args.out}")
+            records: list[Record] = []
+            try:
+                for record in _run_all(args, tasks, device, console):
+                    records.append(record)
+                    if rank == 0:
+                        record.append(args.out)  # at once: what is measured survives whatever comes after
+            finally:
+                if rank == 0 and records:
+                    for table in tables(records):
+                        console.print(table)
+                    console.print(f"{len(records)} records appended to {args.out}")
     except (ValueError, FileNotFoundError, MemoryError) as error:
         console.print(f"evaluate: {error}", markup=False, soft_wrap=True)
         return 2
@@ -61,11 +66,11 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
     """
     chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
     for item in settings:
-        key, equals, value = item.partition("=")
+        key, _, value = item.partition("=")
         name, dot, field = key.partition(".")
-        if not equals or not dot or name not in chosen:
+        if not value or not dot or name not in chosen:
             raise ValueError(f"--set {item!r}: write BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}")
-        chosen[name][field] = parse_spec(f"_?v={value}")[1]["v"]
+        chosen[name][field] = literal(value)
     opened: dict[str, Task] = {}
     tasks = []
     for name, own in chosen.items():
@@ -95,8 +100,9 @@ def _data_of(item: str, dense: bool) -> dict[str, Any] | None:
     return dict(root=root) | options if kind == "classes" else None
 
 
-def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: Console) -> list[Record]:
-    records = []
+def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
+    """Yields the record of every benchmark on every network, then those of the trivial predictors."""
+    protocols = {}  # stride and back-end of each retrieval: what a baseline must share to stand in its table
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         for spec in args.networks:
@@ -106,13 +112,16 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
             for task in tasks:
                 shared = dist.is_initialized() and task.benchmark.run is retrieval.run
                 with _bar(bars, f"{spec} {task.name}") as progress:
-                    records.append(task.run(extractor, progress=progress, **(dict(distributed=True) if shared else {})))
-        for task in tasks if args.baselines else []:
-            if task.benchmark.run is retrieval.run:
-                for name, run in BASELINES.items():
-                    with _bar(bars, name) as progress:
-                        records.append(run(task.data, task.settings, extractor.stride, progress=progress))
-    return records
+                    record = task.run(extractor, progress=progress, **(dict(distributed=True) if shared else {}))
+                if task.benchmark.run is retrieval.run:
+                    protocols[record.protocol["stride"], record.protocol["backend"]] = task
+                yield record
+        for (stride, backend), task in protocols.items() if args.baselines else ():
+            settings = replace(task.settings, backend=backend)
+            for name, run in BASELINES.items():
+                with _bar(bars, f"{name} at stride {stride}") as progress:
+                    record = run(task.data, settings, stride, progress=progress)
+                yield record
 
 
 @contextmanager

@@ -155,10 +155,11 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     kind, colon, _ = source.partition(":")
     if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
         raise ValueError(f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone")
-    return source, {key: _literal(value) for key, value in pairs}
+    return source, {key: literal(value) for key, value in pairs}
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """Returns what ``text`` from a command line means: a Python literal if it reads as one, a bool, else itself."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -44,7 +44,7 @@ def run(
     """Runs kNN classification: record ``knn`` with top-1 and top-5 accuracy in percent. Cost O(train · val · D).
 
     Raises:
-        ValueError: a vector is not finite (named image), or a back-end that cannot run here.
+        ValueError: a vector is not finite (named image), or an unknown back-end.
     """
     started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)

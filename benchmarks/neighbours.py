@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -30,23 +32,29 @@ class Index(Protocol):
 
 
 def resolve_backend(backend: str, device: torch.device | str) -> str:
-    """Turns ``auto`` into a back-end and checks that the named one can run here.
+    """Turns ``auto`` into a back-end; one that cannot run here becomes ``torch`` (same neighbours), with a warning.
 
     Raises:
-        ValueError: unknown name, or a faiss back-end that is not installed; the message says what to do.
+        ValueError: unknown name.
     """
     check_choice("backend", backend, BACKENDS)
     has_faiss = importlib.util.find_spec("faiss") is not None
     if backend == "auto":
         return "faiss-cpu" if torch.device(device).type == "cpu" and has_faiss else "torch"
     if backend.startswith("faiss") and not has_faiss:
-        raise ValueError(f"backend={backend!r}: faiss is not installed; `pip install faiss-cpu`, or backend='torch'")
+        return _torch_instead(backend, "faiss is not installed (pip install faiss-cpu)")
     if backend == "faiss-gpu":
         import faiss
 
         if not hasattr(faiss, "GpuIndexFlatIP") or faiss.get_num_gpus() == 0:
-            raise ValueError("backend='faiss-gpu': this faiss sees no GPU; use backend='torch' (same neighbours)")
+            return _torch_instead(backend, "this faiss sees no GPU")
     return backend
+
+
+@cache  # said once per process
+def _torch_instead(backend: str, reason: str) -> str:
+    warnings.warn(f"backend={backend!r}: {reason}; torch searches instead, with the same neighbours", stacklevel=3)
+    return "torch"
 
 
 def build_index(keys: Tensor, backend: str = "auto") -> Index:
@@ -54,7 +62,7 @@ def build_index(keys: Tensor, backend: str = "auto") -> Index:
     faiss-cpu (float16 keys are widened chunk by chunk), so float16 costs rounding of the keys only.
 
     Raises:
-        ValueError: no keys, or a back-end that cannot run here.
+        ValueError: no keys, or an unknown back-end.
     """
     if keys.ndim != 2 or not len(keys):
         raise ValueError(f"keys must be (M, D) with M > 0, found shape {tuple(keys.shape)}")
@@ -129,21 +137,6 @@ class FaissIndex:
         else:
             similarity, indices = self._faiss.knn(array, self._keys, k, metric=self._faiss.METRIC_INNER_PRODUCT)
         return torch.from_numpy(similarity).to(self._device), torch.from_numpy(indices).to(self._device)
-
-
-class ShardedIndex:
-    """Keys split over parts: each part is searched, the top-k lists are merged. In one process for tests and for
-    memories in pieces; over processes see :class:`DistributedIndex`."""
-
-    def __init__(self, parts: list[Index], lengths: list[int]) -> None:
-        self._parts = parts
-        self._offsets = [sum(lengths[:i]) for i in range(len(lengths))]
-
-    def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """See :class:`Index`."""
-        found = [part.search(queries, k) for part in self._parts]
-        offset = zip(found, self._offsets, strict=True)
-        return _merge([s for s, _ in found], [i + start for (_, i), start in offset], k)
 
 
 class DistributedIndex:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 import torch
 
 from benchmarks import neighbours
-from benchmarks.neighbours import ShardedIndex, TorchIndex, build_index, resolve_backend
+from benchmarks.neighbours import build_index, resolve_backend
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def brute_force(keys: torch.Tensor, queries: torch.Tensor, k: int) -> tuple[torc
     return ranked.values[:, :k].float(), ranked.indices[:, :k]
 
 
-@pytest.mark.parametrize("backend", ["torch", "faiss-cpu", "sharded"])
+@pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
 @pytest.mark.parametrize("k", [1, 30])
 def test_back_ends_equal_a_full_sort(
     unit_vectors: tuple[torch.Tensor, torch.Tensor], backend: str, k: int, monkeypatch: pytest.MonkeyPatch
@@ -29,13 +31,7 @@ def test_back_ends_equal_a_full_sort(
     monkeypatch.setitem(neighbours.KEY_CHUNK, "cpu", 700)  # several chunks, the last one smaller
     monkeypatch.setitem(neighbours.QUERY_CHUNK, "cpu", 64)
     keys, queries = unit_vectors
-    if backend == "sharded":
-        parts = keys.split([1000, 20, 1980])  # one part holds fewer keys than k
-        index = ShardedIndex([TorchIndex(p) for p in parts], [len(p) for p in parts])
-    else:
-        pytest.importorskip("faiss")
-        index = build_index(keys, backend)
-    similarity, found = index.search(queries, k)
+    similarity, found = build_index(keys, backend).search(queries, k)
     expected, where = brute_force(keys, queries, k)
     assert torch.equal(found, where)
     torch.testing.assert_close(similarity, expected, atol=1e-5, rtol=0)
@@ -73,9 +69,19 @@ def test_errors_say_what_to_do() -> None:
         resolve_backend("faisscpu", "cpu")
     with pytest.raises(ValueError, match=r"M > 0, found shape \(0, 3\)"):
         build_index(torch.zeros(0, 3))
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="backend='torch'"):
-            resolve_backend("faiss-gpu", "cpu")
+
+
+def test_a_back_end_that_cannot_run_here_becomes_torch_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    neighbours._torch_instead.cache_clear()
+    assert [resolve_backend("faiss-cpu", "cpu") for _ in range(2)] == ["torch", "torch"]
+    assert [str(w.message) for w in recwarn if "faiss is not installed" in str(w.message)] == [
+        "backend='faiss-cpu': faiss is not installed (pip install faiss-cpu); torch searches instead, with the same "
+        "neighbours"
+    ]
+    assert resolve_backend("auto", "cpu") == "torch"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
