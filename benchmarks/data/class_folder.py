@@ -79,13 +79,16 @@ class ClassFolder:
         every: (train, val) take every n-th image of each part.
 
     Raises:
-        ValueError: not two classes, classes of ``val`` that ``train`` lacks, or a class of one image to be split.
+        ValueError: ``every`` below 1, not two classes, classes of ``val`` that ``train`` lacks, or a class of one image
+            to be split.
     """
 
     def __init__(
         self, root: str | Path, *, train: str = "train", val: str = "val", held_back: float = 0.2, seed: int = 0,
         every: tuple[int, int] = (1, 1),
     ) -> None:  # fmt: skip
+        if min(every) < 1:
+            raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
         self.root = Path(root)
         self._words: dict[str, Any] = dict(every=list(every))
         if (self.root / train).is_dir() and (self.root / val).is_dir():

@@ -197,6 +197,8 @@ class SegmentationFolder:
         self.train = self._part(train, every[0], limit[0], keep_ignored)
         self.val = self._part(val, every[1], limit[1], keep_ignored)
         self._words = dict(train=train, val=val, every=list(every), limit=list(limit))
+        if plain:  # no layout's name stands for them
+            self._words |= {key: plain[key] for key in sorted(plain) if key != "classes"}
 
     @property
     def classes(self) -> int:

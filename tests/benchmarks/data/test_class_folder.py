@@ -43,6 +43,8 @@ def test_batches_and_errors(image_folder: Path, tmp_path: Path) -> None:
     data = ClassFolder(image_folder, every=(2, 1))
     batches = list(data.train.batches(16, 4, crop_fraction=0.875))
     assert [len(ids) for _, ids in batches] == [4, 4, 1] and batches[0][0].shape == (4, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"every=\(0, 1\) must be"):
+        ClassFolder(image_folder, every=(0, 1))
     with pytest.raises(ValueError, match="no class folders"):
         ClassFolder(image_folder / "red")
     shutil.copytree(image_folder, tmp_path / "broken")

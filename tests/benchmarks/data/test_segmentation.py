@@ -142,6 +142,8 @@ def test_fingerprint_follows_content_not_place(toy_root: Path, toy_data: Any, tm
     assert changed["val_content"] != copied.protocol["val_content"]
     assert changed["train_content"] == copied.protocol["train_content"]
     assert toy_data(every=(2, 1)).protocol != toy_data().protocol
+    # The same files with other meanings are other data.
+    assert toy_data(first=1).protocol != toy_data().protocol != toy_data(ignore=[255, 0]).protocol
 
 
 @pytest.mark.parametrize(
