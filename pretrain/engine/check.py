@@ -104,9 +104,10 @@ def _check_section(key: str, registry: Registry, value: Any) -> None:
 
 def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]) -> None:
     """Checks a registry dict: its type, the names and simple types of its arguments, and those of dicts within it."""
-    if not isinstance(value, Mapping) or not isinstance(value.get("type"), (str, type)):
-        raise ConfigError(f"{place}={value!r}: must be a dict with a 'type' from the {registry.name} registry")
-    cls = registry.get(value["type"]) if isinstance(value["type"], str) else value["type"]
+    # A name, because the config is written into checkpoints as source and read back, which classes do not survive.
+    if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
+        raise ConfigError(f"{place}={value!r}: must be a dict whose 'type' is a name in the {registry.name} registry")
+    cls = registry.get(value["type"])
     if cls is None:
         hint = did_you_mean(value["type"], registry.module_dict)
         raise ConfigError(f"{place}.type={value['type']!r}: not in the {registry.name} registry{hint}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from pretrain.engine.build import build_runner, check
@@ -23,6 +24,7 @@ MISTAKES = [
     (dict(schedule__epochs=2), "epochs=2 and samples=48; give exactly one"),
     (dict(schedule__lr_per_256=1.0), "lr_rule='none' takes `lr`"),
     (dict(model__type="Pretrainr"), "model.type='Pretrainr': not in the model registry; did you mean 'Pretrainer'"),
+    (dict(optimizer=dict(_delete_=True, type=torch.optim.SGD)), "'type' is a name in the optimizer registry"),
     (dict(model__backbones=dict()), "model.backbones: Pretrainer has no such argument; did you mean 'backbone'"),
     (dict(model__objectives=[dict(type="PixPo")]), r"model.objectives\[0\].type='PixPo'.*did you mean 'PixPro'"),
     (dict(model__objectives=[dict(type="PixPro", gama=1)]), r"objectives\[0\].gama: PixPro has no.*'gamma'"),
