@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from mmengine.dist import barrier
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
 from benchmarks.extractor import IMAGENET, FeatureExtractor
 from benchmarks.suite import Task, make_task
+from pretrain.engine.sharding import is_sharded
 from pretrain.hooks.collapse import unwrapped
 
 # Seconds, not minutes, on small data; any of these can be set otherwise in the config.
@@ -37,7 +37,7 @@ class EvaluationHook(Hook):
     what measures.
 
     Process 0 evaluates, the others wait at a barrier: an evaluation must be shorter than the process group's timeout
-    (10 minutes under NCCL by default). Train mode and all random states are put back, so training goes on as it would
+    (30 minutes). Train mode and all random states are put back, so training goes on as it would
     have without the hook. Results go to the message hub and the visualizer as ``eval/NAME.metric`` and, as records,
     to ``evaluations.jsonl`` in the work_dir.
 
@@ -102,10 +102,10 @@ class EvaluationHook(Hook):
         runner.logger.info(f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items()))
 
     def _backbone(self, runner: Runner) -> nn.Module:
-        model = runner.model
-        if is_model_wrapper(model) and "Fully" in type(model).__name__:
+        model = unwrapped(runner.model)
+        if is_sharded(model):
             raise ValueError("EvaluationHook: process 0 alone cannot run a model sharded by FSDP; evaluate checkpoints")
-        backbone = getattr(unwrapped(model), "backbone" if self.weights == "online" else "target_backbone", None)
+        backbone = getattr(model, "backbone" if self.weights == "online" else "target_backbone", None)
         if backbone is None:
             raise ValueError(f"EvaluationHook: weights={self.weights!r}, but no objective keeps one; use 'online'")
         return backbone

@@ -6,16 +6,20 @@ import copy
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+from torch import nn
 
 from benchmarks.evaluation_hook import EvaluationHook, undisturbed
 from benchmarks.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
+from pretrain.engine.sharding import shard
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +102,17 @@ def test_target_weights_differ_from_online(image_folder: Path, tmp_path: Path, b
     assert online.subject["fingerprint"] != target.subject["fingerprint"]
 
 
+def test_a_sharded_model_is_refused_before_the_first_step(tmp_path: Path, benchmarks: dict[str, Any]) -> None:
+    model = nn.Module()
+    model.backbone, model.target_backbone = nn.Linear(2, 2), None
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="sharded by FSDP; evaluate checkpoints"):
+            EvaluationHook(benchmarks).before_train(SimpleNamespace(model=shard(model), rank=0))
+    finally:
+        dist.destroy_process_group()
+
+
 def test_mistakes_show_before_the_first_step(image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]) -> None:
     for change, message in (
         (dict(every=0), "at least 1"),
@@ -108,5 +123,5 @@ def test_mistakes_show_before_the_first_step(image_folder: Path, tmp_path: Path,
             EvaluationHook(**(dict(benchmarks=benchmarks) | change))
     wrong = dict(dense=benchmarks["dense"] | dict(neighbors=3))
     hook = dict(type="EvaluationHook", benchmarks=wrong)
-    with pytest.raises(ValueError, match="no setting 'neighbors'; did you mean 'neighbours'"):
+    with pytest.raises(ValueError, match="no setting 'neighbors'.*did you mean 'neighbours'"):
         build_runner(config(image_folder, tmp_path, [hook])).train()
