@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.doctor.machine import usable_cores
+
 GRACE_SECONDS = 30.0  # a trainer told to stop writes a checkpoint first; on a slow disk that takes a while
 
 
@@ -61,14 +63,9 @@ class Status:
     failures: list[Failure]
 
 
-def cores() -> int:
-    """Returns the number of CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_jobs(gpus: int) -> int:
     """Returns one trial per GPU or, on a machine without any, one per core."""
-    return gpus or cores()
+    return gpus or usable_cores()
 
 
 def run_tasks(
@@ -81,8 +78,8 @@ def run_tasks(
 ) -> list[Failure]:
     """Runs all tasks, up to ``jobs`` at once; a failing one does not stop the others.
 
-    Each process gets ``cores // jobs`` threads (a process that believes it owns all cores slows the others down) and,
-    with ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time to write a checkpoint.
+    Each process gets its share of the cores as threads (one that believes it owns all cores slows the others down)
+    and, with ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time to write a checkpoint.
 
     Args:
         watch: called about every ``poll_seconds`` with the current :class:`Status`.
@@ -113,7 +110,7 @@ def run_tasks(
 
 
 def _start(task: Task, slot: int, *, jobs: int, gpus: int) -> Running:
-    threads = str(max(1, cores() // jobs))
+    threads = str(max(1, usable_cores() // jobs))
     env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", **task.env}
     if gpus:
         env["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)

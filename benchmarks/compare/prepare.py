@@ -13,8 +13,8 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.compare.local import cores
 from benchmarks.compare.names import PlanError, check_names
+from benchmarks.doctor.machine import usable_cores
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
 
@@ -25,7 +25,7 @@ BACKGROUND = "BACKGROUND_Google"  # a mixture, not a class
 
 def prepare_scenes(*, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 0) -> None:
     """Writes the procedural data set; does nothing when it is there."""
-    workers = cores() if images >= 500 else 1  # below that, starting processes takes longer than drawing
+    workers = usable_cores() if images >= 500 else 1  # below that, starting processes takes longer than drawing
     write_scenes(out, images, size=size, seed=seed, sequences=sequences, workers=workers, console=Console(stderr=True))
 
 
@@ -48,10 +48,16 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
         held_back: share in (0, 1).
 
     Raises:
-        PlanError: the archives are not there; says where they were looked for and how to name another place.
+        PlanError: the archives are not there; says where they were looked for and how to name another place. Or
+            ``held_back`` is not in (0, 1), or ``out`` was split at another share.
     """
-    target = Path(out)
+    if not 0 < held_back < 1:
+        raise PlanError(f"real images: held_back = {held_back} must lie between 0 and 1, both excluded")
+    target, words = Path(out), f"held_back={held_back}"
     if (target / "complete.txt").is_file():
+        made = (target / "complete.txt").read_text().strip()
+        if f"({words})" not in made:
+            raise PlanError(f"real images: {target} holds {made!r}, not {words}: delete it or take another out")
         return
     source = Path(archives) if archives else shared_folder()
     for name in (CALTECH, CAMVID):
@@ -68,7 +74,7 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
     kept, held = split_classes(unpacking / CALTECH, unpacking / "caltech101", held_back)
     (unpacking / CAMVID).rename(unpacking / "camvid")
     shutil.rmtree(unpacking / CALTECH)
-    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val (held_back={held_back})\n")
+    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({words})\n")
     if target.exists():
         shutil.rmtree(target)  # without complete.txt it is the rest of something that was interrupted
     unpacking.rename(target)

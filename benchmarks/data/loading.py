@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image
+
+from benchmarks.doctor.machine import usable_cores
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -50,7 +51,7 @@ def centre_crop(image: np.ndarray, size: int, fraction: float) -> np.ndarray:
 
 def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) -> Iterator[Out]:
     """``map`` on threads, results in order, at most ``ahead`` of them waiting (decoding releases Python's lock)."""
-    workers = min(8, len(os.sched_getaffinity(0)))
+    workers = min(8, usable_cores())
     if workers == 1:
         yield from map(function, items)
         return

@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.data.loading import centre_crop
+from benchmarks.data.segmentation import SUFFIXES
 from benchmarks.pictures.figure import new_figure, save_figure
+from pretrain.data.decode import decode
 
 
 def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
@@ -92,17 +95,11 @@ def load_images(folder: str | Path, count: int, size: int) -> Tensor:
     Raises:
         FileNotFoundError: no such folder, or no image below it.
     """
-    from PIL import Image, ImageOps
-
-    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"})
+    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
         raise FileNotFoundError(
             f"pictures: no images below {folder}; name a folder of images in pictures = dict(folder=…)"
         )
     chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(count, len(files)))]
-    squares = []
-    for file in chosen:
-        with Image.open(file) as image:
-            image = ImageOps.fit(ImageOps.exif_transpose(image).convert("RGB"), (size, size), Image.Resampling.BICUBIC)
-            squares.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
-    return torch.stack(squares)
+    squares = [centre_crop(decode(file.read_bytes()), size, 1.0) for file in chosen]
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.compare.local import Status, Task, cores, default_jobs, run_tasks, tail
+from benchmarks.compare.local import Status, Task, default_jobs, run_tasks, tail
 from benchmarks.compare.progress import Monitor, clock, display
+from benchmarks.doctor.machine import usable_cores
 
 STAMP = "import os, sys, time; open(sys.argv[1], 'a').write(f'{time.time()} '); time.sleep(0.4); "
 
@@ -33,7 +34,7 @@ def test_runs_all_with_at_most_jobs_at_once_and_shares_the_cores(tmp_path: Path)
     begins, ends = [float(s[0]) for s in spans], [float(s[1]) for s in spans]
     for begin in begins:
         assert sum(b <= begin < e for b, e in zip(begins, ends, strict=True)) <= 2
-    assert max(seen) == 2 and {s[2] for s in spans} == {str(max(1, cores() // 2))}
+    assert max(seen) == 2 and {s[2] for s in spans} == {str(max(1, usable_cores() // 2))}
 
 
 def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def running(pid: int) -> bool:
 
 
 def test_jobs_default_to_gpus_or_cores() -> None:
-    assert default_jobs(3) == 3 and default_jobs(0) == cores() >= 1
+    assert default_jobs(3) == 3 and default_jobs(0) == usable_cores() >= 1
 
 
 def make_status(folder: Path) -> tuple[Monitor, Status]:

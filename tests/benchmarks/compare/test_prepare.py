@@ -61,6 +61,16 @@ def test_complete_data_is_left_alone_and_half_of_it_is_made_again(
     assert not (out / "mine.txt").exists() and (out / "complete.txt").exists()
 
 
+def test_another_share_is_refused_and_not_taken_for_the_same_data(archives: Path, tmp_path: Path) -> None:
+    given = dict(out=str(tmp_path / "real"), archives=str(archives))
+    prepare_real(**given, held_back=0.2)
+    with pytest.raises(PlanError, match=r"16 train, 4 val \(held_back=0.2\).*, not held_back=0.4: delete it"):
+        prepare_real(**given, held_back=0.4)
+    for share in (0, 1, 1.5):
+        with pytest.raises(PlanError, match=f"held_back = {share} must lie between 0 and 1"):
+            prepare_real(**given, held_back=share)
+
+
 def test_missing_archives_name_the_place_and_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXELPRETEXT_SHARED", str(tmp_path / "nowhere"))
     with pytest.raises(PlanError, match=r"nowhere/data\. Set PIXELPRETEXT_SHARED"):
