@@ -25,18 +25,13 @@ import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import MODELS  # noqa: E402
 
-import pretrain.model  # noqa: E402
-import pretrain.objectives.byol  # noqa: E402
-import pretrain.objectives.pixcontrast  # noqa: E402
-import pretrain.objectives.pixpro  # noqa: E402
-import pretrain.objectives.simclr  # noqa: E402, F401
 from pretrain.backbones.timm_backbone import Features  # noqa: E402
+from pretrain.engine.check import register_all  # noqa: E402
 from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng  # noqa: E402
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer  # noqa: E402
 from pretrain.hooks.throughput import peak_memory  # noqa: E402
 from pretrain.memory import keep_freed_memory  # noqa: E402
 from pretrain.structures import Batch, collate  # noqa: E402
-from pretrain.views.preprocessor import ViewPreprocessor  # noqa: E402, F401
 from pretrain.views.recipe import ViewRecipe  # noqa: E402
 
 # Photometrics of this recipe, the papers' own, at the size asked for.
@@ -107,6 +102,7 @@ class Step:
     """
 
     def __init__(self, settings: StepSettings) -> None:
+        register_all()
         torch.manual_seed(0)
         self.device = torch.device(settings.device)
         self.clock = CLOCKS[settings.clock]

@@ -9,14 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import benchmarks.compare.evaluate as evaluation
 from benchmarks.compare import trial as trials
 from benchmarks.compare.budget import with_samples
+from benchmarks.compare.configs import write_config
 from benchmarks.compare.parts import Benchmark, Plan
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.progress import read_json
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import read_all
+from pretrain.engine.build import build_runner
+from pretrain.engine.config import PretrainConfig
 
 
 @pytest.fixture
@@ -132,20 +137,18 @@ def test_two_processes_never_work_on_one_trial(plan: Plan, trainer: tuple[str, .
     trials.run_trial(directory)
 
 
-def test_untrained_networks_are_those_a_run_would_start_from(toy: Callable[..., Path], tmp_path: Path) -> None:
-    """The file is read by the extractor; same seed, same weights; another seed, others."""
-    from benchmarks.compare.configs import write_config
-    from benchmarks.extractor import FeatureExtractor
-
-    plan = load_plan(toy(), "out")
-    maps = []
-    import torch
-
-    for number, seed in enumerate((0, 0, 1)):
-        config = {**plan.trials[0].config, "seed": seed}
-        write_config(config, tmp_path / f"{number}.py")
-        evaluation.make_untrained(tmp_path / f"{number}.py", tmp_path / f"{number}.pth")
-        extractor = FeatureExtractor.load(str(tmp_path / f"{number}.pth"))
-        maps.append(extractor.maps(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)))
+def test_untrained_networks_are_those_a_run_starts_from(toy: Callable[..., Path], tmp_path: Path) -> None:
+    """The file is read by the extractor; its weights are those of the engine before its first step, seed by seed."""
+    config = {**load_plan(toy(), "out").trials[0].config, "vis_backends": []}
+    networks = []
+    for seed in (0, 1):
+        write_config({**config, "seed": seed}, tmp_path / f"{seed}.py")
+        evaluation.make_untrained(tmp_path / f"{seed}.py", tmp_path / f"{seed}.pth")
+        extractor = FeatureExtractor.load(str(tmp_path / f"{seed}.pth"))
+        networks.append(extractor.backbone.state_dict())
+        run = build_runner(PretrainConfig({**config, "seed": seed, "work_dir": str(tmp_path / f"run{seed}")}))
+        started = run.model.backbone.state_dict()
+        assert started.keys() == networks[-1].keys()
+        assert all(torch.equal(value, networks[-1][key]) for key, value in started.items())
     assert extractor.stride == 8
-    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[0], maps[2])
+    assert any(not torch.equal(value, networks[1][key]) for key, value in networks[0].items())
