@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,9 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     """
     cfg = _with_defaults(cfg)
     settings = check_config(cfg)
+    if settings.engine.deterministic:
+        # torch's deterministic mode, which mmengine switches on, fails in every matrix product on CUDA without this.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     launcher = open_group(launcher)
     if current_device().type == "cpu":
         keep_freed_memory()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,19 @@ def test_weights_of_another_model_are_refused(make_config: Callable, tmp_path: P
     runner = build_runner(make_config(tmp_path / "run", load_from=str(tmp_path / "other.pth")))
     with pytest.raises(ConfigError, match=r"none of its 1 entries .conv1.weight, …. is in this model .objectives"):
         runner.train()
+
+
+def test_deterministic_mode_gives_cublas_its_workspace(
+    make_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be restored")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    try:
+        build_runner(make_config(tmp_path / "run", engine__deterministic=True))
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_used_folder_is_not_overwritten(make_config: Callable, train: Callable, tmp_path: Path) -> None:
