@@ -178,6 +178,8 @@ class SegmentationFolder:
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name: a smaller, still spread-out set.
         limit: (train, val) at most so many images, after ``every``; None = no limit.
+        names: (train, val) text files with one image stem per line: only these are taken, before ``every`` (the fixed
+            lists of low-shot protocols); None = all.
         keep_ignored: Make a class of the ignored values (compat with results on 151 ADE20K classes).
 
     Raises:
@@ -188,14 +190,16 @@ class SegmentationFolder:
     def __init__(
         self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
         every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
-        keep_ignored: bool = False, **plain: Any,
+        names: tuple[str | None, str | None] = (None, None), keep_ignored: bool = False, **plain: Any,
     ) -> None:  # fmt: skip
         if min(every) < 1 or min(x for x in (*limit, 1) if x is not None) < 1:
             raise ValueError(f"every={every} and limit={limit} must be positive numbers (train, val)")
         self.layout = layout
         self.root, self._layout = find_layout(Path(root), layout, **plain)
-        self.train = self._part(train, every[0], limit[0], keep_ignored)
-        self.val = self._part(val, every[1], limit[1], keep_ignored)
+        self.train, self.val = (
+            self._part(split, names[i], every=every[i], limit=limit[i], keep_ignored=keep_ignored)
+            for i, split in enumerate((train, val))
+        )
         self._words = dict(train=train, val=val, every=list(every), limit=list(limit))
         if plain:  # no layout's name stands for them
             self._words |= {key: plain[key] for key in sorted(plain) if key != "classes"}
@@ -218,9 +222,13 @@ class SegmentationFolder:
             val_images=len(self.val), train_content=self.train.fingerprint, val_content=self.val.fingerprint,
         )  # fmt: skip
 
-    def _part(self, split: str, every: int, limit: int | None, keep_ignored: bool) -> SegmentationSplit:
-        pairs = find_pairs(self.root, use_trainaug(self._layout, split), split)[::every][:limit]
-        return SegmentationSplit(pairs, self._layout, root=self.root, keep_ignored=keep_ignored)
+    def _part(
+        self, split: str, names: str | None, *, every: int, limit: int | None, keep_ignored: bool
+    ) -> SegmentationSplit:
+        pairs = find_pairs(self.root, use_trainaug(self._layout, split), split)
+        if names is not None:  # which were taken shows in the protocol's content key and count
+            pairs = _chosen(pairs, Path(names), split)
+        return SegmentationSplit(pairs[::every][:limit], self._layout, root=self.root, keep_ignored=keep_ignored)
 
 
 def find_pairs(root: Path, layout: Layout, split: str) -> list[tuple[Path, Path]]:
@@ -257,9 +265,20 @@ def find_pairs(root: Path, layout: Layout, split: str) -> list[tuple[Path, Path]
     return [(images[stem], masks[stem]) for stem in sorted(images)]
 
 
+def _chosen(pairs: list[tuple[Path, Path]], path: Path, split: str) -> list[tuple[Path, Path]]:
+    stems = set(_listed(path))
+    absent = sorted(stems - {image.stem for image, _ in pairs})
+    if absent or not stems:
+        raise ValueError(
+            f"names={str(path)!r}: {len(absent)} of its {len(stems)} names are not in split {split!r}: {absent[:3]}; "
+            "one stem (a file name without ending) per line, at least one"
+        )
+    return [pair for pair in pairs if pair[0].stem in stems]
+
+
 def _listed(path: Path) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(f"no list {path}; the layout reads the names of a split from it")
+        raise FileNotFoundError(f"no list {path} with the names of a split, one per line")
     return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
 
 

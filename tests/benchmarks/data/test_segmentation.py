@@ -131,6 +131,25 @@ def test_image_resizing_does_not_alias_and_keeps_position() -> None:
     assert (centre_crop(half, 32, 0.5)[:, :15] == 0).all() and (centre_crop(half, 32, 0.5)[:, 17:] == 255).all()
 
 
+def test_lists_of_names_choose_images_and_show_in_the_protocol(toy_data: Any, tmp_path: Path) -> None:
+    few = tmp_path / "few.txt"
+    few.write_text("004\n001\n")
+    chosen, whole = toy_data(names=(str(few), None)), toy_data()
+    assert [Path(chosen.train.name(i)).stem for i in range(len(chosen.train))] == ["001", "004"]
+    assert len(chosen.val) == len(whole.val)
+    assert chosen.protocol["train_images"] == 2
+    assert chosen.protocol["train_content"] != whole.protocol["train_content"]
+    assert chosen.protocol.keys() == whole.protocol.keys()  # hashes of sets without lists stay what they were
+    few.write_text("004\n077\n")
+    with pytest.raises(ValueError, match=r"few.txt': 1 of its 2 names are not in split 'train': \['077'\]"):
+        toy_data(names=(str(few), None))
+    few.write_text("")
+    with pytest.raises(ValueError, match="at least one"):
+        toy_data(names=(str(few), None))
+    with pytest.raises(FileNotFoundError, match="no list nowhere.txt"):
+        toy_data(names=(None, "nowhere.txt"))
+
+
 def test_fingerprint_follows_content_not_place(toy_root: Path, toy_data: Any, tmp_path: Path) -> None:
     options = dict(images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
     shutil.copytree(toy_root, tmp_path / "copy")
