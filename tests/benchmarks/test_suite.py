@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.names import check_choice, suggestion
+from benchmarks.record import Record
 from benchmarks.suite import BENCHMARKS, find_benchmark, make_task
+
+# Another legal value of every setting that a number may depend on; the others change speed or memory only.
+CHANGES = {
+    "retrieval": dict(
+        size=(48, 48), neighbours=4, temperature=0.1, memory_size=60, passes=2, augment=False, seed=1, dtype="float16",
+        backend="faiss-cpu", compat=("hungarian",),
+    ),
+    "knn": dict(size=40, crop_fraction=1.0, neighbours=4, temperature=0.1, backend="faiss-cpu"),
+    "linear": dict(
+        size=40, crop_fraction=1.0, weight_decays=(1e-2,), held_back=0.3, seed=1, max_iterations=5, tolerance=1e-3,
+        dtype="float32",
+    ),
+}  # fmt: skip
+NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard"}
+BASE = {
+    "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
+    "knn": dict(size=32, neighbours=5, backend="torch"),
+    "linear": dict(size=32),
+}
+
+
+@pytest.fixture
+def run(toy_root: Path, image_folder: Path, colour_grid: Any) -> Callable[..., Record]:
+    """Runs a benchmark by name on toy data, with changed settings."""
+
+    def make(name: str, **changes: Any) -> Record:
+        folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
+        data = dict(root=toy_root, **folders) if name == "retrieval" else dict(root=image_folder)
+        task = make_task(name, dict(data=data) | BASE[name] | changes)
+        assert type(task.data) is BENCHMARKS[name].data
+        return task.run(colour_grid())
+
+    return make
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_records_have_the_declared_metrics_only(name: str, toy_data: Any, image_folder: Path, colour_grid: Any) -> None:
-    folders = dict(images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
-    dense = dict(data=dict(root=str(toy_data().root), layout="plain", **folders), size=(40, 48))
-    task = make_task(name, dense if name == "retrieval" else dict(data=dict(root=image_folder), size=32))
-    record = task.run(colour_grid())
-    assert record.benchmark == name and type(task.data) is BENCHMARKS[name].data
-    assert set(record.metrics) <= set(BENCHMARKS[name].metrics)
+def test_records_have_the_declared_metrics_only(name: str, run: Callable[..., Record]) -> None:
+    record = run(name)
+    assert record.benchmark == name and set(record.metrics) <= set(BENCHMARKS[name].metrics)
     assert BENCHMARKS[name].metrics[0] in record.metrics
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_setting_that_changes_the_number_changes_the_hash(name: str, run: Callable[..., Record]) -> None:
+    known = {field.name for field in fields(BENCHMARKS[name].settings)}
+    assert known == CHANGES[name].keys() | (NOT_IN_PROTOCOL.keys() & known)
+    base = run(name).protocol_hash
+    for key, value in CHANGES[name].items():
+        assert run(name, **{key: value}).protocol_hash != base, key
+    for key, value in NOT_IN_PROTOCOL.items():
+        if key in known:
+            assert run(name, **{key: value}).protocol_hash == base, key
 
 
 @pytest.mark.parametrize(
