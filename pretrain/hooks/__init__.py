@@ -1,1 +1,1 @@
-"""What watches a run: collapse, throughput, non-finite numbers, unreadable files."""
+"""What watches a run: collapse, throughput, unreadable files."""

@@ -100,6 +100,18 @@ def test_all_ranks_stop_after_the_same_step(tmp_path: Path, free_port: int) -> N
     assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == ["[4] 75", "[4] 75"]
 
 
+def test_compiling_concerns_the_backbones_and_no_names(make_config: Callable, tmp_path: Path) -> None:
+    objectives = [dict(type="PixPro", hidden=16, dim=8)]
+    plain, compiled = (
+        build_runner(make_config(tmp_path / str(on), model__objectives=objectives, engine__compile=on)).raw_model
+        for on in (False, True)
+    )
+    for part in (compiled.backbone, compiled.target_backbone):
+        assert part._compiled_call_impl is not None  # torch's mark of a module compiled in place
+    assert plain.backbone._compiled_call_impl is None
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+
+
 def test_channels_last_reaches_weights_and_images(make_config: Callable, tmp_path: Path) -> None:
     options = dict(model__backbone=dict(_delete_=True, type="TimmBackbone", name="test_resnet"))
     runner = build_runner(make_config(tmp_path / "run", **options))
