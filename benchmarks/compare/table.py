@@ -139,7 +139,8 @@ def _protocols(rows: Sequence[Row]) -> dict[str, Row]:
                 f"benchmark {row.benchmark!r}: records of unequal protocol cannot share a column: "
                 f"{_who(known)} has {known.protocol_hash}, {_who(row)} has {row.protocol_hash}; "
                 f"differing: {'; '.join(changed[:8]) or 'nothing in the protocol line itself'}. "
-                "Evaluate again with equal settings (tools/compare.py … --redo ARM)"
+                "Delete records.jsonl (of a baseline: record.json) in the folder of the older one and run "
+                "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
             )
     return first
 

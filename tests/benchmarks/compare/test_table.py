@@ -63,7 +63,7 @@ def test_unequal_protocols_never_share_a_column() -> None:
     rows = [*ROWS, row("C", 0, 99.0, protocol="q")]
     with pytest.raises(TableError) as caught:
         build_table(rows, ["none", "A", "B", "C"], primary="seg.mIoU", fairness=FAIR)
-    for word in ("none/seed_0", "C/seed_0", "hash-p", "hash-q", "data.size: p → q", "--redo"):
+    for word in ("none/seed_0", "C/seed_0", "hash-p", "hash-q", "data.size: p → q", "Delete records.jsonl"):
         assert word in str(caught.value)
     two = [*ROWS, row("C", 0, 99.0, protocol="q", benchmark="other")]
     assert build_table(two, ["A"], primary="seg.mIoU", fairness=FAIR).hashes == {"seg": "hash-p", "other": "hash-q"}

@@ -86,6 +86,18 @@ def test_changed_benchmarks_need_no_training(plan: Plan, trainer: tuple[str, ...
     assert trials.records_of(directory, spec)["toy"].metrics["score"].value == pytest.approx(4.0)
 
 
+def test_without_its_records_a_trial_is_evaluated_again_and_not_trained(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What the table advises when protocols differ, as after a change of the data on disk."""
+    directory = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(directory)
+    (directory / "records.jsonl").unlink()
+    trials.run_trial(make(plan, "weak/seed_0", trainer))
+    assert len(calls(tmp_path)) == 1 and len(calls(tmp_path, "evaluations.txt")) == 2
+    assert len(read_all(directory / "records.jsonl")) == 1
+
+
 def test_a_stale_trial_names_the_difference_and_the_way_out(plan: Plan, trainer: tuple[str, ...]) -> None:
     directory = make(plan, "weak/seed_0", trainer)
     make(plan, "weak/seed_0", trainer, warmup_samples=8)  # nothing has been done yet: no harm

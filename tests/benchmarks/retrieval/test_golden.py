@@ -129,6 +129,12 @@ def test_hungarian_undoes_a_renaming() -> None:
     assert mean_iou(confusion) == 0
 
 
+def test_renaming_all_classes_leaves_the_mean_iou() -> None:
+    confusion = np.random.default_rng(0).integers(0, 9, (5, 5))
+    order = [3, 0, 4, 1, 2]
+    assert mean_iou(confusion[order][:, order]) == pytest.approx(mean_iou(confusion), rel=1e-12)
+
+
 def test_mean_iou_by_hand() -> None:
     # class 0: 3 / (3 + 1 + 2), class 1: 4 / (4 + 2 + 1), class 2 nowhere
     confusion = np.array([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
