@@ -1,4 +1,4 @@
-"""What scripts, help texts and pages tell people to type names files and options that there are."""
+"""What scripts, help texts and configs tell people to type names files and options that there are."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The page on adding an objective invents files; its own test runs them.
-PAGES = [p for p in sorted(ROOT.glob("docs/**/*.md")) if p.name != "adding_an_objective.md"]
-FILES = [*PAGES, *(p for kind in ("tools", "benchmarks", "configs") for p in sorted((ROOT / kind).rglob("*.py")))]
-FILES += [*sorted((ROOT / "tools").glob("*.sh"))]
+FOLDERS = ("tools", "benchmarks", "configs")
+FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sh")]
 
 
 def test_configs_and_tools_that_are_named_are_there() -> None:
     pattern = re.compile(r"\b((?:configs|tools)/[\w/]+\.(?:py|sh))")
     named = {(file.relative_to(ROOT), path) for file in FILES for path in pattern.findall(file.read_text())}
-    assert len(named) > 50 and [pair for pair in sorted(named) if not (ROOT / pair[1]).is_file()] == []
+    assert len(named) > 20 and [pair for pair in sorted(named) if not (ROOT / pair[1]).is_file()] == []
 
 
 def test_options_that_the_quickstart_advertises_are_the_comparisons() -> None:
