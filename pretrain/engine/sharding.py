@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from pretrain.engine.distributed import world
 from pretrain.engine.optim import PrecisionOptimWrapper
 
 
@@ -39,9 +40,11 @@ def is_sharded(model: nn.Module) -> bool:
 def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns (model state, optimiser state), whole tensors on the CPU; the same whether sharded or not.
 
-    Collective when sharded; only rank 0 receives tensors.
+    Collective when sharded. Only rank 0, which writes, gets tensors; the others get none (and copy nothing).
     """
     if not is_sharded(model):
+        if world()[0] != 0:
+            return {}, {}
         return to_cpu(model.state_dict()), to_cpu(optim_wrapper.state_dict())
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     optimizer = get_optimizer_state_dict(model, optim_wrapper.optimizer, options=options)

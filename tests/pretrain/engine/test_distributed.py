@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from pretrain.engine import distributed
+from pretrain.engine import distributed, sharding
 from pretrain.engine.build import build_runner
 from pretrain.engine.distributed import detect_launcher, open_group
 from pretrain.engine.preemption import SIGNALS, Preempted, PreemptionHook
@@ -98,6 +98,16 @@ def test_all_ranks_stop_after_the_same_step(tmp_path: Path, free_port: int) -> N
     mp.start_processes(_preempted_rank, (free_port, tmp_path), nprocs=2, start_method="fork")
     # The third step's integers are read at the end of the fourth.
     assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == ["[4] 75", "[4] 75"]
+
+
+def test_only_the_process_that_writes_copies_the_state(
+    make_config: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = build_runner(make_config(tmp_path / "run"))
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    assert sharding.full_state(runner.raw_model, wrapper)[0].keys() == runner.raw_model.state_dict().keys()
+    monkeypatch.setattr(sharding, "world", lambda: (1, 2))
+    assert sharding.full_state(runner.raw_model, wrapper) == ({}, {})
 
 
 def test_compiling_concerns_the_backbones_and_no_names(make_config: Callable, tmp_path: Path) -> None:
