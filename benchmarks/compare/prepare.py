@@ -23,7 +23,7 @@ CALTECH, CAMVID = "pretrain_caltech101_s128", "seg_camvid"
 BACKGROUND = "BACKGROUND_Google"  # a mixture, not a class
 
 
-def prepare_scenes(*, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 0) -> None:
+def prepare_scenes(*, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10) -> None:
     """Writes the procedural data set; does nothing when it is there."""
     workers = usable_cores() if images >= 500 else 1  # below that, starting processes takes longer than drawing
     write_scenes(out, images, size=size, seed=seed, sequences=sequences, workers=workers, console=Console(stderr=True))

@@ -12,9 +12,9 @@ base = "configs/quick/scenes64.py"
 overrides = {
     "source.annotations": f"{_root}/instances_train.json",
     "source.root": f"{_root}/images/train",
-    "schedule.warmup_samples": 2_000,
+    "schedule.warmup_samples": 1_200,
 }
-budget = dict(samples=20_000)
+budget = dict(samples=12_000)
 seeds = (0, 1)
 arms = dict(
     untrained=dict(train=False),
@@ -25,9 +25,7 @@ arms = dict(
 
 _retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False)
 benchmarks = dict(
-    retrieval=dict(
-        type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval
-    ),
+    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
 )
 primary = "retrieval.mIoU"
 baselines = dict(

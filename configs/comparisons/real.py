@@ -12,8 +12,13 @@ _root = "data/real"
 prepare = dict(real=dict(out=_root, held_back=0.2))
 
 base = "configs/quick/scenes64.py"
-overrides = {"source": dict(_delete_=True, type="ImageFolder", root=f"{_root}/caltech101/train")}
-budget = dict(samples=60_000)
+# Photos keep the jitter and greyscale of PixPro: their colours do tell something of what they show.
+_photos = {"jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8), "grey": 0.2}
+overrides = {
+    "source": dict(_delete_=True, type="ImageFolder", root=f"{_root}/caltech101/train"),
+    **{f"views.groups.global.{view}.{key}": value for view in (0, 1) for key, value in _photos.items()},
+}
+budget = dict(samples=24_000)
 seeds = (0, 1, 2)
 arms = dict(
     random=dict(train=False),

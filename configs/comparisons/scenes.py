@@ -9,7 +9,7 @@ _root = "data/scenes"
 prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))
 
 base = "configs/quick/scenes64.py"
-budget = dict(samples=40_000)
+budget = dict(samples=20_000)
 seeds = (0, 1, 2)
 arms = dict(
     untrained=dict(train=False),
@@ -22,9 +22,7 @@ arms = dict(
 
 _retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
 benchmarks = dict(
-    retrieval=dict(
-        type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval
-    ),
+    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
     # Every object cut out: what the pooled vector knows.
     knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/crops"), size=64),
 )

@@ -5,4 +5,4 @@
 # Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
 # Knob people ask for: temperature.
 _base_ = "scenes64.py"
-model = dict(objectives=[dict(type="PixContrast", hidden=512, dim=128, temperature=0.3)])
+model = dict(objectives=[dict(type="PixContrast", hidden=256, dim=128, temperature=0.2)])
