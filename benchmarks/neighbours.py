@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from benchmarks.names import check_choice
+from pretrain.names import check_choice
 
 BACKENDS = ("auto", "torch", "faiss-cpu", "faiss-gpu")
 # 128 x 32,768 similarities are 16 MB: close to a CPU's last cache, and large enough for the matmul to run at full rate.

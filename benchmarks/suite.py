@@ -11,8 +11,8 @@ from typing import Any
 import benchmarks.data as data_sets
 from benchmarks import knn, linear, retrieval
 from benchmarks.data import ClassFolder, SegmentationFolder
-from benchmarks.names import check_choice, suggestion
 from benchmarks.record import Record
+from pretrain.names import check_choice, suggestion
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,11 @@ class Encodings:
         return self._cache["target", group]
 
     def encoded(self, group: str) -> list[Features] | None:
-        """Returns the online features of a group if some objective asked for them in this step, detached; else None."""
+        """Returns each view's pooled vector and deepest online map, detached, if some objective asked for this group.
+
+        Finer maps are left out: kept until the next step, they would hold most of the activations' memory.
+        """
         features = self._cache.get(("online", group))
-        return None if features is None else [f.detach() for f in features]
+        if features is None:
+            return None
+        return [Features({max(f.pyramid): f.map().detach()}, f.vector.detach()) for f in features]

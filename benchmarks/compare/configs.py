@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.names import PlanError
-from benchmarks.names import suggestion
 from pretrain.files import atomic_write
+from pretrain.names import suggestion
 
 # Changing these changes when files are written or how fast, not what is learnt: a finished trial stays valid.
 HARMLESS = (

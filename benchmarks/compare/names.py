@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from benchmarks.names import suggestion
+from pretrain.names import suggestion
 
 
 class PlanError(ValueError):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.names import check_choice
 from benchmarks.scores import IGNORE
+from pretrain.names import check_choice
 
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 # COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.

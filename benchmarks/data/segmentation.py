@@ -192,8 +192,9 @@ class SegmentationFolder:
         every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
         names: tuple[str | None, str | None] = (None, None), keep_ignored: bool = False, **plain: Any,
     ) -> None:  # fmt: skip
-        if min(every) < 1 or min(x for x in (*limit, 1) if x is not None) < 1:
-            raise ValueError(f"every={every} and limit={limit} must be positive numbers (train, val)")
+        for name, pair, legal in (("every", every, "two positive numbers"), ("limit", limit, "two of them or None")):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(x is not None and x < 1 for x in pair):
+                raise ValueError(f"{name}={pair!r}: must be (train, val), {legal}, for example (1, 3)")
         self.layout = layout
         self.root, self._layout = find_layout(Path(root), layout, **plain)
         self.train, self.val = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.names import check_choice
 from benchmarks.neighbours import BACKENDS
+from pretrain.names import check_choice
 
 # Quirks of the open re-implementation, each by name; its keeping of ADE20K's ignored class is data's keep_ignored=True.
 COMPAT = ("hungarian", "ignore-is-class-0", "blue-std-0.255", "crop-scale-2", "absent-is-zero")

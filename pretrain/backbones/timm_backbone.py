@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import timm
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from pretrain.names import suggestion
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,6 @@ class Features:
         """Returns the map (B, D, h, w) at ``stride``, the one of the largest stride for None."""
         return self.pyramid[max(self.pyramid) if stride is None else stride]
 
-    def detach(self) -> Features:
-        """Returns the same values outside the graph."""
-        return Features({s: m.detach() for s, m in self.pyramid.items()}, self.vector.detach())
-
 
 @MODELS.register_module()
 class TimmBackbone(nn.Module):
@@ -63,10 +60,11 @@ class TimmBackbone(nn.Module):
     Args:
         name: timm model name (``resnet50``, ``vit_small_patch16_224``, ``convnext_tiny``, …).
         output_stride: 32, 16 or 8 for networks that can dilate (ResNet, ConvNeXt); None keeps the network's own.
-        checkpoint_activations: recompute activations in the backward pass: less memory, about one more forward of time.
-        zero_init_last: ResNets only: start every residual block as the identity (PixPro's initialisation, timm's
-        default). **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow
-        ResNet.
+        checkpoint_activations: recompute activations in the backward pass: less memory, about one more forward of
+            time. BatchNorm's running statistics then move twice per step; batch statistics, used in training, do not
+            change.
+        **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow ResNet.
+            timm starts every residual block of a ResNet as the identity, as PixPro's code does.
 
     Raises:
         ValueError: unknown name (with suggestions), or an option that the network does not take.
@@ -77,8 +75,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         if not timm.is_model(name.split(".")[0]):
-            near = get_close_matches(name, timm.list_models(), n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            hint = suggestion(name, timm.list_models())
             raise ValueError(f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)")
         self._config = dict(name=name, output_stride=output_stride, **options)
         if output_stride is not None:

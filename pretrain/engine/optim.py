@@ -19,16 +19,27 @@ if "Lars" not in OPTIMIZERS:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns two groups: tensors of ≥ 2 dimensions with ``weight_decay``; 1-D ones (biases, norm scales) without.
+    """Returns two groups: tensors of ≥ 2 dimensions with ``weight_decay``; 1-D ones (biases, norm scales) and what a
+    timm network names in ``no_weight_decay()`` (a ViT's position embeddings and tokens) without.
 
     timm's LARS adapts the learning rate only where the weight decay is not 0, so 1-D tensors also skip the trust
     ratio, as in the papers' code. Frozen parameters are left out; a parameter shared by two modules counts once.
-    With ``weight_decay=0`` LARS still needs to know the matrices, hence the ``always_adapt`` flag of that group.
+    With ``weight_decay=0`` LARS still needs to know the matrices, hence the flag ``adapt``.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2]
-    vectors = [p for p in trained if p.ndim < 2]
-    groups = [dict(params=matrices, weight_decay=weight_decay), dict(params=vectors, weight_decay=0.0)]
+    exempt = {
+        id(parameter)
+        for module in model.modules()
+        if hasattr(module, "no_weight_decay")
+        for name, parameter in module.named_parameters()
+        if name in module.no_weight_decay()
+    }
+    matrices = [p for p in trained if p.ndim >= 2 and id(p) not in exempt]
+    others = [p for p in trained if p.ndim < 2 or id(p) in exempt]
+    groups = [
+        dict(params=matrices, weight_decay=weight_decay, adapt=True),
+        dict(params=others, weight_decay=0.0, adapt=False),
+    ]
     return [group for group in groups if group["params"]]
 
 
@@ -45,7 +56,7 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any], lr: float) -> t
     optimizer = OPTIMIZERS.build(dict(config, params=groups, lr=lr))
     if isinstance(optimizer, Lars):
         for group in optimizer.param_groups:
-            group["always_adapt"] = group["params"][0].ndim >= 2
+            group["always_adapt"] = group["adapt"]
     return optimizer
 
 

@@ -10,8 +10,9 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any, Literal, TypeVar
+
+from pretrain.names import suggestion
 
 T = TypeVar("T")
 
@@ -98,10 +99,9 @@ def require(condition: bool, name: str, value: Any, legal: str) -> None:
 
 
 def did_you_mean(name: str, options: typing.Iterable[str]) -> str:
-    """Returns `` (did you mean 'x'?)`` or, with nothing alike, the list of what is legal."""
+    """Returns ``; did you mean 'x'?`` or, with nothing alike, the list of what is legal."""
     options = sorted(options)
-    near = get_close_matches(name, options, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else f"; legal: {', '.join(options) or 'none'}"
+    return suggestion(name, options) or f"; legal: {', '.join(options) or 'none'}"
 
 
 def matches(value: Any, annotation: Any) -> bool:

@@ -49,7 +49,6 @@ class CollapseHook(Hook):
         patience: looks running that must agree.
         limits: fields of :class:`Limits` that differ from its defaults.
         rows: vectors and cells, each, that enter spread and rank.
-        stride: stride of the map whose cells are looked at; None = the deepest.
         stop: end the run with :class:`FeatureCollapse` instead of warning.
 
     Raises:
@@ -66,14 +65,13 @@ class CollapseHook(Hook):
         patience: int = 2,
         limits: Mapping[str, float] | None = None,
         rows: int = 512,
-        stride: int | None = None,
         stop: bool = False,
     ) -> None:
         for name, value, least in (("every", every, 1), ("patience", patience, 1), ("rows", rows, 2)):
             if value < least:
                 raise ValueError(f"CollapseHook.{name}={value}: must be at least {least}")
         self.every, self.grace, self.patience, self.rows = every, grace, patience, rows
-        self.stride, self.stop = stride, stop
+        self.stop = stop
         self.limits = Limits(**(limits or {}))
         self._seen: dict[str, int] = {}  # sign -> looks running
 
@@ -103,7 +101,7 @@ class CollapseHook(Hook):
             features: one per view. views: where they lie; None leaves the cells' gap out.
         """
         vectors = [f.vector for f in features]
-        maps = [f.map(self.stride) for f in features]
+        maps = [f.map() for f in features]
         rows = statistics.evenly(torch.cat(vectors), self.rows)
         cells = statistics.evenly(statistics.cells_as_rows(maps[0]), self.rows)
         values = {"vector_spread": statistics.spread(rows), "vector_rank": statistics.effective_rank(rows)}

@@ -74,7 +74,7 @@ class PixPro(Objective):
     The instance branch of the paper ("PixPro*") is the objective ``BYOL(pool="after")`` beside this one.
 
     Args:
-        stride: stride of the map to learn on; None takes the deepest. Ignored with ``pyramid``.
+        stride: stride of the map to learn on; None takes the deepest. Not together with ``pyramid``.
         pyramid: feature-pyramid pretraining, see :class:`pretrain.objectives.levels.Levels`; its weights stay in the
             checkpoint for transfer. The loss is the plain mean over levels with shared projector and propagation (our
             choice: the paper does not say).

@@ -7,7 +7,6 @@ blur → solarise. Definitions are torchvision's, so published strengths carry o
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pretrain.names import suggestion
 from pretrain.structures import Photometric
 
 # Grey value of an RGB pixel, ITU-R 601 rounded as torchvision and PIL do; the sum is 0.9999.
@@ -134,9 +134,7 @@ def build_spec(cls: type, value: Any, name: str) -> Any:
     legal = [f.name for f in fields(cls)]
     for key in value:
         if key not in legal:
-            near = difflib.get_close_matches(str(key), legal, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{name}: unknown key {key!r}; {hint}legal: {', '.join(legal)}")
+            raise ValueError(f"{name}: unknown key {key!r}{suggestion(str(key), legal)} Legal: {', '.join(legal)}")
     try:
         return cls(**value)
     except TypeError as error:

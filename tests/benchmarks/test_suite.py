@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.names import check_choice, suggestion
 from benchmarks.record import Record
 from benchmarks.suite import BENCHMARKS, find_benchmark, make_task
+from pretrain.names import check_choice, suggestion
 
 # Another legal value of every setting that a number may depend on; the others change speed or memory only.
 CHANGES = {
@@ -73,9 +73,9 @@ def test_every_setting_that_changes_the_number_changes_the_hash(name: str, run: 
         (dict(type="benchmarks.nothing", data={}), "nor a module's dotted name"),
         (dict(type="json", data={}), "lacks a Settings dataclass"),
         (dict(), "has no data; add data="),
-        (dict(data=dict(rot="x")), "ClassFolder has no argument 'rot' – did you mean 'root'?"),
+        (dict(data=dict(rot="x")), "ClassFolder has no argument 'rot'; did you mean 'root'?"),
         (dict(data=dict(type="SegmentationFolder", root="x", layout="voc")), "it reads a ClassFolder"),
-        (dict(data=dict(root="x"), neighbors=3), "no setting 'neighbors' – did you mean 'neighbours'?"),
+        (dict(data=dict(root="x"), neighbors=3), "no setting 'neighbors'; did you mean 'neighbours'?"),
         (dict(data=dict(root="x"), neighbours=0), "benchmark 'knn': neighbours=0 must be greater than 0"),
     ],
 )
@@ -91,6 +91,6 @@ def test_a_module_is_a_benchmark_too() -> None:
 
 def test_choices_name_argument_value_and_what_is_legal() -> None:
     check_choice("backend", "torch", ("auto", "torch"))
-    with pytest.raises(ValueError, match=r"backend='Torhc' is not one of auto, torch – did you mean 'torch'\?"):
+    with pytest.raises(ValueError, match=r"backend='Torhc' is not one of auto, torch; did you mean 'torch'\?"):
         check_choice("backend", "Torhc", ("auto", "torch"))
     assert suggestion("xyz", ("auto", "torch")) == ""

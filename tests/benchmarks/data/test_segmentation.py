@@ -193,7 +193,7 @@ def test_errors_name_file_and_cure(change: Any, message: str, tmp_path: Path) ->
         (dict(layout="camvid", classes=3), r"options \['classes'\] belong to layout='plain'"),
         (dict(layout="plain", images="x", clases=3), r"missing \['classes', 'masks'\], unknown \['clases'\]"),
         (dict(layout="scenes"), "scenes.json is missing"),
-        (dict(layout="camvid", every=(0, 1)), r"every=\(0, 1\) .* must be positive"),
+        (dict(layout="camvid", every=(0, 1)), r"every=\(0, 1\): must be"),
     ],
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:

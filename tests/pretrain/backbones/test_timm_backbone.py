@@ -62,7 +62,7 @@ def test_options_reach_the_network() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match="'resnet5' is not a timm model; did you mean resnet50"):
+    with pytest.raises(ValueError, match="'resnet5' is not a timm model; did you mean 'resnet50'"):
         TimmBackbone("resnet5")
     with pytest.raises(ValueError, match="does not take these options .*depthh"):
         TimmBackbone("resnet18", depthh=3)

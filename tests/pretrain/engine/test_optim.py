@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer, parameter_groups, total_norm
 
 
@@ -36,6 +37,17 @@ def test_vectors_have_no_weight_decay_and_frozen_tensors_no_group() -> None:
     groups = parameter_groups(toy, 0.1)
     assert [[id(p) for p in g["params"]] for g in groups] == [[id(toy.matrix)], [id(toy.vector)]]
     assert [g["weight_decay"] for g in groups] == [0.1, 0.0]
+
+
+def test_position_embeddings_and_tokens_do_not_decay() -> None:
+    backbone = TimmBackbone("test_vit")
+    decaying, others = parameter_groups(nn.ModuleList([backbone]), 0.1)
+    exempt = {id(p) for p in others["params"]}
+    kept = {name for name, p in backbone.model.named_parameters() if p.ndim >= 2 and id(p) in exempt}
+    assert kept == {"pos_embed", "cls_token"}
+    assert any(p is backbone.model.patch_embed.proj.weight for p in decaying["params"])
+    optimizer = build_optimizer(backbone, dict(type="Lars", weight_decay=0.1), lr=1.0)
+    assert [group["always_adapt"] for group in optimizer.param_groups] == [True, False]
 
 
 def test_every_trained_parameter_is_in_exactly_one_group() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 
 def suggestion(name: str, legal: Iterable[str]) -> str:
-    """Returns ``" – did you mean 'x'?"`` or an empty string."""
+    """Returns ``"; did you mean 'x'?"`` or an empty string."""
     lowered = {candidate.lower(): candidate for candidate in legal}
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
-    return f" – did you mean {lowered[near[0]]!r}?" if near else ""
+    return f"; did you mean {lowered[near[0]]!r}?" if near else ""
 
 
 def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
