@@ -140,7 +140,7 @@ class CollapseHook(Hook):
                 continue
             loss = float(outputs[key]) / weight
             words.append(f"{key} {describe_loss(loss, bounds)}")
-            sign = loss_sign(loss, bounds, self.limits.loss)
+            sign = loss_sign(loss, bounds, self.limits)
             if sign is not None:
                 signs[key] = f"{key.removesuffix('.loss')}: {sign}"
         return words

@@ -23,9 +23,12 @@ class Limits:
     rank: float = 3.0  # effective rank of vectors or cells
     gap: float = 0.01  # mean cosine of positive pairs minus that of random pairs
     loss: float = 0.01  # distance of the loss from its collapsed value, as a share of its range
+    # The same where the best value is the collapsed one too (PixPro, BYOL). Wider, because a projector that collapses
+    # hides behind healthy backbone features and shows only here: PixPro stood at -3.82 of -4 while nothing was learned.
+    bound: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("spread", "rank", "gap", "loss"):
+        for name in ("spread", "rank", "gap", "loss", "bound"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"limits.{name}={value!r}: must be a number >= 0; 0 switches the sign off")
@@ -63,21 +66,22 @@ def find_signs(values: dict[str, float], limits: Limits) -> dict[str, str]:
     return signs
 
 
-def loss_sign(loss: float, bounds: Bounds, limit: float) -> str | None:
+def loss_sign(loss: float, bounds: Bounds, limits: Limits) -> str | None:
     """Returns what a loss at its collapsed value means, None if it is elsewhere or the value is unknown.
 
     Args:
         loss: unweighted.
         bounds: its known values.
-        limit: how near counts, as a share of the distance between the collapsed value and another known one.
+        limits: how near counts, as a share of the distance between the collapsed value and another known one.
     """
     if bounds.collapsed is None:
         return None
     others = [v for v in (bounds.best, bounds.random_start, 0.0) if v is not None and v != bounds.collapsed]
     reach = abs(others[0] - bounds.collapsed) if others else 1.0
-    if abs(loss - bounds.collapsed) >= limit * reach:
+    blind = bounds.best == bounds.collapsed
+    if abs(loss - bounds.collapsed) >= (limits.bound if blind else limits.loss) * reach:
         return None
-    if bounds.best == bounds.collapsed:
+    if blind:
         return f"its loss {loss:.4f} is at its bound {bounds.best:.4f}, which equal features reach as well as good ones"
     return f"its loss {loss:.4f} stays at {bounds.collapsed:.4f}, the value of features that tell nothing apart"
 

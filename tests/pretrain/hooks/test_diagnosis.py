@@ -44,11 +44,11 @@ def test_illegal_limits_name_the_field() -> None:
 
 
 def test_loss_at_its_collapsed_value() -> None:
-    assert "equal features reach as well as good ones" in loss_sign(-3.99, BLIND, 0.01)
-    assert loss_sign(-3.9, BLIND, 0.01) is None
-    assert "tell nothing apart" in loss_sign(4.79, CONTRAST, 0.01)
-    assert loss_sign(4.0, CONTRAST, 0.01) is None
-    assert loss_sign(0.0, Bounds(), 0.01) is None
+    assert "equal features reach as well as good ones" in loss_sign(-3.82, BLIND, Limits())
+    assert loss_sign(-3.7, BLIND, Limits()) is None
+    assert "tell nothing apart" in loss_sign(4.79, CONTRAST, Limits())
+    assert loss_sign(4.0, CONTRAST, Limits()) is None
+    assert loss_sign(0.0, Bounds(), Limits()) is None
 
 
 def test_losses_stand_beside_their_known_values() -> None:
