@@ -16,14 +16,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks import retrieval
-from benchmarks.baselines import BASELINES
-from benchmarks.data import SegmentationFolder
-from benchmarks.data.layouts import LAYOUTS
+from benchmarks import depth, retrieval
+from benchmarks.baselines import BASELINES, DEPTH_BASELINES
+from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
 from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
+
+# Benchmarks of dense features: what their data is called in messages, and the trivial predictors of each.
+_DENSE = {SegmentationFolder: "segmentation layout", DepthFolder: "layout with depth maps (scenes, plain with depth=)"}
+_BASELINES = {retrieval.run: BASELINES, depth.run: DEPTH_BASELINES}
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -74,27 +78,30 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
     opened: dict[str, Task] = {}
     tasks = []
     for name, own in chosen.items():
-        dense = find_benchmark(name).data is SegmentationFolder
-        found = [d for d in (_data_of(item, dense) for item in data) if d is not None]
+        reader = find_benchmark(name).data
+        found = [d for d in (_data_of(item, reader) for item in data) if d is not None]
         if len(found) != 1:
-            kind = "segmentation layout" if dense else "folder 'classes:ROOT'"
+            kind = _DENSE.get(reader, "folder 'classes:ROOT'")
             raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
         task = make_task(name, (REDUCED[name] if quick else {}) | own | dict(data=found[0]))
-        if not dense and "classes" in opened:
-            task.data = opened["classes"].data  # knn and linear share decoded images
-        opened.setdefault("dense" if dense else "classes", task)
+        if reader not in _DENSE:
+            task.data = opened.setdefault("classes", task).data  # knn and linear share decoded images
         tasks.append(task)
     return tasks
 
 
-def _data_of(item: str, dense: bool) -> dict[str, Any] | None:
-    """Arguments of the data set that ``LAYOUT:ROOT`` gives a dense or image-level benchmark; None if it has none."""
+def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
+    """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item is none for it."""
     kind, colon, rest = item.partition(":")
     if not colon or kind not in (*LAYOUTS, "plain", "classes"):
         raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join([*LAYOUTS, 'plain', 'classes'])}")
     root, options = parse_spec(rest)
-    if dense:
-        return None if kind == "classes" else dict(root=root, layout=kind) | options
+    if reader in _DENSE:
+        deep = reader is DepthFolder
+        suits = kind in DEPTH_LAYOUTS if deep else kind != "classes"
+        if kind == "plain":
+            suits = ("depth" in options) == deep
+        return dict(root=root, layout=kind) | options if suits else None
     if kind == "scenes":
         return dict(root=str(Path(root) / "crops"))
     return dict(root=root) | options if kind == "classes" else None
@@ -102,7 +109,7 @@ def _data_of(item: str, dense: bool) -> dict[str, Any] | None:
 
 def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
     """Yields the record of every benchmark on every network, then those of the trivial predictors."""
-    protocols = {}  # stride and back-end of each retrieval: what a baseline must share to stand in its table
+    protocols = {}  # stride and back-end of each dense task: what a baseline must share to stand in its table
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         for spec in args.networks:
@@ -110,15 +117,15 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
             for task in tasks:
-                shared = dist.is_initialized() and task.benchmark.run is retrieval.run
+                shared = dist.is_initialized() and task.benchmark.run in _BASELINES
                 with _bar(bars, f"{spec} {task.name}") as progress:
                     record = task.run(extractor, progress=progress, **(dict(distributed=True) if shared else {}))
-                if task.benchmark.run is retrieval.run:
-                    protocols[record.protocol["stride"], record.protocol["backend"]] = task
+                if task.benchmark.run in _BASELINES:
+                    protocols[task.name, record.protocol["stride"], record.protocol["backend"]] = task
                 yield record
-        for (stride, backend), task in protocols.items() if args.baselines else ():
+        for (_, stride, backend), task in protocols.items() if args.baselines else ():
             settings = replace(task.settings, backend=backend)
-            for name, run in BASELINES.items():
+            for name, run in _BASELINES[task.benchmark.run].items():
                 with _bar(bars, f"{name} at stride {stride}") as progress:
                     record = run(task.data, settings, stride, progress=progress)
                 yield record

@@ -24,6 +24,7 @@ from pretrain.hooks.collapse import unwrapped
 # Seconds, not minutes, on small data; any of these can be set otherwise in the config.
 REDUCED: dict[str, dict[str, Any]] = {
     "retrieval": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
+    "depth": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
     "knn": dict(size=96),
     "linear": dict(size=96, weight_decays=(1e-2,)),
 }

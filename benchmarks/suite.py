@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import benchmarks.data as data_sets
-from benchmarks import knn, linear, retrieval
-from benchmarks.data import ClassFolder, SegmentationFolder
+from benchmarks import depth, knn, linear, retrieval
+from benchmarks.data import ClassFolder, DepthFolder, SegmentationFolder
 from benchmarks.record import Record
 from pretrain.names import check_choice, suggestion
 
@@ -33,6 +33,7 @@ class Benchmark:
 # Short names; any other importable module with a ``Settings`` dataclass and ``run`` works too.
 BENCHMARKS = {
     "retrieval": Benchmark(retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy")),
+    "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1")),
     "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
     "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
 }

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 EPILOG = """examples:
   python tools/evaluate.py work_dirs/pixpro/final.pth random:resnet18?output_stride=8 \\
       --benchmark retrieval knn --data scenes:data/scenes --set retrieval.size=96,96 knn.size=64
+  python tools/evaluate.py final.pth --benchmark depth --data scenes:data/scenes --set depth.size=96,96
   python tools/evaluate.py timm:resnet50?output_stride=8 --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
       --set retrieval.size=512,512 retrieval.memory_size=1024000
   python tools/evaluate.py resnet50.pth?backbone=resnet50 --benchmark knn linear --data classes:data/flowers
@@ -19,9 +20,10 @@ EPILOG = """examples:
 
 networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network
-data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval: ade20k voc coco-stuff camvid scenes plain;
+data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval: ade20k voc coco-stuff camvid cityscapes
+  scenes plain; for depth: scenes, plain with ?images=img/{split}&depth=mm/{split};
   for knn and linear: classes (scenes brings its own in ROOT/crops)
-torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval among N processes"""
+torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below")
-    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help="retrieval, knn, linear")
+    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help="retrieval, depth, knn, linear")
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
     parser.add_argument("--set", nargs="+", default=[], metavar="BENCHMARK.KEY=VALUE", help="settings of a benchmark")
     parser.add_argument("--weights", default="online", choices=("online", "target"), help="of our checkpoints")

@@ -1,6 +1,7 @@
-"""Labelled images that benchmarks read: segmentation folders and class folders, train and validation part each."""
+"""Labelled images that benchmarks read, train and validation part each: masks, depth maps, class folders."""
 
 from benchmarks.data.class_folder import ClassFolder
+from benchmarks.data.depth import DepthFolder
 from benchmarks.data.segmentation import SegmentationFolder
 
-__all__ = ["ClassFolder", "SegmentationFolder"]
+__all__ = ["ClassFolder", "DepthFolder", "SegmentationFolder"]

@@ -16,6 +16,12 @@ UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 # COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
 _COCO_GAPS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
 _CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+# The 19 evaluated classes among the label numbers 0 to 33, in the order of their train numbers.
+_CITYSCAPES = {
+    7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
+    20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car", 27: "truck",
+    28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle",
+}  # fmt: skip
 _VOC = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow table dog horse motorbike person plant sheep "
     "sofa train monitor"
@@ -36,6 +42,8 @@ class Layout:
         inner: Folder that archives put around everything, looked for when the root lacks the image folder.
         listing: Text file with one stem per line, or empty: all files of the mask folder are read then.
         mask_ending: What the mask's file name has behind the image's stem.
+        image_ending: What the image's stem has behind the part that its mask shares with it.
+        grouped: Files lie in folders (of cities, say) one level below the images' and masks' folders.
     """
 
     images: str
@@ -47,6 +55,8 @@ class Layout:
     inner: str = ""
     listing: str = ""
     mask_ending: str = ".png"
+    image_ending: str = ""
+    grouped: bool = False
 
     def split(self, name: str) -> str:
         """The layout's word for a split."""
@@ -95,6 +105,15 @@ def _camvid(root: Path) -> Layout:
     )  # fmt: skip
 
 
+def _cityscapes(root: Path) -> Layout:
+    values = tuple(_CITYSCAPES)
+    return Layout(
+        images="leftImg8bit/{split}", masks="gtFine/{split}", values=values,
+        ignore=tuple(v for v in (*range(34), 255) if v not in values), names=tuple(_CITYSCAPES.values()),
+        mask_ending="_gtFine_labelIds.png", image_ending="_leftImg8bit", grouped=True,
+    )  # fmt: skip
+
+
 def _scenes(root: Path) -> Layout:
     path = root / "scenes.json"
     if not path.exists():
@@ -111,8 +130,10 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
     "voc": _voc,
     "coco-stuff": _coco_stuff,
     "camvid": _camvid,
+    "cityscapes": _cityscapes,
     "scenes": _scenes,
 }
+DEPTH_LAYOUTS = ("scenes", "plain")
 
 
 def find_layout(root: Path, name: str, **plain: object) -> tuple[Path, Layout]:
@@ -140,6 +161,30 @@ def find_layout(root: Path, name: str, **plain: object) -> tuple[Path, Layout]:
     if layout.inner and not (root / first).is_dir() and (root / layout.inner).is_dir():
         root = root / layout.inner
     return root, layout
+
+
+def depth_layout(root: Path, name: str, **plain: object) -> Layout:
+    """Looks up where images and depth maps lie.
+
+    Args:
+        root: What the user named.
+        name: One of ``DEPTH_LAYOUTS``.
+        plain: For ``plain``: ``images`` and ``depth`` (folders, may hold ``{split}``).
+
+    Raises:
+        ValueError: unknown layout (with a suggestion), or options that do not belong to it.
+        FileNotFoundError: the root is missing.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"root={str(root)!r} is not a folder")
+    check_choice("layout", name, DEPTH_LAYOUTS)
+    needed = {"images", "depth"} if name == "plain" else set()
+    if set(plain) != needed:
+        raise ValueError(
+            f"depth with layout={name!r} takes the options {sorted(needed)}; "
+            f"missing {sorted(needed - set(plain))}, unknown {sorted(set(plain) - needed)}"
+        )
+    return Layout(str(plain.get("images", "images/{split}")), str(plain.get("depth", "depth/{split}")), ())
 
 
 def use_trainaug(layout: Layout, split: str) -> Layout:

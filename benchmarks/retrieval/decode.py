@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,13 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.data.segmentation import LabelledBatch, SegmentationFolder, SegmentationSplit
+from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.neighbours import DistributedIndex, Index, resolve_backend
 from benchmarks.record import Metric, Record, versions
 from benchmarks.retrieval.memory import Progress, build_memory, encode, place, share_of
+from benchmarks.retrieval.patches import ClassLabels, PatchLabels
 from benchmarks.retrieval.settings import Settings, grid_of
 from benchmarks.scores import SegmentationTally, class_iou, hungarian, mean_iou, pixel_accuracy
 
@@ -45,28 +47,57 @@ def run(
         ValueError: size and stride do not fit, a zero or non-finite feature (named image), too small a memory.
         MemoryError: the memory would not fit; names the smallest change that would.
     """
+    tally = SegmentationTally(data.classes)
+    protocol, cost = label_val(
+        extractor, data, settings, labelling=class_labels(data, settings),
+        score=lambda shares, batch: score_batch(tally, shares, batch), progress=progress, distributed=distributed,
+    )  # fmt: skip
+    if distributed:
+        _reduce(tally, torch.device(extractor.device))
+    return record_of("retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=extractor)
+
+
+def label_val(
+    extractor: FeatureExtractor, data: SegmentationFolder | DepthFolder, settings: Settings, *, labelling: PatchLabels,
+    score: Callable[[Tensor, LabelledBatch], None], progress: Progress | None, distributed: bool,
+) -> tuple[dict[str, Any], dict[str, float]]:  # fmt: skip
+    """Fills the memory from the train part and labels the val part from it, batch by batch.
+
+    Args:
+        extractor, data, settings, progress, distributed: as in :func:`run`.
+        labelling: What is stored of the label maps.
+        score: Called with the decoded labels (B, C, h, w) float32 of each batch of this process.
+
+    Returns:
+        Protocol and cost of the record.
+
+    Raises:
+        ValueError, MemoryError: as :func:`run`.
+    """
     started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)
     grid = grid_of(settings.size, extractor.stride)
     with _normalisation(extractor, settings.compat):
         memory = build_memory(
-            extractor, data.train, settings, grid=grid, backend=backend, progress=progress, distributed=distributed
-        )
+            extractor, data.train, settings, grid=grid, backend=backend, labelling=labelling, progress=progress,
+            distributed=distributed,
+        )  # fmt: skip
         encoded = time.perf_counter() - started
         index, labels, effective = place(memory, backend, settings.placement, distributed)
-        tally = SegmentationTally(data.classes)
         for batch in _batches(data.val, settings, progress, distributed):
-            shares = retrieve(
+            decoded = retrieve(
                 extractor, data.val, batch, index, labels=labels, scale=memory.label_scale, settings=settings
             )
             if batch is not None:
-                score_batch(tally, shares, batch)
-    if distributed:
-        _reduce(tally, torch.device(extractor.device))
+                score(decoded, batch)
     world = dist.get_world_size() if distributed else 1
     protocol = protocol_of(data, settings, stride=extractor.stride, backend=backend, effective=effective)
-    cost = dict(seconds=time.perf_counter() - started, encode_seconds=encoded, processes=world)
-    return record_of("retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=extractor)
+    return protocol, dict(seconds=time.perf_counter() - started, encode_seconds=encoded, processes=world)
+
+
+def class_labels(data: SegmentationFolder, settings: Settings) -> ClassLabels:
+    """What the memory stores of masks."""
+    return ClassLabels(data.classes, ignore_is_first="ignore-is-class-0" in settings.compat)
 
 
 def decode(similarity: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -85,7 +116,7 @@ def decode(similarity: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 
 def retrieve(
-    extractor: FeatureExtractor, split: SegmentationSplit, batch: LabelledBatch | None, index: Index, *,
+    extractor: FeatureExtractor, split: PairSplit, batch: LabelledBatch | None, index: Index, *,
     labels: Tensor, scale: float, settings: Settings,
 ) -> Tensor:  # fmt: skip
     """Soft labels (B, C, h, w) float32 of a batch.
@@ -127,7 +158,7 @@ def score_batch(tally: SegmentationTally, shares: Tensor, batch: LabelledBatch) 
 
 
 def protocol_of(
-    data: SegmentationFolder, settings: Settings, *, stride: int, backend: str, effective: int
+    data: SegmentationFolder | DepthFolder, settings: Settings, *, stride: int, backend: str, effective: int
 ) -> dict[str, Any]:
     """What the number depends on apart from the network; its name and the width of its features are not in it."""
     return dict(
@@ -157,7 +188,7 @@ def record_of(
 
 
 def _batches(
-    split: SegmentationSplit, settings: Settings, progress: Progress | None, distributed: bool
+    split: PairSplit, settings: Settings, progress: Progress | None, distributed: bool
 ) -> Iterator[LabelledBatch | None]:
     """This process's batches, filled up with None: all take part in a sharded search equally often."""
     count, world = split.batch_count(settings.batch_size), dist.get_world_size() if distributed else 1

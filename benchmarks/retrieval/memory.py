@@ -13,13 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from benchmarks.data.segmentation import LabelledBatch, RandomCrop, SegmentationSplit
+from benchmarks.data.pairs import LabelledBatch, PairSplit, RandomCrop
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.neighbours import DistributedIndex, Index, build_index
 from benchmarks.retrieval.memory_need import MemoryNeed, available_bytes, check_memory
-from benchmarks.retrieval.patches import PatchMemory, patch_counts, select_patches
+from benchmarks.retrieval.patches import PatchLabels, PatchMemory, select_patches
 from benchmarks.retrieval.settings import Settings, per_image_limit
-from benchmarks.scores import IGNORE
 from pretrain.structures import Photometric
 from pretrain.views.photometric import Jitter, PhotometricSpec, sample
 from pretrain.views.photometric_torch import apply_torch
@@ -28,9 +27,7 @@ Progress = Callable[[str, int, int], None]  # (phase, done, total)
 _JITTER = PhotometricSpec(jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, p=0.5))
 
 
-def train_batches(
-    split: SegmentationSplit, settings: Settings, part: tuple[int, int] | None = None
-) -> Iterator[LabelledBatch]:
+def train_batches(split: PairSplit, settings: Settings, part: tuple[int, int] | None = None) -> Iterator[LabelledBatch]:
     """Yields the train batches of the memory in their order: batch, then pass; augmented if the settings say so."""
     scale = (0.5, 2.0) if "crop-scale-2" in settings.compat else (0.5, 1.0)
     crop = RandomCrop(scale=scale, seed=settings.seed) if settings.augment else None
@@ -38,22 +35,19 @@ def train_batches(
 
 
 def stored_patches(
-    batch: LabelledBatch, grid: tuple[int, int], settings: Settings, *, classes: int, limit: int | None
+    batch: LabelledBatch, grid: tuple[int, int], settings: Settings, *, labelling: PatchLabels, limit: int | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields per image the patches that enter the memory: ((n,) indices into h·w, (n, C) pixel counts)."""
-    masks = batch.masks
-    if "ignore-is-class-0" in settings.compat:
-        masks = masks.masked_fill(masks == IGNORE, 0)
-    counts = patch_counts(masks, classes, grid).flatten(1, 2)  # (B, h·w, C)
+    """Yields per image the patches that enter the memory: ((n,) indices into h·w, (n, C) labels)."""
+    counts, labels = labelling(batch.masks, grid)  # (B, h·w, any), (B, h·w, C)
     for row, image in enumerate(batch.ids):
         rng = np.random.default_rng([settings.seed, 1, batch.repeat, image])
         chosen = select_patches(counts[row], limit, rng)
-        yield chosen, counts[row][chosen]
+        yield chosen, labels[row][chosen]
 
 
 def build_memory(
-    extractor: FeatureExtractor, split: SegmentationSplit, settings: Settings, *, grid: tuple[int, int],
-    backend: str, progress: Progress | None = None, distributed: bool = False,
+    extractor: FeatureExtractor, split: PairSplit, settings: Settings, *, grid: tuple[int, int], backend: str,
+    labelling: PatchLabels, progress: Progress | None = None, distributed: bool = False,
 ) -> PatchMemory:  # fmt: skip
     """Encodes this process's share of the train part into a memory.
 
@@ -63,6 +57,7 @@ def build_memory(
         settings: The protocol.
         grid: (h, w) of the maps.
         backend: Resolved name; decides where the keys live.
+        labelling: What is stored of the label maps.
         progress: Called with ("encode", batches done, batches in all).
         distributed: Take a share only.
 
@@ -83,10 +78,12 @@ def build_memory(
         keys = encode(extractor, split, batch, jitter_seed=settings.seed if settings.augment else None)
         _check_grid(keys, grid, extractor.stride)
         if memory is None:
-            memory = _allocate(keys, split, settings, part=(first, end), backend=backend, distributed=distributed)
-        stored = stored_patches(batch, grid, settings, classes=split.classes, limit=limit)
-        for row, (chosen, counts) in enumerate(stored):
-            memory.add(keys[row].flatten(0, 1)[chosen.to(keys.device)], counts)
+            memory = _allocate(
+                keys, split, settings, labelling=labelling, part=(first, end), backend=backend, distributed=distributed
+            )
+        stored = stored_patches(batch, grid, settings, labelling=labelling, limit=limit)
+        for row, (chosen, labels) in enumerate(stored):
+            memory.add(keys[row].flatten(0, 1)[chosen.to(keys.device)], labels)
         done += 1
         if progress:
             progress("encode", done, (end - first) * settings.passes)
@@ -94,7 +91,7 @@ def build_memory(
 
 
 def encode(
-    extractor: FeatureExtractor, split: SegmentationSplit, batch: LabelledBatch, jitter_seed: int | None = None
+    extractor: FeatureExtractor, split: PairSplit, batch: LabelledBatch, jitter_seed: int | None = None
 ) -> Tensor:
     """Encodes a batch to unit-norm features (B, h, w, D) float32.
 
@@ -154,15 +151,15 @@ def _gather_rows(rows: Tensor) -> Tensor:
 
 
 def _allocate(
-    keys: Tensor, split: SegmentationSplit, settings: Settings, *,
-    part: tuple[int, int], backend: str, distributed: bool,
+    keys: Tensor, split: PairSplit, settings: Settings, *,
+    labelling: PatchLabels, part: tuple[int, int], backend: str, distributed: bool,
 ) -> PatchMemory:  # fmt: skip
     """Announces the need of the whole memory, refuses it if it does not fit, and allocates this process's share.
 
     Args:
         keys: (B, h, w, D) first encoded batch.
         part: (first, end) batches of this process.
-        split, settings, backend, distributed: as in :func:`build_memory`.
+        split, settings, labelling, backend, distributed: as in :func:`build_memory`.
     """
     world = dist.get_world_size() if distributed else 1
     cells, width = keys.shape[1] * keys.shape[2], keys.shape[3]
@@ -173,15 +170,16 @@ def _allocate(
     home = torch.device("cpu") if backend == "faiss-cpu" else keys.device
     copied = backend == "faiss-gpu" or (backend == "faiss-cpu" and settings.dtype == "float16")
     need = MemoryNeed(
-        len(split) * per_image, width, split.classes, patch_pixels, settings.dtype,
+        len(split) * per_image, width, labelling.width, patch_pixels, settings.dtype,
         shards=world if settings.placement == "shard" else 1, copies=2 if copied else 1,
+        label_dtype=labelling.dtype, word=labelling.word,
     )  # fmt: skip
     if not distributed or dist.get_rank() == 0:
         print(f"retrieval needs at most a {need}", flush=True)
     check_memory(need, available_bytes(home))
     return PatchMemory(
-        images * per_image, width, classes=split.classes, patch_pixels=patch_pixels,
-        dtype=getattr(torch, settings.dtype), device=home,
+        images * per_image, width, classes=labelling.width, patch_pixels=patch_pixels,
+        dtype=getattr(torch, settings.dtype), device=home, label_dtype=labelling.dtype,
     )  # fmt: skip
 
 

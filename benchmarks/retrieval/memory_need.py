@@ -24,6 +24,8 @@ class MemoryNeed:
         dtype: of the keys, ``float32`` or ``float16``.
         shards: processes that share the keys; labels are held whole by each.
         copies: of the keys held at once (2 where a float16 or GPU faiss index copies them).
+        label_dtype: of the labels; None: as ``patch_pixels`` decides.
+        word: what the C values of a label are, for messages.
     """
 
     entries: int
@@ -33,6 +35,8 @@ class MemoryNeed:
     dtype: str = "float32"
     shards: int = 1
     copies: int = 1
+    label_dtype: torch.dtype | None = None
+    word: str = "classes"
 
     @property
     def keys(self) -> int:
@@ -42,7 +46,8 @@ class MemoryNeed:
     @property
     def labels(self) -> int:
         """Bytes of the labels on one process."""
-        return self.entries * self.classes * torch.empty(0, dtype=label_storage(self.patch_pixels)).element_size()
+        dtype = self.label_dtype or label_storage(self.patch_pixels)
+        return self.entries * self.classes * torch.empty(0, dtype=dtype).element_size()
 
     @property
     def total(self) -> int:
@@ -53,7 +58,7 @@ class MemoryNeed:
         shared = f" on each of {self.shards} processes" if self.shards > 1 else ""
         return (
             f"memory of {self.entries:,} patches x {self.width} channels {self.dtype}: keys {gigabytes(self.keys)} + "
-            f"labels of {self.classes} classes {gigabytes(self.labels)} = {gigabytes(self.total)}{shared}"
+            f"labels of {self.classes} {self.word} {gigabytes(self.labels)} = {gigabytes(self.total)}{shared}"
         )
 
 

@@ -5,6 +5,9 @@ Protocol: methods of Balazevic et al. 2023 (arXiv 2306.01667) as its open re-imp
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,6 +43,46 @@ def patch_counts(masks: Tensor, classes: int, grid: tuple[int, int]) -> Tensor:
     return torch.bincount(index, minlength=batch * h * w * classes).view(batch, h, w, classes)
 
 
+class PatchLabels(Protocol):
+    """What the memory stores of the label maps' patches.
+
+    Attributes:
+        width: Values per patch.
+        word: What these are, for messages.
+        dtype: They are stored as they are in this dtype; None: they are counts of pixels, see :class:`PatchMemory`.
+    """
+
+    width: int
+    word: str
+    dtype: torch.dtype | None
+
+    def __call__(self, masks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Returns of label maps (B, H, W) the counts (B, h·w, any) that :func:`select_patches` chooses by, and the
+        labels (B, h·w, width)."""
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """Pixels of each class in a patch.
+
+    Attributes:
+        width: C.
+        ignore_is_first: Count ignored pixels as class 0 (compat).
+    """
+
+    width: int
+    ignore_is_first: bool = False
+    word: ClassVar[str] = "classes"
+    dtype: ClassVar[None] = None
+
+    def __call__(self, masks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """See :class:`PatchLabels`; both are the same (B, h·w, C) int64."""
+        if self.ignore_is_first:
+            masks = masks.masked_fill(masks == IGNORE, 0)
+        counts = patch_counts(masks, self.width, grid).flatten(1, 2)
+        return counts, counts
+
+
 def select_patches(counts: Tensor, limit: int | None, rng: np.random.Generator) -> Tensor:
     """Chooses which patches of one image enter the memory, preferring locally rare classes.
 
@@ -68,19 +111,23 @@ def select_patches(counts: Tensor, limit: int | None, rng: np.random.Generator) 
 class PatchMemory:
     """Keys and soft labels of the memory, filled in place: peak memory is what is announced, not twice that.
 
-    Labels are held as uint8 pixel counts when a patch has at most 255 pixels (exact), else as float16 shares.
+    Counts of pixels are held as uint8 when a patch has at most 255 pixels (exact), else as float16 shares; labels with
+    a dtype of their own are held as they are.
 
     Attributes:
         keys: (M, D) unit-norm, float32 or float16.
-        labels: (M, C) uint8 or float16; ``label_scale`` times them are the soft labels.
+        labels: (M, C) uint8, float16 or the dtype told; ``label_scale`` times them are the soft labels.
     """
 
     def __init__(
-        self, capacity: int, width: int, *, classes: int, patch_pixels: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+        self, capacity: int, width: int, *, classes: int, patch_pixels: int, dtype: torch.dtype,
+        device: torch.device, label_dtype: torch.dtype | None = None,
+    ) -> None:  # fmt: skip
         self.patch_pixels = patch_pixels
-        self.label_scale = 1 / patch_pixels if patch_pixels <= 255 else 1.0
-        label_dtype = label_storage(patch_pixels)
+        counted = label_dtype is None
+        self.label_scale = 1 / patch_pixels if counted and patch_pixels <= 255 else 1.0
+        self._as_shares = counted and patch_pixels > 255
+        label_dtype = label_storage(patch_pixels) if counted else label_dtype
         self._keys = torch.empty(capacity, width, dtype=dtype, device=device)
         self._labels = torch.empty(capacity, classes, dtype=label_dtype, device=device)
         self._length = 0
@@ -98,12 +145,11 @@ class PatchMemory:
         """(M, C), the filled part."""
         return self._labels[: self._length]
 
-    def add(self, keys: Tensor, counts: Tensor) -> None:
-        """Appends (n, D) unit-norm keys and their (n, C) pixel counts."""
+    def add(self, keys: Tensor, labels: Tensor) -> None:
+        """Appends (n, D) unit-norm keys and their (n, C) labels, pixel counts if no dtype was told."""
         end = self._length + len(keys)
         self._keys[self._length : end] = keys
-        exact = self._labels.dtype == torch.uint8
-        self._labels[self._length : end] = counts if exact else counts / self.patch_pixels
+        self._labels[self._length : end] = labels / self.patch_pixels if self._as_shares else labels
         self._length = end
 
 

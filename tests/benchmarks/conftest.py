@@ -1,4 +1,4 @@
-"""A toy segmentation set and a toy network without weights, shared by the tests of frozen evaluation."""
+"""A toy set with masks and depth maps, and a toy network without weights, shared by the tests of frozen evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.data import SegmentationFolder
+from benchmarks.data import DepthFolder, SegmentationFolder
 
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
 
@@ -44,13 +44,18 @@ def colour_grid() -> type[ColourGrid]:
 
 
 def write_pairs(root: Path, split: str, count: int, seed: int) -> None:
-    """Images of 40 x 48 pixels in noisy class colours; masks of 3 classes with some ignored (255) pixels."""
-    rng = np.random.default_rng(seed)
-    for kind in ("images", "masks"):
+    """Images of 40 x 48 pixels in noisy class colours; masks of 3 classes with some ignored (255) pixels; depth maps of
+    1, 2 and 3 metres plus 0 to 0.3, by class, with some unknown (0) pixels, among them one whole patch of image 0."""
+    rng, depth_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    for kind in ("images", "masks", "depth"):
         (root / kind / split).mkdir(parents=True)
     for index in range(count):
         mask = np.kron(rng.integers(0, 3, (5, 6)), np.ones((8, 8), np.int64)).astype(np.uint8)
         image = COLOURS[mask] + rng.integers(-40, 55, (*mask.shape, 3))
+        depth = 1000 * (mask + 1).astype(np.uint16) + depth_rng.integers(0, 300, mask.shape).astype(np.uint16)
+        depth[depth_rng.random(mask.shape) < 0.1] = 0
+        depth[:8, :8] = 0 if index == 0 else depth[:8, :8]
+        Image.fromarray(depth).save(root / "depth" / split / f"{index:03d}.png")
         mask[rng.random(mask.shape) < 0.1] = 255
         mask[:8, :8] = 255 if index == 0 else mask[:8, :8]
         Image.fromarray(image.astype(np.uint8)).save(root / "images" / split / f"{index:03d}.png")
@@ -59,7 +64,7 @@ def write_pairs(root: Path, split: str, count: int, seed: int) -> None:
 
 @pytest.fixture(scope="session")
 def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the toy set: 6 train and 4 val pairs."""
+    """Folder of the toy set: 6 train and 4 val images."""
     root = tmp_path_factory.mktemp("toy_segmentation")
     write_pairs(root, "train", 6, seed=0)
     write_pairs(root, "val", 4, seed=1)
@@ -73,5 +78,15 @@ def toy_data(toy_root: Path) -> Callable[..., SegmentationFolder]:
     def make(**overrides: Any) -> SegmentationFolder:
         options = dict(images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
         return SegmentationFolder(toy_root, "plain", **(options | overrides))
+
+    return make
+
+
+@pytest.fixture
+def toy_depth(toy_root: Path) -> Callable[..., DepthFolder]:
+    """Opens the toy set's depth maps; arguments override."""
+
+    def make(**overrides: Any) -> DepthFolder:
+        return DepthFolder(toy_root, "plain", **(dict(images="images/{split}", depth="depth/{split}") | overrides))
 
     return make

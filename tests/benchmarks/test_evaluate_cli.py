@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.baselines import BASELINES
+from benchmarks.baselines import BASELINES, DEPTH_BASELINES
+from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.evaluate_cli import evaluate, make_tasks
 from benchmarks.record import read_all
 
 
-def arguments(out: Path, networks: list[str], benchmark: str, data: str, **changes: object) -> argparse.Namespace:
+def arguments(
+    out: Path, networks: list[str], benchmark: str | list[str], data: str | list[str], **changes: object
+) -> argparse.Namespace:
     """What ``tools/evaluate.py`` parses."""
     common = dict(weights="online", quick=True, baselines=False, device="cpu", set=[])
-    given = dict(networks=networks, benchmark=[benchmark], data=[data], out=str(out))
+    benchmarks, sets = ([x] if isinstance(x, str) else x for x in (benchmark, data))
+    given = dict(networks=networks, benchmark=benchmarks, data=sets, out=str(out))
     return argparse.Namespace(**(common | given | changes))
 
 
@@ -37,6 +43,35 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
     for network in records[:2]:
         beside = [r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash]
         assert beside == list(BASELINES)
+
+
+def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_path: Path) -> None:
+    images, network = f"plain:{toy_root}?images=images/{{split}}", "random:test_resnet?output_stride=16"
+    data = [f"{images}&masks=masks/{{split}}&classes=3&ignore=255", f"{images}&depth=depth/{{split}}"]
+    sizes = ["retrieval.size=32,48", "depth.size=32,48"]
+    given = arguments(tmp_path / "r.jsonl", [network], ["retrieval", "depth"], data, set=sizes, baselines=True)
+    assert evaluate(given) == 0
+    names = {"retrieval": [], "depth": []}
+    for record in read_all(tmp_path / "r.jsonl"):
+        names[record.benchmark].append(record.subject["spec"])
+    assert names == {"retrieval": [network, *BASELINES], "depth": [network, *DEPTH_BASELINES]}
+    assert len({r.protocol_hash for r in read_all(tmp_path / "r.jsonl")}) == 2
+    with pytest.raises(
+        ValueError, match=r"--benchmark depth needs one --data with a layout with depth maps .* found 0"
+    ):
+        make_tasks(["depth"], data[:1], [], quick=True)
+
+
+def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for kind in ("images", "annotations", "depth"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for kind, suffix in (("images", "jpg"), ("annotations", "png")):
+            Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / kind / split / f"a.{suffix}")
+        Image.fromarray(np.ones((8, 8), np.uint16)).save(tmp_path / "depth" / split / "a.png")
+    (tmp_path / "scenes.json").write_text('{"labels": {"names": ["ignore", "disc"]}}')
+    tasks = make_tasks(["retrieval", "depth"], [f"scenes:{tmp_path}"], [], quick=True)
+    assert [type(task.data) for task in tasks] == [SegmentationFolder, DepthFolder]
 
 
 @pytest.mark.parametrize("text", ["knn.size=", "knn.size", "size=3", "nkk.size=3"])

@@ -25,12 +25,14 @@ CHANGES = {
         dtype="float32",
     ),
 }  # fmt: skip
+CHANGES["depth"] = CHANGES["retrieval"] | dict(compat=("crop-scale-2",))
 NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard"}
 BASE = {
     "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
     "knn": dict(size=32, neighbours=5, backend="torch"),
     "linear": dict(size=32),
 }
+BASE["depth"] = BASE["retrieval"]
 
 
 @pytest.fixture
@@ -39,7 +41,9 @@ def run(toy_root: Path, image_folder: Path, colour_grid: Any) -> Callable[..., R
 
     def make(name: str, **changes: Any) -> Record:
         folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
-        data = dict(root=toy_root, **folders) if name == "retrieval" else dict(root=image_folder)
+        deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
+        options = {"retrieval": dict(root=toy_root, **folders), "depth": dict(root=toy_root, **deep)}
+        data = options.get(name, dict(root=image_folder))
         task = make_task(name, dict(data=data) | BASE[name] | changes)
         assert type(task.data) is BENCHMARKS[name].data
         return task.run(colour_grid())

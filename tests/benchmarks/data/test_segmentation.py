@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.data import SegmentationFolder
 from benchmarks.data.loading import centre_crop, resize_image, resize_mask
-from benchmarks.data.segmentation import RandomCrop
+from benchmarks.data.pairs import RandomCrop
 from benchmarks.scores import IGNORE
 
 
@@ -34,6 +34,13 @@ CASES = {
     "camvid": ("{}/a.jpg", "{}annot/a.png", [0, 3, 10, 11], [0, 3, 10, IGNORE], 11),
     "voc": ("JPEGImages/{}a.jpg", "SegmentationClass/{}a.png", [0, 1, 20, 255], [0, 1, 20, IGNORE], 21),
     "coco-stuff": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 12, 181, 255], [0, 11, 170, IGNORE], 171),
+    "cityscapes": (
+        "leftImg8bit/{0}/ulm/ulm_0_{0}_leftImg8bit.png",
+        "gtFine/{0}/ulm/ulm_0_{0}_gtFine_labelIds.png",
+        [7, 33, 19, 29],
+        [0, 18, 6, IGNORE],
+        19,
+    ),
     "scenes": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 1, 2, 3], [IGNORE, 0, 1, 2], 3),
 }
 WORDS = {"ade20k": ("training", "validation"), "coco-stuff": ("train2017", "val2017")}
@@ -61,6 +68,32 @@ def test_layouts(layout: str, tmp_path: Path) -> None:
     assert image.shape == (4, 4, 3) and labels[0].tolist() == CASES[layout][3]
     assert (data.classes, len(data.train), len(data.val)) == (CASES[layout][4], 1, 1)
     assert len(data.class_names) == data.classes
+
+
+def test_cityscapes_evaluates_19_of_34_numbers_from_all_cities(tmp_path: Path) -> None:
+    make_layout(tmp_path, "cityscapes")
+    put(tmp_path / "leftImg8bit/train/bonn/bonn_7_leftImg8bit.png", np.full((1, 34, 3), 90))
+    put(tmp_path / "gtFine/train/bonn/bonn_7_gtFine_labelIds.png", np.arange(34)[None])
+    for other in ("labelTrainIds", "color", "instanceIds"):  # lie beside, are no masks of ours
+        put(tmp_path / f"gtFine/train/bonn/bonn_7_gtFine_{other}.png", np.zeros((1, 34)))
+    data = SegmentationFolder(tmp_path, "cityscapes")
+    assert [Path(data.train.name(i)).parent.name for i in range(2)] == ["bonn", "ulm"]
+    labels = data.train.load(0)[1][0]
+    # From the data set's own table of labels: the ids that it does not ignore in evaluation, by train id.
+    assert [int(np.flatnonzero(labels == c).item()) for c in range(19)] == [
+        7,
+        8,
+        11,
+        12,
+        13,
+        17,
+        *range(19, 29),
+        31,
+        32,
+        33,
+    ]
+    assert (labels == IGNORE).sum() == 15
+    assert (data.class_names[0], data.class_names[13], data.class_names[18]) == ("road", "car", "bicycle")
 
 
 def test_converted_coco_masks_and_inner_folders(tmp_path: Path) -> None:
