@@ -24,12 +24,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("config", help="comparison config, see benchmarks/compare/plan.py for its keys")
+    parser.add_argument("config", help="comparison config, see docs/comparing.md")
     parser.add_argument("--work-dir", help="folder of everything it makes (default: work_dirs/<config name>)")
     parser.add_argument("--jobs", type=int, help="trials at once (default: one per GPU, else one per core)")
     parser.add_argument(
-        "--redo", action="append", default=[], metavar="ARM", help="throw this arm's results away first"
-    )
+        "--redo", action="append", default=[], metavar="ARM",
+        help="throw this arm's results away first; may be repeated",
+    )  # fmt: skip
     parser.add_argument(
         "--only", action="append", default=[], metavar="ARM", help="run this arm alone; may be repeated"
     )

@@ -1,4 +1,4 @@
-"""Measures frozen features: dense retrieval, kNN, linear probe; one table for all networks named."""
+"""Measures frozen features: dense retrieval, depth, kNN, linear probe; one table per protocol for all networks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 EPILOG = """examples:
-  python tools/evaluate.py work_dirs/pixpro/final.pth random:resnet18?output_stride=8 \\
+  python tools/evaluate.py work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" \\
       --benchmark retrieval knn --data scenes:data/scenes --set retrieval.size=96,96 knn.size=64
   python tools/evaluate.py final.pth --benchmark depth --data scenes:data/scenes --set depth.size=96,96
-  python tools/evaluate.py timm:resnet50?output_stride=8 --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
+  python tools/evaluate.py "timm:resnet50?output_stride=8" --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
       --set retrieval.size=512,512 retrieval.memory_size=1024000
-  python tools/evaluate.py resnet50.pth?backbone=resnet50 --benchmark knn linear --data classes:data/flowers
+  python tools/evaluate.py "resnet50.pth?backbone=resnet50" --benchmark knn linear --data classes:data/flowers
   python tools/evaluate.py final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
 
 networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
-  ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network
+  ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
 data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval: ade20k voc coco-stuff camvid cityscapes
   scenes plain; for depth: scenes, plain with ?images=img/{split}&depth=mm/{split};
-  for knn and linear: classes (scenes brings its own in ROOT/crops)
+  for knn and linear: classes (scenes brings its own in ROOT/crops); folders and mask values: docs/data.md
+settings: the fields of Settings in benchmarks/retrieval/settings.py, knn.py, linear.py, depth.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
 
@@ -35,11 +36,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help="retrieval, depth, knn, linear")
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
     parser.add_argument("--set", nargs="+", default=[], metavar="BENCHMARK.KEY=VALUE", help="settings of a benchmark")
-    parser.add_argument("--weights", default="online", choices=("online", "target"), help="of our checkpoints")
+    parser.add_argument(
+        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+    )
     parser.add_argument("--quick", action="store_true", help="reduced settings, those of evaluation during training")
     parser.add_argument("--baselines", action="store_true", help="also trivial predictors under the same protocol")
     parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
-    parser.add_argument("--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file")
+    parser.add_argument(
+        "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"
+    )
     return parser.parse_args()
 
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pretrain.data.scenes import write_scenes, write_sheet  # noqa: E402
 
 EPILOG = """example:
-  python tools/make_scenes.py data/scenes --images 1000 --size 96 --seed 0 --workers 2
+  python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0 --workers 2     what configs/quick reads
 
 Run again after an interruption, it writes only what is missing. Layouts and labels: docs/scenes.md."""
 

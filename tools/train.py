@@ -33,8 +33,14 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="mixed precision: bf16 unless the config says fp16")
     parser.add_argument("--seed", type=int, help="random seed in place of the config's")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="K=V", help="settings to override")
-    parser.add_argument("--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"))
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="K=V",
+        help="settings to override, such as source.root=DIR model.objectives.0.hidden=2048",
+    )  # fmt: skip
+    parser.add_argument(
+        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
+        help="who started the processes (default: auto, read from the environment)",
+    )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="check the config and its data, then stop")
     return parser.parse_args()
 

@@ -9,11 +9,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
+EPILOG = """example: PIXELPRETEXT_SHARED=/data/shared python tools/unpack_shared.py data/real
+
+The archives are not part of this repository; each holds one folder of its own name:
+  pretrain_caltech101_s128.tar  <class>/*.jpg: Caltech-101, shorter side resized to 128 px
+  seg_camvid.tar                train, trainannot, val, valannot: CamVid with 11 classes, as docs/data.md says"""
+
+
 def main() -> None:
     """Parses the arguments and unpacks."""
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="example: PIXELPRETEXT_SHARED=/data/shared python tools/unpack_shared.py data/real",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", help="folder to make")
     parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
