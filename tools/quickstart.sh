@@ -24,7 +24,7 @@ cat <<'NEXT'
 Next, with .venv/bin/python:
   tools/doctor.py                                             what this machine has, and what to install
   tools/compare.py configs/comparisons/scenes.py --work-dir work_dirs/scenes
-                                                              six arms, three seeds, up to 90 minutes on two cores
+                                                              six arms, three seeds, about 25 minutes on two cores
   tools/train.py CONFIG --work-dir DIR                        a recipe of configs/ on your images (docs/running.md, docs/data.md)
   tools/evaluate.py DIR/final.pth --benchmark retrieval --quick --data scenes:data/scenes_quick
                                                               dense retrieval with your checkpoint (other data: docs/data.md)

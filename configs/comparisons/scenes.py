@@ -2,8 +2,8 @@
 #
 #   python tools/compare.py configs/comparisons/scenes.py
 #
-# Hardware: 2 CPU cores, at most 90 minutes. Expected result: PixContrast and PixPro above the untrained network in
-# dense retrieval mIoU with 95 % intervals apart. Status: see docs/results.md. Knob people ask for: budget.
+# Hardware: 2 CPU cores, about 25 minutes. Result (three seeds, docs/results.md): every trained arm above the untrained
+# network in dense retrieval mIoU with 95 % intervals apart; SimCLR and PixContrast lead. Knob people ask for: budget.
 title = "Scenes: pixel-level and image-level objectives under one budget"
 _root = "data/scenes"
 prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))
