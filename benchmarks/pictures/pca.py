@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.data.loading import centre_crop
-from benchmarks.data.segmentation import SUFFIXES
+from benchmarks.data.pairs import SUFFIXES
 from benchmarks.pictures.figure import new_figure, save_figure
 from pretrain.data.decode import decode
 
