@@ -41,6 +41,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Loads the plan and runs it; a mistake in a config is one sentence, not a traceback."""
     args = parse_args()
+    from benchmarks.compare.locks import Busy
     from benchmarks.compare.names import PlanError
     from benchmarks.compare.plan import load_plan
     from benchmarks.compare.run import Options, run_comparison
@@ -49,7 +50,7 @@ def main() -> None:
     options = Options(jobs=args.jobs, redo=args.redo, only=args.only, table_only=args.table_only)
     try:
         sys.exit(run_comparison(load_plan(args.config, args.work_dir), options))
-    except (PlanError, TableError) as error:
+    except (Busy, PlanError, TableError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

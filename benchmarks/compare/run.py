@@ -27,6 +27,7 @@ from benchmarks.compare.configs import write_config
 from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.finish import finish
 from benchmarks.compare.local import Failure, Task, default_jobs, run_tasks
+from benchmarks.compare.locks import exclusive
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.prepare import prepare
@@ -65,6 +66,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
     Raises:
         PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or wrong, a budget that
             buys nothing.
+        Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all children have ended, and running again goes on.
     """
     arms = [arm.name for arm in plan.arms]
@@ -73,20 +75,25 @@ def run_comparison(plan: Plan, options: Options) -> int:
     if options.jobs is not None and options.jobs < 1:
         raise PlanError(f"--jobs {options.jobs}: must be at least 1")
     failures: list[Failure] = []
-    if not options.table_only:
-        for arm in options.redo:
-            shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
-        prepare(plan.prepare)
-        for benchmark in plan.benchmarks:
-            open_task(benchmark)  # data that is not there must show before hours of training, not after
-        budgets = _budgets(plan, options)
-        _write_trials(plan, budgets, options)
-        failures = _run(plan, options)
-    else:
-        budgets = load_budgets(plan.work_dir / "budget.json")
-    complete = finish(plan, budgets, console=options.console)
+    with exclusive(plan.work_dir, "comparison", wait_s=1):
+        if options.table_only:
+            budgets = load_budgets(plan.work_dir / "budget.json")
+        else:
+            budgets, failures = _do_what_is_missing(plan, options)
+        complete = finish(plan, budgets, console=options.console)
     _report(plan, failures, complete, options.console)
     return 1 if failures else 0
+
+
+def _do_what_is_missing(plan: Plan, options: Options) -> tuple[dict[str, ArmBudget], list[Failure]]:
+    for arm in options.redo:
+        shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
+    prepare(plan.prepare)
+    for benchmark in plan.benchmarks:
+        open_task(benchmark)  # data that is not there must show before hours of training, not after
+    budgets = _budgets(plan, options)
+    _write_trials(plan, budgets, options)
+    return budgets, _run(plan, options)
 
 
 def _gpus() -> int:

@@ -8,27 +8,27 @@ where it stood.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
-from benchmarks.compare.local import end_with_parent
+from benchmarks.compare.local import GRACE_SECONDS, end_with_parent
+from benchmarks.compare.locks import exclusive
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record, read_all
 from pretrain.files import atomic_write
 
+LOCK_SECONDS = GRACE_SECONDS + 10
 TRAINER = (sys.executable, str(Path(__file__).resolve().parents[2] / "tools" / "train.py"))
 
 
@@ -135,7 +135,8 @@ def run_trial(directory: Path) -> None:
     from benchmarks.compare.evaluate import evaluate, make_untrained
 
     spec = read_spec(directory)
-    with _lock(directory) as lock:
+    # A killed comparison's trial needs its grace to write a checkpoint; then this one goes on from there.
+    with exclusive(directory, "trial", wait_s=LOCK_SECONDS) as lock:
         state = State(directory)
         if spec.train:
             checkpoint = pretrain(directory, spec, state, lock)
@@ -227,16 +228,6 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
     if not final.is_file():
         raise RuntimeError(f"pretraining ended without an error but left no {final}")
     return final
-
-
-@contextmanager
-def _lock(directory: Path) -> Iterator[int]:
-    with open(directory / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RuntimeError(f"{directory}: another process works on this trial; wait for it or end it") from error
-        yield lock.fileno()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

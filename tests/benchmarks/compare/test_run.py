@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmarks.compare.locks import Busy, exclusive
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.run import Options, run_comparison
@@ -141,3 +142,9 @@ def test_a_budget_of_seconds_measures_each_arm_beforehand(toy: Toy, trainer: tup
     assert "20.0 images/s in the pilot" in said
     assert run(path, trainer)[0] == 0
     assert len(calls(tmp_path)) == 4  # two pilots, two trials
+
+
+def test_two_processes_never_run_one_comparison(toy: Toy, trainer: tuple[str, ...]) -> None:
+    path = toy()
+    with exclusive(Path("out"), "comparison", wait_s=0), pytest.raises(Busy, match="out: another process works on this"):
+        run(path, trainer)

@@ -140,7 +140,10 @@ def test_failures_are_told_and_leave_their_state(plan: Plan, trainer: tuple[str,
         trials.run_trial(idle)
 
 
-def test_two_processes_never_work_on_one_trial(plan: Plan, trainer: tuple[str, ...]) -> None:
+def test_two_processes_never_work_on_one_trial(
+    plan: Plan, trainer: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "LOCK_SECONDS", 0.3)
     directory = make(plan, "weak/seed_0", trainer)
     with open(directory / ".lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
