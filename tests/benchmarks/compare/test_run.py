@@ -146,5 +146,5 @@ def test_a_budget_of_seconds_measures_each_arm_beforehand(toy: Toy, trainer: tup
 
 def test_two_processes_never_run_one_comparison(toy: Toy, trainer: tuple[str, ...]) -> None:
     path = toy()
-    with exclusive(Path("out"), "comparison", wait_s=0), pytest.raises(Busy, match="out: another process works on this"):
+    with exclusive(Path("out"), "comparison", wait_s=0), pytest.raises(Busy, match="another process works on this"):
         run(path, trainer)
