@@ -62,7 +62,12 @@ def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: in
         "try:\n    run_tasks([task], 1, poll_seconds=0.05)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     root = str(Path(__file__).resolve().parents[3])
-    parent = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": root})
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": root},
+        # Started in the background by a shell, the tests themselves would ignore SIGINT, and hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.time() + 30
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert time.time() < deadline
