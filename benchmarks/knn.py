@@ -16,7 +16,7 @@ from benchmarks.data.class_folder import ClassFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.neighbours import build_index, resolve_backend
 from benchmarks.record import Record, versions
-from benchmarks.vectors import Progress, accuracy, encode_split
+from benchmarks.vectors import Progress, accuracy, check_settings, encode_split
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,7 @@ class Settings:
     batch_size: int = 64  # images encoded at once; changes speed, not the result
 
     def __post_init__(self) -> None:
-        for name in ("size", "neighbours", "temperature", "batch_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
-        if not 0 < self.crop_fraction <= 1:
-            raise ValueError(f"crop_fraction={self.crop_fraction} must be in (0, 1]")
+        check_settings(self, ("size", "neighbours", "temperature", "batch_size"))
 
 
 def run(

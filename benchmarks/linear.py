@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.data.class_folder import ClassFolder, stratified_split
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record, versions
-from benchmarks.vectors import Progress, accuracy, encode_split
+from benchmarks.vectors import Progress, accuracy, check_settings, encode_split
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,7 @@ class Settings:
             raise ValueError(f"weight_decays={self.weight_decays} must be one or more numbers greater than 0")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype={self.dtype!r} must be 'float32' or 'float64'")
-        for name in ("size", "max_iterations", "tolerance", "batch_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
-        if not 0 < self.crop_fraction <= 1:
-            raise ValueError(f"crop_fraction={self.crop_fraction} must be in (0, 1]")
+        check_settings(self, ("size", "max_iterations", "tolerance", "batch_size"))
 
 
 def run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,22 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Metric
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
+
+
+def check_settings(settings: Any, positive: Sequence[str]) -> None:
+    """Checks what the settings of kNN and linear probe share.
+
+    Args:
+        settings: has ``crop_fraction`` and the fields named next. positive: fields that must be above 0.
+
+    Raises:
+        ValueError: names the field, its value and what is legal.
+    """
+    for name in positive:
+        if not getattr(settings, name) > 0:
+            raise ValueError(f"{name}={getattr(settings, name)!r} must be greater than 0")
+    if not 0 < settings.crop_fraction <= 1:
+        raise ValueError(f"crop_fraction={settings.crop_fraction} must be in (0, 1]")
 
 
 def encode_split(
