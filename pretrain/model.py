@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import Encodings
 from pretrain.objectives.base import follower
 from pretrain.structures import Batch
@@ -54,6 +55,9 @@ class Pretrainer(BaseModel):
             for o in objectives
         )
         self.target_backbone = follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
+        wanted = any(o.needs_adversarial_norm for o in self.objectives)
+        self.second_norms = SecondNorms(self.backbone) if wanted else None
+        self._joint = frozenset(name for o in self.objectives for name in o.joint)
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
         read = sorted({name for o in self.objectives for name in o.reads})
         if group not in read:
@@ -70,13 +74,29 @@ class Pretrainer(BaseModel):
         """
         if mode != "loss":
             raise ValueError(f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone")
-        encode = Encodings(batch, self.backbone, self.target_backbone)
+        encode = Encodings(
+            batch,
+            self.backbone,
+            self.target_backbone,
+            second_norms=self.second_norms,
+            normalisation=self._normalisation(),
+            joint=self._joint,
+        )
         terms: dict[str, Tensor] = {}
         for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):
             for name, value in objective(batch, encode).items():
                 terms[self.term_name(index, name)] = weight * value if "loss" in name else value.detach()
         self.last_features = encode.encoded(self.group)
+        if self.training:
+            with torch.no_grad():
+                for objective in self.objectives:
+                    objective.remember(batch, encode)
         return terms
+
+    def _normalisation(self) -> tuple[Tensor, Tensor] | None:
+        """Mean and std of pixels in [0, 1], as the preprocessor knows them; another preprocessor need not."""
+        preprocessor = self.data_preprocessor
+        return (preprocessor.mean, preprocessor.std) if hasattr(preprocessor, "mean") else None
 
     def term_name(self, index: int, name: str) -> str:
         """Returns the output's key of a term; an index is added only where two objectives of one type share it."""
@@ -98,7 +118,8 @@ class Pretrainer(BaseModel):
     def update_targets(self, progress: float) -> None:
         """Moves every target towards its online module; called once after each optimiser step.
 
-        Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's code.
+        Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's code. A backbone's
+        parameters listed in its ``shared_with_target`` (names relative to it) are copied instead.
 
         Args:
             progress: optimiser steps done / steps of the run, in [0, 1].
@@ -108,4 +129,7 @@ class Pretrainer(BaseModel):
         if targets:
             online = [p for module, _ in pairs for p in module.parameters()]
             torch._foreach_lerp_(targets, online, 1.0 - self.momentum_at(progress))
+        if self.target_backbone is not None:
+            for name in getattr(self.backbone, "shared_with_target", ()):
+                self.target_backbone.get_parameter(name).copy_(self.backbone.get_parameter(name))
         self.momentum_step += 1

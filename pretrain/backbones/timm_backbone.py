@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,10 @@ class Features:
     def map(self, stride: int | None = None) -> Tensor:
         """Returns the map (B, D, h, w) at ``stride``, the one of the largest stride for None."""
         return self.pyramid[max(self.pyramid) if stride is None else stride]
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Features:
+        """Returns a copy with ``function`` applied to every tensor."""
+        return Features({stride: function(m) for stride, m in self.pyramid.items()}, function(self.vector))
 
 
 @MODELS.register_module()

@@ -34,6 +34,12 @@ class Objective(nn.Module):
         views_per_group: how many views of each group it needs.
         needs_target: whether it calls ``encode.target`` and so needs an EMA copy of the backbone.
         needs_labels: whether the source must carry labels.
+        needs_adversarial_norm: whether it calls ``encode.online(…, norm="adversarial")`` and so needs a second set of
+            the backbone's BatchNorms.
+        takes_any_views: whether it works on any number of views from ``views_per_group`` on; the others use the first
+            ``views_per_group`` ones.
+        joint: groups whose views may be encoded in one pass, with common BatchNorm statistics.
+        attacked: group whose pixels an adversary may change: one that the online network sees.
 
     Args:
         features: what the backbone gives; heads take their widths from it.
@@ -43,6 +49,10 @@ class Objective(nn.Module):
     views_per_group: int = 2
     needs_target: bool = False
     needs_labels: bool = False
+    needs_adversarial_norm: bool = False
+    takes_any_views: bool = False
+    joint: tuple[str, ...] = ()
+    attacked: str = "global"
 
     def __init__(self, features: FeatureInfo) -> None:
         super().__init__()
@@ -54,8 +64,15 @@ class Objective(nn.Module):
         return Bounds()
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns {name: scalar}: names containing "loss" are minimised, others are only logged."""
+        """Returns {name: scalar}: names containing "loss" are minimised, others are only logged.
+
+        Changes nothing that lasts, BatchNorm statistics aside: an attack calls it several times in a step.
+        """
         raise NotImplementedError
+
+    def remember(self, batch: Batch, encode: Encodings) -> None:
+        """Updates what is kept from step to step (queues), without gradient; called once per micro-batch in training,
+        after all losses. The encodings asked for so far cost nothing."""
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns (online, target) modules whose targets follow by EMA; the engine adds the backbones' own pair."""

@@ -58,6 +58,8 @@ class SimCLR(Objective):
         ValueError: temperature not positive.
     """
 
+    takes_any_views = True
+
     def __init__(
         self, features: FeatureInfo, *, hidden: int | None = None, dim: int = 128, temperature: float = 0.1
     ) -> None:
