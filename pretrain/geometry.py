@@ -168,6 +168,21 @@ def inside(points: Tensor, geometry: Tensor) -> Tensor:
     return ((local >= 0) & (local < 1)).all(-1)
 
 
+def coverage(context: Tensor, parts: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """Returns which pixels of a view each of several other views shows: CIM's target map.
+
+    A pixel belongs to a part if its centre lies in the part's (possibly turned) square. Cost O(B·K·H·W).
+
+    Args:
+        context: (B, 2, 3). parts: (B, K, 2, 3). size: (H, W), pixels or cells of the context.
+
+    Returns:
+        (B, K, H, W) bool.
+    """
+    local = apply(compose(invert(parts), context[:, None]), unit_grid(size, context.device).to(context.dtype))
+    return ((local >= 0) & (local < 1)).all(-1).unflatten(-1, size)
+
+
 def overlap_fraction(geometry_q: Tensor, geometry_k: Tensor) -> Tensor:
     """Returns the part of each axis-aligned view q that view k also shows, (B,) in [0, 1].
 

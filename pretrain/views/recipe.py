@@ -16,6 +16,7 @@ from pretrain.structures import Photometric, Views
 from pretrain.views.crop import Crop, cut, sample_crop
 from pretrain.views.photometric import PhotometricSpec, build_spec, check_probability, check_range, sample
 from pretrain.views.photometric_cv2 import apply_cv2_planar
+from pretrain.views.region import Region, extent, sample_region, warp
 
 
 @dataclass(kw_only=True)
@@ -27,12 +28,18 @@ class ViewSpec(PhotometricSpec):
         scale: (low, high) of the crop's share of the source's area, in (0, 1].
         ratio: (low, high) of the crop's width / height in source pixels.
         flip: probability of mirroring left to right.
+        within: name of a group of one view, in whose crop this one's is drawn instead of in the whole image; scale and
+            ratio are then relative to that view as it comes out, resized and mirrored.
+        rotation: degrees in [0, 45]; the crop is turned by an angle from U(−rotation, rotation) and trimmed so that
+            nothing from outside the image, or outside the view of ``within``, enters (see ``views.region``).
     """
 
     size: int | tuple[int, int]
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
+    within: str | None = None
+    rotation: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,13 +52,24 @@ class ViewSpec(PhotometricSpec):
             raise ValueError(f"scale={self.scale!r}: the upper end must be above 0, it is a share of the image's area")
         self.ratio = check_range("ratio", self.ratio, 1e-3, 1e3)
         check_probability("flip", self.flip)
+        if (
+            isinstance(self.rotation, bool)
+            or not isinstance(self.rotation, (int, float))
+            or not 0 <= self.rotation <= 45
+        ):
+            raise ValueError(f"rotation={self.rotation!r}: must be degrees in [0, 45]")
+
+    @property
+    def turned(self) -> bool:
+        """Whether the view is a region (nested or rotated) and not an upright crop of the image."""
+        return self.within is not None or self.rotation > 0
 
 
 @dataclass(frozen=True)
 class PlannedView:
     """One view's drawn parameters. The photometric fields are 0-d tensors."""
 
-    crop: Crop
+    crop: Crop | Region
     photometric: Photometric
 
 
@@ -95,6 +113,7 @@ class ViewRecipe:
         self.specs: dict[str, tuple[ViewSpec, ...]] = {
             name: self._build_group(name, views) for name, views in groups.items()
         }
+        self._check_parents()
 
     @staticmethod
     def _build_group(name: str, views: Any) -> tuple[ViewSpec, ...]:
@@ -116,6 +135,17 @@ class ViewRecipe:
             )
         return tuple(specs)
 
+    def _check_parents(self) -> None:
+        """Raises a ValueError unless every ``within`` names one upright view."""
+        parents = [name for name, specs in self.specs.items() if len(specs) == 1 and not specs[0].turned]
+        for name, specs in self.specs.items():
+            for position, spec in enumerate(specs):
+                if spec.within is not None and spec.within not in parents:
+                    raise ValueError(
+                        f"groups[{name!r}][{position}]: within={spec.within!r}: must be a group of one view that is "
+                        f"neither turned nor nested; here: {', '.join(map(repr, parents)) or 'none'}"
+                    )
+
     @property
     def groups(self) -> tuple[str, ...]:
         """The names of the groups that this recipe makes."""
@@ -134,20 +164,38 @@ class ViewRecipe:
         if height < 1 or width < 1:
             raise ValueError(f"image of {height}×{width} pixels: both must be at least 1")
         views = {
-            name: tuple(
-                PlannedView(
-                    sample_crop(height, width, scale=s.scale, ratio=s.ratio, flip=s.flip, rng=rng), sample(s, rng)
-                )
-                for s in specs
-            )
+            name: self._plan_group(specs, (height, width), {}, rng)
             for name, specs in self.specs.items()
+            if all(spec.within is None for spec in specs)
         }
+        for name, specs in self.specs.items():
+            if name not in views:
+                views[name] = self._plan_group(specs, (height, width), views, rng)
         need = max(
-            min(1.0, max(spec.size[0] / view.crop.height, spec.size[1] / view.crop.width))
+            min(1.0, max(spec.size[0] / rows, spec.size[1] / columns))
             for name, specs in self.specs.items()
             for spec, view in zip(specs, views[name], strict=True)
+            for rows, columns in [_extent(view.crop, (height, width))]
         )
         return Plan((height, width), views, (math.ceil(height * need), math.ceil(width * need)))
+
+    def _plan_group(
+        self, specs: tuple[ViewSpec, ...], source: tuple[int, int], parents: Mapping, rng: np.random.Generator
+    ) -> tuple[PlannedView, ...]:
+        """Draws the views of one group; ``parents`` holds the planned views that they may be nested in."""
+        planned = []
+        for spec in specs:
+            limits = dict(scale=spec.scale, ratio=spec.ratio, flip=spec.flip, rng=rng)
+            if not spec.turned:
+                crop: Crop | Region = sample_crop(*source, **limits)
+            elif spec.within is None:
+                crop = Region(torch.from_numpy(sample_region(*source, rotation=spec.rotation, **limits)))
+            else:
+                (parent,) = self.specs[spec.within]
+                local = torch.from_numpy(sample_region(*parent.size, rotation=spec.rotation, **limits))
+                crop = Region(geometry.compose(_map_of(parents[spec.within][0].crop, source), local))
+            planned.append(PlannedView(crop, sample(spec, rng)))
+        return tuple(planned)
 
     def render(self, image: np.ndarray, plan: Plan, *, photometrics: bool = False) -> dict[str, Views]:
         """Cuts the planned views out of a decoded image.
@@ -171,13 +219,31 @@ class ViewRecipe:
     def _render_group(self, image: np.ndarray, plan: Plan, *, name: str, photometrics: bool) -> Views:
         """Renders one group, see :meth:`render`."""
         specs, planned = self.specs[name], plan.views[name]
-        cuts = [
-            cut(image, view.crop, source=plan.source_size, size=spec.size)
-            for spec, view in zip(specs, planned, strict=True)
-        ]
-        maps = geometry.from_box(torch.tensor([box for _, box in cuts], dtype=torch.float64))
+        pixels, maps = [], []
+        for spec, view in zip(specs, planned, strict=True):
+            if isinstance(view.crop, Region):
+                pixels.append(warp(image, view.crop, source=plan.source_size, size=spec.size))
+                maps.append(view.crop.map)
+            else:
+                part, box = cut(image, view.crop, source=plan.source_size, size=spec.size)
+                pixels.append(part)
+                maps.append(geometry.from_box(torch.tensor(box, dtype=torch.float64)))
         if photometrics:
-            for (pixels, _), view in zip(cuts, planned, strict=True):
-                apply_cv2_planar(pixels.numpy(), view.photometric)
-        images = torch.stack([pixels for pixels, _ in cuts])
-        return Views(images, maps, None if photometrics else Photometric.stack([v.photometric for v in planned]))
+            for part, view in zip(pixels, planned, strict=True):
+                apply_cv2_planar(part.numpy(), view.photometric)
+        drawn = None if photometrics else Photometric.stack([v.photometric for v in planned])
+        return Views(torch.stack(pixels), torch.stack(maps), drawn)
+
+
+def _map_of(crop: Crop, source: tuple[int, int]) -> torch.Tensor:
+    """Returns the map (2, 3) from an upright crop's unit square to the source's."""
+    x1, x2 = crop.left / source[1], (crop.left + crop.width) / source[1]
+    y1, y2 = crop.top / source[0], (crop.top + crop.height) / source[0]
+    if crop.flip:
+        x1, x2 = x2, x1
+    return geometry.from_box(torch.tensor([x1, y1, x2, y2], dtype=torch.float64))
+
+
+def _extent(crop: Crop | Region, source: tuple[int, int]) -> tuple[float, float]:
+    """Returns the (height, width) of a crop in pixels of the source."""
+    return extent(crop, source) if isinstance(crop, Region) else (crop.height, crop.width)

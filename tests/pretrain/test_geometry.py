@@ -200,3 +200,16 @@ def test_diagonal_of_a_rotated_square_view_is_unchanged() -> None:
     angle = 0.3
     turn = torch.tensor([[[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]]).double()
     assert g.cell_diagonals(turn, (7, 7)).item() == pytest.approx(math.sqrt(2) / 7)
+
+
+def test_coverage_of_crops_and_of_a_turned_square() -> None:
+    context = g.from_box(torch.tensor([[0.5, 0.0, 1.0, 1.0]]))  # the right half of the image
+    parts = g.from_box(torch.tensor([[[0.5, 0.0, 0.75, 0.5], [0.0, 0.0, 0.5, 1.0], [1.0, 0.0, 0.5, 1.0]]]))
+    masks = g.coverage(context, parts, size=(2, 4))[0]
+    assert masks[0].tolist() == [[True, True, False, False], [False] * 4]
+    assert not masks[1].any() and masks[2].all()  # a neighbour; the context itself, mirrored
+    # A square turned by 45° about the middle, half as large in area: |x - ½| + |y - ½| < ½.
+    diamond = torch.tensor([[[[0.5, -0.5, 0.5], [0.5, 0.5, 0.0]]]], dtype=torch.float64)
+    assert g.coverage(g.identity()[None], diamond, size=(100, 100)).double().mean().item() == pytest.approx(
+        0.5, abs=0.01
+    )
