@@ -1,14 +1,23 @@
 """Where images come from: decoding, sources, the sampler and the data set of views."""
 
+from pretrain.data.boxes import CocoBoxes
 from pretrain.data.dataset import UnreadableData, ViewDataset, limit_threads
+from pretrain.data.frames import FramePairs
+from pretrain.data.random_labels import RandomLabels
 from pretrain.data.sampler import EpochSampler
+from pretrain.data.shots import Shot, ShotSource
 from pretrain.data.sources import CocoImages, FileList, ImageFolder, Source, SourceError
 
 __all__ = [
+    "CocoBoxes",
     "CocoImages",
     "EpochSampler",
     "FileList",
+    "FramePairs",
     "ImageFolder",
+    "RandomLabels",
+    "Shot",
+    "ShotSource",
     "Source",
     "SourceError",
     "UnreadableData",

@@ -1,9 +1,8 @@
-"""The data set of views: (epoch, index) -> decoded once, cropped and resized as the recipe says."""
+"""The data set of views: (epoch, index) -> each shot decoded once, cropped and resized as the recipe says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,33 +11,21 @@ from torch.utils.data import Dataset
 
 from pretrain.data.decode import DecodeError, decode, probe
 from pretrain.data.sampler import REPLACEMENT, SAMPLE, stream
+from pretrain.data.shots import PixelBox, Shot, shots_of
 from pretrain.data.sources import Source
+from pretrain.data.split import Part, Recipe, merge, split
 from pretrain.structures import Batch, Views
 
 #: Tries for a readable substitute. At 50 % unreadable files all of them fail once in a million samples.
 MAX_REPLACEMENTS = 20
 
 
-class Plan(Protocol):
-    """The drawn parameters of one sample's views."""
-
-    @property
-    def min_decode_size(self) -> tuple[int, int]:
-        """Smallest (height, width) of the decoded image that loses nothing in any crop."""
-
-
-class Recipe(Protocol):
-    """What the data set needs of a view recipe (``pretrain.views.recipe.ViewRecipe``)."""
-
-    def plan(self, height: int, width: int, rng: np.random.Generator) -> Plan:
-        """Draws crops and photometrics for an upright image of this size."""
-
-    def render(self, image: np.ndarray, plan: Plan, *, photometrics: bool = False) -> dict[str, Views]:
-        """Cuts the views, without axis B, from (H, W, 3) uint8, which may be a scaled decode."""
-
-
 class UnreadableData(RuntimeError):
     """So many files in a row were unreadable that no substitute was found."""
+
+
+class _Unreadable(Exception):
+    """A shot cannot be read or decoded; the message names it and says why."""
 
 
 class ViewDataset(Dataset):
@@ -47,6 +34,9 @@ class ViewDataset(Dataset):
     A sample depends on the seed, the epoch and the index only, not on workers, processes or what came before. A
     file that cannot be read or decoded is replaced by another image, drawn from a random stream of the same key,
     and listed in ``Batch.skipped`` with the reason; ``ids`` and ``labels`` are those of the image really shown.
+
+    View v of a group is cut from shot v mod the number of shots (see ``pretrain.data.shots``; most sources have one,
+    the whole image). Crops are drawn in the size of the shot's region, whose unit square their geometry refers to.
 
     Args:
         source: Where the bytes come from.
@@ -66,6 +56,7 @@ class ViewDataset(Dataset):
         self.recipe = recipe
         self.seed = seed
         self.photometrics = photometrics
+        self._parts: dict[int, tuple[Part, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -81,9 +72,8 @@ class ViewDataset(Dataset):
         for candidate in self._candidates(epoch, index):
             try:
                 views = self._views(candidate, np.random.Generator(stream(self.seed, SAMPLE, epoch, index)))
-            except (DecodeError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                skipped.append((candidate, f"{self.source.name(candidate)}: {reason}"))
+            except _Unreadable as error:
+                skipped.append((candidate, str(error)))
                 continue
             label = self.source.label(candidate)
             return Batch(
@@ -108,11 +98,27 @@ class ViewDataset(Dataset):
                 yield substitute
 
     def _views(self, index: int, rng: np.random.Generator) -> dict[str, Views]:
-        """Decodes image ``index`` once, no larger than its crops need, and cuts its views."""
-        data = self.source.read(index)
-        plan = self.recipe.plan(*probe(data), rng)
-        image = decode(data, plan.min_decode_size)
-        return self.recipe.render(image, plan, photometrics=self.photometrics == "workers")
+        """Cuts the views of sample ``index``, each from its shot."""
+        shots = shots_of(self.source, index, rng)
+        if len(shots) not in self._parts:
+            self._parts[len(shots)] = split(self.recipe, len(shots))
+        parts = self._parts[len(shots)]
+        return merge(parts, [self._cut(shots[part.shot], part.recipe, rng) for part in parts])
+
+    def _cut(self, shot: Shot, recipe: Recipe, rng: np.random.Generator) -> dict[str, Views]:
+        """Decodes a shot once, no larger than its crops need, and cuts the views of ``recipe`` from its region."""
+        try:
+            data = shot.read()
+            region = PixelBox.of(shot.box, probe(data))
+            plan = recipe.plan(region.height, region.width, rng)
+            image, shift = region.cut(decode(data, region.decode_size(plan.min_decode_size)))
+        except (DecodeError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise _Unreadable(f"{shot.name}: {reason}") from error
+        views = recipe.render(image, plan, photometrics=self.photometrics == "workers")
+        for group in views.values() if any(shift) else ():
+            group.geometry[..., 2] += torch.tensor(shift, dtype=group.geometry.dtype)
+        return views
 
 
 def limit_threads(worker_id: int) -> None:

@@ -16,6 +16,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from mmengine.registry import DATASETS
 
+from pretrain.data.choice import choose
+
 #: What counts as an image in a folder, compared in lower case.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 #: Label of an image that has none although its source is labelled.
@@ -67,8 +69,8 @@ class FileNames:
         return os.fsdecode(self._block[start : self._ends[index]])
 
 
-class _Files:
-    """Files below one folder: what the three sources share."""
+class FilesBelow:
+    """Files below one folder: what the sources that read from disk share."""
 
     def __init__(
         self, root: Path, names: Sequence[str], labels: Sequence[int] | None, *, classes: tuple[str, ...] | None
@@ -104,7 +106,7 @@ class _Files:
 
 
 @DATASETS.register_module()
-class ImageFolder(_Files):
+class ImageFolder(FilesBelow):
     """All images below a folder, at any depth, sorted by path.
 
     If no image lies in ``root`` itself and at least two of its folders hold images, these folders are the classes
@@ -121,11 +123,11 @@ class ImageFolder(_Files):
     """
 
     def __init__(self, root: str | Path, extensions: Sequence[str] = EXTENSIONS, labels: bool = True) -> None:
-        folder = _require_folder("ImageFolder", root)
+        folder = require_folder("ImageFolder", root)
         if isinstance(extensions, str) or not all(e.startswith(".") for e in extensions):
             raise SourceError(f"ImageFolder: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']")
         wanted = tuple(extension.lower() for extension in extensions)
-        files = _walk(folder)
+        files = walk(folder)
         names = sorted(name for name in files if name.lower().endswith(wanted))
         if not names:
             others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
@@ -144,7 +146,7 @@ class ImageFolder(_Files):
 
 
 @DATASETS.register_module()
-class FileList(_Files):
+class FileList(FilesBelow):
     """Images named by a text file, one path per line, in the file's order.
 
     A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab or blank
@@ -175,7 +177,7 @@ class FileList(_Files):
                 f"FileList: {path}: {labelled} of {len(lines)} lines end in a label, this one does not: {odd!r}; give "
                 "all lines a whole number from 0 on, or none"
             )
-        folder = _require_folder("FileList", root) if str(root) else Path("")
+        folder = require_folder("FileList", root) if str(root) else Path("")
         if labelled:
             labels = [int(match[2]) for match in matches]
             classes = tuple(str(i) for i in range(max(labels) + 1))
@@ -186,7 +188,7 @@ class FileList(_Files):
 
 
 @DATASETS.register_module()
-class CocoImages(_Files):
+class CocoImages(FilesBelow):
     """The images of a COCO json file, sorted by file name.
 
     Args:
@@ -195,23 +197,35 @@ class CocoImages(_Files):
         label: None: unlabelled. "largest": the category, as index into ``classes`` (categories sorted by id), of
             the instance with the largest area; crowds do not count, of equal areas the smaller id wins. An image
             without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have to leave out.
+        count: How many of the images to use, chosen by ``seed`` (every subset equally likely); None: all.
+        seed: of that choice alone; the run's seed does not enter.
 
     Raises:
         SourceError: file or folder is missing, the json is not COCO's, or it lists no image.
+        ValueError: there are fewer images than ``count``, or it or the seed is out of range.
     """
 
-    def __init__(self, annotations: str | Path, root: str | Path, label: str | None = None) -> None:
+    def __init__(
+        self,
+        annotations: str | Path,
+        root: str | Path,
+        label: str | None = None,
+        count: int | None = None,
+        seed: int = 0,
+    ) -> None:
         if label not in (None, "largest"):
             raise SourceError(f"CocoImages: label={label!r}; legal are None and 'largest'")
-        folder = _require_folder("CocoImages", root)
+        folder = require_folder("CocoImages", root)
         path = Path(annotations).expanduser()
-        content = _read_coco(path, ("images",) if label is None else ("images", "annotations", "categories"))
+        wanted = ("images",) if label is None else ("images", "annotations", "categories")
+        content = read_coco("CocoImages", path, wanted)
         if not content["images"]:
             raise SourceError(f"CocoImages: {path} lists no image ('images' is empty)")
         try:
             images = sorted((image["file_name"], image["id"]) for image in content["images"])
         except (KeyError, TypeError) as error:
             raise SourceError(f"CocoImages: {path}: each of 'images' needs file_name and id ({error!r})") from error
+        images = [images[i] for i in choose(len(images), count, seed, source="CocoImages", unit="images")]
         names = [name for name, _ in images]
         if label is None:
             super().__init__(folder, names, None, classes=None)
@@ -223,16 +237,21 @@ class CocoImages(_Files):
         self._require_first(path)
 
 
-def _read_coco(path: Path, keys: tuple[str, ...]) -> dict:
+def read_coco(source: str, path: Path, keys: tuple[str, ...]) -> dict:
+    """Reads a COCO json file that must hold the lists ``keys``; ``source`` is the caller's name, for messages.
+
+    Raises:
+        SourceError: the file is missing, no json, or lacks a list.
+    """
     if not path.is_file():
-        raise SourceError(f"CocoImages: annotations={path} does not exist; legal is a COCO json file")
+        raise SourceError(f"{source}: annotations={path} does not exist; legal is a COCO json file")
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise SourceError(f"CocoImages: {path} is no valid json: {error}") from error
+        raise SourceError(f"{source}: {path} is no valid json: {error}") from error
     missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
     if missing:
-        raise SourceError(f"CocoImages: {path} has no list {', '.join(map(repr, missing))}; legal is a COCO json file")
+        raise SourceError(f"{source}: {path} has no list {', '.join(map(repr, missing))}; legal is a COCO json file")
     return content
 
 
@@ -254,7 +273,8 @@ def _largest_category(annotations: list[dict], index: dict[int, int], path: Path
     return {image: -negated for image, (_, negated) in best.items()}
 
 
-def _require_folder(source: str, root: str | Path) -> Path:
+def require_folder(source: str, root: str | Path) -> Path:
+    """Returns the folder; raises SourceError, with the caller's name ``source``, if there is none."""
     folder = Path(root).expanduser()
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
@@ -262,7 +282,7 @@ def _require_folder(source: str, root: str | Path) -> Path:
     return folder
 
 
-def _walk(folder: Path) -> list[str]:
+def walk(folder: Path) -> list[str]:
     """Paths relative to ``folder`` of all files below it; links are followed, but never into a folder being walked."""
     files: list[str] = []
 
