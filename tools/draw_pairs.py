@@ -1,4 +1,4 @@
-"""Draws the positive pairs of a training config's views: the geometry debugger."""
+"""Draws the geometry of a training config's views: positive pairs, or nested views and where they lie."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def main() -> None:
     parser.add_argument("out", help="PNG to write")
     parser.add_argument("--images", type=int, default=3, help="rows (default 3)")
     parser.add_argument("--grid", type=int, default=7, help="cells per side of the feature map (default 7)")
-    parser.add_argument("--group", default="global", help="view group (default global)")
+    parser.add_argument("--group", default="global", help="view group (default global; exemplar for CIM)")
     parser.add_argument("--seed", type=int, default=0, help="chooses images and crops (default 0)")
     args = parser.parse_args()
 
     from mmengine.config import Config
 
-    from benchmarks.pictures.pairs import draw_config_pairs
+    from benchmarks.pictures.from_config import draw_config_views
 
     if args.images < 1 or args.grid < 1:
         parser.error(f"--images {args.images} and --grid {args.grid} must be at least 1")
     grid = (args.grid, args.grid)
     try:
         config = Config.fromfile(args.config).to_dict()
-        print(draw_config_pairs(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
+        print(draw_config_views(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
     except (ValueError, KeyError, FileNotFoundError) as error:
         sys.exit(f"error: {args.config}: {error}")
 

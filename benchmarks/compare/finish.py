@@ -22,7 +22,7 @@ from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.table import Comparison, build_table, frame, to_json, to_markdown, to_screen, verdicts
 from benchmarks.pictures.curves import draw_curves
-from benchmarks.pictures.pairs import draw_config_pairs
+from benchmarks.pictures.from_config import draw_config_views
 from benchmarks.pictures.pca import draw_pca, load_images, principal_colours
 from pretrain.files import atomic_write
 
@@ -131,7 +131,9 @@ def _draw_curves(plan: Plan, path: Path) -> bool:
 
 
 def _draw_pairs(plan: Plan, path: Path) -> bool:
+    """Draws the pairs of the first arm that learns from two views; not every objective does."""
     trained = [trial for trial in plan.trials if trial.arm.train]
-    if trained:
-        draw_config_pairs(trained[0].config, path)
-    return bool(trained)
+    paired = [trial for trial in trained if len(trial.config["views"].get("groups", {}).get("global", ())) >= 2]
+    if paired:
+        draw_config_views(paired[0].config, path)
+    return bool(paired)
