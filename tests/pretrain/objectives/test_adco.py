@@ -1,0 +1,180 @@
+"""AdCo: loss by loops, the way up against autograd, the negatives' step against SGD, one process against two."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing
+from torch.nn import functional as F
+
+from pretrain.backbones.timm_backbone import FeatureInfo, Features
+from pretrain.objectives.adco import AdCo, ascent, info_nce
+
+INFO = FeatureInfo({8: 6}, 6)
+
+
+def vectors(images: int = 6) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries, keys (images, 4) and seven negatives of different lengths."""
+    generator = torch.Generator().manual_seed(3)
+    sizes = (images, images, 7)
+    return tuple(3 * torch.randn(n, 4, generator=generator, dtype=torch.float64) for n in sizes)
+
+
+def encodings(part: slice = slice(None)) -> SimpleNamespace:
+    """Online and target features of two views of four images."""
+    generator = torch.Generator().manual_seed(5)
+    online, target = torch.randn(2, 2, 4, 6, generator=generator, dtype=torch.float64)
+    return SimpleNamespace(
+        online=lambda group: [Features({}, v[part]) for v in online],
+        target=lambda group: [Features({}, v[part]) for v in target],
+    )
+
+
+def small(**options: float) -> AdCo:
+    torch.manual_seed(0)
+    return AdCo(INFO, hidden=8, dim=4, negatives=7, **options).double()
+
+
+def test_loss_equals_loops() -> None:
+    q, k, negatives = vectors()
+    terms = []
+    for i in range(6):
+        positive = math.exp(F.cosine_similarity(q[i], k[i], dim=0).item() / 0.2)
+        others = [math.exp(F.cosine_similarity(q[i], d, dim=0).item() / 0.2) for d in negatives]
+        terms.append(-math.log(positive / (positive + sum(others))))
+    assert info_nce(q, k, negatives, 0.2).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
+
+
+def test_bounds_are_reached() -> None:
+    bounds = small().bounds
+    q = torch.ones(3, 4, dtype=torch.float64)
+    negatives = torch.ones(7, 4, dtype=torch.float64)
+    assert info_nce(q, q, negatives, 0.12).item() == pytest.approx(bounds.collapsed)
+    assert info_nce(q, q, -negatives, 0.12).item() == pytest.approx(bounds.best)
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.12, 1.0])
+def test_way_up_equals_autograd_and_keeps_the_length(temperature: float) -> None:
+    q, k, negatives = vectors()
+    leaf = negatives.clone().requires_grad_()
+    info_nce(q, k, leaf, temperature).backward()
+    found = ascent(q, k, negatives, temperature)
+    assert torch.allclose(found, leaf.grad, rtol=1e-10, atol=1e-12)
+    assert (found * negatives).sum(1).abs().max() < 1e-12
+
+
+def test_way_up_by_the_formula() -> None:
+    q, k, negatives = (F.normalize(x, dim=1) for x in vectors())
+    lengths = torch.arange(1.0, 8, dtype=torch.float64)
+    for n in range(7):
+        total = torch.zeros(4, dtype=torch.float64)
+        for i in range(6):
+            scores = torch.stack([q[i] @ k[i], *(q[i] @ d for d in negatives)]) / 0.2
+            total += scores.softmax(0)[1 + n] * (q[i] - (q[i] @ negatives[n]) * negatives[n])
+        found = ascent(q, k, negatives * lengths[:, None], 0.2)[n]
+        assert torch.allclose(found, total / (6 * 0.2 * lengths[n]))
+
+
+def test_negatives_step_like_torchs_sgd_on_the_negated_loss() -> None:
+    objective = small(negative_lr=0.5, negative_weight_decay=0.1)
+    leaf = objective.negatives.clone().requires_grad_()
+    optimiser = torch.optim.SGD([leaf], lr=0.5, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        queries, keys = objective._pairs(encodings())
+        optimiser.zero_grad()
+        (-info_nce(queries.detach(), keys, leaf, 0.02)).backward()
+        optimiser.step()
+        objective.remember(None, encodings())
+        assert torch.allclose(objective.negatives, leaf, atol=1e-12)
+
+
+def test_negatives_climb() -> None:
+    objective = small(negative_lr=0.05)
+    before = objective(None, encodings())["loss"]
+    for _ in range(50):
+        objective.remember(None, encodings())
+    assert objective(None, encodings())["loss"] > before + 0.5
+
+
+def test_both_directions_and_only_online_heads_learn() -> None:
+    objective, encode = small(), encodings()
+    loss = objective(None, encode)["loss"]
+    online = [objective.projector(view.vector) for view in encode.online("global")]
+    target = [objective.target_projector(view.vector) for view in encode.target("global")]
+    directions = [info_nce(online[i], target[1 - i], objective.negatives, 0.12) for i in range(2)]
+    assert torch.allclose(loss, sum(directions) / 2)
+    loss.backward()
+    assert all(p.grad is None for p in objective.target_projector.parameters())
+    assert all(p.grad is not None for p in objective.projector.parameters())
+    assert not objective.negatives.requires_grad
+
+
+def test_forward_changes_nothing_and_what_is_remembered_is_in_the_state() -> None:
+    objective = small()
+    objective.remember(None, encodings())
+    before = copy.deepcopy(objective.state_dict())
+    objective(None, encodings())
+    assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
+    torch.manual_seed(9)
+    resumed = AdCo(INFO, hidden=8, dim=4, negatives=7).double()
+    resumed.load_state_dict(before)
+    for one in (objective, resumed):
+        one.remember(None, encodings())
+    assert torch.equal(resumed.negatives, objective.negatives)
+
+
+def test_remembering_between_forward_and_backward_leaves_the_gradient() -> None:
+    gradients = []
+    for remembers in (False, True):
+        objective = small()
+        loss = objective(None, encodings())["loss"]
+        if remembers:
+            objective.remember(None, encodings())
+        loss.backward()
+        gradients.append(objective.projector[0].weight.grad)
+    assert torch.equal(*gradients)
+
+
+def worker(rank: int, store: str, results: str) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    torch.save(after_three_steps(slice(2 * rank, 2 * rank + 2)), f"{results}.{rank}")
+    dist.destroy_process_group()
+
+
+def after_three_steps(part: slice) -> list[torch.Tensor]:
+    objective = small()
+    for _ in range(3):
+        objective.remember(None, encodings(part))
+    return [objective.negatives, objective.velocity]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    multiprocessing.spawn(worker, (str(tmp_path / "store"), str(tmp_path / "result")), nprocs=2)
+    found = [torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2)]
+    for index, expected in enumerate(after_three_steps(slice(None))):
+        assert torch.equal(found[0][index], found[1][index])
+        assert torch.allclose(found[0][index], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("negatives", 0),
+        ("temperature", 0.0),
+        ("negative_temperature", -1.0),
+        ("negative_lr", -1.0),
+        ("negative_momentum", 1.0),
+        ("negative_weight_decay", -1.0),
+    ],
+)
+def test_illegal_options_are_named(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name}={value}"):
+        AdCo(INFO, **{name: value})
