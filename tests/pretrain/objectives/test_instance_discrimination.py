@@ -1,0 +1,129 @@
+"""Instance discrimination: the specification's vector, loops, closed forms, and one process against two."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed as dist
+from torch import multiprocessing
+
+from pretrain.backbones.timm_backbone import FeatureInfo, Features
+from pretrain.objectives.instance_discrimination import InstanceDiscrimination, instance_loss, log_one_minus_softmax
+from pretrain.structures import Batch, Views
+
+FORMS = ("softmax", "uel")
+
+
+def rows(count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return tuple(torch.randn(count, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+
+
+def test_vector_of_the_specification() -> None:
+    weight = torch.tensor([[1, 0.5, -0.5], [0, 1, 0.5]], dtype=torch.float64)
+    first = torch.tensor([(1, 0.2, -0.3), (-0.4, 0.9, 0.5), (0.3, -0.8, 1.1)], dtype=torch.float64)
+    second = torch.tensor([(0.8, 0.1, -0.1), (-0.5, 0.7, 0.9), (0.5, -0.6, 1)], dtype=torch.float64)
+    found = [instance_loss(first @ weight.T, other @ weight.T, 0.5).item() for other in (second, first)]
+    assert found == pytest.approx([0.151500, 0.134131], abs=5e-7)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_equals_loops(form: str) -> None:
+    a, b = rows()
+    terms = []
+    for i in range(6):
+        scores = [math.exp(torch.cosine_similarity(a[i], b[j], dim=0).item() / 0.3) for j in range(6)]
+        p = [score / sum(scores) for score in scores]
+        terms.append(-math.log(p[i]))
+        if form == "uel":
+            terms[-1] -= sum(math.log(1 - p[j]) for j in range(6) if j != i)
+    assert instance_loss(a, b, 0.3, form).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
+
+
+@pytest.mark.parametrize("form, value", [("softmax", math.log(8)), ("uel", math.log(8) - 7 * math.log(7 / 8))])
+def test_equal_features(form: str, value: float) -> None:
+    assert instance_loss(torch.ones(8, 3), torch.ones(8, 3), 0.1, form).item() == pytest.approx(value, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_perfect_features_and_a_single_image_cost_nothing(form: str) -> None:
+    eye = torch.eye(4, dtype=torch.float64)
+    assert instance_loss(eye, 3 * eye, 0.01, form).item() == pytest.approx(0, abs=1e-12)
+    assert instance_loss(eye[:1], eye[1:2], 0.1, form).item() == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gradients_by_finite_differences_and_on_which_side(form: str) -> None:
+    a, b = (x.requires_grad_() for x in rows(3))
+    assert torch.autograd.gradcheck(lambda x: instance_loss(x, b.detach(), 0.3, form), (a,), rtol=1e-6)
+    instance_loss(a, b, 0.3, form).backward()
+    assert (b.grad is None) == (form == "uel")
+
+
+def test_one_minus_softmax_at_certainty() -> None:
+    """The wrong row is certain, p = 1 in float32: log(1 − p) is the distance to the next entry."""
+    logits = torch.tensor([[0.0, 200.0, -50.0], [1.0, 1.0, 1.0]], requires_grad=True)
+    found = log_one_minus_softmax(logits)
+    assert found[0].tolist() == pytest.approx([0, -200, 0])
+    assert found[1].tolist() == pytest.approx([math.log(2 / 3)] * 3)
+    found.sum().backward()
+    assert logits.grad.isfinite().all()
+    a = torch.tensor([[1.0, 0], [0, 1]], requires_grad=True)
+    loss = instance_loss(a, a.detach().flip(0), 0.01, "uel")  # each image finds the other one
+    loss.backward()
+    assert loss.item() == pytest.approx(200) and a.grad.isfinite().all()
+
+
+def worker(rank: int, store: str, results: str) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    found = {form: both_gradients(form, slice(3 * rank, 3 * rank + 3)) for form in FORMS}
+    torch.save(found, f"{results}.{rank}")
+    dist.destroy_process_group()
+
+
+def both_gradients(form: str, part: slice) -> list[torch.Tensor]:
+    """Loss, and its gradient with respect to the rows of both views."""
+    leaves = [x[part].clone().requires_grad_() for x in rows()]
+    loss = instance_loss(*leaves, 0.3, form)
+    loss.backward()
+    return [loss.detach(), *(torch.zeros_like(x) if x.grad is None else x.grad for x in leaves)]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    multiprocessing.spawn(worker, (str(tmp_path / "store"), str(tmp_path / "result")), nprocs=2)
+    parts = [torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2)]
+    for form in FORMS:
+        loss, *gradients = both_gradients(form, slice(None))
+        assert torch.allclose(sum(part[form][0] for part in parts) / 2, loss, atol=1e-12)
+        for index, gradient in enumerate(gradients, 1):
+            found = torch.cat([part[form][index] for part in parts]) / 2
+            assert torch.allclose(found, gradient, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_objective_is_one_directional_and_knows_its_collapsed_value(form: str) -> None:
+    torch.manual_seed(0)
+    objective = InstanceDiscrimination(FeatureInfo({8: 6}, 6), form=form, dim=5)
+    batch = Batch({"global": Views(torch.zeros(4, 2, 3, 8, 8), None)}, None, torch.arange(4))
+    vectors = torch.randn(2, 4, 6)
+
+    def loss(a: torch.Tensor, b: torch.Tensor) -> float:
+        views = [Features({}, a), Features({}, b)]
+        return objective(batch, type("E", (), {"online": lambda self, g: views})())["loss"].item()
+
+    a, b = (objective.projector(v).detach() for v in vectors)
+    assert loss(*vectors) == pytest.approx(instance_loss(a, b, 0.1, form).item())
+    assert loss(*vectors.flip(0)) == pytest.approx(instance_loss(b, a, 0.1, form).item())
+    assert loss(torch.ones(4, 6), torch.ones(4, 6)) == pytest.approx(objective.bounds.collapsed, abs=1e-5)
+
+
+def test_illegal_options_are_named() -> None:
+    with pytest.raises(ValueError, match="form='plain': must be one of softmax, uel"):
+        InstanceDiscrimination(FeatureInfo({8: 6}, 6), form="plain")
+    with pytest.raises(ValueError, match="temperature=0"):
+        InstanceDiscrimination(FeatureInfo({8: 6}, 6), temperature=0)
