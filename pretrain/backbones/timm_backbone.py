@@ -44,10 +44,12 @@ class Features:
     Attributes:
         pyramid: {stride: (B, D, h, w)}; where several stages share a stride (dilated networks) the deepest one stands.
         vector: (B, D) the network's own pooling of its last map.
+        prefix: (B, P, D) what a ViT carries beside its patches, the class token first; None for networks without.
     """
 
     pyramid: dict[int, Tensor]
     vector: Tensor
+    prefix: Tensor | None = None
 
     def map(self, stride: int | None = None) -> Tensor:
         """Returns the map (B, D, h, w) at ``stride``, the one of the largest stride for None."""
@@ -85,8 +87,8 @@ class TimmBackbone(nn.Module):
         self._config = dict(name=name, output_stride=output_stride, **options)
         if output_stride is not None:
             options["output_stride"] = output_stride
-        if "img_size" not in options and "dynamic_img_size" in _options_of(name):
-            options["dynamic_img_size"] = True  # ViTs: position embeddings follow the size of the input
+        if "dynamic_img_size" in _options_of(name):
+            options.setdefault("dynamic_img_size", True)  # ViTs: position embeddings follow the size of the input
         try:
             self.model = timm.create_model(name, num_classes=0, **options)
         except TypeError as error:
@@ -115,7 +117,12 @@ class TimmBackbone(nn.Module):
         # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map has no fixed scale.
         options = {"norm": True} if self._normalises else {}
         last, maps = self.model.forward_intermediates(images, indices=list(self._stage_of.values()), **options)
-        return Features(dict(zip(self._stage_of, maps, strict=True)), self.model.forward_head(last, pre_logits=True))
+        count = getattr(self.model, "num_prefix_tokens", 0)
+        return Features(
+            dict(zip(self._stage_of, maps, strict=True)),
+            self.model.forward_head(last, pre_logits=True),
+            last[:, :count] if count else None,
+        )
 
     @property
     def _normalises(self) -> bool:
