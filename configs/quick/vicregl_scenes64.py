@@ -1,0 +1,11 @@
+# VICRegL on the embedded data set "scenes", everything but the objective as in scenes64.py.
+#
+#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+#   python tools/train.py configs/quick/vicregl_scenes64.py --work-dir work_dirs/vicregl_scenes64
+#
+# Hardware: 2 CPU cores. Expected result: not compared yet. Status: our own recipe.
+# Knob people ask for: alpha.
+_base_ = "scenes64.py"
+model = dict(
+    objectives=[dict(type="VICRegL", hidden=256, dim=128, local_hidden=256, local_dim=128, alpha=0.75, matches=20)]
+)
