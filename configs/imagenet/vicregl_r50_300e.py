@@ -7,7 +7,7 @@ Result:   paper's repository: linear VOC segmentation 55.9 mIoU, ImageNet linear
           reproduced by us
 Knob:     objectives[0].alpha: 0.9 for classification, 0.75 for segmentation
 Differs:  confirmed are ResNet-50 and alpha; 25 / 25 / 1 and 20 matches are the values in common use. Ours, untested:
-          300 epochs and batch 2048, the expanders' widths, the views (PixPro's, which follow BYOL's) and the optimisation:
+          300 epochs, batch 2048, the widths of the expanders, the views (PixPro's, after BYOL's) and the optimisation:
           LARS with 0.2 per 256 images, as VICReg's authors give for 1000 epochs at batch 2048, and weight decay 1e-6
 """
 
