@@ -1,0 +1,24 @@
+# CLAE against its baseline on real photos at equal samples: SimCLR with and without the attacked pair; networks and
+# photos of configs/comparisons/real.py. At equal computing effort: configs/comparisons/clae_compute.py.
+#
+#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae.py
+#
+# FOLDER as in configs/comparisons/real.py.
+# Hardware: 2 CPU cores. Expected result: docs/results/clae.md. Status: our own recipe.
+# Knob people ask for: model.objectives.0.epsilon.
+_base_ = "real.py"
+title = "CLAE against SimCLR at equal samples: Caltech-101"
+budget = dict(samples=10_000)
+overrides = {"schedule.warmup_samples": 1_000}
+arms = dict(
+    _delete_=True,
+    random=dict(train=False),
+    SimCLR=dict(config="configs/quick/simclr_scenes64.py"),
+    CLAE=dict(config="configs/quick/clae_simclr_scenes64.py"),
+)
+benchmarks = dict(
+    linear=dict(type="linear", data=dict(type="ClassFolder", root="data/real/caltech101"), size=112, dtype="float32")
+)
+primary = "linear.top1"
+columns = ("linear.top1", "knn.top1", "retrieval.mIoU")
+next_step = "then configs/comparisons/clae_compute.py: the same at equal computing effort"

@@ -1,0 +1,230 @@
+"""An adversary that changes pixels of a batch so that an objective's loss rises, and what the objective then sees."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.backbones.timm_backbone import Features
+from pretrain.encodings import Encodings
+from pretrain.objectives.base import Objective
+from pretrain.structures import Batch, Views
+
+# Pixel gradients of a mean over many images lie below float16's smallest number; only their signs matter.
+FP16_SCALE = 1024.0
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Steps along the sign of the loss's gradient, within an L∞ ball around the start and within [0, 1].
+
+    Attributes:
+        epsilon: radius, in 1/255 of the range of pixels.
+        step_size: length of a step, likewise.
+        steps: number of steps.
+        random_start: begin at a point drawn uniformly from the ball, with torch's global generator.
+    """
+
+    epsilon: float
+    step_size: float
+    steps: int
+    random_start: bool = False
+
+    def __call__(
+        self, start: Tensor, loss_of: Callable[[Tensor], Tensor], normalisation: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Raises the loss.
+
+        All images of the batch are attacked at once: each one's step depends on the others through the loss. Where
+        the gradient is 0 or not a number, the pixel keeps its value.
+
+        Args:
+            start: (B, n, 3, H, W) normalised pixels.
+            loss_of: the loss, a scalar, of such pixels.
+            normalisation: mean and std, each (3, 1, 1), of ``start``.
+
+        Returns:
+            The changed pixels, without gradient, and the loss where the attack began.
+
+        Raises:
+            RuntimeError: the loss does not depend on these pixels.
+        """
+        mean, std = normalisation
+        radius, step = (value / 255 / std for value in (self.epsilon, self.step_size))
+        with torch.no_grad():
+            lowest = torch.maximum(start - radius, (0 - mean) / std)
+            highest = torch.minimum(start + radius, (1 - mean) / std)
+            pixels = start.detach()
+            if self.random_start:
+                pixels = (pixels + radius * (2 * torch.rand_like(pixels) - 1)).clamp(lowest, highest)
+        before = None
+        for _ in range(self.steps):
+            loss, gradient = _slope(pixels, loss_of)
+            before = loss if before is None else before
+            with torch.no_grad():
+                pixels = (pixels + step * gradient.nan_to_num(nan=0.0).sign()).clamp(lowest, highest)
+        return pixels, before
+
+
+def _slope(pixels: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns the loss and its gradient with respect to the pixels (times a positive constant), no other gradient."""
+    half = torch.is_autocast_enabled(pixels.device.type) and (
+        torch.get_autocast_dtype(pixels.device.type) == torch.float16
+    )
+    with torch.enable_grad():
+        pixels = pixels.detach().requires_grad_()
+        loss = loss_of(pixels)
+        (gradient,) = torch.autograd.grad(loss * (FP16_SCALE if half else 1.0), pixels, allow_unused=True)
+    if gradient is None:
+        raise RuntimeError("the loss does not depend on the attacked pixels: the objective reads other views")
+    return loss.detach(), gradient
+
+
+class ChangedEncodings:
+    """Encodings, as objectives know them, in which one group consists of kept views and views with changed pixels.
+
+    Only what the online network sees is changed; target features are those of the clean views.
+
+    Args:
+        encode: encodings of the clean batch; all other groups come from it.
+        group: the changed group.
+        views: index in the clean group of each view of the changed one, kept ones first.
+        kept: features of the kept views.
+        pixels: (B, n, 3, H, W) normalised, of the other views.
+        norm, frozen: how changed pixels are encoded, see :meth:`pretrain.encodings.Encodings.online`.
+        known: features of ``pixels``, if they were encoded before.
+    """
+
+    def __init__(
+        self,
+        encode: Encodings,
+        group: str,
+        views: tuple[int, ...],
+        kept: list[Features],
+        pixels: Tensor,
+        *,
+        norm: str,
+        frozen: bool,
+        known: list[Features] | None = None,
+    ) -> None:
+        self._encode, self._group, self._views, self._kept = encode, group, views, kept
+        self._pixels, self._norm, self._frozen = pixels, norm, frozen
+        self.known = known
+
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """As of the clean encodings."""
+        return self._encode.normalisation
+
+    @property
+    def changed(self) -> list[Features]:
+        """Features of the changed pixels, encoded when first asked for."""
+        if self.known is None:
+            self.known = self._encode.online(self._group, self._pixels, norm=self._norm, frozen=self._frozen)
+        return self.known
+
+    def beside(self, views: tuple[int, ...], kept: list[Features]) -> ChangedEncodings:
+        """Returns the same changed views, with the same features, beside other kept ones."""
+        other = copy.copy(self)
+        other._views, other._kept, other.known = views, kept, self.changed
+        return other
+
+    def online(
+        self, group: str, images: Tensor | None = None, *, norm: str = "clean", frozen: bool = False
+    ) -> list[Features]:
+        """Returns the features of every view; images given for the changed group (by objectives that hide parts of
+        them) are encoded as changed pixels are.
+
+        Raises:
+            RuntimeError: such images, and some views of the group are kept: which ones are the changed ones?
+        """
+        if group != self._group:
+            return self._encode.online(group, images, norm=norm, frozen=frozen)
+        if images is None:
+            return [*self._kept, *self.changed]
+        if self._kept:
+            raise RuntimeError("an objective that encodes images of its own can only be attacked with source='both'")
+        return self._encode.online(group, images, norm=self._norm, frozen=self._frozen)
+
+    def target(self, group: str) -> list[Features]:
+        """Returns the target features of the clean views."""
+        features = self._encode.target(group)
+        return features if group != self._group else [features[view] for view in self._views]
+
+
+def changed_batch(batch: Batch, group: str, views: tuple[int, ...], pixels: Tensor) -> Batch:
+    """Returns the batch with ``views`` of one group, the last n of them with ``pixels`` (B, n, 3, H, W) in place of
+    their own. Geometry, labels and ids are those of the clean views."""
+    clean = batch.views[group]
+    kept = views[: len(views) - pixels.shape[1]]
+    images = torch.cat([clean.images[:, kept], pixels], 1) if kept else pixels
+    geometry = None if clean.geometry is None else clean.geometry[:, views]
+    return replace(batch, views={**batch.views, group: Views(images, geometry, None)})
+
+
+class AttackedLoss:
+    """An objective's loss as a function of the pixels of some views, what the adversary raises.
+
+    Kept views are encoded in the same way as the attacked ones and are constants. ``frozen`` puts encoder and heads
+    into evaluation mode.
+
+    Args:
+        objective: whose terms with "loss" in their names are added up.
+        batch, encode: clean.
+        kept: views the attacked ones are compared with. attacked: the attacked views.
+        reference: features of the kept views; None if these are the attacked ones at the start of the attack.
+        norm, frozen: see :class:`ChangedEncodings`.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        batch: Batch,
+        encode: Encodings,
+        *,
+        kept: tuple[int, ...],
+        attacked: tuple[int, ...],
+        reference: list[Features] | None,
+        norm: str,
+        frozen: bool,
+    ) -> None:
+        self._objective, self._batch, self._encode = objective, batch, encode
+        self._views, self._reference, self._norm, self._frozen = (*kept, *attacked), reference, norm, frozen
+
+    def __call__(self, pixels: Tensor, features: list[Features] | None = None) -> Tensor:
+        """Returns the loss, a scalar; ``features`` are those of ``pixels`` if they are known."""
+        group, route = self._objective.attacked, dict(norm=self._norm, frozen=self._frozen)
+        changed = ChangedEncodings(self._encode, group, self._views, [], pixels, known=features, **route)
+        if self._reference is None:
+            self._reference = detached(changed.changed)
+        if self._reference:
+            changed = changed.beside(self._views, self._reference)
+        with _evaluating(self._objective) if self._frozen else nullcontext():
+            return total_loss(self._objective(changed_batch(self._batch, group, self._views, pixels), changed))
+
+
+def detached(features: list[Features]) -> list[Features]:
+    """Returns the features as constants."""
+    return [view.each(Tensor.detach) for view in features]
+
+
+def total_loss(terms: dict[str, Tensor]) -> Tensor:
+    """Returns the sum of an objective's terms that are minimised."""
+    return sum(value for name, value in terms.items() if "loss" in name)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the duration of a ``with`` block."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
