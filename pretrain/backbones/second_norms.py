@@ -21,10 +21,15 @@ class SecondNorms(nn.Module):
     Args:
         network: whose BatchNorms are doubled; neither changed nor kept.
         momentum: of the twins' running statistics, in torch's sense.
+
+    Raises:
+        ValueError: the network recomputes activations in the backward pass, where its own set is back in place.
     """
 
     def __init__(self, network: nn.Module, momentum: float = MOMENTUM) -> None:
         super().__init__()
+        if any(getattr(module, "grad_checkpointing", False) for module in network.modules()):
+            raise ValueError("backbone.checkpoint_activations=True: recomputation would use the wrong BatchNorms")
         self._places = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
         self.norms = nn.ModuleList(copy.deepcopy(network.get_submodule(name)) for name in self._places)
         for norm in self.norms:

@@ -77,6 +77,12 @@ def test_a_network_without_batch_norm_has_one_set() -> None:
     assert len(SecondNorms(vit).norms) == 0
 
 
+def test_recomputing_activations_is_refused() -> None:
+    """In the backward pass the network's own set is back in its place."""
+    with pytest.raises(ValueError, match="checkpoint_activations=True"):
+        SecondNorms(MODELS.build(dict(BACKBONE, checkpoint_activations=True)))
+
+
 def test_asking_for_a_set_that_is_not_there_is_an_error() -> None:
     encode, network, _, images = encodings()
     with pytest.raises(RuntimeError, match="needs_adversarial_norm"):
