@@ -6,4 +6,4 @@
 # Hardware: 2 CPU cores. Expected result: not known. Status: our own recipe.
 # Knob people ask for: negative_lr.
 _base_ = "scenes64.py"
-model = dict(objectives=[dict(type="AdCo", hidden=256, dim=128, negatives=1024)])
+model = dict(objectives=[dict(type="AdCo", hidden=256, dim=128, negatives=1024, negative_lr=0.05)])

@@ -15,40 +15,51 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.objectives.base import Bounds, Objective, follower
+from pretrain.objectives.reduce import gather
 from pretrain.structures import Batch
 
 
-def info_nce(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Mean over queries of −log[ e^{q·k/τ} / (e^{q·k/τ} + Σ_n e^{q·d_n/τ}) ], all vectors taken at length 1.
+def cosines(queries: Tensor, keys: Tensor, negatives: Tensor) -> Tensor:
+    """Cosine of every query with its key, then with every negative.
 
     Args:
-        queries: (N, D). keys: (N, D), row i belongs to query i. negatives: (K, D). temperature: τ > 0.
+        queries: (N, D), any scale. keys: (N, D), row i belongs to query i. negatives: (K, D).
 
     Returns:
-        Scalar within [ln(1 + K·e^{−2/τ}), ln(1 + K·e^{2/τ})]. Cost O(N·K·D) time, O(N·K) memory.
+        (N, 1 + K). Cost O(N·K·D).
     """
     with no_autocast(queries):
         q, k, d = (F.normalize(full_precision(x), dim=1) for x in (queries, keys, negatives))
-        logits = torch.cat([(q * k).sum(1, keepdim=True), q @ d.T], 1) / temperature
-        return (logits.logsumexp(1) - logits[:, 0]).mean()
+        return torch.cat([(q * k).sum(1, keepdim=True), q @ d.T], 1)
+
+
+def info_nce(cosines: Tensor, temperature: float) -> Tensor:
+    """Mean over rows of −log[ e^{c_0/τ} / Σ_j e^{c_j/τ} ], the first column being the positive.
+
+    Args:
+        cosines: (N, 1 + K). temperature: τ > 0.
+
+    Returns:
+        Scalar within [ln(1 + K·e^{−2/τ}), ln(1 + K·e^{2/τ})].
+    """
+    logits = cosines / temperature
+    return (logits.logsumexp(1) - logits[:, 0]).mean()
 
 
 @torch.no_grad()
 def ascent(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """Gradient of :func:`info_nce` with respect to the negatives: the way up.
+    """Gradient of :func:`info_nce` of :func:`cosines` with respect to the negatives: the way up.
 
     For negative D_n of direction d_n:  1/(N·τ·‖D_n‖) · Σ_q p(d_n|q)·(q − (q·d_n)·d_n),  p the softmax over the positive
     and all negatives. It is orthogonal to D_n. Arguments as there; returns (K, D).
     """
     with no_autocast(queries):
-        q, k, raw = (full_precision(x) for x in (queries, keys, negatives))
-        q, k = F.normalize(q, dim=1), F.normalize(k, dim=1)
+        found = cosines(queries, keys, negatives)
+        shares = (found / temperature).softmax(1)[:, 1:]  # (N, K)
+        q, raw = F.normalize(full_precision(queries), dim=1), full_precision(negatives)
         length = raw.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        d = raw / length
-        cosine = q @ d.T  # (N, K)
-        shares = torch.cat([(q * k).sum(1, keepdim=True), cosine], 1).div_(temperature).softmax(1)[:, 1:]
-        pull = shares.T @ q - (shares * cosine).sum(0)[:, None] * d
-        return pull / (len(q) * temperature * length)
+        towards = shares.T @ q - (shares * found[:, 1:]).sum(0)[:, None] * raw / length
+        return towards / (len(q) * temperature * length)
 
 
 @MODELS.register_module()
@@ -56,8 +67,9 @@ class AdCo(Objective):
     """Adversarial contrast (Hu et al., CVPR 2021): momentum contrast, whose queue is replaced by learned negatives.
 
     Both directions of two views, mean of the two. After each micro-batch the negatives take one step of SGD with
-    momentum and weight decay uphill, along the mean of :func:`ascent` over all processes. They are buffers, so they are
-    in every checkpoint, and no optimiser, clipping or warm-up of the engine touches them.
+    momentum and weight decay uphill, along the mean of :func:`ascent` over all processes. Before, during the first
+    micro-batches, each takes the place of a key of the target, until all have. They are buffers, so they are in every
+    checkpoint, and no optimiser, clipping or warm-up of the engine touches them.
 
     Args:
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
@@ -104,6 +116,7 @@ class AdCo(Objective):
         self.target_projector = follower(self.projector)
         self.register_buffer("negatives", F.normalize(torch.randn(negatives, dim), dim=1))
         self.register_buffer("velocity", torch.zeros(negatives, dim))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     @property
     def bounds(self) -> Bounds:
@@ -123,17 +136,39 @@ class AdCo(Objective):
         return queries, keys
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss`` and ``negative_length``, the negatives' mean norm: the longer, the slower they turn."""
-        loss = info_nce(*self._pairs(encode), self.negatives, self.temperature)
-        return {"loss": loss, "negative_length": self.negatives.norm(dim=1).mean()}
+        """Returns ``loss``; ``positive``, the mean cosine of query and key; ``hardest``, that of query and nearest
+        negative; ``negative_length``, the negatives' mean norm: the longer, the slower they turn."""
+        found = cosines(*self._pairs(encode), self.negatives)
+        return {
+            "loss": info_nce(found, self.temperature),
+            "positive": found[:, 0].mean(),
+            "hardest": found[:, 1:].amax(1).mean(),
+            "negative_length": self.negatives.norm(dim=1).mean(),
+        }
 
     @torch.no_grad()
     def remember(self, batch: Batch, encode: Encodings) -> None:
-        """Moves the negatives one step up the loss."""
-        direction = ascent(*self._pairs(encode), self.negatives, self.negative_temperature)
+        """Moves the negatives one step up the loss; fills them with keys while there are some left to fill."""
+        queries, keys = self._pairs(encode)
+        start = int(self.filled)
+        if start < len(self.negatives):
+            self._fill(keys, start)
+            return
+        direction = ascent(queries, keys, self.negatives, self.negative_temperature)
         world = get_world_size()
         if world > 1:
             dist.all_reduce(direction)
         slope = direction.div_(world).sub_(self.negatives, alpha=self.negative_weight_decay)
         self.velocity.mul_(self.negative_momentum).add_(slope)
         self.negatives.add_(self.velocity, alpha=self.negative_lr)
+
+    def _fill(self, keys: Tensor, start: int) -> None:
+        """Puts the keys (2·B, D) of all processes in place of the negatives from ``start`` on.
+
+        Random ones would never move: a positive of cosine 1 beside negatives near 0 has all of a softmax at τ 0.02.
+        """
+        by_image = keys.view(2, -1, keys.shape[1]).transpose(0, 1)  # an order that processes do not change
+        everything = F.normalize(full_precision(gather(by_image)), dim=2).flatten(0, 1)
+        end = min(start + len(everything), len(self.negatives))
+        self.negatives[start:end] = everything[: end - start]
+        self.filled.fill_(end)

@@ -15,7 +15,7 @@ from torch import multiprocessing
 from torch.nn import functional as F
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.objectives.adco import AdCo, ascent, info_nce
+from pretrain.objectives.adco import AdCo, ascent, cosines, info_nce
 
 INFO = FeatureInfo({8: 6}, 6)
 
@@ -37,9 +37,13 @@ def encodings(part: slice = slice(None)) -> SimpleNamespace:
     )
 
 
-def small(**options: float) -> AdCo:
+def small(filled: bool = True, **options: float) -> AdCo:
+    """Seven negatives, random ones if ``filled``: as if none were left to fill."""
     torch.manual_seed(0)
-    return AdCo(INFO, hidden=8, dim=4, negatives=7, **options).double()
+    objective = AdCo(INFO, hidden=8, dim=4, negatives=7, **options).double()
+    if filled:
+        objective.filled.fill_(7)
+    return objective
 
 
 def test_loss_equals_loops() -> None:
@@ -49,22 +53,22 @@ def test_loss_equals_loops() -> None:
         positive = math.exp(F.cosine_similarity(q[i], k[i], dim=0).item() / 0.2)
         others = [math.exp(F.cosine_similarity(q[i], d, dim=0).item() / 0.2) for d in negatives]
         terms.append(-math.log(positive / (positive + sum(others))))
-    assert info_nce(q, k, negatives, 0.2).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
+    assert info_nce(cosines(q, k, negatives), 0.2).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
 
 
 def test_bounds_are_reached() -> None:
     bounds = small().bounds
     q = torch.ones(3, 4, dtype=torch.float64)
     negatives = torch.ones(7, 4, dtype=torch.float64)
-    assert info_nce(q, q, negatives, 0.12).item() == pytest.approx(bounds.collapsed)
-    assert info_nce(q, q, -negatives, 0.12).item() == pytest.approx(bounds.best)
+    assert info_nce(cosines(q, q, negatives), 0.12).item() == pytest.approx(bounds.collapsed)
+    assert info_nce(cosines(q, q, -negatives), 0.12).item() == pytest.approx(bounds.best)
 
 
 @pytest.mark.parametrize("temperature", [0.02, 0.12, 1.0])
 def test_way_up_equals_autograd_and_keeps_the_length(temperature: float) -> None:
     q, k, negatives = vectors()
     leaf = negatives.clone().requires_grad_()
-    info_nce(q, k, leaf, temperature).backward()
+    info_nce(cosines(q, k, leaf), temperature).backward()
     found = ascent(q, k, negatives, temperature)
     assert torch.allclose(found, leaf.grad, rtol=1e-10, atol=1e-12)
     assert (found * negatives).sum(1).abs().max() < 1e-12
@@ -89,7 +93,7 @@ def test_negatives_step_like_torchs_sgd_on_the_negated_loss() -> None:
     for _ in range(3):
         queries, keys = objective._pairs(encodings())
         optimiser.zero_grad()
-        (-info_nce(queries.detach(), keys, leaf, 0.02)).backward()
+        (-info_nce(cosines(queries.detach(), keys, leaf), 0.02)).backward()
         optimiser.step()
         objective.remember(None, encodings())
         assert torch.allclose(objective.negatives, leaf, atol=1e-12)
@@ -103,12 +107,26 @@ def test_negatives_climb() -> None:
     assert objective(None, encodings())["loss"] > before + 0.5
 
 
+def test_negatives_begin_as_keys() -> None:
+    objective, encode = small(filled=False), encodings(slice(2))
+    random = objective.negatives.clone()
+    first, second = (F.normalize(objective.target_projector(v.vector).detach(), dim=1) for v in encode.target("global"))
+    keys = torch.stack([second[0], first[0], second[1], first[1]])  # keys of view 0's queries are view 1's vectors
+    objective.remember(None, encode)
+    assert torch.allclose(objective.negatives[:4], keys) and torch.equal(objective.negatives[4:], random[4:])
+    objective.remember(None, encode)
+    assert torch.allclose(objective.negatives[4:], keys[:3]) and (objective.velocity == 0).all()
+    filled = objective.negatives.clone()
+    objective.remember(None, encode)
+    assert (objective.negatives != filled).all() and objective.filled == 7
+
+
 def test_both_directions_and_only_online_heads_learn() -> None:
     objective, encode = small(), encodings()
     loss = objective(None, encode)["loss"]
     online = [objective.projector(view.vector) for view in encode.online("global")]
     target = [objective.target_projector(view.vector) for view in encode.target("global")]
-    directions = [info_nce(online[i], target[1 - i], objective.negatives, 0.12) for i in range(2)]
+    directions = [info_nce(cosines(online[i], target[1 - i], objective.negatives), 0.12) for i in range(2)]
     assert torch.allclose(loss, sum(directions) / 2)
     loss.backward()
     assert all(p.grad is None for p in objective.target_projector.parameters())
@@ -117,8 +135,9 @@ def test_both_directions_and_only_online_heads_learn() -> None:
 
 
 def test_forward_changes_nothing_and_what_is_remembered_is_in_the_state() -> None:
-    objective = small()
-    objective.remember(None, encodings())
+    objective = small(filled=False)
+    for _ in range(2):
+        objective.remember(None, encodings())
     before = copy.deepcopy(objective.state_dict())
     objective(None, encodings())
     assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
@@ -145,13 +164,13 @@ def test_remembering_between_forward_and_backward_leaves_the_gradient() -> None:
 def worker(rank: int, store: str, results: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    torch.save(after_three_steps(slice(2 * rank, 2 * rank + 2)), f"{results}.{rank}")
+    torch.save(after_four_steps(slice(2 * rank, 2 * rank + 2)), f"{results}.{rank}")
     dist.destroy_process_group()
 
 
-def after_three_steps(part: slice) -> list[torch.Tensor]:
-    objective = small()
-    for _ in range(3):
+def after_four_steps(part: slice) -> list[torch.Tensor]:
+    objective = small(filled=False)
+    for _ in range(4):
         objective.remember(None, encodings(part))
     return [objective.negatives, objective.velocity]
 
@@ -159,7 +178,7 @@ def after_three_steps(part: slice) -> list[torch.Tensor]:
 def test_two_processes_equal_one(tmp_path: Path) -> None:
     multiprocessing.spawn(worker, (str(tmp_path / "store"), str(tmp_path / "result")), nprocs=2)
     found = [torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2)]
-    for index, expected in enumerate(after_three_steps(slice(None))):
+    for index, expected in enumerate(after_four_steps(slice(None))):
         assert torch.equal(found[0][index], found[1][index])
         assert torch.allclose(found[0][index], expected, atol=1e-12)
 
