@@ -4,11 +4,12 @@ from pretrain.data.boxes import CocoBoxes
 from pretrain.data.dataset import UnreadableData, ViewDataset, limit_threads
 from pretrain.data.frames import FramePairs
 from pretrain.data.random_labels import RandomLabels
-from pretrain.data.sampler import EpochSampler
+from pretrain.data.sampler import ClassBalancedSampler, EpochSampler
 from pretrain.data.shots import Shot, ShotSource
 from pretrain.data.sources import CocoImages, FileList, ImageFolder, Source, SourceError
 
 __all__ = [
+    "ClassBalancedSampler",
     "CocoBoxes",
     "CocoImages",
     "EpochSampler",

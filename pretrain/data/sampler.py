@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
 #: Uses of randomness that must not share numbers although they share the seed.
-ORDER, SAMPLE, REPLACEMENT = range(3)
+ORDER, SAMPLE, REPLACEMENT, BALANCE = range(4)
 
 
 def stream(seed: int, purpose: int, epoch: int, index: int = 0) -> np.random.Philox:
@@ -50,6 +50,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         ValueError: fewer images than ``global_batch``, ``world`` does not divide it, or a value out of range.
     """
 
+    #: How many images of a class follow each other; None where classes play no part.
+    images_per_class: int | None = None
+
     def __init__(self, length: int, global_batch: int, *, rank: int = 0, world: int = 1, seed: int = 0) -> None:
         _validate(length, global_batch, rank=rank, world=world, seed=seed)
         self.length = length
@@ -72,16 +75,19 @@ class EpochSampler(Sampler[tuple[int, int]]):
         raw = stream(self.seed, ORDER, epoch).random_raw(self.length)
         return np.argsort(raw, kind="stable")
 
+    def keys(self, epoch: int) -> np.ndarray:
+        """What an epoch yields: (length, 2) int64, the number that names a sample's random views, and the image."""
+        return np.stack([np.full(self.length, epoch), self.order(epoch)], 1)
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Starts where the loaded state says (at epoch 0 without one), on each call anew."""
         epoch, position = self._epoch, self._position
         share = self.global_batch // self.world
         while True:
-            order = self.order(epoch)
+            keys = self.keys(epoch)
             for start in range(position, self.length - self.global_batch + 1, self.global_batch):
                 mine = start + self.rank * share
-                for index in order[mine : mine + share].tolist():
-                    yield epoch, index
+                yield from map(tuple, keys[mine : mine + share].tolist())
             epoch, position = epoch + 1, 0
 
     def state_after(self, batches: int) -> dict[str, int]:
@@ -110,6 +116,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
             global_batch=self.global_batch,
             world=self.world,
             seed=self.seed,
+            **({} if self.images_per_class is None else dict(images_per_class=self.images_per_class)),
         )
 
     def load_state(self, state: dict[str, int]) -> None:
@@ -121,6 +128,12 @@ class EpochSampler(Sampler[tuple[int, int]]):
         missing = {"epoch", "position", "batches", "length", "global_batch", "world", "seed"} - set(state)
         if missing:
             raise ValueError(f"sampler state lacks {', '.join(sorted(missing))}; it was not written by EpochSampler")
+        if state.get("images_per_class") != self.images_per_class:
+            raise ValueError(
+                f"resume: the checkpoint was written with loader.images_per_class={state.get('images_per_class')}, "
+                f"this run has {self.images_per_class}; the order of images would be another. Restore it, or start a "
+                "new run from the weights with load_from"
+            )
         for name, what in (("length", "images in the source"), ("seed", "seed")):
             if state[name] != getattr(self, name):
                 raise ValueError(
@@ -147,6 +160,94 @@ class EpochSampler(Sampler[tuple[int, int]]):
                 logger="current",
                 level=logging.INFO,
             )
+
+
+class ClassBalancedSampler(EpochSampler):
+    """Shows all classes equally often, ``images_per_class`` images of a class after each other.
+
+    The classes take turns in an order drawn anew each round, so the groups of a global batch are of different classes
+    unless a round ends inside it. An epoch still has ``length`` places, a pure function of seed and epoch: images of
+    small classes come several times, each time with other views, and not all images of large classes come. Images
+    without a label keep their share of the places, in groups of their own.
+
+    Args:
+        labels: (length,) int64, class of each image, below 0 for none.
+        images_per_class: at least 1. A class with fewer images repeats some within a group.
+        global_batch, rank, world, seed: as in :class:`EpochSampler`, a multiple of ``images_per_class``.
+
+    Raises:
+        ValueError: as :class:`EpochSampler`, or no image has a label, or a value out of range.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        global_batch: int,
+        *,
+        images_per_class: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+    ) -> None:
+        labels = np.asarray(labels)
+        super().__init__(len(labels), global_batch, rank=rank, world=world, seed=seed)
+        if images_per_class < 1 or global_batch % images_per_class:
+            raise ValueError(
+                f"loader.images_per_class={images_per_class}: must be at least 1 and divide the global batch of "
+                f"{global_batch}"
+            )
+        self.images_per_class = images_per_class
+        self._members = [np.flatnonzero(labels == c) for c in np.unique(labels[labels >= 0])]
+        self._unlabelled = np.flatnonzero(labels < 0)
+        if not self._members:
+            raise ValueError("loader.images_per_class: no image of the source has a label")
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The images of an epoch: (length,) int64. O(length log length)."""
+        return self.keys(epoch)[:, 1]
+
+    def keys(self, epoch: int) -> np.ndarray:
+        """See :meth:`EpochSampler.keys`; an image's n-th time in an epoch has a number of its own, n << 32 more."""
+        size = self.images_per_class
+        groups = -(-self.length // size)
+        kinds = self._group_kinds(epoch, groups)
+        images = np.empty((groups, size), np.int64)
+        for kind, members in enumerate([*self._members, self._unlabelled]):
+            places = np.flatnonzero(kinds == kind)
+            if len(places):
+                images[places] = self._draw(members, len(places), stream(self.seed, BALANCE, epoch, kind + 1))
+        order = images.reshape(-1)[: self.length]
+        return np.stack([epoch + (_times_before(order) << 32), order], 1)
+
+    def _group_kinds(self, epoch: int, groups: int) -> np.ndarray:
+        """Which class each group is of, (groups,); the number of classes stands for no label."""
+        random, classes = stream(self.seed, BALANCE, epoch), len(self._members)
+        without = round(groups * len(self._unlabelled) / self.length)
+        rounds = -(-(groups - without) // classes)
+        labelled = np.argsort(random.random_raw(rounds * classes).reshape(rounds, classes), axis=1, kind="stable")
+        kinds = np.full(groups, classes)
+        places = np.argsort(random.random_raw(groups), kind="stable")[without:]
+        kinds[np.sort(places)] = labelled.reshape(-1)[: groups - without]
+        return kinds
+
+    def _draw(self, members: np.ndarray, groups: int, random: np.random.Philox) -> np.ndarray:
+        """Images (groups, size) from one permutation of a class after another; a group repeats none if they suffice."""
+        size = self.images_per_class
+        per_round = max(len(members) // size * size, min(size, len(members)))
+        rounds = -(-groups * size // per_round)
+        raw = random.random_raw(rounds * len(members)).reshape(rounds, len(members))
+        chosen = members[np.argsort(raw, axis=1, kind="stable")[:, :per_round]]
+        return chosen.reshape(-1)[: groups * size].reshape(groups, size)
+
+
+def _times_before(order: np.ndarray) -> np.ndarray:
+    """How often each entry of ``order`` (n,) occurs before it."""
+    by_image = np.argsort(order, kind="stable")
+    images = order[by_image]
+    starts = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
+    times = np.empty_like(order)
+    times[by_image] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return times
 
 
 def _validate(length: int, global_batch: int, *, rank: int, world: int, seed: int) -> None:

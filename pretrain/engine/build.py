@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, TRANSFORMS, Registry
 from mmengine.runner import set_random_seed
 from torch.utils.data import DataLoader
 
-from pretrain.data import EpochSampler, ViewDataset, limit_threads
+from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, limit_threads
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig, parse
@@ -136,11 +137,10 @@ def _own_hooks(settings: Settings) -> list[Any]:
 def _loader(source: Any, recipe: Any, settings: Settings, *, micro: int, seed: int) -> DataLoader:
     """Returns the endless loader of micro-batches of ``micro`` images for this process."""
     loader = settings.loader
-    rank, size = world()
     return DataLoader(
         ViewDataset(source, recipe, seed=seed, photometrics=loader.photometrics),
         batch_size=micro,
-        sampler=EpochSampler(len(source), settings.schedule.global_batch, rank=rank, world=size, seed=seed),
+        sampler=_sampler(source, settings, seed),
         num_workers=loader.workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
@@ -149,6 +149,28 @@ def _loader(source: Any, recipe: Any, settings: Settings, *, micro: int, seed: i
         # Its own generator: a loader that starts draws one number, which must not shift the model's.
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _sampler(source: Any, settings: Settings, seed: int) -> EpochSampler:
+    """Returns this process's sampler.
+
+    Raises:
+        ConfigError: the setting ``loader.images_per_class`` does not fit the source or the batch.
+    """
+    rank, size = world()
+    layout = dict(rank=rank, world=size, seed=seed)
+    batch, per_class = settings.schedule.global_batch, settings.loader.images_per_class
+    if per_class is None:
+        return EpochSampler(len(source), batch, **layout)
+    if not _labelled(source):
+        raise ConfigError(f"loader.images_per_class={per_class}: needs a source with labels; legal without is None")
+    labels = np.array([source.label(index) for index in range(len(source))])
+    if labels.ndim != 1:
+        raise ConfigError(f"loader.images_per_class={per_class}: needs one class per image, the source gives several")
+    try:
+        return ClassBalancedSampler(labels, batch, images_per_class=per_class, **layout)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _start_worker(worker: int) -> None:

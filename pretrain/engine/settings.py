@@ -29,11 +29,14 @@ class LoaderSettings:
     photometrics: Literal["device", "workers"] = "device"  # where colour, blur and solarise are computed
     max_bad_fraction: float = 0.01  # share of files that may be undecodable before the run stops
     prefetch: int = 2  # batches that each worker holds ready
+    images_per_class: int | None = None  # show all classes equally often, so many images of one side by side; None: off
 
     def __post_init__(self) -> None:
         require(self.workers >= 0, "loader.workers", self.workers, "an integer >= 0")
         require(0 <= self.max_bad_fraction <= 1, "loader.max_bad_fraction", self.max_bad_fraction, "within [0, 1]")
         require(self.prefetch >= 1, "loader.prefetch", self.prefetch, "an integer >= 1")
+        size = self.images_per_class
+        require(size is None or size >= 1, "loader.images_per_class", size, "an integer >= 1 or None")
 
 
 @dataclass(frozen=True)
