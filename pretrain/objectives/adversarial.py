@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.attack import Attack, AttackedLoss, ChangedEncodings, changed_batch, detached, total_loss
+from pretrain.objectives.attack import (
+    Attack,
+    AttackedLoss,
+    ChangedEncodings,
+    Layout,
+    changed_batch,
+    check_whole,
+    detached,
+    total_loss,
+)
 from pretrain.objectives.base import Bounds, Objective
 from pretrain.structures import Batch
 
@@ -41,6 +50,8 @@ class Adversarial(Objective):
         epsilon: largest change of a pixel, in 1/255 of its range; CLAE's 0.03 at a std of 0.5 is 3.825.
         steps, step_size: of "pgd", which needs both; ``step_size`` in 1/255.
         random_start: begin at a random point within ``epsilon``.
+        attacked_first: the attacked view stands before the kept one; for inner objectives that send their gradient to
+            the first view alone.
         norm: "second": attacked images have BatchNorms of their own in the backbone. "shared": one set for all.
         attack_bn: during the attack BatchNorms use the batch's statistics and update their running ones ("train_adv"),
             or backbone and heads are in evaluation mode ("eval_adv").
@@ -62,6 +73,7 @@ class Adversarial(Objective):
         steps: int | None = None,
         step_size: float | None = None,
         random_start: bool = False,
+        attacked_first: bool = False,
         norm: str = "second",
         attack_bn: str = "train_adv",
     ) -> None:
@@ -72,7 +84,7 @@ class Adversarial(Objective):
                 raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, CHOICES[name]))}")
         if alpha < 0:
             raise ValueError(f"alpha={alpha}: must not be negative")
-        self.source, self.form, self.alpha = source, form, alpha
+        self.source, self.form, self.alpha, self.attacked_first = source, form, alpha, attacked_first
         self.frozen = attack_bn == "eval_adv"
         self.norm = "adversarial" if norm == "second" else "clean"
         self.attack = _attack(attack, epsilon, steps, step_size, random_start)
@@ -109,15 +121,16 @@ class Adversarial(Objective):
             return self.objective(batch, encode)
         group = self.objective.attacked
         images = batch.views[group].images
-        kept, attacked = self._views(images.shape[1])
-        start = images[:, attacked[0] : attacked[-1] + 1]  # a slice keeps the memory format
-        raised = self._attacked_loss(batch, encode, kept, attacked)
+        layout = self.layout(images.shape[1])
+        start = images[:, layout.attacked[0] : layout.attacked[-1] + 1]  # a slice keeps the memory format
+        raised = self.attacked_loss(batch, encode, layout)
         pixels, before = self.attack(start, raised, encode.normalisation)
+        check_whole(self)
         with torch.no_grad():  # in evaluation mode before the next pass moves the running statistics
             after = raised(pixels) if self.frozen else None
-        clean = [encode.online(group)[view] for view in kept]
-        pair = ChangedEncodings(encode, group, (*kept, *attacked), clean, pixels, norm=self.norm, frozen=False)
-        second = total_loss(self.objective(changed_batch(batch, group, (*kept, *attacked), pixels), pair))
+        clean = [encode.online(group)[view] for view in layout.kept]
+        pair = ChangedEncodings(encode, group, layout, clean, pixels, norm=self.norm, frozen=False)
+        second = total_loss(self.objective(changed_batch(batch, group, layout, pixels), pair))
         if after is None:
             with torch.no_grad():
                 after = raised(pixels, pair.known and detached(pair.known))
@@ -127,23 +140,20 @@ class Adversarial(Objective):
             pixels - start, encode.normalisation[1]
         )
 
-    def _views(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Returns the views that are kept and those that are attacked, of ``count``."""
-        return {"anchor": ((0,), (0,)), "other": ((0,), (1,)), "both": ((), tuple(range(count)))}[self.source]
+    def layout(self, count: int) -> Layout:
+        """Returns the views that make the attacked pair, of ``count``."""
+        kept, attacked = {"anchor": ((0,), (0,)), "other": ((0,), (1,)), "both": ((), tuple(range(count)))}[self.source]
+        return Layout(kept, attacked, self.attacked_first)
 
-    def _attacked_loss(
-        self, batch: Batch, encode: Encodings, kept: tuple[int, ...], attacked: tuple[int, ...]
-    ) -> AttackedLoss:
-        """The loss to raise. Where the kept view is the start of the attack itself, it is not encoded again."""
-        own = kept == attacked and not self.attack.random_start
-        reference = None if own else self._reference(batch, encode, kept)
+    def attacked_loss(self, batch: Batch, encode: Encodings, layout: Layout) -> AttackedLoss:
+        """Returns the loss to raise. Where the kept view is the start of the attack itself, it is not encoded again."""
+        own = layout.kept == layout.attacked and not self.attack.random_start
         return AttackedLoss(
             self.objective,
             batch,
             encode,
-            kept=kept,
-            attacked=attacked,
-            reference=reference,
+            layout=layout,
+            reference=None if own else self._reference(batch, encode, layout.kept),
             norm=self.norm,
             frozen=self.frozen,
         )
@@ -164,9 +174,9 @@ class Adversarial(Objective):
     def _joint(self, batch: Batch, encode: Encodings, pair: ChangedEncodings, pixels: Tensor) -> dict[str, Tensor]:
         """The inner objective on views 0 and 1 and the attacked one."""
         group = self.objective.attacked
-        views = (0, 1, *self._views(2)[1])
-        together = pair.beside(views, encode.online(group)[:2])
-        return self.objective(changed_batch(batch, group, views, pixels), together)
+        layout = Layout((0, 1), self.layout(2).attacked)
+        together = pair.beside(layout, encode.online(group)[:2])
+        return self.objective(changed_batch(batch, group, layout, pixels), together)
 
     def _check_views(self) -> None:
         """Raises ValueError if the inner objective cannot see the views of this source and form."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from pretrain.encodings import Encodings
 from pretrain.objectives.base import Objective
 from pretrain.structures import Batch, Views
 
+T = TypeVar("T")
 # Pixel gradients of a mean over many images lie below float16's smallest number; only their signs matter.
 FP16_SCALE = 1024.0
 
@@ -79,10 +81,38 @@ def _slope(pixels: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor,
     with torch.enable_grad():
         pixels = pixels.detach().requires_grad_()
         loss = loss_of(pixels)
-        (gradient,) = torch.autograd.grad(loss * (FP16_SCALE if half else 1.0), pixels, allow_unused=True)
+        gradient = None
+        if loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss * (FP16_SCALE if half else 1.0), pixels, allow_unused=True)
     if gradient is None:
-        raise RuntimeError("the loss does not depend on the attacked pixels: the objective reads other views")
+        raise RuntimeError(
+            "the loss does not depend on the attacked pixels: the objective reads other views, or it sends no gradient "
+            "to the second of a pair, as UEL (then attacked_first=True)"
+        )
     return loss.detach(), gradient
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which views an objective sees in place of a group's own.
+
+    Attributes:
+        kept: indices of views with their own pixels. attacked: indices of views whose pixels are changed.
+        attacked_first: whether the attacked views stand before the kept ones.
+    """
+
+    kept: tuple[int, ...]
+    attacked: tuple[int, ...]
+    attacked_first: bool = False
+
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Indices of all of them, in order."""
+        return tuple(self.ordered(self.kept, self.attacked))
+
+    def ordered(self, kept: Sequence[T], attacked: Sequence[T]) -> list[T]:
+        """Returns what belongs to the kept and to the attacked views as one list."""
+        return [*attacked, *kept] if self.attacked_first else [*kept, *attacked]
 
 
 class ChangedEncodings:
@@ -93,9 +123,9 @@ class ChangedEncodings:
     Args:
         encode: encodings of the clean batch; all other groups come from it.
         group: the changed group.
-        views: index in the clean group of each view of the changed one, kept ones first.
+        layout: its views.
         kept: features of the kept views.
-        pixels: (B, n, 3, H, W) normalised, of the other views.
+        pixels: (B, n, 3, H, W) normalised, of the attacked views.
         norm, frozen: how changed pixels are encoded, see :meth:`pretrain.encodings.Encodings.online`.
         known: features of ``pixels``, if they were encoded before.
     """
@@ -104,7 +134,7 @@ class ChangedEncodings:
         self,
         encode: Encodings,
         group: str,
-        views: tuple[int, ...],
+        layout: Layout,
         kept: list[Features],
         pixels: Tensor,
         *,
@@ -112,7 +142,7 @@ class ChangedEncodings:
         frozen: bool,
         known: list[Features] | None = None,
     ) -> None:
-        self._encode, self._group, self._views, self._kept = encode, group, views, kept
+        self._encode, self._group, self._layout, self._kept = encode, group, layout, kept
         self._pixels, self._norm, self._frozen = pixels, norm, frozen
         self.known = known
 
@@ -128,10 +158,10 @@ class ChangedEncodings:
             self.known = self._encode.online(self._group, self._pixels, norm=self._norm, frozen=self._frozen)
         return self.known
 
-    def beside(self, views: tuple[int, ...], kept: list[Features]) -> ChangedEncodings:
+    def beside(self, layout: Layout, kept: list[Features]) -> ChangedEncodings:
         """Returns the same changed views, with the same features, beside other kept ones."""
         other = copy.copy(self)
-        other._views, other._kept, other.known = views, kept, self.changed
+        other._layout, other._kept, other.known = layout, kept, self.changed
         return other
 
     def online(
@@ -146,7 +176,7 @@ class ChangedEncodings:
         if group != self._group:
             return self._encode.online(group, images, norm=norm, frozen=frozen)
         if images is None:
-            return [*self._kept, *self.changed]
+            return self._layout.ordered(self._kept, self.changed)
         if self._kept:
             raise RuntimeError("an objective that encodes images of its own can only be attacked with source='both'")
         return self._encode.online(group, images, norm=self._norm, frozen=self._frozen)
@@ -154,16 +184,16 @@ class ChangedEncodings:
     def target(self, group: str) -> list[Features]:
         """Returns the target features of the clean views."""
         features = self._encode.target(group)
-        return features if group != self._group else [features[view] for view in self._views]
+        return features if group != self._group else [features[view] for view in self._layout.views]
 
 
-def changed_batch(batch: Batch, group: str, views: tuple[int, ...], pixels: Tensor) -> Batch:
-    """Returns the batch with ``views`` of one group, the last n of them with ``pixels`` (B, n, 3, H, W) in place of
-    their own. Geometry, labels and ids are those of the clean views."""
+def changed_batch(batch: Batch, group: str, layout: Layout, pixels: Tensor) -> Batch:
+    """Returns the batch with a group's views laid out anew, the attacked ones with ``pixels`` (B, n, 3, H, W) in place
+    of their own. Geometry, labels and ids are those of the clean views."""
     clean = batch.views[group]
-    kept = views[: len(views) - pixels.shape[1]]
-    images = torch.cat([clean.images[:, kept], pixels], 1) if kept else pixels
-    geometry = None if clean.geometry is None else clean.geometry[:, views]
+    parts = layout.ordered([clean.images[:, layout.kept]] if layout.kept else [], [pixels])
+    images = torch.cat(parts, 1) if layout.kept else pixels
+    geometry = None if clean.geometry is None else clean.geometry[:, layout.views]
     return replace(batch, views={**batch.views, group: Views(images, geometry, None)})
 
 
@@ -176,7 +206,7 @@ class AttackedLoss:
     Args:
         objective: whose terms with "loss" in their names are added up.
         batch, encode: clean.
-        kept: views the attacked ones are compared with. attacked: the attacked views.
+        layout: the attacked views and those they are compared with.
         reference: features of the kept views; None if these are the attacked ones at the start of the attack.
         norm, frozen: see :class:`ChangedEncodings`.
     """
@@ -187,25 +217,38 @@ class AttackedLoss:
         batch: Batch,
         encode: Encodings,
         *,
-        kept: tuple[int, ...],
-        attacked: tuple[int, ...],
+        layout: Layout,
         reference: list[Features] | None,
         norm: str,
         frozen: bool,
     ) -> None:
         self._objective, self._batch, self._encode = objective, batch, encode
-        self._views, self._reference, self._norm, self._frozen = (*kept, *attacked), reference, norm, frozen
+        self._layout, self._reference, self._norm, self._frozen = layout, reference, norm, frozen
 
     def __call__(self, pixels: Tensor, features: list[Features] | None = None) -> Tensor:
         """Returns the loss, a scalar; ``features`` are those of ``pixels`` if they are known."""
-        group, route = self._objective.attacked, dict(norm=self._norm, frozen=self._frozen)
-        changed = ChangedEncodings(self._encode, group, self._views, [], pixels, known=features, **route)
+        check_whole(self._objective)
+        group, layout = self._objective.attacked, self._layout
+        route = dict(norm=self._norm, frozen=self._frozen)
+        changed = ChangedEncodings(self._encode, group, layout, [], pixels, known=features, **route)
         if self._reference is None:
             self._reference = detached(changed.changed)
         if self._reference:
-            changed = changed.beside(self._views, self._reference)
+            changed = changed.beside(layout, self._reference)
         with _evaluating(self._objective) if self._frozen else nullcontext():
-            return total_loss(self._objective(changed_batch(self._batch, group, self._views, pixels), changed))
+            return total_loss(self._objective(changed_batch(self._batch, group, layout, pixels), changed))
+
+
+def check_whole(module: nn.Module) -> None:
+    """Checks that the backward pass of an attack left a module's parameters as the forward pass needs them.
+
+    Raises:
+        RuntimeError: they were sharded again, which FSDP does after every backward pass.
+    """
+    if any(hasattr(parameter, "device_mesh") for parameter in module.parameters()):
+        raise RuntimeError(
+            "engine.strategy='fsdp' shards the parameters again after the attack's backward pass: use strategy='ddp'"
+        )
 
 
 def detached(features: list[Features]) -> list[Features]:

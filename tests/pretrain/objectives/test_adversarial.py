@@ -17,8 +17,9 @@ from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import identity
 from pretrain.objectives.adversarial import Adversarial
-from pretrain.objectives.attack import Attack, AttackedLoss
+from pretrain.objectives.attack import Attack, AttackedLoss, check_whole
 from pretrain.objectives.base import Objective, follower
+from pretrain.objectives.instance_discrimination import instance_loss
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
 
@@ -92,7 +93,7 @@ def resnet(options: dict[str, Any], seed: int = 0) -> tuple[Adversarial, Batch, 
 
 
 def attacked_loss(wrapper: Adversarial, batch: Batch, encode: Encodings) -> AttackedLoss:
-    return wrapper._attacked_loss(batch, encode, *wrapper._views(2))
+    return wrapper.attacked_loss(batch, encode, wrapper.layout(2))
 
 
 @pytest.mark.parametrize("norm", ["second", "shared"])
@@ -176,6 +177,43 @@ def test_gradients_that_are_no_numbers_change_nothing() -> None:
     slope[0], slope[1, 0, 0] = float("nan"), float("inf")
     found, _ = Attack(4, 4, 1)(start, lambda x: (x * slope).sum(), normalisation(torch.float32))
     assert torch.equal(found[0], start[0]) and torch.allclose(found[1], torch.tensor(4 / 255 / STD))
+
+
+def test_half_precision_does_not_swallow_small_gradients() -> None:
+    """1e-8 is 0 in float16; in fp16 runs the loss is scaled before its gradient is taken."""
+    start = torch.zeros(1, 1, 3, 2, 2)
+
+    def loss(pixels: Tensor) -> Tensor:
+        return (pixels.half().float() * 1e-8).sum()
+
+    found, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
+    assert torch.equal(found, start)
+    with torch.autocast("cpu", torch.float16):
+        found, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
+    assert torch.allclose(found, torch.tensor(4 / 255 / STD))
+
+
+def test_sharded_parameters_are_refused() -> None:
+    layer = nn.Linear(2, 2)
+    check_whole(layer)
+    layer.weight.device_mesh = "as a sharded parameter has"
+    with pytest.raises(RuntimeError, match="engine.strategy='fsdp'"):
+        check_whole(layer)
+
+
+def test_a_loss_that_knows_its_first_view_only() -> None:
+    """UEL holds the second view constant: attacked there, it does not rise."""
+    uel = dict(PLAIN, form="uel")
+    wrapper, batch, encode = linear(dict(objective=uel))
+    with pytest.raises(RuntimeError, match="attacked_first=True"):
+        wrapper(batch, encode)
+    wrapper, batch, encode = linear(dict(objective=uel, attacked_first=True, source="other", epsilon=EPSILON))
+    terms = wrapper(batch, encode)
+    x_i, x_j = (batch.views["global"].images[:, v] for v in (0, 1))
+    pixels, _ = wrapper.attack(x_j[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation)
+    clean, attacked = (encode.online("global", images=x[:, None])[0].vector for x in (x_i, pixels[:, 0]))
+    assert torch.allclose(terms["adversarial_loss"], instance_loss(attacked, clean, 0.5, "uel"))
+    assert terms["after"] > terms["before"]
 
 
 def test_a_loss_without_the_pixels_is_an_error() -> None:

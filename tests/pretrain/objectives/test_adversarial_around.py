@@ -20,7 +20,7 @@ from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
 from pretrain.objectives.adversarial import Adversarial
-from pretrain.objectives.attack import ChangedEncodings, changed_batch
+from pretrain.objectives.attack import ChangedEncodings, Layout, changed_batch
 from pretrain.objectives.base import follower
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
@@ -120,17 +120,22 @@ def test_what_the_inner_objective_sees() -> None:
     encode = encodings(batch, network, wrapper)
     pixels = torch.rand(4, 1, 3, 32, 32)
     clean = encode.online("global")
-    changed = ChangedEncodings(encode, "global", (0, 1), clean[:1], pixels, norm="adversarial", frozen=False)
-    seen = changed_batch(batch, "global", (0, 1), pixels)
+    changed = ChangedEncodings(
+        encode, "global", Layout((0,), (1,)), clean[:1], pixels, norm="adversarial", frozen=False
+    )
+    seen = changed_batch(batch, "global", Layout((0,), (1,)), pixels)
     assert changed.online("global")[0] is clean[0] and len(changed.online("global")) == 2
     assert changed.online("global")[1] is changed.online("global")[1]  # encoded once
     assert torch.equal(seen.views["global"].images[:, 1], pixels[:, 0])
     assert torch.equal(seen.views["global"].geometry, batch.views["global"].geometry)
     assert changed.target("global") == encode.target("global")  # the adversary does not reach the target network
     assert changed.online("local") is encode.online("local") and seen.views["local"] is batch.views["local"]
-    twice = ChangedEncodings(encode, "global", (0, 0), clean[:1], pixels, norm="clean", frozen=False)
+    twice = ChangedEncodings(encode, "global", Layout((0,), (0,)), clean[:1], pixels, norm="clean", frozen=False)
     assert twice.target("global") == [encode.target("global")[0]] * 2
-    geometry = changed_batch(batch, "global", (0, 0), pixels).views["global"].geometry
+    turned = Layout((0,), (1,), attacked_first=True)
+    assert turned.views == (1, 0) and changed.beside(turned, clean[:1]).online("global")[1] is clean[0]
+    assert torch.equal(changed_batch(batch, "global", turned, pixels).views["global"].images[:, 0], pixels[:, 0])
+    geometry = changed_batch(batch, "global", Layout((0,), (0,)), pixels).views["global"].geometry
     assert torch.equal(geometry[:, 0], geometry[:, 1])
     assert changed.normalisation is encode.normalisation
 
