@@ -17,8 +17,8 @@ BLIND = Bounds(best=-4.0, collapsed=-4.0, random_start=0.0)
 CONTRAST = Bounds(best=None, collapsed=4.8, random_start=4.8)
 
 
-def objective(bounds: Bounds, *, target: bool = False, labels: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(bounds=bounds, needs_target=target, needs_labels=labels)
+def objective(bounds: Bounds, *, target: bool = False, **options: float) -> SimpleNamespace:
+    return SimpleNamespace(bounds=bounds, needs_target=target, **options)
 
 
 def test_healthy_features_show_no_sign() -> None:
@@ -64,8 +64,8 @@ def test_fast_momentum_and_small_batches_come_first() -> None:
 
 
 def test_advice_fits_the_nature_of_the_objective() -> None:
-    contrastive = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
+    contrastive = " ".join(likely_knobs([objective(CONTRAST, temperature=0.1)], momentum=0.99, lr=0.25, images=64))
     assert "temperature" in contrastive and "0.25" in contrastive
     assert "momentum" not in contrastive and "predictor" not in contrastive
-    supervised = " ".join(likely_knobs([objective(CONTRAST, labels=True)], momentum=0.99, lr=0.25, images=64))
+    supervised = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
     assert "temperature" not in supervised and "learning rate" in supervised
