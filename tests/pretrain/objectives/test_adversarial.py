@@ -268,6 +268,18 @@ def test_the_attack_leaves_no_gradient_and_no_mode_behind(source: str, attack_bn
     assert all(p.grad is not None and p.grad.isfinite().all() for module in modules for p in module.parameters())
 
 
+def test_a_pass_without_graph_hides_no_gradient_in_mixed_precision() -> None:
+    """Autocast keeps cast weights for the whole step: those of the reference must not be without graph."""
+    reached = []
+    for mixed in (False, True):
+        wrapper, batch, encodings, network = resnet(dict(objective=dict(NT_XENT), source="other"))
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            terms = wrapper(batch, encodings())
+        (terms["loss"] + terms["adversarial_loss"]).backward()
+        reached.append([bool(p.grad.any()) for p in network.parameters()])
+    assert reached[0] == reached[1] and any(reached[0])
+
+
 @pytest.mark.parametrize(
     "options, clean, second",
     [
