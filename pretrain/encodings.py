@@ -24,7 +24,6 @@ class Encodings:
         target: its EMA follower, or None if no objective asked for one.
         second_norms: the online network's BatchNorms for adversarial images, or None if no objective asked for them.
         normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were normalised with.
-        joint: groups whose views are encoded as one batch of B·V images, with common BatchNorm statistics.
     """
 
     def __init__(
@@ -35,10 +34,9 @@ class Encodings:
         *,
         second_norms: SecondNorms | None = None,
         normalisation: tuple[Tensor, Tensor] | None = None,
-        joint: frozenset[str] = frozenset(),
     ) -> None:
         self._batch, self._online, self._target = batch, online, target
-        self._second_norms, self._normalisation, self._joint = second_norms, normalisation, joint
+        self._second_norms, self._normalisation = second_norms, normalisation
         self._cache: dict[tuple[str, str], list[Features]] = {}
         self._latest: dict[str, list[Features]] = {}
 
@@ -75,10 +73,10 @@ class Encodings:
             if norm != "clean" or frozen:
                 raise ValueError(f"norm={norm!r}, frozen={frozen}: only for given images")
             if ("online", group) not in self._cache:
-                self._cache["online", group] = self._encode(self._online, group, self._batch.views[group].images)
+                self._cache["online", group] = [self._online(v) for v in self._batch.views[group].images.unbind(1)]
             return self._cache["online", group]
         with self._route(norm), _evaluating(self._online) if frozen else nullcontext():
-            self._latest[group] = self._encode(self._online, group, images)
+            self._latest[group] = [self._online(view) for view in images.unbind(1)]
         return self._latest[group]
 
     def target(self, group: str) -> list[Features]:
@@ -91,7 +89,7 @@ class Encodings:
             raise RuntimeError("no target network: set needs_target = True on the objective that calls encode.target")
         if ("target", group) not in self._cache:
             with torch.no_grad():
-                self._cache["target", group] = self._encode(self._target, group, self._batch.views[group].images)
+                self._cache["target", group] = [self._target(v) for v in self._batch.views[group].images.unbind(1)]
         return self._cache["target", group]
 
     def encoded(self, group: str) -> list[Features] | None:
@@ -104,14 +102,6 @@ class Encodings:
         if features is None:
             return None
         return [Features({max(f.pyramid): f.map().detach()}, f.vector.detach()) for f in features]
-
-    def _encode(self, network: nn.Module, group: str, images: Tensor) -> list[Features]:
-        """Encodes (B, V, 3, H, W) view by view, or in one pass."""
-        if group not in self._joint:
-            return [network(view) for view in images.unbind(1)]
-        # View-major, as the preprocessor lays views out: the views are then a reshape, no copy.
-        together = network(images.transpose(0, 1).flatten(0, 1))
-        return [together.each(lambda t, v=v: t.chunk(images.shape[1])[v]) for v in range(images.shape[1])]
 
     def _route(self, norm: str) -> object:
         """Returns the context in which the online network uses the wanted BatchNorms."""

@@ -57,7 +57,6 @@ class Pretrainer(BaseModel):
         self.target_backbone = follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
         wanted = any(o.needs_adversarial_norm for o in self.objectives)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
-        self._joint = frozenset(name for o in self.objectives for name in o.joint)
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
         read = sorted({name for o in self.objectives for name in o.reads})
         if group not in read:
@@ -80,7 +79,6 @@ class Pretrainer(BaseModel):
             self.target_backbone,
             second_norms=self.second_norms,
             normalisation=self._normalisation(),
-            joint=self._joint,
         )
         terms: dict[str, Tensor] = {}
         for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):

@@ -191,7 +191,7 @@ class Adversarial(Objective):
     def _take_over(self) -> None:
         """Asks the engine for what the inner objective needs."""
         inner = self.objective
-        self.reads, self.joint, self.attacked = inner.reads, inner.joint, inner.attacked
+        self.reads, self.attacked = inner.reads, inner.attacked
         self.needs_target, self.needs_labels = inner.needs_target, inner.needs_labels
         self.takes_any_views = inner.takes_any_views
         self.views_per_group = inner.views_per_group if self.source == "both" else max(2, inner.views_per_group)

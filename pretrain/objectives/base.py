@@ -38,7 +38,6 @@ class Objective(nn.Module):
             the backbone's BatchNorms.
         takes_any_views: whether it works on any number of views from ``views_per_group`` on; the others use the first
             ``views_per_group`` ones.
-        joint: groups whose views may be encoded in one pass, with common BatchNorm statistics.
         attacked: group whose pixels an adversary may change: one that the online network sees.
 
     Args:
@@ -51,7 +50,6 @@ class Objective(nn.Module):
     needs_labels: bool = False
     needs_adversarial_norm: bool = False
     takes_any_views: bool = False
-    joint: tuple[str, ...] = ()
     attacked: str = "global"
 
     def __init__(self, features: FeatureInfo) -> None:

@@ -91,13 +91,3 @@ def test_asking_for_a_set_that_is_not_there_is_an_error() -> None:
         encode.online("global", images=images, norm="robust")
     with pytest.raises(ValueError, match="only for given images"):
         encode.online("global", frozen=True)
-
-
-def test_joint_groups_are_one_batch() -> None:
-    encode, network, _, images = encodings()
-    together = Encodings(encode._batch, network, None, joint=frozenset({"global"})).online("global")
-    expected = network(images.transpose(0, 1).flatten(0, 1))
-    assert torch.equal(torch.cat([view.vector for view in together]), expected.vector)
-    assert torch.equal(together[1].map(), expected.map()[4:])
-    apart = encode.online("global")
-    assert not torch.allclose(apart[1].vector, together[1].vector)
