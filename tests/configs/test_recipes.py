@@ -25,7 +25,7 @@ RECIPES = sorted(
     if not {"_base_", "comparisons"} & set(path.relative_to(ROOT).parts)
 )
 #: Images behind a recipe's source; the schedule in steps depends on them.
-IMAGES = {"imagenet": 1_281_167, "one_gpu": 1_281_167, "coco": 118_287}
+IMAGES = {"imagenet": 1_281_167, "one_gpu": 1_281_167, "coco": 118_287, "cifar": 50_000}
 STATUS = r"not reproduced by us|not run by us|ours, untested|our own recipe"
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 
