@@ -1,0 +1,72 @@
+# Every objective of the suite, three seeds each, on the embedded data set "scenes"; those for patches also on a ViT.
+#
+#   python tools/compare.py configs/comparisons/objectives.py
+#
+# Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on. Expected result:
+# docs/results.md. Status: our own recipes, one learning rate for all. Knob people ask for: budget.
+title = "Objectives: every one of them under one budget"
+_root = "data/scenes"
+prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))
+
+base = "configs/quick/scenes64.py"
+budget = dict(samples=20_000)
+seeds = (0, 1, 2)
+_quick = "configs/quick/{}_scenes64.py".format
+# The ViT of the recipes *_vit, for the arms that would otherwise use the ResNet.
+_vit = {
+    "model.backbone": dict(
+        _delete_=True,
+        type="TimmBackbone",
+        name="vit_tiny_patch16_224",
+        img_size=64,
+        patch_size=8,
+        embed_dim=128,
+        depth=4,
+        num_heads=4,
+    )
+}
+arms = dict(
+    untrained=dict(train=False),
+    # labels
+    supervised=dict(config=_quick("supervised")),
+    SupCon=dict(config=_quick("supcon")),
+    random_labels=dict(config=_quick("random_labels")),
+    # whole images
+    SimCLR=dict(config=_quick("simclr")),
+    BYOL=dict(config=_quick("byol")),
+    InstanceDiscrimination=dict(config=_quick("instance_discrimination")),
+    AdCo=dict(config=_quick("adco")),
+    # whole images and cells
+    DenseCL=dict(config=_quick("densecl")),
+    VICRegL=dict(config=_quick("vicregl")),
+    # cells
+    PixContrast=dict(config=_quick("pixcontrast")),
+    PixPro=dict(),
+    CIM=dict(config=_quick("cim")),
+    SimMIM=dict(config=_quick("simmim")),
+    # with an adversary
+    SimCLR_adversarial=dict(config=_quick("clae_simclr")),
+    PixContrast_adversarial=dict(config=_quick("clae_pixcontrast")),
+    # a ViT: multi-view, masked, correlational
+    ViT_untrained=dict(train=False, overrides=_vit),
+    ViT_SimCLR=dict(config=_quick("simclr"), overrides=_vit),
+    ViT_PixPro=dict(overrides=_vit),
+    ViT_SimMIM=dict(config=_quick("simmim_vit")),
+    ViT_CIM=dict(config=_quick("cim_vit")),
+)
+
+_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
+benchmarks = dict(
+    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
+    # Every object cut out: what the pooled vector knows.
+    knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/crops"), size=64),
+)
+primary = "retrieval.mIoU"
+columns = ("retrieval.mIoU", "retrieval.pixel_accuracy", "knn.top1")
+baselines = dict(
+    majority=dict(type="majority", benchmark="retrieval", stride=8),
+    position=dict(type="position", benchmark="retrieval", stride=8),
+    colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
+)
+pictures = dict(folder=f"{_root}/images/val", count=6, size=96)
+next_step = "then python tools/compare.py configs/comparisons/real.py, or copy this config and change its arms"
