@@ -3,7 +3,8 @@
 #   ls data/scenes/images/train/*.jpg | head -32 > data/scenes/first32.txt
 #   python tools/train.py configs/quick/cim_overfit.py --work-dir work_dirs/cim_overfit
 #
-# Hardware: 2 CPU cores. Expected result: see docs/objectives/cim.md. Status: our own recipe.
+# Hardware: 2 CPU cores. Expected result: IoU 0.79 on new crops of these images after two thirds of the run; more in
+# docs/objectives/cim.md. Status: our own recipe. Views that are fixed as well: tests/pretrain/objectives/test_cim_overfit.py
 # Knob people ask for: schedule.samples.
 _base_ = "cim_scenes64.py"
 _exemplar = dict(size=32, within="context", scale=(0.05, 0.48), ratio=(1 / 3, 3), flip=0.0)
@@ -13,4 +14,4 @@ views = dict(
     groups={"context": [dict(size=80, scale=(1.0, 1.0), flip=0.0)], "exemplar": [_exemplar] * 6},
 )
 source = dict(_delete_=True, type="FileList", path="data/scenes/first32.txt")
-schedule = dict(global_batch=32, samples=64_000)
+schedule = dict(samples=24_000, warmup_samples=800, lr=2e-3)
