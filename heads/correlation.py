@@ -1,4 +1,4 @@
-"""Correlation decoders: from the tokens of a context and of exemplars to one map per exemplar that says where it lies."""
+"""Correlation decoders: from tokens of a context and of exemplars to one map per exemplar that says where it lies."""
 
 from __future__ import annotations
 

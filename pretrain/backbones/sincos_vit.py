@@ -43,7 +43,7 @@ class SinCosViT(TimmBackbone):
         self._config = dict(self._config, type="SinCosViT", freeze_patches=freeze_patches)
         model = self.model
         if not isinstance(model, VisionTransformer) or model.pos_embed is None:
-            raise ValueError(f"backbone name={name!r}: SinCosViT takes plain ViTs with positions, as vit_base_patch16_224")
+            raise ValueError(f"backbone name={name!r}: SinCosViT takes plain ViTs with positions, vit_base_patch16_224")
         self.shared_with_target = () if model.cls_token is None else ("model.cls_token",)
         self._initialise(model)
         model.pos_embed.requires_grad_(False)
