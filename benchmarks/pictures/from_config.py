@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.registry import DATASETS, TRANSFORMS
 
 from benchmarks.pictures.pairs import draw_pairs
 from benchmarks.pictures.regions import draw_regions
+from pretrain.data import ViewDataset
 from pretrain.data.decode import decode
+from pretrain.data.shots import ShotSource
 from pretrain.engine.check import register_all
+from pretrain.structures import collate
 
 
 def draw_config_views(
@@ -39,19 +41,18 @@ def draw_config_views(
     source, recipe = DATASETS.build(dict(config["source"])), TRANSFORMS.build(dict(config["views"]))
     if group not in recipe.groups:
         raise ValueError(f"group={group!r}: the recipe makes {', '.join(recipe.groups)}")
-    rng = np.random.default_rng(seed)
-    images, made = [], []
-    for index in rng.permutation(len(source))[:count]:
-        image = decode(source.read(int(index)))
-        images.append(image)
-        made.append(recipe.render(image, recipe.plan(image.shape[0], image.shape[1], rng)))
-    pixels = torch.stack([views[group].images for views in made])
-    maps = torch.stack([views[group].geometry for views in made])
+    dataset = ViewDataset(source, recipe, seed=seed)
+    chosen = np.random.default_rng(seed).permutation(len(source))[:count].tolist()
+    views = collate([dataset[0, index] for index in chosen]).views
+    pixels, maps = views[group].images, views[group].geometry
     parent = recipe.specs[group][0].within
     if parent is None:
         title = f"positive pairs of a {grid[0]}×{grid[1]} grid, group {group!r}"
-        return draw_pairs(pixels[:, :2], maps[:, :2], path, sources=images, grid=grid, title=title)
-    context = torch.stack([views[parent].images[0] for views in made])
-    around = torch.stack([views[parent].geometry[0] for views in made])
+        # Views of a box or of two frames lie in no single picture that could be shown beside them.
+        whole = None if isinstance(source, ShotSource) else [decode(source.read(index)) for index in chosen]
+        return draw_pairs(pixels[:, :2], maps[:, :2], path, sources=whole, grid=grid, title=title)
     title = f"{group!r} within {parent!r}: each part and where it lies"
-    return draw_regions(context, pixels, path, geometry=around, part_geometry=maps, title=title)
+    context = views[parent]
+    return draw_regions(
+        context.images[:, 0], pixels, path, geometry=context.geometry[:, 0], part_geometry=maps, title=title
+    )
