@@ -3,8 +3,8 @@
 #   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
 #   python tools/train.py configs/quick/clae_simclr_scenes64.py --work-dir work_dirs/clae_simclr_scenes64
 #
-# Hardware: 2 CPU cores; a step takes about 1.8 times as long as SimCLR's. Expected result: on photos, see
-# configs/comparisons/clae.py. Status: our own recipe.
+# Hardware: 2 CPU cores; a step takes about 1.9 times as long as SimCLR's. Expected result: on photos below
+# SimCLR at this length, see configs/comparisons/clae.py. Status: our own recipe.
 # Knob people ask for: epsilon, in 1/255.
 _base_ = "scenes64.py"
 model = dict(
