@@ -1,4 +1,4 @@
-# Every objective of the suite, three seeds each, on the embedded data set "scenes"; those for patches also on a ViT.
+# Every objective of the suite, three seeds each, on the embedded data set "scenes"; three families also on a ViT.
 #
 #   python tools/compare.py configs/comparisons/objectives.py
 #
@@ -9,7 +9,8 @@ _root = "data/scenes"
 prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))
 
 base = "configs/quick/scenes64.py"
-budget = dict(samples=20_000)
+budget = dict(samples=12_000)
+overrides = {"schedule.warmup_samples": 1_200}
 seeds = (0, 1, 2)
 _quick = "configs/quick/{}_scenes64.py".format
 # The ViT of the recipes *_vit, for the arms that would otherwise use the ResNet.
@@ -45,17 +46,15 @@ arms = dict(
     CIM=dict(config=_quick("cim")),
     SimMIM=dict(config=_quick("simmim")),
     # with an adversary
-    SimCLR_adversarial=dict(config=_quick("clae_simclr")),
-    PixContrast_adversarial=dict(config=_quick("clae_pixcontrast")),
+    Adversarial_SimCLR=dict(config=_quick("clae_simclr")),
     # a ViT: multi-view, masked, correlational
     ViT_untrained=dict(train=False, overrides=_vit),
     ViT_SimCLR=dict(config=_quick("simclr"), overrides=_vit),
-    ViT_PixPro=dict(overrides=_vit),
     ViT_SimMIM=dict(config=_quick("simmim_vit")),
     ViT_CIM=dict(config=_quick("cim_vit")),
 )
 
-_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
+_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False)
 benchmarks = dict(
     retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
     # Every object cut out: what the pooled vector knows.
