@@ -4,8 +4,8 @@
 #   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae.py
 #
 # FOLDER as in configs/comparisons/real.py.
-# Hardware: 2 CPU cores. Result (three seeds, docs/results/clae.md): CLAE below SimCLR, linear probe 29.2 % against 32.7 %.
-# Status: our own recipe.
+# Hardware: 2 CPU cores. Result (three seeds, docs/results/clae.md): CLAE below SimCLR, linear probe 29.2 %
+# against 32.7 %. Status: our own recipe.
 # Knob people ask for: model.objectives.0.epsilon.
 _base_ = "real.py"
 title = "CLAE against SimCLR at equal samples: Caltech-101"
