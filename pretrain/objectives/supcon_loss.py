@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,6 @@ from mmengine.dist import get_rank, get_world_size
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from heads.precision import full_precision, no_autocast
 from pretrain.objectives.reduce import gather, mean_over_valid
@@ -104,16 +104,8 @@ def supcon_loss(z: Tensor, labels: Tensor | None, options: ContrastOptions) -> C
         entries = gather(z)  # (N, V, D), images in rank order
         everyone = None if labels is None else _gather_labels(labels)
         own = torch.arange(images, device=z.device) + get_rank() * images
-        step = images if options.chunk is None else max(1, options.chunk // used)
-        parts = []
-        for start in range(0, images, step):
-            part = slice(start, start + step)
-            inputs = z[part, :used], entries, own[part], None if labels is None else labels[part], everyone, options
-            if options.chunk is None:
-                parts.append(anchor_terms(*inputs))
-            else:
-                parts.append(checkpoint(anchor_terms, *inputs, use_reentrant=False, preserve_rng_state=False))
-        losses, positives, negatives = (torch.cat(columns) for columns in zip(*parts, strict=True))
+        compute = anchor_terms if options.chunk is None else _InPieces.apply
+        losses, positives, negatives = compute(z[:, :used], entries, own, labels, everyone, options)
         return _summary(losses, positives, negatives, options.denominator)
 
 
@@ -133,6 +125,57 @@ def anchor_terms(
     logits = z.flatten(0, 1) @ entries.flatten(0, 1).T / options.temperature
     losses = anchor_losses(logits, positives, negatives, form=options.form, denominator=options.denominator)
     return losses.view(images, used), kept.sum(1) * views - 1, (total - related.sum(1)) * views
+
+
+class _InPieces(torch.autograd.Function):
+    """:func:`anchor_terms`, ``options.chunk`` anchors at a time, computed anew in the backward pass.
+
+    Results go into tensors made beforehand: kept piece by piece, they came to lie between the pieces' large temporaries,
+    whose memory was not used again (2.7 GB in place of 1.1 GB for 16,384 views on a CPU).
+    """
+
+    @staticmethod
+    def forward(  # noqa: ANN205
+        ctx,  # noqa: ANN001 – torch's own context object
+        z: Tensor,
+        entries: Tensor,
+        own: Tensor,
+        labels: Tensor | None,
+        everyone: Tensor | None,
+        options: ContrastOptions,
+    ):
+        ctx.save_for_backward(z, entries)
+        ctx.rest = own, labels, everyone, options
+        results = z.new_empty(z.shape[:2]), own.new_empty(len(own)), own.new_empty(len(own))
+        for part, inputs in _pieces(z, *ctx.rest):
+            for result, values in zip(results, anchor_terms(inputs[0], entries, *inputs[1:]), strict=True):
+                result[part] = values
+        ctx.mark_non_differentiable(*results[1:])
+        return results
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+        z, entries = ctx.saved_tensors
+        grads = torch.empty_like(z), torch.zeros_like(entries)
+        entries = entries.detach().requires_grad_()
+        for part, inputs in _pieces(z, *ctx.rest):
+            anchors = inputs[0].detach().requires_grad_()
+            with torch.enable_grad(), no_autocast(z):
+                losses = anchor_terms(anchors, entries, *inputs[1:])[0]
+            of_anchors, of_entries = torch.autograd.grad(losses, (anchors, entries), grad[part])
+            grads[0][part] = of_anchors
+            grads[1].add_(of_entries)
+        return *grads, *(None for _ in ctx.rest)
+
+
+def _pieces(
+    z: Tensor, own: Tensor, labels: Tensor | None, everyone: Tensor | None, options: ContrastOptions
+) -> Iterator[tuple[slice, tuple]]:
+    """Yields slices of images with the arguments of :func:`anchor_terms` for them, without the entries."""
+    step = max(1, options.chunk // z.shape[1])
+    for start in range(0, len(z), step):
+        part = slice(start, start + step)
+        yield part, (z[part], own[part], None if labels is None else labels[part], everyone, options)
 
 
 def anchor_losses(logits: Tensor, positives: Tensor, negatives: Tensor, *, form: str, denominator: str) -> Tensor:
