@@ -13,7 +13,7 @@ Differs:  the projector has BatchNorms, there it has none; attacked pixels stay 
           views are enlarged to 128 px, which gives every stage the map size that a stem of stride 1 gives at 32 px
 """
 
-_base_ = ["../_base_/runtime.py"]
+_base_ = ["../_base_/runtime.py", "../_base_/cifar10.py"]
 
 model = dict(
     type="Pretrainer",
@@ -29,7 +29,6 @@ model = dict(
     ],
     data_preprocessor=dict(type="ViewPreprocessor", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
-source = dict(type="ImageFolder", root="data/cifar10/train")
 _view = dict(
     size=128,
     scale=(0.08, 1.0),

@@ -14,7 +14,7 @@ Differs:  ours are the weight alpha of the second term, batch, optimiser and sch
           evaluation under attack
 """
 
-_base_ = ["../_base_/runtime.py", "../_base_/schedule_lars_100e.py"]
+_base_ = ["../_base_/runtime.py", "../_base_/schedule_lars_100e.py", "../_base_/cifar10.py"]
 
 model = dict(
     type="Pretrainer",
@@ -37,7 +37,6 @@ model = dict(
     ],
     data_preprocessor=dict(type="ViewPreprocessor", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
 )
-source = dict(type="ImageFolder", root="data/cifar10/train")
 _view = dict(
     size=128,
     scale=(0.08, 1.0),

@@ -15,7 +15,7 @@ Differs:  no decay on biases and norms. timm's ResNet-50 has the stem for large 
           our linear probe, a fitted logistic regression, in place of 100 epochs of SGD
 """
 
-_base_ = ["../_base_/runtime.py"]
+_base_ = ["../_base_/runtime.py", "../_base_/cifar10.py"]
 
 _temperature = 0.1
 model = dict(
@@ -24,7 +24,6 @@ model = dict(
     objectives=[dict(type="SupCon", hidden=2048, dim=128, temperature=_temperature, loss_scale=_temperature / 0.07)],
     data_preprocessor=dict(type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
 )
-source = dict(type="ImageFolder", root="data/cifar10/train")
 _view = dict(
     size=128,
     scale=(0.2, 1.0),

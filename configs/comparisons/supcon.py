@@ -1,6 +1,6 @@
 # What labels are worth, and how to use them: SupCon against cross-entropy, SimCLR and the untrained network on the
-# classes of Caltech-101. Each arm is pretrained; then a linear classifier (the second stage of SupCon's protocol) and kNN
-# are fitted to its frozen vectors of the training photos and judged on a fifth of each class, never trained on.
+# classes of Caltech-101. Each arm is pretrained; then a linear classifier (the second stage of SupCon's protocol) and
+# kNN are fitted to its frozen vectors of the training photos and judged on a fifth of each class, never trained on.
 #
 #   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/supcon.py
 #

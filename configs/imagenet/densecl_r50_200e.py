@@ -11,7 +11,7 @@ Differs:  confirmed are ResNet-50, 200 epochs, lambda 0.5 and queues of 65,536; 
           authors' code; SyncBN takes the place of MoCo's shuffled batches
 """
 
-_base_ = ["../_base_/runtime.py", "../_base_/imagenet.py"]
+_base_ = ["../_base_/runtime.py", "../_base_/imagenet.py", "../_base_/views_moco224.py"]
 
 model = dict(
     type="Pretrainer",
@@ -29,14 +29,5 @@ model = dict(
     ],
     momentum=dict(start=0.999, end=0.999),
 )
-_view = dict(
-    size=224,
-    scale=(0.2, 1.0),
-    flip=0.5,
-    jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8),
-    grey=0.2,
-    blur=dict(p=0.5, sigma=(0.1, 2.0)),
-)
-views = dict(type="ViewRecipe", groups={"global": [_view, _view]})
 schedule = dict(global_batch=256, epochs=200, lr_rule="linear", lr_per_256=0.03, lr_min=0.0)
 optimizer = dict(type="SGD", momentum=0.9, weight_decay=1e-4)
