@@ -130,8 +130,8 @@ def anchor_terms(
 class _InPieces(torch.autograd.Function):
     """:func:`anchor_terms`, ``options.chunk`` anchors at a time, computed anew in the backward pass.
 
-    Results go into tensors made beforehand: kept piece by piece, they came to lie between the pieces' large temporaries,
-    whose memory was not used again (2.7 GB in place of 1.1 GB for 16,384 views on a CPU).
+    Results go into tensors made beforehand: kept piece by piece, they came to lie between the pieces' large
+    temporaries, whose memory was not used again (2.7 GB in place of 1.1 GB for 16,384 views on a CPU).
     """
 
     @staticmethod
