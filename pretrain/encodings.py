@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from pretrain.backbones.second_norms import SecondNorms
+from pretrain.backbones.second_norms import SecondNorms, recomputes
 from pretrain.backbones.timm_backbone import Features
 from pretrain.structures import Batch
 
@@ -64,7 +64,8 @@ class Encodings:
                 ``images``.
 
         Raises:
-            ValueError: unknown ``norm``, or ``norm`` or ``frozen`` without ``images``.
+            ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, or ``frozen`` with a network that
+                recomputes activations, which would happen in training mode.
             RuntimeError: there is no second set, because no objective declared ``needs_adversarial_norm``.
         """
         if norm not in ("clean", "adversarial"):
@@ -75,6 +76,8 @@ class Encodings:
             if ("online", group) not in self._cache:
                 self._cache["online", group] = [self._online(v) for v in self._batch.views[group].images.unbind(1)]
             return self._cache["online", group]
+        if frozen and recomputes(self._online):
+            raise ValueError("backbone.checkpoint_activations=True: recomputation would leave evaluation mode")
         with self._route(norm), _evaluating(self._online) if frozen else nullcontext():
             self._latest[group] = [self._online(view) for view in images.unbind(1)]
         return self._latest[group]

@@ -12,6 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 MOMENTUM = 0.01  # weight of the newest batch in the second set's running statistics; CLAE's code
 
 
+def recomputes(network: nn.Module) -> bool:
+    """Tells whether a timm network recomputes activations in the backward pass, in the state it has by then."""
+    return any(getattr(module, "grad_checkpointing", False) for module in network.modules())
+
+
 class SecondNorms(nn.Module):
     """Twins of all BatchNorms of a network, those in shortcuts included; a network without any has none.
 
@@ -28,7 +33,7 @@ class SecondNorms(nn.Module):
 
     def __init__(self, network: nn.Module, momentum: float = MOMENTUM) -> None:
         super().__init__()
-        if any(getattr(module, "grad_checkpointing", False) for module in network.modules()):
+        if recomputes(network):
             raise ValueError("backbone.checkpoint_activations=True: recomputation would use the wrong BatchNorms")
         self._places = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
         self.norms = nn.ModuleList(copy.deepcopy(network.get_submodule(name)) for name in self._places)

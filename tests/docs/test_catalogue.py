@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
@@ -101,7 +102,14 @@ def test_geometry_is_needed_where_the_page_says_so(name: str, tiny_backbone: dic
     def loss(geometry: torch.Tensor | None) -> torch.Tensor:
         views = {group: Views(torch.randn(2, 2, 3, 32, 32), geometry) for group in objective.reads}
         batch = Batch(views, torch.tensor([0, 1]), torch.arange(2))
-        return objective(batch, Encodings(batch, backbone, follower(backbone)))["loss"]
+        encode = Encodings(
+            batch,
+            backbone,
+            follower(backbone),
+            second_norms=SecondNorms(backbone),
+            normalisation=(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)),
+        )
+        return objective(batch, encode)["loss"]
 
     assert torch.isfinite(loss(from_box(boxes)))
     if rows()[name]["geometry"] == "yes":

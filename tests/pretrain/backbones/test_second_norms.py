@@ -81,6 +81,10 @@ def test_recomputing_activations_is_refused() -> None:
     """In the backward pass the network's own set is back in its place."""
     with pytest.raises(ValueError, match="checkpoint_activations=True"):
         SecondNorms(MODELS.build(dict(BACKBONE, checkpoint_activations=True)))
+    encode, _, _, images = encodings()
+    encode._online.model.set_grad_checkpointing()
+    with pytest.raises(ValueError, match="leave evaluation mode"):
+        encode.online("global", images=images, frozen=True)
 
 
 def test_asking_for_a_set_that_is_not_there_is_an_error() -> None:
