@@ -4,14 +4,10 @@
 #
 # Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on. Expected result:
 # docs/results.md. Status: our own recipes, one learning rate for all. Knob people ask for: budget.
+_base_ = "scenes.py"
 title = "Objectives: every one of them under one budget"
-_root = "data/scenes"
-prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))
-
-base = "configs/quick/scenes64.py"
 budget = dict(samples=12_000)
 overrides = {"schedule.warmup_samples": 1_200}
-seeds = (0, 1, 2)
 _quick = "configs/quick/{}_scenes64.py".format
 # The ViT of the recipes *_vit, for the arms that would otherwise use the ResNet.
 _vit = {
@@ -27,6 +23,7 @@ _vit = {
     )
 }
 arms = dict(
+    _delete_=True,
     untrained=dict(train=False),
     # labels
     supervised=dict(config=_quick("supervised")),
@@ -54,18 +51,5 @@ arms = dict(
     ViT_CIM=dict(config=_quick("cim_vit")),
 )
 
-_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False)
-benchmarks = dict(
-    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
-    # Every object cut out: what the pooled vector knows.
-    knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/crops"), size=64),
-)
-primary = "retrieval.mIoU"
-columns = ("retrieval.mIoU", "retrieval.pixel_accuracy", "knn.top1")
-baselines = dict(
-    majority=dict(type="majority", benchmark="retrieval", stride=8),
-    position=dict(type="position", benchmark="retrieval", stride=8),
-    colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
-)
-pictures = dict(folder=f"{_root}/images/val", count=6, size=96)
-next_step = "then python tools/compare.py configs/comparisons/real.py, or copy this config and change its arms"
+benchmarks = dict(retrieval=dict(memory_size=51_200))
+pictures = dict(count=6)
