@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from benchmarks.compare.configs import config_hash, differences, find_config, flatten, load_config, write_config
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
+from pretrain.engine.check import register_all
+from pretrain.objectives.base import Objective
 
 Toy = Callable[..., Path]
 DENSE = "benchmarks['dense'] = dict(type='retrieval', data=dict(root='x', layout='camvid'))"
@@ -134,3 +138,25 @@ def test_shipped_comparisons_are_sound(name: str) -> None:
         assert all(line.startswith("model.objectives.") for line in changed), changed
     roots = {value for key, value in recipes[trained[0].name].items() if key.startswith("source.")}
     assert all("/val" not in str(root) for root in roots)
+
+
+def test_the_comparison_of_objectives_holds_them_all_under_one_schedule() -> None:
+    register_all()
+    plan = load_plan("configs/comparisons/objectives.py")
+    configs = {t.arm.name: t.config for t in plan.trials if t.arm.train}
+    objectives = [o for config in configs.values() for o in config["model"]["objectives"]]
+    used = {o["type"] for o in objectives} | {o["objective"]["type"] for o in objectives if "objective" in o}
+    classes = {name: cls for name, cls in MODELS.module_dict.items() if inspect.isclass(cls)}
+    assert used == {name for name, c in classes.items() if issubclass(c, Objective) and c.__module__.startswith("pre")}
+    assert len(plan.seeds) == 3
+    for key in ("schedule", "optimizer", "engine"):
+        assert len({str(config[key]) for config in configs.values()}) == 1, key
+
+
+@pytest.mark.parametrize("name", ["boxes", "random_labels", "supcon", "clae", "clae_compute"])
+def test_comparisons_of_one_question_have_their_arms(name: str) -> None:
+    """Their arms differ in more than the objective, on purpose; schedules are one."""
+    plan = load_plan(f"configs/comparisons/{name}.py")
+    trained = [t.config for t in plan.trials if t.arm.train]
+    assert len({t.arm.name for t in plan.trials if t.arm.train}) >= 2 and len(plan.seeds) == 3
+    assert len({str(config["schedule"]) for config in trained}) == 1
