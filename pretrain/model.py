@@ -25,11 +25,11 @@ class Pretrainer(BaseModel):
         objectives: registry dicts, each with an optional ``weight`` (default 1).
         momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows along a cosine over
             the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro, BYOL: 0.99 → 1).
-        group: view group whose features hooks look at; one that an objective reads.
+        group: view group whose features hooks look at; one that the trained network sees.
         data_preprocessor: registry dict of the module that applies photometrics and normalises on the device.
 
     Raises:
-        ValueError: no objectives, momentum outside [0, 1], or a group that no objective reads.
+        ValueError: no objectives, momentum outside [0, 1], or a group that the trained network does not see.
     """
 
     def __init__(
@@ -58,9 +58,12 @@ class Pretrainer(BaseModel):
         wanted = any(o.needs_adversarial_norm for o in self.objectives)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
-        read = sorted({name for o in self.objectives for name in o.reads})
-        if group not in read:
-            raise ValueError(f"group={group!r}: no objective reads it, hooks would see none; legal: {', '.join(read)}")
+        seen = sorted({name for o in self.objectives for name in o.online_groups})
+        if group not in seen:
+            raise ValueError(
+                f"group={group!r}: no objective shows it to the trained network, so hooks would see no features; legal: "
+                f"{', '.join(seen)}"
+            )
         self.group = group
         self.last_features = None
 

@@ -58,12 +58,13 @@ class BarePasses:
         self._dtype = dtype
         self._online = _copy(model.backbone)
         self._target = None if model.target_backbone is None else _copy(model.target_backbone)
-        online = {group for o in model.objectives for group in o.reads}
-        target = {group for o in model.objectives if o.needs_target for group in o.reads}
+        online = {group for o in model.objectives for group in o.online_groups}
+        target = {group for o in model.objectives for group in o.target_groups}
         self._passes: dict[str, Callable[[], None]] = {}
-        for group in sorted(online):
+        for group in sorted(online | target):
             for index, view in enumerate(batch.views[group].images.unbind(1)):
-                self._passes[f"online {group}[{index}]"] = self._trained_pass(view)
+                if group in online:
+                    self._passes[f"online {group}[{index}]"] = self._trained_pass(view)
                 if group in target:
                     self._passes[f"target {group}[{index}]"] = self._target_pass(view)
 

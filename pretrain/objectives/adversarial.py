@@ -102,6 +102,16 @@ class Adversarial(Objective):
         """Those of the inner objective, for ``loss``."""
         return self.objective.bounds
 
+    @property
+    def online_groups(self) -> tuple[str, ...]:
+        """Those of the inner objective."""
+        return self.objective.online_groups
+
+    @property
+    def target_groups(self) -> tuple[str, ...]:
+        """Those of the inner objective."""
+        return self.objective.target_groups
+
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Those of the inner objective."""
         return self.objective.momentum_pairs()

@@ -61,6 +61,16 @@ class Objective(nn.Module):
         """Known values of this objective's loss."""
         return Bounds()
 
+    @property
+    def online_groups(self) -> tuple[str, ...]:
+        """Those of ``reads`` that it calls ``encode.online`` for; hooks can look at their features."""
+        return self.reads
+
+    @property
+    def target_groups(self) -> tuple[str, ...]:
+        """Those of ``reads`` that it calls ``encode.target`` for."""
+        return self.reads if self.needs_target else ()
+
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns {name: scalar}: names containing "loss" are minimised, others are only logged.
 

@@ -118,6 +118,16 @@ class CIM(Objective):
             return Bounds(best=0.0)
         return Bounds(best=0.0, collapsed=float(self._prior), random_start=self._exemplars * math.log(2))
 
+    @property
+    def online_groups(self) -> tuple[str, ...]:
+        """The side that is trained, or both."""
+        return tuple(group for group in self.reads if self.update in (group, "both"))
+
+    @property
+    def target_groups(self) -> tuple[str, ...]:
+        """The other side, if there is a target."""
+        return tuple(group for group in self.reads if group not in self.online_groups)
+
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``, ``iou`` (mean over maps), ``prior`` (the loss of one who knows only how large exemplars
         are; per process) and ``foreground``, the mean share of the context that an exemplar covers."""
@@ -148,4 +158,4 @@ class CIM(Objective):
 
     def _encoded(self, group: str, encode: Encodings) -> list[Features]:
         """The views of a group through the network whose part it is."""
-        return encode.online(group) if self.update in (group, "both") else encode.target(group)
+        return encode.online(group) if group in self.online_groups else encode.target(group)

@@ -103,5 +103,5 @@ def test_mistakes_are_named(batch: Batch) -> None:
         build(SIMCLR, momentum=dict(start=1.5))
     with pytest.raises(ValueError, match="mode='tensor'"):
         build(SIMCLR)(batch, mode="tensor")
-    with pytest.raises(ValueError, match="group='context': no objective reads it.*legal: global"):
+    with pytest.raises(ValueError, match="group='context': no objective shows it.*legal: global"):
         build(SIMCLR, group="context")

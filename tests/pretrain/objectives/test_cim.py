@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from pretrain.backbones.sincos_vit import SinCosViT
 from pretrain.encodings import Encodings
 from pretrain.engine.check import check_config
+from pretrain.engine.efficiency import BarePasses
 from pretrain.engine.schedule import make_schedule
 from pretrain.geometry import from_box
 from pretrain.model import Pretrainer
@@ -115,6 +116,19 @@ def test_each_side_goes_through_its_network(update: str) -> None:
     sides = {"exemplar": {("online", 16), ("target", 40)}, "context": {("online", 40), ("target", 16)}}
     assert set(seen) == sides.get(update, {("online", 16), ("online", 40)})
     assert objective.attacked == ("context" if update == "context" else "exemplar")
+    sizes = {"context": 40, "exemplar": 16}
+    told = [("online", sizes[group]) for group in objective.online_groups]
+    assert {*told, *(("target", sizes[group]) for group in objective.target_groups)} == set(seen)
+
+
+def test_hooks_look_at_the_trained_side_and_its_passes_are_the_bare_ones() -> None:
+    model = dict(backbone=dict(type="SinCosViT", **VIT), data_preprocessor=dict(type=BaseDataPreprocessor))
+    objectives = [dict(type="CIM", width=16, heads=2)]
+    with pytest.raises(ValueError, match="group='context': no objective shows it.*legal: exemplar"):
+        Pretrainer(objectives=objectives, group="context", **model)
+    whole = Pretrainer(objectives=objectives, group="exemplar", **model)
+    names = BarePasses(whole, make_batch()).measure().keys()
+    assert names == {"online exemplar[0]", "online exemplar[1]", "target context[0]"}
 
 
 def test_gradients_reach_what_is_trained_and_nothing_else() -> None:
