@@ -61,7 +61,7 @@ class Pretrainer(BaseModel):
         seen = sorted({name for o in self.objectives for name in o.online_groups})
         if group not in seen:
             raise ValueError(
-                f"group={group!r}: no objective shows it to the trained network, so hooks would see no features; legal: "
+                f"group={group!r}: no objective shows it to the trained network, hooks would see none; legal: "
                 f"{', '.join(seen)}"
             )
         self.group = group
