@@ -28,14 +28,15 @@ class SecondNorms(nn.Module):
         momentum: of the twins' running statistics, in torch's sense.
 
     Raises:
-        ValueError: the network recomputes activations in the backward pass, where its own set is back in place.
+        ValueError: the network has BatchNorms and recomputes activations in the backward pass, where its own set is
+            back in place.
     """
 
     def __init__(self, network: nn.Module, momentum: float = MOMENTUM) -> None:
         super().__init__()
-        if recomputes(network):
-            raise ValueError("backbone.checkpoint_activations=True: recomputation would use the wrong BatchNorms")
         self._places = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+        if self._places and recomputes(network):
+            raise ValueError("backbone.checkpoint_activations=True: recomputation would use the wrong BatchNorms")
         self.norms = nn.ModuleList(copy.deepcopy(network.get_submodule(name)) for name in self._places)
         for norm in self.norms:
             norm.momentum = momentum

@@ -73,8 +73,9 @@ def test_gradients_go_to_the_twins_and_the_network_is_itself_again_after_an_erro
 
 
 def test_a_network_without_batch_norm_has_one_set() -> None:
-    vit = MODELS.build(dict(type="TimmBackbone", name="test_vit", img_size=32))
-    assert len(SecondNorms(vit).norms) == 0
+    for recomputed in (False, True):  # there is no wrong set to use
+        options = dict(name="test_vit", img_size=32, checkpoint_activations=recomputed)
+        assert len(SecondNorms(MODELS.build(dict(type="TimmBackbone", **options))).norms) == 0
 
 
 def test_recomputing_activations_is_refused() -> None:
