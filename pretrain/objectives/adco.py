@@ -67,8 +67,8 @@ class AdCo(Objective):
     """Adversarial contrast (Hu et al., CVPR 2021): momentum contrast, whose queue is replaced by learned negatives.
 
     Both directions of two views, mean of the two. After each micro-batch the negatives take one step of SGD with
-    momentum and weight decay uphill, along the mean of :func:`ascent` over all processes. In the first
-    micro-batches, keys of the target take their places instead, until all are replaced. They are buffers, so they are in every
+    momentum and weight decay uphill, along the mean of :func:`ascent` over all processes. In the first micro-batches
+    keys of the target take their places instead, until all are replaced. They are buffers, so they are in every
     checkpoint, and no optimiser, clipping or warm-up of the engine touches them.
 
     Args:
