@@ -25,7 +25,11 @@ class UnreadableData(RuntimeError):
 
 
 class _Unreadable(Exception):
-    """A shot cannot be read or decoded; the message names it and says why."""
+    """A shot cannot be read or decoded; the message names it and says why, ``number`` is the shot's."""
+
+    def __init__(self, message: str, number: int | None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class ViewDataset(Dataset):
@@ -33,7 +37,8 @@ class ViewDataset(Dataset):
 
     A sample depends on the seed, the epoch and the index only, not on workers, processes or what came before. A
     file that cannot be read or decoded is replaced by another image, drawn from a random stream of the same key,
-    and listed in ``Batch.skipped`` with the reason; ``ids`` and ``labels`` are those of the image really shown.
+    and listed in ``Batch.skipped`` by its number (see ``Shot.number``) with the reason; ``ids`` and ``labels`` are
+    those of the image really shown.
 
     View v of a group is cut from shot v mod the number of shots (see ``pretrain.data.shots``; most sources have one,
     the whole image). Crops are drawn in the size of the shot's region, whose unit square their geometry refers to.
@@ -73,7 +78,7 @@ class ViewDataset(Dataset):
             try:
                 views = self._views(candidate, np.random.Generator(stream(self.seed, SAMPLE, epoch, index)))
             except _Unreadable as error:
-                skipped.append((candidate, str(error)))
+                skipped.append((candidate if error.number is None else error.number, str(error)))
                 continue
             label = self.source.label(candidate)
             return Batch(
@@ -114,7 +119,7 @@ class ViewDataset(Dataset):
             image, shift = region.cut(decode(data, region.decode_size(plan.min_decode_size)))
         except (DecodeError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise _Unreadable(f"{shot.name}: {reason}") from error
+            raise _Unreadable(f"{shot.name}: {reason}", shot.number) from error
         views = recipe.render(image, plan, photometrics=self.photometrics == "workers")
         for group in views.values() if any(shift) else ():
             group.geometry[..., 2] += torch.tensor(shift, dtype=group.geometry.dtype)

@@ -11,7 +11,7 @@ from mmengine.registry import DATASETS
 
 from pretrain.data.shots import Shot, widened
 from pretrain.data.sources import EXTENSIONS, FilesBelow, SourceError, require_folder
-from pretrain.data.videos import Tracks, find_videos, read_tracks
+from pretrain.data.videos import LATEST, Tracks, find_videos, read_tracks
 
 
 class Series:
@@ -96,7 +96,7 @@ class FramePairs:
         self.margin = margin
         self._files = FilesBelow(folder, names, None, classes=None)
         longest = max(int(video.times[-1] - video.times[0]) for video in videos.values())
-        gaps = min_gap, max(longest, min_gap) if max_gap is None else max_gap
+        gaps = min_gap, max(longest, min_gap) if max_gap is None else min(max_gap, LATEST)
         self._frames = Series([video.times for video in videos.values()], *gaps)
         self._require_pairs(list(videos), folder)
         self._anchors = np.flatnonzero(self._frames.has_partner)
@@ -156,9 +156,9 @@ class FramePairs:
         return tuple(self._shot(f) for f in (frame, self._frames.partner(frame, share)))
 
     def _shot(self, frame: int) -> Shot:
-        return Shot(self._files.name(frame), lambda: self._files.read(frame))
+        return Shot(self._files.name(frame), lambda: self._files.read(frame), number=frame)
 
     def _region(self, entry: int) -> Shot:
         frame = int(self._tracks.frames[entry])
         box = widened(tuple(self._tracks.boxes[entry].tolist()), self.margin)
-        return Shot(self._files.name(frame), lambda: self._files.read(frame), box)
+        return Shot(self._files.name(frame), lambda: self._files.read(frame), box, number=frame)

@@ -31,11 +31,14 @@ class Shot:
         name: What to call it in messages, usually its path.
         read: Returns the encoded bytes; called only if a view is cut from this shot. Raises OSError.
         box: ``(x1, y1, x2, y2)`` of the region in the unit square of the upright image; None: the whole image.
+        number: The file's own number, where several samples show one file, so that it counts as one if it is
+            unreadable; None: the sample's.
     """
 
     name: str
     read: Callable[[], bytes]
     box: Box | None = None
+    number: int | None = None
 
 
 @runtime_checkable

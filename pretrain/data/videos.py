@@ -20,6 +20,8 @@ from pretrain.data.shots import Box
 from pretrain.data.sources import FilesBelow, SourceError, walk
 
 COLUMNS = ("video", "track", "frame", "x1", "y1", "x2", "y2")
+#: Above this numbers in file names are no times; sums of two times then stay below 2^63.
+LATEST = 2**62 - 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Tracks:
 def find_videos(root: Path, extensions: Sequence[str]) -> tuple[list[str], dict[str, Video]]:
     """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".") included.
 
-    The last number in a frame's file name is its time, if all frames of the video have different ones; otherwise a
-    frame's time is its place in the order of names.
+    The last number in a frame's file name is its time, if all frames of the video have different ones up to
+    :data:`LATEST`; otherwise a frame's time is its place in the order of names.
 
     Returns:
         Paths of all frames relative to ``root``, video by video in their order, and the videos by name.
@@ -87,7 +89,7 @@ def _timed(names: list[str]) -> list[tuple[int, str]]:
     """Returns (time, name) of a video's frames, by time."""
     numbers = [re.search(r"(\d+)\D*$", os.path.splitext(os.path.basename(name))[0]) for name in names]
     times = [int(number[1]) for number in numbers if number]
-    if len(set(times)) < len(names):
+    if len(set(times)) < len(names) or max(times) > LATEST:
         return list(enumerate(names))
     return sorted(zip(times, names, strict=True))
 
@@ -112,7 +114,7 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
     sizes: dict[str, tuple[int, int]] = {}
     for number, row in enumerate(rows, 1):
         try:
-            video, track, time = str(row["video"]), str(row["track"]), int(row["frame"])
+            video, track, time = str(row["video"]), str(row["track"]), _whole(row["frame"])
             corners = tuple(float(row[key]) for key in COLUMNS[3:])
             place = _frame(videos, video, time)
             if video not in sizes:
@@ -138,8 +140,11 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise SourceError(f"FramePairs: tracks={path} does not exist; legal is a json or csv file")
     if path.suffix.lower() == ".csv":
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+                rows = list(csv.DictReader(file, skipinitialspace=True))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise SourceError(f"FramePairs: tracks={path} is no csv file in UTF-8: {error}") from error
     else:
         try:
             rows = json.loads(path.read_bytes())
@@ -151,6 +156,13 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
             "with this header)"
         )
     return rows
+
+
+def _whole(value: Any) -> int:
+    """Returns a whole number; raises ValueError for any other."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"frame {value} is no whole number")
+    return int(value)
 
 
 def _frame(videos: dict[str, Video], name: str, time: int) -> int:
