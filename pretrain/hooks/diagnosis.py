@@ -104,7 +104,7 @@ def likely_knobs(objectives: list[Objective], *, momentum: float, lr: float, ima
     """
     follows = any(o.needs_target for o in objectives)
     blind = any(o.bounds.collapsed is not None and o.bounds.best == o.bounds.collapsed for o in objectives)
-    contrasts = any(hasattr(o, "temperature") for o in objectives)
+    contrasts = any(hasattr(getattr(o, "objective", o), "temperature") for o in objectives)  # wrapped ones as well
     sure, likely, other = [], [], []
     if follows:
         fast = momentum < FAST_MOMENTUM

@@ -67,6 +67,11 @@ class SupCon(Objective):
         self._collapsed: Tensor | None = None
 
     @property
+    def temperature(self) -> float:
+        """τ; the advice after a collapse asks for it."""
+        return self.options.temperature
+
+    @property
     def bounds(self) -> Bounds:
         """Collapsed: log of the denominator's size, mean over the last batch; a fresh network starts near it."""
         collapsed = None if self._collapsed is None else self.loss_scale * float(self._collapsed)

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
 from pretrain.objectives.base import Bounds
+from pretrain.objectives.simclr import SimCLR
+from pretrain.objectives.supcon import SupCon
 
 HEALTHY = dict(
     vector_spread=0.5, cell_spread=0.8, cell_spread_within=0.6, vector_rank=40.0, cell_rank=90.0, vector_gap=0.05,
@@ -63,9 +66,17 @@ def test_fast_momentum_and_small_batches_come_first() -> None:
     assert "BatchNorm sees 8 images" in likely_knobs(pixpro, momentum=0.99, lr=1.0, images=8)[0]
 
 
+def test_every_loss_of_positives_and_negatives_has_a_temperature_to_ask_for() -> None:
+    features = FeatureInfo({8: 4}, 4)
+    for contrasting in (SimCLR(features), SupCon(features, temperature=0.2)):
+        assert "temperature" in " ".join(likely_knobs([contrasting], momentum=0.99, lr=0.25, images=64))
+
+
 def test_advice_fits_the_nature_of_the_objective() -> None:
     contrastive = " ".join(likely_knobs([objective(CONTRAST, temperature=0.1)], momentum=0.99, lr=0.25, images=64))
     assert "temperature" in contrastive and "0.25" in contrastive
     assert "momentum" not in contrastive and "predictor" not in contrastive
+    wrapped = SimpleNamespace(bounds=CONTRAST, needs_target=False, objective=objective(CONTRAST, temperature=0.1))
+    assert "temperature" in " ".join(likely_knobs([wrapped], momentum=0.99, lr=0.25, images=64))
     supervised = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
     assert "temperature" not in supervised and "learning rate" in supervised
