@@ -10,7 +10,7 @@ from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
 from pretrain.data.shots import Box, Shot, widened
-from pretrain.data.sources import FilesBelow, SourceError, read_coco, require_folder
+from pretrain.data.sources import FilesBelow, SourceError, read_categories, read_coco, require_folder
 
 
 @DATASETS.register_module()
@@ -54,7 +54,7 @@ class CocoBoxes(FilesBelow):
         folder = require_folder("CocoBoxes", root)
         path = Path(annotations).expanduser()
         content = read_coco("CocoBoxes", path, ("images", "annotations", *(("categories",) if label else ())))
-        categories = sorted((c["id"], c["name"]) for c in content["categories"]) if label else []
+        categories = read_categories("CocoBoxes", path, content) if label else []
         found = _boxes(content, min_size, {c: i for i, (c, _) in enumerate(categories)} if label else None, path)
         chosen = [found[i] for i in choose(len(found), count, seed, source="CocoBoxes", unit="boxes")]
         names, labels, boxes = zip(*chosen, strict=True)

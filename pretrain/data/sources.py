@@ -230,7 +230,7 @@ class CocoImages(FilesBelow):
         if label is None:
             super().__init__(folder, names, None, classes=None)
         else:
-            categories = sorted((c["id"], c["name"]) for c in content["categories"])
+            categories = read_categories("CocoImages", path, content)
             largest = _largest_category(content["annotations"], {c: i for i, (c, _) in enumerate(categories)}, path)
             labels = [largest.get(image_id, NO_LABEL) for _, image_id in images]
             super().__init__(folder, names, labels, classes=tuple(name for _, name in categories))
@@ -255,21 +255,33 @@ def read_coco(source: str, path: Path, keys: tuple[str, ...]) -> dict:
     return content
 
 
+def read_categories(source: str, path: Path, content: dict) -> list[tuple[int, str]]:
+    """Returns (id, name) of a COCO file's categories, by id; raises SourceError if one lacks either."""
+    try:
+        return sorted((category["id"], category["name"]) for category in content["categories"])
+    except (KeyError, TypeError) as error:
+        raise SourceError(f"{source}: {path}: each of 'categories' needs id and name ({error!r})") from error
+
+
 def _largest_category(annotations: list[dict], index: dict[int, int], path: Path) -> dict[int, int]:
     """Image id -> index of the category of its largest instance."""
     best: dict[int, tuple[float, int]] = {}
-    for annotation in annotations:
-        if annotation.get("iscrowd"):
-            continue
-        category = annotation["category_id"]
-        if category not in index:
-            raise SourceError(f"CocoImages: {path}: an annotation has category_id {category}, which 'categories' lacks")
-        area = annotation.get("area")
-        if area is None:  # some converters leave it out
-            _, _, width, height = annotation["bbox"]
-            area = width * height
-        # the second entry is negated so that the larger tuple has the smaller category
-        best[annotation["image_id"]] = max(best.get(annotation["image_id"], (-1.0, 0)), (area, -index[category]))
+    try:
+        for annotation in annotations:
+            if annotation.get("iscrowd"):
+                continue
+            image, category, area = annotation["image_id"], annotation["category_id"], annotation.get("area")
+            if category not in index:
+                raise SourceError(f"CocoImages: {path}: an annotation has category_id {category}, not in 'categories'")
+            if area is None:  # some converters leave it out
+                _, _, width, height = annotation["bbox"]
+                area = width * height
+            # the second entry is negated so that the larger tuple has the smaller category
+            best[image] = max(best.get(image, (-1.0, 0)), (area, -index[category]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"CocoImages: {path}: each of 'annotations' needs image_id, category_id, and area or bbox ({error!r})"
+        ) from error
     return {image: -negated for image, (_, negated) in best.items()}
 
 

@@ -137,12 +137,13 @@ def test_errors(coco: Path) -> None:
     for change, words in (
         (dict(images=[dict(id=7, file_name="b.png")]), "width"),
         (dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]), "KeyError.1."),
-        (dict(annotations=[dict(image_id=7, bbox=[0, 0, 1])]), "bbox of four numbers"),
+        (dict(annotations=[dict(image_id=7, category_id=3, bbox=[0, 0, 1])]), "bbox of four numbers"),
+        (dict(categories=[dict(name="dog")]), "each of 'categories' needs id and name"),
         (dict(annotations=None), "CocoBoxes: .*no list 'annotations'"),
     ):
         coco.write_text(json.dumps(content | change))
         with pytest.raises(SourceError, match=words):
-            make(coco)
+            make(coco, label="category")
 
 
 def test_config_names_are_checked(coco: Path) -> None:

@@ -205,7 +205,9 @@ def test_coco_errors(coco: Path) -> None:
     for change, words in (
         (dict(images=[]), "lists no image"),
         (dict(images=[dict(id=1)]), "file_name"),
-        (dict(categories=[]), "category_id 3, which 'categories' lacks"),
+        (dict(categories=[]), "category_id 3, not in 'categories'"),
+        (dict(categories=[dict(name="dog")]), "each of 'categories' needs id and name"),
+        (dict(annotations=[dict(image_id=9, bbox=[0, 0, 9, 9])]), "needs image_id, category_id, and area or bbox"),
         (dict(annotations=None), "no list 'annotations'"),
     ):
         coco.write_text(json.dumps(content | change))
