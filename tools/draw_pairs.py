@@ -8,12 +8,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+EPILOG = """examples:
+  python tools/draw_pairs.py configs/quick/scenes64.py work_dirs/pairs.png --images 4 --grid 8
+  python tools/draw_pairs.py configs/quick/cim_scenes64.py work_dirs/cim.png --group exemplar --images 2"""
+
 
 def main() -> None:
     """Parses the arguments and draws."""
     parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="example: python tools/draw_pairs.py configs/quick/scenes64.py work_dirs/pairs.png --images 4 --grid 8",
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", help="training config with source and views")
     parser.add_argument("out", help="PNG to write")

@@ -25,7 +25,7 @@ def draw_config_views(
     group: str = "global",
     grid: tuple[int, int] = (7, 7),
 ) -> Path:
-    """Draws the views of the first images of a permutation of a config's source.
+    """Draws the views of the first images of a permutation of a config's source; unreadable ones are replaced.
 
     A group of views nested in another one (CIM's exemplars) is drawn beside the view that it lies in; of any other
     group the first two views are drawn with their positive pairs.
@@ -43,13 +43,17 @@ def draw_config_views(
         raise ValueError(f"group={group!r}: the recipe makes {', '.join(recipe.groups)}")
     dataset = ViewDataset(source, recipe, seed=seed)
     chosen = np.random.default_rng(seed).permutation(len(source))[:count].tolist()
-    views = collate([dataset[0, index] for index in chosen]).views
+    batch = collate([dataset[0, index] for index in chosen])
+    views = batch.views
     pixels, maps = views[group].images, views[group].geometry
     parent = recipe.specs[group][0].within
     if parent is None:
+        if pixels.shape[1] < 2:
+            nested = [name for name, specs in recipe.specs.items() if specs[0].within == group]
+            raise ValueError(f"group={group!r} has one view, pairs need two" + f"; try {nested[0]!r}" * bool(nested))
         title = f"positive pairs of a {grid[0]}×{grid[1]} grid, group {group!r}"
         # Views of a box or of two frames lie in no single picture that could be shown beside them.
-        whole = None if isinstance(source, ShotSource) else [decode(source.read(index)) for index in chosen]
+        whole = None if isinstance(source, ShotSource) else [decode(source.read(i)) for i in batch.ids.tolist()]
         return draw_pairs(pixels[:, :2], maps[:, :2], path, sources=whole, grid=grid, title=title)
     title = f"{group!r} within {parent!r}: each part and where it lies"
     context = views[parent]

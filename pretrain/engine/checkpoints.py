@@ -61,6 +61,7 @@ def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
 
     Raises:
         FileNotFoundError: no such file; the message says what is there.
+        ValueError: the file is damaged, or holds arbitrary Python objects.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,7 +71,10 @@ def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     reconstruct = [np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Int64DType, getattr, set]
     reconstruct += [np._core.multiarray._reconstruct, np._core.multiarray.scalar]
     with torch.serialization.safe_globals([history.HistoryBuffer, ConfigDict, *reconstruct]):
-        return torch.load(path, map_location=device, weights_only=True)
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:  # torch's unpickler raises whatever the bytes make it raise
+            raise ValueError(f"{path}: no readable checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
 
 
 def origin(resume: bool | str | Path) -> str | None:

@@ -177,9 +177,11 @@ def test_mistakes_are_one_sentence(
     tool = runpy.run_path(str(ROOT / "tools" / "rescale.py"))
     source, out = str(run[0] / "final.pth"), str(tmp_path / "out.pth")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "foreign.pth")
+    (tmp_path / "cut.pth").write_bytes((run[0] / "final.pth").read_bytes()[:1000])
     for checkpoint, target, words in (
         (source, source, "is the checkpoint itself"),
         (str(tmp_path / "none.pth"), out, "no such checkpoint"),
+        (str(tmp_path / "cut.pth"), out, "cut.pth: no readable checkpoint"),
         (str(tmp_path / "foreign.pth"), out, "foreign.pth: no config and seed inside"),
     ):
         monkeypatch.setattr(sys, "argv", ["rescale.py", checkpoint, "--out", target])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from benchmarks.pictures.from_config import draw_config_views
@@ -33,3 +34,14 @@ def test_nested_views_are_drawn_with_their_outlines(image_folder: Path, tmp_path
 def test_a_missing_group_is_named(image_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="group='global': the recipe makes context, exemplar"):
         draw_config_views(config(image_folder), tmp_path / "no.png")
+    with pytest.raises(ValueError, match="group='context' has one view, pairs need two; try 'exemplar'"):
+        draw_config_views(config(image_folder), tmp_path / "no.png", group="context")
+
+
+def test_an_unreadable_image_is_replaced(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((40, 40, 3), 90, np.uint8))
+    (tmp_path / "a.png").write_bytes(b"no image")
+    views = dict(type="ViewRecipe", groups={"global": [dict(size=16)] * 2})
+    source = dict(type="ImageFolder", root=str(tmp_path))
+    assert draw_config_views(dict(source=source, views=views), tmp_path / "pairs.png").is_file()
