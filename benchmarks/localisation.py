@@ -64,11 +64,17 @@ def load(path: str | Path) -> tuple[Pretrainer, Config]:
     register_all()
     cfg = parse(meta["cfg"])
     model = MODELS.build(cfg.model.to_dict())
-    if not any(isinstance(objective, CIM) for objective in model.objectives):
+    if _cim(model) is None:
         names = ", ".join(type(objective).__name__ for objective in model.objectives)
         raise ValueError(f"{path}: trained with {names}; this measures CIM")
     model.load_state_dict(content["state_dict"])
     return model.eval(), cfg
+
+
+def _cim(model: Pretrainer) -> CIM | None:
+    """The model's first objective CIM, also one that was trained under attack."""
+    inner = (getattr(objective, "objective", objective) for objective in model.objectives)
+    return next((objective for objective in inner if isinstance(objective, CIM)), None)
 
 
 def localise(
@@ -88,7 +94,7 @@ def localise(
     recipe: Any = TRANSFORMS.build(cfg.views.to_dict())
     dataset = ViewDataset(ImageFolder(images, labels=False), recipe, seed=seed)
     keys = [(0, index) for index in range(min(limit, len(dataset)))]
-    objective = next(o for o in model.objectives if isinstance(o, CIM))
+    objective = _cim(model)
     losses, ious, maps = [], [], []
     with torch.inference_mode():
         for samples in DataLoader(dataset, batch_size=batch, sampler=keys, collate_fn=collate):

@@ -85,6 +85,12 @@ def test_command_prints_the_table_or_one_sentence(
         run(tmp_path / "none")
 
 
+def test_an_attacked_objective_is_measured_on_clean_images(image_folder: Path, tmp_path: Path) -> None:
+    objective = dict(type="Adversarial", objective=dict(type="CIM", width=16, heads=2), source="both")
+    found = localise(train(objective, "exemplar", image_folder, tmp_path), image_folder, limit=4)
+    assert (found.images, found.exemplars) == (4, 3) and found.loss > 0
+
+
 def test_another_objective_is_refused(image_folder: Path, tmp_path: Path) -> None:
     path = train(dict(type="SimCLR", hidden=8, dim=8), "global", image_folder, tmp_path)
     with pytest.raises(ValueError, match="trained with SimCLR; this measures CIM"):
