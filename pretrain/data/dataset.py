@@ -11,9 +11,8 @@ from torch.utils.data import Dataset
 
 from pretrain.data.decode import DecodeError, decode, probe
 from pretrain.data.sampler import REPLACEMENT, SAMPLE, stream
-from pretrain.data.shots import PixelBox, Shot, shots_of
+from pretrain.data.shots import Part, PixelBox, Recipe, Shot, deal_views, join_views, shots_of
 from pretrain.data.sources import Source
-from pretrain.data.split import Part, Recipe, merge, split
 from pretrain.structures import Batch, Views
 
 #: Tries for a readable substitute. At 50 % unreadable files all of them fail once in a million samples.
@@ -106,9 +105,9 @@ class ViewDataset(Dataset):
         """Cuts the views of sample ``index``, each from its shot."""
         shots = shots_of(self.source, index, rng)
         if len(shots) not in self._parts:
-            self._parts[len(shots)] = split(self.recipe, len(shots))
+            self._parts[len(shots)] = deal_views(self.recipe, len(shots))
         parts = self._parts[len(shots)]
-        return merge(parts, [self._cut(shots[part.shot], part.recipe, rng) for part in parts])
+        return join_views(parts, [self._cut(shots[part.shot], part.recipe, rng) for part in parts])
 
     def _cut(self, shot: Shot, recipe: Recipe, rng: np.random.Generator) -> dict[str, Views]:
         """Decodes a shot once, no larger than its crops need, and cuts the views of ``recipe`` from its region."""

@@ -16,9 +16,8 @@ from torch.utils.data import DataLoader
 from pretrain import geometry
 from pretrain.data.dataset import ViewDataset, limit_threads
 from pretrain.data.sampler import EpochSampler
-from pretrain.data.shots import PixelBox, Shot, ShotSource, shots_of, widened
+from pretrain.data.shots import PixelBox, Shot, ShotSource, deal_views, join_views, shots_of, widened
 from pretrain.data.sources import ImageFolder
-from pretrain.data.split import merge, split
 from pretrain.structures import collate
 from pretrain.views.recipe import ViewRecipe
 
@@ -166,7 +165,7 @@ def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
     recipe = ViewRecipe(
         {"context": [dict(size=24, scale=(0.3, 0.6))], "exemplar": [inner] * 3, "other": [dict(size=4)] * 2}
     )
-    assert [(p.shot, p.places) for p in split(recipe, 2)] == [
+    assert [(p.shot, p.places) for p in deal_views(recipe, 2)] == [
         (0, {"context": (0,), "exemplar": (0, 1, 2), "other": (0,)}),
         (1, {"other": (1,)}),
     ]  # fmt: skip
@@ -178,10 +177,10 @@ def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
 
 def test_one_shot_keeps_the_recipe_and_unused_shots_are_not_read(pair: Parts) -> None:
     recipe = ViewRecipe({"global": [dict(size=8)]})
-    (part,) = split(recipe, 1)
+    (part,) = deal_views(recipe, 1)
     assert part.recipe is recipe and part.places == {"global": (0,)}
     views = recipe.render(ramp(20, 20), recipe.plan(20, 20, np.random.default_rng(0)))
-    assert merge((part,), [views]) is views
+    assert join_views((part,), [views]) is views
     pair.samples[0] = [pair.samples[0][0], (Path("/nowhere"), None)]
     assert ViewDataset(pair, recipe)[0, 0].skipped == ()
 
@@ -189,7 +188,7 @@ def test_one_shot_keeps_the_recipe_and_unused_shots_are_not_read(pair: Parts) ->
 @pytest.mark.parametrize("shots, views", list(itertools.product((2, 3, 4), (1, 2, 3, 6))))
 def test_every_view_is_dealt_out_once(shots: int, views: int) -> None:
     recipe = ViewRecipe({"global": [dict(size=8)] * views})
-    parts = split(recipe, shots)
+    parts = deal_views(recipe, shots)
     dealt = [(v, part.shot) for part in parts for v in part.places["global"]]
     assert sorted(dealt) == [(v, v % shots) for v in range(views)]
 
