@@ -1,4 +1,4 @@
-# Every objective of the suite, three seeds each, on the embedded data set "scenes"; three families also on a ViT.
+# Every objective of the suite, three seeds each, on the embedded data set "scenes", one network and one schedule.
 #
 #   python tools/compare.py configs/comparisons/objectives.py
 #
@@ -9,19 +9,6 @@ title = "Objectives: every one of them under one budget"
 budget = dict(samples=12_000)
 overrides = {"schedule.warmup_samples": 1_200}
 _quick = "configs/quick/{}_scenes64.py".format
-# The ViT of the recipes *_vit, for the arms that would otherwise use the ResNet.
-_vit = {
-    "model.backbone": dict(
-        _delete_=True,
-        type="TimmBackbone",
-        name="vit_tiny_patch16_224",
-        img_size=64,
-        patch_size=8,
-        embed_dim=128,
-        depth=4,
-        num_heads=4,
-    )
-}
 arms = dict(
     _delete_=True,
     untrained=dict(train=False),
@@ -44,11 +31,6 @@ arms = dict(
     SimMIM=dict(config=_quick("simmim")),
     # with an adversary
     Adversarial_SimCLR=dict(config=_quick("clae_simclr")),
-    # a ViT: multi-view, masked, correlational
-    ViT_untrained=dict(train=False, overrides=_vit),
-    ViT_SimCLR=dict(config=_quick("simclr"), overrides=_vit),
-    ViT_SimMIM=dict(config=_quick("simmim_vit")),
-    ViT_CIM=dict(config=_quick("cim_vit")),
 )
 
 benchmarks = dict(retrieval=dict(memory_size=51_200))

@@ -3,8 +3,7 @@
 #   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
 #   python tools/train.py configs/quick/cim_scenes64.py --work-dir work_dirs/cim_scenes64
 #
-# Hardware: 2 CPU cores. Expected result: not measured yet; docs/objectives/cim.md has smaller checks of CIM. Status: our
-# own recipe.
+# Hardware: 2 CPU cores. Expected result: docs/results.md and docs/objectives/cim.md. Status: our own recipe.
 # Knob people ask for: rotation and scale of the exemplars; then correlation.
 _base_ = "scenes64.py"
 

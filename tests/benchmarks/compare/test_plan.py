@@ -153,7 +153,7 @@ def test_the_comparison_of_objectives_holds_them_all_under_one_schedule() -> Non
         assert len({str(config[key]) for config in configs.values()}) == 1, key
 
 
-@pytest.mark.parametrize("name", ["boxes", "random_labels", "supcon", "clae", "clae_compute"])
+@pytest.mark.parametrize("name", ["boxes", "families", "random_labels", "supcon", "clae", "clae_compute"])
 def test_comparisons_of_one_question_have_their_arms(name: str) -> None:
     """Their arms differ in more than the objective, on purpose; schedules are one."""
     plan = load_plan(f"configs/comparisons/{name}.py")
