@@ -91,6 +91,7 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     source = _build("source", DATASETS, cfg.source)
     _build("views", TRANSFORMS, cfg.views)
     schedule = make_schedule(settings.schedule, len(source))
+    _sampler(source, settings, cfg.seed)
     start = _find_checkpoint(cfg, resume)
     _require_weights(cfg, start)
     return (

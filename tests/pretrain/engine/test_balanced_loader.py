@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from pretrain.data import ClassBalancedSampler
-from pretrain.engine.build import build_runner
+from pretrain.engine.build import build_runner, check
 from pretrain.engine.settings import ConfigError
 
 
@@ -29,8 +29,9 @@ from pretrain.engine.settings import ConfigError
 def test_what_does_not_fit_is_named(
     make_config: Callable[..., Config], tmp_path: Path, overrides: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
-        build_runner(make_config(tmp_path, **overrides))
+    for start in (check, build_runner):
+        with pytest.raises(ConfigError, match=words):
+            start(make_config(tmp_path, **overrides))
 
 
 def test_a_run_resumes_exactly(
