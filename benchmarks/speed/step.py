@@ -85,8 +85,8 @@ class GivenEncodings:
     def __init__(self, online: dict[str, list[Features]], target: dict[str, list[Features]]) -> None:
         self._online, self._target = online, target
 
-    def online(self, group: str) -> list[Features]:
-        """Returns the given features."""
+    def online(self, group: str, images: Tensor | None = None) -> list[Features]:
+        """Returns the given features, also where an objective hides parts of the images."""
         return self._online[group]
 
     def target(self, group: str) -> list[Features]:
