@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import MODELS  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from pretrain.backbones.timm_backbone import Features  # noqa: E402
 from pretrain.engine.check import register_all  # noqa: E402
