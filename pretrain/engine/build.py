@@ -62,7 +62,9 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     _require_weights(cfg, checkpoint)
     set_random_seed(cfg.seed)  # before the model draws its first weights
     model = _build("model", MODELS, cfg.model)
-    check_wiring(model.objectives, {name: len(views) for name, views in recipe.specs.items()}, _labelled(source))
+    groups = {name: len(views) for name, views in recipe.specs.items()}
+    classes = None if source.classes is None else len(source.classes)
+    check_wiring(model.objectives, groups, _labelled(source), classes)
     return PretrainRunner(
         cfg,
         model,

@@ -147,13 +147,16 @@ def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
     return {p.name: hints.get(p.name, Any) for p in named}, open_ended
 
 
-def check_wiring(objectives: Iterable[Any], groups: Mapping[str, int], labelled: bool) -> None:
+def check_wiring(
+    objectives: Iterable[Any], groups: Mapping[str, int], labelled: bool, classes: int | None = None
+) -> None:
     """Checks that every objective finds the views and labels it needs.
 
     Args:
         objectives: objective modules.
         groups: view group -> number of views that the recipe makes.
         labelled: whether the source carries labels.
+        classes: how many classes the source's labels name; None if not known.
 
     Raises:
         ConfigError: names the objective, what it reads and what there is.
@@ -176,4 +179,9 @@ def check_wiring(objectives: Iterable[Any], groups: Mapping[str, int], labelled:
             raise ConfigError(
                 f"objective {name} needs labels, but the source has none; use a source with one folder per class, or "
                 "an objective that needs none"
+            )
+        known = getattr(objective, "num_classes", None)
+        if None not in (known, classes) and classes > known:
+            raise ConfigError(
+                f"objective {name}: num_classes={known}, but the source has {classes} classes; set num_classes={classes}"
             )

@@ -35,7 +35,7 @@ class Supervised(Objective):
         super().__init__(features)
         if num_classes < 2:
             raise ValueError(f"num_classes={num_classes}: a classifier needs at least 2")
-        self.label_smoothing = label_smoothing
+        self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.classifier = nn.Linear(features.vector, num_classes)
 
     @property

@@ -63,6 +63,7 @@ WIRING = [
     ),
     (dict(views__groups={"global": [dict(size=32)]}), "needs 2 views in group 'global', the recipe makes 1"),
     (dict(source__labels=False, model__objectives=[dict(type="Supervised", num_classes=3)]), "Supervised needs labels"),
+    (dict(model__objectives=[dict(type="Supervised", num_classes=2)]), "num_classes=2, but the source has 3 classes"),
     (dict(views__groups={"global": [dict(size=32, flop=1)]}), "views: .*flop"),
     (dict(source__root="/nowhere/at/all"), "source: .*/nowhere/at/all"),
     (dict(model__backbone__name="resnet5"), "model: .*resnet5"),
