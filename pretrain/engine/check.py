@@ -183,5 +183,5 @@ def check_wiring(
         known = getattr(objective, "num_classes", None)
         if None not in (known, classes) and classes > known:
             raise ConfigError(
-                f"objective {name}: num_classes={known}, but the source has {classes} classes; set num_classes={classes}"
+                f"objective {name}: num_classes={known}, but the source has {classes} classes; give it as many"
             )
