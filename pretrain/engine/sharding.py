@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import get_rank
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -16,7 +17,6 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
-from pretrain.engine.distributed import world
 from pretrain.engine.optim import PrecisionOptimWrapper
 
 
@@ -43,7 +43,7 @@ def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[
     Collective when sharded. Only rank 0, which writes, gets tensors; the others get none (and copy nothing).
     """
     if not is_sharded(model):
-        if world()[0] != 0:
+        if get_rank() != 0:
             return {}, {}
         return to_cpu(model.state_dict()), to_cpu(optim_wrapper.state_dict())
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
