@@ -5,7 +5,7 @@
 #   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
 #   python tools/train.py configs/quick/supcon_scenes64.py --work-dir work_dirs/supcon_scenes64
 #
-# Hardware: 2 CPU cores. Expected result: unmeasured on scenes; on photos see configs/comparisons/supcon.py.
+# Hardware: 2 CPU cores. Expected result: docs/results.md, also on photos.
 # Status: our own recipe.
 # Knob people ask for: temperature; loader.images_per_class, which makes sure of positives in small batches.
 _base_ = "scenes64.py"

@@ -3,7 +3,7 @@
 #   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
 #   python tools/train.py configs/quick/vicregl_scenes64.py --work-dir work_dirs/vicregl_scenes64
 #
-# Hardware: 2 CPU cores. Expected result: not compared yet. Status: our own recipe. Spread is taken over all kept cells
+# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe. Spread is taken over all kept cells
 # (statistics="cells"): 16 images alone say little about 128 channels.
 # Knob people ask for: alpha.
 _base_ = "scenes64.py"
