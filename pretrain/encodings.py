@@ -78,7 +78,7 @@ class Encodings:
             return self._cache["online", group]
         if frozen and recomputes(self._online):
             raise ValueError("backbone.checkpoint_activations=True: recomputation would leave evaluation mode")
-        with self._route(norm), _evaluating(self._online) if frozen else nullcontext():
+        with self._route(norm), evaluating(self._online) if frozen else nullcontext():
             self._latest[group] = [self._online(view) for view in images.unbind(1)]
         return self._latest[group]
 
@@ -116,7 +116,7 @@ class Encodings:
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode for the duration of a ``with`` block; every module gets its own mode back."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

@@ -2,7 +2,7 @@
 #
 #   python tools/compare.py configs/comparisons/families.py
 #
-# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipes, one learning rate for all; CIM's
+# Hardware: 2 CPU cores. Expected result: none measured. Status: our own recipes, one learning rate for all; CIM's
 # network has fixed positions and a frozen patch embedding, as published. Knob people ask for: budget.
 _base_ = "scenes.py"
 title = "Families: multi-view, masked and correlational pretraining of a ViT"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import Features
-from pretrain.encodings import Encodings
+from pretrain.encodings import Encodings, evaluating
 from pretrain.objectives.base import Objective
 from pretrain.structures import Batch, Views
 
@@ -235,7 +235,7 @@ class AttackedLoss:
             self._reference = detached(changed.changed)
         if self._reference:
             changed = changed.beside(layout, self._reference)
-        with _evaluating(self._objective) if self._frozen else nullcontext():
+        with evaluating(self._objective) if self._frozen else nullcontext():
             return total_loss(self._objective(changed_batch(self._batch, group, layout, pixels), changed))
 
 
@@ -259,15 +259,3 @@ def detached(features: list[Features]) -> list[Features]:
 def total_loss(terms: dict[str, Tensor]) -> Tensor:
     """Returns the sum of an objective's terms that are minimised."""
     return sum(value for name, value in terms.items() if "loss" in name)
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the duration of a ``with`` block."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
