@@ -1,0 +1,1 @@
+"""Feature upsampling: any frozen backbone's features at any resolution."""

@@ -1,0 +1,57 @@
+"""Finding and loading the compiled operators; without them everything works, more slowly."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from heads.upsamplers.build import built
+
+_state: dict[str, str] = {}  # device -> "" when its library was loaded, else why not
+
+
+def load() -> None:
+    """Loads the library of the CPU, and that of CUDA where there is a GPU; what is missing is remembered, not raised."""
+    for device in ("cpu", "cuda"):
+        if device == "cuda" and not torch.cuda.is_available():
+            continue
+        path, reason = built(device)
+        if path is not None:
+            try:
+                torch.ops.load_library(str(path))
+            except OSError as error:
+                reason = f"{path.name} does not load: {error}"
+        _state[device] = reason
+
+
+def status() -> dict[str, str]:
+    """Returns {device: "" if its compiled operators are in use, else the reason}."""
+    return dict(_state)
+
+
+def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a fallback so that its first call on a device tells why it runs, once per process and device."""
+
+    @functools.wraps(fallback)
+    def run(*arguments: Any) -> Any:
+        device = next(a for a in arguments if isinstance(a, Tensor)).device.type
+        _tell(device)
+        return fallback(*arguments)
+
+    return run
+
+
+@functools.cache
+def _tell(device: str) -> None:
+    reason = _state.get(device, f"there are none for {device}")
+    warnings.warn(
+        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower; "
+        "build them with: python tools/build_operators.py",
+        RuntimeWarning,
+        stacklevel=3,
+    )
