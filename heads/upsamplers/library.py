@@ -16,7 +16,7 @@ _state: dict[str, str] = {}  # device -> "" when its library was loaded, else wh
 
 
 def load() -> None:
-    """Loads the library of the CPU, and that of CUDA where there is a GPU; what is missing is remembered, not raised."""
+    """Loads the libraries of the CPU and, where there is a GPU, of CUDA; what is missing is remembered, not raised."""
     for device in ("cpu", "cuda"):
         if device == "cuda" and not torch.cuda.is_available():
             continue
