@@ -1,0 +1,1 @@
+"""Training feature upsamplers: jitters, downsamplers, losses and the model that the engine trains."""
