@@ -1,64 +1,87 @@
 """Compiles csrc/ into one small library per device, which serves every torch from 2.11 on (its stable ABI).
 
-Needs the C++ compiler (``$CXX``, else c++, g++ or clang++) and, for CUDA, nvcc (``$CUDA_HOME/bin`` or the path) and a
-CUDA build of torch. Nothing of torch is imported, only its headers are read: it works inside pip's build isolation.
+Needs the C++ compiler (``$CXX``, else c++, g++ or clang++) and, for CUDA, nvcc (``$CUDA_HOME/bin``, the path or
+/usr/local/cuda) and a CUDA build of torch. torch is not imported, only its headers are read, so this file also works
+while a package is being installed. ``python -m heads.upsamplers.build --help``; in a checkout tools/build_operators.py
+is the same. PIXELPRETEXT_NO_BUILD=1 builds nothing, PIXELPRETEXT_CUDA=1 builds for CUDA without a GPU, 0 never does.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-SOURCES = Path(__file__).resolve().parents[2] / "csrc"
-LIBRARIES = Path(__file__).resolve().parent / "compiled"
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parents[1]
+# An installed package carries a copy, so that it can be compiled where torch came later.
+SOURCES = _CHECKOUT / "csrc" if (_CHECKOUT / "setup.py").is_file() else _PACKAGE / "csrc"
+LIBRARIES = _PACKAGE / "compiled"
+COMMAND = "python tools/build_operators.py" if SOURCES.parent == _CHECKOUT else "python -m heads.upsamplers.build"
 _STABLE = "-DTORCH_TARGET_VERSION=0x020b000000000000"  # torch 2.11: the oldest whose libraries must satisfy ours
 ARCHITECTURES = ("80", "90")
 
 
 class BuildError(RuntimeError):
-    """A library could not be built; the message says what is missing or what the compiler said."""
+    """A library could not be built; the message is one sentence, the compiler's own words are in a file it names."""
 
 
 def built(device: str) -> tuple[Path | None, str]:
     """Returns the library of ``device`` (cpu, cuda) that fits the sources, or None and the reason."""
-    files = sorted(LIBRARIES.glob(f"{device}-*.so"))
-    if SOURCES.is_dir():  # a checkout: a library of older sources would not fit
-        wanted = _library(device)
-        if wanted in files:
-            return wanted, ""
-        return None, "built from other sources" if files else "not built"
-    return (files[-1], "") if files else (None, "not built")
+    wanted = _library(device)
+    if wanted.is_file():
+        return wanted, ""
+    return None, "built from other sources" if any(LIBRARIES.glob(f"{device}-*.so")) else "not built"
+
+
+def devices() -> list[str]:
+    """The devices to build for on this machine: the CPU, and CUDA (a minute) where there is a GPU or it is asked for.
+
+    Empty with PIXELPRETEXT_NO_BUILD=1.
+    """
+    if os.environ.get("PIXELPRETEXT_NO_BUILD", "0") not in ("", "0"):
+        return []
+    asked = os.environ.get("PIXELPRETEXT_CUDA", "")
+    return ["cpu", "cuda"] if asked not in ("", "0") or (not asked and _has_gpu()) else ["cpu"]
 
 
 def build(device: str, *, force: bool = False) -> Path:
     """Compiles the library of ``device`` unless it is there; returns its path. 10 s for the CPU, a minute for CUDA.
 
     Raises:
-        BuildError: no compiler, no torch headers, or a compiler's error.
+        BuildError: no sources, no compiler, no torch headers, or a compiler's error.
     """
     target = _library(device)
     if target.is_file() and not force:
         return target
+    if not any((SOURCES / device).glob("*.c*")):
+        raise BuildError(f"{SOURCES / device} holds no sources")
     command = cpu_command(target) if device == "cpu" else cuda_command(target)
-    LIBRARIES.mkdir(exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}.part")
-    command[command.index(str(target))] = str(partial)
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        partial.unlink(missing_ok=True)
-        raise BuildError(f"{' '.join(command)}\n{done.stderr[-4000:]}")
-    os.replace(partial, target)
+    try:
+        _compile(device, command, target)
+    except OSError as error:
+        raise BuildError(f"{command[0]} cannot be run or {LIBRARIES} not be written to: {error}") from None
     for old in LIBRARIES.glob(f"{device}-*.so"):
         if old != target:
             old.unlink(missing_ok=True)
     return target
+
+
+def attempt(device: str, *, force: bool = False) -> str:
+    """As :func:`build`, but returns "" or one sentence on why it failed."""
+    try:
+        build(device, force=force)
+    except BuildError as error:
+        return f"The {device} operators of feature upsampling were not compiled, plain torch computes the same: {error}"
+    return ""
 
 
 def cpu_command(target: Path) -> list[str]:
@@ -66,27 +89,78 @@ def cpu_command(target: Path) -> list[str]:
     compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if compiler is None:
         raise BuildError("no C++ compiler found: install g++ or clang++, or name one in CXX")
-    undefined = ["-undefined", "dynamic_lookup"] if sys.platform == "darwin" else []
+    torch = _torch()
+    found_later = ["-undefined", "dynamic_lookup"]  # macOS finds symbols in what is loaded by then, Linux by name
     return [
         *compiler.split(), "-O3", "-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wno-psabi",
-        "-ffp-contract=fast", _STABLE, f"-I{SOURCES}", f"-isystem{_torch() / 'include'}", *undefined,
+        "-ffp-contract=fast", _STABLE, f"-I{SOURCES}", f"-isystem{torch / 'include'}",
         *map(str, sorted((SOURCES / "cpu").glob("*.cpp"))), "-o", str(target),
+        *(found_later if sys.platform == "darwin" else [f"-L{torch / 'lib'}", "-ltorch_cpu"]),
     ]  # fmt: skip
 
 
 def cuda_command(target: Path, architectures: Sequence[str] = ARCHITECTURES) -> list[str]:
     """The command that compiles the CUDA library for ``architectures``, with PTX of the newest for later cards."""
-    nvcc = shutil.which("nvcc", path=os.environ.get("CUDA_HOME", "") + "/bin") or shutil.which("nvcc")
+    folders = os.pathsep.join((os.environ.get("CUDA_HOME", "") + "/bin", os.environ.get("PATH", os.defpath)))
+    nvcc = shutil.which("nvcc", path=f"{folders}{os.pathsep}/usr/local/cuda/bin")
     if nvcc is None:
         raise BuildError("no nvcc found: install the CUDA toolkit of torch's version, or set CUDA_HOME")
+    torch = _torch()
+    if not re.search(r"^cuda\b.*= ['\"]", (torch / "version.py").read_text(), re.MULTILINE):
+        raise BuildError("the installed torch is a CPU build: install one for CUDA")
     codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
     codes.append(f"-gencode=arch=compute_{architectures[-1]},code=compute_{architectures[-1]}")
-    packaged = sorted((_torch().parent / "nvidia").glob("cu*/include"))  # headers that came with torch's libraries
+    packaged = sorted((torch.parent / "nvidia").glob("cu*/include"))  # headers that came with torch's libraries
     return [
         nvcc, "-O3", "-std=c++20", "--shared", "-Xcompiler=-fPIC,-fvisibility=hidden", "--expt-relaxed-constexpr",
-        *codes, "-DUSE_CUDA", _STABLE, f"-I{SOURCES}", f"-I{_torch() / 'include'}", *(f"-I{p}" for p in packaged),
-        *map(str, sorted((SOURCES / "cuda").glob("*.cu"))), "-o", str(target),
+        *codes, "-DUSE_CUDA", _STABLE, f"-I{SOURCES}", f"-I{torch / 'include'}", *(f"-I{p}" for p in packaged),
+        *map(str, sorted((SOURCES / "cuda").glob("*.cu"))), "-o", str(target), f"-L{torch / 'lib'}", "-ltorch_cpu",
+        "-ltorch_cuda",
     ]  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Builds what this machine can use; returns 0, or 1 if something could not be built."""
+    parser = argparse.ArgumentParser(
+        description="Compiles the operators of feature upsampling; without them plain torch computes the same.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"example: {COMMAND} --cuda",
+    )
+    parser.add_argument("--cuda", action="store_true", help="for CUDA as well, also where no GPU is seen (a minute)")
+    parser.add_argument("--force", action="store_true", help="compile also what is already there")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but what was compiled or went wrong")
+    options = parser.parse_args(arguments)
+    wanted = devices()
+    if options.cuda and "cpu" in wanted and "cuda" not in wanted:
+        wanted.append("cuda")
+    if not wanted and not options.quiet:
+        print("PIXELPRETEXT_NO_BUILD is set: nothing is compiled.")
+    failures = 0
+    for device in wanted:
+        if built(device)[0] is None or options.force:
+            print(f"Compiling the {device} operators of feature upsampling …", flush=True)
+        failure = attempt(device, force=options.force)
+        failures += bool(failure)
+        if failure or not options.quiet:
+            print(failure or f"{device}: {built(device)[0]}", flush=True)
+    return 1 if failures else 0
+
+
+def _compile(device: str, command: list[str], target: Path) -> None:
+    """Runs the command; the library appears under its name only when it is whole."""
+    LIBRARIES.mkdir(exist_ok=True)
+    partial, log = target.with_suffix(f".{os.getpid()}.part"), LIBRARIES / f"{device}.log"
+    command = [str(partial) if word == str(target) else word for word in command]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            log.write_text(f"{' '.join(command)}\n{done.stderr}")
+            errors = [line for line in done.stderr.splitlines() if "error" in line]
+            raise BuildError(f"{(errors or ['the compiler failed'])[0]} (all it said: {log})")
+        os.replace(partial, target)
+        log.unlink(missing_ok=True)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _library(device: str) -> Path:
@@ -98,9 +172,27 @@ def _library(device: str) -> Path:
 
 
 def _torch() -> Path:
-    """The installed torch's folder; found without importing it, also from inside pip's isolated build."""
-    folders = [*sys.path, sysconfig.get_path("platlib"), sysconfig.get_path("purelib")]
-    for folder in folders:
-        if (Path(folder or ".") / "torch/include/torch/csrc/stable/library.h").is_file():
-            return Path(folder or ".") / "torch"
-    raise BuildError("torch 2.11 or newer is not installed: its headers are needed")
+    """The installed torch's folder, found without importing it.
+
+    Inside pip's isolated build this process sees pip's own folders only; the interpreter started without them sees what
+    the user installed.
+    """
+    found = importlib.util.find_spec("torch")
+    if found is not None:
+        origin = found.origin
+    else:
+        find = "import importlib.util as u; found = u.find_spec('torch'); print(found.origin if found else '')"
+        command = [sys.executable, "-E", "-c", find]
+        origin = subprocess.run(command, capture_output=True, text=True, cwd=sys.prefix).stdout.strip()
+    if not origin or not (Path(origin).parent / "include/torch/csrc/stable/library.h").is_file():
+        raise BuildError("torch 2.11 or newer is not installed: its headers are needed")
+    return Path(origin).parent
+
+
+def _has_gpu() -> bool:
+    listing = shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return bool(listing) and listing.returncode == 0 and "GPU" in listing.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

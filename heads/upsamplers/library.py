@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,22 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heads.upsamplers.build import built
+from heads.upsamplers.build import COMMAND, built
 
 _state: dict[str, str] = {}  # device -> "" when its library was loaded, else why not
+_REFUSED = "PIXELPRETEXT_NO_COMPILED is set"
 
 
 def load() -> None:
-    """Loads the libraries of the CPU and, where there is a GPU, of CUDA; what is missing is remembered, not raised."""
+    """Loads the libraries of the CPU and, where there is a GPU, of CUDA; what is missing is remembered, not raised.
+
+    PIXELPRETEXT_NO_COMPILED=1 refuses them, for comparisons.
+    """
     for device in ("cpu", "cuda"):
         if device == "cuda" and not torch.cuda.is_available():
+            continue
+        if os.environ.get("PIXELPRETEXT_NO_COMPILED", "0") not in ("", "0"):
+            _state[device] = _REFUSED
             continue
         path, reason = built(device)
         if path is not None:
             try:
                 torch.ops.load_library(str(path))
-            except OSError as error:
-                reason = f"{path.name} does not load: {error}"
+            except (OSError, RuntimeError) as error:
+                reason = f"{path.name} does not load: {str(error.__cause__ or error).splitlines()[0]}"
         _state[device] = reason
 
 
@@ -49,9 +57,9 @@ def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def _tell(device: str) -> None:
     reason = _state.get(device, f"there are none for {device}")
+    cure = "" if reason == _REFUSED else f"; build them with: {COMMAND}"
     warnings.warn(
-        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower; "
-        "build them with: python tools/build_operators.py",
+        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower{cure}",
         RuntimeWarning,
         stacklevel=3,
     )
