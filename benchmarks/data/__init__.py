@@ -1,7 +1,8 @@
-"""Labelled images that benchmarks read, train and validation part each: masks, depth maps, class folders."""
+"""Labelled images that benchmarks read: masks, depth maps and class folders with two parts each, keypoint pairs."""
 
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.depth import DepthFolder
+from benchmarks.data.keypoints import KeypointPairs
 from benchmarks.data.segmentation import SegmentationFolder
 
-__all__ = ["ClassFolder", "DepthFolder", "SegmentationFolder"]
+__all__ = ["ClassFolder", "DepthFolder", "KeypointPairs", "SegmentationFolder"]

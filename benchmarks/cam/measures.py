@@ -1,0 +1,76 @@
+"""The formulas of CAM quality, all in shares; percent only in the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.record import Metric
+
+METRICS = (
+    "ADCC", "average_drop", "average_increase", "average_gain", "coherency", "complexity", "classified_correctly",
+)  # fmt: skip
+
+
+def average_drop(y: np.ndarray, o: np.ndarray) -> float:
+    """mean(max(0, Y − O) / Y) of scores (n,) on images and on masked images."""
+    return float(np.mean(np.maximum(0, y - o) / y))
+
+
+def average_increase(y: np.ndarray, o: np.ndarray) -> float:
+    """Share of O > Y."""
+    return float(np.mean(o > y))
+
+
+def average_gain(y: np.ndarray, o: np.ndarray) -> float:
+    """mean(max(0, O − Y) / (1 − Y)); an image of score 1 cannot gain and counts 0."""
+    gain = np.maximum(0, o - y)
+    return float(np.mean(np.divide(gain, 1 - y, out=np.zeros_like(gain), where=y < 1)))
+
+
+def coherency(first: Tensor, second: Tensor) -> Tensor:
+    """(1 + ρ) / 2 of each pair of maps (B, H, W), float64 (B,); ρ = 0 where a map is constant."""
+    a, b = (m.flatten(1).double() - m.flatten(1).double().mean(1, keepdim=True) for m in (first, second))
+    norms = a.norm(dim=1) * b.norm(dim=1)
+    return (1 + torch.where(norms > 0, (a * b).sum(1) / norms.clamp_min(1e-300), 0.0)) / 2
+
+
+def adcc(coherency: float, complexity: float, drop: float) -> float:
+    """Harmonic mean of coherency, 1 − complexity and 1 − average drop; 0 where one of them is 0."""
+    parts = np.array([coherency, 1 - complexity, 1 - drop], np.float64)
+    return float(3 / (1 / parts).sum()) if (parts > 0).all() else 0.0
+
+
+def summarise(
+    table: dict[str, list], labels: np.ndarray, *, only_correct: bool
+) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """Averages over images.
+
+    Args:
+        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency`` and ``complexity``, one entry per image.
+        labels: (n,) true classes, by image.
+        only_correct: Average over correctly classified images only.
+
+    Returns:
+        ``METRICS`` in percent; the table with a column ``label``, of the images that were averaged.
+
+    Raises:
+        ValueError: there is none.
+    """
+    image, predicted = np.array(table["image"], np.int64), np.array(table["predicted"], np.int64)
+    right = labels[image] == predicted
+    kept = right if only_correct else np.ones_like(right)
+    if not kept.any():
+        raise ValueError(f"none of {len(image)} images is classified correctly; set only_correct=False")
+    table = table | dict(label=labels[image].tolist())
+    counts = {name: [value for value, keep in zip(column, kept, strict=True) if keep] for name, column in table.items()}
+    y, o = np.array(counts["Y"]), np.array(counts["O"])
+    drop, alike, share = average_drop(y, o), float(np.mean(counts["coherency"])), float(np.mean(counts["complexity"]))
+    values = dict(
+        ADCC=adcc(alike, share, drop), average_drop=drop, average_increase=average_increase(y, o),
+        average_gain=average_gain(y, o), coherency=alike, complexity=share, classified_correctly=float(right.mean()),
+    )  # fmt: skip
+    return {name: Metric(100 * values[name], "%") for name in METRICS}, counts
