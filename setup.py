@@ -17,7 +17,8 @@ PACKAGE = Path("heads", "upsamplers")
 
 def builder() -> ModuleType:
     """heads/upsamplers/build.py, loaded by its path: the project is not importable while it is being installed."""
-    spec = importlib.util.spec_from_file_location("operators_build", Path(__file__).resolve().parent / PACKAGE / "build.py")
+    path = Path(__file__).resolve().parent / PACKAGE / "build.py"
+    spec = importlib.util.spec_from_file_location("operators_build", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -4,7 +4,8 @@
 #   root         the repository
 #   venv_python  the interpreter to use
 # Knobs: PYTHON=/path/to/python chooses the interpreter .venv is made with; PIXELPRETEXT_NO_VENV=1 uses PYTHON
-# (or python3) as it is and installs nothing, for clusters and containers that bring their own torch.
+# (or python3) as it is and installs nothing, for clusters and containers that bring their own torch;
+# PIXELPRETEXT_NO_BUILD=1 compiles nothing.
 #
 # What is installed is read from the environment itself (0.1 s), so an environment made by hand is taken as it is. Only
 # an installation that was cut off is remembered, by a file, because pip does not notice half-written packages.
@@ -91,14 +92,20 @@ install_layer() {
   rm -f "$marker"
 }
 
+# Seconds, once, into heads/upsamplers/compiled/; says one sentence where it cannot be, which is no obstacle.
+build_operators() {
+  [ -n "${PIXELPRETEXT_NO_BUILD:-}" ] || "$venv_python" "$root/tools/build_operators.py" --quiet || true
+}
+
 prepare_environment() {
   local layer=$1 lacking marker=$root/.venv/.installing started=$SECONDS
   local check=$root/benchmarks/doctor/requirements.py pins=$root/requirements/$layer.txt
   if [ -n "${PIXELPRETEXT_NO_VENV:-}" ]; then
     find_python
     venv_python=$python
-    lacking=$("$venv_python" "$check" "$pins") && return 0
-    printf 'PIXELPRETEXT_NO_VENV is set, so %s is used as it is, although:\n%s\n' "$venv_python" "$lacking"
+    lacking=$("$venv_python" "$check" "$pins") ||
+      printf 'PIXELPRETEXT_NO_VENV is set, so %s is used as it is, although:\n%s\n' "$venv_python" "$lacking"
+    build_operators
     return 0
   fi
   lock_environment
@@ -114,5 +121,6 @@ prepare_environment() {
     [ -z "$lacking" ] || install_layer "$layer" "$marker"
     echo "The environment is ready after $((SECONDS - started)) s."
   fi
+  build_operators
   { exec 9<&-; } 2>/dev/null
 }

@@ -81,17 +81,16 @@ def core() -> list[Part]:
 
 
 def operators() -> Part:
-    """The compiled ``torch.ops.pixelpretext`` operators; without them their plain torch fallback runs."""
-    import torch
+    """The compiled operators of feature upsampling: which are in use, and why the others are not."""
+    from heads.upsamplers import library, operators  # noqa: F401 - the second one loads them
 
     gives = "fast feature upsampling (without them plain torch runs, same result)"
-    if importlib.util.find_spec("heads.upsamplers") is not None:
-        importlib.import_module("heads.upsamplers")  # registers them when they are built
-    names = sorted({name.split("::")[1].split(".")[0] for name in torch._C._dispatch_get_all_op_names()
-                    if name.startswith("pixelpretext::")})
-    if names:
-        return Part("compiled operators", True, ", ".join(names), gives)
-    return Part("compiled operators", False, "none registered", gives)
+    found = library.status()
+    states = [f"{device}: {why or 'in use'}" for device, why in found.items()]
+    if "cuda" not in found:
+        states.append("cuda: no GPU")
+    advice = next((library.cure(why) for why in found.values() if why), "")
+    return Part("compiled operators", not advice, "; ".join(states), gives, advice)
 
 
 def nearest_neighbours() -> Part:

@@ -80,7 +80,7 @@ def attempt(device: str, *, force: bool = False) -> str:
     try:
         build(device, force=force)
     except BuildError as error:
-        return f"The {device} operators of feature upsampling were not compiled, plain torch computes the same: {error}"
+        return f"The {device} operators of feature upsampling were not compiled, torch's own do it more slowly: {error}"
     return ""
 
 

@@ -42,6 +42,11 @@ def status() -> dict[str, str]:
     return dict(_state)
 
 
+def cure(reason: str) -> str:
+    """Returns what to do about a reason of :func:`status`."""
+    return "unset it to use them" if reason == _REFUSED else f"build them with: {COMMAND}"
+
+
 def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
     """Wraps a fallback so that its first call on a device tells why it runs, once per process and device."""
 
@@ -57,9 +62,9 @@ def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def _tell(device: str) -> None:
     reason = _state.get(device, f"there are none for {device}")
-    cure = "" if reason == _REFUSED else f"; build them with: {COMMAND}"
     warnings.warn(
-        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower{cure}",
+        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower; "
+        f"{cure(reason)}",
         RuntimeWarning,
         stacklevel=3,
     )
