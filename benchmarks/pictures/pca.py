@@ -1,12 +1,14 @@
 """What a backbone sees: the three main components of its dense features as red, green and blue.
 
-All images of one network share one basis and one scaling, so equal colours mean equal features across its images.
-Between networks colours cannot be compared: each has its own space.
+All images of one network share one basis and one scaling, so equal colours mean equal features across its images, and
+across its maps of different grids (before and after upsampling). Between networks colours cannot be compared: each has
+its own space.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +21,85 @@ from benchmarks.pictures.figure import new_figure, save_figure
 from pretrain.data.decode import decode
 
 
-def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
-    """Projects dense features to RGB in one basis for all images.
+@dataclass(frozen=True)
+class ColourBasis:
+    """Three directions in feature space and the range of each that becomes 0 to 1.
 
-    Features are L2-normalised per position (evaluations compare by cosine), centred, projected on the three directions
-    of largest variance, and each component is scaled so that its ``clip`` and ``1 − clip`` quantiles become 0 and 1.
-    The sign of a component is fixed by making its skewness positive, so the same features always give the same picture.
-
-    Args:
-        maps: (B, C, h, w) float, features of B images.
-        clip: share of positions cut off at either end, in [0, 0.5).
-
-    Returns:
-        (B, h, w, 3) float32 in [0, 1]. Constant (collapsed) features give uniform grey 0.5.
-
-    Raises:
-        ValueError: features that are not finite. Cost: O(B·h·w·C²).
+    Attributes:
+        mean: (C,) float64, of unit features.
+        directions: (C, k) float64, k = min(3, C).
+        low: (k,) float64, the value along each direction that becomes 0. high: the one that becomes 1; where both are
+            equal the component says nothing.
     """
-    batch, channels, height, width = maps.shape
+
+    mean: Tensor
+    directions: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def fit(cls, maps: Tensor, clip: float = 0.01) -> ColourBasis:
+        """Finds the main directions of dense features, one basis for all images.
+
+        Features are L2-normalised per position (evaluations compare by cosine), centred, projected on the three
+        directions of largest variance, and each component is scaled so that its ``clip`` and ``1 − clip`` quantiles
+        become 0 and 1. The sign of a component is fixed by making its skewness positive, so the same features always
+        give the same picture.
+
+        Args:
+            maps: (B, C, h, w) float, features of B images.
+            clip: share of positions cut off at either end, in [0, 0.5).
+
+        Raises:
+            ValueError: features that are not finite. Cost: O(B·h·w·C²).
+        """
+        flat = _unit_rows(maps)
+        mean = flat.mean(0)
+        centred = flat - mean
+        variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
+        kept = min(3, maps.shape[1])
+        variance, directions = variance.flip(0)[:kept], directions.flip(1)[:, :kept]
+        values = centred @ directions  # (B·h·w, k)
+        signs = torch.where((values**3).sum(0) >= 0, 1.0, -1.0).double()
+        low, high = torch.from_numpy(np.quantile((values * signs).numpy(), [clip, 1 - clip], axis=0))
+        high = torch.where(variance > 1e-12, torch.maximum(high, low + 1e-12), low)  # rounding noise is no colour
+        return cls(mean, directions * signs, low, high)
+
+    def colours(self, maps: Tensor) -> np.ndarray:
+        """Colours of features (B, C, h, w) of any grid: (B, h, w, 3) float32 in [0, 1], 0.5 where nothing is said.
+
+        Raises:
+            ValueError: features that are not finite, or of another width than the basis.
+        """
+        if maps.shape[1] != len(self.mean):
+            raise ValueError(f"maps {tuple(maps.shape)}: the basis is one of {len(self.mean)} channels")
+        pictures = []
+        for image in maps.split(1):  # a map at an image's own size is large in float64
+            values = (_unit_rows(image) - self.mean) @ self.directions
+            said = self.high > self.low
+            scaled = (values - self.low) / torch.where(said, self.high - self.low, 1.0)
+            colours = torch.full((len(values), 3), 0.5, dtype=torch.float64)
+            colours[:, : len(self.low)] = torch.where(said, scaled.clamp(0, 1), 0.5)
+            pictures.append(colours.view(*maps.shape[2:], 3).float().numpy())
+        return np.stack(pictures)
+
+
+def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
+    """Colours (B, h, w, 3) of dense features (B, C, h, w) in their own basis, see :class:`ColourBasis`.
+
+    Constant (collapsed) features give uniform grey 0.5.
+    """
+    return ColourBasis.fit(maps, clip).colours(maps)
+
+
+def _unit_rows(maps: Tensor) -> Tensor:
+    """Unit features (B·h·w, C) float64 of maps (B, C, h, w)."""
     if not torch.isfinite(maps).all():
         raise ValueError(
             f"maps {tuple(maps.shape)}: hold nan or inf; the network is broken, look at its training curve"
         )
-    flat = maps.permute(0, 2, 3, 1).reshape(-1, channels).double()  # (B·h·w, C)
-    flat = flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    centred = flat - flat.mean(0)
-    variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
-    kept = min(3, channels)
-    colours = torch.full((len(flat), 3), 0.5, dtype=torch.float64)
-    for component in range(kept):
-        if variance[-1 - component] <= 1e-12:
-            continue  # no variance: rounding noise must not be blown up to colours
-        values = centred @ directions[:, -1 - component]
-        values = values * (1.0 if (values**3).sum() >= 0 else -1.0)
-        low, high = np.quantile(values.numpy(), [clip, 1 - clip])
-        colours[:, component] = ((values - low) / max(high - low, 1e-12)).clamp(0, 1)
-    return colours.reshape(batch, height, width, 3).float().numpy()
+    flat = maps.movedim(1, 3).flatten(0, 2).double().cpu()
+    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = "") -> Path:
