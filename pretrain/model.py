@@ -105,6 +105,15 @@ class Pretrainer(BaseModel):
         kind = kinds[index]
         return f"{kind}.{name}" if kinds.count(kind) == 1 else f"{kind}{index}.{name}"
 
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The backbones; the engine compiles each as a whole, and shards each as one unit."""
+        return [self.backbone, *([] if self.target_backbone is None else [self.target_backbone])]
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what a checkpoint tells of the model, as plain values: enough to build the backbone again."""
+        return {"backbone": self.backbone.config, "normalisation": self.data_preprocessor.normalisation}
+
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every (online, target) pair of modules of the model."""
         pairs = [] if self.target_backbone is None else [(self.backbone, self.target_backbone)]

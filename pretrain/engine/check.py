@@ -52,8 +52,9 @@ class Settings:
 
 def register_all() -> None:
     """Imports every module of the packages whose classes configs name, so that they are in mmengine's registries."""
-    for package in ("backbones", "data", "views", "objectives", "hooks", "engine"):
-        root = importlib.import_module(f"pretrain.{package}")
+    own = ("backbones", "data", "views", "objectives", "hooks", "engine", "upsampling")
+    for package in (*(f"pretrain.{name}" for name in own), "heads.upsamplers"):
+        root = importlib.import_module(package)
         for module in pkgutil.iter_modules(root.__path__):
             if not module.ispkg:
                 importlib.import_module(f"{root.__name__}.{module.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import torch.distributed as dist
 from mmengine.config import Config
@@ -30,14 +31,19 @@ def load_config(args: argparse.Namespace) -> Config:
 
 def train(args: argparse.Namespace) -> int:
     """Trains, or only checks with ``--check``; returns the exit code. Mistakes in the config print one sentence."""
+    return run(args, lambda: load_config(args), title=args.config)
+
+
+def run(args: argparse.Namespace, make_config: Callable[[], Config], *, title: str) -> int:
+    """Trains what ``make_config`` returns; ``args`` needs ``check``, ``resume`` and ``launcher``. See :func:`train`."""
     try:
-        cfg = load_config(args)
+        cfg = make_config()
         if args.check:
             print(check(cfg, resume=args.resume))
             return 0
         runner = build_runner(cfg, resume=args.resume, launcher=args.launcher)
     except (ConfigError, FileNotFoundError) as error:
-        print(f"{args.config}: {error}", file=sys.stderr)
+        print(f"{title}: {error}", file=sys.stderr)
         return CONFIG_EXIT_CODE
     runner.train()
     if dist.is_initialized():

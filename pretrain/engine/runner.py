@@ -31,11 +31,14 @@ _counter = itertools.count()
 
 @RUNNERS.register_module()
 class PretrainRunner(Runner):
-    """Trains a ``Pretrainer``; made by :func:`pretrain.engine.build.build_runner`.
+    """Trains a ``Pretrainer``, or another model with what the engine asks of one; made by
+    :func:`pretrain.engine.build.build_runner`.
 
     Args:
         cfg: The whole config; goes into the checkpoints.
-        model: The model, on the CPU, not wrapped.
+        model: The model, on the CPU, not wrapped: a mmengine ``BaseModel`` of one mode, "loss", with ``objectives``
+            (what :func:`pretrain.engine.check.check_wiring` looks at), ``networks``, ``describe()`` and
+            ``update_targets(progress)`` as :class:`pretrain.model.Pretrainer` has them.
         settings: The config's ``engine`` section.
         schedule: Steps and learning rates.
         accumulate: micro-batches per step.
@@ -100,9 +103,8 @@ class PretrainRunner(Runner):
         """Moves the model to its device and wraps it, see :func:`pretrain.engine.distributed.wrap`."""
         if self.settings.compile:
             # In place, so that the names in the state dict stay as they are.
-            for part in (model.backbone, model.target_backbone):
-                if part is not None:
-                    part.compile()
+            for network in model.networks:
+                network.compile()
         return wrap(model, self.settings)
 
     def _init_model_weights(self) -> None:
@@ -196,7 +198,6 @@ class PretrainRunner(Runner):
 
     def describe(self, steps: int) -> dict[str, Any]:
         """Returns a checkpoint's ``meta``: plain values only, so that the safe loader reads them anywhere."""
-        model = self.raw_model
         return {
             "epoch": 0,
             "iter": steps,
@@ -206,8 +207,7 @@ class PretrainRunner(Runner):
             "seed": self.cfg.seed,
             "origin": self._origin,
             "cfg": self.cfg.pretty_text,
-            "backbone": model.backbone.config,
-            "normalisation": model.data_preprocessor.normalisation,
+            **self.raw_model.describe(),
             "experiment_name": self.experiment_name,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
             "versions": versions(),

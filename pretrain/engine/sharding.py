@@ -24,11 +24,10 @@ def shard(model: nn.Module) -> nn.Module:
     """Shards every parameter of the model over all processes and returns the model.
 
     Parameters keep their shapes (they become DTensors), so weight-decay groups, LARS norms and the EMA of targets work
-    as without sharding. Each backbone is one unit, gathered for its forward pass and released after it.
+    as without sharding. Each of the model's ``networks`` is one unit, gathered for its forward pass and released after.
     """
-    for part in (model.backbone, model.target_backbone):
-        if part is not None:
-            fully_shard(part, reshard_after_forward=True)
+    for network in model.networks:
+        fully_shard(network, reshard_after_forward=True)
     return fully_shard(model, reshard_after_forward=True)
 
 
