@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from torch.utils.data import Sampler
 
 #: Uses of randomness that must not share numbers although they share the seed.
-ORDER, SAMPLE, REPLACEMENT, BALANCE = range(4)
+ORDER, SAMPLE, REPLACEMENT, BALANCE, JITTER = range(5)
 
 
 def stream(seed: int, purpose: int, epoch: int, index: int = 0) -> np.random.Philox:

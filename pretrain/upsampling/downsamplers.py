@@ -12,9 +12,14 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from pretrain.upsampling.losses import project
+
 
 class Downsampler(nn.Module):
     """Base: cuts the windows; what is made of them is the subclass's.
+
+    All of them treat channels alike, once it is known what to attend by: one combination of channels (``attention``).
+    So combinations of channels can be pooled in place of the channels themselves, see ``pool``.
 
     Args:
         kernel: k in pixels; the backbone's stride is a good choice, then windows are the cells themselves.
@@ -36,6 +41,15 @@ class Downsampler(nn.Module):
         Raises:
             ValueError: the map is smaller than a window, or than the grid.
         """
+        attended = self.attention(maps)
+        return self.pool(maps, None if attended is None else project(maps, attended), grid)
+
+    def attention(self, maps: Tensor) -> Tensor | None:
+        """The combination of channels (B, C, 1) by which the windows of maps (B, C, …) attend; None if by none."""
+        return None
+
+    def pool(self, maps: Tensor, attended: Tensor | None, grid: tuple[int, int]) -> Tensor:
+        """Pools maps (B, K, H, W) of any width K, given ``attention`` already applied (B, 1, H, W): (B, K, h, w)."""
         raise NotImplementedError
 
     def windows(self, maps: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -76,7 +90,7 @@ class SimpleDownsampler(Downsampler):
         super().__init__(kernel)
         self.theta = nn.Parameter(torch.ones(kernel, kernel))
 
-    def forward(self, maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    def pool(self, maps: Tensor, attended: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """See :class:`Downsampler`."""
         weights = self.theta.abs() / self.theta.abs().sum()
         return torch.einsum("bchwij,ij->bchw", self.windows(maps, grid), weights.to(maps.dtype))
@@ -95,7 +109,8 @@ class AttentionDownsampler(Downsampler):
         channels: C.
         kernel: k in pixels.
         blur: smooth the map first, by a 5 × 5 Gaussian of σ = 1 pixel (FeatUp's setting).
-        input_drop: dropout on what the saliency a sees, in training.
+        input_drop: share of channels that the saliency a does not see, drawn for each image in training. (FeatUp's code
+            drops single numbers; whole channels let v·F be computed before F is upsampled.)
         drop: share of windows with d = 0, in training.
     """
 
@@ -111,10 +126,16 @@ class AttentionDownsampler(Downsampler):
         self.scale = nn.Parameter(1 + 0.01 * torch.randn(kernel, kernel))
         self.offset = nn.Parameter(0.01 * torch.randn(kernel, kernel))
 
-    def forward(self, maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    def attention(self, maps: Tensor) -> Tensor:
+        """See :class:`Downsampler`: v, without the channels dropped for each image."""
+        weights = self.saliency.weight.view(1, -1, 1).to(maps.dtype).expand(len(maps), -1, -1)
+        return F.dropout1d(weights, self.input_drop, self.training)
+
+    def pool(self, maps: Tensor, attended: Tensor | None, grid: tuple[int, int]) -> Tensor:
         """See :class:`Downsampler`."""
-        maps = gaussian_blur(maps) if self.blur else maps
-        saliency = self.saliency(F.dropout(maps, self.input_drop, self.training))  # (B, 1, H, W)
+        if self.blur:
+            maps, attended = gaussian_blur(maps), gaussian_blur(attended)
+        saliency = attended + self.saliency.bias  # (B, 1, H, W)
         logits = self.windows(saliency, grid)[:, 0] * self.scale  # (B, h, w, k, k)
         if self.training:
             logits = logits * (torch.rand(logits.shape[:3], device=maps.device) >= self.drop)[..., None, None]

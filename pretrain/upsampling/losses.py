@@ -93,8 +93,9 @@ def magnitude_loss(pooled: Tensor, target: Tensor) -> Tensor:
 
 
 def sampled_crf(
-    image: Tensor, maps: Tensor, *, samples: int = 1000, generator: torch.Generator | None = None
-) -> Tensor:
+    image: Tensor, maps: Tensor, projection: Tensor | None = None, *, samples: int = 1000,
+    generator: torch.Generator | None = None,
+) -> Tensor:  # fmt: skip
     """Asks random pairs of pixels near in place and colour to have near features:
 
         mean_ij k_ij·‖f_i − f_j‖²,   k = 10·exp(−‖Δp‖²/0.2 − ‖Δg‖²/0.3) + 3·exp(−‖Δp‖²/0.01)
@@ -104,17 +105,19 @@ def sampled_crf(
 
     Args:
         image: (B, 3, H, W) float, normalised.
-        maps: (B, D, H, W) float, features, projected or not.
+        maps: (B, C, H, W) float, features f.
+        projection: (B, C, D) to apply to them first.
         samples: pixels drawn, with repetition, the same for all images.
         generator: on the CPU; None for torch's own.
 
     Returns:
-        0-d. Cost B·samples²·D.
+        0-d. Cost B·samples²·D flop.
     """
     height, width = image.shape[-2:]
     drawn = torch.randint(height * width, (samples,), generator=generator).to(image.device)
     places = torch.stack([drawn // width / height, drawn % width / width], -1)[None]  # (1, n, 2)
     colours, features = (x.flatten(2)[..., drawn].transpose(1, 2) for x in (image, maps))  # (B, n, ·)
+    features = features if projection is None else features @ projection
     near = squared_distances(places.to(image.dtype))
     alike = 10 * torch.exp(-near / 0.2 - squared_distances(colours) / 0.3) + 3 * torch.exp(-near / 0.01)
     return (alike.to(maps.dtype) * squared_distances(features)).mean()

@@ -1,0 +1,76 @@
+"""Trains a feature upsampler for a frozen backbone on a folder of images, without labels."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+EPILOG = """examples:
+  python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos
+  python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos --size 96 --samples 4000 \\
+      --work-dir work_dirs/upsamplers/jbu_0 --cfg-options model.objective.shared=True
+  python tools/train_upsampler.py timm:vit_small_patch14_dinov2 --data data/photos --upsampler NeighbourhoodUpsampler
+  python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos --objective regression
+  python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos --upsampler bilinear   # the baseline
+  python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos --resume     # the same command again
+
+backbone: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
+  ?output_stride=8&map_stride=16&weights=target and options of the network; quote it, shells read ? and &
+objectives: consistency (configs/upsamplers/consistency.py; JBUStack unless told otherwise), regression
+  (configs/upsamplers/regression.py; NeighbourhoodUpsampler unless told otherwise)
+bilinear trains only the downsampler and the uncertainty of the consistency loss: what an upsampler has to beat
+the folder then holds final.pth (upsampler and backbone), config.py, curve.csv; compare several of them with
+  python tools/evaluate_upsampler.py
+
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in the arguments,
+1 anything else"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    from mmengine.config import DictAction
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("backbone", help="CHECKPOINT, timm:NAME or random:NAME, see below")
+    parser.add_argument("--data", required=True, help="folder of images, at any depth")
+    parser.add_argument(
+        "--upsampler", choices=("JBUStack", "NeighbourhoodUpsampler", "bilinear"), help="default: the objective's own"
+    )
+    parser.add_argument("--objective", default="consistency", choices=("consistency", "regression"))
+    parser.add_argument("--size", type=int, default=224, help="side of the training crops in pixels (default: 224)")
+    parser.add_argument("--samples", type=int, help="images shown in all (default: the config's, 8,000)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--work-dir", help="folder for checkpoints and logs (default: work_dirs/upsamplers/<kind>_<seed>)"
+    )
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", default=False, metavar="auto|PATH",
+        help="continue from the newest checkpoint in the work_dir, or from this one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, metavar="K=V",
+        help="settings to override, such as schedule.lr=3e-4 model.objective.jitters=3 model.upsampler.radius=2",
+    )  # fmt: skip
+    parser.add_argument(
+        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
+        help="who started the processes (default: auto, read from the environment)",
+    )  # fmt: skip
+    parser.add_argument("--check", action="store_true", help="check the settings and the data, then stop")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Builds the runner and trains; a mistake in the arguments is one sentence, not a traceback."""
+    args = parse_args()
+    from benchmarks.upsampler_training import train
+
+    sys.exit(train(args))
+
+
+if __name__ == "__main__":
+    main()
