@@ -19,7 +19,7 @@ inline Span inside(int64_t start, int64_t kernel, int64_t size) {
 
 template <class T, int N, int V, int P>
 inline void conv_block(const T* window, int64_t row_step, int64_t channels, Span rows, Span cols, int64_t kernel,
-                       const T* const* filters, T* const* out) {
+                       const T* const* filters, T* const* out, bool past_caches) {
   Vector<T, N> acc[P][V] = {};
   for (int64_t i = rows.first; i < rows.end; ++i) {
     for (int64_t j = cols.first; j < cols.end; ++j) {
@@ -38,7 +38,9 @@ inline void conv_block(const T* window, int64_t row_step, int64_t channels, Span
 #pragma GCC unroll 4
   for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store<T, N>(out[p] + v * N, acc[p][v]);
+    for (int v = 0; v < V; ++v)
+      if (past_caches) stream<T, N>(out[p] + v * N, acc[p][v]);
+      else store<T, N>(out[p] + v * N, acc[p][v]);
   }
 }
 
@@ -72,9 +74,11 @@ inline void conv_cell(const Cell<T>& cell, int64_t channel) {
       out[p] = a.out + pixel * a.channels + channel;
     }
     if (count == kPixels)
-      conv_block<T, N, V, kPixels>(window, row_step, a.channels, rows, cols, a.kernel, filters, out);
+      conv_block<T, N, V, kPixels>(window, row_step, a.channels, rows, cols, a.kernel, filters, out,
+                                       a.past_caches);
     else
-      conv_block<T, N, V, 1>(window, row_step, a.channels, rows, cols, a.kernel, filters, out);
+      conv_block<T, N, V, 1>(window, row_step, a.channels, rows, cols, a.kernel, filters, out,
+                                       a.past_caches);
     done += count;
   }
 }
@@ -104,6 +108,9 @@ void conv(const Conv<T>& a, int64_t begin, int64_t end) {
     else if (N > 4 && a.channels >= 4) conv_row<T, 4>(a, image, m);
     else conv_row<T, 1>(a, image, m);
   }
+#if defined(__x86_64__)
+  if (a.past_caches) __builtin_ia32_sfence();  // before another thread reads what was stored past the caches
+#endif
 }
 
 // Gradient of x, gathered: `kPixels` neighbouring columns of one row of x sum over every pixel whose window holds them.

@@ -18,6 +18,7 @@ struct Conv {
   const T* filters;
   const T* y;  // its gradient
   T* out;
+  bool past_caches;  // forward: `out` is aligned to 64 bytes, as is every pixel, and too large for the caches
 
   int64_t x_height() const { return height + kernel - 1 - 2 * padding; }
   int64_t x_width() const { return width + kernel - 1 - 2 * padding; }

@@ -40,6 +40,22 @@ inline void store_part(T* to, Vector<T, N> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = v[i];
 }
 
+// Stores past the caches, for results that will not stay there anyway: the line is not read first. `to` is aligned.
+template <class T, int N>
+inline void stream(T* to, Vector<T, N> v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<Vector<T, N>*>(to));
+#elif PIXELPRETEXT_BYTES == 64
+  if constexpr (sizeof(v) == 64) return __builtin_ia32_movntps512(reinterpret_cast<float*>(to), (Vector<float, 16>)v);
+  store<T, N>(to, v);
+#elif PIXELPRETEXT_BYTES == 32
+  if constexpr (sizeof(v) == 32) return __builtin_ia32_movntps256(reinterpret_cast<float*>(to), (Vector<float, 8>)v);
+  store<T, N>(to, v);
+#else
+  store<T, N>(to, v);
+#endif
+}
+
 template <class T, int N>
 inline T sum(Vector<T, N> v) {
   T total = 0;

@@ -23,6 +23,8 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using Sizes = std::vector<int64_t>;
 
+constexpr size_t kPastCaches = 16 << 20;  // bytes of output; smaller ones are likely to be read from the cache next
+
 template <class T>
 const Kernels<T>& kernels() {
 #if defined(__x86_64__)
@@ -73,7 +75,8 @@ Tensor in_full_precision(const Tensor& like, const Function& function) {
 template <class T>
 Conv<T> conv_of(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t kernel, int64_t factor,
                 int64_t padding) {
-  return {batch, channels, height / factor, width / factor, factor, kernel, padding, nullptr, nullptr, nullptr, nullptr};
+  return {batch, channels, height / factor, width / factor, factor, kernel, padding, nullptr, nullptr, nullptr, nullptr,
+          false};
 }
 
 Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding) {
@@ -83,6 +86,8 @@ Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding) {
     const Tensor y = make({x.size(0), x.size(1), w.size(1), w.size(2)}, map, MemoryFormat::ChannelsLast);
     if (y.numel() == 0) return y;
     a.x = read<T>(map), a.filters = read<T>(filters), a.out = write<T>(y);
+    const bool aligned = reinterpret_cast<uintptr_t>(a.out) % 64 == 0 && a.channels * sizeof(T) % 64 == 0;
+    a.past_caches = aligned && y.numel() * sizeof(T) > kPastCaches;
     share(kernels<T>().conv, a, a.batch * a.height);
     return y;
   });
