@@ -32,7 +32,7 @@ class JointBilateral(LinearUpsampler):
         ValueError: radius below 1, a σ that is not positive.
     """
 
-    def __init__(self, radius: int = 2, sigma_space: float = 1.0, sigma_range: float = 0.5) -> None:
+    def __init__(self, radius: int = 2, sigma_space: float = 0.5, sigma_range: float = 1.0) -> None:
         super().__init__(radius=radius, sigma_space=sigma_space, sigma_range=sigma_range)
         if radius < 1 or sigma_space <= 0 or sigma_range <= 0:
             raise ValueError(

@@ -24,14 +24,14 @@ class GuidedFilter(LinearUpsampler):
     Cost: a handful of box filters of 4·C channels on the grid and 4·C resizes to the output.
 
     Args:
-        radius: r in cells of the features.
+        radius: r in cells of the features; windows overlap and are averaged, so the reach is 2r.
         eps: ε in squared units of the normalised image: windows with less variance are averaged, not followed.
 
     Raises:
         ValueError: radius below 1 or eps below 0.
     """
 
-    def __init__(self, radius: int = 2, eps: float = 0.01) -> None:
+    def __init__(self, radius: int = 1, eps: float = 1e-3) -> None:
         super().__init__(radius=radius, eps=eps)
         if radius < 1 or eps < 0:
             raise ValueError(f"radius={radius} must be at least 1 and eps={eps} not negative")
