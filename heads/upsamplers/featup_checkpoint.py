@@ -43,7 +43,7 @@ class FeatUpReport:
         return f"FeatUp checkpoint: {', '.join(parts)} keys"
 
 
-def load_featup(path: str | Path) -> tuple[JBUStack, FeatUpReport]:
+def load_featup(path: str | Path) -> JBUStack:
     """Reads a published FeatUp checkpoint; nothing but tensors and plain values of the file is ever unpickled.
 
     Channels, radius, width of the range features, number of levels (each doubles) and the LayerNorm follow from the
@@ -53,7 +53,7 @@ def load_featup(path: str | Path) -> tuple[JBUStack, FeatUpReport]:
         path: A file on disk; nothing is downloaded.
 
     Returns:
-        The stack in eval mode, float32, on the CPU; and the report.
+        The stack in eval mode, float32, on the CPU; its ``report`` is the :class:`FeatUpReport`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -81,7 +81,8 @@ def load_featup(path: str | Path) -> tuple[JBUStack, FeatUpReport]:
             f"{', …' if len(wrong) > 6 else ''}; the file is incomplete, or of another kind of upsampler"
         )
     stack.load_state_dict({wanted[k][0]: present[k].reshape(wanted[k][1].shape) for k in fits})
-    return stack.eval(), report
+    stack.report = report
+    return stack.eval()
 
 
 def _theirs(key: str) -> str:

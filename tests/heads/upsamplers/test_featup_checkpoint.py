@@ -43,7 +43,8 @@ def save(path: Path, state: dict[str, Tensor], **others: Any) -> Path:
 @pytest.mark.parametrize("norm", [False, True])
 def test_every_key_arrives_and_is_accounted_for(path: Path, norm: bool) -> None:
     state = published(norm=norm) | {"model.0.blocks.0.weight": torch.zeros(2)}
-    stack, report = load_featup(save(path, state))
+    stack = load_featup(save(path, state))
+    report = stack.report
     assert stack.config == dict(type="JBUStack", channels=6, factor=16, radius=3, key_dim=32, norm=norm)
     assert not stack.training and stack.foldable is not norm
     for key, value in stack.state_dict().items():
@@ -59,7 +60,7 @@ def test_every_key_arrives_and_is_accounted_for(path: Path, norm: bool) -> None:
 def test_scalars_saved_with_an_axis_and_other_depths(path: Path) -> None:
     state = published(levels=3)
     state["upsampler.up2.range_temp"] = torch.tensor([0.25])
-    stack, _ = load_featup(save(path, state))
+    stack = load_featup(save(path, state))
     assert stack.factor == 8 and stack.up2.range_temp == 0.25
 
 
