@@ -1,0 +1,141 @@
+"""The consistency loss against its description done step by step, and the shortcuts that must change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from heads.upsamplers.base import Upsampler
+from pretrain.structures import Batch
+from pretrain.upsampling.consistency import MultiViewConsistency
+from pretrain.upsampling.jitter import draw_jitter
+from pretrain.upsampling.losses import random_projection, sampled_crf
+from pretrain.upsampling.model import UpsamplerTrainer
+
+JBU = dict(type="JBUStack", key_dim=4)
+NEIGHBOURHOOD = dict(type="NeighbourhoodUpsampler", dim=8, heads=2, window=3, depth=1)
+BILINEAR = dict(type="Interpolation", mode="bilinear")
+
+
+class Opaque(Upsampler):
+    """Hides that an upsampler is linear."""
+
+    def __init__(self, inner: Upsampler) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
+        return self.inner.upsample(image, features, output_size)
+
+
+def losses(trainer: UpsamplerTrainer, batch: Batch, seed: int = 0) -> dict[str, Tensor]:
+    """The objective's terms with everything random fixed."""
+    image = batch.views["global"].images[:, 0]
+    torch.manual_seed(seed)
+    return trainer.objective(image, trainer.encode, trainer.upsampler, torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD, BILINEAR], ids=lambda u: u["type"])
+def test_equals_the_description_step_by_step(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any]
+) -> None:
+    trainer = make_trainer(upsampler).eval()
+    found = losses(trainer, batch)
+    objective, image = trainer.objective, batch.views["global"].images[:, 0]
+    torch.manual_seed(0)
+    draws = torch.Generator().manual_seed(0)
+    reconstruction, crf = 0.0, 0.0
+    fine = trainer.upsampler(image, trainer.encode(image), (32, 40))
+    for number in range(2):
+        jitter = draw_jitter((32, 40), draws, pad=4)
+        target = trainer.encode(jitter(image))
+        projection = random_projection(2, 96, 6, like=target)
+        residual = objective.downsampler(jitter(fine), (4, 5)) - target
+        scale = objective.uncertainty(target)
+        for b in range(2):
+            projected = torch.einsum("chw,cd->dhw", residual[b], projection[b])
+            reconstruction += (projected**2 / (2 * scale[b] ** 2) + scale[b].log()).mean() / 4
+        if number == 0:
+            crf = 0.001 * sampled_crf(jitter(image), jitter(fine), projection, samples=20)
+    torch.testing.assert_close(found["loss_reconstruction"], reconstruction, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found["loss_crf"], crf, rtol=1e-4, atol=1e-7)
+
+
+def gradients(trainer: UpsamplerTrainer, batch: Batch) -> list[Tensor]:
+    """Gradients of everything trained."""
+    found = losses(trainer, batch)
+    total = sum(value for name, value in found.items() if "loss" in name)
+    return list(torch.autograd.grad(total, [p for p in trainer.parameters() if p.requires_grad]))
+
+
+@pytest.mark.parametrize("change", [dict(shared=True), dict(recompute=True), dict(shared=True, recompute=True)])
+@pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD], ids=lambda u: u["type"])
+def test_shortcuts_keep_the_gradient(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any], change: dict[str, bool]
+) -> None:
+    plain, changed = (make_trainer(upsampler, **options) for options in ({}, change))
+    if change.get("shared"):  # a stack draws its dropout once instead of once per jitter
+        for trainer in (plain, changed):
+            trainer.upsampler.eval()
+    for found, expected in zip(gradients(changed, batch), gradients(plain, batch), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_projecting_before_upsampling_keeps_the_gradient(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
+    linear, opaque = (make_trainer(JBU) for _ in range(2))
+    opaque.upsampler = Opaque(opaque.upsampler)
+    for trainer in (linear, opaque):
+        trainer.upsampler.eval()
+    for found, expected in zip(gradients(linear, batch), gradients(opaque, batch), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_everything_trained_gets_a_gradient_and_the_backbone_none(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
+    trainer = make_trainer(JBU, tv=0.1)
+    terms = trainer(batch)
+    sum(value for name, value in terms.items() if "loss" in name).backward()
+    for name, parameter in trainer.named_parameters():
+        if name.startswith("backbone."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
+def test_without_uncertainty_and_projection_it_is_the_mean_squared_residual(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
+    found = losses(make_trainer(BILINEAR, uncertainty=False, projection=0, crf=0).eval(), batch)
+    assert found.keys() == {"loss_reconstruction", "mse"}
+    torch.testing.assert_close(found["loss_reconstruction"], found["mse"])
+
+
+def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
+    """A backbone that pools colours over cells and an upsampler that gives the image itself: no residual at all."""
+    image = batch.views["global"].images[:, 0]
+    objective = MultiViewConsistency(
+        3, 8, downsampler=dict(type="SimpleDownsampler"), pad=4, uncertainty=False, crf=0, projection=0
+    )
+
+    class Colours(Upsampler):
+        def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
+            return image
+
+    found = objective(image, nn.AvgPool2d(8), Colours())
+    assert float(found["mse"]) < 1e-10
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (dict(jitters=0), "MultiViewConsistency.jitters=0: must be at least 1"),
+    (dict(crf=-1.0), "crf=-1.0: must be at least 0"),
+])  # fmt: skip
+def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        MultiViewConsistency(4, 8, **options)
