@@ -1,0 +1,83 @@
+"""The command ``tools/evaluate_upsampler.py``: from its arguments to records and tables."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
+from benchmarks.record import Record
+from benchmarks.weights import weights_fingerprint
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Measures every checkpoint on every folder; returns the exit code, 2 for a mistake in the arguments."""
+    console = Console()
+    try:
+        settings = Settings(
+            size=args.size, images=args.images, jitters=args.jitters, pad=max(1, round(args.size * 20 / 224)),
+            seed=args.seed,
+        )  # fmt: skip
+        folders = [Photos(folder) for folder in args.data]
+        arms = load_arms(args.checkpoints, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        for folder, data in zip(args.data, folders, strict=True):
+            records = _measure(arms, data, settings, args.out, title=folder, console=console)
+            console.print(table_of(records, arms, folder))
+    except (ValueError, FileNotFoundError) as error:
+        console.print(f"evaluate_upsampler: {error}", markup=False, soft_wrap=True)
+        return 2
+    console.print(f"records appended to {args.out}")
+    return 0
+
+
+def load_arms(paths: list[str], device: str) -> list[Arm]:
+    """Loads checkpoints; bilinear without training is added where none of them is the baseline.
+
+    Raises:
+        ValueError: upsamplers of different backbones.
+    """
+    arms = [load_arm(path, device) for path in paths]
+    backbones = {weights_fingerprint(arm.trainer.backbone): arm.spec for arm in arms}
+    if len(backbones) > 1:
+        raise ValueError(f"upsamplers of different backbones have different units: {', '.join(backbones.values())}")
+    return arms if any(arm.is_bilinear for arm in arms) else [bilinear_of(arms[0]), *arms]
+
+
+def _measure(
+    arms: list[Arm], data: Photos, settings: Settings, out: str, *, title: str, console: Console
+) -> list[Record]:  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    records = []
+    with Progress(*columns, console=console, transient=True) as bars:
+        for arm in arms:
+            bar = bars.add_task(f"{title} {arm.spec}")
+
+            def progress(phase: str, done: int, total: int, bar: TaskID = bar) -> None:
+                bars.update(bar, completed=done, total=total)
+
+            records.append(run(arm, data, settings, progress=progress))
+            records[-1].append(out)
+    return records
+
+
+def table_of(records: list[Record], arms: list[Arm], title: str) -> Table:
+    """A row per arm: every metric, and its mean difference from bilinear image by image with the 95 % interval; below
+    zero is better."""
+    baseline = next(r for r, arm in zip(records, arms, strict=True) if arm.is_bilinear)
+    count = len(baseline.counts["per_image"]["image"])
+    title = f"{title}: {count} images, difference from bilinear with its 95 % interval · {baseline.protocol_hash}"
+    table = Table(title=title, caption=baseline.protocol_line)
+    for name in ("upsampler", "uniform_unexplained %", "uniform_mse", "own_mse", "own_nll"):
+        table.add_column(name)
+    for record in records:
+        cells = [f"{record.metrics['uniform_unexplained'].value:.2f}"]
+        for name in ("uniform_mse", "own_mse", "own_nll"):
+            difference = None if record is baseline else paired(record, baseline, name)
+            value = f"{record.metrics[name].value:.5f}" if name in record.metrics else ""
+            cells.append(value if difference is None else f"{value} ({difference.text(5)})")
+        table.add_row(str(record.subject["spec"]), *cells)
+    return table
