@@ -24,6 +24,7 @@ from benchmarks.evaluation_hook import REDUCED
 from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
+from benchmarks.upsampling import load_upsampler
 
 # Benchmarks of dense features: what their data is called in messages, and the trivial predictors of each.
 _DENSE = {SegmentationFolder: "segmentation layout", DepthFolder: "layout with depth maps (scenes, plain with depth=)"}
@@ -38,6 +39,7 @@ def evaluate(args: argparse.Namespace) -> int:
             device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
             if device == "cuda" and dist.is_initialized():
                 device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+            _check_upsamplers(args, console)
             tasks = make_tasks(args.benchmark, args.data, args.set, quick=args.quick)
             records: list[Record] = []
             try:
@@ -75,7 +77,7 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
         if not value or not dot or name not in chosen:
             raise ValueError(f"--set {item!r}: write BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}")
         chosen[name][field] = literal(value)
-    opened: dict[str, Task] = {}
+    opened: dict[type | None, Task] = {}
     tasks = []
     for name, own in chosen.items():
         reader = find_benchmark(name).data
@@ -84,8 +86,7 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
             kind = _DENSE.get(reader, "folder 'classes:ROOT'")
             raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
         task = make_task(name, (REDUCED[name] if quick else {}) | own | dict(data=found[0]))
-        if reader not in _DENSE:
-            task.data = opened.setdefault("classes", task).data  # knn and linear share decoded images
+        task.data = opened.setdefault(reader, task).data  # benchmarks that read the same data share decoded images
         tasks.append(task)
     return tasks
 
@@ -116,10 +117,11 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
             extractor = FeatureExtractor.load(spec, weights=args.weights, device=device)
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
-            for task in tasks:
+            for task, seen in _behind_upsamplers(args, tasks, extractor):
                 shared = dist.is_initialized() and task.benchmark.run in _BASELINES
-                with _bar(bars, f"{spec} {task.name}") as progress:
-                    record = task.run(extractor, progress=progress, **(dict(distributed=True) if shared else {}))
+                words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
+                with _bar(bars, " ".join(words)) as progress:
+                    record = task.run(seen, progress=progress, **(dict(distributed=True) if shared else {}))
                 if task.benchmark.run in _BASELINES:
                     protocols[task.name, record.protocol["stride"], record.protocol["backend"]] = task
                 yield record
@@ -129,6 +131,39 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
                 with _bar(bars, f"{name} at stride {stride}") as progress:
                     record = run(task.data, settings, stride, progress=progress)
                 yield record
+
+
+def _check_upsamplers(args: argparse.Namespace, console: Console) -> None:
+    """Reads every upsampler before anything is measured, and says what was found in files of others.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`benchmarks.upsampling.load_upsampler`; an illegal stride.
+    """
+    if args.upsampled_stride is not None and args.upsampled_stride < 1:
+        raise ValueError(f"--upsampled-stride {args.upsampled_stride}: must be at least 1, pixels per feature")
+    for spec in args.upsampler:
+        report = getattr(load_upsampler(spec), "report", None)
+        if report is not None:
+            console.print(f"{spec}: {report}", markup=False, soft_wrap=True)
+
+
+def _behind_upsamplers(
+    args: argparse.Namespace, tasks: list[Task], extractor: FeatureExtractor
+) -> Iterator[tuple[Task, FeatureExtractor]]:
+    """Yields what to run on one network: benchmarks of maps behind every upsampler asked for, bilinear always beside,
+    and on the network's own grid where that is something else."""
+    made = {
+        spec: load_upsampler(spec, extractor.device, channels=extractor.channels)
+        for spec in dict.fromkeys(["none", "bilinear", *args.upsampler] if args.upsampler else ["none"])
+    }
+    for task in tasks:
+        stride = task.benchmark.upsampled_stride
+        if stride is None:
+            yield task, extractor
+            continue
+        for spec, upsampler in made.items():
+            if spec != "none" or task.benchmark.own_grid or "none" in args.upsampler or not args.upsampler:
+                yield task, extractor.through(upsampler, args.upsampled_stride or stride)
 
 
 @contextmanager
@@ -144,7 +179,8 @@ def _bar(bars: Progress, title: str) -> Iterator[Any]:
 
 
 def tables(records: list[Record]) -> list[Table]:
-    """One table per protocol hash: a row per network, a column per metric. Numbers of unequal protocols never meet."""
+    """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of unequal protocols
+    never meet."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.protocol_hash, []).append(record)
@@ -153,14 +189,25 @@ def tables(records: list[Record]) -> list[Table]:
         names = list(dict.fromkeys(name for record in group for name in record.metrics))
         table = Table(title=f"{group[0].benchmark} · protocol {digest}", caption=group[0].protocol_line)
         table.add_column("network")
+        upsampled = any("upsampler" in record.subject for record in group)
+        if upsampled:
+            table.add_column("upsampler")
         for name in names:
             table.add_column(f"{name} [{group[0].metrics[name].unit}]".replace("[", "\\["), justify="right")
         table.add_column("s", justify="right")
         for record in group:
             values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]
-            table.add_row(str(record.subject.get("spec", "?")), *values, f"{record.cost.get('seconds', 0):.1f}")
+            subject = [str(record.subject.get("spec", "?")), *([_upsampler_of(record)] if upsampled else [])]
+            table.add_row(*subject, *values, f"{record.cost.get('seconds', 0):.1f}")
         result.append(table)
     return result
+
+
+def _upsampler_of(record: Record) -> str:
+    """What the user called the upsampler; nothing for predictors that have no network before it."""
+    if "upsampler" in record.subject:
+        return str(record.subject["upsampler"]["spec"])
+    return "none" if "backbone" in record.subject else ""
 
 
 @contextmanager

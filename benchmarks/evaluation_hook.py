@@ -27,6 +27,8 @@ REDUCED: dict[str, dict[str, Any]] = {
     "depth": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
     "knn": dict(size=96),
     "linear": dict(size=96, weight_decays=(1e-2,)),
+    "probe": dict(size=(128, 128), epochs=5, least_steps=200),
+    "depth_probe": dict(size=(128, 128), epochs=5, least_steps=200),
 }
 
 

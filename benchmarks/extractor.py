@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from benchmarks.weights import LoadReport, fill, find_state, read_checkpoint, we
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-Upsampler = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]  # (image, features, output size (H, W)) -> (B, C, H, W)
 _OURS = ("weights", "seed", "map_stride", "backbone")  # spec options that are not the network's own
+_PIECE_BYTES = 256 << 20  # of features at the image's size at once: what an upsampler may make on its way
 
 
 class FeatureExtractor:
@@ -34,7 +35,8 @@ class FeatureExtractor:
         report: What was loaded; None for a network that never was in a file.
         upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the backbone, with the
             normalised image; ``maps`` then gives one feature per ``upsampled_stride`` pixels.
-        upsampled_stride: Pixels per feature behind the upsampler.
+        upsampled_stride: Pixels per feature behind the upsampler. Probes bring their logits to this grid, too, where
+            there is no upsampler.
     """
 
     def __init__(
@@ -83,27 +85,50 @@ class FeatureExtractor:
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
 
+    def through(self, upsampler: Any, upsampled_stride: int) -> FeatureExtractor:
+        """The same network, not copied, behind another upsampler (None: on its own grid)."""
+        other = copy.copy(self)
+        other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
+        return other
+
     @property
     def stride(self) -> int:
         """Input pixels per cell of ``maps``."""
-        return self._map_stride if self.upsampler is None else self.upsampled_stride
+        return self.grid_stride if self.upsampler is None else self.upsampled_stride
+
+    @property
+    def grid_stride(self) -> int:
+        """Input pixels per cell of the network's own map, before any upsampler."""
+        return self._map_stride
+
+    @property
+    def channels(self) -> int:
+        """C of ``maps``."""
+        return self.backbone.info.channels[self._map_stride]
 
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C, h, w) float32."""
+        features = self.encode(images)
+        if self.upsampler is None:
+            return features
+        size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
+        # At most a piece passes through the image's own size, as a stack of fixed factors does on its way to any grid.
+        piece = max(1, _PIECE_BYTES // (4 * features.shape[1] * images.shape[-2] * images.shape[-1]))
+        parts = zip(self.normalise(images).split(piece), features.split(piece), strict=True)
+        return torch.cat([self.upsampler.upsample(image, feature, size).float() for image, feature in parts])
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Encodes as :meth:`maps`, without the upsampler: (B, C, h, w) float32 on the network's own grid."""
         with self._frozen():
-            normalised = self._normalise(images)
-            features = self.backbone(normalised).map(self._map_stride)
-            if self.upsampler is not None:
-                size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
-                features = self.upsampler.upsample(normalised, features, size)
-        return features.float()
+            return self.backbone(self.normalise(images)).map(self._map_stride).float()
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
         with self._frozen():
-            features: Features = self.backbone(self._normalise(images))
+            features: Features = self.backbone(self.normalise(images))
         return features.vector.float()
 
     def describe(self) -> dict[str, Any]:
@@ -115,12 +140,17 @@ class FeatureExtractor:
             fingerprint=weights_fingerprint(self.backbone),
         )  # fmt: skip
         if self.upsampler is not None:
-            described["upsampler"] = type(self.upsampler).__name__
+            described["upsampler"] = describe_upsampler(self.upsampler)
         if self.report is not None:
             described["keys"] = {n: len(getattr(self.report, n)) for n in ("loaded", "missing", "unexpected")}
         return described
 
-    def _normalise(self, images: Tensor) -> Tensor:
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turns images as :meth:`maps` takes them into the backbone's input (B, 3, H, W) float32, on its device.
+
+        Raises:
+            ValueError: another shape.
+        """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
         images = images.to(self.device)
@@ -139,6 +169,16 @@ class FeatureExtractor:
         finally:
             for module in training:
                 module.training = True
+
+
+def describe_upsampler(upsampler: Any) -> dict[str, Any]:
+    """Says which upsampler this is, as plain values: what it was called, its config, a fingerprint of its weights."""
+    described = dict(spec=getattr(upsampler, "spec", type(upsampler).__name__), type=type(upsampler).__name__)
+    if isinstance(upsampler, nn.Module):
+        described |= dict(config=dict(getattr(upsampler, "config", {})), fingerprint=weights_fingerprint(upsampler))
+    if getattr(upsampler, "trained_on", None):
+        described["trained_on"] = upsampler.trained_on
+    return described
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

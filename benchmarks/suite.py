@@ -11,6 +11,8 @@ from typing import Any
 import benchmarks.data as data_sets
 from benchmarks import depth, knn, linear, retrieval
 from benchmarks.data import ClassFolder, DepthFolder, SegmentationFolder
+from benchmarks.probe import depth as depth_probe
+from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
 from pretrain.names import check_choice, suggestion
 
@@ -22,21 +24,32 @@ class Benchmark:
     Attributes:
         data: class of its data set; None where the module does not tell.
         metrics: names its records may have; None where the module does not tell.
+        upsampled_stride: pixels per feature behind an upsampler, unless the user says otherwise; None where it reads no
+            maps, so that no upsampler changes its number.
+        own_grid: whether it has a number of its own without an upsampler; a probe has none, its outputs are then
+            resized bilinearly, which is the upsampler ``bilinear``.
     """
 
     settings: type
     run: Callable[..., Record]
     data: type | None = None
     metrics: tuple[str, ...] | None = None
+    upsampled_stride: int | None = None
+    own_grid: bool = True
 
 
 # Short names; any other importable module with a ``Settings`` dataclass and ``run`` works too.
 BENCHMARKS = {
-    "retrieval": Benchmark(retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy")),
-    "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1")),
+    "retrieval": Benchmark(retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4),
+    "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1"), 4),
     "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
     "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
-}
+    "probe": Benchmark(probe.Settings, probe.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 1, own_grid=False),
+    "depth_probe": Benchmark(
+        depth_probe.Settings, depth_probe.run, DepthFolder, ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"), 1,
+        own_grid=False,
+    ),
+}  # fmt: skip
 
 
 @dataclass

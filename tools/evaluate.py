@@ -1,4 +1,4 @@
-"""Measures frozen features: dense retrieval, depth, kNN, linear probe; one table per protocol for all networks."""
+"""Measures frozen features, upsampled or not: dense retrieval, depth, kNN, linear probes; one table per protocol."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ EPILOG = """examples:
   python tools/evaluate.py final.pth --benchmark depth --data scenes:data/scenes --set depth.size=96,96
   python tools/evaluate.py "timm:resnet50?output_stride=8" --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
       --set retrieval.size=512,512 retrieval.memory_size=1024000
+  python tools/evaluate.py final.pth --benchmark probe retrieval --data camvid:data/camvid \\
+      --upsampler jbu:work_dirs/upsamplers/jbu_0/final.pth --set probe.size=192,256 retrieval.size=192,256
   python tools/evaluate.py "resnet50.pth?backbone=resnet50" --benchmark knn linear --data classes:data/flowers
   python tools/evaluate.py final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
 
 networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
-data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval: ade20k voc coco-stuff camvid cityscapes
-  scenes plain; for depth: scenes, plain with ?images=img/{split}&depth=mm/{split};
+data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval and probe: ade20k voc coco-stuff camvid cityscapes
+  scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
   for knn and linear: classes (scenes brings its own in ROOT/crops); folders and mask values: docs/data.md
-settings: the fields of Settings in benchmarks/retrieval/settings.py, knn.py, linear.py, depth.py
+upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
+  tools/train_upsampler.py), featup:PATH anyup:PATH naf:PATH loftup:PATH (files of others), none; several run one
+  after the other, bilinear always beside; docs/upsamplers.md
+settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, knn.py, linear.py, depth.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
+
+BENCHMARKS = "retrieval, depth, probe, depth_probe, knn, linear"
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,11 +40,17 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below")
-    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help="retrieval, depth, knn, linear")
+    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
     parser.add_argument("--set", nargs="+", default=[], metavar="BENCHMARK.KEY=VALUE", help="settings of a benchmark")
     parser.add_argument(
         "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+    )
+    parser.add_argument(
+        "--upsampler", nargs="+", default=[], metavar="NAME[:PATH]", help="what maps are upsampled by, see below"
+    )
+    parser.add_argument(
+        "--upsampled-stride", type=int, metavar="N", help="pixels per upsampled feature (default: 1 for probes, else 4)"
     )
     parser.add_argument("--quick", action="store_true", help="reduced settings, those of evaluation during training")
     parser.add_argument("--baselines", action="store_true", help="also trivial predictors under the same protocol")

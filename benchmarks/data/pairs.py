@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,13 @@ class PairSplit:
                     yield LabelledBatch(images, masks, list(range(start, start + len(window))), repeat)
                 start += len(window)
                 window = []
+
+    def take(self, ids: Sequence[int], size: tuple[int, int]) -> LabelledBatch:
+        """Reads the pairs of these numbers, whole images resized to ``size`` (kept in memory while they are small)."""
+        pairs = [self._resized(int(index), tuple(size)) for index in ids]
+        images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
+        masks = torch.from_numpy(np.stack([mask for _, mask in pairs]))
+        return LabelledBatch(images, masks, [int(index) for index in ids])
 
     def batch_count(self, batch_size: int) -> int:
         """Batches of the whole split."""

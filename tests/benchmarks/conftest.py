@@ -20,6 +20,8 @@ class ColourGrid:
     """Stands for a FeatureExtractor: mean colour of each patch, plus 0.1, times a fixed matrix if one is given."""
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    upsampler: Any = None
+    upsampled_stride = 1
 
     def __init__(self, stride: int = 8, matrix: torch.Tensor | None = None) -> None:
         self.stride, self.matrix = stride, matrix
@@ -29,6 +31,16 @@ class ColourGrid:
         scale = 255 if images.dtype == torch.uint8 else 1
         maps = torch.nn.functional.avg_pool2d(images.float() / scale, self.stride) + 0.1
         return maps if self.matrix is None else torch.einsum("dc,bchw->bdhw", self.matrix, maps)
+
+    @property
+    def grid_stride(self) -> int:
+        return self.stride
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        return self.maps(images)
+
+    def normalise(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() / 255
 
     def vector(self, images: torch.Tensor) -> torch.Tensor:
         return self.maps(images).mean((2, 3))

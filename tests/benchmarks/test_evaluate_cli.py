@@ -19,7 +19,9 @@ def arguments(
     out: Path, networks: list[str], benchmark: str | list[str], data: str | list[str], **changes: object
 ) -> argparse.Namespace:
     """What ``tools/evaluate.py`` parses."""
-    common = dict(weights="online", quick=True, baselines=False, device="cpu", set=[])
+    common = dict(
+        weights="online", quick=True, baselines=False, device="cpu", set=[], upsampler=[], upsampled_stride=None
+    )
     benchmarks, sets = ([x] if isinstance(x, str) else x for x in (benchmark, data))
     given = dict(networks=networks, benchmark=benchmarks, data=sets, out=str(out))
     return argparse.Namespace(**(common | given | changes))
@@ -78,3 +80,42 @@ def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
 def test_settings_without_benchmark_or_value_are_named(image_folder: Path, text: str) -> None:
     with pytest.raises(ValueError, match=f"--set '{text}': write BENCHMARK.KEY=VALUE with a benchmark of knn"):
         make_tasks(["knn"], [f"classes:{image_folder}"], [text], quick=True)
+
+
+def test_bilinear_stands_beside_every_upsampler(toy_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    network = "random:test_resnet?output_stride=8"
+    images = f"plain:{toy_root}?images=images/{{split}}"
+    data = [f"{images}&masks=masks/{{split}}&classes=3&ignore=255", f"{images}&depth=depth/{{split}}"]
+    names = ["retrieval", "depth", "probe", "depth_probe"]
+    sets = [f"{name}.size=32,48" for name in names]
+    sets += [f"{name}.{key}" for name in names[2:] for key in ("epochs=1", "least_steps=2")]
+    given = arguments(
+        tmp_path / "r.jsonl", [network], names, data, set=sets, upsampler=["guided?radius=1"], baselines=True
+    )
+    assert evaluate(given) == 0
+    found: dict[str, list] = {name: [] for name in names}
+    for record in read_all(tmp_path / "r.jsonl"):
+        if record.subject["spec"] == network:
+            upsampler = record.subject.get("upsampler", {}).get("spec", "none")
+            found[record.benchmark].append((upsampler, record.protocol["stride"], record.protocol_hash))
+    for name in names[:2]:
+        assert [run[:2] for run in found[name]] == [("none", 8), ("bilinear", 4), ("guided?radius=1", 4)]
+        assert found[name][0][2] != found[name][1][2] == found[name][2][2]
+    for name in names[2:]:  # without an upsampler a probe is the bilinear one
+        assert [run[:2] for run in found[name]] == [("bilinear", 1), ("guided?radius=1", 1)]
+        assert found[name][0][2] == found[name][1][2]
+    assert "upsampler" in capsys.readouterr().out
+
+
+def test_the_grid_behind_an_upsampler_is_set(toy_root: Path, tmp_path: Path) -> None:
+    network = "random:test_resnet?output_stride=8"
+    data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
+    sets = ["probe.size=32,48", "probe.least_steps=2", "probe.epochs=1"]
+    given = arguments(tmp_path / "r.jsonl", [network], "probe", data, set=sets, upsampler=["none"], upsampled_stride=2)
+    assert evaluate(given) == 0
+    records = read_all(tmp_path / "r.jsonl")
+    assert [record.protocol["stride"] for record in records] == [2, 2]
+    assert records[0].counts == records[1].counts
+    assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampled_stride=0)) == 2
+    assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampler=["jbu"])) == 2
+    assert not (tmp_path / "x.jsonl").exists()

@@ -137,7 +137,7 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
     assert extractor.stride == 2
     assert extractor.maps(images).shape[2:] == (16, 24)
     assert seen == [(images.shape, (4, 6), (16, 24))]
-    assert extractor.describe()["upsampler"] == "Bilinear"
+    assert extractor.describe()["upsampler"] == dict(spec="Bilinear", type="Bilinear")
 
 
 def test_specs() -> None:

@@ -26,13 +26,19 @@ CHANGES = {
     ),
 }  # fmt: skip
 CHANGES["depth"] = CHANGES["retrieval"] | dict(compat=("crop-scale-2",))
-NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard"}
+CHANGES["probe"] = dict(
+    size=(48, 48), train_at="low", epochs=2, least_steps=3, images_per_step=2, lr=0.5, weight_decay=0.1, warmup=0.2,
+    seed=1, weights_dtype="float16",
+)  # fmt: skip
+CHANGES["depth_probe"] = CHANGES["probe"] | dict(loss="relative")
+NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0}
 BASE = {
     "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
     "knn": dict(size=32, neighbours=5, backend="torch"),
     "linear": dict(size=32),
 }
 BASE["depth"] = BASE["retrieval"]
+BASE["probe"] = BASE["depth_probe"] = dict(size=(40, 48), epochs=1, least_steps=2)
 
 
 @pytest.fixture
@@ -43,6 +49,7 @@ def run(toy_root: Path, image_folder: Path, colour_grid: Any) -> Callable[..., R
         folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
         deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
         options = {"retrieval": dict(root=toy_root, **folders), "depth": dict(root=toy_root, **deep)}
+        options |= {"probe": options["retrieval"], "depth_probe": options["depth"]}
         data = options.get(name, dict(root=image_folder))
         task = make_task(name, dict(data=data) | BASE[name] | changes)
         assert type(task.data) is BENCHMARKS[name].data

@@ -52,7 +52,7 @@ def test_a_checkpoint_loads_as_an_extractor(tmp_path: Path) -> None:
     extractor = FeatureExtractor.load(str(tmp_path / "final.pth"))
     assert isinstance(extractor.backbone, SinCosViT) and extractor.report.missing == ()
     images = torch.rand(1, 3, 48, 48)
-    assert torch.allclose(extractor.maps(images), backbone.eval()(extractor._normalise(images)).map(), atol=1e-5)
+    assert torch.allclose(extractor.maps(images), backbone.eval()(extractor.normalise(images)).map(), atol=1e-5)
 
 
 def test_mistakes_are_named() -> None:

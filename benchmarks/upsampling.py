@@ -1,0 +1,138 @@
+"""Upsamplers by name, as command lines give them."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.registry import MODELS
+
+from benchmarks.extractor import parse_spec
+from benchmarks.weights import read_checkpoint
+from heads.upsamplers.base import Upsampler
+from pretrain.names import check_choice
+
+_PREFIX = "upsampler."  # of an upsampler's keys in a checkpoint of its training
+
+
+class _Kind(NamedTuple):
+    """How a kind of upsampler is made: the class, arguments its name stands for, what file it needs."""
+
+    module: str
+    name: str
+    arguments: dict[str, Any] = {}
+    file: str = ""  # "", trained (by us: its config is in the file), foreign (the class reads the file)
+
+
+_KINDS = {
+    "nearest": _Kind("interpolation", "Interpolation", dict(mode="nearest")),
+    "bilinear": _Kind("interpolation", "Interpolation", dict(mode="bilinear")),
+    "bicubic": _Kind("interpolation", "Interpolation", dict(mode="bicubic")),
+    "guided": _Kind("guided_filter", "GuidedFilter"),
+    "bilateral": _Kind("bilateral", "JointBilateral"),
+    "jbu": _Kind("jbu", "JBUStack", file="trained"),
+    "neighbourhood": _Kind("neighbourhood", "NeighbourhoodUpsampler", file="trained"),
+    "implicit": _Kind("implicit", "ImplicitUpsampler"),
+    "featup": _Kind("featup_checkpoint", "load_featup", file="foreign"),
+    "anyup": _Kind("wrappers", "AnyUp", file="foreign"),
+    "naf": _Kind("wrappers", "NAF", file="foreign"),
+    "loftup": _Kind("wrappers", "LoftUp", file="foreign"),
+}
+KINDS = ("none", *_KINDS)
+
+
+def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: int | None = None) -> Upsampler | None:
+    """Builds a frozen upsampler from a spec; imports no more than what it needs.
+
+    Args:
+        spec: ``none``, ``nearest``, ``bilinear``, ``bicubic``, ``guided``, ``bilateral``, ``implicit``;
+            ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of ``tools/train_upsampler.py``); ``featup:PATH``,
+            ``anyup:PATH``, ``naf:PATH``, ``loftup:PATH`` (files of others). ``?key=value&…`` sets an option of those
+            that are not trained by us, such as ``guided?radius=3``.
+        device: Where it runs.
+        channels: Width of the features to come; None checks nothing.
+
+    Returns:
+        In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config where the
+        file tells, ``report`` an account of a foreign file's keys where its reader gives one. None for ``none``.
+
+    Raises:
+        ValueError: unknown kind (with a suggestion) or option, a file missing from the spec or one too many, a file
+            that holds another upsampler or does not fill it, an upsampler for features of another width.
+        FileNotFoundError: no such file.
+    """
+    source, _, query = spec.partition("?")
+    kind, colon, path = source.partition(":")
+    check_choice("upsampler", kind, KINDS)
+    options = parse_spec(f"{kind}?{query}")[1] if query else {}
+    needs_file = kind != "none" and bool(_KINDS[kind].file)
+    if needs_file != bool(path):
+        wanted = f"{kind}:PATH" if needs_file else f"{kind!r} alone, it reads no file"
+        raise ValueError(f"upsampler {spec!r}: write {wanted}")
+    if kind == "none":
+        return None
+    if _KINDS[kind].file == "trained" and options:
+        raise ValueError(f"upsampler {spec!r}: its options are in the file, none can be set ({', '.join(options)})")
+    upsampler = _from_training(kind, path) if _KINDS[kind].file == "trained" else _made(spec, kind, path, options)
+    _check_channels(spec, upsampler, channels)
+    upsampler.spec = spec
+    return upsampler.to(device).eval().requires_grad_(False)
+
+
+def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler:
+    """An upsampler of options alone, or of a file that its own class reads."""
+    make = _class_of(kind)
+    if path and not Path(path).exists():
+        raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
+    try:
+        made = make(*([path] if path else []), **_KINDS[kind].arguments, **options)
+    except TypeError as error:  # an unknown option, or one of a wrong kind
+        raise ValueError(f"upsampler {spec!r}: {error}") from error
+    if isinstance(made, tuple):
+        made, report = made
+        made.report = report
+    return made
+
+
+def _from_training(kind: str, path: str) -> Upsampler:
+    """An upsampler from a checkpoint of our training: ``meta["upsampler"]`` and the keys under ``upsampler.``."""
+    content = read_checkpoint(path)
+    meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
+    if "upsampler" not in meta or not isinstance(content.get("state_dict"), dict):
+        raise ValueError(
+            f"{path} is no checkpoint of an upsampler's training: it lacks meta['upsampler']; a file published with "
+            "FeatUp is 'featup:PATH', a backbone is named in the place of the network"
+        )
+    found, wanted = meta["upsampler"].get("type"), _KINDS[kind].name
+    if found != wanted:
+        other = next((k for k, v in _KINDS.items() if v.name == found and v.file == "trained"), None)
+        raise ValueError(f"{path} holds a {found}, not a {wanted}{f'; write {other}:{path}' if other else ''}")
+    _class_of(kind)  # registers it
+    upsampler = MODELS.build(dict(meta["upsampler"]))
+    state = {k[len(_PREFIX) :]: v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)}
+    own = upsampler.state_dict()
+    wrong = own.keys() ^ state.keys() | {k for k in own.keys() & state.keys() if own[k].shape != state[k].shape}
+    if wrong:
+        raise ValueError(
+            f"{path} does not fit the {found} it describes: {len(wrong)} keys differ, the first {sorted(wrong)[:3]}"
+        )
+    upsampler.load_state_dict(state)
+    upsampler.trained_on = meta.get("backbone")
+    return upsampler
+
+
+def _class_of(kind: str) -> Any:
+    return getattr(importlib.import_module(f"heads.upsamplers.{_KINDS[kind].module}"), _KINDS[kind].name)
+
+
+def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> None:
+    """Refuses features of another width than the upsampler's, where it has one."""
+    own = upsampler.config.get("channels")
+    if channels is not None and own is not None and own != channels:
+        raise ValueError(
+            f"upsampler {spec!r} is for features of {own} channels, the network has {channels}; one that mixes "
+            "channels belongs to the backbone it was trained with: train one for this network, or take one for any "
+            f"({', '.join(k for k, v in _KINDS.items() if not v.file)}, neighbourhood)"
+        )
