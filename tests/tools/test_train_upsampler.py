@@ -1,0 +1,124 @@
+"""tools/train_upsampler.py and tools/evaluate_upsampler.py, from a backbone to a table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import consistency_cli, upsampler_training
+from benchmarks.extractor import FeatureExtractor
+from benchmarks.record import read_all
+
+ROOT = Path(__file__).resolve().parents[2]
+BACKBONE = "random:test_resnet?output_stride=8"
+SMALL = ["--size", "32", "--samples", "8"]
+OPTIONS = ["--cfg-options", "model.objective.jitters=1", "schedule.global_batch=4", "loader.workers=0"]
+Tool = Callable[..., int]
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch, image_folder: Path) -> Tool:
+    """Returns ``train(*arguments)``: the tool in this process, on the folder of images; its exit code."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import train_upsampler as tool
+
+    def run(backbone: str, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["train_upsampler.py", backbone, "--data", str(image_folder), *arguments])
+        return upsampler_training.train(tool.parse_args())
+
+    yield run
+    sys.modules.pop("train_upsampler", None)
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch) -> Tool:
+    """Returns ``evaluate(*arguments)``, likewise."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import evaluate_upsampler as tool
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["evaluate_upsampler.py", *arguments, "--device", "cpu"])
+        return consistency_cli.evaluate(tool.parse_args())
+
+    yield run
+    sys.modules.pop("evaluate_upsampler", None)
+
+
+def test_from_a_backbone_to_a_table(
+    train: Tool, evaluate: Tool, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = {name: str(tmp_path / name) for name in ("jbu", "bilinear", "regression")}
+    assert train(BACKBONE, *SMALL, "--work-dir", folders["jbu"], *OPTIONS) == 0
+    assert train(BACKBONE, *SMALL, "--upsampler", "bilinear", "--work-dir", folders["bilinear"], *OPTIONS) == 0
+    quick = ["--cfg-options", "schedule.global_batch=4", "loader.workers=0", "model.upsampler.dim=8"]
+    quick += ["model.upsampler.heads=1", "model.upsampler.window=3"]
+    arguments = ["--objective", "regression", "--work-dir", folders["regression"], *quick]
+    assert train(BACKBONE, *SMALL, *arguments) == 0
+    finals = [f"{folder}/final.pth" for folder in folders.values()]
+    meta = torch.load(finals[0], weights_only=True)["meta"]
+    assert meta["upsampler"]["type"] == "JBUStack" and meta["objective"]["pad"] == 3
+    assert (
+        FeatureExtractor.load(finals[0]).describe()["fingerprint"]
+        == (FeatureExtractor.load(BACKBONE).describe()["fingerprint"])
+    )
+    out = tmp_path / "records.jsonl"
+    assert evaluate(*finals, "--data", str(image_folder), "--size", "32", "--images", "5", "--out", str(out)) == 0
+    records = read_all(out)
+    assert len(records) == 3 and len({r.protocol_hash for r in records}) == 1
+    assert [set(r.metrics) for r in records] == [
+        {"uniform_mse", "uniform_unexplained", "own_mse", "own_nll"},
+        {"uniform_mse", "uniform_unexplained", "own_mse", "own_nll"},
+        {"uniform_mse", "uniform_unexplained"},
+    ]
+    assert "uniform_mse" in capsys.readouterr().out
+
+
+def test_resumes_and_refuses_another_backbone(train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*SMALL, "--upsampler", "bilinear", "--work-dir", str(tmp_path / "run")]
+    assert train(BACKBONE, *arguments, *OPTIONS) == 0
+    assert train(BACKBONE, *arguments, *OPTIONS) == 2
+    assert "holds a run" in capsys.readouterr().err
+    assert train(BACKBONE, *arguments, "--resume", *OPTIONS) == 0
+    assert train(f"{BACKBONE}&seed=1", *arguments, "--resume", *OPTIONS) == 2
+    assert "holds an upsampler of another backbone (random:test_resnet?output_stride=8)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["random:resnet5O"], "is not a timm model"),
+    (["nowhere.pth"], "no checkpoint nowhere.pth"),
+    ([BACKBONE, "--size", "30"], "--size 30: must be a multiple of the backbone's stride 8"),
+    ([BACKBONE, "--upsampler", "bilinear", "--objective", "regression"], "nothing to train"),
+    ([BACKBONE, "--cfg-options", "model.objective.jiters=2"], "did you mean 'jitters'"),
+])  # fmt: skip
+def test_mistakes_are_one_sentence(
+    train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert train(*arguments, "--work-dir", str(tmp_path / "run")) == 2
+    printed = capsys.readouterr().err
+    assert words in printed and len(printed.strip().splitlines()) == 1
+
+
+def test_checking_writes_nothing(train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(BACKBONE, *SMALL, "--check", "--work-dir", str(tmp_path / "run"), *OPTIONS) == 0
+    assert "24 images, 2 steps of 4" in capsys.readouterr().out and not (tmp_path / "run").exists()
+
+
+def test_evaluation_refuses_what_is_no_upsampler(
+    evaluate: Tool, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(dict(state_dict={}), tmp_path / "other.pth")
+    assert evaluate(str(tmp_path / "other.pth"), "--data", str(image_folder)) == 2
+    assert "it names no upsampler" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tool", ["train_upsampler", "evaluate_upsampler"])
+def test_help_has_examples(tool: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "examples:" in shown.stdout
