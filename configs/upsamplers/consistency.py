@@ -8,8 +8,8 @@
 # of central ones.
 # Hardware: one GPU; with --size 96 and model.objective.shared=True 2 CPU cores do. Result: docs/upsamplers.md.
 # Status: not reproduced by us at this size.
-# Knobs people ask for: --size, --samples, model.objective.shared (one upsampling for all jitters of a step),
-# model.objective.recompute (memory of one jitter instead of five).
+# Knobs people ask for: --size, --samples, model.objective.shared (one upsampling, with one dropout, for all jitters of
+# a step), model.objective.recompute (memory of one jitter instead of five).
 model = dict(
     type="UpsamplerTrainer",
     upsampler=dict(type="JBUStack"),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd as _Dropout
 from torch.utils.checkpoint import checkpoint
 
 from heads.upsamplers.base import LinearUpsampler, Upsampler
@@ -33,7 +34,7 @@ class MultiViewConsistency(nn.Module):
 
     pool is a learned downsampler, s = Uncertainty(f(t(x))) a learned scale per cell, R a random projection of channels
     drawn anew for every image and jitter. pool and s are trained beside the upsampler. F is computed anew for every
-    jitter, because dropout in the upsampler is; jitters are the same for a whole step's images. Where the upsampler is
+    jitter where the upsampler has dropout; jitters are the same for a whole step's images. Where the upsampler is
     linear in the features, R goes first and only its few channels are upsampled, moved and pooled. The loss may well be
     negative. A backbone whose features lie far below 1 needs ``uncertainty=False`` (see ``losses.Uncertainty``).
 
@@ -49,8 +50,8 @@ class MultiViewConsistency(nn.Module):
         crf: weight of the CRF term, for the first jitter only.
         crf_samples: pixels drawn for it.
         tv: weight of the total variation.
-        shared: compute the upsampler's weights once for all jitters, at a fraction of the time. An upsampler that draws
-            nothing in training gets the same gradient; the JBU stack gets the same dropout for all jitters of a step.
+        shared: compute the upsampler's weights once for all jitters, at a fraction of the time. None: where it has no
+            dropout, which changes nothing. True gives the JBU stack one dropout for all jitters of a step.
         recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for a third
             more time.
 
@@ -65,15 +66,11 @@ class MultiViewConsistency(nn.Module):
     def __init__(
         self, channels: int, stride: int, *, downsampler: dict[str, Any] | None = None, jitters: int = 5, pad: int = 20,
         max_zoom: float = 2.0, projection: int = 30, uncertainty: bool = True, crf: float = 0.001,
-        crf_samples: int = 1000, tv: float = 0.0, shared: bool = False, recompute: bool = False,
+        crf_samples: int = 1000, tv: float = 0.0, shared: bool | None = None, recompute: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        for name, value, least in (
-            ("jitters", jitters, 1),
-            ("projection", projection, 0),
-            ("crf", crf, 0),
-            ("tv", tv, 0),
-        ):
+        limits = dict(jitters=(jitters, 1), projection=(projection, 0), crf=(crf, 0), tv=(tv, 0))
+        for name, (value, least) in limits.items():
             if value < least:
                 raise ValueError(f"MultiViewConsistency.{name}={value}: must be at least {least}")
         self.jitters, self.pad, self.max_zoom = jitters, pad, max_zoom
@@ -86,8 +83,8 @@ class MultiViewConsistency(nn.Module):
     def forward(
         self, image: Tensor, encode: Encode, upsampler: Upsampler, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Returns loss terms and, unweighted, the mean squared residual ``mse`` (of projected
-        channels its expectation is that of the channels) and the mean ``scale`` s; 0-d each.
+        """Returns loss terms and, unweighted, the mean squared residual ``mse`` (of the projected channels, which is
+        that of the channels on average) and the mean ``scale`` s; 0-d each.
 
         Args:
             image: (B, 3, H, W) float, normalised.
@@ -96,7 +93,8 @@ class MultiViewConsistency(nn.Module):
             generator: draws the jitters, on the CPU; projections and CRF pixels come from torch's own generator.
         """
         features, size = encode(image), tuple(image.shape[-2:])
-        shared = upsampled(upsampler, image, features, size) if self.shared else None
+        share = not _has_dropout(upsampler) if self.shared is None else self.shared
+        shared = upsampled(upsampler, image, features, size) if share else None
         terms: dict[str, Tensor] = {}
         for number in range(self.jitters):
             jitter = draw_jitter(size, generator, pad=self.pad, max_zoom=self.max_zoom)
@@ -123,7 +121,7 @@ class MultiViewConsistency(nn.Module):
             attended = self.downsampler.attention(target)
             maps = fine(columns if attended is None else torch.cat([columns, attended], 2))
             moved = jitter(maps)
-            values = moved[:, : self.projection]
+            maps, values = maps[:, : self.projection], moved[:, : self.projection]
             prediction = self.downsampler.pool(values, None if attended is None else moved[:, self.projection :], grid)
             target = project(target, columns)
         else:
@@ -141,6 +139,10 @@ class MultiViewConsistency(nn.Module):
         if self.tv:
             terms["loss_tv"] = self.tv * total_variation(maps) / self.jitters
         return terms
+
+
+def _has_dropout(module: nn.Module) -> bool:
+    return any(isinstance(part, _Dropout) and part.p > 0 for part in module.modules())
 
 
 def upsampled(

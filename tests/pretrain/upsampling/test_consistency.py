@@ -72,12 +72,12 @@ def gradients(trainer: UpsamplerTrainer, batch: Batch) -> list[Tensor]:
     return list(torch.autograd.grad(total, [p for p in trainer.parameters() if p.requires_grad]))
 
 
-@pytest.mark.parametrize("change", [dict(shared=True), dict(recompute=True), dict(shared=True, recompute=True)])
+@pytest.mark.parametrize("change", [dict(), dict(shared=True), dict(recompute=True), dict(shared=True, recompute=True)])
 @pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD], ids=lambda u: u["type"])
 def test_shortcuts_keep_the_gradient(
     make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any], change: dict[str, bool]
 ) -> None:
-    plain, changed = (make_trainer(upsampler, **options) for options in ({}, change))
+    plain, changed = (make_trainer(upsampler, **options) for options in (dict(shared=False), change))
     if change.get("shared"):  # a stack draws its dropout once instead of once per jitter
         for trainer in (plain, changed):
             trainer.upsampler.eval()
