@@ -24,7 +24,7 @@ from benchmarks.evaluation_hook import REDUCED
 from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
-from benchmarks.upsampling import load_upsampler
+from benchmarks.upsampling import foreign_backbone, load_upsampler
 
 # Benchmarks of dense features: what their data is called in messages, and the trivial predictors of each.
 _DENSE = {SegmentationFolder: "segmentation layout", DepthFolder: "layout with depth maps (scenes, plain with depth=)"}
@@ -117,7 +117,7 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
             extractor = FeatureExtractor.load(spec, weights=args.weights, device=device)
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
-            for task, seen in _behind_upsamplers(args, tasks, extractor):
+            for task, seen in _behind_upsamplers(args, tasks, extractor, console):
                 shared = dist.is_initialized() and task.benchmark.run in _BASELINES
                 words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
                 with _bar(bars, " ".join(words)) as progress:
@@ -148,7 +148,7 @@ def _check_upsamplers(args: argparse.Namespace, console: Console) -> None:
 
 
 def _behind_upsamplers(
-    args: argparse.Namespace, tasks: list[Task], extractor: FeatureExtractor
+    args: argparse.Namespace, tasks: list[Task], extractor: FeatureExtractor, console: Console
 ) -> Iterator[tuple[Task, FeatureExtractor]]:
     """Yields what to run on one network: benchmarks of maps behind every upsampler asked for, bilinear always beside,
     and on the network's own grid where that is something else."""
@@ -156,6 +156,12 @@ def _behind_upsamplers(
         spec: load_upsampler(spec, extractor.device, channels=extractor.channels)
         for spec in dict.fromkeys(["none", "bilinear", *args.upsampler] if args.upsampler else ["none"])
     }
+    fingerprint = extractor.describe()["fingerprint"]
+    for spec in (s for s, upsampler in made.items() if foreign_backbone(upsampler, fingerprint)):
+        console.print(
+            f"{spec} was trained with another backbone than {extractor.spec}; its numbers say little", markup=False,
+            soft_wrap=True,
+        )  # fmt: skip
     for task in tasks:
         stride = task.benchmark.upsampled_stride
         if stride is None:

@@ -10,11 +10,11 @@ import torch
 from mmengine.registry import MODELS
 
 from benchmarks.extractor import parse_spec
-from benchmarks.weights import read_checkpoint
+from benchmarks.weights import read_checkpoint, state_fingerprint
 from heads.upsamplers.base import Upsampler
 from pretrain.names import check_choice
 
-_PREFIX = "upsampler."  # of an upsampler's keys in a checkpoint of its training
+_PREFIX, _BACKBONE = "upsampler.", "backbone."  # of the keys in a checkpoint of an upsampler's training
 
 
 class _Kind(NamedTuple):
@@ -55,8 +55,9 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
         channels: Width of the features to come; None checks nothing.
 
     Returns:
-        In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config where the
-        file tells, ``report`` an account of a foreign file's keys where its reader gives one. None for ``none``.
+        In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config and
+        fingerprint where the file tells, ``report`` an account of a foreign file's keys where its reader gives one.
+        None for ``none``.
 
     Raises:
         ValueError: unknown kind (with a suggestion) or option, a file missing from the spec or one too many, a file
@@ -87,13 +88,9 @@ def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler
     if path and not Path(path).exists():
         raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
     try:
-        made = make(*([path] if path else []), **_KINDS[kind].arguments, **options)
-    except TypeError as error:  # an unknown option, or one of a wrong kind
+        return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
+    except (TypeError, RuntimeError) as error:  # an unknown option, one of a wrong kind, or a package that is absent
         raise ValueError(f"upsampler {spec!r}: {error}") from error
-    if isinstance(made, tuple):
-        made, report = made
-        made.report = report
-    return made
 
 
 def _from_training(kind: str, path: str) -> Upsampler:
@@ -119,12 +116,21 @@ def _from_training(kind: str, path: str) -> Upsampler:
             f"{path} does not fit the {found} it describes: {len(wrong)} keys differ, the first {sorted(wrong)[:3]}"
         )
     upsampler.load_state_dict(state)
-    upsampler.trained_on = meta.get("backbone")
+    backbone = {k.removeprefix(_BACKBONE): v for k, v in content["state_dict"].items() if k.startswith(_BACKBONE)}
+    upsampler.trained_on = dict(
+        backbone=meta.get("backbone"), fingerprint=state_fingerprint(backbone) if backbone else None
+    )
     return upsampler
 
 
 def _class_of(kind: str) -> Any:
     return getattr(importlib.import_module(f"heads.upsamplers.{_KINDS[kind].module}"), _KINDS[kind].name)
+
+
+def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:
+    """Whether an upsampler that belongs to one backbone was trained with another than the one of this fingerprint."""
+    known = getattr(upsampler, "trained_on", {}).get("fingerprint")
+    return "channels" in getattr(upsampler, "config", {}) and known is not None and known != fingerprint
 
 
 def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> None:

@@ -104,8 +104,13 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
 
 def weights_fingerprint(network: nn.Module) -> str:
     """First 12 hex digits of SHA-256 over all weights and statistics: two networks with one value are the same."""
+    return state_fingerprint(network.state_dict())
+
+
+def state_fingerprint(state: dict[str, Tensor]) -> str:
+    """:func:`weights_fingerprint` of the network that has this state dict."""
     digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
+    for key, value in sorted(state.items()):
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]

@@ -19,6 +19,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.neighbours import DistributedIndex, Index, resolve_backend
 from benchmarks.record import Metric, Record, versions
 from benchmarks.retrieval.memory import Progress, build_memory, encode, place, share_of
+from benchmarks.retrieval.memory_need import available_bytes, check_batch
 from benchmarks.retrieval.patches import ClassLabels, PatchLabels
 from benchmarks.retrieval.settings import Settings, grid_of
 from benchmarks.scores import SegmentationTally, class_iou, hungarian, mean_iou, pixel_accuracy
@@ -77,6 +78,8 @@ def label_val(
     started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)
     grid = grid_of(settings.size, extractor.stride)
+    if getattr(extractor, "upsampler", None) is not None:
+        check_batch(settings.batch_size, extractor.channels, grid[0] * grid[1], available_bytes(extractor.device))
     with _normalisation(extractor, settings.compat):
         memory = build_memory(
             extractor, data.train, settings, grid=grid, backend=backend, labelling=labelling, progress=progress,

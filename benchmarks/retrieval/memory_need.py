@@ -72,6 +72,28 @@ def check_memory(need: MemoryNeed, available: int) -> None:
         raise MemoryError(f"{need}, but {gigabytes(available)} are free; {smallest_change(need, available)}")
 
 
+def check_batch(images: int, channels: int, cells: int, available: int) -> None:
+    """Does nothing if the upsampled maps of a batch fit: the maps, their squares, their unit-norm copies in float32.
+
+    Args:
+        images: Of a batch.
+        channels: C.
+        cells: Of one upsampled map.
+        available: Bytes.
+
+    Raises:
+        MemoryError: they do not fit; the message names the batch size that would.
+    """
+    one = 3 * 4 * channels * cells
+    if images * one > HEADROOM * available:
+        fitting = int(HEADROOM * available / one)
+        advice = f"batch_size={fitting} would fit" if fitting else "only a larger upsampled stride would fit"
+        raise MemoryError(
+            f"upsampled maps of {images} images, {cells:,} cells x {channels} channels each, take "
+            f"{gigabytes(images * one)}, but {gigabytes(available)} are free; {advice}"
+        )
+
+
 def smallest_change(need: MemoryNeed, available: int) -> str:
     """Names the first of float16 keys, sharded keys (up to 8 processes), smaller M that fits, in this order: the first
     leaves every neighbour but ties in place, the second all of them, the third changes the benchmark."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.upsampling import load_upsampler
+from benchmarks.upsampling import foreign_backbone, load_upsampler
+from benchmarks.weights import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
@@ -17,7 +18,7 @@ from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
 def save_trained(path: Path, network: Upsampler, **changes: Any) -> Path:
     """Writes a checkpoint as the training of upsamplers does."""
     state = {f"upsampler.{key}": value for key, value in network.state_dict().items()}
-    state["downsampler.weight"] = torch.zeros(2)
+    state |= {"downsampler.weight": torch.zeros(2), "backbone.weight": torch.ones(3)}
     meta = dict(upsampler=network.config, backbone=dict(name="test_resnet")) | changes
     torch.save(dict(state_dict=state, meta=meta), path)
     return path
@@ -44,7 +45,12 @@ def test_a_trained_stack_comes_back(trained: tuple[Path, JBUStack]) -> None:
     upsampler = load_upsampler(f"jbu:{path}", channels=5)
     image, features = torch.randn(1, 3, 16, 24), torch.randn(1, 5, 4, 6)
     assert torch.equal(upsampler.upsample(image, features, (16, 24)), stack.eval().upsample(image, features, (16, 24)))
-    assert upsampler.trained_on == dict(name="test_resnet")
+    assert upsampler.trained_on["backbone"] == dict(name="test_resnet")
+    backbone = torch.nn.Linear(2, 3)
+    assert upsampler.trained_on["fingerprint"] != weights_fingerprint(backbone)
+    assert foreign_backbone(upsampler, weights_fingerprint(backbone))
+    assert not foreign_backbone(upsampler, upsampler.trained_on["fingerprint"])
+    assert not foreign_backbone(load_upsampler("bilinear"), "x") and not foreign_backbone(None, "x")
     assert not any(parameter.requires_grad for parameter in upsampler.parameters())
 
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from benchmarks import retrieval
 from benchmarks.baselines import BASELINES
 from benchmarks.retrieval import Settings
+from benchmarks.retrieval.memory_need import check_batch
 from benchmarks.scores import IGNORE, image_counts
 
 PLAIN = Settings(size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4)
@@ -210,3 +211,11 @@ def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int)
     assert all(value == counts["replicate torch False"] for value in counts.values())
     hashes = {name: value[1] for name, value in results[0].items()}
     assert hashes["replicate torch False"] == hashes["shard torch True"]
+
+
+def test_upsampled_maps_that_do_not_fit_name_the_batch_size_that_does() -> None:
+    check_batch(8, 10, 1000, available=2 * 10**6)
+    with pytest.raises(MemoryError, match=r"960\.0 MB, but 120\.0 MB are free; batch_size=9 would fit"):
+        check_batch(80, 1000, 1000, available=120 * 10**6)
+    with pytest.raises(MemoryError, match="only a larger upsampled stride would fit"):
+        check_batch(1, 1000, 1000, available=10**6)
