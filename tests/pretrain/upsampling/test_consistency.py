@@ -139,3 +139,16 @@ def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
 def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MultiViewConsistency(4, 8, **options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD, BILINEAR], ids=lambda u: u["type"])
+def test_gradient_on_a_gpu_is_that_of_the_cpu(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any]
+) -> None:
+    """Without what is drawn on the device: dropout, projections."""
+    trainers = [make_trainer(upsampler, projection=0, crf=0).eval() for _ in range(2)]
+    trainers[1].cuda()
+    found, expected = gradients(trainers[1], batch.to("cuda")), gradients(trainers[0], batch)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.cpu(), other, rtol=1e-3, atol=1e-5)
