@@ -20,6 +20,8 @@ from benchmarks.data.pairs import SUFFIXES
 from benchmarks.pictures.figure import new_figure, save_figure
 from pretrain.data.decode import decode
 
+_PIECE = 1 << 15  # positions coloured at once
+
 
 @dataclass(frozen=True)
 class ColourBasis:
@@ -53,7 +55,8 @@ class ColourBasis:
         Raises:
             ValueError: features that are not finite. Cost: O(B·h·w·C²).
         """
-        flat = _unit_rows(maps)
+        _check_finite(maps)
+        flat = _unit_rows(maps.movedim(1, 3).flatten(0, 2))
         mean = flat.mean(0)
         centred = flat - mean
         variance, directions = torch.linalg.eigh(centred.T @ centred / len(centred))  # ascending
@@ -73,15 +76,17 @@ class ColourBasis:
         """
         if maps.shape[1] != len(self.mean):
             raise ValueError(f"maps {tuple(maps.shape)}: the basis is one of {len(self.mean)} channels")
-        pictures = []
-        for image in maps.split(1):  # a map at an image's own size is large in float64
-            values = (_unit_rows(image) - self.mean) @ self.directions
-            said = self.high > self.low
-            scaled = (values - self.low) / torch.where(said, self.high - self.low, 1.0)
-            colours = torch.full((len(values), 3), 0.5, dtype=torch.float64)
-            colours[:, : len(self.low)] = torch.where(said, scaled.clamp(0, 1), 0.5)
-            pictures.append(colours.view(*maps.shape[2:], 3).float().numpy())
-        return np.stack(pictures)
+        _check_finite(maps)
+        said = self.high > self.low
+        span = torch.where(said, self.high - self.low, 1.0)
+        colours = np.full((len(maps), maps.shape[2] * maps.shape[3], 3), 0.5, np.float32)
+        for image, picture in zip(maps, colours, strict=True):
+            for start in range(0, len(picture), _PIECE):  # a map at an image's own size is large in float64
+                rows = _unit_rows(image.flatten(1)[:, start : start + _PIECE].T)
+                scaled = ((rows - self.mean) @ self.directions - self.low) / span
+                scaled = torch.where(said, scaled.clamp(0, 1), 0.5)
+                picture[start : start + _PIECE, : len(self.low)] = scaled.numpy()
+        return colours.reshape(len(maps), *maps.shape[2:], 3)
 
 
 def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
@@ -92,14 +97,17 @@ def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
     return ColourBasis.fit(maps, clip).colours(maps)
 
 
-def _unit_rows(maps: Tensor) -> Tensor:
-    """Unit features (B·h·w, C) float64 of maps (B, C, h, w)."""
+def _check_finite(maps: Tensor) -> None:
     if not torch.isfinite(maps).all():
         raise ValueError(
             f"maps {tuple(maps.shape)}: hold nan or inf; the network is broken, look at its training curve"
         )
-    flat = maps.movedim(1, 3).flatten(0, 2).double().cpu()
-    return flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+
+def _unit_rows(rows: Tensor) -> Tensor:
+    """Rows (n, C) at unit length, float64, on the CPU."""
+    rows = rows.double().cpu()
+    return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = "") -> Path:
