@@ -104,7 +104,8 @@ def test_target_weights_differ_from_online(image_folder: Path, tmp_path: Path, b
 
 def test_a_sharded_model_is_refused_before_the_first_step(tmp_path: Path, benchmarks: dict[str, Any]) -> None:
     model = nn.Module()
-    model.backbone, model.target_backbone = nn.Linear(2, 2), None
+    model.backbone = nn.Linear(2, 2)
+    model.networks = [model.backbone]
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         with pytest.raises(ValueError, match="sharded by FSDP; evaluate checkpoints"):
