@@ -29,6 +29,9 @@ REDUCED: dict[str, dict[str, Any]] = {
     "linear": dict(size=96, weight_decays=(1e-2,)),
     "probe": dict(size=(128, 128), epochs=5, least_steps=200),
     "depth_probe": dict(size=(128, 128), epochs=5, least_steps=200),
+    "decoder": dict(size=(128, 128), dim=64, steps=200, images_per_step=8, lr=2e-3),
+    "cam": dict(size=96, weight_decays=(1e-2,), images=500),
+    "correspondence": dict(size=(128, 128)),
 }
 
 

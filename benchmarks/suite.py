@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import benchmarks.data as data_sets
-from benchmarks import depth, knn, linear, retrieval
-from benchmarks.data import ClassFolder, DepthFolder, SegmentationFolder
+from benchmarks import cam, correspondence, decoder, depth, knn, linear, retrieval
+from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
@@ -48,6 +48,13 @@ BENCHMARKS = {
     "depth_probe": Benchmark(
         depth_probe.Settings, depth_probe.run, DepthFolder, ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"), 1,
         own_grid=False,
+    ),
+    "decoder": Benchmark(
+        decoder.Settings, decoder.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4, own_grid=False
+    ),
+    "cam": Benchmark(cam.Settings, cam.run, ClassFolder, cam.METRICS, 1),
+    "correspondence": Benchmark(
+        correspondence.Settings, correspondence.run, KeypointPairs, correspondence.METRICS, 2
     ),
 }  # fmt: skip
 

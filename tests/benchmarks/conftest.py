@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from benchmarks.data import DepthFolder, SegmentationFolder
 
@@ -102,3 +103,23 @@ def toy_depth(toy_root: Path) -> Callable[..., DepthFolder]:
         return DepthFolder(toy_root, "plain", **(dict(images="images/{split}", depth="depth/{split}") | overrides))
 
     return make
+
+
+def _write_willow(root: Path, points: int = 4) -> Path:
+    """Two subsets, of three and of two images of unequal sizes; points anywhere in the image."""
+    rng = np.random.default_rng(0)
+    for folder, count in (("car(S)", 3), ("bottle", 2)):
+        (root / folder).mkdir(parents=True)
+        for index in range(count):
+            height, width = int(rng.integers(30, 60)), int(rng.integers(30, 60))
+            pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{index}.png")
+            place = rng.random((2, points)) * np.array([[width], [height]])
+            savemat(root / folder / f"{index}.mat", dict(pts_coord=place))
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_willow() -> Callable[[Path], Path]:
+    """Writes toy keypoint pairs into a folder and returns it."""
+    return _write_willow

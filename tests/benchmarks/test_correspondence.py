@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,8 @@ from heads.upsamplers.interpolation import Interpolation
 SIZE = (32, 48)
 
 
-def write_willow(root: Path, points: int = 4) -> Path:
-    """Two subsets, of three and of two images of unequal sizes; points anywhere in the image."""
-    rng = np.random.default_rng(0)
-    for folder, count in (("car(S)", 3), ("bottle", 2)):
-        (root / folder).mkdir(parents=True)
-        for index in range(count):
-            height, width = int(rng.integers(30, 60)), int(rng.integers(30, 60))
-            pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(root / folder / f"{index}.png")
-            place = rng.random((2, points)) * np.array([[width], [height]])
-            savemat(root / folder / f"{index}.mat", dict(pts_coord=place))
-    return root
-
-
 @pytest.fixture
-def willow(tmp_path: Path) -> KeypointPairs:
+def willow(tmp_path: Path, write_willow: Callable[[Path], Path]) -> KeypointPairs:
     return KeypointPairs(write_willow(tmp_path / "willow"))
 
 
@@ -50,14 +37,14 @@ def test_pairs_are_ordered_within_a_subset(willow: KeypointPairs) -> None:
     assert (height, width) == pytest.approx((y.max() - y.min(), x.max() - x.min()))
 
 
-def test_content_tells_data_apart(tmp_path: Path, willow: KeypointPairs) -> None:
+def test_content_tells_data_apart(tmp_path: Path, willow: KeypointPairs, write_willow: Callable[[Path], Path]) -> None:
     other = write_willow(tmp_path / "other")
     assert KeypointPairs(other).protocol == willow.protocol
     savemat(other / "bottle" / "0.mat", dict(pts_coord=np.ones((2, 4))))
     assert KeypointPairs(other).protocol["content"] != willow.protocol["content"]
 
 
-def test_mistakes_are_named(tmp_path: Path) -> None:
+def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]) -> None:
     root = write_willow(tmp_path / "willow")
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         KeypointPairs(tmp_path / "nowhere")

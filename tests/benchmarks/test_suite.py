@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.suite import BENCHMARKS, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
@@ -31,7 +32,13 @@ CHANGES["probe"] = dict(
     seed=1, weights_dtype="float16",
 )  # fmt: skip
 CHANGES["depth_probe"] = CHANGES["probe"] | dict(loss="relative")
-NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0}
+CHANGES["decoder"] = dict(
+    size=(48, 48), dim=6, stride=8, finetune=True, steps=3, images_per_step=3, lr=0.5, backbone_lr=0.5,
+    weight_decay=0.1, warmup=0.6, crop=0.5, flip=0.0, seed=1,
+)  # fmt: skip
+CHANGES["cam"] = CHANGES["linear"] | dict(images=3, only_correct=False, mask="positive")
+CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image")
+NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0, "upsampler": "nearest"}
 BASE = {
     "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
     "knn": dict(size=32, neighbours=5, backend="torch"),
@@ -39,21 +46,34 @@ BASE = {
 }
 BASE["depth"] = BASE["retrieval"]
 BASE["probe"] = BASE["depth_probe"] = dict(size=(40, 48), epochs=1, least_steps=2)
+BASE["decoder"] = dict(size=(40, 48), dim=4, steps=2, images_per_step=2)
+BASE["cam"] = dict(size=32, weight_decays=(1e-1,))
+BASE["correspondence"] = dict(size=(32, 32))
+
+
+@pytest.fixture(scope="module")
+def toy_pairs(tmp_path_factory: pytest.TempPathFactory, write_willow: Callable[[Path], Path]) -> Path:
+    """Folder of toy keypoint pairs."""
+    return write_willow(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture
-def run(toy_root: Path, image_folder: Path, colour_grid: Any) -> Callable[..., Record]:
+def run(toy_root: Path, toy_pairs: Path, image_folder: Path, colour_grid: Any) -> Callable[..., Record]:
     """Runs a benchmark by name on toy data, with changed settings."""
+
+    toy = colour_grid()
 
     def make(name: str, **changes: Any) -> Record:
         folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
         deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
         options = {"retrieval": dict(root=toy_root, **folders), "depth": dict(root=toy_root, **deep)}
-        options |= {"probe": options["retrieval"], "depth_probe": options["depth"]}
+        options |= {"probe": options["retrieval"], "depth_probe": options["depth"], "decoder": options["retrieval"]}
+        options |= {"correspondence": dict(root=toy_pairs)}
         data = options.get(name, dict(root=image_folder))
         task = make_task(name, dict(data=data) | BASE[name] | changes)
         assert type(task.data) is BENCHMARKS[name].data
-        return task.run(colour_grid())
+        # A decoder reads a pyramid, which the toy network has not.
+        return task.run(FeatureExtractor.load("random:test_resnet?output_stride=8") if name == "decoder" else toy)
 
     return make
 
