@@ -37,14 +37,14 @@ def picture() -> Tensor:
 
 def test_fits_better_than_bilinear() -> None:
     image = picture()
-    settings = ImplicitSettings(steps=150, n_views=48, views_per_step=3, pad=5, hidden=64, dropout=0.1)
+    settings = ImplicitSettings(steps=80, n_views=32, views_per_step=2, pad=5, hidden=48, dropout=0.1)
     told: list[tuple[str, int, int]] = []
     field, losses = fit_implicit(encode, image, settings, lambda *event: told.append(event))
-    assert losses.shape == (150,) and losses[-20:].mean() < losses[:5].mean() - 0.2
+    assert losses.shape == (80,) and losses[-20:].mean() < losses[:5].mean() - 0.1
     bilinear = F.interpolate(encode(image), size=(32, 40), mode="bilinear")
     error = F.mse_loss(field.read(image, (32, 40)), fine(image))
     assert error < 0.4 * F.mse_loss(bilinear, fine(image))
-    assert told[0] == ("views", 48, 48) and told[1] == ("steps", 1, 150) and told[-1] == ("steps", 150, 150)
+    assert told[0] == ("views", 32, 32) and told[1] == ("steps", 1, 80) and told[-1] == ("steps", 80, 80)
     assert field.components.basis.shape == (8, 8)  # fewer than 128: there are 8 channels
 
 
@@ -101,3 +101,12 @@ def test_wrong_images_are_named_before_anything_is_fitted() -> None:
         fit_implicit(encode, picture().repeat(2, 1, 1, 1))
     with pytest.raises(ValueError, match="features have 5 channels but encode gives 8"):
         ImplicitUpsampler(encode)(picture(), torch.zeros(1, 5, 4, 5), (8, 8))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_random_states_are_left_alone() -> None:
+    image, before = picture().cuda(), torch.cuda.get_rng_state()
+    fields = [fit_implicit(encode, image, ImplicitSettings(**SMALL))[0] for _ in range(2)]
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    first, again = (field.read(image, (16, 20)) for field in fields)
+    torch.testing.assert_close(first, again, atol=1e-3, rtol=1e-3)  # sums of mirrored borders come in any order there
