@@ -119,6 +119,17 @@ void filters_back(const FilterShape& s, int64_t shared, const S* grad, const S* 
   for (int k = 0; k < (s.fixup ? 8 : 3); ++k) give(*results[k], to[k], counts[k] * sizeof(S), "a gradient");
 }
 
+// Reverses 64 numbers through shared memory, with one fault: 1 a barrier missing, 2 a write beyond, 3 a vector at an
+// odd address, 4 a barrier that half of the threads never reach. 0: none.
+void reverse(int kind, float* to) {
+  SHARED_MEMORY(float, numbers);
+  const unsigned self = threadIdx.x;
+  numbers[self + (kind == 2 ? 1 : 0)] = static_cast<float>(self);
+  if (kind != 1 && (kind != 4 || self < 32)) __syncthreads();
+  if (kind == 3) load_word(numbers + 1);
+  to[self] = numbers[63 - self];
+}
+
 }  // namespace
 
 extern "C" {
@@ -155,6 +166,10 @@ int emulated_filters(int type, const int* n, int64_t shared, const void* grad, c
     };
     type == 0 ? run(float()) : run(double());
   });
+}
+
+int emulated_fault(int kind, float* to) {
+  return guarded([&] { emulation::launch(1, 64, 64 * sizeof(float), schedule, [&] { reverse(kind, to); }); });
 }
 
 }  // extern "C"

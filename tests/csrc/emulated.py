@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import torch
@@ -30,7 +29,7 @@ def compile_to(folder: Path) -> ctypes.CDLL:
     headers = Path(torch.__file__).parent / "include"
     command = [
         compiler(), "-std=c++20", "-O1", "-shared", "-fPIC", "-Wno-unknown-pragmas", f"-I{ROOT / 'csrc'}", f"-I{_HERE}",
-        "-isystem", str(headers), "-isystem", sysconfig.get_path("include"), str(_HERE / "emulated.cpp"), "-o", str(target),
+        "-isystem", str(headers), str(_HERE / "emulated.cpp"), "-o", str(target),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -39,6 +38,7 @@ def compile_to(folder: Path) -> ctypes.CDLL:
     number, size, pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
     library.emulated_conv.argtypes = [number, number, pointer, size, pointer, pointer, pointer]
     library.emulated_filters.argtypes = [number, pointer, size, pointer, pointer, pointer]
+    library.emulated_fault.argtypes = [number, pointer]
     return library
 
 
@@ -84,6 +84,17 @@ class Emulated:
         inputs = [keys, temperature, sigma, guidance, *(fixup or [None] * 4), keep, rows, cols]
         results = [torch.full_like(tensor, torch.nan) for tensor in inputs[:8] if tensor is not None]
         return self._filters(_filter_shape(keys, guidance, rows, radius), shared, grad, inputs, results)
+
+    def rehearse(self, fault: int) -> str:
+        """Runs a small kernel with a fault of some kind (0: none); returns what was found."""
+        found = []
+        for schedule in SCHEDULES:
+            self.library.set_schedule(schedule)
+            result = torch.zeros(64)
+            if self.library.emulated_fault(fault, _address(result)):
+                return self.library.last_fault().decode()
+            found.append(result)
+        return "" if all(torch.equal(result, found[0]) for result in found) else "results differ by schedule"
 
     def _conv(self, which: int, numbers: list[int], a: Tensor, b: Tensor, result: Tensor, shared: int) -> Tensor:
         a, b = (t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous() for t in (a, b))

@@ -6,6 +6,7 @@
 // are compared afterwards, loads of vectors are checked for alignment, and memory() guards what kernels get.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -70,7 +71,9 @@ class Memory {
 enum class Wait { none, block, warp, done };
 
 struct Thread {
-  ucontext_t context;
+  ucontext_t context;  // where it starts
+  jmp_buf place;       // where it waits; jumps, unlike swapcontext, ask nothing of the system
+  bool started = false;
   std::unique_ptr<char[]> stack{new char[kStack]};
   Wait wait = Wait::none;
   double given = 0;  // to a shuffle
@@ -78,7 +81,8 @@ struct Thread {
 
 struct Block {
   std::vector<Thread> threads;
-  ucontext_t scheduler;
+  ucontext_t start;
+  jmp_buf scheduler;
   int running = 0;
   void* shared = nullptr;
   std::function<void()> body;
@@ -88,20 +92,30 @@ struct Block {
 inline Block* block = nullptr;
 inline Index thread_index, block_index, grid_size;
 
-inline void enter() {
-  try {
-    block->body();
-  } catch (const std::exception& error) {  // must not leave the fibre: it goes on in launch()
-    block->fault = error.what();
-  }
-  block->threads[block->running].wait = Wait::done;
-  swapcontext(&block->threads[block->running].context, &block->scheduler);
-}
-
 inline void pause(Wait wait) {
   Thread& thread = block->threads[block->running];
   thread.wait = wait;
-  swapcontext(&thread.context, &block->scheduler);
+  if (!_setjmp(thread.place)) _longjmp(block->scheduler, 1);
+}
+
+inline void enter() {
+  try {
+    block->body();
+  } catch (const std::exception& error) {  // must not leave the fibre: it goes on in run_block()
+    block->fault = error.what();
+  }
+  pause(Wait::done);
+}
+
+// Lets a thread run until it waits.
+inline void resume(int index) {
+  Thread& thread = block->threads[index];
+  block->running = index;
+  thread_index.x = index;
+  if (_setjmp(block->scheduler)) return;
+  if (thread.started) _longjmp(thread.place, 1);
+  thread.started = true;
+  swapcontext(&block->start, &thread.context);
 }
 
 // Lets those go on whose barrier or warp is complete; false when all have ended.
@@ -142,14 +156,13 @@ inline void run_block(int schedule, std::mt19937& random) {
     thread.context.uc_stack.ss_size = kStack;
     thread.context.uc_link = nullptr;
     thread.wait = Wait::none;
+    thread.started = false;
     makecontext(&thread.context, enter, 0);
   }
   do {
     for (int index : order(static_cast<int>(block->threads.size()), schedule, random)) {
       while (block->threads[index].wait == Wait::none) {
-        block->running = index;
-        thread_index.x = index;
-        swapcontext(&block->scheduler, &block->threads[index].context);
+        resume(index);
         if (!block->fault.empty()) throw Fault(block->fault);
       }
     }
