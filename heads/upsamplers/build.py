@@ -112,10 +112,10 @@ def cuda_command(target: Path, architectures: Sequence[str] = ARCHITECTURES) -> 
     codes.append(f"-gencode=arch=compute_{architectures[-1]},code=compute_{architectures[-1]}")
     packaged = sorted((torch.parent / "nvidia").glob("cu*/include"))  # headers that came with torch's libraries
     return [
-        nvcc, "-O3", "-std=c++20", "--shared", "-Xcompiler=-fPIC,-fvisibility=hidden", "--expt-relaxed-constexpr",
-        *codes, "-DUSE_CUDA", _STABLE, f"-I{SOURCES}", f"-I{torch / 'include'}", *(f"-I{p}" for p in packaged),
-        *map(str, sorted((SOURCES / "cuda").glob("*.cu"))), "-o", str(target), f"-L{torch / 'lib'}", "-ltorch_cpu",
-        "-ltorch_cuda",
+        nvcc, "--threads=0", "-O3", "-std=c++20", "--shared", "-Xcompiler=-fPIC,-fvisibility=hidden",
+        "--expt-relaxed-constexpr", *codes, "-DUSE_CUDA", _STABLE, f"-I{SOURCES}", f"-I{torch / 'include'}",
+        *(f"-I{p}" for p in packaged), *map(str, sorted((SOURCES / "cuda").glob("*.cu"))), "-o", str(target),
+        f"-L{torch / 'lib'}", "-ltorch_cpu", "-ltorch_cuda",
     ]  # fmt: skip
 
 
