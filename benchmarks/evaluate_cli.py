@@ -16,19 +16,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks import depth, retrieval
+from benchmarks import correspondence, depth, retrieval
 from benchmarks.baselines import BASELINES, DEPTH_BASELINES
-from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
+from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
+from benchmarks.evaluation_page import report
 from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
 from benchmarks.upsampling import foreign_backbone, load_upsampler
 
-# Benchmarks of dense features: what their data is called in messages, and the trivial predictors of each.
-_DENSE = {SegmentationFolder: "segmentation layout", DepthFolder: "layout with depth maps (scenes, plain with depth=)"}
-_BASELINES = {retrieval.run: BASELINES, depth.run: DEPTH_BASELINES}
+# What the data of a benchmark is called in messages, and the trivial predictors of each benchmark that has some.
+_WORDS = {
+    SegmentationFolder: "segmentation layout",
+    DepthFolder: "layout with depth maps (scenes, plain with depth=)",
+    KeypointPairs: "layout of keypoint pairs (pfwillow)",
+}
+_BASELINES = {retrieval.run: BASELINES, depth.run: DEPTH_BASELINES, correspondence.run: correspondence.BASELINES}
+_SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
+_KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -47,6 +55,8 @@ def evaluate(args: argparse.Namespace) -> int:
                     records.append(record)
                     if rank == 0:
                         record.append(args.out)  # at once: what is measured survives whatever comes after
+                if rank == 0 and args.report:
+                    report(records, tasks, args, device=device, console=console)
             finally:
                 if rank == 0 and records:
                     for table in tables(records):
@@ -83,7 +93,7 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
         reader = find_benchmark(name).data
         found = [d for d in (_data_of(item, reader) for item in data) if d is not None]
         if len(found) != 1:
-            kind = _DENSE.get(reader, "folder 'classes:ROOT'")
+            kind = _WORDS.get(reader, "folder 'classes:ROOT'")
             raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
         task = make_task(name, (REDUCED[name] if quick else {}) | own | dict(data=found[0]))
         task.data = opened.setdefault(reader, task).data  # benchmarks that read the same data share decoded images
@@ -94,14 +104,13 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
 def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item is none for it."""
     kind, colon, rest = item.partition(":")
-    if not colon or kind not in (*LAYOUTS, "plain", "classes"):
-        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join([*LAYOUTS, 'plain', 'classes'])}")
+    if not colon or kind not in _KINDS:
+        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(_KINDS)}")
     root, options = parse_spec(rest)
-    if reader in _DENSE:
-        deep = reader is DepthFolder
-        suits = kind in DEPTH_LAYOUTS if deep else kind != "classes"
+    if reader in _WORDS:
+        suits = kind in {DepthFolder: DEPTH_LAYOUTS, KeypointPairs: PAIR_LAYOUTS}.get(reader, LAYOUTS)
         if kind == "plain":
-            suits = ("depth" in options) == deep
+            suits = reader is not KeypointPairs and ("depth" in options) == (reader is DepthFolder)
         return dict(root=root, layout=kind) | options if suits else None
     if kind == "scenes":
         return dict(root=str(Path(root) / "crops"))
@@ -118,17 +127,17 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
             for task, seen in _behind_upsamplers(args, tasks, extractor, console):
-                shared = dist.is_initialized() and task.benchmark.run in _BASELINES
+                shared = dist.is_initialized() and task.benchmark.run in _SHARED
                 words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
                 with _bar(bars, " ".join(words)) as progress:
                     record = task.run(seen, progress=progress, **(dict(distributed=True) if shared else {}))
                 if task.benchmark.run in _BASELINES:
-                    protocols[task.name, record.protocol["stride"], record.protocol["backend"]] = task
+                    protocols[task.name, record.protocol.get("stride"), record.protocol.get("backend")] = task
                 yield record
         for (_, stride, backend), task in protocols.items() if args.baselines else ():
-            settings = replace(task.settings, backend=backend)
+            settings = task.settings if backend is None else replace(task.settings, backend=backend)
             for name, run in _BASELINES[task.benchmark.run].items():
-                with _bar(bars, f"{name} at stride {stride}") as progress:
+                with _bar(bars, name if stride is None else f"{name} at stride {stride}") as progress:
                     record = run(task.data, settings, stride, progress=progress)
                 yield record
 

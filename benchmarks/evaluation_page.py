@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import html
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from benchmarks.data import ClassFolder, KeypointPairs
@@ -32,9 +36,36 @@ from benchmarks.upsampling import load_upsampler
 from pretrain.data.decode import decode
 from pretrain.files import atomic_write
 
-TITLE = "Frozen evaluation"
+TITLE, PICTURES, SIDE = "Frozen evaluation", 5, 256  # images per sheet; pixels to which features are upsampled for it
 NONE = "none"
 _LOWER_IS_BETTER = ("RMSE", "average_drop", "complexity")  # how such metrics' names end
+
+
+def report(
+    records: Sequence[Record], tasks: Sequence[Task], args: argparse.Namespace, *, device: str, console: Console
+) -> None:
+    """Writes the page that ``tools/evaluate.py --report FOLDER`` asks for.
+
+    A picture that fails is told and left out, since the numbers do not hang on it.
+
+    Args:
+        records, tasks: of the evaluation; pictures show images of the first task that reads maps.
+        args: ``networks``, ``upsampler``, ``weights`` and ``report`` (the folder) are used.
+        device: where the networks run. console: tells where the page is.
+    """
+    pictures: list[tuple[str, str]] = []
+    shown = next((task for task in tasks if task.benchmark.upsampled_stride is not None), None)
+    if shown is not None:
+        options = dict(weights=args.weights, device=device)
+        try:
+            images = sample_images(shown, PICTURES)
+            with console.status("drawing features"):
+                pictures = draw_features(args.networks, args.upsampler, images, args.report, **options)
+        except Exception as error:
+            console.print(f"pictures left out: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    command = f"python tools/evaluate.py {shlex.join(sys.argv[1:])}"
+    page = write_evaluation(records, pictures, command, args.report)
+    console.print(f"page: {page}", markup=False, soft_wrap=True)
 
 
 def write_evaluation(
@@ -148,11 +179,12 @@ def draw_features(
     """
     drawn = []
     specs = [spec for spec in dict.fromkeys(["bilinear", *upsamplers]) if spec != NONE]
+    stride = max(1, round(max(images.shape[-2:]) / SIDE))
     for number, network in enumerate(networks):
         extractor = FeatureExtractor.load(network, weights=weights, device=device)
         made = {spec: load_upsampler(spec, device, channels=extractor.channels) for spec in specs}
         file = f"pictures/features_{number}.png"
-        draw_upsampled(images, feature_colours(extractor, images, made), Path(folder) / file)
+        draw_upsampled(images, feature_colours(extractor, images, made, stride=stride), Path(folder) / file)
         caption = (
             f"{network}: the three main components of dense features as red, green and blue, on the network's own grid "
             "and behind each upsampler. One basis for the whole sheet, that of the network's own grid."

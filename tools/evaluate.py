@@ -16,22 +16,26 @@ EPILOG = """examples:
       --set retrieval.size=512,512 retrieval.memory_size=1024000
   python tools/evaluate.py final.pth --benchmark probe retrieval --data camvid:data/camvid \\
       --upsampler jbu:work_dirs/upsamplers/jbu_0/final.pth --set probe.size=192,256 retrieval.size=192,256
+  python tools/evaluate.py final.pth --benchmark correspondence cam --data pfwillow:data/willow classes:data/flowers \\
+      --upsampler guided --baselines --report work_dirs/page
   python tools/evaluate.py "resnet50.pth?backbone=resnet50" --benchmark knn linear --data classes:data/flowers
   python tools/evaluate.py final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
 
 networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
-data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval and probe: ade20k voc coco-stuff camvid cityscapes
+data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
   scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
-  for knn and linear: classes (scenes brings its own in ROOT/crops); folders and mask values: docs/data.md
+  for knn, linear, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow; folders and mask
+  values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
   tools/train_upsampler.py), featup:PATH anyup:PATH naf:PATH loftup:PATH (files of others), none; several run one
   after the other, bilinear always beside; docs/upsamplers.md
-settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, knn.py, linear.py, depth.py
+settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
+  linear.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
-BENCHMARKS = "retrieval, depth, probe, depth_probe, knn, linear"
+BENCHMARKS = "retrieval, depth, probe, depth_probe, decoder, knn, linear, cam, correspondence"
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,10 +54,13 @@ def parse_args() -> argparse.Namespace:
         "--upsampler", nargs="+", default=[], metavar="NAME[:PATH]", help="what maps are upsampled by, see below"
     )
     parser.add_argument(
-        "--upsampled-stride", type=int, metavar="N", help="pixels per upsampled feature (default: 1 for probes, else 4)"
+        "--upsampled-stride", type=int, metavar="N", help="pixels per upsampled feature (default: 1, 2 or 4)"
     )
     parser.add_argument("--quick", action="store_true", help="reduced settings, those of evaluation during training")
     parser.add_argument("--baselines", action="store_true", help="also trivial predictors under the same protocol")
+    parser.add_argument(
+        "--report", metavar="FOLDER", help="also a page with pictures of the features: FOLDER/index.html"
+    )
     parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
     parser.add_argument(
         "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"

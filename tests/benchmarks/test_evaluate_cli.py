@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,8 @@ def arguments(
     out: Path, networks: list[str], benchmark: str | list[str], data: str | list[str], **changes: object
 ) -> argparse.Namespace:
     """What ``tools/evaluate.py`` parses."""
-    common = dict(
-        weights="online", quick=True, baselines=False, device="cpu", set=[], upsampler=[], upsampled_stride=None
-    )
+    common = dict(weights="online", quick=True, baselines=False, report=None, device="cpu")
+    common |= dict(set=[], upsampler=[], upsampled_stride=None)
     benchmarks, sets = ([x] if isinstance(x, str) else x for x in (benchmark, data))
     given = dict(networks=networks, benchmark=benchmarks, data=sets, out=str(out))
     return argparse.Namespace(**(common | given | changes))
@@ -119,3 +119,36 @@ def test_the_grid_behind_an_upsampler_is_set(toy_root: Path, tmp_path: Path) -> 
     assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampled_stride=0)) == 2
     assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampler=["jbu"])) == 2
     assert not (tmp_path / "x.jsonl").exists()
+
+
+def test_pairs_of_keypoints_and_a_page(
+    tmp_path: Path, write_willow: Callable[[Path], Path], capsys: pytest.CaptureFixture
+) -> None:
+    network, data = "random:test_resnet?output_stride=8", f"pfwillow:{write_willow(tmp_path / 'willow')}"
+    given = arguments(
+        tmp_path / "r.jsonl", [network], "correspondence", data, set=["correspondence.size=32,48"], baselines=True,
+        upsampler=["guided"], report=str(tmp_path / "page"),
+    )  # fmt: skip
+    assert evaluate(given) == 0
+    records = read_all(tmp_path / "r.jsonl")
+    assert [r.subject["spec"] for r in records] == [network] * 3 + ["identity", "centre"]
+    assert len({r.protocol_hash for r in records}) == 1
+    page = (tmp_path / "page/index.html").read_text()
+    assert "guided" in page and "(identity)" in page and (tmp_path / "page/pictures/features_0.png").is_file()
+    assert "index.html" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--benchmark correspondence needs one --data with a layout of keypoint"):
+        make_tasks(["correspondence"], [f"classes:{tmp_path}"], [], quick=True)
+
+
+def test_pictures_that_fail_leave_the_page(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("benchmarks.evaluation_page.draw_features", fail)
+    given = arguments(
+        tmp_path / "r.jsonl", ["random:test_resnet?output_stride=8"], ["cam", "knn"], f"classes:{image_folder}",
+        set=["cam.size=32", "knn.size=32", "cam.only_correct=false"], report=str(tmp_path / "page"),
+    )  # fmt: skip
+    assert evaluate(given) == 0
+    page = (tmp_path / "page/index.html").read_text()
+    assert "average_drop [%] ↓" in page and "knn" in page and "<img" not in page
