@@ -19,8 +19,11 @@ inline Span inside(int64_t start, int64_t kernel, int64_t size) {
 
 template <class T, int N, int V, int P>
 inline void conv_block(const T* window, int64_t row_step, int64_t channels, Span rows, Span cols, int64_t kernel,
-                       const T* const* filters, T* const* out, bool past_caches) {
+                       const T* const* filters, T* const* out, const T* bias, bool past_caches) {
   Vector<T, N> acc[P][V] = {};
+  if (bias)
+    for (int p = 0; p < P; ++p)
+      for (int v = 0; v < V; ++v) acc[p][v] = load<T, N>(bias + v * N);
   for (int64_t i = rows.first; i < rows.end; ++i) {
     for (int64_t j = cols.first; j < cols.end; ++j) {
       const T* from = window + i * row_step + j * channels;
@@ -62,6 +65,7 @@ inline void conv_cell(const Cell<T>& cell, int64_t channel) {
   const int64_t row = cell.m - a.padding, column = cell.n - a.padding, row_step = a.x_width() * a.channels;
   const Span rows = inside(row, a.kernel, a.x_height()), cols = inside(column, a.kernel, a.x_width());
   const T* window = a.x + cell.image * a.x_height() * row_step + row * row_step + column * a.channels + channel;
+  const T* bias = a.bias ? a.bias + channel : nullptr;
   const int64_t pixels = a.factor * a.factor;
   int64_t done = 0;
   while (done < pixels) {
@@ -75,10 +79,10 @@ inline void conv_cell(const Cell<T>& cell, int64_t channel) {
     }
     if (count == kPixels)
       conv_block<T, N, V, kPixels>(window, row_step, a.channels, rows, cols, a.kernel, filters, out,
-                                       a.past_caches);
+                                       bias, a.past_caches);
     else
       conv_block<T, N, V, 1>(window, row_step, a.channels, rows, cols, a.kernel, filters, out,
-                                       a.past_caches);
+                                       bias, a.past_caches);
     done += count;
   }
 }

@@ -16,7 +16,8 @@ struct Conv {
   int64_t batch, channels, height, width, factor, kernel, padding;  // height, width: h, w
   const T* x;
   const T* filters;
-  const T* y;  // its gradient
+  const T* y;     // its gradient
+  const T* bias;  // (C,), or null for 0
   T* out;
   bool past_caches;  // forward: `out` is aligned to 64 bytes, as is every pixel, and too large for the caches
 

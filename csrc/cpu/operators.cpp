@@ -76,16 +76,18 @@ template <class T>
 Conv<T> conv_of(int64_t batch, int64_t channels, int64_t height, int64_t width, int64_t kernel, int64_t factor,
                 int64_t padding) {
   return {batch, channels, height / factor, width / factor, factor, kernel, padding, nullptr, nullptr, nullptr, nullptr,
-          false};
+          nullptr, false};
 }
 
-Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding) {
+Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding, std::optional<Tensor> bias) {
   return in_full_precision(x, [&]<class T>(T, ScalarType type) {
     const Tensor map = channels_last(cast(x, type)), filters = torch::stable::contiguous(cast(w, type));
     Conv<T> a = conv_of<T>(x.size(0), x.size(1), w.size(1), w.size(2), w.size(3), factor, padding);
     const Tensor y = make({x.size(0), x.size(1), w.size(1), w.size(2)}, map, MemoryFormat::ChannelsLast);
     if (y.numel() == 0) return y;
     a.x = read<T>(map), a.filters = read<T>(filters), a.out = write<T>(y);
+    std::optional<Tensor> constant;
+    if (bias) constant = torch::stable::contiguous(cast(*bias, type)), a.bias = read<T>(*constant);
     const bool aligned = reinterpret_cast<uintptr_t>(a.out) % 64 == 0 && a.channels * sizeof(T) % 64 == 0;
     a.past_caches = aligned && y.numel() * sizeof(T) > kPastCaches;
     share(kernels<T>().conv, a, a.batch * a.height);

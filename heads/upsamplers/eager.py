@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Tensor:
+def adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
     """See :func:`heads.upsamplers.operators.adaptive_conv`."""
     height, width, kernel = w.shape[1] // factor, w.shape[2] // factor, w.shape[3]
     x, taps = _pad(_summable(x), padding), _phases(_summable(w), factor)
     y = x.new_zeros(*x.shape[:2], height, factor, width, factor)
+    if bias is not None:
+        y += _summable(bias)[:, None, None, None, None]
     for i in range(kernel):
         for j in range(kernel):
             y.addcmul_(x[:, :, i : i + height, None, j : j + width, None], taps[..., i, j])

@@ -89,9 +89,9 @@ class JBULevel(nn.Module):
             return None
         return self.fixup_proj[2](guidance.new_ones(len(guidance), self.taps, 1, 1)).flatten(1)
 
-    def spread(self, filters: Tensor, maps: Tensor) -> Tensor:
-        """Applies :meth:`filters` to maps (B, K, h, w) of any width: (B, K, f·h, f·w), dtype of the maps."""
-        return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius)
+    def spread(self, filters: Tensor, maps: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w), dtype of the maps."""
+        return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius, bias)
 
     def forward(self, maps: Tensor, guidance: Tensor) -> Tensor:
         """(B, C, h, w) and the image (B, 3, f·h, f·w) -> (B, C, f·h, f·w)."""
@@ -157,10 +157,13 @@ class JBUStack(LinearUpsampler):
             filters.append(level.filters(pooled(image, grid)))
         return tuple(filters)
 
-    def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
-        """See :class:`LinearUpsampler`."""
-        for level, filters in zip(self.levels, weights, strict=True):
-            maps = level.spread(filters, maps)
+    def spread(
+        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int], bias: Tensor | None = None
+    ) -> Tensor:
+        """See :class:`LinearUpsampler`; ``bias`` (K,) is added by the last level, at no cost."""
+        biases = [None] * (len(self.levels) - 1) + [bias]
+        for level, filters, constant in zip(self.levels, weights, biases, strict=True):
+            maps = level.spread(filters, maps, constant)
         if tuple(maps.shape[-2:]) == tuple(output_size):
             return maps
         return F.interpolate(maps, size=tuple(output_size), mode="bilinear", align_corners=False)
@@ -191,7 +194,8 @@ class JBUStack(LinearUpsampler):
 
     def finish(self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`LinearUpsampler`."""
-        return super().finish(weights, features, output_size).to(features.dtype)
+        mixed = self.mix(features)
+        return self.spread(weights, mixed, output_size, self.channel_map()[1].to(mixed.dtype)).to(features.dtype)
 
 
 def prime_factors(number: int) -> tuple[int, ...]:

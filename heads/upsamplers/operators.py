@@ -18,7 +18,7 @@ from torch import Tensor
 from heads.upsamplers import eager, library
 
 _SCHEMAS = {
-    "adaptive_conv": "(Tensor x, Tensor w, int factor, int padding) -> Tensor",
+    "adaptive_conv": "(Tensor x, Tensor w, int factor, int padding, Tensor? bias=None) -> Tensor",
     "adaptive_conv_grad_x": "(Tensor grad, Tensor w, int factor, int padding) -> Tensor",
     "adaptive_conv_grad_w": "(Tensor grad, Tensor x, int factor, int padding) -> Tensor",
     "jbu_filters": "(Tensor keys, Tensor temperature, Tensor sigma, Tensor? guidance, Tensor[] fixup, Tensor? keep, "
@@ -29,10 +29,10 @@ _SCHEMAS = {
 }
 
 
-def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0) -> Tensor:
+def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias: Tensor | None = None) -> Tensor:
     """Filters a low-resolution map at every high-resolution pixel; all channels share a pixel's filter.
 
-        y[b, c, Y, X] = Σ_ij w[b, Y, X, i, j] · x[b, c, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p],   x = 0 outside
+        y[b, c, Y, X] = bias[c] + Σ_ij w[b, Y, X, i, j] · x[b, c, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p],   x = 0 outside
 
     Correlation, no flip. ``factor=1, padding=0`` is FeatUp's adaptive convolution (arXiv 2403.10516).
 
@@ -41,6 +41,7 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0) -> Te
         w: (B, H, W, K, K) float of the same dtype and device, H = f·h, W = f·w.
         factor: f, high-resolution pixels per low-resolution cell and axis.
         padding: p, rows and columns of zeros around x.
+        bias: (C,), as x; None for 0. Added here it costs nothing, afterwards another pass over the output.
 
     Returns:
         (B, C, H, W), dtype of x, channels last in memory; half precisions are summed in float32. Differentiable any
@@ -51,9 +52,14 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0) -> Te
         ValueError: shapes, dtypes or devices that do not fit.
     """
     _check_adaptive_conv(x, w, factor, padding)
+    if bias is not None and (bias.shape != x.shape[1:2] or bias.dtype != x.dtype or bias.device != x.device):
+        raise ValueError(
+            f"adaptive_conv: bias must be ({x.shape[1]},) {x.dtype} on {x.device} like x, found {tuple(bias.shape)} "
+            f"{bias.dtype} on {bias.device}"
+        )
     if torch.onnx.is_in_onnx_export():
-        return eager.adaptive_conv(x, w, factor, padding)
-    return torch.ops.pixelpretext.adaptive_conv(x, w, factor, padding)
+        return eager.adaptive_conv(x, w, factor, padding, bias)
+    return torch.ops.pixelpretext.adaptive_conv(x, w, factor, padding, bias)
 
 
 def jbu_filters(
@@ -146,7 +152,7 @@ def _check_jbu_filters(
             )
 
 
-def _fake_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Tensor:
+def _fake_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
     return _channels_last(x, (*x.shape[:2], *w.shape[1:3]))
 
 
@@ -199,11 +205,12 @@ def _arguments(ctx: Any) -> list[Any]:
 
 
 def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, w, *numbers = _arguments(ctx)
-    need_x, need_w = ctx.needs_input_grad[:2]
+    x, w, factor, padding, *_ = _arguments(ctx)  # an argument left at its default does not come here
+    need_x, need_w, _, _, *need_bias = ctx.needs_input_grad
     ops = torch.ops.pixelpretext
-    d_x = ops.adaptive_conv_grad_x(grad, w, *numbers) if need_x else None
-    return d_x, ops.adaptive_conv_grad_w(grad, x, *numbers) if need_w else None, None, None
+    d_x = ops.adaptive_conv_grad_x(grad, w, factor, padding) if need_x else None
+    d_w = ops.adaptive_conv_grad_w(grad, x, factor, padding) if need_w else None
+    return d_x, d_w, None, None, *(grad.sum((0, 2, 3)) if needed else None for needed in need_bias)
 
 
 def _grad_x_backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
@@ -230,11 +237,12 @@ def _filters_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return *d_three, d_guidance if arguments[3] is not None else None, d_fixup, None, None, None, None
 
 
-def _autocast_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Tensor:
+def _autocast_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
     """On CUDA in autocast's precision, summed in float32 all the same."""
     dtype = torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", enabled=False):
-        return torch.ops.pixelpretext.adaptive_conv(x.to(dtype), w.to(dtype), factor, padding)
+        bias = None if bias is None else bias.to(dtype)
+        return torch.ops.pixelpretext.adaptive_conv(x.to(dtype), w.to(dtype), factor, padding, bias)
 
 
 def _register() -> None:

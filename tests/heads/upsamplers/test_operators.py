@@ -242,3 +242,23 @@ def test_extra_memory_is_at_most_twice_the_output() -> None:
     for line in run_python(MEMORY).splitlines():
         name, grown, own = line.split()
         assert float(grown) - float(own) <= 2 * map_size + 4, line  # 4 MiB for the allocator
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_bias_is_added(ops: Any, dtype: torch.dtype) -> None:
+    x, w, factor, padding = random_conv(channels=70, factor=2, padding=1, dtype=dtype)
+    bias = torch.randn(70).to(dtype)
+    without = ops.adaptive_conv(x.double(), w.double(), factor, padding)
+    found = ops.adaptive_conv(x, w, factor, padding, bias)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), without + bias.double()[:, None, None], rtol=1e-2, atol=2e-2)
+    if dtype == torch.float64:
+        torch.testing.assert_close(found, without + bias[:, None, None])
+
+
+def test_bias_gradient() -> None:
+    x, w, factor, padding = random_conv(factor=2, padding=1)
+    arguments = x.requires_grad_(), w.requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w, b: operators.adaptive_conv(x, w, factor, padding, b), arguments)
+    with pytest.raises(ValueError, match="bias must be"):
+        operators.adaptive_conv(x, w, factor, padding, arguments[2][:2])
