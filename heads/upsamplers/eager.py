@@ -133,7 +133,7 @@ def _fixup_backward(
         torch.einsum("bohw,bihw->oi", step, hidden),
         step.sum((0, 2, 3)),
     ]
-    return grad + d_inputs[:, : soft.shape[1]], d_inputs[:, soft.shape[1] :], gradients
+    return grad + d_inputs[:, : soft.shape[1]], d_inputs[:, soft.shape[1] :].clone(memory_format=torch.contiguous_format), gradients
 
 
 def _summable(x: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class JBULevel(nn.Module):
         return self.fixup_proj[2](guidance.new_ones(len(guidance), self.taps, 1, 1)).flatten(1)
 
     def spread(self, filters: Tensor, maps: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w), dtype of the maps."""
+        """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w), dtype of maps."""
         return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius, bias)
 
     def forward(self, maps: Tensor, guidance: Tensor) -> Tensor:

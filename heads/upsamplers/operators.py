@@ -237,6 +237,12 @@ def _filters_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return *d_three, d_guidance if arguments[3] is not None else None, d_fixup, None, None, None, None
 
 
+def _no_second_derivative(ctx: Any, *_: Any) -> None:
+    raise NotImplementedError(
+        "jbu_filters has first derivatives only; for second ones use heads.upsamplers.eager.jbu_filters"
+    )
+
+
 def _autocast_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
     """On CUDA in autocast's precision, summed in float32 all the same."""
     dtype = torch.get_autocast_dtype("cuda")
@@ -258,6 +264,7 @@ def _register() -> None:
         adaptive_conv_grad_x=_grad_x_backward,
         adaptive_conv_grad_w=_grad_w_backward,
         jbu_filters=_filters_backward,
+        jbu_filters_backward=_no_second_derivative,
     )
     for name, backward in gradients.items():
         torch.library.register_autograd(f"pixelpretext::{name}", backward, setup_context=_keep_arguments)

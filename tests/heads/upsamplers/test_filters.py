@@ -178,3 +178,12 @@ def test_jbu_filters_errors(change: dict[str, Any], message: str) -> None:
     arguments = dict(keys=torch.zeros(1, 4, 4, 5), temperature=torch.ones(()), sigma=torch.ones(()), radius=1) | change
     with pytest.raises(ValueError, match=message):
         operators.jbu_filters(**arguments)
+
+
+def test_second_derivatives_are_refused_not_wrong() -> None:
+    keys = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    numbers = torch.ones(2, dtype=torch.float64)
+    filters = operators.jbu_filters(keys, *numbers, radius=1)
+    (grad,) = torch.autograd.grad(filters.square().sum(), keys, create_graph=True)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        grad.sum().backward()
