@@ -133,7 +133,9 @@ def _fixup_backward(
         torch.einsum("bohw,bihw->oi", step, hidden),
         step.sum((0, 2, 3)),
     ]
-    return grad + d_inputs[:, : soft.shape[1]], d_inputs[:, soft.shape[1] :].clone(memory_format=torch.contiguous_format), gradients
+    d_soft, d_guidance = d_inputs.split([soft.shape[1], guidance.shape[1]], 1)
+    # Contiguous down to the stride of a batch of one, as the operator's fake kernel says.
+    return grad + d_soft, d_guidance.clone(memory_format=torch.contiguous_format), gradients
 
 
 def _summable(x: Tensor) -> Tensor:

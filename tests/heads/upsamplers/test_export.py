@@ -86,7 +86,7 @@ def test_compile_in_one_graph_forward_and_backward(stack: Fixed) -> None:
         out = run(IMAGE, given)
         out.square().sum().backward()
         gradients.append([out.detach(), given.grad, *(p.grad.clone() for p in stack.parameters())])
-    torch.testing.assert_close(gradients[1], gradients[0])
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-4)  # sums of many terms that cancel
 
 
 def test_export_keeps_the_operators(stack: Fixed, tmp_path: Path) -> None:
