@@ -74,6 +74,17 @@ __device__ __forceinline__ void load(const T* from, Sum<T> (&to)[VECTOR]) {
   }
 }
 
+// The same, zeros where `valid` is false. Without a branch around what follows, loads of several calls overlap.
+template <int VECTOR, typename T>
+__device__ __forceinline__ void load_if(bool valid, const T* from, Sum<T> (&to)[VECTOR]) {
+  if (valid) {
+    load<VECTOR>(from, to);
+  } else {
+#pragma unroll
+    for (int v = 0; v < VECTOR; ++v) to[v] = 0;
+  }
+}
+
 // Rounds and writes what load() reads.
 template <int VECTOR, typename T>
 __device__ __forceinline__ void store(T* to, const Sum<T> (&from)[VECTOR]) {

@@ -90,17 +90,17 @@ __device__ __forceinline__ void add_column(const S* filters, int column, int tap
 template <int VECTOR, int PHASES, int KERNEL, typename T>
 __device__ __forceinline__ void add_taps(const ConvShape& s, const Item& item, const T* x, const Sum<T>* filters,
                                          int row, int rows, int column, int columns, Sum<T> (&sums)[4][VECTOR]) {
+  constexpr int ahead = KERNEL ? KERNEL + 4 / PHASES - 1 : 4;  // loads under way at once
   const int taps = KERNEL ? KERNEL : columns;
   const int left = item.column + column - s.padding;
   for (int i = 0; i < rows; ++i, filters += taps * 4) {
     const int y = item.row + row + i - s.padding;
     if (y < 0 || y >= s.x_height) continue;
     const T* line = x + ((item.image * s.x_height + y) * s.x_width + left) * s.channels;
-#pragma unroll
-    for (int j = 0; j < taps + 4 / PHASES - 1; ++j) {
-      if (left + j < 0 || left + j >= s.x_width) continue;
+#pragma unroll ahead
+    for (int j = 0; j < taps + 4 / PHASES - 1; ++j, line += s.channels) {
       Sum<T> values[VECTOR];
-      load<VECTOR>(line + j * s.channels, values);
+      load_if<VECTOR>(left + j >= 0 && left + j < s.x_width, line, values);
       add_column<VECTOR, PHASES>(filters, j, taps, values, sums);
     }
   }

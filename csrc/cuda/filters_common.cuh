@@ -146,32 +146,40 @@ __device__ __forceinline__ Quad<S> read_quad(const Matrix<S>& m, int input, int 
   }
 }
 
+// QUADS · 4 outputs of multiply(), those from `first` on in steps of a team: each number read serves them all.
+template <int PIXELS, bool STAGED, int QUADS, typename S, typename Write>
+__device__ __forceinline__ void multiply_quads(const Matrix<S>& m, const S* column, int first, const Write& write) {
+  S sums[QUADS][4] = {};
+#pragma unroll 4
+  for (int i = 0; i < m.inputs; ++i) {
+    const S value = column[i * (PIXELS + 1)];
+#pragma unroll
+    for (int k = 0; k < QUADS; ++k) {
+      const Quad<S> weights = read_quad<STAGED>(m, i, first + k * 4 * kTeam);
+#pragma unroll
+      for (int v = 0; v < 4; ++v) sums[k][v] += weights.value[v] * value;
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < QUADS; ++k) {
+#pragma unroll
+    for (int v = 0; v < 4; ++v) {
+      const int output = first + k * 4 * kTeam + v;
+      if (output < m.outputs) write(output, sums[k][v]);
+    }
+  }
+}
+
 // Multiplies a pixel's column: calls write(o, Σ_i m[o, i]·column[i]) for the thread's own share of the outputs.
 template <int PIXELS, bool STAGED, typename S, typename Write>
 __device__ __forceinline__ void multiply(const Matrix<S>& m, const S* column, int team, const Write& write) {
-  constexpr int quads = 4;  // per pass: 16 outputs for each number read
-  for (int first = 4 * team; first < m.outputs; first += 4 * kTeam * quads) {
-    S sums[quads][4] = {};
-#pragma unroll 4
-    for (int i = 0; i < m.inputs; ++i) {
-      const S value = column[i * (PIXELS + 1)];
-#pragma unroll
-      for (int k = 0; k < quads; ++k) {
-        const int output = first + k * 4 * kTeam;
-        if (output >= m.outputs) continue;
-        const Quad<S> weights = read_quad<STAGED>(m, i, output);
-#pragma unroll
-        for (int v = 0; v < 4; ++v) sums[k][v] += weights.value[v] * value;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < quads; ++k) {
-#pragma unroll
-      for (int v = 0; v < 4; ++v) {
-        const int output = first + k * 4 * kTeam + v;
-        if (output < m.outputs) write(output, sums[k][v]);
-      }
-    }
+  constexpr int step = 4 * kTeam;
+  int first = 4 * team;
+  for (; first + 3 * step < m.outputs; first += 4 * step) multiply_quads<PIXELS, STAGED, 4>(m, column, first, write);
+  if (first + 2 * step < m.outputs) {
+    multiply_quads<PIXELS, STAGED, 3>(m, column, first, write);
+  } else {
+    for (; first < m.outputs; first += step) multiply_quads<PIXELS, STAGED, 1>(m, column, first, write);
   }
 }
 

@@ -83,6 +83,13 @@ Tensor make_like(const Tensor& t) {
   return make(Sizes(sizes.begin(), sizes.end()), t);
 }
 
+// A gradient in the layout that empty_like gives its tensor, as the fake kernels promise.
+Tensor laid_out_as(const Tensor& t, const Tensor& gradient) {
+  if (t.is_contiguous()) return gradient;
+  Tensor out = torch::stable::empty_like(t);
+  return torch::stable::copy_(out, gradient);
+}
+
 Gradients jbu_filters_backward(Tensor grad, Tensor keys, Tensor temperature, Tensor sigma, Optional guidance,
                                std::vector<Tensor> fixup, Optional keep, Optional rows, Optional cols, int64_t radius) {
   const Stream stream(keys);
@@ -111,7 +118,8 @@ Gradients jbu_filters_backward(Tensor grad, Tensor keys, Tensor temperature, Ten
                             ParameterGradients<S>{to(0), to(1), to(2), to(3), write<S>(d[1]), write<S>(d[2])},
                             write<S>(d[0]), shared);
   });
-  return {d[0], d[1], d[2], d[3], d_fixup};
+  for (size_t k = 0; k < fixup.size(); ++k) d_fixup[k] = laid_out_as(fixup[k], d_fixup[k]);
+  return {laid_out_as(keys, d[0]), d[1], d[2], d[3], d_fixup};
 }
 
 }  // namespace
