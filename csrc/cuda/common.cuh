@@ -55,37 +55,45 @@ __device__ __forceinline__ Word load_word(const void* from) {
 #endif
 }
 
-// Reads VECTOR neighbouring elements; more than one only from an address divisible by 16.
-template <int VECTOR, typename T>
-__device__ __forceinline__ void load(const T* from, Sum<T> (&to)[VECTOR]) {
-  if constexpr (VECTOR == 1) {
-    to[0] = static_cast<Sum<T>>(from[0]);
-  } else {
-    constexpr int elements = sizeof(Word) / sizeof(T);
-    static_assert(VECTOR % elements == 0);
+// VECTOR neighbouring elements as they are in memory, not yet widened: half the registers, so more can be under way.
+template <typename T, int VECTOR>
+struct Raw {
+  static constexpr int elements = sizeof(Word) / sizeof(T);
+  static constexpr int words = VECTOR / elements;
+  static_assert(VECTOR % elements == 0);
+  Word word[words];
+
+  // Reads from an address divisible by 16; zeros where `valid` is false.
+  __device__ __forceinline__ void read_if(bool valid, const T* from) {
 #pragma unroll
-    for (int first = 0; first < VECTOR; first += elements) {
-      const Word word = load_word(from + first);
-      T part[elements];
-      memcpy(part, &word, sizeof(Word));
-#pragma unroll
-      for (int v = 0; v < elements; ++v) to[first + v] = static_cast<Sum<T>>(part[v]);
+    for (int k = 0; k < words; ++k) {
+      word[k] = Word{};
+      if (valid) word[k] = load_word(from + k * elements);
     }
   }
-}
 
-// The same, zeros where `valid` is false. Without a branch around what follows, loads of several calls overlap.
-template <int VECTOR, typename T>
-__device__ __forceinline__ void load_if(bool valid, const T* from, Sum<T> (&to)[VECTOR]) {
-  if (valid) {
-    load<VECTOR>(from, to);
-  } else {
+  __device__ __forceinline__ void widen(Sum<T> (&to)[VECTOR]) const {
 #pragma unroll
-    for (int v = 0; v < VECTOR; ++v) to[v] = 0;
+    for (int k = 0; k < words; ++k) {
+      T part[elements];
+      memcpy(part, &word[k], sizeof(Word));
+#pragma unroll
+      for (int v = 0; v < elements; ++v) to[k * elements + v] = static_cast<Sum<T>>(part[v]);
+    }
   }
-}
+};
 
-// Rounds and writes what load() reads.
+// One element, from any address.
+template <typename T>
+struct Raw<T, 1> {
+  T element;
+
+  __device__ __forceinline__ void read_if(bool valid, const T* from) { element = valid ? *from : static_cast<T>(0); }
+
+  __device__ __forceinline__ void widen(Sum<T> (&to)[1]) const { to[0] = static_cast<Sum<T>>(element); }
+};
+
+// Rounds and writes VECTOR neighbouring elements.
 template <int VECTOR, typename T>
 __device__ __forceinline__ void store(T* to, const Sum<T> (&from)[VECTOR]) {
   if constexpr (VECTOR == 1) {

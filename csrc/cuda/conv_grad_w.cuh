@@ -58,13 +58,19 @@ __device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow
                                              Sum<T> (&sums)[kGradWTaps][4]) {
   Sum<T> above[4][VECTOR];
 #pragma unroll
-  for (int q = 0; q < 4; ++q) load_if<VECTOR>(from.grad[q] != nullptr, from.grad[q] + channel, above[q]);
+  for (int q = 0; q < 4; ++q) {
+    Raw<T, VECTOR> raw;
+    raw.read_if(from.grad[q] != nullptr, from.grad[q] + channel);
+    raw.widen(above[q]);
+  }
   const int left = f.item.column + f.column - s.padding;
   const T* line = from.x + channel;
 #pragma unroll
   for (int j = 0; j < kGradWTaps + 4 / PHASES - 1; ++j, line += s.channels) {
     Sum<T> values[VECTOR];
-    load_if<VECTOR>(left + j >= 0 && left + j < s.x_width && j < f.taps + 4 / PHASES - 1, line, values);
+    Raw<T, VECTOR> raw;
+    raw.read_if(left + j >= 0 && left + j < s.x_width && j < f.taps + 4 / PHASES - 1, line);
+    raw.widen(values);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
       const int tap = PHASES == 1 ? j - q : j;

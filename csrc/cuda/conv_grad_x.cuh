@@ -75,21 +75,23 @@ __device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item
   for (int index = 0; index < count; ++index, own += PHASES) {
     const int64_t corner = source_corner(s, item, at);
     const T* cell = grad + corner * s.channels;
-    Sum<T> above[PHASES][VECTOR];
+    Raw<T, VECTOR> raw[PHASES];
 #pragma unroll
     for (int q = 0; q < PHASES; ++q) {
       if constexpr (FACTOR) at.alpha = q / FACTOR, at.beta = q % FACTOR;
-      load_if<VECTOR>(corner >= 0 && at.alpha < s.factor, cell + source_offset(s, at) * s.channels, above[q]);
+      raw[q].read_if(corner >= 0 && at.alpha < s.factor, cell + source_offset(s, at) * s.channels);
       if constexpr (!FACTOR) next_phase(s, at);
     }
 #pragma unroll
     for (int q = 0; q < PHASES; ++q) {
       const Taps<T> weights = own[q];
+      Sum<T> above[VECTOR];
+      raw[q].widen(above);
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const Sum<T> weight = static_cast<Sum<T>>(weights.value[r]);
 #pragma unroll
-        for (int v = 0; v < VECTOR; ++v) sums[r][v] += weight * above[q][v];
+        for (int v = 0; v < VECTOR; ++v) sums[r][v] += weight * above[v];
       }
     }
     if (FACTOR || at.alpha >= s.factor) {
@@ -100,7 +102,7 @@ __device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item
 }
 
 template <typename T, int VECTOR, int PHASES, int FACTOR>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)
     conv_grad_x(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ w, T* __restrict__ x) {
   SHARED_MEMORY(T, taps);
   const int groups = (s.factor * s.factor + PHASES - 1) / PHASES;
