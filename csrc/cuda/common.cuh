@@ -12,14 +12,14 @@
 #include <torch/headeronly/util/Half.h>
 
 #ifndef PIXELPRETEXT_EMULATED
-#define SHARED_MEMORY(type, name)                                 \
+#define SHARED_MEMORY(type, name)                                \
   extern __shared__ __align__(16) unsigned char shared_memory[]; \
   type* name = reinterpret_cast<type*>(shared_memory)
 #endif
 
 namespace pixelpretext {
 
-constexpr int kThreads = 256;                // threads per block of every kernel but those on large radii
+constexpr int kThreads = 256;  // threads per block of every kernel but those on large radii
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;  // mask of the shuffles: whole warps always take part
 

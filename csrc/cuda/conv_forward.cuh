@@ -119,7 +119,8 @@ __device__ __forceinline__ void add_taps(const ConvShape& s, const Item& item, c
 
 template <typename T, int VECTOR, int PHASES, int KERNEL>
 __global__ void __launch_bounds__(kThreads, 2)
-    conv_forward(const ConvShape s, const ConvPlan p, const T* __restrict__ x, const T* __restrict__ w, T* __restrict__ y) {
+    conv_forward(const ConvShape s, const ConvPlan p, const T* __restrict__ x, const T* __restrict__ w,
+                 T* __restrict__ y) {
   SHARED_MEMORY(Sum<T>, filters);
   const int slot = threadIdx.x / p.lanes, lane = threadIdx.x % p.lanes;
   const Item item = find_item(p, slot, 4 / PHASES, s.height, s.width);

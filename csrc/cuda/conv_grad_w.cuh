@@ -54,8 +54,8 @@ __device__ __forceinline__ Sources<T> find_sources(const ConvShape& s, const Fil
 
 // Adds the products of VECTOR channels from `channel` on.
 template <int VECTOR, int PHASES, typename T>
-__device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow& f, const Sources<T>& from, int64_t channel,
-                                             Sum<T> (&sums)[kGradWTaps][4]) {
+__device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow& f, const Sources<T>& from,
+                                             int64_t channel, Sum<T> (&sums)[kGradWTaps][4]) {
   Sum<T> above[4][VECTOR];
 #pragma unroll
   for (int q = 0; q < 4; ++q) {
@@ -82,8 +82,8 @@ __device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow
 }
 
 template <typename T, int VECTOR, int PHASES>
-__global__ void __launch_bounds__(kThreads)
-    conv_grad_w(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ x, T* __restrict__ w) {
+__global__ void __launch_bounds__(kThreads) conv_grad_w(const ConvShape s, const ConvPlan p, const T* __restrict__ grad,
+                                                        const T* __restrict__ x, T* __restrict__ w) {
   const int lane = threadIdx.x % p.lanes;
   const FilterRow f = find_filter_row(s, p, 4 / PHASES);
   Sum<T> sums[kGradWTaps][4] = {};

@@ -68,8 +68,8 @@ struct alignas(sizeof(T) * 4 < 16 ? sizeof(T) * 4 : 16) Taps {
 
 // Adds sources [first, first + count); FACTOR is the factor if known, else 0.
 template <int VECTOR, int PHASES, int FACTOR, typename T>
-__device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item, int groups, const T* grad, const T* taps,
-                                            int64_t first, int count, Sum<T> (&sums)[4][VECTOR]) {
+__device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item, int groups, const T* grad,
+                                            const T* taps, int64_t first, int count, Sum<T> (&sums)[4][VECTOR]) {
   Source at = find_source(s, first, groups, PHASES);
   const Taps<T>* own = reinterpret_cast<const Taps<T>*>(taps);
   for (int index = 0; index < count; ++index, own += PHASES) {
@@ -103,7 +103,8 @@ __device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item
 
 template <typename T, int VECTOR, int PHASES, int FACTOR>
 __global__ void __launch_bounds__(kThreads, 2)
-    conv_grad_x(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ w, T* __restrict__ x) {
+    conv_grad_x(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ w,
+                T* __restrict__ x) {
   SHARED_MEMORY(T, taps);
   const int groups = (s.factor * s.factor + PHASES - 1) / PHASES;
   const int64_t sources = static_cast<int64_t>(s.kernel) * (s.kernel + 3) * groups;

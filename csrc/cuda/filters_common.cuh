@@ -19,10 +19,10 @@ struct FilterInputs {
 // The tile of a block and the pixel of a thread in it.
 struct Place {
   int64_t image;
-  int top, left;         // of the tile
-  int pixel, team;       // of the thread: which pixel of the tile, which of its team
-  int row, column;       // of the pixel, in the whole map
-  bool valid;            // the pixel lies in the map
+  int top, left;    // of the tile
+  int pixel, team;  // of the thread: which pixel of the tile, which of its team
+  int row, column;  // of the pixel, in the whole map
+  bool valid;       // the pixel lies in the map
 };
 
 template <int PIXELS>
@@ -58,7 +58,8 @@ __device__ void load_keys(const FilterShape& s, const FilterPlan& p, const S* ke
 
 // Adds the inner products of one block of channels to a pixel's column of taps (own taps only).
 template <int PIXELS, typename S>
-__device__ void add_dots(const FilterShape& s, const FilterPlan& p, const Place& at, const S* tile, bool fresh, S* column) {
+__device__ void add_dots(const FilterShape& s, const FilterPlan& p, const Place& at, const S* tile, bool fresh,
+                         S* column) {
   const int height = p.tile_rows + 2 * s.radius, width = p.tile_columns + 2 * s.radius;
   const Quad<S>* own = reinterpret_cast<const Quad<S>*>(tile) + (at.row - at.top) * width + at.column - at.left;
   Quad<S> centre[kDepth / 4];
@@ -185,7 +186,8 @@ __device__ __forceinline__ void multiply(const Matrix<S>& m, const S* column, in
 
 // Copies the bands of a tile: rows of its rows, then columns of its columns, each (side, low); zeros beyond the map.
 template <int PIXELS, typename S>
-__device__ void load_bands(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at, S* to) {
+__device__ void load_bands(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at,
+                           S* to) {
   const int each = s.side() * s.low;
   for (int place = threadIdx.x; place < (p.tile_rows + p.tile_columns) * each; place += PIXELS * kTeam) {
     const int line = place / each, entry = place % each;
@@ -196,8 +198,8 @@ __device__ void load_bands(const FilterShape& s, const FilterPlan& p, const Filt
   }
 }
 
-// Fills a pixel's column with Σ_ab left(a, i)·from[a, b]·right(b, j) for all (i, j) of n × n, from being m × m; `middle`
-// is another column. Both steps are divided among the team, with a barrier between them and one at the end.
+// Fills a pixel's column with Σ_ab left(a, i)·from[a, b]·right(b, j) for all (i, j) of n × n, from being m × m;
+// `middle` is another column. Both steps are divided among the team, with a barrier between them and one at the end.
 template <int PIXELS, typename S, typename Left, typename Right>
 __device__ __forceinline__ void fold(int m, int n, const Place& at, const S* from, S* middle, S* to, const Left& left,
                                      const Right& right) {

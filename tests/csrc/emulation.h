@@ -197,7 +197,9 @@ To load_aligned(const void* from) {
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::pause(emulation::Wait::block); }
+inline void __syncthreads() {
+  emulation::pause(emulation::Wait::block);
+}
 
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask) {

@@ -9,7 +9,6 @@ from torch import Tensor
 from heads.upsamplers import eager, operators
 from heads.upsamplers.resizing import bands, low_radius
 
-
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 OPS = torch.ops.pixelpretext
 TOLERANCES = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}
