@@ -18,7 +18,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ COLUMNS = (
     "what", "forward ms", "×", "forward + backward ms", "×", "MB moved", "GFLOP", "of the ceiling",
     "extra MB, forward", "extra MB, both", "repetitions",
 )  # fmt: skip
+TABLES = {"whole": "Whole upsamplings", "level": "Last level of the stack", "operators": "Operators alone"}
 _CALLS = {"cpu": 1, "cuda": 20}  # of one repetition: what starts a kernel on a GPU takes as long as a small one
 
 
@@ -156,20 +158,19 @@ def describe(device: torch.device, dtype: str, clock: str) -> str:
     )
 
 
-def page(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> str:
-    """The tables of one case."""
-    device = torch.device(options.device)
-    dtype, clock = DTYPES[options.dtype], CLOCKS[options.clock]
+def pages(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> Iterator[str]:
+    """The heading of one case, then its tables one by one."""
+    device, dtype, clock = torch.device(options.device), DTYPES[options.dtype], CLOCKS[options.clock]
     rows, probe = Rows(case, device, dtype), Probe(device, dtype, clock)
-    parts, ceilings = [], []
-    for title, made in (("Whole", rows.whole()), ("Last level", rows.last_level()), ("Operators", rows.operators())):
+    yield f"### {case}"
+    for title in options.tables:
+        made = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}[title]()
         fits = [row for row in made if 3.3 * row.buffer < 0.8 * available(device)]  # with copies and gradients
         timer = Timer(device, options.repetitions, options.seconds, clock)
-        ceilings += timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title.lower()}: {name}"))
-        parts.append(f"{title}:\n\n{table(fits, [row for row in made if row not in fits])}")
-    flops, moved = (statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes"))
-    head = f"### {case}\n\nCeiling: {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s (medians)."
-    return "\n\n".join([head, *parts])
+        ceilings = timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}"))
+        flops, moved = (statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes"))
+        ceiling = f"ceiling {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s"
+        yield f"{TABLES[title]}; {ceiling}:\n\n{table(fits, [row for row in made if row not in fits])}"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -180,6 +181,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md",
     )
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="C:GRID:OUTPUT", help="default: %(default)s")
+    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=tuple(TABLES), help="default: all")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")
     parser.add_argument("--repetitions", type=int, default=9, help="at most, of each row")
@@ -205,7 +207,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the page, case by case."""
+    """Prints the page, table by table."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -215,9 +217,10 @@ def main(arguments: list[str] | None = None) -> None:
     print(parts[0], flush=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
-        for case in options.cases:
-            parts.append(page(case, options, lambda text: progress.update(task, description=text)))
-            print(f"\n{parts[-1]}", flush=True)
+        tick = partial(progress.update, task)
+        for part in (p for case in options.cases for p in pages(case, options, lambda text: tick(description=text))):
+            parts.append(part)
+            print(f"\n{part}", flush=True)
             if options.out:
                 atomic_write(options.out, "\n\n".join(parts) + "\n")
 
