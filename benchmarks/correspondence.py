@@ -13,7 +13,7 @@ finer the map, the finer the answer: with an upsampler in the extractor its map 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,19 +60,18 @@ def run(
         ValueError: a feature that is zero or not finite (named image).
     """
     started = time.perf_counter()
-    queries: dict[int, Tensor] = {}
-    for index, features in _encode(extractor, data, settings, progress, "sources"):
-        rows, columns = _cells(data.images[index], features.shape[1:])
-        queries[index] = features[:, rows, columns].T  # (K, C)
     sources: dict[int, list[int]] = {}
     for source, target in data.pairs:
         sources.setdefault(target, []).append(source)
+    queries: dict[int, Tensor] = {}
+    for index, features in _encode(extractor, data, {s for s, _ in data.pairs}, settings, told=(progress, "sources")):
+        rows, columns = _cells(data.images[index], features.shape[1:])
+        queries[index] = features[:, rows, columns].T  # (K, C)
     predicted = {}
-    for index, features in _encode(extractor, data, settings, progress, "targets"):
-        asked = sources.get(index, [])
-        if asked:
-            found = match(torch.cat([queries[source] for source in asked]), features, data.images[index].size)
-            predicted |= {(s, index): p for s, p in zip(asked, np.split(found, len(asked)), strict=True)}
+    for index, features in _encode(extractor, data, sources, settings, told=(progress, "targets")):
+        asked = sources[index]
+        found = match(torch.cat([queries[source] for source in asked]), features, data.images[index].size)
+        predicted |= {(s, index): p for s, p in zip(asked, np.split(found, len(asked)), strict=True)}
     cost = dict(seconds=time.perf_counter() - started)
     return record_of(data, settings, predicted, cost=cost, extractor=extractor)
 
@@ -116,22 +115,23 @@ def record_of(
 
 
 def _encode(
-    extractor: FeatureExtractor, data: KeypointPairs, settings: Settings, progress: Progress | None, phase: str
-) -> Iterator[tuple[int, Tensor]]:
-    """Yields each image's number and its unit-norm map (C, h, w)."""
-    count, size = len(data.images), settings.batch_size
-    loaded = ordered_map(lambda i: resize_image(data.read(i), settings.size), range(count), 2 * size)
-    for start in range(0, count, size):
-        images = np.stack([next(loaded) for _ in range(min(size, count - start))])
-        maps = extractor.maps(torch.from_numpy(images).permute(0, 3, 1, 2))
+    extractor: FeatureExtractor, data: KeypointPairs, wanted: Iterable[int], settings: Settings, *,
+    told: tuple[Progress | None, str],
+) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
+    """Yields the number and the unit-norm map (C, h, w) of each wanted image, in order; ``told`` is progress, phase."""
+    ids, size = sorted(wanted), settings.batch_size
+    loaded = ordered_map(lambda i: resize_image(data.read(i), settings.size), ids, 2 * size)
+    for start in range(0, len(ids), size):
+        batch = ids[start : start + size]
+        maps = extractor.maps(torch.from_numpy(np.stack([next(loaded) for _ in batch])).permute(0, 3, 1, 2))
         norms = maps.norm(dim=1)
-        for row, features in enumerate(maps):
-            if not (torch.isfinite(norms[row]) & (norms[row] > 0)).all():
-                name = data.images[start + row].path
+        for index, features, norm in zip(batch, maps, norms, strict=True):
+            if not (torch.isfinite(norm) & (norm > 0)).all():
+                name = data.images[index].path
                 raise ValueError(f"{name}: a feature is zero or not finite, so it has no direction; is it collapsed?")
-            yield start + row, F.normalize(features, dim=0)
-        if progress:
-            progress(phase, min(start + size, count), count)
+            yield index, F.normalize(features, dim=0)
+        if told[0]:
+            told[0](told[1], start + len(batch), len(ids))
 
 
 def _cells(image: KeypointImage, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -86,9 +86,14 @@ class FeatureExtractor:
         return cls(backbone.eval(), **common)
 
     def through(self, upsampler: Any, upsampled_stride: int) -> FeatureExtractor:
-        """The same network, not copied, behind another upsampler (None: on its own grid)."""
+        """The same network, not copied, behind another upsampler (None: on its own grid).
+
+        An upsampler with ``bind``, as the implicit one, gets the network: it encodes views of an image itself.
+        """
         other = copy.copy(self)
         other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
+        if hasattr(upsampler, "bind"):
+            upsampler.bind(other.features)
         return other
 
     @property
@@ -109,27 +114,33 @@ class FeatureExtractor:
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C, h, w) float32."""
-        features = self.encode(images)
+        normalised = self.normalise(images)
+        features = self.features(normalised)
         if self.upsampler is None:
             return features
         size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
         # At most a piece passes through the image's own size, as a stack of fixed factors does on its way to any grid.
         piece = max(1, _PIECE_BYTES // (4 * features.shape[1] * images.shape[-2] * images.shape[-1]))
-        parts = zip(self.normalise(images).split(piece), features.split(piece), strict=True)
+        parts = zip(normalised.split(piece), features.split(piece), strict=True)
         return torch.cat([self.upsampler.upsample(image, feature, size).float() for image, feature in parts])
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Encodes as :meth:`maps`, without the upsampler: (B, C, h, w) float32 on the network's own grid."""
+        return self.features(self.normalise(images))
+
+    @torch.no_grad()
+    def features(self, normalised: Tensor) -> Tensor:
+        """:meth:`encode` of images (B, 3, H, W) that are normalised already."""
         with self._frozen():
-            return self.backbone(self.normalise(images)).map(self._map_stride).float()
+            return self.backbone(normalised).map(self._map_stride).float()
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
         with self._frozen():
-            features: Features = self.backbone(self.normalise(images))
-        return features.vector.float()
+            encoded: Features = self.backbone(self.normalise(images))
+        return encoded.vector.float()
 
     def describe(self) -> dict[str, Any]:
         """Says which network this is, as plain values for ``Record.subject``."""

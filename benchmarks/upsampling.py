@@ -27,18 +27,18 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "nearest": _Kind("interpolation", "Interpolation", dict(mode="nearest")),
-    "bilinear": _Kind("interpolation", "Interpolation", dict(mode="bilinear")),
-    "bicubic": _Kind("interpolation", "Interpolation", dict(mode="bicubic")),
-    "guided": _Kind("guided_filter", "GuidedFilter"),
-    "bilateral": _Kind("bilateral", "JointBilateral"),
-    "jbu": _Kind("jbu", "JBUStack", file="trained"),
-    "neighbourhood": _Kind("neighbourhood", "NeighbourhoodUpsampler", file="trained"),
-    "implicit": _Kind("implicit", "ImplicitUpsampler"),
-    "featup": _Kind("featup_checkpoint", "load_featup", file="foreign"),
-    "anyup": _Kind("wrappers", "AnyUp", file="foreign"),
-    "naf": _Kind("wrappers", "NAF", file="foreign"),
-    "loftup": _Kind("wrappers", "LoftUp", file="foreign"),
+    "nearest": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="nearest")),
+    "bilinear": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="bilinear")),
+    "bicubic": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="bicubic")),
+    "guided": _Kind("heads.upsamplers.guided_filter", "GuidedFilter"),
+    "bilateral": _Kind("heads.upsamplers.bilateral", "JointBilateral"),
+    "jbu": _Kind("heads.upsamplers.jbu", "JBUStack", file="trained"),
+    "neighbourhood": _Kind("heads.upsamplers.neighbourhood", "NeighbourhoodUpsampler", file="trained"),
+    "implicit": _Kind("pretrain.upsampling.implicit", "ImplicitUpsampler"),
+    "featup": _Kind("heads.upsamplers.featup_checkpoint", "load_featup", file="foreign"),
+    "anyup": _Kind("heads.upsamplers.wrappers", "AnyUp", file="foreign"),
+    "naf": _Kind("heads.upsamplers.wrappers", "NAF", file="foreign"),
+    "loftup": _Kind("heads.upsamplers.wrappers", "LoftUp", file="foreign"),
 }
 KINDS = ("none", *_KINDS)
 
@@ -124,7 +124,7 @@ def _from_training(kind: str, path: str) -> Upsampler:
 
 
 def _class_of(kind: str) -> Any:
-    return getattr(importlib.import_module(f"heads.upsamplers.{_KINDS[kind].module}"), _KINDS[kind].name)
+    return getattr(importlib.import_module(_KINDS[kind].module), _KINDS[kind].name)
 
 
 def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:

@@ -64,7 +64,7 @@ def draw_upsampled(images: Tensor, rows: dict[str, np.ndarray], path: str | Path
     count, ratio = len(images), images.shape[2] / images.shape[3]
     widths = [LABEL, *[CELL] * count, GAP, CELL]
     figure = new_figure(sum(widths), CELL * ratio * len(pictures) + (0.6 if title else 0.3))
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.025, wspace=0, hspace=0)
     axes = figure.subplots(len(pictures), len(widths), squeeze=False, width_ratios=widths)
     window = _busiest(images[0], CORNER)
     for row, (name, values) in enumerate(pictures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,11 +37,15 @@ class Probe:
     Args:
         device: where.
         dtype: of the matrix product; the triad moves bytes, whatever they mean.
+        clock: seconds now.
         side: of the square matrices. megabytes: of each of the triad's three vectors, far beyond any cache.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, side: int = 2048, megabytes: int = 256) -> None:
-        self.device, large = device, device.type == "cuda"
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter,
+        side: int = 2048, megabytes: int = 256,
+    ) -> None:  # fmt: skip
+        self.device, self._clock, large = device, clock, device.type == "cuda"
         self._side = 4 * side if large else side
         self._factors = [torch.rand(self._side, self._side, device=device).to(dtype) for _ in range(2)]
         self._product = torch.empty_like(self._factors[0])
@@ -54,4 +59,4 @@ class Probe:
         return Ceiling(2 * self._side**3 / product, 3 * a.nbytes / triad)
 
     def _time(self, action: Callable[[], object]) -> float:
-        return seconds(action, self.device)
+        return seconds(action, self.device, self._clock)

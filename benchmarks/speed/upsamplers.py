@@ -5,7 +5,8 @@ operators alone. Repetitions of all rows are interleaved and values are medians;
 table's first compiled row within a repetition. A row stops when it has used its ``--seconds``, but not before three
 repetitions. The machine's ceiling (a large matrix product, a triad) is measured in every round; "of the ceiling" is the
 least time in which the task's operations and compulsory bytes can be done, over the measured time. Memory is what a
-call takes at its peak beyond its inputs and its output. Rows that do not fit into memory say so.
+call takes at its peak beyond its inputs and its output. Rows that do not fit into memory say so. On a machine that
+others use at the same time ``--clock cpu`` counts the processor seconds of this process, on one thread.
 
 Baselines: see benchmarks/speed/upsampling_baselines.py; formulas: benchmarks/speed/upsampling_work.py.
 """
@@ -16,7 +17,9 @@ import argparse
 import os
 import statistics
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +32,7 @@ from torch import Tensor  # noqa: E402
 
 from benchmarks.speed.peak_memory import available, extra  # noqa: E402
 from benchmarks.speed.roofline import Ceiling, Probe  # noqa: E402
-from benchmarks.speed.step import processor  # noqa: E402
+from benchmarks.speed.step import CLOCKS, processor  # noqa: E402
 from benchmarks.speed.upsampling_rows import Case, Row, Rows  # noqa: E402
 from heads.upsamplers import library  # noqa: E402
 from pretrain.engine.efficiency import seconds  # noqa: E402
@@ -42,6 +45,7 @@ COLUMNS = (
     "what", "forward ms", "×", "forward + backward ms", "×", "MB moved", "GFLOP", "of the ceiling",
     "extra MB, forward", "extra MB, both", "repetitions",
 )  # fmt: skip
+TABLES = {"whole": "Whole upsamplings", "level": "Last level of the stack", "operators": "Operators alone"}
 _CALLS = {"cpu": 1, "cuda": 20}  # of one repetition: what starts a kernel on a GPU takes as long as a small one
 
 
@@ -49,11 +53,13 @@ class Timer:
     """Times rows in turns.
 
     Args:
-        device: where. repetitions: at most, of each row. budget: seconds of each row and direction.
+        device: where. repetitions: at most, of each row. budget: seconds of each row and direction. clock: seconds now.
     """
 
-    def __init__(self, device: torch.device, repetitions: int, budget: float) -> None:
-        self.device, self.repetitions, self.budget = device, repetitions, budget
+    def __init__(
+        self, device: torch.device, repetitions: int, budget: float, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.device, self.repetitions, self.budget, self.clock = device, repetitions, budget, clock
         self._gradients: dict[tuple, Tensor] = {}
 
     def run(self, rows: list[Row], measure: Callable[[], Ceiling], tick: Callable[[str], None]) -> list[Ceiling]:
@@ -85,7 +91,7 @@ class Timer:
     def _repeat(self, row: Row, kind: str, ceiling: Ceiling) -> None:
         action, calls = self._action(row, kind), _CALLS[self.device.type]
         with row.around():
-            taken = seconds(lambda: [action() for _ in range(calls)][:0], self.device) / calls
+            taken = seconds(lambda: [action() for _ in range(calls)][:0], self.device, self.clock) / calls
         getattr(row, kind).append(taken)
         if kind == "forward":
             row.shares.append(ceiling.seconds(row.least) / taken)
@@ -140,30 +146,31 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def describe(device: torch.device, dtype: str) -> str:
+def describe(device: torch.device, dtype: str, clock: str) -> str:
     """One line: the machine and what runs on it."""
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     why = library.status().get(device.type, "none for this device")
     load = f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return (
-        f"{machine}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, features {dtype}, one image; "
+        f"{machine}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, features {dtype}, one image, "
+        f"{clock} clock; "
         f"compiled operators: {why or 'in use'}{load}"
     )
 
 
-def page(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> str:
-    """The tables of one case."""
-    device = torch.device(options.device)
-    rows, probe = Rows(case, device, DTYPES[options.dtype]), Probe(device, DTYPES[options.dtype])
-    parts, ceilings = [], []
-    for title, made in (("Whole", rows.whole()), ("Last level", rows.last_level()), ("Operators", rows.operators())):
+def pages(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> Iterator[str]:
+    """The heading of one case, then its tables one by one."""
+    device, dtype, clock = torch.device(options.device), DTYPES[options.dtype], CLOCKS[options.clock]
+    rows, probe = Rows(case, device, dtype), Probe(device, dtype, clock)
+    yield f"### {case}"
+    for title in options.tables:
+        made = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}[title]()
         fits = [row for row in made if 3.3 * row.buffer < 0.8 * available(device)]  # with copies and gradients
-        timer = Timer(device, options.repetitions, options.seconds)
-        ceilings += timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title.lower()}: {name}"))
-        parts.append(f"{title}:\n\n{table(fits, [row for row in made if row not in fits])}")
-    flops, moved = (statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes"))
-    head = f"### {case}\n\nCeiling: {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s (medians)."
-    return "\n\n".join([head, *parts])
+        timer = Timer(device, options.repetitions, options.seconds, clock)
+        ceilings = timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}"))
+        flops, moved = (statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes"))
+        ceiling = f"ceiling {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s"
+        yield f"{TABLES[title]}; {ceiling}:\n\n{table(fits, [row for row in made if row not in fits])}"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -174,11 +181,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md",
     )
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="C:GRID:OUTPUT", help="default: %(default)s")
+    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=tuple(TABLES), help="default: all")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")
     parser.add_argument("--repetitions", type=int, default=9, help="at most, of each row")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each row and direction")
     parser.add_argument("--quick", action="store_true", help="the first case only, three repetitions")
+    parser.add_argument("--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine")
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
     parser.add_argument("--out", type=Path, help="write the page here as well")
     options = parser.parse_args(arguments)
@@ -188,25 +197,30 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         options.cases = [Case.parse(text) for text in options.cases]
     except ValueError as error:
         parser.error(str(error))
+    if options.clock == "cpu" and options.device != "cpu":
+        parser.error(f"--clock cpu: counts processor seconds, which say nothing about --device {options.device}")
+    if options.clock == "cpu":
+        options.threads = 1  # waiting threads spin and would be counted
     if options.repetitions < 1:
         parser.error(f"--repetitions {options.repetitions}: at least 1")
     return options
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the page, case by case."""
+    """Prints the page, table by table."""
     options = parse(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.device == "cpu":
         keep_freed_memory()  # as training and evaluation do
-    parts = [describe(torch.device(options.device), options.dtype)]
+    parts = [describe(torch.device(options.device), options.dtype, options.clock)]
     print(parts[0], flush=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
-        for case in options.cases:
-            parts.append(page(case, options, lambda text: progress.update(task, description=text)))
-            print(f"\n{parts[-1]}", flush=True)
+        tick = partial(progress.update, task)
+        for part in (p for case in options.cases for p in pages(case, options, lambda text: tick(description=text))):
+            parts.append(part)
+            print(f"\n{part}", flush=True)
             if options.out:
                 atomic_write(options.out, "\n\n".join(parts) + "\n")
 

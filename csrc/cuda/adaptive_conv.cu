@@ -10,24 +10,37 @@ namespace {
 template <typename Body>
 void with_type(const Tensor& t, const Body& body) {
   switch (t.scalar_type()) {
-    case ScalarType::Float: return body(float());
-    case ScalarType::Half: return body(torch::headeronly::Half());
-    case ScalarType::BFloat16: return body(torch::headeronly::BFloat16());
-    case ScalarType::Double: return body(double());
-    default: STD_TORCH_CHECK(false, "pixelpretext: adaptive_conv takes float32, float64, float16 or bfloat16 on CUDA");
+    case ScalarType::Float:
+      return body(float());
+    case ScalarType::Half:
+      return body(torch::headeronly::Half());
+    case ScalarType::BFloat16:
+      return body(torch::headeronly::BFloat16());
+    case ScalarType::Double:
+      return body(double());
+    default:
+      STD_TORCH_CHECK(false, "pixelpretext: adaptive_conv takes float32, float64, float16 or bfloat16 on CUDA");
   }
 }
 
 // Both tensors must be of the operator's one type and device: gradients come from elsewhere than the checks in Python.
 void check_alike(const char* name, const Tensor& a, const Tensor& b) {
-  STD_TORCH_CHECK(a.scalar_type() == b.scalar_type() && a.get_device_index() == b.get_device_index(), "pixelpretext: ",
-                  name, " needs both tensors in one dtype on one device");
+  STD_TORCH_CHECK(a.scalar_type() == b.scalar_type() && a.get_device_index() == b.get_device_index(),
+                  "pixelpretext: ", name, " needs both tensors in one dtype on one device");
 }
 
-ConvShape shape_of(const Tensor& y_or_x, int64_t height, int64_t width, int64_t kernel, int64_t factor, int64_t padding) {
+ConvShape shape_of(const Tensor& y_or_x, int64_t height, int64_t width, int64_t kernel, int64_t factor,
+                   int64_t padding) {
   const int64_t margin = kernel - 1 - 2 * padding;
-  return {y_or_x.size(0), y_or_x.size(1), side(height / factor), side(width / factor), side(height / factor + margin),
-          side(width / factor + margin), side(factor), side(kernel), side(padding)};
+  return {y_or_x.size(0),
+          y_or_x.size(1),
+          side(height / factor),
+          side(width / factor),
+          side(height / factor + margin),
+          side(width / factor + margin),
+          side(factor),
+          side(kernel),
+          side(padding)};
 }
 
 Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding) {

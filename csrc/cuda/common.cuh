@@ -12,14 +12,14 @@
 #include <torch/headeronly/util/Half.h>
 
 #ifndef PIXELPRETEXT_EMULATED
-#define SHARED_MEMORY(type, name)                                 \
+#define SHARED_MEMORY(type, name)                                \
   extern __shared__ __align__(16) unsigned char shared_memory[]; \
   type* name = reinterpret_cast<type*>(shared_memory)
 #endif
 
 namespace pixelpretext {
 
-constexpr int kThreads = 256;                // threads per block of every kernel but those on large radii
+constexpr int kThreads = 256;  // threads per block of every kernel but those on large radii
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;  // mask of the shuffles: whole warps always take part
 
@@ -55,26 +55,45 @@ __device__ __forceinline__ Word load_word(const void* from) {
 #endif
 }
 
-// Reads VECTOR neighbouring elements; more than one only from an address divisible by 16.
-template <int VECTOR, typename T>
-__device__ __forceinline__ void load(const T* from, Sum<T> (&to)[VECTOR]) {
-  if constexpr (VECTOR == 1) {
-    to[0] = static_cast<Sum<T>>(from[0]);
-  } else {
-    constexpr int elements = sizeof(Word) / sizeof(T);
-    static_assert(VECTOR % elements == 0);
+// VECTOR neighbouring elements as they are in memory, not yet widened: half the registers, so more can be under way.
+template <typename T, int VECTOR>
+struct Raw {
+  static constexpr int elements = sizeof(Word) / sizeof(T);
+  static constexpr int words = VECTOR / elements;
+  static_assert(VECTOR % elements == 0);
+  Word word[words];
+
+  // Reads from an address divisible by 16; zeros where `valid` is false.
+  __device__ __forceinline__ void read_if(bool valid, const T* from) {
 #pragma unroll
-    for (int first = 0; first < VECTOR; first += elements) {
-      const Word word = load_word(from + first);
-      T part[elements];
-      memcpy(part, &word, sizeof(Word));
-#pragma unroll
-      for (int v = 0; v < elements; ++v) to[first + v] = static_cast<Sum<T>>(part[v]);
+    for (int k = 0; k < words; ++k) {
+      word[k] = Word{};
+      if (valid) word[k] = load_word(from + k * elements);
     }
   }
-}
 
-// Rounds and writes what load() reads.
+  __device__ __forceinline__ void widen(Sum<T> (&to)[VECTOR]) const {
+#pragma unroll
+    for (int k = 0; k < words; ++k) {
+      T part[elements];
+      memcpy(part, &word[k], sizeof(Word));
+#pragma unroll
+      for (int v = 0; v < elements; ++v) to[k * elements + v] = static_cast<Sum<T>>(part[v]);
+    }
+  }
+};
+
+// One element, from any address.
+template <typename T>
+struct Raw<T, 1> {
+  T element;
+
+  __device__ __forceinline__ void read_if(bool valid, const T* from) { element = valid ? *from : static_cast<T>(0); }
+
+  __device__ __forceinline__ void widen(Sum<T> (&to)[1]) const { to[0] = static_cast<Sum<T>>(element); }
+};
+
+// Rounds and writes VECTOR neighbouring elements.
 template <int VECTOR, typename T>
 __device__ __forceinline__ void store(T* to, const Sum<T> (&from)[VECTOR]) {
   if constexpr (VECTOR == 1) {

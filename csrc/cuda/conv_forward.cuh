@@ -90,6 +90,8 @@ __device__ __forceinline__ void add_column(const S* filters, int column, int tap
 template <int VECTOR, int PHASES, int KERNEL, typename T>
 __device__ __forceinline__ void add_taps(const ConvShape& s, const Item& item, const T* x, const Sum<T>* filters,
                                          int row, int rows, int column, int columns, Sum<T> (&sums)[4][VECTOR]) {
+  constexpr int all = KERNEL + 4 / PHASES - 1;
+  constexpr int ahead = KERNEL && sizeof(T) == 2 ? all : 4;  // loads under way at once, as registers allow
   const int taps = KERNEL ? KERNEL : columns;
   const int left = item.column + column - s.padding;
   for (int i = 0; i < rows; ++i, filters += taps * 4) {
@@ -97,18 +99,28 @@ __device__ __forceinline__ void add_taps(const ConvShape& s, const Item& item, c
     if (y < 0 || y >= s.x_height) continue;
     const T* line = x + ((item.image * s.x_height + y) * s.x_width + left) * s.channels;
 #pragma unroll
-    for (int j = 0; j < taps + 4 / PHASES - 1; ++j) {
-      if (left + j < 0 || left + j >= s.x_width) continue;
-      Sum<T> values[VECTOR];
-      load<VECTOR>(line + j * s.channels, values);
-      add_column<VECTOR, PHASES>(filters, j, taps, values, sums);
+    for (int first = 0; first < taps + 4 / PHASES - 1; first += ahead) {
+      Raw<T, VECTOR> raw[ahead];
+#pragma unroll
+      for (int j = 0; j < ahead; ++j, line += s.channels) {
+        const int at = left + first + j;
+        raw[j].read_if(at >= 0 && at < s.x_width && first + j < taps + 4 / PHASES - 1, line);
+      }
+#pragma unroll
+      for (int j = 0; j < ahead; ++j) {
+        if (first + j >= taps + 4 / PHASES - 1) continue;
+        Sum<T> values[VECTOR];
+        raw[j].widen(values);
+        add_column<VECTOR, PHASES>(filters, first + j, taps, values, sums);
+      }
     }
   }
 }
 
 template <typename T, int VECTOR, int PHASES, int KERNEL>
-__global__ void __launch_bounds__(kThreads)
-    conv_forward(const ConvShape s, const ConvPlan p, const T* __restrict__ x, const T* __restrict__ w, T* __restrict__ y) {
+__global__ void __launch_bounds__(kThreads, 2)
+    conv_forward(const ConvShape s, const ConvPlan p, const T* __restrict__ x, const T* __restrict__ w,
+                 T* __restrict__ y) {
   SHARED_MEMORY(Sum<T>, filters);
   const int slot = threadIdx.x / p.lanes, lane = threadIdx.x % p.lanes;
   const Item item = find_item(p, slot, 4 / PHASES, s.height, s.width);

@@ -32,28 +32,45 @@ __device__ __forceinline__ FilterRow find_filter_row(const ConvShape& s, const C
   return found;
 }
 
-// Adds the products of VECTOR channels; x and grad already point at the first of them.
-template <int VECTOR, int PHASES, typename T>
-__device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow& f, const T* x, const T* grad,
-                                             Sum<T> (&sums)[kGradWTaps][4]) {
-  Sum<T> above[4][VECTOR];
+// Where an item reads: ∂y at its four pixels (null where there is none), x at the first column of its window.
+template <typename T>
+struct Sources {
+  const T* grad[4];
+  const T* x;
+};
+
+template <int PHASES, typename T>
+__device__ __forceinline__ Sources<T> find_sources(const ConvShape& s, const FilterRow& f, const T* grad, const T* x) {
+  Sources<T> found{};
 #pragma unroll
   for (int q = 0; q < 4; ++q) {
     const int64_t pixel = find_pixel<PHASES>(s, f.item, q);
-    if (pixel >= 0) {
-      load<VECTOR>(grad + pixel * s.channels, above[q]);
-    } else {
-#pragma unroll
-      for (int v = 0; v < VECTOR; ++v) above[q][v] = 0;
-    }
+    found.grad[q] = pixel < 0 ? nullptr : grad + pixel * s.channels;
   }
   const int y = f.item.row + f.row - s.padding, left = f.item.column + f.column - s.padding;
-  const T* line = x + ((f.item.image * s.x_height + y) * s.x_width + left) * s.channels;
+  found.x = x + ((f.item.image * s.x_height + y) * s.x_width + left) * s.channels;
+  return found;
+}
+
+// Adds the products of VECTOR channels from `channel` on.
+template <int VECTOR, int PHASES, typename T>
+__device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow& f, const Sources<T>& from,
+                                             int64_t channel, Sum<T> (&sums)[kGradWTaps][4]) {
+  Sum<T> above[4][VECTOR];
 #pragma unroll
-  for (int j = 0; j < kGradWTaps + 4 / PHASES - 1; ++j) {
-    if (left + j < 0 || left + j >= s.x_width || j >= f.taps + 4 / PHASES - 1) continue;
+  for (int q = 0; q < 4; ++q) {
+    Raw<T, VECTOR> raw;
+    raw.read_if(from.grad[q] != nullptr, from.grad[q] + channel);
+    raw.widen(above[q]);
+  }
+  const int left = f.item.column + f.column - s.padding;
+  const T* line = from.x + channel;
+#pragma unroll
+  for (int j = 0; j < kGradWTaps + 4 / PHASES - 1; ++j, line += s.channels) {
     Sum<T> values[VECTOR];
-    load<VECTOR>(line + j * s.channels, values);
+    Raw<T, VECTOR> raw;
+    raw.read_if(left + j >= 0 && left + j < s.x_width && j < f.taps + 4 / PHASES - 1, line);
+    raw.widen(values);
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
       const int tap = PHASES == 1 ? j - q : j;
@@ -65,15 +82,16 @@ __device__ __forceinline__ void add_products(const ConvShape& s, const FilterRow
 }
 
 template <typename T, int VECTOR, int PHASES>
-__global__ void __launch_bounds__(kThreads)
-    conv_grad_w(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ x, T* __restrict__ w) {
+__global__ void __launch_bounds__(kThreads) conv_grad_w(const ConvShape s, const ConvPlan p, const T* __restrict__ grad,
+                                                        const T* __restrict__ x, T* __restrict__ w) {
   const int lane = threadIdx.x % p.lanes;
   const FilterRow f = find_filter_row(s, p, 4 / PHASES);
   Sum<T> sums[kGradWTaps][4] = {};
   const int y = f.item.row + f.row - s.padding;
   if (f.item.valid && y >= 0 && y < s.x_height) {
+    const Sources<T> from = find_sources<PHASES>(s, f, grad, x);
     for (int64_t c = static_cast<int64_t>(lane) * VECTOR; c < s.channels; c += static_cast<int64_t>(p.lanes) * VECTOR) {
-      add_products<VECTOR, PHASES>(s, f, x + c, grad + c, sums);
+      add_products<VECTOR, PHASES>(s, f, from, c, sums);
     }
   }
 #pragma unroll

@@ -22,12 +22,16 @@ __device__ __forceinline__ Source find_source(const ConvShape& s, int64_t index,
   return Source{place / (s.kernel + 3), place % (s.kernel + 3), phase / s.factor, phase % s.factor};
 }
 
-// Index of a source's pixel in (B, H, W), −1 where there is none.
-__device__ __forceinline__ int64_t source_pixel(const ConvShape& s, const Item& item, const Source& at) {
+// Index in (B, H, W) of the first pixel of a source's cell, −1 where there is no cell.
+__device__ __forceinline__ int64_t source_corner(const ConvShape& s, const Item& item, const Source& at) {
   const int row = item.row + s.padding - at.i, column = item.column + s.padding - (s.kernel - 1) + at.s;
-  if (row < 0 || row >= s.height || column < 0 || column >= s.width || at.alpha >= s.factor) return -1;
-  const int64_t line = (item.image * s.height + row) * s.factor + at.alpha;
-  return (line * s.width + column) * s.factor + at.beta;
+  if (row < 0 || row >= s.height || column < 0 || column >= s.width) return -1;
+  return ((item.image * s.height + row) * s.factor * s.width + column) * s.factor;
+}
+
+// How far the source's own pixel is from there.
+__device__ __forceinline__ int64_t source_offset(const ConvShape& s, const Source& at) {
+  return static_cast<int64_t>(at.alpha) * s.factor * s.width + at.beta;
 }
 
 __device__ __forceinline__ void next_phase(const ConvShape& s, Source& at) {
@@ -46,7 +50,8 @@ __device__ void load_taps(const ConvShape& s, const ConvPlan& p, int groups, con
     const Item item = find_item(p, slot, 4, s.x_height, s.x_width);
     Source at = find_source(s, first + index, groups, PHASES);
     for (int q = 0; q < place % PHASES; ++q) next_phase(s, at);
-    const int64_t pixel = item.valid ? source_pixel(s, item, at) : -1;
+    const int64_t corner = item.valid && at.alpha < s.factor ? source_corner(s, item, at) : -1;
+    const int64_t pixel = corner < 0 ? -1 : corner + source_offset(s, at);
     const T* row = w + (pixel * s.kernel + at.i) * s.kernel;
     for (int r = 0; r < 4; ++r) {
       const int j = r + s.kernel - 1 - at.s;
@@ -63,20 +68,25 @@ struct alignas(sizeof(T) * 4 < 16 ? sizeof(T) * 4 : 16) Taps {
 
 // Adds sources [first, first + count); FACTOR is the factor if known, else 0.
 template <int VECTOR, int PHASES, int FACTOR, typename T>
-__device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item, int groups, const T* grad, const T* taps,
-                                            int64_t first, int count, Sum<T> (&sums)[4][VECTOR]) {
+__device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item, int groups, const T* grad,
+                                            const T* taps, int64_t first, int count, Sum<T> (&sums)[4][VECTOR]) {
   Source at = find_source(s, first, groups, PHASES);
   const Taps<T>* own = reinterpret_cast<const Taps<T>*>(taps);
   for (int index = 0; index < count; ++index, own += PHASES) {
+    const int64_t corner = source_corner(s, item, at);
+    const T* cell = grad + corner * s.channels;
+    Raw<T, VECTOR> raw[PHASES];
 #pragma unroll
     for (int q = 0; q < PHASES; ++q) {
       if constexpr (FACTOR) at.alpha = q / FACTOR, at.beta = q % FACTOR;
-      const int64_t pixel = source_pixel(s, item, at);
+      raw[q].read_if(corner >= 0 && at.alpha < s.factor, cell + source_offset(s, at) * s.channels);
       if constexpr (!FACTOR) next_phase(s, at);
-      if (pixel < 0) continue;
-      Sum<T> above[VECTOR];
-      load<VECTOR>(grad + pixel * s.channels, above);
+    }
+#pragma unroll
+    for (int q = 0; q < PHASES; ++q) {
       const Taps<T> weights = own[q];
+      Sum<T> above[VECTOR];
+      raw[q].widen(above);
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const Sum<T> weight = static_cast<Sum<T>>(weights.value[r]);
@@ -92,8 +102,9 @@ __device__ __forceinline__ void add_sources(const ConvShape& s, const Item& item
 }
 
 template <typename T, int VECTOR, int PHASES, int FACTOR>
-__global__ void __launch_bounds__(kThreads)
-    conv_grad_x(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ w, T* __restrict__ x) {
+__global__ void __launch_bounds__(kThreads, 2)
+    conv_grad_x(const ConvShape s, const ConvPlan p, const T* __restrict__ grad, const T* __restrict__ w,
+                T* __restrict__ x) {
   SHARED_MEMORY(T, taps);
   const int groups = (s.factor * s.factor + PHASES - 1) / PHASES;
   const int64_t sources = static_cast<int64_t>(s.kernel) * (s.kernel + 3) * groups;

@@ -34,7 +34,7 @@ void launch_conv_forward(const Launcher& launch, const ConvShape& s, const T* x,
   const ConvPlan p = plan_forward(s, vector, sizeof(Sum<T>), shared);
   with_instance<T>(s, vector, [&](auto v, auto phases) {
     if (v() == 8 && s.kernel == 7 && p.slab == 49) {
-      launch(conv_forward<T, v(), phases(), v() == 8 ? 7 : 0>, p.blocks, kThreads, p.shared_bytes, s, p, x, w, y);
+      launch(conv_forward < T, v(), phases(), v() == 8 ? 7 : 0 >, p.blocks, kThreads, p.shared_bytes, s, p, x, w, y);
     } else {
       launch(conv_forward<T, v(), phases(), 0>, p.blocks, kThreads, p.shared_bytes, s, p, x, w, y);
     }
@@ -48,7 +48,8 @@ void launch_conv_grad_x(const Launcher& launch, const ConvShape& s, const T* gra
   const ConvPlan p = plan_grad_x(s, vector, sizeof(T), shared);
   with_instance<T>(s, vector, [&](auto v, auto phases) {
     if (s.factor <= 2) {
-      launch(conv_grad_x<T, v(), phases(), phases() == 1 ? 1 : 2>, p.blocks, kThreads, p.shared_bytes, s, p, grad, w, x);
+      launch(conv_grad_x < T, v(), phases(), phases() == 1 ? 1 : 2 >, p.blocks, kThreads, p.shared_bytes, s, p, grad, w,
+             x);
     } else {
       launch(conv_grad_x<T, v(), phases(), 0>, p.blocks, kThreads, p.shared_bytes, s, p, grad, w, x);
     }

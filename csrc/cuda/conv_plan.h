@@ -21,11 +21,11 @@ struct ConvShape {
 // The items of a block lie in a tile of rows × columns; `groups` items share a place in the tile.
 struct ConvPlan {
   int lanes, items;
-  int rows, columns;                 // of a tile
+  int rows, columns;  // of a tile
   int tiles_down, tiles_across;
   int groups, block_groups, group_blocks;
-  int splits, chunks;                // of the channels: parts that go to different blocks, chunks per part
-  int slab, slab_rows, slab_columns; // of the filters in shared memory, see each kernel
+  int splits, chunks;                 // of the channels: parts that go to different blocks, chunks per part
+  int slab, slab_rows, slab_columns;  // of the filters in shared memory, see each kernel
   int64_t blocks, shared_bytes;
 };
 
@@ -34,9 +34,11 @@ namespace plan {
 constexpr int kBlock = 256;                 // threads
 constexpr int64_t kSharedBytes = 48 << 10;  // what every card gives without being asked
 constexpr int64_t kLargeSharedBytes = 96 << 10;
-constexpr int kEnoughBlocks = 4 * 132;      // below this many, the channels are split over blocks too
+constexpr int kEnoughBlocks = 4 * 132;  // below this many, the channels are split over blocks too
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 // Threads that share an item: eight of 16 bytes read 128; scalar ones as many as there are channels for.
 inline int lanes(int64_t channels, int vector, int widest) {
@@ -73,9 +75,15 @@ inline void split_channels(ConvPlan& p, int64_t channels, int vector) {
 }  // namespace plan
 
 // Four pixels at a time: all of a cell's in groups of four, or those of four cells where a cell has one.
-inline int phases(const ConvShape& s) { return s.factor == 1 ? 1 : 4; }
-inline int groups(const ConvShape& s) { return s.factor == 1 ? 1 : (s.factor * s.factor + 3) / 4; }
-inline int strips(const ConvShape& s) { return s.factor == 1 ? (s.width + 3) / 4 : s.width; }
+inline int phases(const ConvShape& s) {
+  return s.factor == 1 ? 1 : 4;
+}
+inline int groups(const ConvShape& s) {
+  return s.factor == 1 ? 1 : (s.factor * s.factor + 3) / 4;
+}
+inline int strips(const ConvShape& s) {
+  return s.factor == 1 ? (s.width + 3) / 4 : s.width;
+}
 
 inline ConvPlan plan_forward(const ConvShape& s, int vector, int sum_bytes, int64_t shared = plan::kSharedBytes) {
   ConvPlan p{};
@@ -99,8 +107,8 @@ inline ConvPlan plan_grad_w(const ConvShape& s, int vector) {
   p.lanes = plan::lanes(s.channels, vector, vector == 1 ? 32 : 8);
   p.items = plan::kBlock / p.lanes;
   p.groups = groups(s);
-  p.slab_rows = static_cast<int>(plan::ceil_div(s.kernel, kGradWTaps));           // parts of a filter row
-  p.slab_columns = static_cast<int>(plan::ceil_div(s.kernel, p.slab_rows));       // taps of a part
+  p.slab_rows = static_cast<int>(plan::ceil_div(s.kernel, kGradWTaps));      // parts of a filter row
+  p.slab_columns = static_cast<int>(plan::ceil_div(s.kernel, p.slab_rows));  // taps of a part
   const int64_t items = s.batch * s.height * strips(s) * p.groups * s.kernel * p.slab_rows;
   p.blocks = plan::ceil_div(items, p.items);
   return p;

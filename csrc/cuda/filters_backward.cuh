@@ -1,10 +1,10 @@
 // jbu_filters_backward, first part: everything but ∂keys, for which it leaves ∂logits (B, T, H, W) in memory.
 //
-// A block recomputes the forward pass of 8 × 8 pixels in shared memory and goes back through folding, fix-up and softmax
-// there. Gradients of the parameters are sums over all pixels: kParts blocks take the tiles in turn, each block owns a
-// row of partial sums, each number of it is added to by one thread only, and a second kernel adds the rows in order. So
-// the result depends neither on timing nor on the card. Bytes for float32: 4·(3.1·D + 2·G + K² + 3·T) per pixel, and
-// the partial sums, 8 · 5 000 · (tiles + kParts), which stay in the second-level cache.
+// A block recomputes the forward pass of 8 × 8 pixels in shared memory and goes back through folding, fix-up and
+// softmax there. Gradients of the parameters are sums over all pixels: kParts blocks take the tiles in turn, each block
+// owns a row of partial sums, each number of it is added to by one thread only, and a second kernel adds the rows in
+// order. So the result depends neither on timing nor on the card. Bytes for float32: 4·(3.1·D + 2·G + K² + 3·T) per
+// pixel, and the partial sums, 8 · 5 000 · (tiles + kParts), which stay in the second-level cache.
 #pragma once
 
 #include "cuda/filters_forward.cuh"
@@ -30,8 +30,9 @@ __device__ void load_above(const FilterShape& s, const FilterPlan& p, const Plac
   const int each = s.side() * s.low;
   const S* rows = memory + p.bands + (at.row - at.top) * each;
   const S* cols = memory + p.bands + (p.tile_rows + at.column - at.left) * each;
-  fold<PIXELS>(s.low, s.side(), at, start + at.pixel, memory + p.hidden + at.pixel, memory + p.above + at.pixel,
-               [&](int k, int i) { return rows[i * s.low + k]; }, [&](int l, int j) { return cols[j * s.low + l]; });
+  fold<PIXELS>(
+      s.low, s.side(), at, start + at.pixel, memory + p.hidden + at.pixel, memory + p.above + at.pixel,
+      [&](int k, int i) { return rows[i * s.low + k]; }, [&](int l, int j) { return cols[j * s.low + l]; });
 }
 
 // The hidden layer into its column, and ∂(hidden layer before GELU) into the column `slope`.
@@ -116,8 +117,8 @@ __device__ __forceinline__ S& tap_of(const FilterShape& s, const Place& at, S* m
 
 // Goes back through the softmax: writes ∂logits, adds what the pixel gives to ∂temperature and ∂(−1 / 2σ²).
 template <int PIXELS, typename S>
-__device__ void softmax_back(const FilterShape& s, const FilterPlan& p, const Place& at, S* dots, S* memory, S& d_temperature,
-                             S& d_narrow) {
+__device__ void softmax_back(const FilterShape& s, const FilterPlan& p, const Place& at, S* dots, S* memory,
+                             S& d_temperature, S& d_narrow) {
   const S* soft = memory + p.soft + at.pixel;
   const S* above = memory + p.above + at.pixel;
   S* sums = memory + p.sums;
@@ -138,8 +139,8 @@ __device__ void softmax_back(const FilterShape& s, const FilterPlan& p, const Pl
 
 // Recomputes the softmax; the inner products stay in the scratch map until softmax_back.
 template <int PIXELS, typename S>
-__device__ void recompute(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at, S* dots,
-                          S* memory) {
+__device__ void recompute(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at,
+                          S* dots, S* memory) {
   S* column = memory + p.soft + at.pixel;
   for (int first = 0; first < s.depth || first == 0; first += kDepth) {
     __syncthreads();
@@ -164,12 +165,13 @@ __device__ S block_sum(S value, S* scratch) {
 }
 
 template <typename S, int PIXELS, bool STAGED>
-__global__ void __launch_bounds__(PIXELS * kTeam)
+__global__ void __launch_bounds__(PIXELS* kTeam)
     filters_backward(const FilterShape s, const FilterPlan p, const FilterInputs<S> in, const S* __restrict__ grad,
                      const FilterGradients<S> out) {
   SHARED_MEMORY(S, memory);
   const int taps = s.taps(), inputs = s.inputs();
-  Matrix<S> matrices[3] = {{in.weight1, taps, inputs, inputs, 1}, {in.weight2, taps, taps, 1, taps},
+  Matrix<S> matrices[3] = {{in.weight1, taps, inputs, inputs, 1},
+                           {in.weight2, taps, taps, 1, taps},
                            {in.weight1, inputs, taps, 1, inputs}};  // A₁, A₂ᵀ, A₁ᵀ
   if constexpr (STAGED) {
     S* to = memory + p.matrices;

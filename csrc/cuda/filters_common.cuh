@@ -19,10 +19,10 @@ struct FilterInputs {
 // The tile of a block and the pixel of a thread in it.
 struct Place {
   int64_t image;
-  int top, left;         // of the tile
-  int pixel, team;       // of the thread: which pixel of the tile, which of its team
-  int row, column;       // of the pixel, in the whole map
-  bool valid;            // the pixel lies in the map
+  int top, left;    // of the tile
+  int pixel, team;  // of the thread: which pixel of the tile, which of its team
+  int row, column;  // of the pixel, in the whole map
+  bool valid;       // the pixel lies in the map
 };
 
 template <int PIXELS>
@@ -58,7 +58,8 @@ __device__ void load_keys(const FilterShape& s, const FilterPlan& p, const S* ke
 
 // Adds the inner products of one block of channels to a pixel's column of taps (own taps only).
 template <int PIXELS, typename S>
-__device__ void add_dots(const FilterShape& s, const FilterPlan& p, const Place& at, const S* tile, bool fresh, S* column) {
+__device__ void add_dots(const FilterShape& s, const FilterPlan& p, const Place& at, const S* tile, bool fresh,
+                         S* column) {
   const int height = p.tile_rows + 2 * s.radius, width = p.tile_columns + 2 * s.radius;
   const Quad<S>* own = reinterpret_cast<const Quad<S>*>(tile) + (at.row - at.top) * width + at.column - at.left;
   Quad<S> centre[kDepth / 4];
@@ -146,38 +147,47 @@ __device__ __forceinline__ Quad<S> read_quad(const Matrix<S>& m, int input, int 
   }
 }
 
+// QUADS · 4 outputs of multiply(), those from `first` on in steps of a team: each number read serves them all.
+template <int PIXELS, bool STAGED, int QUADS, typename S, typename Write>
+__device__ __forceinline__ void multiply_quads(const Matrix<S>& m, const S* column, int first, const Write& write) {
+  S sums[QUADS][4] = {};
+#pragma unroll 4
+  for (int i = 0; i < m.inputs; ++i) {
+    const S value = column[i * (PIXELS + 1)];
+#pragma unroll
+    for (int k = 0; k < QUADS; ++k) {
+      const Quad<S> weights = read_quad<STAGED>(m, i, first + k * 4 * kTeam);
+#pragma unroll
+      for (int v = 0; v < 4; ++v) sums[k][v] += weights.value[v] * value;
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < QUADS; ++k) {
+#pragma unroll
+    for (int v = 0; v < 4; ++v) {
+      const int output = first + k * 4 * kTeam + v;
+      if (output < m.outputs) write(output, sums[k][v]);
+    }
+  }
+}
+
 // Multiplies a pixel's column: calls write(o, Σ_i m[o, i]·column[i]) for the thread's own share of the outputs.
 template <int PIXELS, bool STAGED, typename S, typename Write>
 __device__ __forceinline__ void multiply(const Matrix<S>& m, const S* column, int team, const Write& write) {
-  constexpr int quads = 4;  // per pass: 16 outputs for each number read
-  for (int first = 4 * team; first < m.outputs; first += 4 * kTeam * quads) {
-    S sums[quads][4] = {};
-#pragma unroll 4
-    for (int i = 0; i < m.inputs; ++i) {
-      const S value = column[i * (PIXELS + 1)];
-#pragma unroll
-      for (int k = 0; k < quads; ++k) {
-        const int output = first + k * 4 * kTeam;
-        if (output >= m.outputs) continue;
-        const Quad<S> weights = read_quad<STAGED>(m, i, output);
-#pragma unroll
-        for (int v = 0; v < 4; ++v) sums[k][v] += weights.value[v] * value;
-      }
-    }
-#pragma unroll
-    for (int k = 0; k < quads; ++k) {
-#pragma unroll
-      for (int v = 0; v < 4; ++v) {
-        const int output = first + k * 4 * kTeam + v;
-        if (output < m.outputs) write(output, sums[k][v]);
-      }
-    }
+  constexpr int step = 4 * kTeam;
+  int first = 4 * team;
+  for (; first + 3 * step < m.outputs; first += 4 * step) multiply_quads<PIXELS, STAGED, 4>(m, column, first, write);
+  if (first + 2 * step < m.outputs) {
+    multiply_quads<PIXELS, STAGED, 3>(m, column, first, write);
+  } else {
+    for (; first < m.outputs; first += step) multiply_quads<PIXELS, STAGED, 1>(m, column, first, write);
   }
 }
 
 // Copies the bands of a tile: rows of its rows, then columns of its columns, each (side, low); zeros beyond the map.
 template <int PIXELS, typename S>
-__device__ void load_bands(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at, S* to) {
+__device__ void load_bands(const FilterShape& s, const FilterPlan& p, const FilterInputs<S>& in, const Place& at,
+                           S* to) {
   const int each = s.side() * s.low;
   for (int place = threadIdx.x; place < (p.tile_rows + p.tile_columns) * each; place += PIXELS * kTeam) {
     const int line = place / each, entry = place % each;
@@ -188,8 +198,8 @@ __device__ void load_bands(const FilterShape& s, const FilterPlan& p, const Filt
   }
 }
 
-// Fills a pixel's column with Σ_ab left(a, i)·from[a, b]·right(b, j) for all (i, j) of n × n, from being m × m; `middle`
-// is another column. Both steps are divided among the team, with a barrier between them and one at the end.
+// Fills a pixel's column with Σ_ab left(a, i)·from[a, b]·right(b, j) for all (i, j) of n × n, from being m × m;
+// `middle` is another column. Both steps are divided among the team, with a barrier between them and one at the end.
 template <int PIXELS, typename S, typename Left, typename Right>
 __device__ __forceinline__ void fold(int m, int n, const Place& at, const S* from, S* middle, S* to, const Left& left,
                                      const Right& right) {

@@ -1,10 +1,10 @@
 // jbu_filters: the filters of one joint bilateral level in one pass over the pixels.
 //
-// A block takes 8 × 8 pixels. The keys they see, 14 × 14 × 32 numbers, are read into shared memory once (25 KB); logits,
-// softmax, both layers of the fix-up (matrices in shared memory, 22 KB; a thread makes 16 outputs from each number it
-// reads) and the folding with the bands run on columns there (13 KB each), nothing between keys and filters goes to
-// memory. Bytes for float32: 4·(3.1·D + G + K²) per pixel, the 3.1 for the rims of tiles, which mostly come from the
-// second-level cache. For large radii blocks of 8 pixels read the matrices from memory.
+// A block takes 8 × 8 pixels. The keys they see, 14 × 14 × 32 numbers, are read into shared memory once (25 KB);
+// logits, softmax, both layers of the fix-up (matrices in shared memory, 22 KB; a thread makes 16 outputs from each
+// number it reads) and the folding with the bands run on columns there (13 KB each), nothing between keys and filters
+// goes to memory. Bytes for float32: 4·(3.1·D + G + K²) per pixel, the 3.1 for the rims of tiles, which mostly come
+// from the second-level cache. For large radii blocks of 8 pixels read the matrices from memory.
 #pragma once
 
 #include "cuda/filters_common.cuh"
@@ -48,14 +48,13 @@ __device__ void correct(const FilterShape& s, const FilterPlan& p, const FilterI
     hidden[o * (PIXELS + 1)] = gelu(sum + in.bias1[o]) * (keep ? keep[o] : S(1));
   });
   __syncthreads();
-  multiply<PIXELS, STAGED>(second, hidden, at.team, [&](int o, S sum) {
-    column[o * (PIXELS + 1)] += S(0.1) * (sum + in.bias2[o]);
-  });
+  multiply<PIXELS, STAGED>(second, hidden, at.team,
+                           [&](int o, S sum) { column[o * (PIXELS + 1)] += S(0.1) * (sum + in.bias2[o]); });
   __syncthreads();
 }
 
 template <typename S, int PIXELS, bool STAGED>
-__global__ void __launch_bounds__(PIXELS * kTeam)
+__global__ void __launch_bounds__(PIXELS* kTeam)
     filters_forward(const FilterShape s, const FilterPlan p, const FilterInputs<S> in, S* __restrict__ filters) {
   SHARED_MEMORY(S, memory);
   const Place at = find_place<PIXELS>(p, blockIdx.x, s.height, s.width);
@@ -72,8 +71,9 @@ __global__ void __launch_bounds__(PIXELS * kTeam)
     const S* rows = memory + p.bands + (at.row - at.top) * each;
     const S* cols = memory + p.bands + (p.tile_rows + at.column - at.left) * each;
     S* column = memory + p.soft + at.pixel;
-    fold<PIXELS>(s.side(), s.low, at, column, memory + p.hidden + at.pixel, column,
-                 [&](int i, int k) { return rows[i * s.low + k]; }, [&](int j, int l) { return cols[j * s.low + l]; });
+    fold<PIXELS>(
+        s.side(), s.low, at, column, memory + p.hidden + at.pixel, column,
+        [&](int i, int k) { return rows[i * s.low + k]; }, [&](int j, int l) { return cols[j * s.low + l]; });
   }
   for_entries<PIXELS>(s, p, at, s.low * s.low, [&](int pixel, int entry, int64_t to) {
     if (to >= 0) filters[to] = memory[p.soft + entry * (PIXELS + 1) + pixel];

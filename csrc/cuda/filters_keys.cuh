@@ -12,13 +12,14 @@ namespace pixelpretext {
 
 // ∂logits of a tap at a pixel, zero outside the map.
 template <typename S>
-__device__ __forceinline__ S d_logit_at(const FilterShape& s, const S* d_logits, int64_t image, int tap, int row, int column) {
+__device__ __forceinline__ S d_logit_at(const FilterShape& s, const S* d_logits, int64_t image, int tap, int row,
+                                        int column) {
   if (row < 0 || row >= s.height || column < 0 || column >= s.width) return 0;
   return d_logits[((image * s.taps() + tap) * s.height + row) * s.width + column];
 }
 
 template <typename S, int PIXELS>
-__global__ void __launch_bounds__(PIXELS * kTeam)
+__global__ void __launch_bounds__(PIXELS* kTeam)
     filters_keys(const FilterShape s, const FilterPlan p, const S* __restrict__ keys, const S* __restrict__ temperature,
                  const S* __restrict__ d_logits, S* __restrict__ d_keys) {
   SHARED_MEMORY(S, memory);
@@ -28,11 +29,13 @@ __global__ void __launch_bounds__(PIXELS * kTeam)
   for (int t = at.team; t < s.taps(); t += kTeam) {
     const int i = t / s.side(), j = t % s.side();
     const S here = d_logit_at(s, d_logits, at.image, t, at.row - s.radius, at.column - s.radius);
-    const S there = d_logit_at(s, d_logits, at.image, s.taps() - 1 - t, at.row - 2 * s.radius + i, at.column - 2 * s.radius + j);
+    const S there =
+        d_logit_at(s, d_logits, at.image, s.taps() - 1 - t, at.row - 2 * s.radius + i, at.column - 2 * s.radius + j);
     filter[t * (PIXELS + 1)] = *temperature * (here + there);
   }
   const int height = p.tile_rows + 2 * s.radius, width = p.tile_columns + 2 * s.radius;
-  const Quad<S>* own = reinterpret_cast<const Quad<S>*>(memory + p.keys) + (at.row - at.top) * width + at.column - at.left;
+  const Quad<S>* own =
+      reinterpret_cast<const Quad<S>*>(memory + p.keys) + (at.row - at.top) * width + at.column - at.left;
   for (int first = 0; first < s.depth; first += kDepth) {
     __syncthreads();
     load_keys<PIXELS>(s, p, keys, at, at.top - s.radius, at.left - s.radius, first, memory + p.keys);

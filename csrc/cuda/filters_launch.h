@@ -18,7 +18,9 @@ inline FilterPlan plan_keys(const FilterShape& s, int64_t shared, int bytes) {
   return p.shared_bytes <= shared ? p : plan::key_gradient(s, kFewPixels, bytes);
 }
 
-inline int pixels_of(const FilterPlan& p) { return p.tile_rows * p.tile_columns; }
+inline int pixels_of(const FilterPlan& p) {
+  return p.tile_rows * p.tile_columns;
+}
 
 // Shared memory that a shape cannot do without, in bytes; `backward` for its gradients.
 inline int64_t least_shared_bytes(const FilterShape& s, bool backward, int bytes) {
@@ -32,7 +34,8 @@ inline int64_t filter_parts(const FilterShape& s, int64_t shared, int bytes) {
 }
 
 template <typename S, typename Launcher>
-void launch_filters_forward(const Launcher& launch, const FilterShape& s, const FilterInputs<S>& in, S* filters, int64_t shared) {
+void launch_filters_forward(const Launcher& launch, const FilterShape& s, const FilterInputs<S>& in, S* filters,
+                            int64_t shared) {
   const FilterPlan p = plan_filters(s, 2, shared, sizeof(S));
   const int threads = pixels_of(p) * kTeam;
   if (p.staged) {
@@ -47,7 +50,8 @@ void launch_filters_forward(const Launcher& launch, const FilterShape& s, const 
 // out.partial holds filter_parts() rows of s.parameters() numbers, out.d_logits (B, T, H, W); both are scratch.
 template <typename S, typename Launcher>
 void launch_filters_backward(const Launcher& launch, const FilterShape& s, const FilterInputs<S>& in, const S* grad,
-                             const FilterGradients<S>& out, const ParameterGradients<S>& parameters, S* d_keys, int64_t shared) {
+                             const FilterGradients<S>& out, const ParameterGradients<S>& parameters, S* d_keys,
+                             int64_t shared) {
   const FilterPlan p = plan_filters(s, 3, shared, sizeof(S));
   const int64_t parts = filter_parts(s, shared, sizeof(S));
   const int threads = pixels_of(p) * kTeam;
@@ -60,16 +64,16 @@ void launch_filters_backward(const Launcher& launch, const FilterShape& s, const
   }
   const S* partial = out.partial;
   const int64_t count = s.parameters();
-  launch(add_parts<S>, plan::blocks_for(count), kThreads, int64_t(0), s, partial, in.sigma, static_cast<int>(parts), count,
-         parameters);
+  launch(add_parts<S>, plan::blocks_for(count), kThreads, int64_t(0), s, partial, in.sigma, static_cast<int>(parts),
+         count, parameters);
   const FilterPlan k = plan_keys(s, shared, sizeof(S));
   const S* d_logits = out.d_logits;
   if (pixels_of(k) == kManyPixels) {
-    launch(filters_keys<S, kManyPixels>, k.tiles, kManyPixels * kTeam, k.shared_bytes, s, k, in.keys, in.temperature, d_logits,
-           d_keys);
+    launch(filters_keys<S, kManyPixels>, k.tiles, kManyPixels * kTeam, k.shared_bytes, s, k, in.keys, in.temperature,
+           d_logits, d_keys);
   } else {
-    launch(filters_keys<S, kFewPixels>, k.tiles, kFewPixels * kTeam, k.shared_bytes, s, k, in.keys, in.temperature, d_logits,
-           d_keys);
+    launch(filters_keys<S, kFewPixels>, k.tiles, kFewPixels * kTeam, k.shared_bytes, s, k, in.keys, in.temperature,
+           d_logits, d_keys);
   }
 }
 

@@ -16,7 +16,8 @@ struct Inputs {
   FilterShape shape{};
 
   Inputs(const Tensor& keys, const Tensor& temperature, const Tensor& sigma, const Optional& guidance,
-         const std::vector<Tensor>& fixup, const Optional& keep, const Optional& rows, const Optional& cols, int64_t radius) {
+         const std::vector<Tensor>& fixup, const Optional& keep, const Optional& rows, const Optional& cols,
+         int64_t radius) {
     const ScalarType type = keys.scalar_type();
     STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double,
                     "pixelpretext: jbu_filters takes float32 or float64 on CUDA");
@@ -28,8 +29,15 @@ struct Inputs {
     add(rows);
     add(cols);
     const int r = side(radius);
-    shape = {keys.size(0), side(keys.size(1)), guidance ? side(guidance->size(1)) : 0, side(keys.size(2)) - 2 * r,
-             side(keys.size(3)) - 2 * r, r, rows ? side(rows->size(2)) : 2 * r + 1, guidance.has_value(), rows.has_value()};
+    shape = {keys.size(0),
+             side(keys.size(1)),
+             guidance ? side(guidance->size(1)) : 0,
+             side(keys.size(2)) - 2 * r,
+             side(keys.size(3)) - 2 * r,
+             r,
+             rows ? side(rows->size(2)) : 2 * r + 1,
+             guidance.has_value(),
+             rows.has_value()};
   }
 
   template <typename S>
@@ -83,6 +91,13 @@ Tensor make_like(const Tensor& t) {
   return make(Sizes(sizes.begin(), sizes.end()), t);
 }
 
+// A gradient in the layout that empty_like gives its tensor, as the fake kernels promise.
+Tensor laid_out_as(const Tensor& t, const Tensor& gradient) {
+  if (t.is_contiguous()) return gradient;
+  Tensor out = torch::stable::empty_like(t);
+  return torch::stable::copy_(out, gradient);
+}
+
 Gradients jbu_filters_backward(Tensor grad, Tensor keys, Tensor temperature, Tensor sigma, Optional guidance,
                                std::vector<Tensor> fixup, Optional keep, Optional rows, Optional cols, int64_t radius) {
   const Stream stream(keys);
@@ -106,12 +121,13 @@ Gradients jbu_filters_backward(Tensor grad, Tensor keys, Tensor temperature, Ten
     const Tensor d_logits = make({s.batch, s.taps(), s.height, s.width}, keys);
     const Tensor partial = make({filter_parts(s, shared, sizeof(S)), s.parameters()}, keys);
     const auto to = [&](size_t k) { return s.fixup ? write<S>(d_fixup[k]) : nullptr; };
-    launch_filters_backward(stream, s, in.pointers<S>(), read<S>(above),
-                            FilterGradients<S>{write<S>(d_logits), s.fixup ? write<S>(d[3]) : nullptr, write<S>(partial)},
-                            ParameterGradients<S>{to(0), to(1), to(2), to(3), write<S>(d[1]), write<S>(d[2])},
-                            write<S>(d[0]), shared);
+    launch_filters_backward(
+        stream, s, in.pointers<S>(), read<S>(above),
+        FilterGradients<S>{write<S>(d_logits), s.fixup ? write<S>(d[3]) : nullptr, write<S>(partial)},
+        ParameterGradients<S>{to(0), to(1), to(2), to(3), write<S>(d[1]), write<S>(d[2])}, write<S>(d[0]), shared);
   });
-  return {d[0], d[1], d[2], d[3], d_fixup};
+  for (size_t k = 0; k < fixup.size(); ++k) d_fixup[k] = laid_out_as(fixup[k], d_fixup[k]);
+  return {laid_out_as(keys, d[0]), d[1], d[2], d[3], d_fixup};
 }
 
 }  // namespace

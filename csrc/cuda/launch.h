@@ -59,9 +59,13 @@ inline Tensor make(const Sizes& sizes, const Tensor& like, std::optional<MemoryF
   return torch::stable::empty(sizes, like.scalar_type(), std::nullopt, like.device(), std::nullopt, format);
 }
 
-inline Tensor packed(const Tensor& t) { return torch::stable::contiguous(t); }
+inline Tensor packed(const Tensor& t) {
+  return torch::stable::contiguous(t);
+}
 
-inline Tensor channels_last(const Tensor& t) { return torch::stable::contiguous(t, MemoryFormat::ChannelsLast); }
+inline Tensor channels_last(const Tensor& t) {
+  return torch::stable::contiguous(t, MemoryFormat::ChannelsLast);
+}
 
 template <typename T>
 const T* read(const Tensor& t) {
@@ -73,7 +77,9 @@ T* write(const Tensor& t) {
   return static_cast<T*>(t.mutable_data_ptr());
 }
 
-inline Tensor zeros(Tensor t) { return torch::stable::zero_(t); }
+inline Tensor zeros(Tensor t) {
+  return torch::stable::zero_(t);
+}
 
 // The sides of maps are ints in the kernels; products of them are 64 bits wide.
 inline int side(int64_t size) {

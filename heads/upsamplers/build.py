@@ -142,7 +142,7 @@ def main(arguments: list[str] | None = None) -> int:
         failure = attempt(device, force=options.force)
         failures += bool(failure)
         if failure or not options.quiet:
-            print(failure or f"{device}: {built(device)[0]}", flush=True)
+            print(failure or f"{device}: {_library(device)}", flush=True)
     return 1 if failures else 0
 
 

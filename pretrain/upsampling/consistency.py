@@ -50,10 +50,10 @@ class MultiViewConsistency(nn.Module):
         crf: weight of the CRF term, for the first jitter only.
         crf_samples: pixels drawn for it.
         tv: weight of the total variation.
-        shared: compute the upsampler's weights once for all jitters, at a fraction of the time. None: where it has no
-            dropout, which changes nothing. True gives the JBU stack one dropout for all jitters of a step.
-        recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for a third
-            more time.
+        shared: compute the upsampler's weights once for all jitters. None: where it has no dropout, which changes
+            nothing. True gives the JBU stack one dropout for all jitters of a step.
+        recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for one more
+            forward pass.
 
     Raises:
         ValueError: ``jitters`` below 1, or a negative weight or width.

@@ -197,25 +197,34 @@ class ImplicitUpsampler(Upsampler):
     which are not even used but for their width and dtype. ``config`` lacks ``encode``, give it when building again.
 
     Args:
-        encode: the frozen backbone in eval mode, normalised images (B, 3, H, W) -> (B, C, h, w).
+        encode: the frozen backbone in eval mode, normalised images (B, 3, H, W) -> (B, C, h, w); may follow by
+            :meth:`bind`.
         progress: called as ``progress(phase, done, total)``.
         **settings: of :class:`ImplicitSettings`.
     """
 
-    def __init__(self, encode: Encode, progress: Progress | None = None, **settings: Any) -> None:
+    def __init__(self, encode: Encode | None = None, progress: Progress | None = None, **settings: Any) -> None:
         chosen = ImplicitSettings(**settings)
         super().__init__(**asdict(chosen))
-        # In a tuple, so that a module given as ``encode`` does not become a part of this one.
-        self._encode, self.settings, self.progress = (encode,), chosen, progress
+        self.settings, self.progress = chosen, progress
+        self.bind(encode)
+
+    def bind(self, encode: Encode | None) -> ImplicitUpsampler:
+        """Sets the backbone whose features are fitted; returns itself."""
+        self._encode = (encode,)  # in a tuple, so that a module does not become a part of this one
+        return self
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`heads.upsamplers.base.Upsampler`; no gradient flows.
 
         Raises:
-            ValueError: ``encode`` gives another width than ``features`` has.
+            ValueError: no ``encode``, or one that gives another width than ``features`` has.
         """
+        encode = self._encode[0]
+        if encode is None:
+            raise ValueError("ImplicitUpsampler has no encode: it fits images to a backbone, give one by bind(encode)")
         with torch.no_grad():
-            found = self._encode[0](full_precision(image[:1])).shape[1]
+            found = encode(full_precision(image[:1])).shape[1]
         if found != features.shape[1]:
             raise ValueError(
                 f"features have {features.shape[1]} channels but encode gives {found}: it must be the backbone, and "
@@ -223,6 +232,6 @@ class ImplicitUpsampler(Upsampler):
             )
         results = []
         for one in image.split(1):
-            fitted, _ = fit_implicit(self._encode[0], one, self.settings, self.progress)
+            fitted, _ = fit_implicit(encode, one, self.settings, self.progress)
             results.append(fitted.read(full_precision(one), output_size))
         return torch.cat(results).to(features.dtype)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from heads.precision import full_precision, no_autocast
+
 LEAST_SCALE = 0.01
 
 
@@ -93,9 +95,8 @@ def magnitude_loss(pooled: Tensor, target: Tensor) -> Tensor:
 
 
 def sampled_crf(
-    image: Tensor, maps: Tensor, projection: Tensor | None = None, *, samples: int = 1000,
-    generator: torch.Generator | None = None,
-) -> Tensor:  # fmt: skip
+    image: Tensor, maps: Tensor, *, samples: int = 1000, generator: torch.Generator | None = None
+) -> Tensor:
     """Asks random pairs of pixels near in place and colour to have near features:
 
         mean_ij k_ij·‖f_i − f_j‖²,   k = 10·exp(−‖Δp‖²/0.2 − ‖Δg‖²/0.3) + 3·exp(−‖Δp‖²/0.01)
@@ -105,8 +106,7 @@ def sampled_crf(
 
     Args:
         image: (B, 3, H, W) float, normalised.
-        maps: (B, C, H, W) float, features f.
-        projection: (B, C, D) to apply to them first.
+        maps: (B, D, H, W) float, features f, projected or not.
         samples: pixels drawn, with repetition, the same for all images.
         generator: on the CPU; None for torch's own.
 
@@ -117,13 +117,14 @@ def sampled_crf(
     drawn = torch.randint(height * width, (samples,), generator=generator).to(image.device)
     places = torch.stack([drawn // width / height, drawn % width / width], -1)[None]  # (1, n, 2)
     colours, features = (x.flatten(2)[..., drawn].transpose(1, 2) for x in (image, maps))  # (B, n, ·)
-    features = features if projection is None else features @ projection
     near = squared_distances(places.to(image.dtype))
     alike = 10 * torch.exp(-near / 0.2 - squared_distances(colours) / 0.3) + 3 * torch.exp(-near / 0.01)
-    return (alike.to(maps.dtype) * squared_distances(features)).mean()
+    return (alike * squared_distances(features)).mean()
 
 
 def squared_distances(points: Tensor) -> Tensor:
-    """‖x_i − x_j‖² of points (B, n, D): (B, n, n)."""
-    lengths = (points**2).sum(-1)
-    return (lengths[:, :, None] + lengths[:, None] - 2 * points @ points.transpose(1, 2)).clamp_min(0)
+    """‖x_i − x_j‖² of points (B, n, D): (B, n, n), at least float32: it is a small difference of large numbers."""
+    with no_autocast(points):
+        points = full_precision(points)
+        lengths = (points**2).sum(-1)
+        return (lengths[:, :, None] + lengths[:, None] - 2 * points @ points.transpose(1, 2)).clamp_min(0)

@@ -114,6 +114,16 @@ def test_equals_the_slow_reimplementation(willow: KeypointPairs, colour_grid: An
     assert record.counts["pairs"] == [list(pair) for pair in willow.pairs]
 
 
+def test_only_images_of_pairs_are_encoded(willow: KeypointPairs, colour_grid: Any) -> None:
+    told: list[tuple] = []
+    settings = correspondence.Settings(size=SIZE)
+    some = KeypointPairs(willow.root, every=4)
+    record = correspondence.run(colour_grid(4), some, settings, progress=lambda *step: told.append(step))
+    assert told == [("sources", 2, 2), ("targets", 2, 2)]
+    everything = correspondence.run(colour_grid(4), willow, settings).counts["relative_error"]
+    assert record.counts["relative_error"] == everything[::4]
+
+
 def test_features_that_are_the_place_find_the_place(tmp_path: Path, colour_grid: Any) -> None:
     """Images whose colour is the position: the answer is exact up to a cell, and finer cells are more exact."""
     root = tmp_path / "place"

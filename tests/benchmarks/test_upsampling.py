@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.upsampling import foreign_backbone, load_upsampler
 from benchmarks.weights import weights_fingerprint
 from heads.upsamplers.base import Upsampler
@@ -59,6 +60,17 @@ def test_a_trained_attention_fits_any_width(tmp_path: Path) -> None:
     assert type(load_upsampler(f"neighbourhood:{path}", channels=11)).__name__ == "NeighbourhoodUpsampler"
     with pytest.raises(ValueError, match=r"holds a NeighbourhoodUpsampler, not a JBUStack; write neighbourhood:"):
         load_upsampler(f"jbu:{path}")
+
+
+def test_the_implicit_upsampler_gets_the_network() -> None:
+    extractor = FeatureExtractor.load("random:test_resnet?output_stride=8")
+    spec = "implicit?steps=1&n_views=4&pca_views=4&views_per_step=2&components=3&hidden=4&frequencies=2&batch=4&pad=4"
+    behind = extractor.through(load_upsampler(spec, channels=extractor.channels), 4)
+    images = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert behind.maps(images).shape == (1, extractor.channels, 12, 16)
+    described = behind.describe()["upsampler"]
+    assert described["spec"] == spec and described["config"]["steps"] == 1
+    assert extractor.upsampler is None
 
 
 def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> None:

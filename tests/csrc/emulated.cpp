@@ -22,7 +22,8 @@ std::string fault;
 // Takes the place of a CUDA stream: runs what it is given.
 struct Launcher {
   template <typename Kernel, typename... Arguments>
-  void operator()(Kernel kernel, int64_t blocks, int threads, int64_t shared_bytes, const Arguments&... arguments) const {
+  void operator()(Kernel kernel, int64_t blocks, int threads, int64_t shared_bytes,
+                  const Arguments&... arguments) const {
     emulation::launch(blocks, threads, shared_bytes, schedule, [&] { kernel(arguments...); });
   }
 };
@@ -69,8 +70,16 @@ struct FilterSizes {
 
 FilterSizes sizes_of(const FilterShape& s) {
   const int64_t pixels = s.batch * s.height * s.width, t = s.taps(), band = static_cast<int64_t>(s.side()) * s.low;
-  return {s.batch * s.depth * (s.height + 2 * s.radius) * (s.width + 2 * s.radius), pixels * s.colours, t * s.inputs(),
-          t, t * t, t, s.batch * t, s.height * band, s.width * band, pixels};
+  return {s.batch * s.depth * (s.height + 2 * s.radius) * (s.width + 2 * s.radius),
+          pixels * s.colours,
+          t * s.inputs(),
+          t,
+          t * t,
+          t,
+          s.batch * t,
+          s.height * band,
+          s.width * band,
+          pixels};
 }
 
 // Inputs in guarded memory; null stays null.
@@ -81,9 +90,10 @@ struct Guarded {
 
   Guarded(const FilterShape& s, const S* const* pointers) {
     const FilterSizes n = sizes_of(s);
-    const int64_t counts[11] = {n.keys, 1, 1, n.guidance, n.weight1, n.bias1, n.weight2, n.bias2, n.keep, n.rows, n.cols};
-    const S** fields[11] = {&in.keys, &in.temperature, &in.sigma, &in.guidance, &in.weight1, &in.bias1,
-                            &in.weight2, &in.bias2, &in.keep, &in.rows, &in.cols};
+    const int64_t counts[11] = {n.keys,    1,       1,      n.guidance, n.weight1, n.bias1,
+                                n.weight2, n.bias2, n.keep, n.rows,     n.cols};
+    const S** fields[11] = {&in.keys,    &in.temperature, &in.sigma, &in.guidance, &in.weight1, &in.bias1,
+                            &in.weight2, &in.bias2,       &in.keep,  &in.rows,     &in.cols};
     for (int k = 0; k < 11; ++k) {
       if (!pointers[k]) continue;
       held.push_back(std::make_unique<Memory>(counts[k] * sizeof(S), pointers[k]));
@@ -111,9 +121,9 @@ void filters_back(const FilterShape& s, int64_t shared, const S* grad, const S* 
   std::vector<std::unique_ptr<Memory>> results;
   for (int64_t count : counts) results.push_back(std::make_unique<Memory>(count * sizeof(S)));
   const auto result = [&](int k) { return at<S>(*results[k]); };
-  launch_filters_backward(Launcher(), s, inputs.in, at<S>(above), FilterGradients<S>{at<S>(d_logits), result(3), at<S>(partial)},
-                          ParameterGradients<S>{result(4), result(5), result(6), result(7), result(1), result(2)}, result(0),
-                          shared);
+  launch_filters_backward(
+      Launcher(), s, inputs.in, at<S>(above), FilterGradients<S>{at<S>(d_logits), result(3), at<S>(partial)},
+      ParameterGradients<S>{result(4), result(5), result(6), result(7), result(1), result(2)}, result(0), shared);
   d_logits.check("∂logits");
   partial.check("the partial sums");
   for (int k = 0; k < (s.fixup ? 8 : 3); ++k) give(*results[k], to[k], counts[k] * sizeof(S), "a gradient");
@@ -134,13 +144,19 @@ void reverse(int kind, float* to) {
 
 extern "C" {
 
-void set_schedule(int which) { schedule = which; }
+void set_schedule(int which) {
+  schedule = which;
+}
 
-const char* last_fault() { return fault.c_str(); }
+const char* last_fault() {
+  return fault.c_str();
+}
 
 // numbers: batch, channels, height, width, x_height, x_width, factor, kernel, padding. type: 0 float, 1 double, 2 half.
-int emulated_conv(int which, int type, const int* numbers, int64_t shared, const void* first, const void* second, void* to) {
-  const ConvShape s{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6], numbers[7], numbers[8]};
+int emulated_conv(int which, int type, const int* numbers, int64_t shared, const void* first, const void* second,
+                  void* to) {
+  const ConvShape s{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
+                    numbers[5], numbers[6], numbers[7], numbers[8]};
   return guarded([&] {
     const auto run = [&](auto zero) {
       using T = decltype(zero);
@@ -151,7 +167,8 @@ int emulated_conv(int which, int type, const int* numbers, int64_t shared, const
 }
 
 // numbers: batch, depth, colours, height, width, radius, low, fixup, banded. grad null: forward.
-int emulated_filters(int type, const int* n, int64_t shared, const void* grad, const void* const* pointers, void* const* to) {
+int emulated_filters(int type, const int* n, int64_t shared, const void* grad, const void* const* pointers,
+                     void* const* to) {
   const FilterShape s{n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7] != 0, n[8] != 0};
   return guarded([&] {
     const auto run = [&](auto zero) {

@@ -26,7 +26,7 @@
 #define __device__
 #define __host__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define SHARED_MEMORY(type, name) type* name = static_cast<type*>(emulation::block->shared)
 
 struct Index {
@@ -197,7 +197,9 @@ To load_aligned(const void* from) {
 
 }  // namespace emulation
 
-inline void __syncthreads() { emulation::pause(emulation::Wait::block); }
+inline void __syncthreads() {
+  emulation::pause(emulation::Wait::block);
+}
 
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask) {

@@ -123,7 +123,7 @@ def test_slow_rows_stop_after_three() -> None:
 
 
 def test_page(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upsamplers, "Probe", lambda *a: Probe(CPU, torch.float32, side=64, megabytes=1))
+    monkeypatch.setattr(upsamplers, "Probe", lambda *a: Probe(*a, side=64, megabytes=1))
     main(["--cases", "4:4:8", "--repetitions", "1", "--out", str(tmp_path / "page.md")])
     text = capsys.readouterr().out
     assert (tmp_path / "page.md").read_text().split() == text.split()
@@ -139,6 +139,12 @@ def test_wrong_case_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         parse(["--cases", text])
     assert f"case '{text}'" in capsys.readouterr().err
+
+
+def test_processor_seconds_are_those_of_one_thread_of_the_cpu() -> None:
+    assert parse(["--clock", "cpu", "--threads", "4"]).threads == 1
+    with pytest.raises(SystemExit):
+        parse(["--clock", "cpu", "--device", "cuda"])
 
 
 def test_quick_is_one_case() -> None:

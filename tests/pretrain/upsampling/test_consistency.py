@@ -60,7 +60,8 @@ def test_equals_the_description_step_by_step(
             projected = torch.einsum("chw,cd->dhw", residual[b], projection[b])
             reconstruction += (projected**2 / (2 * scale[b] ** 2) + scale[b].log()).mean() / 4
         if number == 0:
-            crf = 0.001 * sampled_crf(jitter(image), jitter(fine), projection, samples=20)
+            projected = torch.einsum("bchw,bcd->bdhw", jitter(fine), projection)
+            crf = 0.001 * sampled_crf(jitter(image), projected, samples=20)
     torch.testing.assert_close(found["loss_reconstruction"], reconstruction, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found["loss_crf"], crf, rtol=1e-4, atol=1e-7)
 

@@ -79,7 +79,7 @@ def test_as_an_upsampler_every_image_is_fitted_by_itself() -> None:
     with torch.inference_mode():  # as the evaluation calls it
         both = up.upsample(images, encode(images).half(), (16, 20))
     assert both.shape == (2, 8, 16, 20) and both.dtype == torch.half
-    again = MODELS.build(dict(up.config, encode=encode)).upsample(images[1:], encode(images[1:]), (16, 20))
+    again = MODELS.build(dict(up.config)).bind(encode).upsample(images[1:], encode(images[1:]), (16, 20))
     torch.testing.assert_close(again.half(), both[1:])
 
 
@@ -101,6 +101,8 @@ def test_wrong_images_are_named_before_anything_is_fitted() -> None:
         fit_implicit(encode, picture().repeat(2, 1, 1, 1))
     with pytest.raises(ValueError, match="features have 5 channels but encode gives 8"):
         ImplicitUpsampler(encode)(picture(), torch.zeros(1, 5, 4, 5), (8, 8))
+    with pytest.raises(ValueError, match="has no encode"):
+        ImplicitUpsampler()(picture(), torch.zeros(1, 8, 4, 5), (8, 8))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -48,7 +48,7 @@ def test_description_builds_the_same_model_again(make_trainer: Callable[..., Ups
         )
     )  # fmt: skip
     again.load_state_dict(trainer.state_dict())
-    found, expected = ({k: float(v) for k, v in _seeded(model, batch).items()} for model in (again, trainer))
+    found, expected = ({k: float(v.detach()) for k, v in _seeded(model, batch).items()} for model in (again, trainer))
     assert found == expected
 
 

@@ -1,0 +1,81 @@
+"""Upsamplers measured on several networks: means with intervals over the networks, and differences to bilinear.
+
+Every network is its own pair: what upsamplers do is compared on the same features, so the (much larger) spread between
+networks does not hide it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from benchmarks.compare.statistics import t_interval
+from benchmarks.evaluation_page import by_protocol, is_baseline, upsampler_of
+from benchmarks.pages import markdown_table
+from benchmarks.record import Record
+
+REFERENCE = "bilinear"
+
+
+def paired_tables(records: Sequence[Record]) -> str:
+    """Returns Markdown: one table per protocol, a row per upsampler, ordered by the first metric.
+
+    Upsamplers with a file are told apart by the file's folder without its number (``jbu_0/final.pth`` and
+    ``jbu_1/final.pth`` are both ``jbu``), so that each network may have its own. The last value of a network and
+    upsampler counts where there are several.
+
+    Raises:
+        ValueError: no table has two networks, or bilinear was not run on a network.
+    """
+    parts = []
+    for group in by_protocol([record for record in records if not is_baseline(record)]):
+        measured = _by_upsampler(group)
+        networks = {network for values in measured.values() for network in values}
+        if len(networks) < 2:
+            continue
+        lacking = networks - measured.get(REFERENCE, {}).keys()
+        if lacking:
+            raise ValueError(f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with")
+        title = f"{group[0].benchmark}, protocol {group[0].protocol_hash}"
+        parts += [f"**{title}**", "", *markdown_table(*_table(measured)), ""]
+    if not parts:
+        raise ValueError("no protocol has records of two or more networks; intervals need several (different seeds)")
+    return "\n".join(parts)
+
+
+def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
+    """{upsampler: {network: record}}."""
+    found: dict[str, dict[str, Record]] = {}
+    for record in group:
+        found.setdefault(label(upsampler_of(record.subject)), {})[record.subject["spec"]] = record
+    return found
+
+
+def label(spec: str) -> str:
+    """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``, ``guided?radius=2`` as it is."""
+    kind, colon, path = spec.partition(":")
+    if not colon:
+        return spec
+    folder = PurePosixPath(path.partition("?")[0]).parent.name
+    return re.sub(r"_\d+$", "", folder) or kind
+
+
+def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows; an upsampler's values and differences are over the networks that it was run on."""
+    first = next(iter(measured[REFERENCE].values()))
+    names = list(first.metrics)
+    headings = ["upsampler"]
+    for name in names:
+        headings += [f"{name} [{first.metrics[name].unit}]", f"minus {REFERENCE}"]
+    rows = []
+    for upsampler, records in measured.items():
+        row, means = [upsampler], []
+        for name in names:
+            values = [record.metrics[name].value for record in records.values()]
+            pairs = [r.metrics[name].value - measured[REFERENCE][n].metrics[name].value for n, r in records.items()]
+            means.append(t_interval(values).mean)
+            row += [t_interval(values).text(), "–" if upsampler == REFERENCE else t_interval(pairs).text()]
+        rows.append((means[0], [*row, str(len(records))]))
+    rows.sort(key=lambda item: -item[0])
+    return [*headings, "networks"], [row for _, row in rows]

@@ -1,0 +1,36 @@
+"""Means over networks and differences to bilinear."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.paired import label, paired_tables
+from benchmarks.record import Metric, Record
+
+
+def record(network: str, upsampler: str, value: float) -> Record:
+    subject = dict(spec=network, backbone={}, upsampler=dict(spec=upsampler))
+    return Record("probe", {"mIoU": Metric(value, "%")}, dict(size=8), subject=subject)
+
+
+def test_values_and_paired_differences() -> None:
+    """t at 95 % with two networks is 12.706: 1 ± 12.706 · √2/√2 · 1 for the differences 0 and 2."""
+    records = [record("a", "bilinear", 10.0), record("b", "bilinear", 20.0)]
+    records += [record("a", "jbu:runs/jbu_0/final.pth", 10.0), record("b", "jbu:runs/jbu_1/final.pth", 22.0)]
+    table = paired_tables(records).splitlines()
+    assert table[2].split("|")[1:-1] == [" upsampler ", " mIoU [%] ", " minus bilinear ", " networks "]
+    assert table[4].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
+    assert table[5].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
+
+
+def test_labels() -> None:
+    assert label("guided?radius=2") == "guided?radius=2"
+    assert label("neighbourhood:w/neighbourhood_regression_0/final.pth?window=7") == "neighbourhood_regression"
+    assert label("jbu:final.pth") == "jbu"
+
+
+def test_what_cannot_be_compared_is_told() -> None:
+    with pytest.raises(ValueError, match="two or more networks"):
+        paired_tables([record("a", "bilinear", 1.0), record("a", "guided", 1.0)])
+    with pytest.raises(ValueError, match="bilinear was not run on b"):
+        paired_tables([record("a", "bilinear", 1.0), record("b", "guided", 1.0)])
