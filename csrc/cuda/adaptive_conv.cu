@@ -43,17 +43,18 @@ ConvShape shape_of(const Tensor& y_or_x, int64_t height, int64_t width, int64_t 
           side(padding)};
 }
 
-Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding) {
+Tensor adaptive_conv(Tensor x, Tensor w, int64_t factor, int64_t padding, std::optional<Tensor> bias) {
   check_alike("adaptive_conv", x, w);
+  if (bias) check_alike("adaptive_conv", x, *bias);
   const Stream stream(x);
   const Tensor map = channels_last(x), filters = packed(w);
   const ConvShape s = shape_of(x, w.size(1), w.size(2), w.size(3), factor, padding);
   const Tensor y = make({s.batch, s.channels, w.size(1), w.size(2)}, x, MemoryFormat::ChannelsLast);
   if (y.numel() == 0) return y;
-  if (x.numel() == 0 || w.numel() == 0) return zeros(y);
+  const Tensor constant = bias ? packed(*bias) : y;
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
-    launch_conv_forward(stream, s, read<T>(map), read<T>(filters), write<T>(y));
+    launch_conv_forward(stream, s, read<T>(map), read<T>(filters), bias ? read<T>(constant) : nullptr, write<T>(y));
   });
   return y;
 }

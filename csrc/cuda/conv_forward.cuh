@@ -1,4 +1,4 @@
-// adaptive_conv: y[b, Y, X, c] = Σ_ij w[b, Y, X, i, j] · x[b, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p, c].
+// adaptive_conv: y[b, Y, X, c] = Σ_ij w[b, Y, X, i, j] · x[b, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p, c] + bias[c].
 //
 // A block holds the filters of a tile of pixels in shared memory, as sums' type, and walks over the channels. Eight
 // threads share an item of four pixels, each with eight channels of its own: one 16-byte load of x (one cache line per
@@ -120,7 +120,7 @@ __device__ __forceinline__ void add_taps(const ConvShape& s, const Item& item, c
 template <typename T, int VECTOR, int PHASES, int KERNEL>
 __global__ void __launch_bounds__(kThreads, 2)
     conv_forward(const ConvShape s, const ConvPlan p, const T* __restrict__ x, const T* __restrict__ w,
-                 T* __restrict__ y) {
+                 const T* __restrict__ bias, T* __restrict__ y) {
   SHARED_MEMORY(Sum<T>, filters);
   const int slot = threadIdx.x / p.lanes, lane = threadIdx.x % p.lanes;
   const Item item = find_item(p, slot, 4 / PHASES, s.height, s.width);
@@ -134,6 +134,14 @@ __global__ void __launch_bounds__(kThreads, 2)
     const int64_t channel = (static_cast<int64_t>(chunk) * p.lanes + lane) * VECTOR;
     const bool active = item.valid && channel < s.channels;
     Sum<T> sums[4][VECTOR] = {};
+    if (bias && active) {
+#pragma unroll
+      for (int v = 0; v < VECTOR; ++v) {
+        const Sum<T> constant = static_cast<Sum<T>>(bias[channel + v]);
+#pragma unroll
+        for (int q = 0; q < 4; ++q) sums[q][v] = constant;
+      }
+    }
     for (int row = 0; row < s.kernel; row += p.slab_rows) {
       const int rows = min(p.slab_rows, s.kernel - row);
       for (int column = 0; column < s.kernel; column += p.slab_columns) {

@@ -28,15 +28,15 @@ void with_instance(const ConvShape& s, int vector, const Body& body) {
 }
 
 template <typename T, typename Launcher>
-void launch_conv_forward(const Launcher& launch, const ConvShape& s, const T* x, const T* w, T* y,
+void launch_conv_forward(const Launcher& launch, const ConvShape& s, const T* x, const T* w, const T* bias, T* y,
                          int64_t shared = plan::kSharedBytes) {
   const int vector = vector_of<T>(s, x, y);
   const ConvPlan p = plan_forward(s, vector, sizeof(Sum<T>), shared);
   with_instance<T>(s, vector, [&](auto v, auto phases) {
     if (v() == 8 && s.kernel == 7 && p.slab == 49) {
-      launch(conv_forward < T, v(), phases(), v() == 8 ? 7 : 0 >, p.blocks, kThreads, p.shared_bytes, s, p, x, w, y);
+      launch(conv_forward < T, v(), phases(), v() == 8 ? 7 : 0 >, p.blocks, kThreads, p.shared_bytes, s, p, x, w, bias, y);
     } else {
-      launch(conv_forward<T, v(), phases(), 0>, p.blocks, kThreads, p.shared_bytes, s, p, x, w, y);
+      launch(conv_forward<T, v(), phases(), 0>, p.blocks, kThreads, p.shared_bytes, s, p, x, w, bias, y);
     }
   });
 }

@@ -96,6 +96,9 @@ def jbu_filters(
     rows, cols = bands or (None, None)
     parameters = list(fixup or ())
     _check_jbu_filters(keys, radius, guidance, parameters, rows, cols)
+    # Gradients come back laid out as the inputs; the kernels know one layout.
+    keys, guidance = keys.contiguous(), guidance if guidance is None else guidance.contiguous()
+    parameters = [parameter.contiguous() for parameter in parameters]
     arguments = (keys, temperature, sigma, guidance, parameters, keep, rows, cols, radius)
     if torch.onnx.is_in_onnx_export():
         return eager.jbu_filters(*arguments)

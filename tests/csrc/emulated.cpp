@@ -51,14 +51,18 @@ void give(Memory& memory, void* to, int64_t bytes, const char* what) {
 
 // which: 0 forward, 1 grad_x, 2 grad_w. `shared`: bytes of shared memory to plan with, so that slabs are tried too.
 template <typename T>
-void conv(int which, const ConvShape& s, int64_t shared, const T* first, const T* second, T* to) {
+void conv(int which, const ConvShape& s, int64_t shared, const T* first, const T* second, const T* bias, T* to) {
   const int64_t pixels = s.batch * s.height * s.factor * s.width * s.factor;
   const int64_t maps[3] = {pixels * s.channels, s.batch * s.x_height * s.x_width * s.channels,
                            pixels * s.kernel * s.kernel};  // y, x, w
   const int64_t a = which == 0 ? maps[1] : maps[0], b = which == 2 ? maps[1] : maps[2], c = maps[which];
   Memory one(a * sizeof(T), first), two(b * sizeof(T), second), three(c * sizeof(T));
   const Launcher launcher;
-  if (which == 0) launch_conv_forward(launcher, s, at<T>(one), at<T>(two), at<T>(three), shared);
+  if (which == 0) {
+    std::unique_ptr<Memory> constant;
+    if (bias) constant = std::make_unique<Memory>(s.channels * sizeof(T), bias);
+    launch_conv_forward(launcher, s, at<T>(one), at<T>(two), bias ? at<T>(*constant) : nullptr, at<T>(three), shared);
+  }
   if (which == 1) launch_conv_grad_x(launcher, s, at<T>(one), at<T>(two), at<T>(three), shared);
   if (which == 2) launch_conv_grad_w(launcher, s, at<T>(one), at<T>(two), at<T>(three));
   give(three, to, c * sizeof(T), "its result");
@@ -154,13 +158,14 @@ const char* last_fault() {
 
 // numbers: batch, channels, height, width, x_height, x_width, factor, kernel, padding. type: 0 float, 1 double, 2 half.
 int emulated_conv(int which, int type, const int* numbers, int64_t shared, const void* first, const void* second,
-                  void* to) {
+                  const void* bias, void* to) {
   const ConvShape s{numbers[0], numbers[1], numbers[2], numbers[3], numbers[4],
                     numbers[5], numbers[6], numbers[7], numbers[8]};
   return guarded([&] {
     const auto run = [&](auto zero) {
       using T = decltype(zero);
-      conv<T>(which, s, shared, static_cast<const T*>(first), static_cast<const T*>(second), static_cast<T*>(to));
+      conv<T>(which, s, shared, static_cast<const T*>(first), static_cast<const T*>(second),
+              static_cast<const T*>(bias), static_cast<T*>(to));
     };
     type == 0 ? run(float()) : type == 1 ? run(double()) : run(torch::headeronly::Half());
   });

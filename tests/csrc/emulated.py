@@ -36,7 +36,7 @@ def compile_to(folder: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(target))
     library.last_fault.restype = ctypes.c_char_p
     number, size, pointer = ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
-    library.emulated_conv.argtypes = [number, number, pointer, size, pointer, pointer, pointer]
+    library.emulated_conv.argtypes = [number, number, pointer, size, pointer, pointer, pointer, pointer]
     library.emulated_filters.argtypes = [number, pointer, size, pointer, pointer, pointer]
     library.emulated_fault.argtypes = [number, pointer]
     return library
@@ -48,10 +48,12 @@ class Emulated:
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
 
-    def conv(self, x: Tensor, w: Tensor, factor: int, padding: int, shared: int = SMALL) -> Tensor:
+    def conv(
+        self, x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None, shared: int = SMALL
+    ) -> Tensor:
         """``adaptive_conv``."""
         size = (*x.shape[:2], *w.shape[1:3])
-        return self._conv(0, _shape(x, w, factor, padding), x, w, _channels_last(x, size), shared)
+        return self._conv(0, _shape(x, w, factor, padding), x, w, _channels_last(x, size), shared, bias)
 
     def grad_x(self, grad: Tensor, w: Tensor, factor: int, padding: int, shared: int = LARGE) -> Tensor:
         """``adaptive_conv_grad_x``."""
@@ -96,13 +98,16 @@ class Emulated:
             found.append(result)
         return "" if all(torch.equal(result, found[0]) for result in found) else "results differ by schedule"
 
-    def _conv(self, which: int, numbers: list[int], a: Tensor, b: Tensor, result: Tensor, shared: int) -> Tensor:
+    def _conv(
+        self, which: int, numbers: list[int], a: Tensor, b: Tensor, result: Tensor, shared: int,
+        bias: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         a, b = (t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous() for t in (a, b))
         shape = (ctypes.c_int * len(numbers))(*numbers)
 
         def run() -> int:
             return self.library.emulated_conv(
-                which, TYPES[a.dtype], shape, shared, _address(a), _address(b), _address(result)
+                which, TYPES[a.dtype], shape, shared, _address(a), _address(b), _address(bias), _address(result)
             )
 
         return self._on_all_schedules(run, [result])[0]

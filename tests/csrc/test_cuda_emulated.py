@@ -81,8 +81,10 @@ def test_convolution_and_its_gradients(cuda: emulated.Emulated, case: tuple, dty
     grad = random(generator, batch, channels, factor * h, factor * w, dtype=dtype)
     options = {} if shared is None else dict(shared=shared)
     wide = [t.double() for t in (x, filters, grad)]
-    found = cuda.conv(x, filters, factor, padding, **options)
-    assert_close(found, eager.adaptive_conv(wide[0], wide[1], factor, padding), "y")
+    for bias in (None, random(generator, channels, dtype=dtype)):
+        found = cuda.conv(x, filters, factor, padding, bias, **options)
+        constant = None if bias is None else bias.double()
+        assert_close(found, eager.adaptive_conv(wide[0], wide[1], factor, padding, constant), "y")
     found = cuda.grad_x(grad, filters, factor, padding, **options)
     assert_close(found, eager.adaptive_conv_grad_x(wide[2], wide[1], factor, padding), "∂x")
     found = cuda.grad_w(grad, x, factor, padding)
