@@ -32,7 +32,7 @@ from benchmarks.pages import (
 from benchmarks.pictures.upsampled import draw_upsampled, feature_colours
 from benchmarks.record import Record
 from benchmarks.suite import Task
-from benchmarks.upsampling import load_upsampler
+from benchmarks.upsampling import family, load_upsampler
 from pretrain.data.decode import decode
 from pretrain.files import atomic_write
 
@@ -182,7 +182,9 @@ def draw_features(
     stride = max(1, round(max(images.shape[-2:]) / SIDE))
     for number, network in enumerate(networks):
         extractor = FeatureExtractor.load(network, weights=weights, device=device)
-        made = {spec: load_upsampler(spec, device, channels=extractor.channels) for spec in specs}
+        names = [family(spec) for spec in specs]
+        names = names if len(set(names)) == len(names) else specs
+        made = {n: load_upsampler(s, device, channels=extractor.channels) for n, s in zip(names, specs, strict=True)}
         file = f"pictures/features_{number}.png"
         draw_upsampled(images, feature_colours(extractor, images, made, stride=stride), Path(folder) / file)
         caption = (

@@ -6,14 +6,13 @@ networks does not hide it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from benchmarks.compare.statistics import t_interval
 from benchmarks.evaluation_page import by_protocol, is_baseline, upsampler_of
 from benchmarks.pages import markdown_table
 from benchmarks.record import Record
+from benchmarks.upsampling import family
 
 REFERENCE = "bilinear"
 
@@ -48,17 +47,8 @@ def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
     """{upsampler: {network: record}}."""
     found: dict[str, dict[str, Record]] = {}
     for record in group:
-        found.setdefault(label(upsampler_of(record.subject)), {})[record.subject["spec"]] = record
+        found.setdefault(family(upsampler_of(record.subject)), {})[record.subject["spec"]] = record
     return found
-
-
-def label(spec: str) -> str:
-    """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``, ``guided?radius=2`` as it is."""
-    kind, colon, path = spec.partition(":")
-    if not colon:
-        return spec
-    folder = PurePosixPath(path.partition("?")[0]).parent.name
-    return re.sub(r"_\d+$", "", folder) or kind
 
 
 def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list[str]]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
@@ -125,6 +126,15 @@ def _from_training(kind: str, path: str) -> Upsampler:
 
 def _class_of(kind: str) -> Any:
     return getattr(importlib.import_module(_KINDS[kind].module), _KINDS[kind].name)
+
+
+def family(spec: str) -> str:
+    """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``, ``guided?radius=2`` as it is."""
+    kind, colon, path = spec.partition(":")
+    if not colon:
+        return spec
+    folder = PurePosixPath(path.partition("?")[0]).parent.name
+    return re.sub(r"_\d+$", "", folder) or kind
 
 
 def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.paired import label, paired_tables
+from benchmarks.paired import paired_tables
 from benchmarks.record import Metric, Record
+from benchmarks.upsampling import family
 
 
 def record(network: str, upsampler: str, value: float) -> Record:
@@ -23,10 +24,10 @@ def test_values_and_paired_differences() -> None:
     assert table[5].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
 
 
-def test_labels() -> None:
-    assert label("guided?radius=2") == "guided?radius=2"
-    assert label("neighbourhood:w/neighbourhood_regression_0/final.pth?window=7") == "neighbourhood_regression"
-    assert label("jbu:final.pth") == "jbu"
+def test_families() -> None:
+    assert family("guided?radius=2") == "guided?radius=2"
+    assert family("neighbourhood:w/neighbourhood_regression_0/final.pth?window=7") == "neighbourhood_regression"
+    assert family("jbu:final.pth") == "jbu"
 
 
 def test_what_cannot_be_compared_is_told() -> None:
