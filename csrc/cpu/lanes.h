@@ -71,7 +71,7 @@ inline V largest(V a, V b) {
 // e^x for x ≤ 0 (and up to 80): 2^n · e^r with |r| ≤ ln2 / 2 and a polynomial of degree 6; relative error 2e-7.
 template <int N>
 inline Vector<float, N> exponential(Vector<float, N> x) {
-  x = largest(x, Vector<float, N>{} - 87.0f);
+  x = largest(Vector<float, N>{} - 87.0f, x);  // in this order NaN stays NaN
   const Vector<float, N> shifted = x * 1.44269504f + 12582912.0f;  // 1.5 · 2^23: rounds to an integer
   const Vector<float, N> n = shifted - 12582912.0f;
   const Vector<float, N> r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
