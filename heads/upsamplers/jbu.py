@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from heads.precision import full_precision, no_autocast
 from heads.upsamplers.base import LinearUpsampler
 from heads.upsamplers.guidance import pooled
-from heads.upsamplers.operators import adaptive_conv, jbu_filters
+from heads.upsamplers.operators import MOST_RADIUS, adaptive_conv, jbu_filters
 from heads.upsamplers.resizing import bands, low_radius
 
 _TEMPERATURES = (1e-4, 1e4)  # where the published code clamps e^ρ
@@ -35,7 +35,7 @@ class JBULevel(nn.Module):
 
     Args:
         factor: f ≥ 1, any integer.
-        radius: r of the filter, in pixels of the enlarged map.
+        radius: r of the filter, in pixels of the enlarged map, at most 5.
         key_dim: D, width of the range features.
     """
 
@@ -91,6 +91,7 @@ class JBULevel(nn.Module):
 
     def spread(self, filters: Tensor, maps: Tensor, bias: Tensor | None = None) -> Tensor:
         """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w), dtype of maps."""
+        bias = None if bias is None else bias.to(maps.dtype)
         return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius, bias)
 
     def forward(self, maps: Tensor, guidance: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ class JBUStack(LinearUpsampler):
             folded (``foldable`` is False).
 
     Raises:
-        ValueError: channels, radius or key_dim below 1, factor below 2.
+        ValueError: channels, radius or key_dim below 1, radius above 5, factor below 2.
     """
 
     def __init__(self, channels: int, factor: int = 16, radius: int = 3, key_dim: int = 32, norm: bool = False) -> None:
@@ -126,6 +127,8 @@ class JBUStack(LinearUpsampler):
         for name, value in dict(channels=channels, radius=radius, key_dim=key_dim).items():
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
+        if radius > MOST_RADIUS:
+            raise ValueError(f"radius={radius} must be at most {MOST_RADIUS}")
         self.channels, self.factor = channels, factor
         self.factors = prime_factors(factor)
         for index, prime in enumerate(self.factors, 1):

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from heads.upsamplers import eager, library
 
+#: Of ``jbu_filters``, so that every device takes the same: compiled kernels keep a pixel's taps in fixed arrays.
+MOST_RADIUS, MOST_SIDE, MOST_GUIDES = 5, 11, 8
+
 _SCHEMAS = {
     "adaptive_conv": "(Tensor x, Tensor w, int factor, int padding, Tensor? bias=None) -> Tensor",
     "adaptive_conv_grad_x": "(Tensor grad, Tensor w, int factor, int padding) -> Tensor",
@@ -38,7 +41,7 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias:
 
     Args:
         x: (B, C, h + K − 1 − 2p, w + K − 1 − 2p) float.
-        w: (B, H, W, K, K) float of the same dtype and device, H = f·h, W = f·w.
+        w: (B, H, W, K, K) float of the same device and, outside autocast, dtype; H = f·h, W = f·w.
         factor: f, high-resolution pixels per low-resolution cell and axis.
         padding: p, rows and columns of zeros around x.
         bias: (C,), as x; None for 0. Added here it costs nothing, afterwards another pass over the output.
@@ -52,7 +55,7 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias:
         ValueError: shapes, dtypes or devices that do not fit.
     """
     _check_adaptive_conv(x, w, factor, padding)
-    if bias is not None and (bias.shape != x.shape[1:2] or bias.dtype != x.dtype or bias.device != x.device):
+    if bias is not None and (bias.shape != x.shape[1:2] or not _alike(bias, x)):
         raise ValueError(
             f"adaptive_conv: bias must be ({x.shape[1]},) {x.dtype} on {x.device} like x, found {tuple(bias.shape)} "
             f"{bias.dtype} on {bias.device}"
@@ -77,14 +80,16 @@ def jbu_filters(
 
     Args:
         keys: (B, D, H + 2r, W + 2r) float32 or float64, range features k, padded (by reflection).
-        temperature: () t > 0.
+        temperature: () t > 0; this and all that follows of the dtype (outside autocast) and device of ``keys``.
         sigma: () σ, in units of the radius.
-        radius: r.
-        guidance: (B, G, H, W) g, the image seen by the fix-up; given with ``fixup`` and only then.
+        radius: r, at most ``MOST_RADIUS``.
+        guidance: (B, G, H, W) g, the image seen by the fix-up; given with ``fixup`` and only then. G is at most
+            ``MOST_GUIDES``.
         fixup: A₁ (T, T + G), a₁ (T,), A₂ (T, T), a₂ (T,) with T = (2r+1)².
         keep: (B, T) channel dropout behind the GELU, already divided by the share kept; None without.
         bands: rows (H, 2r+1, K) and cols (W, 2r+1, K): each row or column of the high-resolution source as a
-            combination of K low-resolution ones, see :func:`heads.upsamplers.resizing.bands`.
+            combination of K low-resolution ones, see :func:`heads.upsamplers.resizing.bands`. K is at most
+            ``MOST_SIDE``.
 
     Returns:
         (B, H, W, K, K) filters for :func:`adaptive_conv`; K = 2r+1 without ``bands``. The backward pass recomputes and
@@ -96,6 +101,8 @@ def jbu_filters(
     rows, cols = bands or (None, None)
     parameters = list(fixup or ())
     _check_jbu_filters(keys, radius, guidance, parameters, rows, cols)
+    _check_beside(keys, radius, temperature=temperature, sigma=sigma, keep=keep)
+    _check_alike(keys, temperature, sigma, guidance, *parameters, keep, rows, cols)
     # Gradients come back laid out as the inputs; the kernels know one layout.
     keys, guidance = keys.contiguous(), guidance if guidance is None else guidance.contiguous()
     parameters = [parameter.contiguous() for parameter in parameters]
@@ -110,7 +117,7 @@ def _check_adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Non
         raise ValueError(
             f"adaptive_conv: x must be (B, C, h, w) and w (B, H, W, K, K), found {tuple(x.shape)} and {tuple(w.shape)}"
         )
-    if x.dtype != w.dtype or x.device != w.device:
+    if not _alike(w, x):
         raise ValueError(
             f"adaptive_conv: x is {x.dtype} on {x.device}, w is {w.dtype} on {w.device}; give both the same"
         )
@@ -130,7 +137,9 @@ def _check_adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Non
 def _check_jbu_filters(
     keys: Tensor, radius: int, guidance: Tensor | None, fixup: list[Tensor], rows: Tensor | None, cols: Tensor | None
 ) -> None:
-    if radius < 0 or keys.ndim != 4 or min(keys.shape[2:]) <= 2 * radius:
+    if not 0 <= radius <= MOST_RADIUS:
+        raise ValueError(f"jbu_filters: radius={radius} must be from 0 to {MOST_RADIUS}")
+    if keys.ndim != 4 or min(keys.shape[2:]) <= 2 * radius:
         raise ValueError(
             f"jbu_filters: keys must be (B, D, H + {2 * radius}, W + {2 * radius}) for radius={radius}, found "
             f"{tuple(keys.shape)}"
@@ -139,20 +148,49 @@ def _check_jbu_filters(
     if (guidance is None) != (not fixup):
         raise ValueError("jbu_filters: guidance and fixup belong together, give both or none")
     if guidance is not None:
-        if len(guidance) != len(keys) or tuple(guidance.shape[2:]) != sides:
+        if len(guidance) != len(keys) or tuple(guidance.shape[2:]) != sides or guidance.shape[1] > MOST_GUIDES:
             raise ValueError(
-                f"jbu_filters: guidance must be (B={len(keys)}, G, {sides[0]}, {sides[1]}), found "
+                f"jbu_filters: guidance must be (B={len(keys)}, G ≤ {MOST_GUIDES}, {sides[0]}, {sides[1]}), found "
                 f"{tuple(guidance.shape)}"
             )
         wanted = [(taps, taps + guidance.shape[1]), (taps,), (taps, taps), (taps,)]
         if [tuple(p.shape) for p in fixup] != wanted:
             raise ValueError(f"jbu_filters: fixup must have shapes {wanted}, found {[tuple(p.shape) for p in fixup]}")
     for name, band, side in (("rows", rows, sides[0]), ("cols", cols, sides[1])):
-        if band is not None and (tuple(band.shape[:2]) != (side, 2 * radius + 1) or band.shape[2] != rows.shape[2]):
+        if band is not None and (
+            tuple(band.shape[:2]) != (side, 2 * radius + 1) or band.shape[2] != rows.shape[2]
+            or band.shape[2] > MOST_SIDE
+        ):  # fmt: skip
             raise ValueError(
-                f"jbu_filters: {name} must be ({side}, {2 * radius + 1}, K), the same K in both, found "
+                f"jbu_filters: {name} must be ({side}, {2 * radius + 1}, K), the same K ≤ {MOST_SIDE} in both, found "
                 f"{tuple(band.shape)}"
             )
+
+
+def _check_beside(keys: Tensor, radius: int, *, temperature: Tensor, sigma: Tensor, keep: Tensor | None) -> None:
+    for name, number in (("temperature", temperature), ("sigma", sigma)):
+        if number.ndim:
+            raise ValueError(f"jbu_filters: {name} must be a scalar tensor, found {tuple(number.shape)}")
+    if keep is not None and tuple(keep.shape) != (len(keys), (2 * radius + 1) ** 2):
+        raise ValueError(
+            f"jbu_filters: keep must be (B={len(keys)}, T={(2 * radius + 1) ** 2}), found {tuple(keep.shape)}"
+        )
+
+
+def _check_alike(keys: Tensor, *others: Tensor | None) -> None:
+    for other in others:
+        if other is not None and not _alike(other, keys):
+            raise ValueError(
+                f"jbu_filters: keys is {keys.dtype} on {keys.device}, another argument {other.dtype} on "
+                f"{other.device}; give all of them the same"
+            )
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have one device and one dtype, or dtypes that autocast will make one."""
+    if a.device != b.device or a.dtype == b.dtype:
+        return a.device == b.device
+    return torch.is_autocast_enabled(a.device.type) and torch.float64 not in (a.dtype, b.dtype)
 
 
 def _fake_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
@@ -247,8 +285,8 @@ def _no_second_derivative(ctx: Any, *_: Any) -> None:
 
 
 def _autocast_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
-    """On CUDA in autocast's precision, summed in float32 all the same."""
-    dtype = torch.get_autocast_dtype("cuda")
+    """On CUDA in autocast's precision, summed in float32 all the same; float64 stays, as autocast has it."""
+    dtype = x.dtype if x.dtype == torch.float64 else torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", enabled=False):
         bias = None if bias is None else bias.to(dtype)
         return torch.ops.pixelpretext.adaptive_conv(x.to(dtype), w.to(dtype), factor, padding, bias)

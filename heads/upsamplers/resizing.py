@@ -24,8 +24,7 @@ def bands(height: int, width: int, factor: int, radius: int, like: Tensor) -> tu
     Returns:
         rows (f·h, 2r+1, K) and cols (f·w, 2r+1, K) with K = 2R+1, R = :func:`low_radius`. Kept for the next call.
     """
-    made = (_band(side, factor, radius) for side in (height, width))
-    rows, cols = (band.to(device=like.device, dtype=like.dtype) for band in made)
+    rows, cols = (_placed(side, factor, radius, like.device, like.dtype) for side in (height, width))
     return rows, cols
 
 
@@ -42,6 +41,12 @@ def _floor(position: float, factor: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
+def _placed(side: int, factor: int, radius: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """:func:`_band` where it is needed: on a GPU, a copy for every call would wait for the device."""
+    with torch.inference_mode(False):  # what is kept serves training as well, whoever asked first
+        return _band(side, factor, radius).to(device=device, dtype=dtype)
+
+
 def _band(side: int, factor: int, radius: int) -> Tensor:
     """(f·side, 2r+1, K) float64."""
     reach, size = low_radius(factor, radius), factor * side

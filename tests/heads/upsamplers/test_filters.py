@@ -163,10 +163,30 @@ def test_logits_far_apart_stay_finite(ops: Any) -> None:
     torch.testing.assert_close(filters.sum((3, 4)), torch.ones(filters.shape[:3]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_a_number_does_not_vanish(ops: Any, dtype: torch.dtype) -> None:
+    """A range feature of NaN spoils every pixel that sees it, and no other."""
+    keys, one = torch.randn(1, 4, 8, 9, dtype=dtype), torch.ones((), dtype=dtype)
+    keys[0, 2, 4, 5] = float("nan")
+    filters = ops.jbu_filters(keys, one, one, None, [], None, None, None, 1)
+    spoilt = torch.zeros(1, 6, 7, dtype=torch.bool)
+    spoilt[:, 2:5, 3:6] = True
+    assert torch.equal(filters.isnan().all(4).all(3), spoilt) and torch.equal(filters.isnan().any(4).any(3), spoilt)
+
+
+FIXUP = tuple(torch.zeros(*shape) for shape in ((9, 12), (9,), (9, 9), (9,)))
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(radius=-1), "keys must be"),
+        (dict(radius=-1), "radius=-1 must be from 0 to 5"),
+        (dict(radius=6, keys=torch.zeros(1, 4, 20, 20)), "radius=6 must be from 0 to 5"),
+        (dict(sigma=torch.ones(1)), r"sigma must be a scalar tensor, found \(1,\)"),
+        (dict(temperature=torch.ones(()).double()), "float32 on cpu, another argument torch.float64"),
+        (dict(guidance=torch.zeros(1, 9, 2, 3), fixup=FIXUP), "G ≤ 8"),
+        (dict(guidance=torch.zeros(1, 3, 2, 3), fixup=FIXUP, keep=torch.zeros(9)), r"keep must be \(B=1, T=9\)"),
+        (dict(bands=(torch.zeros(2, 3, 13), torch.zeros(3, 3, 13))), "rows must be .* K ≤ 11"),
         (dict(keys=torch.zeros(1, 4, 2, 5)), "keys must be"),
         (dict(guidance=torch.zeros(1, 3, 2, 3)), "give both or none"),
         (dict(guidance=torch.zeros(1, 3, 4, 3), fixup=(torch.zeros(9, 12),) * 4), "guidance must be"),

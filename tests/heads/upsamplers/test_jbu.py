@@ -171,6 +171,27 @@ def test_half_precision_modules_and_autocast(dtype: torch.dtype, tolerance: floa
     assert all(p.grad is not None and p.grad.isfinite().all() for p in (features, *stack.parameters()))
 
 
+def test_the_bias_follows_maps_that_autocast_made_half() -> None:
+    """On a GPU the first level gives half precision, the bias is a float32 parameter."""
+    up, image = JBUStack(8, 4).eval(), torch.randn(1, 3, 16, 20)
+    weights, bias = up.weights(image, (4, 5), (16, 20)), torch.randn(8)
+    maps = torch.randn(1, 8, 4, 5).bfloat16()
+    found = up.spread(weights, maps, (16, 20), bias)
+    assert found.dtype == torch.bfloat16
+    exact = up.spread(weights, maps.float(), (16, 20), bias)
+    torch.testing.assert_close(found.float(), exact, atol=0.1, rtol=0.05)
+
+
+def test_measuring_first_does_not_spoil_training() -> None:
+    """What is kept of a size must not be a tensor of inference mode."""
+    up = JBUStack(2, 2, radius=1, key_dim=4).double()
+    image, features = torch.randn(1, 3, 22, 26).double(), torch.randn(1, 2, 11, 13).double()
+    with torch.inference_mode():
+        up(image, features, (22, 26))
+    up(image, features, (22, 26)).sum().backward()
+    assert up.up1.sigma_spatial.grad is not None
+
+
 def test_dropout_only_in_training() -> None:
     up = JBUStack(64, 2)
     image, features = torch.randn(4, 3, 8, 8), torch.randn(4, 64, 4, 4)
@@ -205,6 +226,7 @@ def test_gradcheck_of_a_whole_level(factor: int) -> None:
     "make, message",
     [
         (lambda: JBUStack(0), "channels=0 must be at least 1"),
+        (lambda: JBUStack(4, radius=6), "radius=6 must be at most 5"),
         (lambda: JBUStack(4, 1), "factor=1 must be an integer of at least 2"),
         (lambda: JBUStack(4)(torch.zeros(1, 3, 64, 64), torch.zeros(1, 5, 4, 4), (64, 64)), "features must be"),
         (lambda: JBUStack(4)(torch.zeros(1, 3, 16, 64), torch.zeros(1, 4, 1, 4), (64, 64)), "must exceed radius=3"),

@@ -170,6 +170,18 @@ def test_autocast_on_the_cpu_keeps_single_precision() -> None:
     x, w, *numbers = random_conv(dtype=torch.bfloat16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert operators.adaptive_conv(x, w, *numbers).dtype == torch.float32
+        mixed = operators.adaptive_conv(x.float(), w, *numbers, torch.zeros(3).bfloat16())
+        with pytest.raises(ValueError, match="give both the same"):
+            operators.adaptive_conv(x.double(), w, *numbers)
+    torch.testing.assert_close(mixed, eager.adaptive_conv(x.float(), w.float(), *numbers))
+
+
+def test_autocast_on_a_gpu_leaves_double_precision_alone() -> None:
+    """The rule that CUDA calls, called here without one."""
+    x, w, *numbers = random_conv()
+    with torch.autocast("cpu", enabled=False):
+        assert operators._autocast_conv(x, w, *numbers).dtype == torch.float64
+        assert operators._autocast_conv(x.float(), w.float(), *numbers).dtype == torch.get_autocast_dtype("cuda")
 
 
 @pytest.mark.parametrize(
