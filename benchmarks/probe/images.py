@@ -20,6 +20,7 @@ from benchmarks.retrieval.memory_need import available_bytes
 from benchmarks.retrieval.settings import grid_of
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
+UPSAMPLED_BYTES = 1 << 30  # of upsampled features at once, where a read-out cannot be folded
 
 
 class Kept:
@@ -69,7 +70,7 @@ class ProbeImages:
     """Images of one split behind one network.
 
     Args:
-        extractor: Anything with ``encode``, ``normalise``, ``device`` and ``grid_stride``.
+        extractor: Anything with ``encode``, ``normalise``, ``device``, ``channels`` and ``grid_stride``.
         split: The images.
         size: (H, W) they are resized to.
         kept: Where features and prepared tensors are kept.
@@ -130,6 +131,9 @@ class ProbeImages:
     def pieces(self, ids: Sequence[int], readout: OwnGrid) -> Iterator[Piece]:
         """Yields these images with their features, prepared for a read-out, one or some at a time."""
         step = self.piece or len(ids)
+        if not readout.folded:
+            height, width = readout.size
+            step = min(step, max(1, UPSAMPLED_BYTES // (4 * self.extractor.channels * height * width)))
         for start in range(0, len(ids), step):
             batch = self.split.take(ids[start : start + step], self.size)
             features = self._features(batch)

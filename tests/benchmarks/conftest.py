@@ -37,6 +37,10 @@ class ColourGrid:
     def grid_stride(self) -> int:
         return self.stride
 
+    @property
+    def channels(self) -> int:
+        return 3 if self.matrix is None else len(self.matrix)
+
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         return self.maps(images)
 

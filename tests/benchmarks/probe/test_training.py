@@ -113,6 +113,17 @@ def test_keeping_changes_nothing(toy_data: Any, colour_grid: Any, stack: JBUStac
     torch.testing.assert_close(batched, runs[0], atol=1e-5, rtol=1e-4)
 
 
+def test_upsampled_features_pass_a_few_images_at_a_time(
+    toy_data: Any, colour_grid: Any, stack: JBUStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU a batch of 32 maps of 2,048 channels at 448² would take 53 GB."""
+    images = images_of(colour_grid(), toy_data())
+    images.piece = None  # as on a GPU
+    monkeypatch.setattr("benchmarks.probe.images.UPSAMPLED_BYTES", 2 * 4 * 3 * SIZE[0] * SIZE[1])
+    for readout, expected in ((Unfolded(stack, SIZE), [2, 2, 1]), (Folded(stack, SIZE), [5])):
+        assert [len(piece.features) for piece in images.pieces(range(5), readout)] == expected
+
+
 def test_weights_are_computed_once_per_image(toy_data: Any, colour_grid: Any, stack: JBUStack) -> None:
     calls = []
 
