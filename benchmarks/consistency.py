@@ -125,18 +125,21 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that it did not write.
+        ValueError: a file that it did not write, or whose weights are not those of the model it describes.
     """
     content = read_checkpoint(path)
     meta = content.get("meta") or {}
-    if not {"upsampler", "objective"} <= set(meta):
+    if not {"upsampler", "objective", "backbone", "map_stride", "normalisation"} <= set(meta):
         raise ValueError(f"{path}: no checkpoint of tools/train_upsampler.py, it names no upsampler")
     register_all()
     trainer = UpsamplerTrainer(
         dict(type="TimmBackbone", **meta["backbone"]), meta["upsampler"], meta["objective"],
         map_stride=meta["map_stride"], data_preprocessor=dict(type="ViewPreprocessor", **meta["normalisation"]),
     )  # fmt: skip
-    trainer.load_state_dict(content["state_dict"])
+    try:
+        trainer.load_state_dict(content.get("state_dict", {}))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the model that it describes: {str(error)[:300]}") from error
     return Arm(str(path), trainer.to(device).eval(), own=trainer.objective.downsampler is not None)
 
 

@@ -86,3 +86,9 @@ def test_mistakes_are_named(arm: Arm, image_folder: Path, tmp_path: Path) -> Non
         run(arm, Photos(image_folder), Settings(size=36))
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         load_arm(tmp_path / "none.pth")
+    torch.save(dict(meta=arm.trainer.describe(), state_dict=dict(other=torch.zeros(1))), tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="other.pth does not fit the model that it describes"):
+        load_arm(tmp_path / "other.pth")
+    torch.save(dict(meta=dict(upsampler={}, objective={}), state_dict={}), tmp_path / "half.pth")
+    with pytest.raises(ValueError, match="half.pth: no checkpoint of tools/train_upsampler.py"):
+        load_arm(tmp_path / "half.pth")
