@@ -1,52 +1,56 @@
 """What the compiled operators compute, in standard torch operations: any device, any dtype, no compiler.
 
-Loops run over the K² taps of a filter, never over pixels, and nothing of size C·K²·H·W is ever made (an unfold needs
-3.8 GB at 384 channels and 224²). Half precisions are summed in float32.
+The f² pixels of a cell see the same window, so a cell is one small matrix product, (f², T)·(T, C). Windows are cut out
+for a band of cells at a time: nothing of size C·K²·H·W is ever made (an unfold needs 3.8 GB at 384 channels and 224²).
+Half precisions are summed in float32. T = K² taps.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_BUDGET = 2**22  # numbers of the windows of a band: 16 MB in float32
+
 
 def adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
     """See :func:`heads.upsamplers.operators.adaptive_conv`."""
-    height, width, kernel = w.shape[1] // factor, w.shape[2] // factor, w.shape[3]
-    x, taps = _pad(_summable(x), padding), _phases(_summable(w), factor)
-    y = x.new_zeros(*x.shape[:2], height, factor, width, factor)
-    if bias is not None:
-        y += _summable(bias)[:, None, None, None, None]
-    for i in range(kernel):
-        for j in range(kernel):
-            y.addcmul_(x[:, :, i : i + height, None, j : j + width, None], taps[..., i, j])
-    return y.flatten(4).flatten(2, 3).to(w.dtype).contiguous(memory_format=torch.channels_last)
+    x, kernel = _channels_inside(x, padding), w.shape[3]
+    y = x.new_empty(len(x), *w.shape[1:3], x.shape[3])
+    for image, rows in _bands(w, factor, x.shape[3]):
+        cells = _cells(w[image, _fine(rows, factor)].flatten(2), factor) @ _windows(x[image], rows, kernel)
+        y[image, _fine(rows, factor)] = _pixels(cells, rows, factor)
+    y = y if bias is None else y.add_(_summable(bias))
+    return y.to(w.dtype).permute(0, 3, 1, 2)
 
 
 def adaptive_conv_grad_x(grad: Tensor, w: Tensor, factor: int, padding: int) -> Tensor:
     """∂x of :func:`adaptive_conv` for ∂y = ``grad`` (B, C, H, W)."""
-    height, width, kernel = w.shape[1] // factor, w.shape[2] // factor, w.shape[3]
-    grad, taps = _cells(_summable(grad), factor), _phases(_summable(w), factor)
-    size = (height + kernel - 1, width + kernel - 1)
-    x = grad.new_zeros(*grad.shape[:2], *size)
-    for i in range(kernel):
-        for j in range(kernel):
-            x[:, :, i : i + height, j : j + width] += (grad * taps[..., i, j]).sum((3, 5))
-    x = x[:, :, padding : size[0] - padding, padding : size[1] - padding]
-    return x.to(w.dtype).contiguous(memory_format=torch.channels_last)
+    grad, kernel = _channels_inside(grad, 0), w.shape[3]
+    height, width = w.shape[1] // factor, w.shape[2] // factor
+    x = grad.new_zeros(len(grad), height + kernel - 1, width + kernel - 1, grad.shape[3])
+    for image, rows in _bands(w, factor, grad.shape[3]):
+        fine = _fine(rows, factor)
+        windows = _cells(w[image, fine].flatten(2), factor).mT @ _cells(grad[image, fine], factor)  # (r·w, T, C)
+        for tap, values in enumerate(windows.unflatten(0, (-1, width)).unbind(2)):
+            i, j = divmod(tap, kernel)
+            x[image, rows.start + i : rows.stop + i, j : j + width] += values
+    x = x[:, padding : x.shape[1] - padding, padding : x.shape[2] - padding]
+    return x.to(w.dtype).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
 def adaptive_conv_grad_w(grad: Tensor, x: Tensor, factor: int, padding: int) -> Tensor:
     """∂w of :func:`adaptive_conv` for ∂y = ``grad`` (B, C, H, W)."""
-    height, width = grad.shape[2] // factor, grad.shape[3] // factor
-    kernel, dtype = x.shape[2] + 2 * padding - height + 1, x.dtype
-    cells, x = _cells(_summable(grad), factor), _pad(_summable(x), padding)
-    w = cells.new_empty(grad.shape[0], height, factor, width, factor, kernel, kernel)
-    for i in range(kernel):
-        for j in range(kernel):
-            w[..., i, j] = (cells * x[:, :, i : i + height, None, j : j + width, None]).sum(1)
-    return w.flatten(3, 4).flatten(1, 2).to(dtype)
+    kernel, dtype = x.shape[2] + 2 * padding - grad.shape[2] // factor + 1, x.dtype
+    grad, x = _channels_inside(grad, 0), _channels_inside(x, padding)
+    w = grad.new_empty(*grad.shape[:3], kernel, kernel)
+    for image, rows in _bands(w, factor, x.shape[3]):
+        cells = _cells(grad[image, _fine(rows, factor)], factor) @ _windows(x[image], rows, kernel).mT
+        w[image, _fine(rows, factor)] = _pixels(cells, rows, factor).unflatten(2, (kernel, kernel))
+    return w.to(dtype)
 
 
 def jbu_filters(
@@ -142,15 +146,41 @@ def _summable(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def _pad(x: Tensor, padding: int) -> Tensor:
-    return F.pad(x, (padding,) * 4) if padding else x
+def _channels_inside(x: Tensor, padding: int) -> Tensor:
+    """(B, C, h, w) -> (B, h + 2p, w + 2p, C) in memory."""
+    return F.pad(_summable(x), (padding,) * 4).permute(0, 2, 3, 1).contiguous()
 
 
-def _cells(y: Tensor, factor: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, h, f, w, f)."""
-    return y.unflatten(3, (-1, factor)).unflatten(2, (-1, factor))
+def _bands(w: Tensor, factor: int, channels: int) -> Iterator[tuple[int, slice]]:
+    """(image, rows of cells) so that the windows of a band are ``_BUDGET`` numbers, or one row."""
+    height, width = w.shape[1] // factor, w.shape[2] // factor
+    step = max(1, _BUDGET // max(1, width * w.shape[3] ** 2 * channels))
+    for image in range(len(w)):
+        for top in range(0, height, step):
+            yield image, slice(top, min(top + step, height))
 
 
-def _phases(w: Tensor, factor: int) -> Tensor:
-    """(B, H, W, K, K) -> (B, 1, h, f, w, f, K, K)."""
-    return w.unflatten(2, (-1, factor)).unflatten(1, (-1, factor))[:, None]
+def _fine(rows: slice, factor: int) -> slice:
+    """The high-resolution rows of rows of cells."""
+    return slice(rows.start * factor, rows.stop * factor)
+
+
+def _windows(x: Tensor, rows: slice, kernel: int) -> Tensor:
+    """What the cells of a band see of (h + K − 1, w + K − 1, C): (r·w, T, C)."""
+    count, width = rows.stop - rows.start, x.shape[1] - kernel + 1
+    seen = [
+        x[rows.start + i : rows.start + i + count, j : j + width] for i in range(kernel) for j in range(kernel)
+    ]  # fmt: skip
+    return torch.stack(seen, 2).flatten(0, 1)
+
+
+def _cells(pixels: Tensor, factor: int) -> Tensor:
+    """(r·f, w·f, K) -> (r·w, f², K): the pixels of a cell, which see the same window."""
+    cells = pixels.unflatten(1, (-1, factor)).unflatten(0, (-1, factor)).transpose(1, 2)  # (r, w, f, f, K)
+    return _summable(cells).flatten(2, 3).flatten(0, 1)
+
+
+def _pixels(cells: Tensor, rows: slice, factor: int) -> Tensor:
+    """(r·w, f², K) -> (r·f, w·f, K)."""
+    grid = cells.unflatten(1, (factor, factor)).unflatten(0, (rows.stop - rows.start, -1))  # (r, w, f, f, K)
+    return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)
