@@ -38,18 +38,23 @@ class GuidedFilter(LinearUpsampler):
         self.radius, self.eps = radius, eps
 
     def weights(self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Colours on the grid (B, 3, h, w), (Cov + ε)⁻¹ (B, 3, 3, h, w) and colours of the output (B, 3, H', W')."""
+        """Colours on the grid (B, 3, h, w), (Cov + ε)⁻¹ (B, 3, 3, h, w) and colours of the output (B, 3, H', W'), both
+        without the image's mean colour."""
         image = full_precision(image)
         low = pooled(image, grid)
+        middle = low.mean((2, 3), keepdim=True)  # taken off, it changes nothing but the rounding
+        low = low - middle
         mean, mean_squares = self._box(low), self._box((low[:, :, None] * low[:, None]).flatten(1, 2))
         covariance = mean_squares.unflatten(1, (3, 3)) - mean[:, :, None] * mean[:, None]
         with no_autocast(image):
             regular = covariance.permute(0, 3, 4, 1, 2) + self.eps * torch.eye(
                 3, dtype=image.dtype, device=image.device
             )
-            # A pseudo-inverse: at ε = 0 windows of one colour are legal, they average.
-            inverse = torch.linalg.pinv(regular, hermitian=True).permute(0, 3, 4, 1, 2)
-        return low, inverse.contiguous(), pooled(image, output_size)
+            # A pseudo-inverse: at ε = 0 windows of one colour are legal, they average. What is below the rounding of
+            # the covariance, a small difference of squares, is no variance.
+            rounding = 16 * torch.finfo(image.dtype).eps * mean_squares[:, ::4].sum(1)
+            inverse = torch.linalg.pinv(regular, atol=rounding, hermitian=True).permute(0, 3, 4, 1, 2)
+        return low, inverse.contiguous(), pooled(image, output_size) - middle
 
     def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`LinearUpsampler`."""

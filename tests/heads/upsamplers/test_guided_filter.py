@@ -62,6 +62,16 @@ def test_an_image_of_one_colour_averages_and_constants_stay(eps: float) -> None:
     torch.testing.assert_close(constant, torch.full((1, 2, 12, 12), 3.0), atol=1e-3, rtol=0)
 
 
+def test_rounding_is_not_taken_for_colour() -> None:
+    """Two flat colours and no ε: windows see one direction of colour at most, in float32 as in float64."""
+    features = torch.randn(1, 2, 8, 8)
+    image = torch.tensor([0.123, 0.456, -0.789]).view(1, 3, 1, 1).repeat(1, 1, 32, 32)
+    image[..., 16:] = torch.tensor([0.3, 0.7, -1.1]).view(3, 1, 1)
+    exact = GuidedFilter(1, 0.0)(image.double(), features.double(), (32, 32))
+    found = GuidedFilter(1, 0.0)(image, features, (32, 32))
+    torch.testing.assert_close(found.double(), exact, atol=1e-4, rtol=1e-4)
+
+
 def test_a_read_out_can_be_folded() -> None:
     up, image, features = GuidedFilter(), torch.randn(2, 3, 24, 30), torch.randn(2, 5, 6, 5)
     weight = torch.randn(3, 5)
