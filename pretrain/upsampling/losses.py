@@ -31,8 +31,10 @@ class Uncertainty(nn.Module):
                 parameter *= 0.1
 
     def forward(self, target: Tensor) -> Tensor:
-        """Returns s (B, 1, h, w) > 0, in the unit of the features (B, C, h, w)."""
-        return torch.exp(self.conv(target) + 0.1).clamp_min(LEAST_SCALE)
+        """Returns s (B, 1, h, w) > 0, in the unit of the features (B, C, h, w), at least float32."""
+        with no_autocast(target):
+            weight, bias = (full_precision(parameter) for parameter in (self.conv.weight, self.conv.bias))
+            return torch.exp(F.conv2d(full_precision(target), weight, bias) + 0.1).clamp_min(LEAST_SCALE)
 
 
 def reconstruction(prediction: Tensor, target: Tensor, scale: Tensor | None = None) -> Tensor:
@@ -48,9 +50,9 @@ def reconstruction(prediction: Tensor, target: Tensor, scale: Tensor | None = No
         scale: s (B, 1, h, w), or None.
 
     Returns:
-        (B,).
+        (B,), at least float32: it is a small difference of large numbers.
     """
-    squared = (prediction - target) ** 2
+    squared = (full_precision(prediction) - full_precision(target)) ** 2
     if scale is not None:
         squared = squared / (2 * scale**2) + scale.log()
     return squared.flatten(1).mean(1)
@@ -80,6 +82,7 @@ def total_variation(maps: Tensor) -> Tensor:
     Args:
         maps: (B, C, H, W) float.
     """
+    maps = full_precision(maps)
     down, right = maps.diff(dim=2), maps.diff(dim=3)
     return ((down**2).sum() + (right**2).sum()) / maps.numel()
 

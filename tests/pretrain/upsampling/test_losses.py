@@ -58,6 +58,18 @@ def test_uncertainty_starts_near_one_and_never_falls_below_its_floor() -> None:
     assert float(layer(torch.randn(2, 16, 3, 4)).detach().max()) == pytest.approx(LEAST_SCALE)
 
 
+def test_mixed_precision_stays_out_of_the_losses() -> None:
+    layer, target = Uncertainty(16), torch.randn(2, 16, 3, 4)
+    prediction = (target + 0.01).bfloat16()
+    scale = layer(target)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(target), scale)
+        found = reconstruction(prediction, target, layer(target))
+        assert total_variation(prediction).dtype == torch.float32
+    torch.testing.assert_close(found, reconstruction(prediction.float(), target, scale))
+    assert found.dtype == torch.float32
+
+
 def test_total_variation_worked_example() -> None:
     i, j = torch.meshgrid(torch.arange(3.0), torch.arange(4.0), indexing="ij")
     maps = torch.stack([i * j, i * j + 1])[None]
