@@ -18,7 +18,7 @@ REFERENCE = "bilinear"
 
 
 def paired_tables(records: Sequence[Record]) -> str:
-    """Returns Markdown: one table per protocol, a row per upsampler, ordered by the first metric.
+    """Returns Markdown: one table per protocol, a row per upsampler in the order of the records.
 
     Upsamplers with a file are told apart by the file's folder without its number (``jbu_0/final.pth`` and
     ``jbu_1/final.pth`` are both ``jbu``), so that each network may have its own. The last value of a network and
@@ -60,12 +60,10 @@ def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list
         headings += [f"{name} [{first.metrics[name].unit}]", f"minus {REFERENCE}"]
     rows = []
     for upsampler, records in measured.items():
-        row, means = [upsampler], []
+        row = [upsampler]
         for name in names:
             values = [record.metrics[name].value for record in records.values()]
             pairs = [r.metrics[name].value - measured[REFERENCE][n].metrics[name].value for n, r in records.items()]
-            means.append(t_interval(values).mean)
             row += [t_interval(values).text(), "–" if upsampler == REFERENCE else t_interval(pairs).text()]
-        rows.append((means[0], [*row, str(len(records))]))
-    rows.sort(key=lambda item: -item[0])
-    return [*headings, "networks"], [row for _, row in rows]
+        rows.append([*row, str(len(records))])
+    return [*headings, "networks"], rows

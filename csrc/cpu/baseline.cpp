@@ -1,7 +1,6 @@
 // The kernels for any machine: 16-byte vectors, which every 64-bit processor has.
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels.h"

@@ -13,7 +13,7 @@ namespace PIXELPRETEXT_SET {
 
 template <class T>
 constexpr Kernels<T> table() {
-  return {kLanes<T>, conv<T>, conv_grad_x<T>, conv_grad_filters<T>, filters<T>, filters_backward<T>, keys_backward<T>};
+  return {conv<T>, conv_grad_x<T>, conv_grad_filters<T>, filters<T>, filters_backward<T>, keys_backward<T>};
 }
 
 }  // namespace PIXELPRETEXT_SET

@@ -311,7 +311,7 @@ template <class T>
 void filters_backward(const Jbu<T>& a, int64_t begin, int64_t end) {
   constexpr int N = kLanes<T>;
   const int64_t per_image = (a.height + kItemRows - 1) / kItemRows, parameters = a.parameters();
-  T* sums = static_cast<T*>(std::malloc(sizeof(T) * parameters * N));
+  T* sums = new T[parameters * N];
   for (int64_t item = begin; item < end; ++item) {
     std::memset(sums, 0, sizeof(T) * parameters * N);
     const int64_t first = item % per_image * kItemRows;
@@ -320,7 +320,7 @@ void filters_backward(const Jbu<T>& a, int64_t begin, int64_t end) {
         run_backward<T>({a, item / per_image, row, column}, sums);
     for (int64_t p = 0; p < parameters; ++p) a.d_parameters[item * parameters + p] = sum<T, N>(load<T, N>(sums + p * N));
   }
-  std::free(sums);
+  delete[] sums;
 }
 
 // A key is the centre of its own pixel's logits and a neighbour in those of others; both are gathered, row by row.

@@ -59,7 +59,6 @@ constexpr int64_t kMostGuides = 8;
 
 template <class T>
 struct Kernels {
-  int64_t lanes;                                               // numbers per vector
   void (*conv)(const Conv<T>&, int64_t, int64_t);              // items: B · h
   void (*conv_grad_x)(const Conv<T>&, int64_t, int64_t);       // items: B · (rows of x)
   void (*conv_grad_filters)(const Conv<T>&, int64_t, int64_t);  // items: B · h

@@ -57,7 +57,7 @@ T* write(const Tensor& t) {
   return static_cast<T*>(t.mutable_data_ptr());
 }
 
-// Shares `items` among the threads; `grain` items are worth waking one.
+// Shares `items` among the threads; one is much work.
 template <class Arguments>
 void share(void (*kernel)(const Arguments&, int64_t, int64_t), const Arguments& a, int64_t items) {
   torch::stable::parallel_for(0, items, 1, [&](int64_t begin, int64_t end) { kernel(a, begin, end); });

@@ -20,8 +20,8 @@ def test_values_and_paired_differences() -> None:
     records += [record("a", "jbu:runs/jbu_0/final.pth", 10.0), record("b", "jbu:runs/jbu_1/final.pth", 22.0)]
     table = paired_tables(records).splitlines()
     assert table[2].split("|")[1:-1] == [" upsampler ", " mIoU [%] ", " minus bilinear ", " networks "]
-    assert table[4].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
-    assert table[5].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
+    assert table[5].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
+    assert table[4].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
 
 
 def test_families() -> None:
