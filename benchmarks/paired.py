@@ -24,8 +24,10 @@ def paired_tables(records: Sequence[Record]) -> str:
     ``jbu_1/final.pth`` are both ``jbu``), so that each network may have its own. The last value of a network and
     upsampler counts where there are several.
 
+    Where bilinear was not run at all (networks on their own grid: another protocol) there are no differences.
+
     Raises:
-        ValueError: no table has two networks, or bilinear was not run on a network.
+        ValueError: no table has two networks, or bilinear was run on some of a table's networks only.
     """
     parts = []
     for group in by_protocol([record for record in records if not is_baseline(record)]):
@@ -33,7 +35,7 @@ def paired_tables(records: Sequence[Record]) -> str:
         networks = {network for values in measured.values() for network in values}
         if len(networks) < 2:
             continue
-        lacking = networks - measured.get(REFERENCE, {}).keys()
+        lacking = networks - measured[REFERENCE].keys() if REFERENCE in measured else set()
         if lacking:
             raise ValueError(f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with")
         title = f"{group[0].benchmark}, protocol {group[0].protocol_hash}"
@@ -53,17 +55,18 @@ def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
 
 def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows; an upsampler's values and differences are over the networks that it was run on."""
-    first = next(iter(measured[REFERENCE].values()))
-    names = list(first.metrics)
+    reference = measured.get(REFERENCE)
+    first = next(iter(next(iter(measured.values())).values()))
     headings = ["upsampler"]
-    for name in names:
-        headings += [f"{name} [{first.metrics[name].unit}]", f"minus {REFERENCE}"]
+    for name, metric in first.metrics.items():
+        headings += [f"{name} [{metric.unit}]", *([f"minus {REFERENCE}"] if reference else [])]
     rows = []
     for upsampler, records in measured.items():
         row = [upsampler]
-        for name in names:
-            values = [record.metrics[name].value for record in records.values()]
-            pairs = [r.metrics[name].value - measured[REFERENCE][n].metrics[name].value for n, r in records.items()]
-            row += [t_interval(values).text(), "–" if upsampler == REFERENCE else t_interval(pairs).text()]
+        for name in first.metrics:
+            row.append(t_interval([record.metrics[name].value for record in records.values()]).text())
+            if reference:
+                pairs = [r.metrics[name].value - reference[n].metrics[name].value for n, r in records.items()]
+                row.append("–" if upsampler == REFERENCE else t_interval(pairs).text())
         rows.append([*row, str(len(records))])
     return [*headings, "networks"], rows

@@ -35,3 +35,9 @@ def test_what_cannot_be_compared_is_told() -> None:
         paired_tables([record("a", "bilinear", 1.0), record("a", "guided", 1.0)])
     with pytest.raises(ValueError, match="bilinear was not run on b"):
         paired_tables([record("a", "bilinear", 1.0), record("b", "guided", 1.0)])
+
+
+def test_without_bilinear_there_are_no_differences() -> None:
+    table = paired_tables([record("a", "none", 1.0), record("b", "none", 1.0)]).splitlines()
+    assert table[2].split("|")[1:-1] == [" upsampler ", " mIoU [%] ", " networks "]
+    assert table[4].split("|")[1:-1] == [" none ", " 1.00 ± 0.00 ", " 2 "]
