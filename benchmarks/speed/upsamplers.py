@@ -165,6 +165,7 @@ def pages(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) 
     yield f"### {case}"
     for title in options.tables:
         made = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}[title]()
+        made = [row for row in made if not any(word in row.name for word in options.without)]
         fits = [row for row in made if 3.3 * row.buffer < 0.8 * available(device)]  # with copies and gradients
         timer = Timer(device, options.repetitions, options.seconds, clock)
         ceilings = timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}"))
@@ -182,6 +183,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="C:GRID:OUTPUT", help="default: %(default)s")
     parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=tuple(TABLES), help="default: all")
+    parser.add_argument(
+        "--without", nargs="+", default=[], metavar="WORD", help="leave out rows whose names hold it (unfold, tap)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")
     parser.add_argument("--repetitions", type=int, default=9, help="at most, of each row")
