@@ -166,7 +166,7 @@ class Rows:
         side, pixels = 2 * level.low_radius + 1, last.factor * last.side
         w = torch.rand(1, pixels, pixels, side, side, device=self.device).to(x.dtype).requires_grad_()
         run, work = partial(adaptive_conv, x, w, level.factor, level.low_radius), [last.spread()]
-        loop = [Work(work[0].flops, last.fallback().bytes)]
+        loop = [Work(work[0].flops, last.fallback_spread())]
         return [
             Row("adaptive_conv on the grid", run, [x, w], work, work),
             Row("adaptive_conv on the grid, not compiled", run, [x, w], loop, work, around=self.fallback),
@@ -178,7 +178,7 @@ class Rows:
             keys = F.pad(level.keys(self.image), (level.radius,) * 4, mode="reflect").requires_grad_()
         run, work = partial(_filters, level, keys, self.image, last.side), [last.filters()]
         leaves = [keys, level.range_temp, level.sigma_spatial, *level.fixup_proj.parameters()]
-        loop = [Work(work[0].flops, last.fallback().bytes - TAPS * 2 * self.size * last.channels * last.pixels)]
+        loop = [Work(work[0].flops, last.fallback_filters())]
         return [
             Row("jbu_filters", run, leaves, work, work),
             Row("jbu_filters, not compiled", run, leaves, loop, work, around=self.fallback),

@@ -50,9 +50,17 @@ class Level:
         return self._work(flops, self.channels * self.side**2 + 3 * self.pixels + self._map)
 
     def fallback(self) -> Work:
-        """Ours in torch's own operations: a pass over the result per tap."""
-        taps = (2 * low_radius(self.factor, RADIUS) + 1) ** 2
-        return self._work(self.fused().flops, taps * (2 * self._map + self.pixels) + self._tap_weights())
+        """Ours in torch's own operations."""
+        return Work(self.fused().flops, self.fallback_spread() + self.fallback_filters())
+
+    def fallback_spread(self) -> float:
+        """Bytes of ``adaptive_conv``: windows are cut out, filters and results brought into the order of cells."""
+        taps, low = (2 * low_radius(self.factor, RADIUS) + 1) ** 2, self.channels * self.side**2
+        return self.size * (2 * low + 2 * taps * low + 3 * taps * self.pixels + 3 * self._map)
+
+    def fallback_filters(self) -> float:
+        """Bytes of ``jbu_filters``: a pass over the range features per tap."""
+        return self.size * self._tap_weights()
 
     def tap_loop(self) -> Work:
         """See :mod:`benchmarks.speed.upsampling_baselines`."""
