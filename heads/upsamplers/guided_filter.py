@@ -59,6 +59,8 @@ class GuidedFilter(LinearUpsampler):
     def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`LinearUpsampler`."""
         low, inverse, high = weights
+        if len(maps) != len(low):
+            raise ValueError(f"features of {len(maps)} images, but guidance of {len(low)}: give one image each")
         values = full_precision(maps)
         mean, mean_colour = self._box(values), self._box(low)
         covariance = torch.stack([self._box(values * c[:, None]) for c in low.unbind(1)], 1)  # (B, 3, K, h, w)

@@ -96,3 +96,8 @@ def test_half_precision_and_autocast(dtype: torch.dtype) -> None:
 def test_errors_name_the_argument(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="radius=.* must be at least 1 and eps="):
         GuidedFilter(**options)
+
+
+def test_one_image_for_each_map() -> None:
+    with pytest.raises(ValueError, match="features of 1 images, but guidance of 2"):
+        GuidedFilter().upsample(torch.rand(2, 3, 8, 8), torch.rand(1, 4, 4, 4), (8, 8))
