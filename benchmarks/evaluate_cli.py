@@ -22,7 +22,7 @@ from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
-from benchmarks.evaluation_page import report
+from benchmarks.evaluation_page import by_protocol, is_baseline, report, upsampler_of
 from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
@@ -199,13 +199,10 @@ def _bar(bars: Progress, title: str) -> Iterator[Any]:
 def tables(records: list[Record]) -> list[Table]:
     """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of unequal protocols
     never meet."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.protocol_hash, []).append(record)
     result = []
-    for digest, group in groups.items():
+    for group in by_protocol(records):
         names = list(dict.fromkeys(name for record in group for name in record.metrics))
-        table = Table(title=f"{group[0].benchmark} · protocol {digest}", caption=group[0].protocol_line)
+        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
         table.add_column("network")
         upsampled = any("upsampler" in record.subject for record in group)
         if upsampled:
@@ -215,17 +212,11 @@ def tables(records: list[Record]) -> list[Table]:
         table.add_column("s", justify="right")
         for record in group:
             values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]
-            subject = [str(record.subject.get("spec", "?")), *([_upsampler_of(record)] if upsampled else [])]
+            who = "" if is_baseline(record) else upsampler_of(record.subject)
+            subject = [str(record.subject.get("spec", "?")), *([who] if upsampled else [])]
             table.add_row(*subject, *values, f"{record.cost.get('seconds', 0):.1f}")
         result.append(table)
     return result
-
-
-def _upsampler_of(record: Record) -> str:
-    """What the user called the upsampler; nothing for predictors that have no network before it."""
-    if "upsampler" in record.subject:
-        return str(record.subject["upsampler"]["spec"])
-    return "none" if "backbone" in record.subject else ""
 
 
 @contextmanager

@@ -47,8 +47,6 @@ def make_config(args: argparse.Namespace) -> Config:
     cfg.seed = args.seed
     try:
         extractor = FeatureExtractor.load(args.backbone)
-    except FileNotFoundError:
-        raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if args.size % extractor.stride:
