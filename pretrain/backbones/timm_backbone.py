@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,9 @@ class TimmBackbone(nn.Module):
         checkpoint_activations: recompute activations in the backward pass: less memory, about one more forward of
             time. BatchNorm's running statistics then move twice per step; batch statistics, used in training, do not
             change.
+        out_indices: stages of timm's ``feature_info`` (blocks, for a ViT) whose raw maps ``forward`` then gives as a
+            plain tuple, as necks and heads of mmsegmentation and mmdet expect it: (1, 2, 3, 4) are strides 4 to 32 of
+            a ResNet-50, (3, 5, 7, 11) four blocks of a ViT-B. None gives ``Features``. No weight depends on it.
         **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow ResNet.
             timm starts every residual block of a ResNet as the identity, as PixPro's code does.
 
@@ -78,8 +81,9 @@ class TimmBackbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, output_stride: int | None = None, checkpoint_activations: bool = False, **options: Any
-    ) -> None:
+        self, name: str, output_stride: int | None = None, checkpoint_activations: bool = False,
+        out_indices: Sequence[int] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__()
         if not timm.is_model(name.split(".")[0]):
             hint = suggestion(name, timm.list_models())
@@ -101,6 +105,10 @@ class TimmBackbone(nn.Module):
             self.model.set_grad_checkpointing()
         stages = self.model.feature_info
         stages = stages if isinstance(stages, list) else stages.info
+        self.out_indices = None if out_indices is None else tuple(out_indices)
+        if self.out_indices and not all(0 <= index < len(stages) for index in self.out_indices):
+            raise ValueError(f"out_indices={self.out_indices}: {name!r} has stages 0 to {len(stages) - 1}")
+        self.out_channels = tuple(stages[index]["num_chs"] for index in self.out_indices or ())
         deepest = {stage["reduction"]: index for index, stage in enumerate(stages)}
         self._stage_of = dict(sorted(deepest.items()))
         self.info = FeatureInfo(
@@ -112,8 +120,14 @@ class TimmBackbone(nn.Module):
         """A plain dict from which ``TimmBackbone(**config)`` builds the same architecture."""
         return dict(self._config)
 
-    def forward(self, images: Tensor) -> Features:
-        """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest stride."""
+    def forward(self, images: Tensor) -> Features | tuple[Tensor, ...]:
+        """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest stride.
+
+        With ``out_indices`` the result is the tuple of those maps (B, D, h, w), without a ViT's last LayerNorm.
+        """
+        if self.out_indices is not None:
+            maps = self.model.forward_intermediates(images, indices=list(self.out_indices), intermediates_only=True)
+            return tuple(maps)
         # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map has no fixed scale.
         options = {"norm": True} if self._normalises else {}
         last, maps = self.model.forward_intermediates(images, indices=list(self._stage_of.values()), **options)

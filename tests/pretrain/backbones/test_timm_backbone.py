@@ -68,3 +68,19 @@ def test_mistakes_are_named() -> None:
         TimmBackbone("resnet18", depthh=3)
     with pytest.raises(ValueError, match=r"stride=4: the backbone has maps at strides \[8, 16\]"):
         FeatureInfo({8: 3, 16: 4}, 4).pick(4)
+
+
+@pytest.mark.parametrize("name, indices", [("test_resnet", (1, 2, 3, 4)), ("test_vit", (0, 2, 4)), ("test_convnext", (0, 3))])
+def test_out_indices_give_the_raw_maps_of_those_stages(name: str, indices: tuple[int, ...]) -> None:
+    backbone = TimmBackbone(name, out_indices=indices).eval()
+    images = torch.randn(1, 3, 64, 96)
+    maps = backbone(images)
+    expected = backbone.model.forward_intermediates(images, intermediates_only=True)
+    assert isinstance(maps, tuple) and [m.shape[1] for m in maps] == list(backbone.out_channels)
+    assert all(torch.equal(m, expected[index]) for m, index in zip(maps, indices, strict=True))
+    TimmBackbone(**backbone.config).load_state_dict(backbone.state_dict())  # the weights fit either way
+
+
+def test_out_indices_beyond_the_last_stage_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"out_indices=\(1, 9\).*stages 0 to"):
+        TimmBackbone("test_resnet", out_indices=(1, 9))

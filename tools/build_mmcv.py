@@ -1,0 +1,13 @@
+"""Compiles mmcv once, keeps its wheel and installs it; see benchmarks/transfer/mmcv_wheel.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.transfer.mmcv_wheel import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())
