@@ -1,0 +1,48 @@
+"""Folders that are either complete or not there, and files in them that take no space of their own where possible."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pretrain.files import atomic_write
+
+Progress = Callable[[int, int], None]  # done, total
+CLASSES_FILE = "classes.json"
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Gives an empty folder beside ``target``; on leaving without an error it is renamed to ``target``.
+
+    Whatever lay at ``target`` is replaced. After an error nothing of the new folder is left.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.with_name(f".{target.name}.{os.getpid()}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        yield building
+        if target.exists():
+            shutil.rmtree(target)
+        building.rename(target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def place(source: Path, target: Path) -> None:
+    """Makes ``target`` the same file as ``source``: a hard link, or a copy where the file system allows none."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def write_classes(folder: Path, **names: Sequence[str]) -> None:
+    """Writes ``classes.json``: {``segmentation``/``detection``: class names in the order of their numbers}."""
+    atomic_write(folder / CLASSES_FILE, json.dumps({task: list(own) for task, own in names.items()}, indent=1) + "\n")

@@ -1,0 +1,65 @@
+"""Any segmentation data set that frozen evaluation reads, rewritten in ADE20K's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.data.layouts import find_layout
+from benchmarks.data.pairs import part_pairs
+from benchmarks.data.segmentation import SegmentationSplit
+from benchmarks.transfer_data.folders import Progress, place
+from pretrain.data.decode import decode
+
+_PARTS = {"train": "training", "val": "validation"}
+_MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind it) for ignored
+
+
+def write_ade(root: Path, layout: str, target: Path, progress: Progress | None = None) -> tuple[str, ...]:
+    """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png`` below ``target``.
+
+    Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG images are hard links to
+    the originals, others are written as JPEG of quality 95. A file in a folder of its own (Cityscapes) gets the
+    folder's name in front.
+
+    Args:
+        root: The data set.
+        layout: One of those of ``SegmentationFolder`` that tell the classes' names.
+        target: An existing folder.
+        progress: Called with (pairs done, pairs in all).
+
+    Returns:
+        Names of the C classes.
+
+    Raises:
+        FileNotFoundError, ValueError: the data set is not as its layout says, or has more than 254 classes.
+    """
+    root, found = find_layout(root, layout)
+    if len(found.values) > _MOST:
+        raise ValueError(f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them")
+    nothing = (None, None)
+    parts = part_pairs(root, found, ("train", "val"), every=(1, 1), limit=nothing, names=nothing)
+    total, done = sum(map(len, parts)), 0
+    for name, pairs in zip(_PARTS.values(), parts, strict=True):
+        reader = SegmentationSplit(pairs, found, root=root, keep_ignored=False)
+        (target / "annotations" / name).mkdir(parents=True)
+        for image, mask in pairs:
+            stem = f"{image.parent.name}_{image.stem}" if found.grouped else image.stem
+            _place_jpeg(image, target / "images" / name / f"{stem}.jpg")
+            # IGNORE is -1: class c becomes c + 1 and ignored pixels 0.
+            labels = (reader.read_labels(mask) + 1).astype(np.uint8)
+            Image.fromarray(labels).save(target / "annotations" / name / f"{stem}.png")
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    return found.names or tuple(map(str, range(len(found.values))))
+
+
+def _place_jpeg(source: Path, target: Path) -> None:
+    if source.suffix.lower() in (".jpg", ".jpeg"):
+        place(source, target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(decode(source.read_bytes())).save(target, quality=95, subsampling=0)
