@@ -1,0 +1,94 @@
+"""A fine-tuned network as its users see it: un-normalised images in, class scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from benchmarks.finetune.head import PooledHead
+from benchmarks.weights import fill, read_checkpoint, weights_fingerprint
+from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
+
+
+class Classifier(nn.Module):
+    """Backbone, head and everything needed to feed them; parameters are named as in the fine-tuning's checkpoints.
+
+    Args:
+        backbone: is changed in place, see :class:`benchmarks.finetune.head.PooledHead`.
+        classes: names in the order of the scores: the sorted names of the class folders.
+        pooling: ``mean`` or ``network``.
+        size: side of the square input in pixels that it was trained for.
+        crop_fraction: the shorter side is resized (bicubic) to ``size / crop_fraction`` before the centre is cut.
+        mean: normalisation, RGB in [0, 1]. std: likewise.
+        source: what to call it; stands in tables.
+    """
+
+    def __init__(
+        self, backbone: TimmBackbone, *, classes: tuple[str, ...], pooling: str = "mean", size: int = 224,
+        crop_fraction: float = 0.95, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD,
+        source: str = "given",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.backbone = backbone
+        self.head = PooledHead(backbone, len(classes), pooling)
+        self.classes, self.size, self.crop_fraction = tuple(classes), size, crop_fraction
+        self.mean, self.std, self.source = tuple(map(float, mean)), tuple(map(float, std)), source
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Classifier:
+        """Reads a checkpoint that ``tools/finetune.py`` wrote; the result is in eval mode.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not a checkpoint, or not one of a fine-tuning.
+        """
+        content = read_checkpoint(path)
+        meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
+        if not isinstance(meta.get("classifier"), dict):
+            raise ValueError(
+                f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name the final.pth of a "
+                "fine-tuning"
+            )
+        config = {k: v for k, v in meta["backbone"].items() if k not in ("pretrained", "checkpoint_activations")}
+        settings = dict(meta["classifier"], classes=tuple(meta["classifier"]["classes"]))
+        model = cls(
+            MODELS.build({"type": "TimmBackbone"} | config), source=str(path), **meta["normalisation"], **settings
+        )
+        fill(model, content["state_dict"], prefix="", source=str(path))
+        return model.to(device=device, memory_format=torch.channels_last).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.head.linear.weight.device
+
+    def forward(self, normalised: Tensor) -> Tensor:
+        """Returns logits (B, C) float32 of normalised images (B, 3, H, W) float."""
+        return self.head(self.backbone(normalised))
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Returns logits (B, C) float32 of un-normalised images (B, 3, H, W) uint8, or float in [0, 1].
+
+        Raises:
+            ValueError: another shape.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
+        images = images.to(self.device)
+        scale = 255.0 if images.dtype == torch.uint8 else 1.0
+        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * scale for v in (self.mean, self.std))
+        return self(((images.float() - mean) / std).contiguous(memory_format=torch.channels_last))
+
+    def describe(self) -> dict[str, Any]:
+        """Says which classifier this is, as plain values for ``Record.subject``."""
+        return dict(
+            spec=self.source, backbone=getattr(self.backbone, "config", {}), pooling=self.head.pooling,
+            classes=len(self.classes), size=self.size, crop_fraction=self.crop_fraction, mean=self.mean, std=self.std,
+            fingerprint=weights_fingerprint(self),
+        )  # fmt: skip
