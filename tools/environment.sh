@@ -3,9 +3,10 @@
 # Makes .venv in the repository, installs what the layer's pins still lack and sets
 #   root         the repository
 #   venv_python  the interpreter to use
+#   mmcv_missing 1 if the layer holds mmcv and it could not be had, which a sentence on stderr has told; else empty
 # Knobs: PYTHON=/path/to/python chooses the interpreter .venv is made with; PIXELPRETEXT_NO_VENV=1 uses PYTHON
 # (or python3) as it is and installs nothing, for clusters and containers that bring their own torch;
-# PIXELPRETEXT_NO_BUILD=1 compiles nothing.
+# PIXELPRETEXT_NO_BUILD=1 compiles nothing; PIXELPRETEXT_WHEELS is the folder that keeps the compiled mmcv.
 #
 # What is installed is read from the environment itself (0.1 s), so an environment made by hand is taken as it is. Only
 # an installation that was cut off is remembered, by a file, because pip does not notice half-written packages.
@@ -97,6 +98,14 @@ build_operators() {
   [ -n "${PIXELPRETEXT_NO_BUILD:-}" ] || "$venv_python" "$root/tools/build_operators.py" --quiet || true
 }
 
+# mmcv for the layers that hold mmdet and mmsegmentation: compiled once, then taken from the wheel cache; 0.1 s where it
+# is installed.
+install_mmcv() {
+  mmcv_missing=
+  case $1 in transfer | test) ;; *) return 0 ;; esac
+  "$venv_python" "$root/tools/build_mmcv.py" --quiet ${PIXELPRETEXT_NO_VENV:+--check} || mmcv_missing=1
+}
+
 prepare_environment() {
   local layer=$1 lacking marker=$root/.venv/.installing started=$SECONDS
   local check=$root/benchmarks/doctor/requirements.py pins=$root/requirements/$layer.txt
@@ -106,6 +115,7 @@ prepare_environment() {
     lacking=$("$venv_python" "$check" "$pins") ||
       printf 'PIXELPRETEXT_NO_VENV is set, so %s is used as it is, although:\n%s\n' "$venv_python" "$lacking"
     build_operators
+    install_mmcv "$layer"
     return 0
   fi
   lock_environment
@@ -122,5 +132,6 @@ prepare_environment() {
     echo "The environment is ready after $((SECONDS - started)) s."
   fi
   build_operators
+  install_mmcv "$layer"
   { exec 9<&-; } 2>/dev/null
 }

@@ -221,8 +221,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="say nothing if it is installed")
     parser.add_argument("--cuda", action=argparse.BooleanOptionalAction, default=None,
                         help="with CUDA operators (default: if there is nvcc and a GPU)")
+    parser.add_argument("--check", action="store_true", help="install nothing, tell what is lacking")
     options = parser.parse_args(arguments)
     try:
+        if options.check and installed() is None:
+            raise BuildError("it is not there, and nothing is installed with PIXELPRETEXT_NO_VENV")
         said = ensure(cuda=options.cuda, quiet=options.quiet)
     except BuildError as error:
         print(f"mmcv could not be installed: {error}", file=sys.stderr)

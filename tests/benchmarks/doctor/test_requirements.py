@@ -41,7 +41,7 @@ def test_unmet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("layer", ["core", "test"])
+@pytest.mark.parametrize("layer", ["core", "transfer", "test"])
 def test_every_pin_is_exact_and_explained_for_both_generations(layer: str) -> None:
     lines = (ROOT / "requirements" / f"{layer}.txt").read_text().splitlines()
     pins = [line.split("#")[0].strip() for line in lines if line and not line.startswith(("#", "-r"))]
