@@ -1,0 +1,1 @@
+"""Weights in and out: other libraries' file layouts from and to timm's key names."""

@@ -1,0 +1,161 @@
+"""What the same weights are called in other libraries: tables of key names, readable in both directions.
+
+A table is a list of pairs (timm's name, the other library's). ``{}`` stands for a number that both names hold, ``*``
+for the rest of a name; both sides hold them in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Names = Sequence[tuple[str, str]]
+
+# Plain ViT, for libraries with one matrix for query, key and value. The class token, where there is one, is first in
+# every position table here.
+TORCHVISION_VIT: Names = [
+    ("cls_token", "class_token"),
+    ("pos_embed", "encoder.pos_embedding"),
+    ("patch_embed.proj.*", "conv_proj.*"),
+    ("blocks.{}.norm1.*", "encoder.layers.encoder_layer_{}.ln_1.*"),
+    ("blocks.{}.attn.qkv.*", "encoder.layers.encoder_layer_{}.self_attention.in_proj_*"),
+    ("blocks.{}.attn.proj.*", "encoder.layers.encoder_layer_{}.self_attention.out_proj.*"),
+    ("blocks.{}.norm2.*", "encoder.layers.encoder_layer_{}.ln_2.*"),
+    ("blocks.{}.mlp.fc1.*", "encoder.layers.encoder_layer_{}.mlp.0.*"),
+    ("blocks.{}.mlp.fc2.*", "encoder.layers.encoder_layer_{}.mlp.3.*"),
+    ("norm.*", "encoder.ln.*"),
+]
+MMSEG_VIT: Names = [
+    ("cls_token", "cls_token"),
+    ("pos_embed", "pos_embed"),
+    ("patch_embed.proj.*", "patch_embed.projection.*"),
+    ("blocks.{}.norm1.*", "layers.{}.ln1.*"),
+    ("blocks.{}.attn.qkv.*", "layers.{}.attn.attn.in_proj_*"),
+    ("blocks.{}.attn.proj.*", "layers.{}.attn.attn.out_proj.*"),
+    ("blocks.{}.norm2.*", "layers.{}.ln2.*"),
+    ("blocks.{}.mlp.fc1.*", "layers.{}.ffn.layers.0.0.*"),
+    ("blocks.{}.mlp.fc2.*", "layers.{}.ffn.layers.1.*"),
+    ("norm.*", "ln1.*"),
+]
+# After split_qkv: query, key and value are three matrices.
+HUGGINGFACE_VIT: Names = [
+    ("cls_token", "embeddings.cls_token"),
+    ("pos_embed", "embeddings.position_embeddings"),
+    ("patch_embed.proj.*", "embeddings.patch_embeddings.projection.*"),
+    ("blocks.{}.norm1.*", "encoder.layer.{}.layernorm_before.*"),
+    ("blocks.{}.attn.q.*", "encoder.layer.{}.attention.attention.query.*"),
+    ("blocks.{}.attn.k.*", "encoder.layer.{}.attention.attention.key.*"),
+    ("blocks.{}.attn.v.*", "encoder.layer.{}.attention.attention.value.*"),
+    ("blocks.{}.attn.proj.*", "encoder.layer.{}.attention.output.dense.*"),
+    ("blocks.{}.norm2.*", "encoder.layer.{}.layernorm_after.*"),
+    ("blocks.{}.mlp.fc1.*", "encoder.layer.{}.intermediate.dense.*"),
+    ("blocks.{}.mlp.fc2.*", "encoder.layer.{}.output.dense.*"),
+    ("norm.*", "layernorm.*"),
+]
+
+# ResNet with a 7x7 stem; timm, torchvision, mmdet and mmseg share the names on the left.
+_UNITS = ((1, 2), (2, 3), (3, 4), (4, 5))  # timm's layer, detectron2's res
+DETECTRON2_RESNET: Names = [
+    ("conv1.weight", "stem.conv1.weight"),
+    ("bn1.*", "stem.conv1.norm.*"),
+    *((f"layer{n}.{{}}.conv{{}}.weight", f"res{m}.{{}}.conv{{}}.weight") for n, m in _UNITS),
+    *((f"layer{n}.{{}}.bn{{}}.*", f"res{m}.{{}}.conv{{}}.norm.*") for n, m in _UNITS),
+    *((f"layer{n}.{{}}.downsample.0.weight", f"res{m}.{{}}.shortcut.weight") for n, m in _UNITS),
+    *((f"layer{n}.{{}}.downsample.1.*", f"res{m}.{{}}.shortcut.norm.*") for n, m in _UNITS),
+]
+_STAGES = tuple((f"layer{n}.{{}}", f"encoder.stages.{n - 1}.layers.{{}}") for n in (1, 2, 3, 4))
+_CONVS = ((1, 0), (2, 1), (3, 2))  # conv1 is transformers' layer.0, and so on
+HUGGINGFACE_RESNET: Names = [
+    ("conv1.weight", "embedder.embedder.convolution.weight"),
+    ("bn1.*", "embedder.embedder.normalization.*"),
+    *((f"{us}.conv{n}.weight", f"{they}.layer.{m}.convolution.weight") for us, they in _STAGES for n, m in _CONVS),
+    *((f"{us}.bn{n}.*", f"{they}.layer.{m}.normalization.*") for us, they in _STAGES for n, m in _CONVS),
+    *((f"{us}.downsample.0.weight", f"{they}.shortcut.convolution.weight") for us, they in _STAGES),
+    *((f"{us}.downsample.1.*", f"{they}.shortcut.normalization.*") for us, they in _STAGES),
+]
+# mmdet's and mmseg's ResNetV1c and ResNetV1d: three 3x3 convolutions in the stem (timm: resnet50c, resnet50d).
+MM_DEEP_STEM: Names = [("conv1.{}.*", "stem.{}.*"), ("bn1.*", "stem.7.*"), ("layer{}.*", "layer{}.*")]
+# torchvision's FeaturePyramidNetwork, which pretraining on pyramids uses, on the left; mmdet's FPN.
+MM_FPN: Names = [
+    ("inner_blocks.{}.0.*", "lateral_convs.{}.conv.*"),
+    ("layer_blocks.{}.0.*", "fpn_convs.{}.conv.*"),
+]
+
+
+def rename(state: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """Gives every value its name in the other library; the order of the keys stays.
+
+    Args:
+        state: Values under the names on the left of ``names``; turn the table around with :func:`turned`.
+        names: Pairs of patterns. The first that fits a whole key counts.
+
+    Raises:
+        ValueError: a key that no pattern fits, or two keys that get one name.
+    """
+    patterns = [(re.compile(_as_regex(ours)), theirs) for ours, theirs in names]
+    result: dict[str, Any] = {}
+    for key, value in state.items():
+        hits = ((pattern.fullmatch(key), theirs) for pattern, theirs in patterns)
+        found, theirs = next((hit for hit in hits if hit[0]), (None, ""))
+        if found is None:
+            known = ", ".join(ours for ours, _ in names[:4])
+            raise ValueError(f"key {key!r} has no counterpart: the table knows {known}, … ({len(names)} patterns)")
+        parts = iter(found.groups())
+        new = re.sub(r"\{\}|\*", lambda _, parts=parts: next(parts), theirs)
+        if new in result:
+            raise ValueError(f"key {key!r} would be the second one called {new!r}")
+        result[new] = value
+    return result
+
+
+def turned(names: Names) -> Names:
+    """The same table from the other library's names to timm's."""
+    return [(theirs, ours) for ours, theirs in names]
+
+
+def split_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tensor]:
+    """Cuts timm's fused (3·D, …) tensors ``X.qkv.weight`` and ``.bias`` into ``X.q``, ``X.k`` and ``X.v`` (D, …)."""
+    result: dict[str, Tensor] = {}
+    for key, value in state.items():
+        head, dot, rest = key.rpartition(f".{fused}.")
+        if not dot:
+            result[key] = value
+            continue
+        for letter, part in zip("qkv", value.chunk(3), strict=True):
+            result[f"{head}.{letter}.{rest}"] = part.clone()
+    return result
+
+
+def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tensor]:
+    """Joins ``X.q``, ``X.k`` and ``X.v``, each (D, …), to timm's ``X.qkv`` (3·D, …): undoes :func:`split_qkv`.
+
+    A bias of which parts are missing (BEiT has none for keys) is filled up with zeros.
+
+    Raises:
+        ValueError: a weight of which a part is missing.
+    """
+    groups: dict[tuple[str, str], dict[str, Tensor]] = {}
+    result: dict[str, Tensor] = {}
+    for key, value in state.items():
+        found = re.fullmatch(r"(.*)\.([qkv])\.(weight|bias)", key)
+        if not found:
+            result[key] = value
+            continue
+        head, letter, rest = found.groups()
+        group = groups.setdefault((head, rest), {})
+        group[letter] = value
+        result.setdefault(f"{head}.{fused}.{rest}", value)  # keeps the place; joined below
+    for (head, rest), group in groups.items():
+        if len(group) < 3 and rest == "weight":
+            raise ValueError(f"{head}: found {sorted(group)}.weight of query, key and value; the file is not whole")
+        one = next(iter(group.values()))
+        result[f"{head}.{fused}.{rest}"] = torch.cat([group.get(letter, torch.zeros_like(one)) for letter in "qkv"])
+    return result
+
+
+def _as_regex(pattern: str) -> str:
+    return re.escape(pattern).replace(r"\{\}", r"(\d+)").replace(r"\*", "(.*)")
