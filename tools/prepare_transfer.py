@@ -10,9 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
-EPILOG = """examples:
+EPILOG = """sets: scenes_segmentation, scenes_detection, camvid, bccd, coco100
+
+examples:
   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-  python tools/prepare_transfer.py data/transfer --sets scenes
+  python tools/prepare_transfer.py data/transfer --sets scenes_segmentation scenes_detection
   PIXELPRETEXT_SHARED=/data/shared python tools/prepare_transfer.py data/transfer
 
 Sets that are there already are left alone. What is written: docs/data.md, "Data for transfer"."""
@@ -24,7 +26,7 @@ def main() -> None:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", help="folder to write one folder per set into")
-    parser.add_argument("--sets", nargs="+", metavar="SET", help="scenes, camvid, bccd, coco100 (default: all)")
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="which of those below (default: all)")
     parser.add_argument("--scenes", default="data/scenes", help="what tools/make_scenes.py wrote (default data/scenes)")
     parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
     args = parser.parse_args()

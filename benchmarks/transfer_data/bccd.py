@@ -55,7 +55,7 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
     _write_list(target / "VOC2007", "trainval", lists["train"][:half])
     _write_list(target / "VOC2012", "trainval", lists["train"][half:])
     _write_list(target / "VOC2007", "test", lists["val"])
-    write_classes(target, detection=CLASSES)
+    write_classes(target, CLASSES)
     return f"{boxes} boxes, {dropped} without area dropped"
 
 

@@ -51,7 +51,7 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
             progress(done, len(labels["images"]))
     for part, file in files.items():
         file.write(target, part)
-    write_classes(target, detection=[c["name"] for c in categories])
+    write_classes(target, [c["name"] for c in categories])
     counts = {part: f"{len(file.images)} images, {len(file.annotations)} instances" for part, file in files.items()}
     return "; ".join(f"{part}: {count}" for part, count in counts.items())
 

@@ -43,6 +43,6 @@ def place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def write_classes(folder: Path, **names: Sequence[str]) -> None:
-    """Writes ``classes.json``: {``segmentation``/``detection``: class names in the order of their numbers}."""
-    atomic_write(folder / CLASSES_FILE, json.dumps({task: list(own) for task, own in names.items()}, indent=1) + "\n")
+def write_classes(folder: Path, names: Sequence[str]) -> None:
+    """Writes ``classes.json``: the class names in the order of their numbers."""
+    atomic_write(folder / CLASSES_FILE, json.dumps(list(names), indent=1) + "\n")

@@ -9,12 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.transfer_data.bccd import write_bccd
 from benchmarks.transfer_data.coco100 import write_coco100
 from benchmarks.transfer_data.folders import CLASSES_FILE, Progress, new_folder, write_classes
-from benchmarks.transfer_data.scenes import write_scenes_transfer
+from benchmarks.transfer_data.scenes import write_scene_objects
 from benchmarks.transfer_data.segmentation import write_ade
 from pretrain.files import atomic_write
 from pretrain.names import check_choice
@@ -23,18 +24,13 @@ _ORIGIN_FILE = "origin.json"
 _VERSION = 1  # of what the converters write; another number makes prepared folders stale
 
 
-def _write_camvid(root: Path, target: Path, progress: Progress | None = None) -> str:
-    write_classes(target, segmentation=write_ade(root, "camvid", target, progress))
-    return "11 classes"
-
-
 @dataclass(frozen=True)
 class DataSet:
     """One data set.
 
     Attributes:
         write: ``write(root, target, progress)`` fills an empty folder and says in words what it wrote.
-        archive: Name of the ``.tar`` file that holds the original, without its ending; empty for scenes.
+        archive: Name of the ``.tar`` file that holds the original, without its ending; empty for the sets of scenes.
         inner: Folder of the archive at which the original starts.
     """
 
@@ -44,8 +40,9 @@ class DataSet:
 
 
 SETS = {
-    "scenes": DataSet(write_scenes_transfer),
-    "camvid": DataSet(_write_camvid, "seg_camvid", "seg_camvid"),
+    "scenes_segmentation": DataSet(partial(write_ade, layout="scenes")),
+    "scenes_detection": DataSet(write_scene_objects),
+    "camvid": DataSet(partial(write_ade, layout="camvid"), "seg_camvid", "seg_camvid"),
     "bccd": DataSet(write_bccd, "det_bccd", "det_bccd/BCCD"),
     "coco100": DataSet(write_coco100, "multi_coco_train100", "multi_coco_train100"),
 }
@@ -60,7 +57,7 @@ def prepare_sets(
     Args:
         names: Of ``SETS``.
         out: Folder of all of them.
-        scenes: What ``tools/make_scenes.py`` wrote; read for ``scenes`` only.
+        scenes: What ``tools/make_scenes.py`` wrote; read for the sets of scenes only.
         archives: Folder of the ``.tar`` files; read for the others.
         progress: Given a data set's name, returns what to call with (done, total).
 

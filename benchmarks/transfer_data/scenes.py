@@ -1,4 +1,4 @@
-"""The generated data set "scenes" in ADE20K's and COCO's layouts."""
+"""The objects of the generated data set "scenes" in COCO's layout."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from pathlib import Path
 
 from benchmarks.transfer_data.coco import PARTS
 from benchmarks.transfer_data.folders import Progress, place, write_classes
-from benchmarks.transfer_data.segmentation import write_ade
 
 
-def write_scenes_transfer(root: Path, target: Path, progress: Progress | None = None) -> str:
-    """Writes both layouts below ``target``; images and COCO files are hard links.
-
-    The C object classes and the ground are classes of segmentation, the objects alone those of detection.
+def write_scene_objects(root: Path, target: Path, progress: Progress | None = None) -> str:
+    """Writes ``{train,val}2017/*.jpg`` and ``annotations/instances_{train,val}2017.json``, all of them hard links.
 
     Args:
         root: What ``tools/make_scenes.py`` wrote.
@@ -21,17 +18,19 @@ def write_scenes_transfer(root: Path, target: Path, progress: Progress | None = 
         progress: Called with (images done, images in all).
 
     Returns:
-        How many images were written, in words.
+        How many images and instances were written, in words.
     """
-    names = write_ade(root, "scenes", target, progress)
-    counts = []
+    images = {part: sorted((root / "images" / part).iterdir()) for part in PARTS}
+    total, done, words = sum(map(len, images.values())), 0, []
     for part, folder in PARTS.items():
-        coco = root / f"instances_{part}.json"
-        place(coco, target / "annotations" / f"instances_{folder}.json")
-        images = sorted((root / "images" / part).iterdir())
-        for image in images:
+        file = root / f"instances_{part}.json"
+        place(file, target / "annotations" / f"instances_{folder}.json")
+        for image in images[part]:
             place(image, target / folder / image.name)
-        counts.append(f"{part}: {len(images)} images")
-    objects = [category["name"] for category in json.loads(coco.read_text())["categories"]]
-    write_classes(target, segmentation=names, detection=objects)
-    return "; ".join(counts)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        content = json.loads(file.read_text())
+        words.append(f"{part}: {len(images[part])} images, {len(content['annotations'])} instances")
+    write_classes(target, [category["name"] for category in content["categories"]])
+    return "; ".join(words)

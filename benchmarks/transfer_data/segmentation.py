@@ -10,14 +10,14 @@ from PIL import Image
 from benchmarks.data.layouts import find_layout
 from benchmarks.data.pairs import part_pairs
 from benchmarks.data.segmentation import SegmentationSplit
-from benchmarks.transfer_data.folders import Progress, place
+from benchmarks.transfer_data.folders import Progress, place, write_classes
 from pretrain.data.decode import decode
 
 _PARTS = {"train": "training", "val": "validation"}
 _MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind it) for ignored
 
 
-def write_ade(root: Path, layout: str, target: Path, progress: Progress | None = None) -> tuple[str, ...]:
+def write_ade(root: Path, target: Path, progress: Progress | None = None, *, layout: str) -> str:
     """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png`` below ``target``.
 
     Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG images are hard links to
@@ -26,12 +26,12 @@ def write_ade(root: Path, layout: str, target: Path, progress: Progress | None =
 
     Args:
         root: The data set.
-        layout: One of those of ``SegmentationFolder`` that tell the classes' names.
         target: An existing folder.
         progress: Called with (pairs done, pairs in all).
+        layout: One of those of ``SegmentationFolder``; where it tells no names, classes are called by their numbers.
 
     Returns:
-        Names of the C classes.
+        How many pairs were written, in words.
 
     Raises:
         FileNotFoundError, ValueError: the data set is not as its layout says, or has more than 254 classes.
@@ -54,7 +54,9 @@ def write_ade(root: Path, layout: str, target: Path, progress: Progress | None =
             done += 1
             if progress is not None:
                 progress(done, total)
-    return found.names or tuple(map(str, range(len(found.values))))
+    write_classes(target, found.names or tuple(map(str, range(len(found.values)))))
+    train, val = map(len, parts)
+    return f"train: {train} images, val: {val} images, {len(found.values)} classes"
 
 
 def _place_jpeg(source: Path, target: Path) -> None:
