@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.transfer_data.bccd import write_bccd
 from benchmarks.transfer_data.coco100 import write_coco100
-from benchmarks.transfer_data.folders import CLASSES_FILE, Progress, new_folder, write_classes
+from benchmarks.transfer_data.folders import CLASSES_FILE, Progress, new_folder
 from benchmarks.transfer_data.scenes import write_scene_objects
 from benchmarks.transfer_data.segmentation import write_ade
 from pretrain.files import atomic_write
