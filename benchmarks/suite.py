@@ -10,10 +10,11 @@ from typing import Any
 
 import benchmarks.data as data_sets
 from benchmarks import cam, correspondence, decoder, depth, knn, linear, retrieval
-from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
+from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder, TransferFolder
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
+from benchmarks.transfer import run as transfer
 from pretrain.names import check_choice, suggestion
 
 
@@ -56,6 +57,7 @@ BENCHMARKS = {
     "correspondence": Benchmark(
         correspondence.Settings, correspondence.run, KeypointPairs, correspondence.METRICS, 2
     ),
+    "transfer": Benchmark(transfer.Settings, transfer.run, TransferFolder, transfer.METRICS),
 }  # fmt: skip
 
 

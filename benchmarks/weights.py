@@ -52,7 +52,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'")
     try:
-        with torch.serialization.safe_globals(_safe_globals()):
+        with torch.serialization.safe_globals(safe_globals()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
@@ -123,8 +123,8 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
     return max(sorted(candidates), key=lambda p: sum(p + k in state for k in wanted))
 
 
-def _safe_globals() -> list[Any]:
-    """What mmengine's checkpoints hold besides tensors; none of it runs code of the file."""
+def safe_globals() -> list[Any]:
+    """Returns the classes that mmengine's checkpoints hold besides tensors; none of them runs code of the file."""
     import numpy as np
 
     kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]

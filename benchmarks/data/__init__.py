@@ -4,5 +4,6 @@ from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.depth import DepthFolder
 from benchmarks.data.keypoints import KeypointPairs
 from benchmarks.data.segmentation import SegmentationFolder
+from benchmarks.data.transfer_folder import TransferFolder
 
-__all__ = ["ClassFolder", "DepthFolder", "KeypointPairs", "SegmentationFolder"]
+__all__ = ["ClassFolder", "DepthFolder", "KeypointPairs", "SegmentationFolder", "TransferFolder"]

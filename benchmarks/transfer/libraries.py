@@ -1,0 +1,48 @@
+"""mmcv, mmsegmentation and mmdet: imported once and made to work with today's torch, or missed in a sentence."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+
+_NEEDED = {"mmcv": "mmcv with operators", "mmseg": "mmsegmentation", "mmdet": "mmdet"}
+_INSTALL = "install the transfer layer: bash tools/setup.sh transfer"
+
+
+def missing() -> list[str]:
+    """Returns the names of what transfer needs and Python cannot find; imports nothing."""
+    return [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+def require() -> None:
+    """Imports the libraries (about 7 s, once) and registers their classes and ours.
+
+    An mmcv 2.2, whose interface is the one that mmdet and mmsegmentation know, passes their check of its version.
+
+    Raises:
+        ValueError: a library is missing, or does not import; says which and what to run.
+    """
+    lacking = missing()
+    if lacking:
+        raise ValueError(f"transfer needs {', '.join(lacking)}; {_INSTALL}")
+    # mmengine, mmcv and mmdet announce the end of pkg_resources, which the pin takes care of, at every turn.
+    warnings.filterwarnings("ignore", message=".*pkg_resources")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _accept_newer_mmcv()
+            for module in ("mmcv.ops", "mmseg.models", "mmdet.models", "benchmarks.transfer.modules"):
+                importlib.import_module(module)
+    except (ImportError, OSError, AssertionError) as error:
+        raise ValueError(
+            f"transfer's libraries do not import ({type(error).__name__}: {str(error)[:200]}); an mmcv compiled "
+            f"against another torch looks like this: {_INSTALL}"
+        ) from error
+
+
+def _accept_newer_mmcv() -> None:
+    mmcv = importlib.import_module("mmcv")
+    if mmcv.__version__.startswith("2.2"):
+        warnings.warn(f"mmcv {mmcv.__version__} says it is 2.1.0 to mmdet and mmsegmentation", stacklevel=2)
+        mmcv.__version__ = "2.1.0"

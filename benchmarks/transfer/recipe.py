@@ -1,0 +1,239 @@
+"""A transfer recipe: a config of mmsegmentation or mmdet, fitted to one network, one data folder and this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from pretrain.names import check_choice, suggestion
+
+SECTION = "transfer"
+# Of the network that was pretrained, these say how it was trained or which input it saw, not which weights it has.
+_TRAINING_OPTIONS = ("type", "pretrained", "freeze_patches", "img_size", "output_stride", "drop_path_rate", "drop_rate")
+# Speed, logging and places: no part of what is measured.
+_NO_PROTOCOL = (
+    "work_dir", "visualizer", "vis_backends", "log_processor", "log_level", "env_cfg", "default_hooks", "launcher",
+    "num_workers", "persistent_workers", "pin_memory", "load_from", "resume", "data_root", "experiment_name",
+    "custom_imports", "auto_scale_lr", "tta_model", "tta_pipeline", "backend_args", "val_dataloader", "val_evaluator",
+    "val_cfg", "val_interval",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a recipe says in ``transfer = dict(...)`` beside the libraries' own sections.
+
+    Attributes:
+        task: ``segmentation`` (mmsegmentation) or ``detection`` (mmdet).
+        batch: images per optimiser step over all processes.
+        backbone: ``native``: the library's own ResNet takes the weights; ``timm``: the network that the recipe names;
+            ``any``: whichever network was pretrained.
+        classes: the classes are those that ``classes.json`` of the data folder lists; else those of the data set's
+            class.
+    """
+
+    task: str
+    batch: int
+    backbone: str = "native"
+    classes: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("transfer.task", self.task, ("segmentation", "detection"))
+        check_choice("transfer.backbone", self.backbone, ("native", "timm", "any"))
+        if self.batch < 1:
+            raise ValueError(f"transfer.batch={self.batch} must be at least 1, images per step over all processes")
+
+
+def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tuple[Config, Section]:
+    """Reads a recipe and its section.
+
+    Args:
+        path: a config file; its bases may lie in mmsegmentation or mmdet (``mmdet::_base_/…``).
+        options: overrides, dotted keys as in mmengine's ``--cfg-options``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no section ``transfer``, an unknown key in it, or an illegal value.
+    """
+    if not Path(path).is_file():
+        near = suggestion(Path(path).name, [p.name for p in Path(path).parent.glob("*.py")])
+        raise FileNotFoundError(f"no recipe {path}{near}; those of this project lie in configs/transfer")
+    config = Config.fromfile(path)
+    if options:
+        config.merge_from_dict(options)
+    given = config.get(SECTION)
+    if given is None:
+        raise ValueError(f"{path} has no section transfer = dict(task=…, batch=…): those in configs/transfer have one")
+    legal = [field.name for field in fields(Section)]
+    for key in given:
+        if key not in legal:
+            raise ValueError(f"{path}: transfer has no key {key!r}{suggestion(key, legal)}; legal: {', '.join(legal)}")
+    return config, Section(**given)
+
+
+def place_data(config: Config, root: str | Path | None) -> None:
+    """Puts ``root`` in the place of the recipe's ``data_root``, wherever a string of the config begins with it.
+
+    Raises:
+        FileNotFoundError: the data is not there.
+    """
+    old = config.get("data_root", "")
+    if root is not None:
+        new = str(root).rstrip("/") + ("/" if old.endswith("/") else "")
+        _replace(config._cfg_dict, lambda value: new + value[len(old) :] if value.startswith(old) and old else value)
+        config.data_root = new
+    if not Path(config.get("data_root", ".")).is_dir():
+        raise FileNotFoundError(f"no data folder {config.get('data_root')!r}; name it with --data ROOT (docs/data.md)")
+
+
+def place_classes(config: Config) -> tuple[str, ...]:
+    """Gives data sets and heads the classes that ``classes.json`` of the data folder lists; returns their names.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is not a list of names.
+    """
+    path = Path(config.data_root) / "classes.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: a JSON list of class names in the order of their numbers (docs/data.md)")
+    names = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} must hold a JSON list of class names, found {str(names)[:80]}")
+    for data in datasets(config):
+        data["metainfo"] = dict(classes=tuple(names), palette=_palette(len(names)))
+    for part in _dicts(config.model):
+        if "num_classes" in part and part["num_classes"] is None:
+            part["num_classes"] = len(names)
+    return tuple(names)
+
+
+def place_backbone(config: Config, section: Section, network: dict[str, Any]) -> None:
+    """Puts the pretrained network's architecture into a recipe that is not tied to the library's own ResNet.
+
+    Args:
+        config: changed in place.
+        section: of the same recipe.
+        network: config of the pretrained ``TimmBackbone``.
+
+    Raises:
+        ValueError: the recipe names another network.
+    """
+    if section.backbone == "native":
+        return
+    wanted = dict(config.model.backbone)
+    if wanted.get("name") not in (None, network["name"]):
+        raise ValueError(
+            f"the recipe fine-tunes backbone name={wanted['name']!r}, the checkpoint holds {network['name']!r}; take a "
+            f"checkpoint of that network, or another recipe (--cfg-options model.backbone.name={network['name']})"
+        )
+    architecture = {key: value for key, value in network.items() if key not in _TRAINING_OPTIONS}
+    config.model.backbone = ConfigDict(architecture | wanted)
+    if section.backbone == "any":
+        from mmengine.registry import MODELS
+
+        _place_channels(config.model, MODELS.build(dict(config.model.backbone)).out_channels)
+
+
+def _place_channels(model: ConfigDict, channels: tuple[int, ...]) -> None:
+    """Fills every ``in_channels=None`` of neck and heads from the maps they read."""
+    for name, part in ((name, part) for name, part in model.items() if isinstance(part, dict)):
+        if "in_channels" not in part or part["in_channels"] is not None:
+            continue
+        index = part.get("in_index")
+        picked = [channels[i] for i in index] if isinstance(index, (list, tuple)) else None
+        part["in_channels"] = list(channels) if name == "neck" else picked or channels[-1 if index is None else index]
+
+
+def place_machine(config: Config, section: Section, *, processes: int, cuda: bool) -> str:
+    """Shares the batch among the processes and chooses a norm that works here; returns how batches are normalised.
+
+    SyncBN needs CUDA, so it becomes BN elsewhere.
+
+    Raises:
+        ValueError: the batch cannot be shared evenly.
+    """
+    if section.batch % processes:
+        fitting = [n for n in range(1, section.batch + 1) if section.batch % n == 0]
+        raise ValueError(f"{section.batch} images cannot be shared by {processes} processes; take one of {fitting}")
+    config.train_dataloader.batch_size = section.batch // processes
+    synchronised = any(part.get("type") == "SyncBN" for part in _dicts(config.model))
+    if not synchronised:
+        return "as the recipe says"
+    if cuda and processes > 1:
+        return "batch statistics over all processes"
+    _replace(config._cfg_dict, lambda value: "BN" if value == "SyncBN" else value)
+    return f"batch statistics of {section.batch // processes} images"
+
+
+def recipe_hash(config: Config) -> str:
+    """First 12 hex digits of a hash of what the recipe does, whatever the network, the folder and the machine.
+
+    Take it before the network is put in.
+    """
+    root = str(config.get("data_root", ""))
+
+    def kept(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {str(k): kept(v) for k, v in tree.items() if k not in _NO_PROTOCOL}
+        if isinstance(tree, (list, tuple)):
+            return [kept(item) for item in tree]
+        if isinstance(tree, str) and root and tree.startswith(root):
+            return tree[len(root) :]
+        return tree if isinstance(tree, (str, int, float, bool, type(None))) else str(tree)
+
+    text = json.dumps(kept(config.to_dict()), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def data_fingerprint(config: Config) -> str:
+    """First 12 hex digits of a hash of the labels: contents of annotation files, names and sizes of label maps."""
+    digest = hashlib.sha256()
+    for data in datasets(config):
+        root = Path(data.get("data_root") or "")
+        listed = root / data.get("ann_file", "")
+        if data.get("ann_file") and listed.is_file():
+            digest.update(listed.read_bytes())
+        maps = root / data.get("data_prefix", {}).get("seg_map_path", "")
+        if data.get("data_prefix", {}).get("seg_map_path") and maps.is_dir():
+            files = sorted((str(p.relative_to(maps)), p.stat().st_size) for p in maps.rglob("*.png"))
+            digest.update(json.dumps(files).encode())
+    return digest.hexdigest()[:12]
+
+
+def datasets(config: Config) -> list[ConfigDict]:
+    """Returns the dicts of all data sets of the config that name their files, wrapped ones included."""
+    loaders = (config.get(f"{part}_dataloader") for part in ("train", "val", "test"))
+    return [part for loader in loaders if loader for part in _dicts(loader) if "data_prefix" in part and "type" in part]
+
+
+def _dicts(tree: Any) -> Iterator[ConfigDict]:
+    """Yields every dict in a tree of dicts and lists."""
+    if isinstance(tree, dict):
+        yield tree
+    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ():
+        yield from _dicts(child)
+
+
+def _replace(tree: Any, change: Callable[[str], str]) -> Any:
+    """Applies ``change`` to every string in a tree of dicts and lists, in place; returns the tree."""
+    if isinstance(tree, dict):
+        for key, value in list(tree.items()):
+            tree[key] = _replace(value, change)
+        return tree
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(_replace(item, change) for item in tree)
+    return change(tree) if isinstance(tree, str) else tree
+
+
+def _palette(count: int) -> list[list[int]]:
+    """Colours for pictures, as far apart on the colour wheel as they go."""
+    import colorsys
+
+    wheel = (colorsys.hsv_to_rgb(i / count, 0.8, 0.9) for i in range(count))
+    return [[round(255 * part) for part in colour] for colour in wheel]

@@ -1,0 +1,140 @@
+"""The benchmark: fine-tune a pretrained network by a recipe, evaluate it once, record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.data.transfer_folder import TransferFolder
+from benchmarks.extractor import FeatureExtractor
+from benchmarks.record import Metric, Record, versions
+from benchmarks.transfer import libraries
+from benchmarks.transfer.weights import pretrained_levels
+from pretrain.engine.distributed import world
+from pretrain.files import atomic_write
+
+# Names of the libraries' metrics -> ours; fractions become percent.
+_SEGMENTATION = {"exact_mIoU": ("mIoU", 1), "exact_aAcc": ("pixel_accuracy", 1)}
+_DETECTION = {
+    "coco/bbox_mAP": ("box_AP", 100), "coco/bbox_mAP_50": ("box_AP50", 100), "coco/bbox_mAP_75": ("box_AP75", 100),
+    "coco/segm_mAP": ("mask_AP", 100), "coco/segm_mAP_50": ("mask_AP50", 100), "coco/segm_mAP_75": ("mask_AP75", 100),
+    "pascal_voc/mAP": ("box_AP", 100), "pascal_voc/AP50": ("box_AP50", 100), "pascal_voc/AP75": ("box_AP75", 100),
+}  # fmt: skip
+METRICS = ("mIoU", "pixel_accuracy", "box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to fine-tune by."""
+
+    recipe: str = ""  # path of a config with a section `transfer`, see configs/transfer
+    seed: int = 0  # of new heads, order and augmentation; not part of the protocol, so seeds share a column
+    options: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe, dotted keys
+    work_dir: str = "work_dirs/transfer"  # logs and checkpoints; a run that was cut off goes on from there
+
+    def __post_init__(self) -> None:
+        if not Path(self.recipe).is_file():
+            raise ValueError(f"recipe={self.recipe!r} is no file; recipes lie in configs/transfer")
+
+
+def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, progress: Any = None) -> Record:
+    """Fine-tunes and evaluates: record ``transfer`` with the metrics of :data:`METRICS` that the recipe measures, in
+    percent, counts per class. Under torchrun all processes take part and get the record.
+
+    A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a copy of the backbone.
+
+    Raises:
+        ValueError: libraries missing; a recipe, network and data that do not fit; before any training.
+        FileNotFoundError: recipe or data are not there.
+    """
+    libraries.require()
+    from benchmarks.transfer import trial
+
+    fitted = fit(extractor, data, settings)
+    finished = fitted.work_dir / "record.json"
+    if finished.is_file():
+        return Record.from_json(finished.read_text())
+    started = time.perf_counter()
+    levels = pretrained_levels(extractor.spec)
+    source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
+    config = trial.prepare(fitted.config, seed=settings.seed, work_dir=fitted.work_dir, name=fitted.key)
+    placed = trial.write_initial(config, fitted.section, source, levels, extractor.spec)
+    measured, counts = trial.train_and_test(config, progress)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    record = Record(
+        "transfer", _named(measured), fitted.protocol, counts=counts | _per_class(measured),
+        cost=dict(seconds=time.perf_counter() - started),
+        subject=extractor.describe() | dict(seed=settings.seed, placed=str(placed), norm=fitted.norm),
+        versions=versions(device) | {name: metadata.version(name) for name in ("mmcv", "mmdet", "mmsegmentation")},
+    )  # fmt: skip
+    if world()[0] == 0:
+        atomic_write(finished, record.to_json() + "\n")
+        for checkpoint in [*fitted.work_dir.glob("iter_*.pth"), *fitted.work_dir.glob("epoch_*.pth")]:
+            checkpoint.rename(fitted.work_dir / "final.pth")  # one is left, see trial.prepare
+    return record
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A recipe fitted to network, data and machine.
+
+    Attributes:
+        key: name of this run, from everything the result depends on.
+    """
+
+    config: Any
+    section: Any
+    protocol: dict[str, Any]
+    norm: str
+    key: str
+    work_dir: Path
+
+
+def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -> Fitted:
+    """Fits a recipe and says what its numbers will depend on; trains nothing.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`run`.
+    """
+    from benchmarks.transfer import recipe
+
+    config, section = recipe.read_recipe(settings.recipe, settings.options)
+    recipe.place_data(config, data.root)
+    if section.classes:
+        recipe.place_classes(config)
+    protocol = dict(
+        recipe=Path(settings.recipe).stem, settings=recipe.recipe_hash(config), labels=recipe.data_fingerprint(config),
+        data=Path(config.data_root).name, task=section.task, batch=section.batch, options=settings.options,
+        iterations=config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs")),
+    )  # fmt: skip
+    recipe.place_backbone(config, section, extractor.backbone.config)
+    _place_normalisation(config, extractor)
+    norm = recipe.place_machine(config, section, processes=world()[1], cuda=torch.cuda.is_available())
+    parts = [protocol, extractor.describe()["fingerprint"], settings.seed, norm, extractor.mean, extractor.std]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    folder = Path(settings.work_dir) / protocol["recipe"] / key
+    return Fitted(config, section, protocol, norm, key, folder)
+
+
+def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:
+    """Images are normalised as in pretraining; the libraries count in 0 to 255."""
+    given = dict(mean=[255 * m for m in extractor.mean], std=[255 * s for s in extractor.std], bgr_to_rgb=True)
+    config.model.data_preprocessor.update(given)
+
+
+def _named(measured: dict[str, float]) -> dict[str, Metric]:
+    table = _SEGMENTATION | _DETECTION
+    return {table[name][0]: Metric(value * table[name][1], "%") for name, value in measured.items() if name in table}
+
+
+def _per_class(measured: dict[str, float]) -> dict[str, Any]:
+    """AP of each class, as mmdet's metric lists it behind ``…_precision``."""
+    each = {name.split("/")[-1].removesuffix("_precision"): v for name, v in measured.items() if "_precision" in name}
+    return {"class_AP": each} if each else {}

@@ -1,0 +1,169 @@
+"""One fine-tuning: the library's own runner from pretrained weights to its metrics, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from timm.layers import convert_sync_batchnorm
+from torch import nn
+
+from benchmarks.transfer.recipe import Section
+from benchmarks.transfer.weights import Placement, add_parts, place
+from benchmarks.weights import safe_globals
+from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.engine.distributed import broadcast, detect_launcher, world
+from pretrain.files import atomic_path
+
+Progress = Callable[[str, int, int], None]
+
+
+class TransferRunner(Runner):
+    """mmengine's runner, quiet on the screen: its log goes to a file in the work directory."""
+
+    def build_logger(self, log_level: str | int = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """Builds the logger; only warnings reach the screen."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setLevel(logging.WARNING)
+        return logger
+
+
+def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
+    """Completes a fitted recipe for one run; changes it in place and returns it.
+
+    Args:
+        config: the recipe with data, classes, backbone and machine in place.
+        seed: of initial heads, order, augmentation.
+        work_dir: of the run.
+        name: unique in this process; mmengine keeps its loggers and visualisers by name.
+    """
+    config.work_dir, config.experiment_name = str(work_dir), name
+    config.randomness = dict(seed=seed, deterministic=False)
+    config.launcher = detect_launcher()
+    config.resume = latest(work_dir) is not None
+    config.load_from = str(latest(work_dir) or work_dir / "initial.pth")
+    config.setdefault("custom_hooks", []).append(dict(type="RandomState"))
+    config.default_hooks.checkpoint.update(max_keep_ckpts=1, save_best=None)
+    config.default_hooks.pop("visualization", None)
+    config.pop("visualizer", None)
+    if config.train_cfg.get("type") == "IterBasedTrainLoop":
+        config.train_cfg.type = "ResumableLoop"
+    for evaluator in (config.get("val_evaluator"), config.test_evaluator):
+        for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
+            if metric.get("type") == "IoUMetric":
+                metric["type"] = "CountedIoU"
+            if metric.get("type") == "CocoMetric":
+                metric["classwise"] = True
+    if torch.cuda.is_available():
+        config.model_wrapper_cfg = None
+    else:
+        config.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+    return config
+
+
+def latest(work_dir: Path) -> Path | None:
+    """Returns the newest checkpoint of a run that was cut off."""
+    pointer = work_dir / "last_checkpoint"
+    path = work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+    return path if path is not None and path.is_file() else None
+
+
+def write_initial(
+    config: Config, section: Section, source: dict[str, torch.Tensor], levels: dict[str, torch.Tensor], spec: str
+) -> Placement:
+    """Builds the recipe's model once and writes ``initial.pth``: pretrained weights under the model's own key names.
+
+    Raises:
+        ValueError: the weights leave part of the backbone random; the recipe does not build.
+    """
+    from mmengine.registry import MODELS
+
+    init_default_scope(config.default_scope)
+    try:
+        with _printing_to(Path(config.work_dir) / "printed.txt"):
+            model = MODELS.build(config.model)
+    except (TypeError, KeyError, AssertionError, ValueError) as error:
+        raise ValueError(f"the recipe's model does not build: {type(error).__name__}: {error}") from error
+    placed = place(source, model, native=section.backbone == "native", spec=spec)
+    if levels:
+        from benchmarks.transfer.parts import head_state, neck_state
+
+        add_parts(placed, neck_state(levels, model) | head_state(levels, model), model)
+    if world()[0] == 0:
+        with atomic_path(Path(config.work_dir) / "initial.pth") as temporary:
+            torch.save({"state_dict": placed.state, "meta": {"source": spec}}, temporary)
+    broadcast(None)  # the others read the file only when it is there
+    return placed
+
+
+def train_and_test(config: Config, progress: Progress | None = None) -> tuple[dict[str, float], dict[str, Any]]:
+    """Trains as the recipe says and evaluates the last weights once.
+
+    Args:
+        config: from :func:`prepare`, with ``initial.pth`` written.
+        progress: called as (phase, done, total).
+
+    Returns:
+        The library's metrics, and per-class counts where its metric keeps them.
+    """
+    # mmengine calls torch.load as it stands, which is the safe loader since torch 2.6.
+    known = torch.serialization.safe_globals(safe_globals())
+    with known, _printing_to(Path(config.work_dir) / "printed.txt"):
+        runner = TransferRunner.from_cfg(config)
+        _synchronise(runner.model)
+        runner.register_hook(_ProgressHook(progress), priority="LOWEST")
+        runner.train()
+        metrics = runner.test()
+    counts: dict[str, Any] = {}
+    for metric in runner.test_evaluator.metrics:
+        counts |= getattr(metric, "counts", {})
+        classes = (metric.dataset_meta or {}).get("classes")
+        counts |= {"classes": list(classes)} if classes else {}
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, counts
+
+
+def _synchronise(model: nn.Module) -> None:
+    """BatchNorm inside a timm network joins the processes as the library's own SyncBN does. timm's converter, because
+    torch's would drop the activation that timm fuses into its norm layers."""
+    if world()[1] == 1 or not torch.cuda.is_available():
+        return
+    for module in list(model.modules()):
+        if isinstance(module, TimmBackbone):
+            module.model = convert_sync_batchnorm(module.model)
+
+
+class _ProgressHook(Hook):
+    """Tells how far training and evaluation are."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress or (lambda phase, done, total: None)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._progress("training", runner.iter + 1, runner.max_iters)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._progress("evaluation", batch_idx + 1, len(runner.test_dataloader))
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        self._progress("validation", batch_idx + 1, len(runner.val_dataloader))
+
+
+@contextlib.contextmanager
+def _printing_to(path: Path) -> Iterator[None]:
+    """What the libraries print (pycocotools prints its tables) goes to a file; warnings that say nothing go nowhere."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
