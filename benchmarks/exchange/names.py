@@ -6,6 +6,7 @@ for the rest of a name; both sides hold them in the same order.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -96,20 +97,26 @@ def rename(state: Mapping[str, Any], names: Names) -> dict[str, Any]:
     Raises:
         ValueError: a key that no pattern fits, or two keys that get one name.
     """
-    patterns = [(re.compile(_as_regex(ours)), theirs) for ours, theirs in names]
     result: dict[str, Any] = {}
     for key, value in state.items():
-        hits = ((pattern.fullmatch(key), theirs) for pattern, theirs in patterns)
-        found, theirs = next((hit for hit in hits if hit[0]), (None, ""))
-        if found is None:
+        new = counterpart(key, names)
+        if new is None:
             known = ", ".join(ours for ours, _ in names[:4])
             raise ValueError(f"key {key!r} has no counterpart: the table knows {known}, … ({len(names)} patterns)")
-        parts = iter(found.groups())
-        new = re.sub(r"\{\}|\*", lambda _, parts=parts: next(parts), theirs)
         if new in result:
             raise ValueError(f"key {key!r} would be the second one called {new!r}")
         result[new] = value
     return result
+
+
+def counterpart(key: str, names: Names) -> str | None:
+    """The name of one key in the other library, None where no pattern fits it."""
+    for ours, theirs in names:
+        found = re.fullmatch(_as_regex(ours), key)
+        if found:
+            parts = iter(found.groups())
+            return re.sub(r"\{\}|\*", lambda _, parts=parts: next(parts), theirs)
+    return None
 
 
 def turned(names: Names) -> Names:
@@ -157,5 +164,6 @@ def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tenso
     return result
 
 
+@functools.cache
 def _as_regex(pattern: str) -> str:
     return re.escape(pattern).replace(r"\{\}", r"(\d+)").replace(r"\*", "(.*)")
