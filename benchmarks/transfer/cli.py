@@ -1,0 +1,87 @@
+"""The command ``tools/transfer.py``: every network, by every recipe, with every seed; one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.data.transfer_folder import TransferFolder
+from benchmarks.evaluate_cli import tables
+from benchmarks.extractor import FeatureExtractor, literal
+from benchmarks.record import Record
+from benchmarks.transfer import libraries
+from benchmarks.transfer.run import Settings, fit, run
+from pretrain.engine.distributed import open_group, world
+from pretrain.memory import keep_freed_memory
+
+
+def transfer(args: argparse.Namespace) -> int:
+    """Fine-tunes and evaluates; returns the exit code, 2 for a mistake in the arguments or data."""
+    console = Console(file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0")  # what libraries print goes elsewhere
+    try:
+        libraries.require()
+        open_group(args.launcher)
+        if not torch.cuda.is_available():
+            keep_freed_memory()
+        data = TransferFolder(args.data)
+        jobs = [(spec, settings) for spec in args.checkpoints for settings in _settings(args)]
+        _check(args, jobs, data, console)
+        if args.check:
+            return 0
+        records = _run_all(args, jobs, data, console)
+        for table in tables(records):
+            console.print(table)
+        console.print(f"{len(records)} records appended to {args.out}", markup=False)
+    except (ValueError, OSError) as error:
+        console.print(f"transfer: {error}", markup=False, soft_wrap=True)
+        return 2
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> list[Settings]:
+    options = {}
+    for item in args.cfg_options:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in train_cfg.max_iters=1000")
+        options[key] = literal(value)
+    return [Settings(args.recipe, seed=seed, options=options, work_dir=args.work_dir) for seed in args.seeds]
+
+
+def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> None:
+    """Fits the recipe to every network before anything is trained, and says what will be done."""
+    for spec, settings in jobs[:: len(args.seeds)]:
+        extractor = FeatureExtractor.load(spec, weights=args.weights)
+        fitted = fit(extractor, data, settings)
+        report = f"{extractor.report}; " if extractor.report is not None else ""
+        console.print(f"{spec}: {report}{fitted.norm}; {fitted.work_dir.parent}", markup=False, soft_wrap=True)
+
+
+def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> list[Record]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    records = []
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        for number, (spec, settings) in enumerate(jobs, start=1):
+            title = f"{number}/{len(jobs)} {Path(spec).parent.name or spec} seed {settings.seed}"
+            bar = bars.add_task(title)
+
+            def progress(phase: str, done: int, total: int, bar: int = bar, title: str = title) -> None:
+                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
+
+            record = run(FeatureExtractor.load(spec, weights=args.weights), data, settings, progress=progress)
+            bars.remove_task(bar)
+            console.print(f"{spec}: {record.subject['placed']}", markup=False, soft_wrap=True)
+            records.append(record)
+            if world()[0] == 0:
+                record.append(args.out)
+    return records
