@@ -1,10 +1,8 @@
-"""Compiles mmcv once per Python and torch, keeps the wheel in the user's cache and installs it from there.
+"""mmcv with operators in the environment: what is there, what this machine wants, the wheel cache, the installation.
 
-mmcv's last release that mmdet and mmsegmentation accept is source only, and its own build takes about a quarter of an
-hour on two cores. Three changes make that a few minutes: C++20 (torch >= 2.13 headers need it), ``-O2 -g0``, and one
-precompiled header, because nearly all of the time goes into reading torch's headers some sixty times.
-
-Needs the standard library, pip, a C++ compiler and an environment that has torch, setuptools < 81 and ninja.
+mmcv's last release that mmdet and mmsegmentation accept is source only. It is compiled once per Python and torch
+(:mod:`benchmarks.transfer.mmcv_build`), the wheel is kept in the user's cache folder and installed from there. Standard
+library alone and torch not imported: ``tools/environment.sh`` asks at every start.
 """
 
 from __future__ import annotations
@@ -13,55 +11,72 @@ import argparse
 import os
 import platform
 import re
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata, util
 from pathlib import Path
 
-VERSION = "2.1.0"
-_HEADER = "mmcv/ops/csrc/common/pytorch_cpp_helper.hpp"
+from benchmarks.transfer.mmcv_build import VERSION, BuildError
 
-# Stands in for the compiler: takes the header from a precompiled copy, which the first call makes with its own flags,
-# because a precompiled header serves only compilations with exactly the flags it was made with.
-_COMPILER = """#!/usr/bin/env python3
-import fcntl, os, subprocess, sys
-compiler, header = {compiler!r}, {header!r}
-arguments = sys.argv[1:]
-sources = [a for a in arguments if a.endswith(".cpp") and "mmcv" in a]
-if "-c" not in arguments or not sources:
-    os.execvp(compiler[0], compiler + arguments)
-with open(header + ".lock", "w") as lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    if not os.path.exists(header + ".gch"):
-        flags, skip = [], False
-        for argument in arguments:
-            if skip or argument in ("-c", "-MMD", "-MD") or argument in sources:
-                skip = False
-            elif argument in ("-o", "-MF"):
-                skip = True
-            else:
-                flags.append(argument)
-        made = subprocess.run(compiler + flags + ["-x", "c++-header", header, "-o", header + ".gch.part"])
-        if made.returncode:
-            sys.exit(made.returncode)
-        os.rename(header + ".gch.part", header + ".gch")
-os.execvp(compiler[0], compiler + ["-Winvalid-pch", "-include", header] + arguments)
+COMMAND = "bash tools/setup.sh transfer"
+DEFAULT_ARCHITECTURES = ("8.0", "9.0")  # PIXELPRETEXT_CUDA=1 without a GPU, as for the operators of feature upsampling
+_PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
+_DISTRIBUTIONS = ("mmcv", "mmcv-lite", "mmcv-full", "onedl-mmcv")
+_LOAD = """
+import glob, importlib.util, torch
+folder, *_ = importlib.util.find_spec("mmcv").submodule_search_locations
+importlib.util.module_from_spec(importlib.util.spec_from_file_location("_ext", glob.glob(folder + "/_ext*.so")[0]))
 """
 
 
-class BuildError(RuntimeError):
-    """mmcv could not be had; the message says what is missing and what to do."""
+@dataclass(frozen=True)
+class Installed:
+    """The mmcv of this environment.
+
+    Attributes:
+        version: as its metadata tell it; empty if it has none.
+        tag: what ours was compiled for, such as ``torch2.14.cpu``; empty for an mmcv from elsewhere.
+        operators: the compiled library, None if there is none.
+        complete: False if its installation was cut off.
+    """
+
+    version: str
+    tag: str
+    operators: Path | None
+    complete: bool
+
+    @property
+    def architectures(self) -> set[str]:
+        """The CUDA architectures of an mmcv of ours, such as ``{"90"}``."""
+        return set(self.tag.partition(".cuda")[2].split(".")) - {""}
 
 
-def build_tag(cuda: bool) -> str:
-    """Returns what a wheel is tied to beside Python: ``torch2.14.cpu`` or ``torch2.14.cuda``.
+def installed() -> Installed | None:
+    """Looks for mmcv without importing it; None if there is none."""
+    spec = util.find_spec("mmcv")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    libraries = [path for folder in spec.submodule_search_locations for path in Path(folder).glob("_ext*")]
+    library = next((path for path in libraries if path.suffix in (".so", ".pyd")), None)
+    for name in _DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            found = metadata.distribution(name)
+            tag = found.version.partition("+")[2]
+            # pip writes the record last.
+            return Installed(found.version, tag if tag.startswith("torch") else "", library, bool(found.files))
+    return Installed("", "", library, False)
+
+
+def build_tag(architectures: tuple[str, ...] = ()) -> str:
+    """Returns what a wheel is tied to beside Python: ``torch2.14.cpu``, or ``torch2.14.cuda80.90`` for 8.0 and 9.0.
 
     Raises:
         BuildError: no torch in this environment.
@@ -69,167 +84,233 @@ def build_tag(cuda: bool) -> str:
     try:
         release = metadata.version("torch")
     except metadata.PackageNotFoundError:
-        raise BuildError("mmcv is compiled against torch, which is not installed: bash tools/setup.sh transfer") from None
-    return f"torch{'.'.join(release.split('.')[:2])}.{'cuda' if cuda else 'cpu'}"
+        raise BuildError(f"mmcv is compiled against torch, which is not installed: {COMMAND}") from None
+    device = "cuda" + ".".join(map(_digits, architectures)) if architectures else "cpu"
+    return f"torch{'.'.join(release.split('.')[:2])}.{device}"
+
+
+def unusable(found: Installed | None) -> str:
+    """Returns why ``found`` does not serve transfer, "" if it does; whether it has CUDA operators does not matter."""
+    if found is None:
+        return "mmcv is not installed"
+    if not found.complete:
+        return "the installation of mmcv was cut off"
+    if found.operators is None:
+        return f"mmcv {found.version} is installed without compiled operators"
+    if found.tag and not found.tag.startswith(build_tag().removesuffix("cpu")):
+        return f"mmcv is compiled for {found.tag}, the installed torch is {metadata.version('torch')}"
+    if re.match(r"[01]\.", found.version):
+        return f"mmcv {found.version} is installed, and mmdet and mmsegmentation need 2"
+    return ""
+
+
+def architectures() -> tuple[str, ...]:
+    """Returns the CUDA architectures to compile for, such as ``("9.0",)``: those of the GPUs that answer.
+
+    Empty = for the CPU alone: no nvcc, no CUDA build of torch, no GPU, or PIXELPRETEXT_CUDA=0. PIXELPRETEXT_CUDA=1 asks
+    for CUDA without a GPU as well, for ``TORCH_CUDA_ARCH_LIST`` or ``DEFAULT_ARCHITECTURES``.
+    """
+    asked = os.environ.get("PIXELPRETEXT_CUDA", "")
+    folders = os.pathsep.join((os.environ.get("CUDA_HOME", "") + "/bin", os.environ.get("PATH", os.defpath)))
+    nvcc = shutil.which("nvcc", path=f"{folders}{os.pathsep}/usr/local/cuda/bin")
+    if asked == "0" or nvcc is None or not _torch_has_cuda():
+        return ()
+    listed = tuple(re.findall(r"\d+\.\d+", os.environ.get("TORCH_CUDA_ARCH_LIST", "")))
+    if asked:
+        return listed or _gpus() or DEFAULT_ARCHITECTURES
+    return (listed or _gpus()) if _gpus() else ()
 
 
 def cache_folder() -> Path:
-    """Returns where wheels are kept: ``$PIXELPRETEXT_WHEELS``, else ``pixelpretext/wheels`` in the user's cache folder."""
+    """Returns where wheels are kept: ``$PIXELPRETEXT_WHEELS``, or a folder of ours in the user's cache folder."""
     given = os.environ.get("PIXELPRETEXT_WHEELS")
     return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pixelpretext", "wheels"))
 
 
 def cached_wheel(folder: Path, tag: str) -> Path | None:
-    """Returns the wheel of this Python, machine and ``tag`` in ``folder``, if there is one."""
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    found = sorted(folder.glob(f"mmcv-{VERSION}+{tag}-{python}-*_{platform.machine()}.whl"))
-    return found[-1] if found else None
+    """Returns the wheel of this Python, machine and ``tag`` in ``folder``; a damaged one is deleted."""
+    pattern = f"mmcv-{VERSION}+{tag}-{_PYTHON}-{_PYTHON}{sys.abiflags}-*_{platform.machine()}.whl"
+    for wheel in sorted(folder.glob(pattern), reverse=True):
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                if archive.testzip() is None and any("mmcv/_ext" in name for name in archive.namelist()):
+                    return wheel
+        except (OSError, zipfile.BadZipFile, EOFError):
+            pass
+        print(f"{wheel} is damaged and is made anew.", flush=True)
+        with suppress(OSError):
+            wheel.unlink()
+    return None
 
 
-def has_cuda() -> bool:
-    """Whether CUDA operators can be compiled and used here: nvcc on the path, and a GPU that answers."""
-    if not shutil.which("nvcc") or not shutil.which("nvidia-smi"):
-        return False
-    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return listed.returncode == 0 and "GPU" in listed.stdout
-
-
-def installed() -> str | None:
-    """Returns the version of the installed mmcv with its build tag, None if there is none."""
-    try:
-        return metadata.version("mmcv")
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def ensure(*, cuda: bool | None = None, quiet: bool = False) -> str:
+def ensure(*, rebuild: bool = False) -> str:
     """Makes sure that mmcv with operators for this Python and torch is installed.
 
-    An mmcv that somebody else installed, which has no build tag of ours, stays as it is.
+    An mmcv from elsewhere that serves stays as it is. Where CUDA operators cannot be compiled, those for the CPU are
+    taken; a log in the cache then keeps the next start from trying again.
 
     Args:
-        cuda: with CUDA operators; None = if :func:`has_cuda`.
-        quiet: say nothing where nothing is to be done.
+        rebuild: compile and install even where there is one, and try CUDA again.
 
     Returns:
-        What was done, in a sentence.
+        What was done, in a sentence; "" if nothing.
 
     Raises:
-        BuildError: no compiler, no source, or a compilation that failed.
+        BuildError: no compiler, no source, a compilation that failed, or an mmcv from elsewhere in the way.
     """
-    started = time.monotonic()
-    tag = build_tag(has_cuda() if cuda is None else cuda)
     found = installed()
-    if found == f"{VERSION}+{tag}" or (found and "+torch" not in found):
-        return "" if quiet else f"mmcv {found} is installed."
+    problem = unusable(found)
+    if found and found.complete and not found.tag:
+        if problem:
+            raise BuildError(f"{problem}; it is not of this project: pip uninstall mmcv mmcv-lite, then {COMMAND}")
+        return ""
     folder = cache_folder()
-    with _lock(folder):
-        wheel = cached_wheel(folder, tag)
-        said = "from the wheel cache"
-        if wheel is None:
-            wheel = _build(folder, tag)
-            said = f"compiled; the wheel is kept in {folder}"
-        _pip("install", "--no-deps", "--force-reinstall", str(wheel))
-    return f"mmcv {VERSION} ({tag}) is ready after {time.monotonic() - started:.0f} s ({said})."
+    has = found.architectures if found else set()
+    if not problem and not rebuild and {_digits(a) for a in _wanted(folder)} <= has:
+        return ""
+    started = time.monotonic()
+    with _kept(folder) as place:
+        wanted = architectures() if rebuild else _wanted(folder)
+        try:
+            said = _provide(place, wanted, rebuild=rebuild)
+        except BuildError as error:
+            if not wanted:
+                raise
+            print(f"mmcv with CUDA operators could not be had: {error}\nTaking those for the CPU.", flush=True)
+            try:
+                said = _provide(place, (), rebuild=rebuild)
+            except BuildError:
+                _log(place, build_tag(wanted)).unlink(missing_ok=True)  # it was not CUDA that failed
+                raise
+    return f"mmcv {VERSION} is ready after {time.monotonic() - started:.0f} s: {said}."
 
 
-def _build(folder: Path, tag: str) -> Path:
-    compiler = shlex.split(os.environ.get("CXX", "")) or [shutil.which("g++") or shutil.which("c++") or ""]
-    if not shutil.which(compiler[0] or "none"):
-        raise BuildError("mmcv is compiled from source and there is no C++ compiler: install g++ (Debian: build-essential)")
-    print(f"Compiling mmcv {VERSION} for {tag}: about 4 minutes on two cores, once …", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mmcv-") as scratch:
-        _pip("download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-d", scratch, f"mmcv=={VERSION}")
-        with tarfile.open(next(Path(scratch).glob("mmcv-*.tar.gz"))) as archive:
-            archive.extractall(scratch, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-        source = Path(scratch, f"mmcv-{VERSION}")
-        _patch(source, tag)
-        environment = os.environ | dict(
-            MMCV_WITH_OPS="1", FORCE_CUDA="1" if tag.endswith("cuda") else "0", CXX=str(_compiler(source, compiler)),
-            MAX_JOBS=os.environ.get("MAX_JOBS", str(_jobs())), CFLAGS="-O2 -g0",
-        )  # fmt: skip
-        if not tag.endswith("cuda"):
-            environment["CUDA_VISIBLE_DEVICES"] = ""  # mmcv compiles CUDA operators wherever torch sees a GPU
-        _pip("wheel", "--no-deps", "--no-build-isolation", "-w", scratch, str(source), environment=environment)
-        made = next(Path(scratch).glob("mmcv-*.whl"))
-        kept = folder / made.name
-        partial = folder / f".{made.name}.{os.getpid()}"
-        shutil.copyfile(made, partial)
-        os.replace(partial, kept)
-    return kept
+def _wanted(folder: Path) -> tuple[str, ...]:
+    """The architectures of this machine, unless they could not be compiled before: then the log of it is there."""
+    found = architectures()
+    return () if found and _log(folder, build_tag(found)).exists() else found
 
 
-def _patch(source: Path, tag: str) -> None:
-    """C++20 instead of C++17, and the build tag in the wheel's version."""
-    setup = source / "setup.py"
-    text = setup.read_text(encoding="utf-8")
-    text = text.replace("-std=c++17", "-std=c++20").replace("version=get_version()", f"version=get_version() + '+{tag}'")
-    if "c++20" not in text or tag not in text:
-        raise BuildError(f"mmcv's setup.py is not the one of {VERSION}: give an mmcv wheel of your own")
-    setup.write_text(text, encoding="utf-8")
-    if tag.endswith("cuda"):
-        # nvcc takes the standard from torch unless it is named; the host code of both must be the same.
-        os.environ.setdefault("MMCV_CUDA_ARGS", "-std=c++20")
+def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
+    """Installs the cached wheel for ``wanted``, or compiles one into ``place``; returns where it came from."""
+    tag = build_tag(wanted)
+    wheel = None if rebuild else cached_wheel(cache_folder(), tag)
+    if wheel is not None:
+        try:
+            _install(wheel)
+            return f"from the wheel cache, {wheel}"
+        except BuildError as error:
+            print(f"{error}\nThe wheel is made anew.", flush=True)
+    if os.environ.get("PIXELPRETEXT_NO_BUILD", "0") not in ("", "0"):
+        raise BuildError(f"PIXELPRETEXT_NO_BUILD is set, and {cache_folder()} has no wheel for {_PYTHON} and {tag}")
+    wheel = _build(place, tag, wanted)
+    _install(wheel)
+    return f"compiled for {tag}" + (f", kept as {wheel}" if place == cache_folder() else ", not kept")
 
 
-def _compiler(source: Path, compiler: list[str]) -> Path:
-    """Writes the stand-in for the compiler beside a copy of the header that nearly every file includes."""
-    header = source / "precompiled" / Path(_HEADER).name
-    header.parent.mkdir()
-    shutil.copyfile(source / _HEADER, header)
-    script = header.with_name("compiler.py")
-    script.write_text(_COMPILER.format(compiler=compiler, header=str(header)), encoding="utf-8")
-    script.chmod(0o755)
-    return script
+def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
+    from benchmarks.transfer import mmcv_build
+
+    needed = "long, on few cores an hour" if wanted else "3 minutes on two idle cores"
+    print(f"Compiling mmcv {VERSION} for {tag} (once; {needed}) …", flush=True)
+    log = _log(place, tag)
+    if place != cache_folder():
+        print(f"{cache_folder()} cannot be written, so the wheel is not kept: PIXELPRETEXT_WHEELS names another folder.")
+        handle, name = tempfile.mkstemp(prefix="mmcv-", suffix=".log")
+        os.close(handle)
+        log = Path(name)
+    return mmcv_build.build(place, tag=tag, architectures=wanted, log=log)
 
 
-def _jobs() -> int:
-    """Compilations at once: one per core, but 2 GiB of memory for each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        available = int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) >> 21
-    except (OSError, AttributeError):
-        available = cores
-    return max(1, min(cores, available))
-
-
-def _pip(*arguments: str, environment: dict[str, str] | None = None) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+def _install(wheel: Path) -> None:
+    """Installs the wheel and loads its library once, which shows whether it fits the torch that is here."""
+    found = installed()
+    # Of an installation that was cut off pip does not know what to remove.
+    replace = "--ignore-installed" if found and not found.complete else "--force-reinstall"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--no-index", replace]
+    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
     if done.returncode:
-        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-        raise BuildError(f"`pip {' '.join(arguments)}` failed; its last words:\n{last}")
+        raise BuildError(f"pip could not install {wheel}: {_last_line(done)}")
+    done = subprocess.run([sys.executable, "-c", _LOAD], capture_output=True, text=True)
+    if done.returncode:
+        raise BuildError(f"the operators of {wheel} do not load: {_last_line(done)}")
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _digits(architecture: str) -> str:
+    return re.sub(r"\D", "", architecture)
+
+
+def _log(folder: Path, tag: str) -> Path:
+    return folder / f"mmcv-{VERSION}+{tag}-{_PYTHON}.log"
+
+
+def _torch_has_cuda() -> bool:
+    spec = util.find_spec("torch")
+    version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
+    return bool(version and version.is_file() and re.search(r"^cuda\b.*= ['\"]", version.read_text(), re.MULTILINE))
+
+
+def _gpus() -> tuple[str, ...]:
+    """Compute capabilities of the GPUs that answer."""
+    if not shutil.which("nvidia-smi"):
+        return ()
+    query = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=30)
+        return tuple(sorted(set(re.findall(r"^\d+\.\d+$", listed.stdout, re.MULTILINE))))
+    return ()
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One build at a time per cache, also between users of one clone."""
-    import fcntl
+def _kept(folder: Path) -> Iterator[Path]:
+    """Gives the cache, one process at a time; where it cannot be written, a folder that vanishes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a")
+    except OSError:
+        with tempfile.TemporaryDirectory(prefix="wheels-") as scratch:
+            yield Path(scratch)
+        return
+    with lock:
+        with suppress(ImportError, OSError):  # no locks on this file system
+            import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print("Another process is compiling mmcv: waiting for it.", flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Command line of ``tools/build_mmcv.py``; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="tools/build_mmcv.py", description="Installs mmcv with operators, compiled once per Python and torch.",
-        epilog="example: .venv/bin/python tools/build_mmcv.py",
+        epilog="example: .venv/bin/python tools/build_mmcv.py --rebuild",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="say nothing if it is installed")
-    parser.add_argument("--cuda", action=argparse.BooleanOptionalAction, default=None,
-                        help="with CUDA operators (default: if there is nvcc and a GPU)")
-    parser.add_argument("--check", action="store_true", help="install nothing, tell what is lacking")
+    parser.add_argument("--check", action="store_true", help="install nothing, tell what is in the way of transfer")
+    parser.add_argument("--rebuild", action="store_true", help="compile it anew, whatever is installed or kept")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that compilers end as well
     try:
-        if options.check and installed() is None:
-            raise BuildError("it is not there, and nothing is installed with PIXELPRETEXT_NO_VENV")
-        said = ensure(cuda=options.cuda, quiet=options.quiet)
-    except BuildError as error:
-        print(f"mmcv could not be installed: {error}", file=sys.stderr)
+        said = ensure(rebuild=options.rebuild) if not options.check else ""
+        found = installed()
+        if options.check and unusable(found):
+            raise BuildError(unusable(found))
+    except (BuildError, OSError) as error:
+        print(f"Transfer cannot be used: {error}", file=sys.stderr)
         return 1
-    if said:
-        print(said)
+    except KeyboardInterrupt:
+        print("\nInterrupted: nothing half-made is kept.", file=sys.stderr)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)  # so that the calling shell stops too
+    if said or not options.quiet:
+        print(said or f"mmcv {found.version} is installed.")
     return 0
