@@ -215,7 +215,7 @@ def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
     print(f"Compiling mmcv {VERSION} for {tag} (once; {needed}) …", flush=True)
     log = _log(place, tag)
     if place != cache_folder():
-        print(f"{cache_folder()} cannot be written, so the wheel is not kept: PIXELPRETEXT_WHEELS names another folder.")
+        print(f"{cache_folder()} cannot be written: the wheel is not kept. PIXELPRETEXT_WHEELS names another folder.")
         handle, name = tempfile.mkstemp(prefix="mmcv-", suffix=".log")
         os.close(handle)
         log = Path(name)
