@@ -38,7 +38,11 @@ SECTIONS = {"loader": LoaderSettings, "schedule": ScheduleSettings, "engine": En
 PLAIN = {"seed": int, "work_dir": str | None, "load_from": str | None, "custom_imports": dict | None}
 REQUIRED = ("model", "source", "views", "schedule", "optimizer")
 #: Arguments that whoever builds the object adds by itself, per section.
-SUPPLIED = {"model": {"features", "weight"}, "optimizer": {"params", "lr", "weight_decay"}, "hooks": {"priority"}}
+SUPPLIED = {
+    "model": {"features", "weight"},
+    "optimizer": {"params", "lr", "weight_decay", "layer_decay"},
+    "hooks": {"priority"},
+}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from timm.optim import Lars
 from torch import Tensor, nn
 
+from pretrain.engine.layer_decay import learning_rate_scales, split_groups
+
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 if "Lars" not in OPTIMIZERS:
@@ -48,11 +50,18 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any], lr: float) -> t
 
     Args:
         model: The unwrapped model; see :func:`parameter_groups` for what happens to its parameters.
-        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``.
+        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``; with ``layer_decay=0.8`` the learning rate
+            falls from layer to layer, see :func:`pretrain.engine.layer_decay.learning_rate_scales`.
         lr: learning rate of the first step; the loop sets every later one.
+
+    Raises:
+        ConfigError: a ``layer_decay`` that is illegal or that the model has no layers for.
     """
     config = dict(config)
     groups = parameter_groups(model, config.pop("weight_decay", 0.0))
+    layer_decay = config.pop("layer_decay", None)
+    if layer_decay is not None:
+        groups = split_groups(groups, learning_rate_scales(model, layer_decay))
     optimizer = OPTIMIZERS.build(dict(config, params=groups, lr=lr))
     if isinstance(optimizer, Lars):
         for group in optimizer.param_groups:
@@ -99,9 +108,9 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def set_lr(self, lr: float) -> None:
-        """Sets the learning rate of every group."""
+        """Sets the learning rate of every group: ``lr``, times the group's ``lr_scale`` where it has one."""
         for group in self.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Starts counting at optimiser step ``init_counts`` of ``max_counts``; micro-batches are counted inside."""
