@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
@@ -24,7 +25,7 @@ class ClassSplit:
         files = [Path(source.name(int(i))) for i in ids]
         rows = ((str(f.relative_to(root)), file_size(f)) for f in files)
         self.fingerprint = fingerprint(sorted(rows))
-        self._cache: dict[tuple[int, float], dict[int, np.ndarray]] = {}
+        self._cache: dict[tuple[int, float, int], dict[int, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -33,32 +34,38 @@ class ClassSplit:
         """Path of an image, for messages."""
         return self._source.name(int(self._ids[index]))
 
-    def batches(self, size: int, batch_size: int, *, crop_fraction: float) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(
+        self, size: int, batch_size: int, *, crop_fraction: float,
+        resample: Image.Resampling = Image.Resampling.BILINEAR,
+    ) -> Iterator[tuple[Tensor, list[int]]]:  # fmt: skip
         """Yields (images (B, 3, size, size) uint8, indices) in order.
 
         Args:
             size: Side of the square in pixels.
             batch_size: B.
             crop_fraction: The shorter side is resized to ``size / crop_fraction`` before the central square is cut.
+            resample: how it is resized.
 
         Raises:
             ValueError: an image cannot be read; names the file.
         """
         window: list[np.ndarray] = []
         start = 0
-        for image in ordered_map(lambda i: self._image(i, size, crop_fraction), range(len(self)), 2 * batch_size):
+        for image in ordered_map(
+            lambda i: self._image(i, size, crop_fraction, resample), range(len(self)), 2 * batch_size
+        ):
             window.append(image)
             if len(window) == batch_size or start + len(window) == len(self):
                 images = torch.from_numpy(np.stack(window)).permute(0, 3, 1, 2)
                 yield images, list(range(start, start + len(window)))
                 start, window = start + len(window), []
 
-    def _image(self, index: int, size: int, fraction: float) -> np.ndarray:
-        cache = self._cache.setdefault((size, fraction), {})
+    def _image(self, index: int, size: int, fraction: float, resample: Image.Resampling) -> np.ndarray:
+        cache = self._cache.setdefault((size, fraction, int(resample)), {})
         if index in cache:
             return cache[index]
         try:
-            image = centre_crop(decode(self._source.read(int(self._ids[index]))), size, fraction)
+            image = centre_crop(decode(self._source.read(int(self._ids[index]))), size, fraction, resample)
         except DecodeError as error:
             raise ValueError(f"{self.name(index)}: {error}") from error
         if len(self) * size * size * 3 <= CACHE_BYTES:

@@ -21,11 +21,13 @@ Out = TypeVar("Out")
 CACHE_BYTES = 1 << 30
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes (h, w, 3) uint8 to ``size`` (H, W), aspect ratio not kept: bilinear with antialiasing (Pillow's)."""
+def resize_image(
+    image: np.ndarray, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> np.ndarray:
+    """Resizes (h, w, 3) uint8 to ``size`` (H, W), aspect ratio not kept, with antialiasing (Pillow's)."""
     if image.shape[:2] == tuple(size):
         return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize(size[::-1], resample))
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -38,13 +40,15 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return mask[rows[:, None], columns[None, :]]
 
 
-def centre_crop(image: np.ndarray, size: int, fraction: float) -> np.ndarray:
+def centre_crop(
+    image: np.ndarray, size: int, fraction: float, resample: Image.Resampling = Image.Resampling.BILINEAR
+) -> np.ndarray:
     """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``; (h, w, 3) uint8."""
     height, width = image.shape[:2]
     short = max(size, round(size / fraction))
     scale = short / min(height, width)
     height, width = max(short, round(height * scale)), max(short, round(width * scale))
-    image = resize_image(image, (height, width))
+    image = resize_image(image, (height, width), resample)
     top, left = (height - size) // 2, (width - size) // 2
     return image[top : top + size, left : left + size]
 

@@ -36,12 +36,13 @@ class ProgressHook(Hook):
 
     Args:
         every: optimiser steps between times.
+        bar: show a bar where the output is a terminal; rich draws one at a time, so a caller with its own says no.
     """
 
     priority = "BELOW_NORMAL"
 
-    def __init__(self, every: int) -> None:
-        self.every = every
+    def __init__(self, every: int, bar: bool = True) -> None:
+        self.every, self.bar = every, bar
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         self._since = 0.0
@@ -60,7 +61,7 @@ class ProgressHook(Hook):
             return
         self._columns = cut_curve(Path(runner.work_dir) / CURVE, loop.iter)
         self._write_progress(runner, loop.iter, "running")
-        if sys.stdout.isatty():
+        if self.bar and sys.stdout.isatty():
             layout = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
             self._bar = Progress(*layout, TimeRemainingColumn())
             self._bar.start()

@@ -107,7 +107,7 @@ def decode_scale(source: tuple[int, int], decoded: tuple[int, int]) -> tuple[flo
 
 
 def cut(
-    image: np.ndarray, crop: Crop, *, source: tuple[int, int], size: tuple[int, int]
+    image: np.ndarray, crop: Crop, *, source: tuple[int, int], size: tuple[int, int], mode: str = "bilinear"
 ) -> tuple[Tensor, tuple[float, float, float, float]]:
     """Cuts a crop out of a decoded image and resizes it, antialiased; mirrors it if the crop says so.
 
@@ -116,6 +116,7 @@ def cut(
         crop: in pixels of the full-size source.
         source: (H, W) of the full-size source.
         size: (h, w) of the view in pixels.
+        mode: "bilinear" or "bicubic".
 
     Returns:
         view (3, h, w) uint8, contiguous, and its signed box (x1, y1, x2, y2) in the source's unit square, for
@@ -130,7 +131,7 @@ def cut(
         pixels = pixels.copy()  # torch warns of read-only memory, which Pillow gives
     # The strided slice goes in as it is: torch then unpacks the channels itself, faster than a copy before or after.
     planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    view = F.interpolate(planes, size, mode="bilinear", antialias=True)[0].contiguous()
+    view = F.interpolate(planes, size, mode=mode, antialias=True)[0].contiguous()
     height, width = source[0] * scale_y, source[1] * scale_x
     x1, y1, x2, y2 = left / width, top / height, right / width, bottom / height
     return (view.flip(-1), (x2, y1, x1, y2)) if crop.flip else (view, (x1, y1, x2, y2))
