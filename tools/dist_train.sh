@@ -3,31 +3,25 @@
 # processes exchange gradients over gloo.
 #
 #   bash tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]
+#   bash tools/dist_train.sh tools/transfer.py PROCESSES CHECKPOINT RECIPE --data ROOT [its other arguments]
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 bash tools/dist_train.sh CONFIG 8      # the same on node 1 with NODE_RANK=1
 #
 # A process that dies is restarted with the others from the newest checkpoint (MAX_RESTARTS times, 3 by default). Running
 # the command again continues the run in its work_dir. Exit code 75 = pre-empted with a checkpoint written: run it again.
+# tools/launching.sh tells what a script of tools/ must know to be launched.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then
-    echo "usage: bash tools/dist_train.sh CONFIG PROCESSES [arguments of tools/train.py]" >&2
+    echo "usage: bash tools/dist_train.sh CONFIG|SCRIPT PROCESSES [arguments of tools/train.py or of SCRIPT]" >&2
     exit 2
 fi
-config=$1
+case $2 in
+gpu | cpu | auto) ;; # torchrun counts them
+*[!0-9]* | "" | 0) echo "PROCESSES=$2: a number of processes comes second, then the arguments" >&2; exit 2 ;;
+esac
+. "$(dirname "${BASH_SOURCE[0]}")/launching.sh"
 processes=$2
-shift 2
-
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${PYTHON:-}
-if [ -z "$python" ]; then
-    python=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)
-fi
-
-# Continue by default: a restarted process runs the very same command.
-case " $* " in *" --resume"*) resume=() ;; *) resume=(--resume auto) ;; esac
-
-# A mistake in the config would otherwise be met by every process at every restart. --launcher none: in this one only.
-"$python" "$root/tools/train.py" "$config" --check --launcher none "${resume[@]}" "$@"
+choose_program "$1" "${@:3}"
 
 # Restarts: the c10d rendezvous and a store that is not shared with the agent. With torch 2.14's static rendezvous
 # (--master-addr), or with the shared store, a restarted process finds the addresses of the dead ones and fails.
@@ -59,7 +53,7 @@ preempted=0
 "$python" -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$processes" \
     "${rendezvous[@]}" --max-restarts "${MAX_RESTARTS:-3}" \
     --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2 --shutdown-timeout "${GRACE_SECONDS:-110}" \
-    "$root/tools/train.py" "$config" "${resume[@]}" "$@" &
+    "${program[@]}" &
 child=$!
 trap 'preempted=1; kill -TERM "$child" 2>/dev/null || true' TERM USR1 USR2
 trap 'kill -INT "$child" 2>/dev/null || true' INT

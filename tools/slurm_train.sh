@@ -2,6 +2,7 @@
 # Submits a training job to SLURM: one task per process, requeued by itself when it is pre-empted or runs out of time.
 #
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG PROCESSES [arguments of tools/train.py]
+#   bash tools/slurm_train.sh PARTITION JOB_NAME tools/transfer.py PROCESSES CHECKPOINT RECIPE --data ROOT
 #
 # Environment: GPUS_PER_NODE (default: PROCESSES, at most 8; 0 on machines without GPUs), CPUS_PER_TASK (5),
 # GRACE_SECONDS (120: how long before the end of the time limit the checkpoint is written), SBATCH_ARGS (more options,
@@ -9,25 +10,17 @@
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
-    echo "usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG PROCESSES [arguments of tools/train.py]" >&2
+    echo "usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG|SCRIPT PROCESSES [arguments]" >&2
     exit 2
 fi
+. "$(dirname "${BASH_SOURCE[0]}")/launching.sh"
 partition=$1
 name=$2
-config=$(realpath "$3")
 processes=$4
-shift 4
-
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-python=${PYTHON:-}
-if [ -z "$python" ]; then
-    python=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)
-fi
 gpus=${GPUS_PER_NODE:-$((processes < 8 ? processes : 8))}
 per_node=$((gpus > 0 && gpus < processes ? gpus : processes))
-case " $* " in *" --resume"*) resume=() ;; *) resume=(--resume auto) ;; esac
-
-"$python" "$root/tools/train.py" "$config" --check --launcher none "${resume[@]}" "$@"
+# A config is named in full for the job; a script of tools/ is found from anywhere.
+choose_program "$([ -e "$3" ] && realpath "$3" || echo "$3")" "${@:5}"
 
 mkdir -p "$root/work_dirs/slurm"
 options=(--partition="$partition" --job-name="$name" --ntasks="$processes" --ntasks-per-node="$per_node"
@@ -37,7 +30,7 @@ options=(--partition="$partition" --job-name="$name" --ntasks="$processes" --nta
 # shellcheck disable=SC2206  # several options in one variable are meant to be split
 options+=(${SBATCH_ARGS:-})
 
-command=$(printf '%q ' "$python" "$root/tools/train.py" "$config" --launcher auto "${resume[@]}" "$@")
+command=$(printf '%q ' "$python" "${program[@]}")
 sbatch "${options[@]}" <<SCRIPT
 #!/usr/bin/env bash
 # The signal reaches this shell; the tasks write their checkpoint and leave with 75, then the job goes back in the queue.

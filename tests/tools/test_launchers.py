@@ -77,6 +77,35 @@ def test_several_nodes_meet_at_the_address_of_the_first(cluster: dict[str, str],
     assert launched.endswith("tools/train.py c.py --resume x.pth")
 
 
+@pytest.mark.parametrize("name", ["tools/transfer.py", str(TOOLS / "transfer.py"), "transfer.py"])
+def test_a_script_of_tools_is_launched_with_its_own_arguments(
+    cluster: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    cluster.update(RANK="3", SLURM_STEP_NUM_TASKS="4")
+    (tmp_path / "bin/python").write_text(f'#!/bin/sh\necho "${{RANK-none}} $@" >> {tmp_path}/python\n')
+    arguments = ["a checkpoint.pth", "recipe.py", "--data", "x"]
+    folder = TOOLS if name == "transfer.py" else tmp_path
+    done = _run([str(TOOLS / "dist_train.sh"), name, "2", *arguments], cluster, folder)
+    assert done.returncode == 0, done.stderr
+    check, *_, launched = (tmp_path / "python").read_text().splitlines()
+    assert check == f"none {TOOLS}/transfer.py --check a checkpoint.pth recipe.py --data x"
+    assert "torch.distributed.run" in launched and "--resume" not in launched
+    assert launched.endswith(f" {TOOLS}/transfer.py a checkpoint.pth recipe.py --data x")
+    done = _run([str(TOOLS / "slurm_train.sh"), "gpu", "job", name, "2", *arguments], cluster, folder)
+    assert done.returncode == 0, done.stderr
+    _run([str(tmp_path / "job.sh")], cluster, tmp_path)
+    step = (tmp_path / "step").read_text()
+    assert step.rstrip().endswith(f"{TOOLS}/transfer.py a checkpoint.pth recipe.py --data x")
+
+
+def test_a_script_that_is_not_there_and_a_number_that_is_none(cluster: dict[str, str], tmp_path: Path) -> None:
+    done = _run([str(TOOLS / "dist_train.sh"), "tools/transfr.py", "2", "x"], cluster, tmp_path)
+    assert done.returncode == 2 and done.stderr == "tools/transfr.py: there is no such script\n"
+    done = _run([str(TOOLS / "dist_train.sh"), "tools/transfer.py", "a.pth", "recipe.py"], cluster, tmp_path)
+    assert done.returncode == 2 and "PROCESSES=a.pth" in done.stderr
+    assert not (tmp_path / "python").exists()
+
+
 @pytest.mark.parametrize("script", ["dist_train.sh", "slurm_train.sh"])
 def test_missing_arguments_print_the_usage(cluster: dict[str, str], tmp_path: Path, script: str) -> None:
     done = _run([str(TOOLS / script)], cluster, tmp_path)
