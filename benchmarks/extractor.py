@@ -14,11 +14,13 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from benchmarks.exchange.import_network import import_networks
+from benchmarks.exchange.layouts import IMAGENET
+from benchmarks.exchange.layouts_find import Unrecognised
 from benchmarks.weights import LoadReport, fill, find_state, read_checkpoint, weights_fingerprint
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 
-IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
-_OURS = ("weights", "seed", "map_stride", "backbone")  # spec options that are not the network's own
+_OURS = ("weights", "seed", "map_stride", "backbone", "layout")  # spec options that are not the network's own
 _PIECE_BYTES = 256 << 20  # of features at the image's size at once: what an upsampler may make on its way
 
 
@@ -57,11 +59,12 @@ class FeatureExtractor:
         """Builds an extractor from a spec.
 
         Args:
-            spec: ``PATH.pth`` (a checkpoint of ours; or any state dict with ``?backbone=TIMM_NAME``), ``timm:NAME``
+            spec: ``PATH.pth`` (a checkpoint of ours; one in a layout of :mod:`benchmarks.exchange.layouts`,
+                ``?layout=NAME`` where several fit; or any state dict with ``?backbone=TIMM_NAME``), ``timm:NAME``
                 (timm's pretrained weights) or ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed
                 by ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network such as
                 ``output_stride=8``.
-            weights: ``online`` or ``target`` for our checkpoints; ``?weights=`` overrides it.
+            weights: ``online`` or ``target`` where a file holds both; ``?weights=`` overrides it.
             device: Where it runs.
 
         Raises:
@@ -80,7 +83,7 @@ class FeatureExtractor:
             report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
             common |= dict(mean=mean, std=std, report=report)
         else:
-            backbone, settings = _from_file(source, own.get("backbone"), options, weights)
+            backbone, settings = _from_file(source, own.get("backbone"), options, weights, own.get("layout", "auto"))
             common |= settings
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
@@ -231,7 +234,7 @@ def _named(
 
 
 def _from_file(
-    path: str, name: str | None, options: dict[str, Any], weights: str
+    path: str, name: str | None, options: dict[str, Any], weights: str, layout: str
 ) -> tuple[nn.Module, dict[str, Any]]:
     content = read_checkpoint(path)
     meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
@@ -244,9 +247,15 @@ def _from_file(
         report = fill(backbone, content["state_dict"], prefix=prefix, source=path)
         normalisation = meta.get("normalisation", IMAGENET)
         return backbone, dict(report=report, mean=normalisation["mean"], std=normalisation["std"])
-    if name is None:
-        raise ValueError(f"{path} does not say which network it holds; add it: {path}?backbone=resnet50")
-    if weights == "target":
+    try:
+        imported = import_networks(content, path, layout=layout, backbone=name, options=options)
+    except Unrecognised as error:
+        if name is None or weights == "target":
+            raise ValueError(
+                f"{error}; in a spec: {path}?layout=NAME, or ?backbone=resnet50 for plain files"
+            ) from error
+        backbone = TimmBackbone(name, **options)
+        return backbone, dict(report=fill(backbone.model, find_state(content), source=path))
+    if weights == "target" and len(imported.backbones) == 1:
         raise ValueError(f"weights='target': {path} is not a checkpoint of ours, it holds one network")
-    backbone = TimmBackbone(name, **options)
-    return backbone, dict(report=fill(backbone.model, find_state(content), source=path))
+    return imported.backbones[weights], dict(report=imported.loads[weights]) | imported.normalisation

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import pathlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 # Where official checkpoints keep the network; tried in this order.
@@ -42,7 +45,7 @@ class LoadReport:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint safely (``weights_only``) to the CPU.
+    """Reads a checkpoint (``torch.save``'s, or ``.safetensors``) safely (``weights_only``) to the CPU.
 
     Raises:
         FileNotFoundError: no such file.
@@ -52,6 +55,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'")
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         with torch.serialization.safe_globals(safe_globals()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -124,14 +129,15 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
 
 
 def safe_globals() -> list[Any]:
-    """Returns the classes that mmengine's checkpoints hold besides tensors; none of them runs code of the file."""
+    """Returns the classes that mmengine's and published checkpoints hold besides tensors; none runs code of a file."""
     import numpy as np
 
     kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]
     reconstruct = np._core.multiarray._reconstruct if hasattr(np, "_core") else np.core.multiarray._reconstruct
     scalar = np._core.multiarray.scalar if hasattr(np, "_core") else np.core.multiarray.scalar
+    arguments = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]  # of the training script
     dtypes = sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
-    return [HistoryBuffer, ConfigDict, reconstruct, scalar, np.ndarray, np.dtype, *dtypes, getattr, set]
+    return [HistoryBuffer, ConfigDict, reconstruct, scalar, np.ndarray, np.dtype, *dtypes, getattr, set, *arguments]
 
 
 def _first(keys: tuple[str, ...]) -> str:

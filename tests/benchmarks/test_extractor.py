@@ -120,7 +120,10 @@ def test_foreign_state_dicts(wrap: Any, images: torch.Tensor, tmp_path: Path) ->
     torch.testing.assert_close(extractor.vector(images), expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match=r"would stay random.*Name the architecture"):
         FeatureExtractor.load(f"{path}?backbone=resnet34")
-    with pytest.raises(ValueError, match=r"add it: .*\?backbone="):
+    if wrap(dict(a=1)) == dict(a=1):  # torchvision's own layout says all there is to know
+        assert torch.equal(FeatureExtractor.load(str(path)).vector(images), extractor.vector(images))
+        return
+    with pytest.raises(ValueError, match=r"no layout known here.*\?backbone="):
         FeatureExtractor.load(str(path))
 
 

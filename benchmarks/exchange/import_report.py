@@ -1,0 +1,101 @@
+"""An account of every tensor of an imported file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.exchange.layouts_find import Contents, Network
+
+# What a file may hold beside a backbone, by how the part of the key behind the network's place begins.
+_GROUPS = (
+    ("optimiser", r"(optim|opt\b|scheduler|lr_sched|amp\b|scaler|fp16_scaler|loss_scaler|grad_scaler)"),
+    ("queue", r"(queue|memory_bank|.*\.queue)"),
+    ("counter", r"(.*num_batches_tracked|n_averaged|steps|step|epoch|iter|.*_ptr)$"),
+    ("mask token", r"(.*\.)?(mask_token|masked_embed)"),
+    ("decoder", r"(decoder|decode_head|auxiliary_head)"),
+    ("momentum", r"(momentum|ema|target|teacher|encoder_k|\w+_k\.|model_ema|state_dict_ema|backbone_momentum)"),
+    ("head", r"(fc\d?|heads?|head_\w+|classifier|pooler|mlp|mlp_head|last_layer|linear|lm_head|bn|g|neck)\."),
+    ("head", r"(proj_head|projector|projection|prototypes|predictor|pred\w*_head|maps_projector|value_transform)"),
+    ("head", r"(grouping|dino_head|ibot_head|dino_loss|ibot_\w*loss|rpn_head|roi_head|bbox_head|mask_head)"),
+    ("head", r"(contrast|online_predictor|projector_q|data_preprocessor|loss)"),
+)
+
+
+@dataclass(frozen=True)
+class KeyReport:
+    """Where the tensors of a file went.
+
+    Attributes:
+        loaded: Number of tensors taken under their own names.
+        renamed: Number taken under timm's names.
+        joined: Number of separate query, key and value tensors that became one.
+        resized: What was resized, in words.
+        left_out: {group: paths in the file}.
+    """
+
+    loaded: int = 0
+    renamed: int = 0
+    joined: int = 0
+    resized: tuple[str, ...] = ()
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{self.loaded + self.renamed + self.joined} tensors loaded"]
+        parts += [
+            f"{count} of them {word}" for count, word in ((self.renamed, "renamed"), (self.joined, "joined")) if count
+        ]
+        parts.append("0 missing")
+        parts += [f"resized: {', '.join(self.resized)}"] if self.resized else []
+        groups = [
+            f"{group} {len(paths)} ({paths[0]}{', …' if len(paths) > 1 else ''})"
+            for group, paths in self.left_out.items()
+        ]
+        return ", ".join(parts) + (f"; left out: {', '.join(groups)}" if groups else "")
+
+    def plain(self) -> dict[str, Any]:
+        """The report as plain values, for a checkpoint's ``meta``."""
+        counts = {group: len(paths) for group, paths in self.left_out.items()}
+        return dict(
+            loaded=self.loaded, renamed=self.renamed, joined=self.joined, missing=0, resized=list(self.resized),
+            left_out=counts,
+        )  # fmt: skip
+
+
+def group_of(key: str) -> str | None:
+    """Which kind of part a key belongs to, None for one that may be the backbone's."""
+    return next((name for name, pattern in _GROUPS if re.match(pattern, key)), None)
+
+
+def account(contents: Contents, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
+    """Makes the report.
+
+    Args:
+        contents: The file.
+        networks: Those that were taken, each with timm's names that were filled and what was resized.
+    """
+    taken: set[str] = set()
+    count: Counter[str] = Counter()
+    resized: list[str] = []
+    for network, filled, changes in networks:
+        resized += changes
+        for name, sources in network.translated.sources.items():
+            if name in filled:
+                taken |= {network.place + source for source in sources}
+                kind = "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
+                count[kind] += len(sources)
+    places = [network.place for network, _, _ in networks]
+    left: dict[str, list[str]] = {}
+    for path in contents.tensors:
+        if path not in taken:
+            left.setdefault(_group_of_path(path, places), []).append(path)
+    return KeyReport(**count, resized=tuple(resized), left_out={group: tuple(paths) for group, paths in left.items()})
+
+
+def _group_of_path(path: str, places: list[str]) -> str:
+    inside = [path[len(place) :] for place in places if path.startswith(place)]
+    nest, _, key = path.rpartition("/")
+    candidates = (group_of(nest) if nest else None, *map(group_of, inside), group_of(key))
+    return next((group for group in candidates if group), "other")
