@@ -25,8 +25,8 @@ smaller = {
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+val_dataloader = val_evaluator = val_cfg = None
 param_scheduler = [dict(type="MultiStepLR", milestones=[28, 36], gamma=0.1, by_epoch=False)]
-train_cfg = dict(max_iters=40, val_interval=40)
+train_cfg = dict(max_iters=40)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=40))

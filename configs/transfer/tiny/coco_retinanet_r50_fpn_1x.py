@@ -1,0 +1,36 @@
+"""RetinaNet, ResNet-18-FPN, any COCO-layout folder, 40 iterations: the full recipe, made small.
+
+Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/coco_retinanet_r50_fpn_1x.py \\
+              --data data/transfer/scenes_detection
+Hardware: CPU
+Time:     TIME
+Result:   ours: far too short for a number, it shows that the recipe runs
+Knob:     train_cfg.max_iters, with the schedule in param_scheduler
+Differs:  from ../coco_retinanet_r50_fpn_1x.py: resnet18, short sides of 96 to 128 pixels, batch 4, a quarter of the
+          learning rate, 64 channels in neck and head, 5 batches of precise BN
+"""
+
+_base_ = ["../coco_retinanet_r50_fpn_1x.py"]
+
+transfer = dict(batch=4, classes=True)
+model = dict(
+    backbone=dict(depth=18),
+    neck=dict(in_channels=[64, 128, 256, 512], out_channels=64),
+    bbox_head=dict(in_channels=64, feat_channels=64, num_classes=None),
+)
+smaller = dict(
+    RandomChoiceResize=dict(scales=[(213, side) for side in range(96, 129, 8)]), Resize=dict(scale=(213, 128))
+)
+train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
+test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=0.0025))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),
+    dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[27, 36], gamma=0.1),
+]
+train_cfg = dict(max_iters=40, val_interval=40)
+custom_hooks = [dict(type="PreciseBN", batches=5)]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=40))

@@ -1,0 +1,45 @@
+"""Faster R-CNN, ResNet-18-C4, any folder laid out as VOC 2007 and 2012, 40 iterations: the full recipe, made small.
+
+Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/voc0712_fasterrcnn_r50_c4_24k.py \\
+              --data data/transfer/bccd
+Hardware: CPU
+Time:     TIME
+Result:   ours: far too short for a number, it shows that the recipe runs
+Knob:     train_cfg.max_iters, with the schedule in param_scheduler
+Differs:  from ../voc0712_fasterrcnn_r50_c4_24k.py: resnet18, short sides of 80 to 128 pixels, batch 4, a quarter of
+          the learning rate, an eighth of the regions, 5 batches of precise BN
+"""
+
+_base_ = ["../voc0712_fasterrcnn_r50_c4_24k.py"]
+
+transfer = dict(batch=4, classes=True)
+model = dict(
+    backbone=dict(depth=18),
+    rpn_head=dict(in_channels=256, feat_channels=64),
+    roi_head=dict(
+        shared_head=dict(depth=18),
+        bbox_roi_extractor=dict(out_channels=256),
+        bbox_head=dict(in_channels=512, num_classes=None),
+    ),
+    train_cfg=dict(rpn_proposal=dict(nms_pre=1500, max_per_img=250), rcnn=dict(sampler=dict(num=64))),
+    test_cfg=dict(rpn=dict(nms_pre=750, max_per_img=125)),
+)
+smaller = dict(
+    RandomChoiceResize=dict(scales=[(213, side) for side in range(80, 129, 8)]), Resize=dict(scale=(213, 128))
+)
+train_sets = [
+    dict(part, pipeline=[dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline])
+    for part in _base_.train_dataloader.dataset.datasets
+]
+test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(datasets=train_sets))
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(optimizer=dict(lr=0.005))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=1),
+    dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[30, 37], gamma=0.1),
+]
+train_cfg = dict(max_iters=40, val_interval=40)
+custom_hooks = [dict(type="PreciseBN", batches=5)]
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=40))
