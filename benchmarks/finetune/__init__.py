@@ -1,1 +1,10 @@
-"""Fine-tuning for classification: whole networks trained on labels, all of them or a fraction, and evaluated."""
+"""Fine-tuning for classification: the whole network is trained on labels, all of them or a fraction.
+
+The network is the pretrained one with a linear layer behind its pooled features; recipes are configs of the engine in
+``configs/finetune``. The value reported is that of the last step's weights on the validation part, looked at once.
+"""
+
+from benchmarks.finetune.run import run
+from benchmarks.finetune.settings import Settings
+
+__all__ = ["Settings", "run"]

@@ -1,0 +1,179 @@
+"""A recipe fitted to a network and to data: the engine's config, what it starts from, and its protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from benchmarks.data.class_folder import ClassFolder
+from benchmarks.extractor import FeatureExtractor, parse_spec
+from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
+from benchmarks.finetune.labels import Labels, choose_labels
+from benchmarks.finetune.settings import Settings
+from benchmarks.record import Record
+from benchmarks.weights import read_checkpoint
+from pretrain.engine.check import check_config
+from pretrain.engine.distributed import world
+from pretrain.engine.saving import FINAL
+from pretrain.engine.schedule import make_schedule, micro_batch
+from pretrain.engine.settings import ConfigError
+from pretrain.files import atomic_path
+
+BENCHMARK = "finetune"
+#: Sections that decide the result, and what of them belongs to network, data or machine instead.
+_RECIPE = ("model", "views", "schedule", "optimizer", "engine", "loader")
+_NOT_RECIPE = {
+    "model": ("backbone", "classes", "data_preprocessor"),
+    "engine": ("checkpoint_every", "keep_checkpoints", "log_every", "compile", "channels_last", "deterministic"),
+    "loader": ("workers", "prefetch", "max_bad_fraction"),
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fine-tuning that could start.
+
+    Attributes:
+        cfg: of the run, for the engine. labels: the labelled images. protocol, subject: of its record.
+        initial: the file that ``load_from`` names; :meth:`write` makes it and the list of labelled images.
+    """
+
+    cfg: Config
+    labels: Labels
+    protocol: dict[str, Any]
+    subject: dict[str, Any]
+    initial: Path
+    extractor: FeatureExtractor
+
+    @property
+    def work_dir(self) -> Path:
+        """Where checkpoints and logs of the run are."""
+        return Path(self.cfg.work_dir)
+
+    @property
+    def final(self) -> Path:
+        """The fine-tuned network, once the run is over."""
+        return self.work_dir / FINAL
+
+    def write(self) -> None:
+        """Writes what the run reads at its start, where it is missing."""
+        self.labels.write(self.work_dir.parent)
+        fingerprint = self.subject["fingerprint"]
+        if self.initial.is_file() and read_checkpoint(self.initial)["meta"]["fingerprint"] == fingerprint:
+            return
+        state = {f"backbone.{key}": value for key, value in self.extractor.backbone.state_dict().items()}
+        with atomic_path(self.initial) as temporary:
+            torch.save(dict(meta=dict(spec=self.extractor.spec, fingerprint=fingerprint), state_dict=state), temporary)
+
+
+def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> Fitted:
+    """Fits the recipe to network and data and checks it; trains nothing and writes nothing.
+
+    Args:
+        extractor: the network to start from. data: class folders. settings: with ``work_dir`` set.
+
+    Raises:
+        ConfigError, ValueError: a mistake in recipe, labels or data, as the engine would find it.
+        FileNotFoundError: no such list of labels.
+    """
+    _require_validation(data)
+    cfg = Config.fromfile(settings.path)
+    if settings.options:
+        cfg.merge_from_dict(dict(settings.options))
+    labels = choose_labels(data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels)
+    cfg.merge_from_dict(
+        {
+            "model.backbone": network_config(extractor),
+            "model.classes": list(data.class_names),
+            "model.data_preprocessor": dict(
+                type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)
+            ),
+            "seed": settings.tuning_seed,
+        }
+    )
+    protocol = _protocol(cfg, data, labels)
+    subject = extractor.describe() | dict(tuning_seed=settings.tuning_seed)
+    folder = Path(settings.work_dir) / f"{settings.path.stem}_{Record(BENCHMARK, {}, protocol).protocol_hash}"
+    initial = folder / "initial" / f"{subject['fingerprint']}.pth"
+    cfg.merge_from_dict(
+        {
+            "source": dict(type="FileList", path=str(folder / f"labels_{labels.fingerprint}.txt"), root=str(data.root)),
+            "work_dir": str(folder / f"{_slug(extractor.spec)}_{subject['fingerprint']}_{settings.tuning_seed}"),
+            "load_from": str(initial),
+        }
+    )
+    _check(cfg, len(labels.names))
+    return Fitted(cfg, labels, protocol, subject, initial, extractor)
+
+
+def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
+    """Returns the registry dict of the extractor's network, its weights left out.
+
+    A fixed sine-cosine table stays fixed; a patch embedding that pretraining kept as it was drawn is trained now.
+    """
+    left_out = ("pretrained", "checkpoint_activations")
+    config = {k: v for k, v in extractor.backbone.config.items() if k not in left_out}
+    config = {"type": "TimmBackbone"} | config
+    if config["type"] == "SinCosViT":
+        config["freeze_patches"] = False
+    return config
+
+
+def recipe_hash(cfg: Config) -> str:
+    """Twelve hex digits over everything in a config that decides the result beside network, data and seed."""
+    decides = {
+        name: {k: v for k, v in cfg[name].to_dict().items() if k not in _NOT_RECIPE.get(name, ())}
+        for name in _RECIPE
+        if name in cfg
+    }
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _protocol(cfg: Config, data: ClassFolder, labels: Labels) -> dict[str, Any]:
+    """What of recipe and data belongs to the protocol; what the hash covers is told again where readers look for it."""
+    schedule, network = cfg.schedule, cfg.model
+    shown = dict(
+        epochs=schedule.get("epochs"), samples=schedule.get("samples"), global_batch=schedule.get("global_batch"),
+        lr_per_256=schedule.get("lr_per_256"), lr=schedule.get("lr"), layer_decay=cfg.optimizer.get("layer_decay"),
+        optimizer=cfg.optimizer.get("type"), pooling=network.get("pooling", "mean"),
+    )  # fmt: skip
+    test = dict(size=network.get("size", 224), crop_fraction=network.get("crop_fraction", 0.95), resize="bicubic")
+    told = {name: value for name, value in shown.items() if value is not None}
+    return dict(data=data.protocol, labels=labels.protocol, recipe=recipe_hash(cfg), test=test, **told)
+
+
+def _check(cfg: Config, images: int) -> None:
+    """Raises a ConfigError for what the engine, or mixup, would stop at once the run is built."""
+    checked = check_config(cfg)
+    make_schedule(checked.schedule, images)
+    per_pass = micro_batch(checked.schedule, world()[1])
+    mixed = cfg.model.get("mixup", 0.8) or cfg.model.get("cutmix", 1.0)
+    if mixed and per_pass % 2:
+        raise ConfigError(
+            f"schedule.global_batch={cfg.schedule.global_batch}: {per_pass} images per process and pass; mixup and "
+            "cutmix pair images, so it must be even (or set model.mixup=0 model.cutmix=0)"
+        )
+
+
+def _require_validation(data: ClassFolder) -> None:
+    """Raises a ValueError where a train folder without a validation folder was read as if it were a class."""
+    if "held_back" in data.protocol and (data.root / "train").is_dir():
+        raise ValueError(
+            f"{data.root} has a folder 'train' but no 'val': put the validation images into {data.root}/val/<class>/ "
+            "(a link will do), or give the folder of the classes itself, of which a fifth is then held back"
+        )
+
+
+def _slug(spec: str) -> str:
+    """Returns a short name for folders: a file's folder, or the name of a network."""
+    source, _ = parse_spec(spec)
+    path = Path(source)
+    name = (path.parent.name or path.stem) if path.suffix == ".pth" else source
+    return re.sub(r"[^\w.-]+", "_", name)[:60]

@@ -1,0 +1,134 @@
+"""One fine-tuning from start to record: trained by the engine, evaluated once, with the last weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from PIL import Image
+
+from benchmarks.data.class_folder import ClassFolder, ClassSplit
+from benchmarks.extractor import FeatureExtractor
+from benchmarks.finetune.classifier import Classifier
+from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
+from benchmarks.finetune.settings import Settings
+from benchmarks.record import Metric, Record, versions
+from benchmarks.vectors import accuracy
+from benchmarks.weights import read_checkpoint
+from pretrain.engine.build import build_runner
+from pretrain.engine.checkpoints import rng_state, set_rng_state
+from pretrain.engine.distributed import broadcast, current_device, world
+from pretrain.engine.progress import ProgressHook
+
+Progress = Callable[[str, int, int], None]  # (phase, done, total)
+
+
+def run(
+    extractor: FeatureExtractor, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+) -> Record:
+    """Fine-tunes a copy of the extractor's network; record ``finetune`` with top-1 and top-5 accuracy in percent.
+
+    With ``settings.work_dir`` a run that was cut off goes on where its last checkpoint was, and one that is over is
+    only evaluated. Collective where a process group is open; all ranks return the record.
+
+    Raises:
+        ConfigError, ValueError: a mistake in recipe, labels or data; several processes without a ``work_dir``.
+        FileNotFoundError: no such list of labels.
+    """
+    if settings.work_dir is not None:
+        return finetune(fit(extractor, data, settings), data, settings, progress=progress)
+    if dist.is_initialized():
+        raise ValueError("work_dir=None: several processes need one folder to share; give it, or run tools/finetune.py")
+    with TemporaryDirectory() as folder:
+        return finetune(fit(extractor, data, replace(settings, work_dir=folder)), data, settings, progress=progress)
+
+
+def finetune(fitted: Fitted, data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Record:
+    """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates it; see :func:`run`.
+
+    The caller's random generators are as before afterwards.
+    """
+    if world()[0] == 0:
+        fitted.write()
+    if not broadcast(fitted.final.is_file()):
+        state = rng_state()
+        _train(fitted, progress)
+        set_rng_state(state)
+    record = _evaluate(fitted, data, settings, progress) if world()[0] == 0 else None
+    return broadcast(record)
+
+
+def _train(fitted: Fitted, progress: Progress | None) -> None:
+    """Trains to the end, from the newest checkpoint if there is one."""
+    runner = build_runner(fitted.cfg, resume="auto")
+    if progress is not None:
+        runner.register_hook(_Teller(progress))
+        for hook in runner.hooks:
+            if isinstance(hook, ProgressHook):
+                hook.bar = False
+    runner.train()
+
+
+class _Teller(Hook):
+    """Hands the steps on to whoever shows the progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Tells of a step."""
+        self.progress("fine-tune", runner.iter + 1, runner.max_iters)
+
+
+def _evaluate(fitted: Fitted, data: ClassFolder, settings: Settings, progress: Progress | None) -> Record:
+    """Evaluates the final weights on the validation part."""
+    started = time.perf_counter()
+    device = current_device()
+    classifier = Classifier.load(fitted.final, device)
+    metrics, counts = evaluate(classifier, data.val, batch_size=settings.batch_size, progress=progress)
+    trained = read_checkpoint(fitted.final)["meta"]["seconds"]
+    cost = dict(seconds=trained + time.perf_counter() - started)
+    subject = fitted.subject | dict(finetuned=classifier.describe()["fingerprint"])
+    beside = versions(str(device))
+    return Record(BENCHMARK, metrics, fitted.protocol, counts=counts, cost=cost, subject=subject, versions=beside)
+
+
+def evaluate(
+    classifier: Classifier, split: ClassSplit, *, batch_size: int = 64, progress: Progress | None = None
+) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """Returns metrics and counts of :func:`benchmarks.vectors.accuracy` on a split: bicubic resize, centre crop.
+
+    Raises:
+        ValueError: scores that are not finite; names the image.
+    """
+    scores = []
+    total = -(-len(split) // batch_size)
+    options = dict(crop_fraction=classifier.crop_fraction, resample=Image.Resampling.BICUBIC)
+    for images, ids in split.batches(classifier.size, batch_size, **options):
+        logits = classifier.logits(images).cpu()
+        broken = ~torch.isfinite(logits).all(1)
+        if broken.any():
+            name = split.name(ids[int(broken.nonzero()[0])])
+            raise ValueError(f"{name}: its scores are not finite; did training diverge?")
+        scores.append(logits)
+        if progress:
+            progress("evaluate", len(scores), total)
+    return accuracy(torch.cat(scores), split.labels)
+
+
+def finished(records: list[Record], fitted: Fitted) -> Record | None:
+    """Returns the record of this very fine-tuning among ``records``, if it is there."""
+    wanted = Record(BENCHMARK, {}, fitted.protocol).protocol_hash
+    keys = ("fingerprint", "tuning_seed")
+    for record in records:
+        same = all(record.subject.get(key) == fitted.subject[key] for key in keys)
+        if record.benchmark == BENCHMARK and record.protocol_hash == wanted and same:
+            return record
+    return None

@@ -1,0 +1,69 @@
+"""Fine-tunes networks for classification, on all labels or a fraction, and measures them; several seeds, one table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+EPILOG = """examples:
+  python tools/finetune.py work_dirs/real_pixcontrast_0/final.pth "random:resnet10t" configs/finetune/tiny.py \\
+      --data data/real/caltech101 --seeds 0 1 2 --fraction 0.1
+  python tools/finetune.py final.pth configs/finetune/imagenet_r50_semi_30e.py --data data/imagenet \\
+      --labels 1percent.txt --cfg-options schedule.epochs=60
+  bash tools/dist_train.sh tools/finetune.py 8 \\
+      work_dirs/cim_vitb16_300e/final.pth configs/finetune/imagenet_vitb16_100e.py --data data/imagenet
+
+checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME?seed=0;
+  quote them, shells read ? and &
+recipes: configs/finetune/*.py, by path or name; docs/finetuning.md tells where their settings come from
+data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders ROOT/<class>/…, a fifth held back
+labels: --fraction draws that share of each class; --labels names a list, one image a line (path, or file name)
+
+running the same command again does only what is missing; a run that was cut off goes on at its last checkpoint
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments, 1 anything else"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="networks to start from, see below")
+    parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/finetune, see below")
+    parser.add_argument("--data", required=True, metavar="ROOT", help="class folders, see below")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="fine-tune once with each (default: 0)")
+    parser.add_argument("--fraction", type=float, default=1.0, help="labelled share of each class (default: 1)")
+    parser.add_argument("--fraction-seed", type=int, default=0, help="of that choice (default: 0)")
+    parser.add_argument("--labels", metavar="FILE", help="a list of the labelled images instead of a fraction")
+    parser.add_argument(
+        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+    )
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE",
+        help="settings of the recipe to override, such as schedule.epochs=50",
+    )  # fmt: skip
+    parser.add_argument("--check", action="store_true", help="check everything, say what is to do, then stop")
+    parser.add_argument(
+        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
+        help="who started the processes (default: auto, read from the environment)",
+    )  # fmt: skip
+    parser.add_argument("--work-dir", default="work_dirs/finetune", help="checkpoints and logs (default: %(default)s)")
+    parser.add_argument(
+        "--out", default="work_dirs/finetune/results.jsonl", help="records are appended here (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Fine-tunes and measures; a mistake in the arguments is one sentence, not a traceback."""
+    args = parse_args()
+    from benchmarks.finetune.cli import run
+
+    sys.exit(run(args))
+
+
+if __name__ == "__main__":
+    main()
