@@ -9,6 +9,7 @@ from typing import Any
 
 import timm
 from mmengine.registry import MODELS
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from pretrain.names import suggestion
@@ -73,6 +74,8 @@ class TimmBackbone(nn.Module):
         out_indices: stages of timm's ``feature_info`` (blocks, for a ViT) whose raw maps ``forward`` then gives as a
             plain tuple, as necks and heads of mmsegmentation and mmdet expect it: (1, 2, 3, 4) are strides 4 to 32 of
             a ResNet-50, (3, 5, 7, 11) four blocks of a ViT-B. None gives ``Features``. No weight depends on it.
+        init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` as in configs of mmengine's libraries, whose models fill
+            it by calling ``init_weights``; keys ``model.*``.
         **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow ResNet.
             timm starts every residual block of a ResNet as the identity, as PixPro's code does.
 
@@ -82,9 +85,12 @@ class TimmBackbone(nn.Module):
 
     def __init__(
         self, name: str, output_stride: int | None = None, checkpoint_activations: bool = False,
-        out_indices: Sequence[int] | None = None, **options: Any,
+        out_indices: Sequence[int] | None = None, init_cfg: dict[str, Any] | None = None, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__()
+        if init_cfg is not None and (init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}):
+            raise ValueError(f"init_cfg={init_cfg}: write dict(type='Pretrained', checkpoint=FILE)")
+        self.init_cfg = init_cfg
         if not timm.is_model(name.split(".")[0]):
             hint = suggestion(name, timm.list_models())
             raise ValueError(f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)")
@@ -119,6 +125,16 @@ class TimmBackbone(nn.Module):
     def config(self) -> dict[str, Any]:
         """A plain dict from which ``TimmBackbone(**config)`` builds the same architecture."""
         return dict(self._config)
+
+    def init_weights(self) -> None:
+        """Fills the network from ``init_cfg``; without one it stays as timm drew it.
+
+        Raises:
+            RuntimeError: a weight would stay random, or one of the file has no place.
+        """
+        if self.init_cfg is not None:
+            content = CheckpointLoader.load_checkpoint(self.init_cfg["checkpoint"], map_location="cpu")
+            self.load_state_dict(content.get("state_dict", content))
 
     def forward(self, images: Tensor) -> Features | tuple[Tensor, ...]:
         """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest stride.
