@@ -18,8 +18,9 @@ from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
+from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.recipe import Section
-from benchmarks.transfer.weights import Placement, add_parts, place
+from benchmarks.transfer.weights import Placement, place
 from benchmarks.weights import safe_globals
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.distributed import broadcast, detect_launcher, world
@@ -98,9 +99,7 @@ def write_initial(
         raise ValueError(f"the recipe's model does not build: {type(error).__name__}: {error}") from error
     placed = place(source, model, native=section.backbone == "native", spec=spec)
     if levels:
-        from benchmarks.transfer.parts import head_state, neck_state
-
-        add_parts(placed, neck_state(levels, model) | head_state(levels, model), model)
+        placed.add(pretrained_parts(levels, model.state_dict()))
     if world()[0] == 0:
         with atomic_path(Path(config.work_dir) / "initial.pth") as temporary:
             torch.save({"state_dict": placed.state, "meta": {"source": spec}}, temporary)

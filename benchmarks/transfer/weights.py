@@ -9,6 +9,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from benchmarks.extractor import parse_spec
+from benchmarks.transfer.parts import Parts
 from benchmarks.weights import find_state, read_checkpoint
 
 _SHARED_HEAD = "roi_head.shared_head."  # where C4 detectors keep the last stage of the backbone
@@ -22,18 +23,24 @@ class Placement:
     Attributes:
         state: the model's key -> tensor.
         resized: keys of position tables that were resized.
-        parts: keys of neck and heads that came from pretraining, too.
+        parts: what a pretrained pyramid fills of neck and heads; None where none was pretrained.
         unused: keys of the backbone's weights that the model has no place for.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
     resized: tuple[str, ...] = ()
-    parts: tuple[str, ...] = ()
+    parts: Parts | None = None
     unused: tuple[str, ...] = ()
 
+    def add(self, parts: Parts) -> None:
+        """Adds pretrained weights of neck and heads."""
+        self.state |= parts.state
+        self.parts = parts
+
     def __str__(self) -> str:
-        said = [f"{len(self.state) - len(self.parts)} tensors of the backbone come from pretraining"]
-        said += [f"{len(self.parts)} of neck and heads as well"] if self.parts else []
+        others = len(self.parts.state) if self.parts else 0
+        said = [f"{len(self.state) - others} tensors of the backbone come from pretraining"]
+        said += [str(self.parts)] if self.parts else []
         said += [f"{len(self.resized)} position tables resized"] if self.resized else []
         said += [f"{len(self.unused)} unused ({', '.join(self.unused[:3])} …)"] if self.unused else []
         return ", ".join(said)
@@ -67,14 +74,6 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
     placed.resized, placed.unused = tuple(resized), tuple(unused)
     _refuse_random(placed, wanted, source, spec)
     return placed
-
-
-def add_parts(placed: Placement, parts: dict[str, Tensor], model: nn.Module) -> None:
-    """Adds pretrained weights of neck and heads, where the model has a place of that shape for them."""
-    wanted = model.state_dict()
-    fitting = {k: v for k, v in parts.items() if k in wanted and wanted[k].shape == v.shape}
-    placed.state.update(fitting)
-    placed.parts = tuple(fitting)
 
 
 def pretrained_levels(spec: str) -> dict[str, Tensor]:
