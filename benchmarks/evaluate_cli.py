@@ -98,7 +98,7 @@ def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick:
         if len(found) != 1:
             kind = _WORDS.get(reader, "folder 'classes:ROOT'")
             raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
-        task = make_task(name, (REDUCED[name] if quick else {}) | own | dict(data=found[0]))
+        task = make_task(name, (REDUCED.get(name, {}) if quick else {}) | own | dict(data=found[0]))
         task.data = opened.setdefault(reader, task).data  # benchmarks that read the same data share decoded images
         tasks.append(task)
     return tasks

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import benchmarks.data as data_sets
-from benchmarks import cam, correspondence, decoder, depth, knn, linear, retrieval
+from benchmarks import cam, correspondence, decoder, depth, finetune, knn, linear, retrieval
 from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder, TransferFolder
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
@@ -45,6 +45,7 @@ BENCHMARKS = {
     "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1"), 4),
     "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
     "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
+    "finetune": Benchmark(finetune.Settings, finetune.run, ClassFolder, ("top1", "top5")),
     "probe": Benchmark(probe.Settings, probe.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 1, own_grid=False),
     "depth_probe": Benchmark(
         depth_probe.Settings, depth_probe.run, DepthFolder, ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"), 1,
