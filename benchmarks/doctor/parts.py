@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
+
+from benchmarks.doctor import machine
 
 # Import name -> (package, what to do when it is installed and its import still fails).
 CORE = {
@@ -108,22 +108,44 @@ def nearest_neighbours() -> Part:
 
 
 def transfer() -> list[Part]:
-    """mmcv with its operators, mmsegmentation and mmdet: looked at, not imported (mmcv takes seconds)."""
-    spec = importlib.util.find_spec("mmcv")
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    compiled = folder is not None and any(folder.glob("_ext*"))
-    found = version("mmcv")
-    detail = "not installed"
-    if folder is not None:
-        detail = f"{found or 'present'}, {'with' if compiled else 'without'} operators"
-    gives = "fine-tuning on ADE20K and COCO (frozen evaluation works without)"
-    advice = "" if compiled else "build mmcv 2.1.0 from source with MMCV_WITH_OPS=1"
-    parts = [Part("mmcv operators", compiled, detail, gives, advice)]
-    for package, wanted in (("mmsegmentation", "1.2.2"), ("mmdet", "3.3.0")):
-        found = version(package)
-        parts.append(Part(package, found is not None, found or "not installed", gives,
-                          "" if found else f"pip install {package}=={wanted}, after mmcv"))
+    """mmcv with its operators, mmsegmentation, mmdet and what they need: looked at, not imported (that takes 7 s)."""
+    from benchmarks.transfer import mmcv_wheel
+
+    gives = "fine-tuning on ADE20K and COCO (pretraining and frozen evaluation work without)"
+    found = mmcv_wheel.installed()
+    problem = mmcv_wheel.unusable(found)
+    kind = ""
+    if found is not None:
+        devices = f"CUDA {' '.join(sorted(found.architectures))}" if found.architectures else "CPU"
+        kind = f", {devices} operators" if found.tag else ", not compiled by this project"
+    theirs = found is not None and found.complete and not found.tag
+    advice = f"pip uninstall mmcv mmcv-lite, then {mmcv_wheel.COMMAND}" if theirs else mmcv_wheel.COMMAND
+    detail = problem or f"{found.version}{kind}"
+    parts = [Part("mmcv operators", not problem, detail, gives, advice if problem else "")]
+    if not problem and found.tag:
+        parts += _mmcv_on_gpus(found.architectures)
+    for package, needs in (("mmsegmentation", ("ftfy", "regex")), ("mmdet", ()), ("pycocotools", ())):
+        lacking = [name for name in (package, *needs) if version(name) is None]
+        detail = f"{', '.join(lacking)} not installed" if lacking else version(package)
+        parts.append(Part(package, not lacking, detail, gives, mmcv_wheel.COMMAND if lacking else ""))
     return parts
+
+
+def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
+    """Whether mmcv's CUDA operators are those of the GPUs here; nothing to say without a GPU."""
+    import torch
+
+    from benchmarks.transfer import mmcv_wheel
+
+    there = {f"{device['capability']}".replace(".", "") for device in machine.accelerators()}
+    if not there:
+        return []
+    advice = mmcv_wheel.COMMAND
+    if not mmcv_wheel.architectures():
+        advice = f"install nvcc (CUDA {torch.version.cuda}) or set CUDA_HOME, unset PIXELPRETEXT_CUDA=0, then {advice}"
+    done = there <= compiled
+    return [Part("mmcv CUDA operators", done, f"for {' '.join(sorted(compiled)) or 'the CPU only'}",
+                 "detection on the GPU", "" if done else advice)]  # fmt: skip
 
 
 def trackers() -> list[Part]:

@@ -36,7 +36,7 @@ def collect(*, measure: bool = False) -> dict[str, object]:
     found["accelerators"] = machine.accelerators()
     optional = parts.optional()
     found["optional"] = [part.as_dict() for part in optional]
-    found["advice"] += machine_advice(found) + [f"{p.name}: {p.advice}" for p in optional if not p.there and p.advice]
+    found["advice"] += machine_advice(found) + part_advice(optional)
     if not broken:
         add_measurements(found, measure)
     return found
@@ -59,6 +59,15 @@ def add_measurements(found: dict[str, object], measure: bool) -> None:
         found["measured"]["bf16_speed_up"] = round(gain, 2)
         choice = "engine.precision = 'bf16' is worth trying" if gain > 1.2 else "stay with engine.precision = 'fp32'"
         found["advice"].insert(1, f"{choice}: a small convolution runs {gain:.2f} times as fast in bf16")
+
+
+def part_advice(optional: list[parts.Part]) -> list[str]:
+    """Returns what to do about the missing parts, one sentence for those with one cure."""
+    cures: dict[str, list[str]] = {}
+    for part in optional:
+        if not part.there and part.advice:
+            cures.setdefault(part.advice, []).append(part.name)
+    return [f"{', '.join(names)}: {advice}" for advice, names in cures.items()]
 
 
 def machine_advice(found: dict[str, object]) -> list[str]:

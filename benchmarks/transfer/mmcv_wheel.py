@@ -203,6 +203,8 @@ def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
             print(f"{error}\nThe wheel is made anew.", flush=True)
     if os.environ.get("PIXELPRETEXT_NO_BUILD", "0") not in ("", "0"):
         raise BuildError(f"PIXELPRETEXT_NO_BUILD is set, and {cache_folder()} has no wheel for {_PYTHON} and {tag}")
+    if not wanted and _gpus():
+        print("There is a GPU, but no nvcc that fits torch: operators for the CPU only, so no detection on the GPU.")
     wheel = _build(place, tag, wanted)
     _install(wheel)
     return f"compiled for {tag}" + (f", kept as {wheel}" if place == cache_folder() else ", not kept")
