@@ -133,6 +133,8 @@ def place_backbone(config: Config, section: Section, network: dict[str, Any]) ->
             f"checkpoint of that network, or another recipe (--cfg-options model.backbone.name={network['name']})"
         )
     architecture = {key: value for key, value in network.items() if key not in _TRAINING_OPTIONS}
+    if network.get("type") == "SinCosViT":  # its position table stays fixed, its patch embedding is trained (ours)
+        wanted |= dict(type="SinCosViT", freeze_patches=False)
     config.model.backbone = ConfigDict(architecture | wanted)
     if section.backbone == "any":
         from mmengine.registry import MODELS

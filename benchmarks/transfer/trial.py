@@ -67,10 +67,15 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
                 metric["type"] = "CountedIoU"
             if metric.get("type") == "CocoMetric":
                 metric["classwise"] = True
+    # Maps of a timm network need not pass all of it: a ViT's last norm, stages behind the last map.
+    config.find_unused_parameters = config.model.backbone.get("type") in ("TimmBackbone", "SinCosViT")
     if torch.cuda.is_available():
         config.model_wrapper_cfg = None
     else:
-        config.model_wrapper_cfg = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+        config.model_wrapper_cfg = dict(
+            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=config.find_unused_parameters,
+        )  # fmt: skip
     return config
 
 
