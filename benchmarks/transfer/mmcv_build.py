@@ -214,20 +214,27 @@ def _pip(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows ninja's [n/N] lines: one line that changes on a terminal, a line per minute elsewhere."""
+    """Shows ninja's [n/N] lines: one line that changes on a terminal, a line per minute elsewhere.
+
+    The remaining time follows from the files after the first, which made the precompiled header too.
+    """
     started = shown = time.monotonic()
+    first: tuple[int, float] | None = None
     terminal = sys.stdout.isatty()
 
     def on_line(line: str) -> None:
-        nonlocal shown
+        nonlocal shown, first
         found = re.match(r"\s*\[(\d+)/(\d+)\]", line)
-        now = time.monotonic()
-        if not found or (not terminal and now - shown < 60):
+        if not found:
+            return
+        done, total, now = int(found[1]), int(found[2]), time.monotonic()
+        first = first or (done, now)
+        if not terminal and now - shown < 60:
             return
         shown = now
-        done, total = int(found[1]), int(found[2])
-        left = (now - started) / done * (total - done)
-        text = f"  {done} of {total} files, {_minutes(now - started)}, about {_minutes(left)} left"
+        text = f"  {done} of {total} files, {_minutes(now - started)}"
+        if done > first[0]:
+            text += f", about {_minutes((now - first[1]) / (done - first[0]) * (total - done))} left"
         print(f"\r{text:<60}" if terminal else text, end="" if terminal else "\n", flush=True)
 
     try:
