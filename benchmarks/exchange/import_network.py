@@ -71,7 +71,7 @@ def import_networks(
     if any(config != configs[0] for config in configs):
         raise ValueError(f"{source} holds two architectures, {configs[0]} and {configs[1]}; take one with --weights")
     normalisation = found.layout.normalisation or _timm_normalisation(configs[0]["name"])
-    return Imported(found, backbones, loads, normalisation, account(contents, filled))
+    return Imported(found, backbones, loads, normalisation, account(contents, found.layout, filled))
 
 
 def _chosen(found: Found, weights: str | None, source: str) -> dict[str, Network]:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.exchange.layouts import Layout
 from benchmarks.exchange.layouts_find import Contents, Network
 
 # What a file may hold beside a backbone, by how the part of the key behind the network's place begins.
@@ -69,11 +70,12 @@ def group_of(key: str) -> str | None:
     return next((name for name, pattern in _GROUPS if re.match(pattern, key)), None)
 
 
-def account(contents: Contents, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
+def account(contents: Contents, layout: Layout, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
     """Makes the report.
 
     Args:
         contents: The file.
+        layout: The one it was read by.
         networks: Those that were taken, each with timm's names that were filled and what was resized.
     """
     taken: set[str] = set()
@@ -87,15 +89,21 @@ def account(contents: Contents, networks: list[tuple[Network, set[str], tuple[st
                 kind = "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
                 count[kind] += len(sources)
     places = [network.place for network, _, _ in networks]
+    others = tuple(filter(None, (*layout.online, *layout.target)))
     left: dict[str, list[str]] = {}
     for path in contents.tensors:
         if path not in taken:
-            left.setdefault(_group_of_path(path, places), []).append(path)
+            left.setdefault(_group_of_path(path, places, others), []).append(path)
     return KeyReport(**count, resized=tuple(resized), left_out={group: tuple(paths) for group, paths in left.items()})
 
 
-def _group_of_path(path: str, places: list[str]) -> str:
-    inside = [path[len(place) :] for place in places if path.startswith(place)]
-    nest, _, key = path.rpartition("/")
-    candidates = (group_of(nest) if nest else None, *map(group_of, inside), group_of(key))
-    return next((group for group in candidates if group), "other")
+def _group_of_path(path: str, places: list[str], others: tuple[str, ...]) -> str:
+    """The group of a path that was not taken; ``others`` are places at which the layout knows networks."""
+    for place in places:
+        if path.startswith(place) and (group := group_of(path[len(place) :])):
+            return group
+    if path.startswith(others) or path.rpartition("/")[2].startswith(others):
+        inner = group_of(path.rpartition("/")[2].partition(".")[2])
+        return inner or "network not taken"
+    parts = path.replace("/", ".").split(".")
+    return next((g for n in range(len(parts)) if (g := group_of(".".join(parts[n:])))), "other")
