@@ -31,7 +31,7 @@ def require() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _accept_newer_mmcv()
+            accepted = _accept_newer_mmcv()
             for module in ("mmcv.ops", "mmseg.models", "mmdet.models", "benchmarks.transfer.modules"):
                 importlib.import_module(module)
     except (ImportError, OSError, AssertionError) as error:
@@ -39,10 +39,15 @@ def require() -> None:
             f"transfer's libraries do not import ({type(error).__name__}: {str(error)[:200]}); an mmcv compiled "
             f"against another torch looks like this: {_INSTALL}"
         ) from error
+    if accepted:
+        warnings.warn(accepted, stacklevel=2)
 
 
-def _accept_newer_mmcv() -> None:
+def _accept_newer_mmcv() -> str:
+    """Returns what is to be told about it, "" if nothing was to be done."""
     mmcv = importlib.import_module("mmcv")
-    if mmcv.__version__.startswith("2.2"):
-        warnings.warn(f"mmcv {mmcv.__version__} says it is 2.1.0 to mmdet and mmsegmentation", stacklevel=2)
-        mmcv.__version__ = "2.1.0"
+    version = mmcv.__version__
+    if not version.startswith("2.2"):
+        return ""
+    mmcv.__version__ = "2.1.0"
+    return f"mmcv {version} says it is 2.1.0 to mmdet and mmsegmentation"

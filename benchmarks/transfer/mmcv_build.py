@@ -78,8 +78,8 @@ def build(target: Path, *, tag: str, architectures: Sequence[str], log: Path) ->
 
 def _compile(target: Path, compiler: Sequence[str], *, tag: str, architectures: Sequence[str], log: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="mmcv-") as scratch, open(log, "w", encoding="utf-8") as words:
-        _pip(words, "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "-d", scratch,
-             f"mmcv=={VERSION}", environment=_environment(architectures))
+        _pip(words, "download", "--retries", "2", "--no-deps", "--no-binary", ":all:", "--no-build-isolation",
+             "-d", scratch, f"mmcv=={VERSION}", environment=_environment(architectures))
         source = unpack(next(Path(scratch).glob("mmcv-*.tar.gz")))
         patch(source, tag)
         environment = _environment(architectures) | {"CXX": str(stand_in(source, compiler))}
