@@ -55,14 +55,15 @@ def finetune(fitted: Fitted, data: ClassFolder, settings: Settings, *, progress:
 
     The caller's random generators are as before afterwards.
     """
-    if world()[0] == 0:
-        fitted.write()
-    if not broadcast(fitted.final.is_file()):
-        state = rng_state()
-        _train(fitted, progress)
+    state = rng_state()
+    try:
+        if world()[0] == 0:
+            fitted.write()
+        if not broadcast(fitted.final.is_file()):
+            _train(fitted, progress)
+        return broadcast(_evaluate(fitted, data, settings, progress) if world()[0] == 0 else None)
+    finally:
         set_rng_state(state)
-    record = _evaluate(fitted, data, settings, progress) if world()[0] == 0 else None
-    return broadcast(record)
 
 
 def _train(fitted: Fitted, progress: Progress | None) -> None:
