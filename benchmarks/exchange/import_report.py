@@ -102,8 +102,11 @@ def _group_of_path(path: str, places: list[str], others: tuple[str, ...]) -> str
     for place in places:
         if path.startswith(place) and (group := group_of(path[len(place) :])):
             return group
-    if path.startswith(others) or path.rpartition("/")[2].startswith(others):
-        inner = group_of(path.rpartition("/")[2].partition(".")[2])
-        return inner or "network not taken"
-    parts = path.replace("/", ".").split(".")
-    return next((g for n in range(len(parts)) if (g := group_of(".".join(parts[n:])))), "other")
+    nest, _, key = path.rpartition("/")
+    parts = key.split(".")
+    inner = next((g for n in range(len(parts)) if (g := group_of(".".join(parts[n:])))), None)
+    outer = next((g for part in nest.split("/") if (g := group_of(f"{part}."))), None)
+    if outer == "optimiser":  # its tensors are called after parts of the network
+        return outer
+    network = "network not taken" if path.startswith(others) or key.startswith(others) else None
+    return inner or network or outer or "other"
