@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "configs").rglob("*.py")
-    if not {"_base_", "comparisons", "transfer", "upsamplers"} & set(path.relative_to(ROOT).parts)
+    if not {"_base_", "comparisons", "finetune", "transfer", "upsamplers"} & set(path.relative_to(ROOT).parts)
 )
 #: Images behind a recipe's source; the schedule in steps depends on them.
 IMAGES = {"imagenet": 1_281_167, "one_gpu": 1_281_167, "coco": 118_287, "cifar": 50_000}
