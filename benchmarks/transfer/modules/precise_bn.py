@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
@@ -76,7 +76,8 @@ def measure(model: nn.Module, layers: Sequence[_BatchNorm], batches: Iterable[An
         layer.reset_running_stats()
         layer.momentum = None  # torch then averages all calls since the reset, each with the same weight
     try:
-        for batch in track(batches, "BatchNorm statistics", total=count, transient=True):
+        silent = not is_main_process()
+        for batch in track(batches, "BatchNorm statistics", total=count, transient=True, disable=silent):
             model(**model.data_preprocessor(batch, True), mode="loss")
     finally:
         for layer, (momentum, buffers) in zip(layers, kept, strict=True):
