@@ -55,7 +55,7 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
     config.launcher = detect_launcher()
     config.resume = latest(work_dir) is not None
     config.load_from = str(latest(work_dir) or work_dir / "initial.pth")
-    config.setdefault("custom_hooks", []).append(dict(type="RandomState"))
+    config.custom_hooks = [*config.get("custom_hooks", []), dict(type="RandomState")]
     config.default_hooks.checkpoint.update(max_keep_ckpts=1, save_best=None)
     config.default_hooks.pop("visualization", None)
     config.pop("visualizer", None)
@@ -66,7 +66,7 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
             if metric.get("type") == "IoUMetric":
                 metric["type"] = "CountedIoU"
             if metric.get("type") == "CocoMetric":
-                metric["classwise"] = True
+                metric.update(type="CompleteCoco", classwise=True)
     # Maps of a timm network need not pass all of it: a ViT's last norm, stages behind the last map.
     config.find_unused_parameters = config.model.backbone.get("type") in ("TimmBackbone", "SinCosViT")
     if torch.cuda.is_available():
