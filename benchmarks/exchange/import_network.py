@@ -65,7 +65,10 @@ def import_networks(
     for which, network in networks.items():
         name, own = _architecture(network, found, backbone, source)
         backbones[which] = TimmBackbone(name, **own | (options or {}))
-        loads[which], changes = _fill(backbones[which], network, source)
+        try:
+            loads[which], changes = _fill(backbones[which], network, source)
+        except ValueError as error:
+            raise ValueError(f"{error}{_by_shapes(network, found) if backbone else ''}") from error
         filled.append((network, set(loads[which].loaded), changes))
     configs = [b.config for b in backbones.values()]
     if any(config != configs[0] for config in configs):
@@ -96,6 +99,21 @@ def _architecture(network: Network, found: Found, name: str | None, source: str)
             raise ValueError(f"{source}, network at {network.place or 'the top'!r}: {error}") from error
     width = state["cls_token"].shape[-1] if "cls_token" in state else None
     return name, {"num_heads": heads[width]} if family == "vit" and width in heads else {}
+
+
+def _by_shapes(network: Network, found: Found) -> str:
+    """What to name instead of a network that does not fit, where shapes tell."""
+    try:
+        name, options = infer(network.translated.dialect.family, network.translated.state, dict(found.layout.heads))
+    except ValueError:
+        return ""
+    return f"; by its shapes it is {call(dict(name=name) | options)}: leave --backbone out, or name that"
+
+
+def call(config: dict[str, Any]) -> str:
+    """A backbone's config as one would write it in a spec."""
+    options = "&".join(f"{key}={value}" for key, value in config.items() if key != "name" and value is not None)
+    return config["name"] + (f"?{options}" if options else "")
 
 
 def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:

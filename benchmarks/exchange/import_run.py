@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.exchange.import_network import Imported, import_networks
+from benchmarks.exchange.import_network import Imported, call, import_networks
 from benchmarks.exchange.layouts import UPSAMPLERS, find_layout
 from benchmarks.weights import read_checkpoint
 from heads.upsamplers.featup_checkpoint import load_featup
@@ -84,7 +84,7 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
     )
     lines = [
         f"layout {layout.name} ({layout.source}; {layout.status}): {found.why}",
-        f"network {_call(backbone.config)}, normalisation mean {imported.normalisation['mean']} std "
+        f"network {call(backbone.config)}, normalisation mean {imported.normalisation['mean']} std "
         f"{imported.normalisation['std']}",
         f"keys: {imported.report}",
     ]
@@ -117,12 +117,6 @@ def _upsampler(
 def _is_featup(content: dict[str, Any]) -> bool:
     state = content.get("state_dict")
     return isinstance(state, dict) and any(str(key).startswith("upsampler.up1.") for key in state)
-
-
-def _call(config: dict[str, Any]) -> str:
-    """A backbone's config as one would write it in a spec."""
-    options = "&".join(f"{key}={value}" for key, value in config.items() if key != "name" and value is not None)
-    return config["name"] + (f"?{options}" if options else "")
 
 
 def _sha256(path: Path) -> str:
