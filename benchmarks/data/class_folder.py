@@ -20,7 +20,7 @@ class ClassSplit:
     """One part of a class folder; ``labels`` is (n,) int64."""
 
     def __init__(self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path) -> None:
-        self._source, self._ids = source, ids
+        self._source, self._ids, self._root = source, ids, root
         self.labels = torch.from_numpy(labels)
         files = [Path(source.name(int(i))) for i in ids]
         rows = ((str(f.relative_to(root)), file_size(f)) for f in files)
@@ -33,6 +33,10 @@ class ClassSplit:
     def name(self, index: int) -> str:
         """Path of an image, for messages."""
         return self._source.name(int(self._ids[index]))
+
+    def key(self, index: int) -> str:
+        """Path of an image below the root, with forward slashes: the same wherever the data lies."""
+        return Path(self.name(index)).relative_to(self._root).as_posix()
 
     def batches(
         self, size: int, batch_size: int, *, crop_fraction: float,
@@ -52,7 +56,7 @@ class ClassSplit:
         window: list[np.ndarray] = []
         start = 0
         for image in ordered_map(
-            lambda i: self._image(i, size, crop_fraction, resample), range(len(self)), 2 * batch_size
+            lambda i: self.image(i, size, crop_fraction, resample), range(len(self)), 2 * batch_size
         ):
             window.append(image)
             if len(window) == batch_size or start + len(window) == len(self):
@@ -60,7 +64,10 @@ class ClassSplit:
                 yield images, list(range(start, start + len(window)))
                 start, window = start + len(window), []
 
-    def _image(self, index: int, size: int, fraction: float, resample: Image.Resampling) -> np.ndarray:
+    def image(
+        self, index: int, size: int, fraction: float, resample: Image.Resampling = Image.Resampling.BILINEAR
+    ) -> np.ndarray:
+        """One image as in :meth:`batches`: (size, size, 3) uint8, not to be written to (small sets stay in memory)."""
         cache = self._cache.setdefault((size, fraction, int(resample)), {})
         if index in cache:
             return cache[index]

@@ -1,0 +1,115 @@
+"""The command ``tools/robustness.py``: from its arguments to records and tables, to a contact sheet, to speeds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from benchmarks.evaluation_page import by_protocol
+from benchmarks.finetune.classifier import Classifier
+from benchmarks.record import Record, read_all
+from benchmarks.robustness.folders import open_data
+from benchmarks.robustness.measures import relative_to
+from benchmarks.robustness.run import Settings, run
+from benchmarks.robustness.sheet import contact_sheet, write_sheet
+from benchmarks.robustness.speed import images_per_cpu_second
+
+_RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
+
+
+def main(args: argparse.Namespace) -> int:
+    """Does what the arguments ask for; returns the exit code, 2 for a mistake in them."""
+    console = Console()
+    try:
+        if args.sheet:
+            out = args.out or _SHEET
+            write_sheet(contact_sheet(args.sheet, args.size or 224, shown=args.shown, seed=args.seed), out)
+            console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
+        elif args.speed:
+            console.print(_speeds(args.size or 224, console))
+        else:
+            _evaluate(args, console)
+    except (ValueError, FileNotFoundError) as error:
+        console.print(f"robustness: {error}", markup=False, soft_wrap=True)
+        return 2
+    return 0
+
+
+def _evaluate(args: argparse.Namespace, console: Console) -> None:
+    if not args.classifiers or not args.data:
+        raise ValueError("name one or more classifiers and --data KIND:ROOT, or --sheet IMAGE, or --speed")
+    chosen = dict(corruptions=args.corruptions, severities=args.severities)
+    settings = Settings(
+        seed=args.seed, size=args.size, batch_size=args.batch_size, **{k: v for k, v in chosen.items() if v is not None}
+    )
+    sets = [open_data(spec) for spec in args.data]
+    reference = read_all(args.reference) if args.reference else []
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    classifiers = [Classifier.load(path, device) for path in args.classifiers]
+    for data in sets:  # every mistake that can be found now is found before hours of work
+        data.conditions(settings.corruptions, settings.severities)
+        for classifier in classifiers:
+            data.columns(classifier.classes)
+    records: list[Record] = []
+    out = args.out or _RECORDS
+    try:
+        for path, classifier in zip(args.classifiers, classifiers, strict=True):
+            for spec, data in zip(args.data, sets, strict=True):
+                with _bar(f"{path} {spec}", console) as progress:
+                    records.append(run(classifier, data, settings, progress=progress))
+                records[-1].append(out)
+    finally:
+        for group in by_protocol(records):
+            console.print(table(group, reference))
+        if records:
+            console.print(f"{len(records)} records appended to {out}", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _bar(title: str, console: Console) -> Iterator[Any]:
+    """Yields a progress callback (phase, done, total) that moves one bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        bar = bars.add_task(title)
+
+        def progress(phase: str, done: int, total: int) -> None:
+            bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
+
+        yield progress
+
+
+def table(group: list[Record], reference: list[Record] = ()) -> Table:
+    """A column per classifier, a row per metric, in percent; all records have one protocol.
+
+    The newest record of ``reference`` with the same protocol gives the unit of the row ``mCE, reference = 100``.
+    """
+    units = [record for record in reference if record.protocol_hash == group[0].protocol_hash]
+    shown = Table(title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+    shown.add_column("error [%]".replace("[", "\\["))
+    for record in group:
+        shown.add_column(Path(str(record.subject.get("spec", "?"))).as_posix(), justify="right", overflow="fold")
+    for name in dict.fromkeys(name for record in group for name in record.metrics):
+        values = [f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for record in group]
+        shown.add_row(name, *values)
+    if units and "corruptions" in units[-1].counts:
+        shown.add_row("mCE, reference = 100", *(f"{relative_to(record, units[-1]):.2f}" for record in group))
+    return shown
+
+
+def _speeds(size: int, console: Console) -> Table:
+    shown = Table(title=f"{size} x {size} pixels, one thread")
+    shown.add_column("corruption")
+    shown.add_column("images per CPU second", justify="right")
+    with _bar("speed", console) as progress:
+        speeds = images_per_cpu_second(size, progress=lambda done, total: progress("corruptions", done, total))
+    for name, speed in speeds.items():
+        shown.add_row(name, f"{speed:.0f}")
+    return shown

@@ -1,0 +1,204 @@
+"""The data sets: any class folder corrupted on the fly, ImageNet-A, -R, -Sketch, and the files of ImageNet-C."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.data.class_folder import ClassSplit, stratified_split
+from benchmarks.extractor import parse_spec
+from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
+from pretrain.data.sources import ImageFolder
+from pretrain.names import check_choice
+
+#: Classes of each set of ImageNet; those of -A and -R are 200 of the 1000.
+IMAGENET_CLASSES = {"imagenet-a": 200, "imagenet-r": 200, "imagenet-sketch": 1000, "imagenet-c": 1000}
+KINDS = ("corrupted", *IMAGENET_CLASSES)
+
+Condition = tuple[str, int] | None  # a corruption and its severity; None: images as they are
+
+
+@dataclass(frozen=True)
+class RobustnessData:
+    """One data set, seen through its conditions.
+
+    Attributes:
+        kind: One of ``KINDS``.
+        root: Its folder.
+        class_names: Names of its class folders, sorted; labels of every split index them.
+        images: The images; None for ``imagenet-c``, which has other files for each condition.
+        words: What else of it belongs to a protocol.
+    """
+
+    kind: str
+    root: Path
+    class_names: tuple[str, ...]
+    images: ClassSplit | None
+    words: dict[str, Any]
+
+    @property
+    def masked(self) -> bool:
+        """Whether scores of classes that the set does not have are left out: only where the set is defined so."""
+        return self.kind in ("imagenet-a", "imagenet-r")
+
+    @property
+    def generated(self) -> bool:
+        """Whether its images are corrupted here."""
+        return self.kind == "corrupted"
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has all classes of the ImageNet set that it is named after."""
+        return len(self.class_names) == IMAGENET_CLASSES.get(self.kind)
+
+    def conditions(self, corruptions: tuple[str, ...], severities: tuple[int, ...]) -> list[Condition]:
+        """What is evaluated: the images as they are where there are such, then every corruption and severity.
+
+        Raises:
+            ValueError: ``imagenet-c`` lacks folders of these, or a folder has other classes.
+        """
+        corrupted: list[Condition] = [(name, severity) for name in corruptions for severity in severities]
+        if self.kind == "corrupted":
+            return [None, *corrupted]
+        if self.kind != "imagenet-c":
+            return [None]
+        missing = [c for c in corrupted if not self._folder(c).is_dir()]
+        if missing:
+            names = ", ".join(f"{name}/{severity}" for name, severity in missing[:5])
+            raise ValueError(
+                f"{self.root} lacks {len(missing)} of {len(corrupted)} folders CORRUPTION/SEVERITY ({names}); unpack "
+                "them there, or name those it has by --corruptions and --severities"
+            )
+        for condition in corrupted:
+            self._check_classes(self._folder(condition))
+        return corrupted
+
+    def open(self, condition: Condition) -> ClassSplit:
+        """Returns the images of a condition; those that are corrupted here come uncorrupted.
+
+        Raises:
+            ValueError: the folder of the condition holds no image.
+        """
+        return self.images if self.images is not None else _split(self._folder(condition), self._folder(condition))
+
+    def columns(self, classes: tuple[str, ...]) -> list[int]:
+        """Positions of the set's classes among those of a classifier.
+
+        Raises:
+            ValueError: the classifier does not know some of them.
+        """
+        position = {name: index for index, name in enumerate(classes)}
+        unknown = [name for name in self.class_names if name not in position]
+        if unknown:
+            raise ValueError(
+                f"{self.root} has {len(unknown)} classes that the classifier does not know: {', '.join(unknown[:5])}; "
+                f"among the {len(classes)} that it knows are {', '.join(classes[:5])}. Folders must be named as those "
+                "that it was trained on"
+            )
+        return [position[name] for name in self.class_names]
+
+    def _folder(self, condition: Condition) -> Path:
+        name, severity = condition
+        return self.root / name / str(severity)
+
+    def _check_classes(self, folder: Path) -> None:
+        found = _class_folders(folder)
+        if found != self.class_names:
+            odd = sorted(set(found) ^ set(self.class_names))
+            raise ValueError(
+                f"{folder} has {len(found)} class folders, others below {self.root} have {len(self.class_names)}; they "
+                f"differ in {', '.join(odd[:5])}: unpack it again"
+            )
+
+
+def open_data(spec: str) -> RobustnessData:
+    """Opens ``KIND:ROOT?option=value&…``.
+
+    ``corrupted:ROOT`` takes the images that fine-tuning and probes validate on: folder ``val`` if there are ``train``
+    and ``val``, else the same draw of each class (``?held_back=0.2&seed=0``); ``?part=all`` takes everything below
+    ROOT. ``?every=N`` takes every N-th image. ``?partial=True`` accepts an ImageNet set with fewer classes.
+
+    Raises:
+        ValueError: an unknown kind or option, folders that are no such set, no images.
+    """
+    kind, colon, rest = spec.partition(":")
+    if not colon or kind not in KINDS:
+        raise ValueError(f"--data {spec!r}: write KIND:ROOT, kinds are {', '.join(KINDS)}")
+    root, options = parse_spec(rest)
+    reader = _corrupted if kind == "corrupted" else _imagenet
+    legal = ("part", "held_back", "seed", "every") if kind == "corrupted" else ("partial", "every")
+    for name in options:
+        check_choice(f"--data {spec!r}: option", name, legal if kind != "imagenet-c" else ("partial",))
+    if not Path(root).is_dir():
+        raise ValueError(f"--data {spec!r}: there is no folder {root}")
+    if options.get("every", 1) < 1:
+        raise ValueError(f"--data {spec!r}: every={options['every']} must be at least 1")
+    return reader(kind, Path(root), **options)
+
+
+def _corrupted(
+    kind: str, root: Path, part: str = "val", held_back: float = 0.2, seed: int = 0, every: int = 1
+) -> RobustnessData:
+    check_choice("part", part, ("val", "all"))
+    words: dict[str, Any] = dict(part=part, every=every)
+    if part == "val" and (root / "train").is_dir() and (root / "val").is_dir():
+        return _data(kind, root, _split(root / "val", root, every=every), root / "val", words)
+    chosen = (held_back, seed) if part == "val" else None
+    words |= dict(held_back=held_back, split_seed=seed) if chosen else {}
+    return _data(kind, root, _split(root, root, every=every, drawn=chosen), root, words)
+
+
+def _imagenet(kind: str, root: Path, partial: bool = False, every: int = 1) -> RobustnessData:
+    folder = root
+    if kind == "imagenet-c":
+        folders = (root / name / str(severity) for name in CORRUPTIONS for severity in SEVERITIES)
+        folder = next((f for f in folders if f.is_dir()), None)
+        if folder is None:
+            raise ValueError(
+                f"{root} has no folder CORRUPTION/SEVERITY such as gaussian_noise/1; folders that the archives group "
+                "them in (noise, blur, …) do not belong between"
+            )
+    names = _class_folders(folder)
+    others = [name for name in names if not re.fullmatch(r"n\d{8}", name)]
+    if others:
+        raise ValueError(f"{folder}: class folders of {kind} are named by WordNet ids as n01440764, found {others[:5]}")
+    if len(names) != IMAGENET_CLASSES[kind] and not partial:
+        raise ValueError(
+            f"{folder} has {len(names)} class folders, {kind} has {IMAGENET_CLASSES[kind]}: an incomplete copy? "
+            f"{kind}:ROOT?partial=True takes it as it is"
+        )
+    if kind == "imagenet-c":
+        return RobustnessData(kind, root, names, None, {})
+    return _data(kind, root, _split(root, root, every=every), root, dict(every=every))
+
+
+def _data(kind: str, root: Path, images: ClassSplit, folder: Path, words: dict[str, Any]) -> RobustnessData:
+    words = words | dict(images=len(images), content=images.fingerprint)
+    return RobustnessData(kind, root, _class_folders(folder), images, words)
+
+
+def _class_folders(folder: Path) -> tuple[str, ...]:
+    """Names of the class folders of an ImageFolder, without looking for images in them."""
+    return tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")))
+
+
+def _split(folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int] | None = None) -> ClassSplit:
+    """Images of the class folders below ``folder``; names are those below ``root``.
+
+    Raises:
+        ValueError: not two class folders, or one of them holds no image.
+    """
+    source = ImageFolder(folder)
+    names = _class_folders(folder)
+    if source.classes is None:
+        raise ValueError(f"{folder} has no class folders: it must hold <class>/<image>, two classes or more")
+    empty = sorted(set(names) - set(source.classes))
+    if empty:
+        raise ValueError(f"{folder}: folders without an image: {', '.join(empty[:5])}; remove them or unpack again")
+    labels = np.array([source.label(index) for index in range(len(source))], np.int64)
+    ids = np.arange(len(source)) if drawn is None else stratified_split(labels, *drawn)[1]
+    return ClassSplit(source, ids[::every], labels[ids[::every]], root)

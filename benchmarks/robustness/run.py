@@ -1,0 +1,209 @@
+"""A classifier on one of the data sets, as it is: no further training. Counts per condition, then their means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.data.class_folder import ClassSplit
+from benchmarks.data.loading import fingerprint, ordered_map
+from benchmarks.record import Record, versions
+from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
+from benchmarks.robustness.folders import Condition, RobustnessData
+from benchmarks.robustness.measures import summarise
+from benchmarks.vectors import Progress
+from pretrain.names import check_choice
+
+_TOP = 5
+
+
+class Scorer(Protocol):
+    """What is measured; ``benchmarks.finetune.classifier.Classifier`` is one."""
+
+    classes: tuple[str, ...]
+    size: int
+    crop_fraction: float
+
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, 3, size, size) uint8, un-normalised, to scores (B, C) float32."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values for ``Record.subject``."""
+
+
+class Crop(NamedTuple):
+    """How an image becomes a square: the shorter side is resized to ``size / fraction`` pixels, the centre is cut."""
+
+    size: int
+    fraction: float
+    resample: Image.Resampling
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every number the result depends on, apart from data and classifier."""
+
+    corruptions: tuple[str, ...] = tuple(CORRUPTIONS)  # which; mCE needs all
+    severities: tuple[int, ...] = SEVERITIES  # 1 to 5; mCE needs all
+    seed: int = 0  # of what is drawn for images corrupted here
+    size: int | None = None  # side of the input in pixels; None: the classifier's own
+    crop_fraction: float | None = None  # of the resized image; None: the classifier's own, 1 for imagenet-c
+    batch_size: int = 64  # images classified at once; changes speed, not the result
+
+    def __post_init__(self) -> None:
+        check_conditions(self.corruptions, self.severities)
+        object.__setattr__(self, "corruptions", tuple(self.corruptions))
+        object.__setattr__(self, "severities", tuple(self.severities))
+        for name in ("size", "batch_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.crop_fraction is not None and not 0 < self.crop_fraction <= 1:
+            raise ValueError(f"crop_fraction={self.crop_fraction} must be in (0, 1]")
+
+
+def check_conditions(corruptions: Sequence[str], severities: Sequence[int]) -> None:
+    """Checks what is asked for.
+
+    Raises:
+        ValueError: nothing, something twice, an unknown corruption or severity.
+    """
+    for name, values in (("corruptions", corruptions), ("severities", severities)):
+        if not isinstance(values, (list, tuple)) or not values or len(set(values)) < len(values):
+            raise ValueError(f"{name}={values!r} must be a list of one or more, nothing twice")
+    for value in corruptions:
+        check_choice("corruptions", value, CORRUPTIONS)
+    if not set(severities) <= set(SEVERITIES):
+        raise ValueError(f"severities={tuple(severities)} must be among 1, 2, 3, 4, 5")
+
+
+def run(
+    classifier: Scorer, data: RobustnessData, settings: Settings, *, progress: Progress | None = None
+) -> Record:
+    """Evaluates on every condition of a data set: record ``robustness`` with errors in percent.
+
+    Raises:
+        ValueError: classes that the classifier does not know, missing folders, a broken image, scores that are not
+            finite (the image is named).
+    """
+    started = time.perf_counter()
+    fraction = settings.crop_fraction or (1.0 if data.kind == "imagenet-c" else classifier.crop_fraction)
+    crop = Crop(settings.size or classifier.size, fraction, Image.Resampling.BICUBIC)
+    counts, contents = evaluate(classifier, data, settings, crop, progress=progress)
+    protocol = dict(
+        data=dict(kind=data.kind, classes=len(data.class_names), **data.words), size=crop.size, crop_fraction=fraction,
+        masked=data.masked, resample="bicubic",
+    )  # fmt: skip
+    if data.kind == "imagenet-c":
+        protocol["data"]["content"] = fingerprint(contents)
+    if "corruptions" in counts:
+        protocol |= dict(corruptions=list(settings.corruptions), severities=list(settings.severities))
+    if data.generated:
+        protocol |= dict(corruption_seed=settings.seed, generated="ours")
+    return Record(
+        "robustness", summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete), protocol, counts=counts,
+        cost=dict(seconds=time.perf_counter() - started), subject=classifier.describe(),
+        versions=versions(str(getattr(classifier, "device", "cpu"))),
+    )  # fmt: skip
+
+
+def evaluate(
+    classifier: Scorer, data: RobustnessData, settings: Settings, crop: Crop, *, progress: Progress | None = None
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Counts errors.
+
+    Args:
+        classifier: What is measured.
+        data: Images and conditions.
+        settings: ``corruptions``, ``severities``, ``seed``, ``batch_size``.
+        crop: How an image becomes a square.
+        progress: Told of batches, of all conditions together.
+
+    Returns:
+        ``clean`` and ``corruptions``, see ``measures.summarise``, ``classes`` (names), and ``per_image``: labels, and
+        for clean images and each corruption how often each image was wrong, for intervals over images; then name and
+        fingerprint of the images of each condition.
+    """
+    conditions = data.conditions(settings.corruptions, settings.severities)
+    columns = torch.tensor(data.columns(classifier.classes))
+    counts: dict[str, Any] = {"classes": list(data.class_names), "per_image": {}}
+    contents = []
+    for done, condition in enumerate(conditions):
+        split = data.open(condition)
+        contents.append((_title(condition), split.fingerprint))
+        images = _images(split, condition if data.generated else None, settings.seed, crop)
+        wrong: dict[int, list[int]] = {1: [], _TOP: []}
+        total = -(-len(split) // settings.batch_size)
+        for number, (batch, ids) in enumerate(_batches(images, len(split), settings.batch_size), start=1):
+            scores, target = _scores(classifier, batch, split, ids), columns[split.labels[ids]]
+            if data.masked:
+                scores, target = scores[:, columns], split.labels[ids]
+            for k, so_far in wrong.items():
+                so_far += _not_among(scores, target, k)
+            if progress:
+                progress(_title(condition), done * total + number, len(conditions) * total)
+        _note(counts, condition, split, wrong)
+    return counts, contents
+
+
+def _title(condition: Condition) -> str:
+    return "as they are" if condition is None else f"{condition[0]} {condition[1]}"
+
+
+def _images(split: ClassSplit, condition: Condition, seed: int, crop: Crop) -> Iterator[np.ndarray]:
+    """Images of a split in order, (size, size, 3) uint8, corrupted if there is a condition."""
+
+    def make(index: int) -> np.ndarray:
+        image = split.image(index, *crop)
+        if condition is None:
+            return image
+        return corrupt(image, *condition, generator(seed, split.key(index), *condition))
+
+    return ordered_map(make, range(len(split)), 64)
+
+
+def _batches(images: Iterator[np.ndarray], count: int, size: int) -> Iterator[tuple[Tensor, list[int]]]:
+    """Groups images into (B, 3, size, size) uint8, with their numbers."""
+    for start in range(0, count, size):
+        ids = list(range(start, min(count, start + size)))
+        yield torch.from_numpy(np.stack([next(images) for _ in ids])).permute(0, 3, 1, 2), ids
+
+
+def _scores(classifier: Scorer, images: Tensor, split: ClassSplit, ids: list[int]) -> Tensor:
+    """Scores (B, C) float32 on the CPU, all of them finite."""
+    scores = classifier.logits(images).cpu().float()
+    broken = ~torch.isfinite(scores).all(1)
+    if broken.any():
+        name = split.name(ids[int(broken.nonzero()[0])])
+        raise ValueError(f"{name}: its scores are not finite; did training diverge?")
+    return scores
+
+
+def _not_among(scores: Tensor, target: Tensor, k: int) -> list[int]:
+    """1 for each image whose class is not among its k best, of equal scores the smaller class first; [] if k is all."""
+    if scores.shape[1] <= k:
+        return []
+    best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :k]
+    return (best != target[:, None]).all(1).int().tolist()
+
+
+def _note(counts: dict[str, Any], condition: Condition, split: ClassSplit, wrong: dict[int, list[int]]) -> None:
+    """Adds the errors of one condition to the counts."""
+    first, five = wrong[1], wrong[_TOP]
+    row = dict(images=len(first), wrong=sum(first)) | (dict(wrong5=sum(five)) if five else {})
+    per_image = counts["per_image"]
+    per_image.setdefault("label", split.labels.tolist())
+    if condition is None:
+        counts["clean"], per_image["clean"] = row, first
+        return
+    name, severity = condition
+    if per_image["label"] != split.labels.tolist():
+        raise ValueError(f"{name}/{severity} has other images than those before it: unpack it again")
+    counts.setdefault("corruptions", {}).setdefault(name, {})[str(severity)] = row
+    per_image[name] = [a + b for a, b in zip(per_image.get(name, [0] * len(first)), first, strict=True)]

@@ -1,0 +1,63 @@
+"""Measures how a fine-tuned classifier stands corrupted and shifted images: ImageNet-A, -R, -Sketch, -C, any folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+EPILOG = """examples:
+  python tools/robustness.py work_dirs/finetune/pixpro_0/final.pth --data corrupted:data/flowers
+  python tools/robustness.py a/final.pth b/final.pth --data corrupted:data/flowers --severities 3 --reference a.jsonl
+  python tools/robustness.py final.pth --data imagenet-a:data/imagenet-a imagenet-r:data/imagenet-r \\
+      imagenet-sketch:data/sketch imagenet-c:data/imagenet-c
+  python tools/robustness.py --sheet photo.jpg --out sheet.png
+  python tools/robustness.py --speed
+
+classifiers: checkpoints of tools/finetune.py
+data: KIND:ROOT[?option=value&…]
+  corrupted        class folders, corrupted on the fly; the validation part, ?part=all for everything; ?every=N
+  imagenet-a, -r   ROOT/<WordNet id>/<image>, 200 classes; only these are chosen among
+  imagenet-sketch  ROOT/<WordNet id>/<image>, 1000 classes
+  imagenet-c       ROOT/<corruption>/<severity>/<WordNet id>/<image>
+  ?partial=True takes an ImageNet set with fewer classes
+only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what the corruptions here are worth"""
+
+
+def parse_args() -> argparse.Namespace:
+    """Returns the command line's arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("classifiers", nargs="*", help="checkpoints of a fine-tuning")
+    parser.add_argument("--data", nargs="+", default=[], metavar="KIND:ROOT", help="see below")
+    parser.add_argument("--corruptions", nargs="+", metavar="NAME", help="default: all 15")
+    parser.add_argument("--severities", nargs="+", type=int, metavar="1…5", help="default: all 5")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn for corrupted images (default: 0)")
+    parser.add_argument("--size", type=int, help="side of the input in pixels (default: the classifier's; sheet: 224)")
+    parser.add_argument("--batch-size", type=int, default=64, help="images at once (default: 64)")
+    parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
+    parser.add_argument(
+        "--reference", metavar="RECORDS", help="a file of records: their errors are the unit of one more mCE"
+    )
+    parser.add_argument("--sheet", metavar="IMAGE", help="draw all corruptions of one image instead")
+    parser.add_argument("--shown", type=int, metavar="PIXELS", help="side of each picture in the sheet")
+    parser.add_argument("--speed", action="store_true", help="measure the corruptions' speed on one thread instead")
+    parser.add_argument(
+        "--out", help="records are appended here (work_dirs/robustness.jsonl); of a sheet: work_dirs/corruptions.png"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Evaluates; a mistake in the arguments is one sentence, not a traceback."""
+    args = parse_args()
+    from benchmarks.robustness.cli import main as robustness
+
+    sys.exit(robustness(args))
+
+
+if __name__ == "__main__":
+    main()
