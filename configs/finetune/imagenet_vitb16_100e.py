@@ -6,7 +6,7 @@
 # Settings: mean of the patch tokens (class token left out), a new LayerNorm, a linear layer started at 2e-5; AdamW,
 # base lr 1.2e-3 per 256 images, layer decay 0.8, weight decay 0.05, drop path 0.1, 5 epochs of warm-up, end at 1e-6;
 # RandAugment m9 mstd0.5 inc1, label smoothing 0.1, mixup 0.8, cutmix 1.0, random erasing 0.25; test: shorter side to
-# 224 / 0.95, centre crop, bicubic (scripts/dist_finetune.sh and tools/main_finetune.py of the authors' repository).
+# 224 / 0.95, centre crop, bicubic (the fine-tuning script of the authors' repository).
 # Ours, because the script does not say or we read it so: the batch of 1024 (the script has 256 per GPU and does not
 # tell how many GPUs), warm-up from 0, AdamW's usual betas, the fixed position table stays fixed, the patch embedding is
 # trained, the network's own last LayerNorm is replaced by the new one, crops of 8 % of the area or more, bf16.
