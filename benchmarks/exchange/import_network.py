@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import timm
+import torch
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
@@ -117,9 +118,13 @@ def call(config: dict[str, Any]) -> str:
 
 
 def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:
-    """Puts a network's tensors in; returns what was filled and what was resized."""
+    """Puts a network's tensors in; returns what was filled and what was changed."""
     state, name = dict(network.translated.state), backbone.config["name"]
     changes = _resize_positions(backbone.model, state)
+    bias = "patch_embed.proj.bias"
+    if network.translated.dialect.name == "mm vit" and bias not in state:  # mmsegmentation's patch_bias=False
+        state[bias] = torch.zeros(state["patch_embed.proj.weight"].shape[0])
+        changes += (f"{bias} set to zero, the file's layer has none",)
     report = fill(backbone.model, state, prefix="", source=f"{source} ({network.translated.dialect.name}) as {name}")
     known = {source for sources in network.translated.sources.values() for source in sources}
     untranslated = [key for key in network.keys if key not in known]
@@ -144,7 +149,7 @@ def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, 
     if found.ndim != 3 or side * side + prefix != found.shape[1]:
         return ()  # the shapes then stand in the error
     state["pos_embed"] = resample_abs_pos_embed(found.float(), list(grid), num_prefix_tokens=prefix)
-    return (f"pos_embed from {side}x{side} to {grid[0]}x{grid[1]}",)
+    return (f"pos_embed resized from {side}x{side} to {grid[0]}x{grid[1]}",)
 
 
 def _timm_normalisation(name: str) -> dict[str, tuple[float, ...]]:

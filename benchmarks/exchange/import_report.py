@@ -33,14 +33,14 @@ class KeyReport:
         loaded: Number of tensors taken under their own names.
         renamed: Number taken under timm's names.
         joined: Number of separate query, key and value tensors that became one.
-        resized: What was resized, in words.
+        changed: What was resized or set, in words.
         left_out: {group: paths in the file}.
     """
 
     loaded: int = 0
     renamed: int = 0
     joined: int = 0
-    resized: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class KeyReport:
             f"{count} of them {word}" for count, word in ((self.renamed, "renamed"), (self.joined, "joined")) if count
         ]
         parts.append("0 missing")
-        parts += [f"resized: {', '.join(self.resized)}"] if self.resized else []
+        parts += [f"changed: {', '.join(self.changed)}"] if self.changed else []
         groups = [
             f"{group} {len(paths)} ({paths[0]}{', …' if len(paths) > 1 else ''})"
             for group, paths in self.left_out.items()
@@ -60,7 +60,7 @@ class KeyReport:
         """The report as plain values, for a checkpoint's ``meta``."""
         counts = {group: len(paths) for group, paths in self.left_out.items()}
         return dict(
-            loaded=self.loaded, renamed=self.renamed, joined=self.joined, missing=0, resized=list(self.resized),
+            loaded=self.loaded, renamed=self.renamed, joined=self.joined, missing=0, changed=list(self.changed),
             left_out=counts,
         )  # fmt: skip
 
@@ -76,13 +76,13 @@ def account(contents: Contents, layout: Layout, networks: list[tuple[Network, se
     Args:
         contents: The file.
         layout: The one it was read by.
-        networks: Those that were taken, each with timm's names that were filled and what was resized.
+        networks: Those that were taken, each with timm's names that were filled and what was changed.
     """
     taken: set[str] = set()
     count: Counter[str] = Counter()
-    resized: list[str] = []
+    changed: list[str] = []
     for network, filled, changes in networks:
-        resized += changes
+        changed += changes
         for name, sources in network.translated.sources.items():
             if name in filled:
                 taken |= {network.place + source for source in sources}
@@ -94,7 +94,7 @@ def account(contents: Contents, layout: Layout, networks: list[tuple[Network, se
     for path in contents.tensors:
         if path not in taken:
             left.setdefault(_group_of_path(path, places, others), []).append(path)
-    return KeyReport(**count, resized=tuple(resized), left_out={group: tuple(paths) for group, paths in left.items()})
+    return KeyReport(**count, changed=tuple(changed), left_out={group: tuple(paths) for group, paths in left.items()})
 
 
 def _group_of_path(path: str, places: list[str], others: tuple[str, ...]) -> str:

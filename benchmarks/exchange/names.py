@@ -79,7 +79,7 @@ HUGGINGFACE_RESNET: Names = [
     *((f"{us}.downsample.1.*", f"{they}.shortcut.normalization.*") for us, they in _STAGES),
 ]
 # mmdet's and mmseg's ResNetV1c and ResNetV1d: three 3x3 convolutions in the stem (timm: resnet50c, resnet50d).
-MM_DEEP_STEM: Names = [("conv1.{}.*", "stem.{}.*"), ("bn1.*", "stem.7.*"), ("layer{}.*", "layer{}.*")]
+MM_DEEP_STEM: Names = [("bn1.*", "stem.7.*"), ("conv1.{}.*", "stem.{}.*"), ("layer{}.*", "layer{}.*")]
 # torchvision's FeaturePyramidNetwork, which pretraining on pyramids uses, on the left; mmdet's FPN.
 MM_FPN: Names = [
     ("inner_blocks.{}.0.*", "lateral_convs.{}.conv.*"),

@@ -307,12 +307,12 @@ def test_position_table_is_resized_as_timm_does(tmp_path: Path) -> None:
     state = vit_state(0, side=48)
     extractor, lines = bring(state, tmp_path, layout="dino")
     assert extractor.backbone.config["img_size"] == 48  # the file's own table, as it is
-    assert "resized" not in lines[2]
+    assert "changed" not in lines[2]
     named = dict(patch_size=8, embed_dim=WIDTH, depth=2, num_heads=HEADS)
     extractor, lines = bring(
         state, tmp_path, layout="dino", backbone="vit_tiny_patch16_224", options=named | dict(img_size=(32, 64))
     )
-    assert "resized: pos_embed from 6x6 to 4x8" in lines[2]
+    assert "changed: pos_embed resized from 6x6 to 4x8" in lines[2]
     table = resample_abs_pos_embed(state["pos_embed"], [4, 8], num_prefix_tokens=1)
     torch.testing.assert_close(extractor.backbone.model.pos_embed, table, rtol=0, atol=0)
     images = torch.rand(2, 3, 32, 64)
