@@ -32,7 +32,6 @@ model = dict(
     ),
     train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
 )
-find_unused_parameters = True  # the ViT's last LayerNorm lies behind the map
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),
@@ -56,7 +55,6 @@ test_pipeline = [
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 optim_wrapper = dict(

@@ -33,6 +33,5 @@ train_pipeline = [
     dict(type="PackDetInputs"),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_evaluator = dict(metric="bbox")
 test_evaluator = dict(metric="bbox")
 optim_wrapper = dict(optimizer=dict(lr=0.01))

@@ -6,7 +6,7 @@ Hardware: 8 GPUs, 2 images each
 Time:     not known; not measured by us
 Result:   PixPro's repository, AP / AP50 / AP75: PixPro, 100 epochs 58.8 / 83.0 / 66.5, 400 epochs 60.2 / 83.8 / 67.7,
           supervised 53.5 / 81.3 / 58.8, from scratch 33.8 / 60.2 / 33.1; not reproduced by us
-Knob:     val_evaluator.eval_mode: "area" instead of VOC 2007's 11 points gives other numbers
+Knob:     test_evaluator.eval_mode: "area" instead of VOC 2007's 11 points gives other numbers
 Differs:  mmdet in place of detectron2 0.2.1, and its reader of VOC, whose boxes end at the last pixel inside. AP is
           mAP of mmdet's VOCMetric over IoU 0.50 to 0.95, which detectron2's VOC evaluator reports as well. Warm-up as
           in MoCo's configuration; precise BN over 200 batches and no weight decay on norms are detectron2's defaults
@@ -25,7 +25,7 @@ model = dict(
         bbox_head=dict(num_classes=20),
     ),
 )
-train_cfg = dict(max_iters=24_000, val_interval=24_000)
+train_cfg = dict(max_iters=24_000)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=100),
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=24_000, milestones=[18_000, 22_000], gamma=0.1),

@@ -24,7 +24,7 @@ test_pipeline = [
 train_dataloader = dict(
     num_workers=4, sampler=dict(type="InfiniteSampler", shuffle=True), dataset=dict(pipeline=train_pipeline)
 )
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader, val_evaluator = None, None
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 log_processor = dict(by_epoch=False)

@@ -2,8 +2,8 @@
 
 custom_imports = dict(imports=["benchmarks.transfer.modules"])
 
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=90_000, val_interval=30_000)
-val_cfg = dict(type="ValLoop")
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=90_000)
+val_cfg = None  # evaluated once, with the last weights
 test_cfg = dict(type="TestLoop")
 optim_wrapper = dict(
     type="OptimWrapper",

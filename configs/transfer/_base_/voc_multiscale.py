@@ -41,14 +41,13 @@ train_dataloader = dict(
         ],
     ),
 )
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_dataloader, val_evaluator = None, None
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 # As detectron2 on VOC 2007: the average precision of VOC 2007 (11 points), averaged over IoU 0.50 to 0.95.
-val_evaluator = dict(
+test_evaluator = dict(
     type="VOCMetric", metric="mAP", eval_mode="11points", iou_thrs=[round(0.5 + 0.05 * i, 2) for i in range(10)]
 )
-test_evaluator = val_evaluator
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=4000, max_keep_ckpts=1))

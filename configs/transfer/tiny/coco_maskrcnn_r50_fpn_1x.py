@@ -32,13 +32,12 @@ smaller = dict(
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
+test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.005))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[27, 36], gamma=0.1),
 ]
-train_cfg = dict(max_iters=40, val_interval=40)
+train_cfg = dict(max_iters=40)
 custom_hooks = [dict(type="PreciseBN", batches=5)]
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=40))

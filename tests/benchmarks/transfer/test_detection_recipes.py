@@ -46,16 +46,13 @@ def smaller(pipeline: list[dict[str, Any]], sizes: dict[str, dict[str, Any]]) ->
 
 
 def one_step(recipe: Config, sizes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Returns overrides that change sizes of images, batch and length of a recipe, and nothing else.
-
-    ``val_interval`` spares the evaluation that would come before the final one.
-    """
+    """Returns overrides that change sizes of images, batch and length of a recipe, and nothing else."""
     options = {
-        "transfer.batch": 1, "train_cfg.max_iters": 1, "train_cfg.val_interval": 2,
+        "transfer.batch": 1, "train_cfg.max_iters": 1,
         "default_hooks.logger.interval": 1, "default_hooks.checkpoint.save_optimizer": False,
         "default_hooks.checkpoint.interval": 1, "test_dataloader.dataset.indices": 1,
     }  # fmt: skip
-    for loader in ("train", "val", "test"):
+    for loader in ("train", "test"):
         options |= {f"{loader}_dataloader.num_workers": 0, f"{loader}_dataloader.persistent_workers": False}
         data = recipe[f"{loader}_dataloader"].dataset
         if "datasets" in data:
