@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.exchange.export_detectron2 import to_detectron2
+from benchmarks.exchange.export_graph import to_onnx, to_torchscript
+from benchmarks.exchange.export_huggingface import to_huggingface
 from benchmarks.exchange.export_mm import to_mmdet, to_mmseg
 from benchmarks.exchange.export_source import Difference, Export, Network, NoCounterpart, write_json
 from benchmarks.exchange.export_timm import to_safetensors, to_timm
 from benchmarks.exchange.export_torchvision import to_torchvision
 from benchmarks.extractor import FeatureExtractor, parse_spec
+from benchmarks.transfer.weights import pretrained_levels
 from pretrain.files import atomic_path
 from pretrain.names import suggestion
 
@@ -25,8 +28,13 @@ FORMATS: dict[str, Callable[[Network], Export]] = {
     "mmdet": to_mmdet,
     "mmseg": to_mmseg,
     "detectron2": to_detectron2,
+    "huggingface": to_huggingface,
     "safetensors": to_safetensors,
+    "onnx": to_onnx,
+    "torchscript": to_torchscript,
 }
+
+_PROVENANCE = "pixelpretext.json"  # of an export that is a folder; beside a file it has the file's name and .json
 
 
 @dataclass(frozen=True)
@@ -39,15 +47,13 @@ class Exported:
         provenance: the JSON that says where the weights come from.
         export: what the format made of the network.
         verified: the measured difference of features, or why there is none.
-        line: the line that loads it.
-    """
+        """
 
     path: Path
     others: tuple[Path, ...]
     provenance: Path
     export: Export
     verified: Difference | str
-    line: str
 
     def __str__(self) -> str:
         export = self.export
@@ -55,7 +61,7 @@ class Exported:
         said += [f"changed: {change}" for change in export.changed]
         said += [f"left out: {len(export.left_out)} keys ({_first(export.left_out)})"] if export.left_out else []
         said += [f"also {path}" for path in self.others]
-        said += [f"load it: {self.line}", *export.notes]
+        said += [f"load it: {export.line}", *export.notes]
         measured = isinstance(self.verified, Difference)
         said.append(f"verified: {self.verified}" if measured else f"not verified: {self.verified}")
         return "\n".join(said)
@@ -79,31 +85,31 @@ def export(
     Raises:
         ValueError: unknown format, a network that the library has no architecture for (:class:`NoCounterpart`, with the
             formats that do work), features that differ after loading.
-        FileExistsError: the output exists.
+        FileExistsError: the output exists, or is something that no export replaces.
         FileNotFoundError: no such checkpoint.
     """
     if to not in FORMATS:
         raise ValueError(f"--to {to!r} is not a format{suggestion(to, list(FORMATS))}; formats: {', '.join(FORMATS)}")
-    if out is not None and not overwrite:
-        _refuse_existing([Path(out)])
-    network = Network(FeatureExtractor.load(spec, weights=weights))
+    if out is not None:
+        _refuse_output([Path(out)], spec, overwrite)
+    network = Network(FeatureExtractor.load(spec, weights=weights), pretrained_levels(spec))
     made = _make(network, to)
     path = Path(out) if out is not None else _default_path(network, to, made.suffix)
-    others = {path.with_name(path.stem + name): write for name, write in made.others.items()}
-    provenance = path / "pixelpretext.json" if not made.suffix else path.with_name(path.name + ".json")
-    if not overwrite:
-        _refuse_existing([path, provenance, *others])
+    others = {name: path.with_name(path.stem + name) for name in made.others}
+    provenance = path.with_name(path.name + ".json") if made.suffix else path / _PROVENANCE
+    _refuse_output([path, *others.values(), provenance], spec, overwrite, folder=not made.suffix)
     with _atomic(path, folder=not made.suffix) as temporary:
         made.write(temporary)
         verified = made.check(temporary)
         if isinstance(verified, Difference):
             verified.require(f"{spec} to {to}", single=made.tolerance)
-    for other, write in others.items():
-        with atomic_path(other) as temporary:
+    for name, write in made.others.items():
+        with atomic_path(others[name]) as temporary:
             write(temporary)
-    line = made.line.replace("{file}", repr(str(path)))
-    write_json(provenance, network.provenance(to) | dict(load=line, notes=made.notes, verified=str(verified)))
-    return Exported(path, tuple(others), provenance, made, verified, line)
+    places = {"{file}": repr(str(path))} | {f"{{{name}}}": repr(str(other)) for name, other in others.items()}
+    made.line, *made.notes = (_fill_in(text, places) for text in (made.line, *made.notes))
+    write_json(provenance, network.provenance(to) | dict(load=made.line, notes=made.notes, verified=str(verified)))
+    return Exported(path, tuple(others.values()), provenance, made, verified)
 
 
 def _make(network: Network, to: str) -> Export:
@@ -129,10 +135,25 @@ def _default_path(network: Network, to: str, suffix: str) -> Path:
     return Path(source).with_name(f"{Path(source).stem}{target}_{to}{suffix}")
 
 
-def _refuse_existing(paths: list[Path]) -> None:
-    there = [str(path) for path in paths if path.exists()]
-    if there:
-        raise FileExistsError(f"{', '.join(there)} exists; give another --out, or --overwrite")
+def _refuse_output(paths: list[Path], spec: str, overwrite: bool, folder: bool | None = None) -> None:
+    """Refuses outputs that would replace something else than an earlier export of the same kind."""
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{', '.join(map(str, there))} exists; give another --out, or --overwrite")
+    source, _ = parse_spec(spec)
+    for path in there:
+        if Path(source).exists() and path.samefile(source):
+            raise FileExistsError(f"--out {path} is the checkpoint itself; give another one")
+        if path.is_dir() and not (path / _PROVENANCE).is_file():
+            raise FileExistsError(f"--out {path} is a folder that is no export of ours: it is not replaced")
+        if folder is not None and path is paths[0] and path.is_dir() != folder:
+            raise FileExistsError(f"--out {path} is a {'file' if folder else 'folder'}; give another one")
+
+
+def _fill_in(text: str, places: dict[str, str]) -> str:
+    for place, value in places.items():
+        text = text.replace(place, value)
+    return text
 
 
 @contextmanager
@@ -143,13 +164,15 @@ def _atomic(path: Path, *, folder: bool) -> Iterator[Path]:
             yield temporary
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
     temporary.mkdir(parents=True)
     try:
         yield temporary
         if path.exists():
-            shutil.rmtree(path)
+            os.replace(path, old)
         os.replace(temporary, path)
     finally:
+        shutil.rmtree(old, ignore_errors=True)
         shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -46,12 +47,21 @@ def _first_that_fits(network: Network, library: str, families: list[Callable[[Ne
     else:
         made = _through_timm(network, library)
     mean, std = ([round(255 * value, 4) for value in values] for values in (network.mean, network.std))
-    made.notes += (f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True",)
-    if network.neck:
-        neck = rename(network.neck, MM_FPN)
-        made.others["_fpn.pth"] = save_state(neck)
-        made.notes += ("the pyramid: neck.init_cfg = dict(type='Pretrained', checkpoint=THE _fpn.pth FILE)",)
+    made.notes = (*made.notes, f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True")
+    if network.pyramid:
+        made.others["_fpn.pth"] = save_state(rename(network.pyramid, MM_FPN))
+        made.notes = (*made.notes, _neck_line(network.pyramid))
     return made
+
+
+def _neck_line(pyramid: dict[str, Tensor]) -> str:
+    """How a pretrained pyramid is loaded, with its dimensions."""
+    laterals = [value for key, value in pyramid.items() if re.fullmatch(r"inner_blocks\.\d+\.0\.weight", key)]
+    return (
+        f"the pyramid it was pretrained with, over its last {len(laterals)} maps: neck = dict(type='FPN', "
+        f"in_channels={[value.shape[1] for value in laterals]}, out_channels={laterals[0].shape[0]}, "
+        f"num_outs={len(laterals) + 1}, init_cfg=dict(type='Pretrained', checkpoint={{_fpn.pth}}))"
+    )
 
 
 def _resnet(network: Network, library: str) -> Export:

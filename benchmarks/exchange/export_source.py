@@ -68,12 +68,12 @@ class Export:
         suffix: of the output; empty for a folder.
         write: writes the file (or fills the folder) at the path it gets.
         check: loads that path by the other library's own call and returns the difference, or says why it cannot.
-        line: the line of code that loads it there; ``{file}`` stands for the path.
+        line: the line of code that loads it there; ``{file}`` stands for the quoted path.
         keys: tensors in the output.
         renamed: how many of them have another name than in timm.
         changed: keys whose values were cut, joined, filled up or resized.
         left_out: timm's keys that the output does not have.
-        notes: what else one must know, a sentence each.
+        notes: what else one must know, a sentence each; may hold ``{file}`` and ``{name of another file}``.
         others: further files of the same export: what is added to the output's name -> how it is written.
         tolerance: of features in float32.
     """
@@ -86,7 +86,7 @@ class Export:
     renamed: int = 0
     changed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
     others: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     tolerance: float = _SINGLE
 
@@ -96,7 +96,7 @@ class Network:
 
     Args:
         extractor: as ``FeatureExtractor.load`` gives it; not changed.
-        neck: weights of a feature pyramid that was pretrained with it, torchvision's key names; empty for none.
+        levels: weights of a feature pyramid that was pretrained with it, keys ``fpn.*`` and ``head_convs.*``.
 
     Attributes:
         backbone: the ``TimmBackbone``.
@@ -105,11 +105,13 @@ class Network:
         options: what ``timm.create_model`` needs besides the name to build the same architecture.
         state: timm's state dict, contiguous tensors.
         mean, std: RGB in [0, 1].
+        pyramid: weights of the pyramid, torchvision's key names; empty for none.
         images: (1, 3, H, W) random normalised images, the same for everybody, of a size that the network takes.
     """
 
-    def __init__(self, extractor: FeatureExtractor, neck: Mapping[str, Tensor] | None = None) -> None:
-        self.extractor, self.neck = extractor, dict(neck or {})
+    def __init__(self, extractor: FeatureExtractor, levels: Mapping[str, Tensor] | None = None) -> None:
+        self.extractor = extractor
+        self.pyramid = {k.removeprefix("fpn."): v for k, v in (levels or {}).items() if k.startswith("fpn.")}
         # Channels-last and contiguous convolutions round differently: every comparison is between contiguous ones.
         self.backbone = copy.deepcopy(extractor.backbone).cpu().to(memory_format=torch.contiguous_format).eval()
         self.model: nn.Module = self.backbone.model

@@ -31,7 +31,8 @@ def to_safetensors(network: Network) -> Export:
     """timm's keys in a safetensors file whose metadata holds the provenance; every network."""
 
     def write(path: Path) -> None:
-        path.write_bytes(save(network.state, as_text({"format": "pt"} | network.provenance("safetensors"))))
+        # "format" is the framework there, which readers of other libraries look at.
+        path.write_bytes(save(network.state, as_text(network.provenance("safetensors") | {"format": "pt"})))
 
     def check(path: Path) -> Difference:
         theirs: nn.Module = timm.create_model(network.name, num_classes=0, **network.options)
