@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -31,29 +30,17 @@ def main() -> None:
     parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
     args = parser.parse_args()
 
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from benchmarks.compare.prepare import shared_folder
-    from benchmarks.transfer_data import SETS, prepare_sets
+    from benchmarks.transfer_data import SETS, data_set_bars, prepare_sets
 
-    console = Console()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-
-        def bar(name: str) -> Callable[[int, int], None]:
-            task = bars.add_task(name, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
-        try:
-            done = prepare_sets(
-                args.sets or tuple(SETS), args.out, scenes=args.scenes, archives=args.archives or shared_folder(),
-                progress=bar,
-            )  # fmt: skip
-        except (ValueError, FileNotFoundError) as error:
-            sys.exit(f"error: {error}")
+    archives = args.archives or shared_folder()
+    try:
+        with data_set_bars() as bar:
+            done = prepare_sets(args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
     for name, words in done.items():
-        console.print(f"{Path(args.out) / name}: {words}", markup=False, soft_wrap=True)
+        print(f"{Path(args.out) / name}: {words}")
 
 
 if __name__ == "__main__":

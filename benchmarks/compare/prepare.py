@@ -6,7 +6,7 @@ import inspect
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.doctor.machine import usable_cores
+from benchmarks.transfer_data import data_set_bars, prepare_sets
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
 
@@ -80,6 +81,27 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
     unpacking.rename(target)
 
 
+def prepare_transfer(
+    *, out: str, sets: Sequence[str], scenes: str = "data/scenes", archives: str | None = None
+) -> None:
+    """Rewrites labelled data for fine-tuning with mmsegmentation and mmdet; leaves alone what is there.
+
+    Args:
+        out: folder to write one folder per set into.
+        sets: names of :data:`benchmarks.transfer_data.SETS`.
+        scenes: what :func:`prepare_scenes` wrote, for the sets made of it.
+        archives: folder of the ``.tar`` files; None = :func:`shared_folder`.
+
+    Raises:
+        PlanError: an unknown set, an original that is missing, or a folder that was made from another one.
+    """
+    try:
+        with data_set_bars() as bar:
+            prepare_sets(sets, out, scenes=scenes, archives=archives or shared_folder(), progress=bar)
+    except (ValueError, FileNotFoundError) as error:
+        raise PlanError(f"data for transfer: {error}") from error
+
+
 def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, int]:
     """Moves ``source/<class>/*`` to ``target/train`` and ``target/val``; returns both counts."""
     counts = {"train": 0, "val": 0}
@@ -94,7 +116,9 @@ def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, in
     return counts["train"], counts["val"]
 
 
-PREPARERS: dict[str, Callable[..., None]] = {"scenes": prepare_scenes, "real": prepare_real}
+PREPARERS: dict[str, Callable[..., None]] = {
+    "scenes": prepare_scenes, "real": prepare_real, "transfer": prepare_transfer
+}  # fmt: skip
 
 
 def check_prepare(name: str, arguments: Any) -> None:

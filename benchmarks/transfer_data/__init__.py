@@ -4,6 +4,7 @@
 each. Needs none of the libraries that read the result.
 """
 
+from .bars import data_set_bars
 from .prepare import SETS, prepare_sets
 
-__all__ = ["SETS", "prepare_sets"]
+__all__ = ["SETS", "data_set_bars", "prepare_sets"]

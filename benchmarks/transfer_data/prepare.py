@@ -6,7 +6,7 @@ import hashlib
 import json
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +49,7 @@ SETS = {
 
 
 def prepare_sets(
-    names: Sequence[str], out: str | Path, *, scenes: str | Path, archives: str | Path,
+    names: Iterable[str], out: str | Path, *, scenes: str | Path, archives: str | Path,
     progress: Callable[[str], Progress] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Writes ``out/<name>`` for each data set that is not there yet; a folder is complete or not there at all.

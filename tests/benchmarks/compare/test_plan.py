@@ -140,6 +140,15 @@ def test_shipped_comparisons_are_sound(name: str) -> None:
     assert all("/val" not in str(root) for root in roots)
 
 
+@pytest.mark.parametrize("name", ["real", "scenes"])
+def test_comparisons_of_fine_tuning_take_the_networks_of_others(name: str) -> None:
+    plan, other = load_plan(f"configs/comparisons/transfer_{name}.py"), load_plan(f"configs/comparisons/{name}.py")
+    configs = {t.name: (t.config, t.arm.train) for t in other.trials}
+    assert {t.name: (t.config, t.arm.train) for t in plan.trials}.items() <= configs.items()
+    assert plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 4
+    assert {b.type for b in plan.benchmarks} == {"transfer"} and not plan.baselines
+
+
 def test_the_comparison_of_objectives_holds_them_all_under_one_schedule() -> None:
     register_all()
     plan = load_plan("configs/comparisons/objectives.py")

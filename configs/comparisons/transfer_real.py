@@ -1,0 +1,23 @@
+# Real photos, fine-tuned: what is pretrained on Caltech-101 is transferred to CamVid (FCN) and to blood cells (Faster
+# R-CNN) by the libraries' own training loops.
+#
+#   bash tools/setup.sh transfer
+#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/transfer_real.py
+#
+# FOLDER as in real.py; it also holds data/det_bccd.tar. Networks and budget are those of real.py: with --work-dir
+# work_dirs/real what it has trained is not trained again.
+# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
+# Knob people ask for: the recipes' train_dataloader.dataset.indices, how many labelled images are trained on.
+_base_ = "real.py"
+title = "Real photos, fine-tuned: Caltech-101 → CamVid and BCCD"
+_out = "data/transfer"
+prepare = dict(transfer=dict(out=_out, sets=("camvid", "bccd")))
+benchmarks = dict(
+    _delete_=True,
+    segmentation=dict(type="transfer", data=dict(root=f"{_out}/camvid"), recipe="configs/transfer/tiny/seg_fcn.py"),
+    detection=dict(type="transfer", data=dict(root=f"{_out}/bccd"), recipe="configs/transfer/tiny/det_fpn.py"),
+)
+primary = "segmentation.mIoU"
+columns = ("segmentation.mIoU", "segmentation.pixel_accuracy", "detection.box_AP", "detection.box_AP50")
+baselines = dict(_delete_=True)
+next_step = "or python tools/transfer.py CHECKPOINT RECIPE for a single network"

@@ -1,0 +1,198 @@
+"""The layouts for transfer, read back by other means than those that wrote them."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.prepare import prepare
+from benchmarks.data import SegmentationFolder
+from benchmarks.transfer_data import SETS, prepare_sets
+from benchmarks.transfer_data.coco import run_lengths
+
+ROOT = Path(__file__).resolve().parents[3]
+Prepared = tuple[Path, dict[str, str]]
+
+
+def classes(folder: Path) -> list[str]:
+    """What a recipe reads as the classes."""
+    return json.loads((folder / "classes.json").read_text())
+
+
+def masks(folder: Path, part: str) -> dict[str, np.ndarray]:
+    """Label maps of an ADE20K-like folder by stem; every one has its image."""
+    found = {path.stem: np.array(Image.open(path)) for path in (folder / "annotations" / part).glob("*.png")}
+    assert set(found) == {path.stem for path in (folder / "images" / part).glob("*.jpg")}
+    return found
+
+
+def test_camvid_counts_from_one_and_void_is_nothing(prepared: Prepared) -> None:
+    folder = prepared[0] / "camvid"
+    expected = np.tile([*range(1, 12), 0, 1, 2, 3, 4], (12, 1))
+    train, val = masks(folder, "training"), masks(folder, "validation")
+    assert set(train) == {"a", "b", "c"} and set(val) == {"d"}
+    assert all(mask.dtype == np.uint8 and (mask == expected).all() for mask in (*train.values(), *val.values()))
+    assert len(classes(folder)) == 11 and classes(folder)[0] == "sky"
+
+
+def test_scenes_keep_their_labels_and_share_their_images(prepared: Prepared, scenes: Path) -> None:
+    folder = prepared[0] / "scenes_segmentation"
+    for part, own in (("training", "train"), ("validation", "val")):
+        for stem, mask in masks(folder, part).items():
+            assert (mask == np.array(Image.open(scenes / "annotations" / own / f"{stem}.png"))).all()
+            original = scenes / "images" / own / f"{stem}.jpg"
+            assert (folder / "images" / part / f"{stem}.jpg").read_bytes() == original.read_bytes()
+    assert len(classes(folder)) == 11 and classes(folder)[-1] == "ground"
+
+
+def test_frozen_evaluation_reads_the_same_labels_from_both_layouts(prepared: Prepared, scenes: Path) -> None:
+    own = SegmentationFolder(scenes, "scenes")
+    folder = prepared[0] / "scenes_segmentation"
+    new = SegmentationFolder(
+        folder, "plain", images="images/{split}", masks="annotations/{split}", classes=11, first=1, ignore=0,
+        train="training", val="validation",
+    )  # fmt: skip
+    for index in range(len(own.val)):
+        assert all((a == b).all() for a, b in zip(own.val.load(index), new.val.load(index), strict=True))
+
+
+@pytest.mark.parametrize("name", ["scenes_detection", "bccd", "coco100"])
+def test_coco_files_open_in_pycocotools(prepared: Prepared, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools comes with the transfer layer")
+    folder = prepared[0] / name
+    for part in ("train2017", "val2017"):
+        api = coco.COCO(folder / "annotations" / f"instances_{part}.json")
+        assert [c["name"] for c in api.loadCats(api.getCatIds())] == classes(folder)
+        assert {image["file_name"] for image in api.imgs.values()} == {p.name for p in (folder / part).iterdir()}
+        for row in api.anns.values():
+            image = api.imgs[row["image_id"]]
+            x, y, width, height = row["bbox"]
+            assert 0 <= x < x + width <= image["width"] and 0 <= y < y + height <= image["height"]
+            if row["segmentation"]:  # a mask fills its box, but for what drawing a polygon on pixels costs
+                rows, columns = np.nonzero(api.annToMask(row))
+                measured = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                assert np.allclose(measured, (x, y, x + width, y + height), atol=1.5)
+
+
+def test_cells_lose_boxes_without_area_and_count_pixels_from_zero(prepared: Prepared) -> None:
+    out, said = prepared
+    assert said["bccd"] == "10 boxes, 2 without area dropped"
+    train = json.loads((out / "bccd/annotations/instances_train2017.json").read_text())
+    first = [(row["category_id"], row["bbox"], row["area"]) for row in train["annotations"] if row["image_id"] == 1]
+    assert first == [(2, [0, 0, 39, 29], 39 * 29), (3, [10, 5, 5, 3], 15)]
+    assert classes(out / "bccd") == ["RBC", "WBC", "Platelets"]
+
+
+def test_voc_years_together_are_the_train_list(prepared: Prepared) -> None:
+    folder = prepared[0] / "bccd"
+    lists = {f"{p.parents[2].name}/{p.stem}": p.read_text().split() for p in folder.rglob("ImageSets/Main/*.txt")}
+    assert lists == {"VOC2007/trainval": ["B1", "B2"], "VOC2012/trainval": ["B3", "B4"], "VOC2007/test": ["B5"]}
+    for listed, stems in lists.items():
+        year = folder / listed.split("/")[0]
+        for stem in stems:
+            assert (year / "JPEGImages" / f"{stem}.jpg").is_file()
+            assert len(ElementTree.parse(year / "Annotations" / f"{stem}.xml").findall("object")) == 2
+
+
+def test_panoptic_segments_become_masks_of_objects(prepared: Prepared) -> None:
+    folder = prepared[0] / "coco100"
+    parts = [json.loads((folder / f"annotations/instances_{p}2017.json").read_text()) for p in ("train", "val")]
+    assert [len(part["images"]) for part in parts] == [8, 2]
+    ids = [{image["id"] for image in part["images"]} for part in parts]
+    assert not ids[0] & ids[1] and len(ids[0] | ids[1]) == 10
+    person, zebras = parts[1]["annotations"][:2]
+    assert person["bbox"] == [2, 1, 2, 3] and person["area"] == 5 and not person["iscrowd"]
+    assert zebras["category_id"] == 24 and zebras["area"] == 10 and zebras["iscrowd"]
+    assert classes(folder) == ["person", "zebra"]
+
+
+def test_run_lengths_by_hand() -> None:
+    mask = np.array([[0, 1, 1], [0, 1, 0]], bool)  # columns: 00, 11, 10
+    assert run_lengths(mask) == dict(size=[2, 3], counts=[2, 3, 1])
+    assert run_lengths(~mask)["counts"] == [0, 2, 3, 1]
+    assert run_lengths(np.zeros((2, 3), bool))["counts"] == [6]
+
+
+def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
+    prepared: Prepared, archives: Path, scenes: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    steps: list[tuple[int, int]] = []
+    given = dict(
+        scenes=scenes, archives=archives, progress=lambda name: lambda done, total: steps.append((done, total))
+    )
+    prepare_sets(["bccd"], out, **given)
+    assert steps == [(n, 5) for n in range(1, 6)]
+    assert prepare_sets(["bccd"], out, **given) == {"bccd": "there already"} and len(steps) == 5
+    assert sorted(os.listdir(out)) == ["bccd"]  # nothing half done, nothing unpacked
+    origin = out / "bccd" / "origin.json"
+    origin.write_text(origin.read_text().replace('"version": 1', '"version": 0'))
+    with pytest.raises(ValueError, match="bccd was made from another det_bccd.tar: delete it"):
+        prepare_sets(["bccd"], out, **given)
+    origin.unlink()
+    with pytest.raises(ValueError, match="holds something else than prepared data"):
+        prepare_sets(["bccd"], out, **given)
+
+
+def test_nothing_is_left_of_a_set_that_fails(archives: Path, scenes: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_sets(["camvid"], tmp_path / "out", scenes=scenes, archives=archives, progress=lambda name: stop)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_missing_originals_are_said_before_anything_is_written(archives: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match=r"no scenes.json in .*run tools/make_scenes.py"):
+        prepare_sets(["bccd", "scenes_detection"], out, scenes=tmp_path / "none", archives=archives)
+    with pytest.raises(FileNotFoundError, match=r"no seg_camvid.tar in .*--archives"):
+        prepare_sets(["camvid"], out, scenes=tmp_path, archives=tmp_path)
+    with pytest.raises(ValueError, match="camvit.*did you mean"):
+        prepare_sets(["camvit"], out, scenes=tmp_path, archives=archives)
+    assert not out.exists()
+
+
+def test_comparisons_prepare_it(archives: Path, tmp_path: Path) -> None:
+    prepare({"transfer": dict(out=str(tmp_path / "t"), sets=("camvid",), archives=str(archives))})
+    assert len(masks(tmp_path / "t" / "camvid", "training")) == 3
+    with pytest.raises(PlanError, match="data for transfer: .*no seg_camvid.tar"):
+        prepare({"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), archives=str(tmp_path))})
+
+
+def test_command_says_what_it_wrote_and_fails_in_a_sentence(
+    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: str) -> str:
+        tool = ROOT / "tools" / "prepare_transfer.py"
+        monkeypatch.setattr(sys, "argv", [str(tool), str(tmp_path / "out"), *arguments])
+        runpy.run_path(str(tool), run_name="__main__")
+        return capsys.readouterr().out
+
+    good = call("--sets", "camvid", "--archives", str(archives))
+    assert good.strip().endswith("camvid: train: 3 images, val: 1 images, 11 classes")
+    with pytest.raises(SystemExit, match="error: data set bccd: no det_bccd.tar in"):
+        call("--sets", "bccd", "--archives", str(tmp_path))
+    with pytest.raises(SystemExit, match="0"):
+        call("--help")
+    assert set(SETS) <= set(capsys.readouterr().out.replace(",", " ").split())
+
+
+def test_real_archives(shared_data: Path, tmp_path: Path) -> None:
+    said = prepare_sets(["camvid", "bccd", "coco100"], tmp_path / "out", scenes=tmp_path, archives=shared_data)
+    assert said["camvid"] == "train: 367 images, val: 101 images, 11 classes"
+    assert said["bccd"] == "3941 boxes, 2 without area dropped"
+    assert said["coco100"] == "train: 80 images, 579 instances; val: 20 images, 167 instances"
+    bccd = tmp_path / "out" / "bccd"
+    assert len(list((bccd / "train2017").iterdir())) == 205 and len(list((bccd / "val2017").iterdir())) == 87
+    assert len(classes(tmp_path / "out" / "coco100")) == 80
