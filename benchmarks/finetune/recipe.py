@@ -28,7 +28,7 @@ from pretrain.files import atomic_path
 
 BENCHMARK = "finetune"
 #: Sections that decide the result, and what of them belongs to network, data or machine instead.
-_RECIPE = ("model", "views", "schedule", "optimizer", "engine", "loader")
+_RECIPE = ("model", "views", "schedule", "optimizer", "engine", "loader", "hooks")
 _NOT_RECIPE = {
     "model": ("backbone", "classes", "data_preprocessor"),
     "engine": ("checkpoint_every", "keep_checkpoints", "log_every", "compile", "channels_last", "deterministic"),
@@ -128,12 +128,10 @@ def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
 
 def recipe_hash(cfg: Config) -> str:
     """Twelve hex digits over everything in a config that decides the result beside network, data and seed."""
-    decides = {
-        name: {k: v for k, v in cfg[name].to_dict().items() if k not in _NOT_RECIPE.get(name, ())}
-        for name in _RECIPE
-        if name in cfg
-    }
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+    values = {name: value for name, value in cfg.to_dict().items() if name in _RECIPE}
+    for name, keys in _NOT_RECIPE.items():
+        values[name] = {key: value for key, value in values.get(name, {}).items() if key not in keys}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _protocol(cfg: Config, data: ClassFolder, labels: Labels) -> dict[str, Any]:

@@ -12,10 +12,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, TRANSFORMS
 
 from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
+from benchmarks.finetune.classifier import Classifier
 from pretrain.engine.check import check_config
 from pretrain.engine.config import PretrainConfig
-from pretrain.engine.optim import build_optimizer
+from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.schedule import make_schedule
+from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs" / "finetune").glob("*.py"))
@@ -89,3 +91,38 @@ def test_vit_b_has_the_layers_of_the_recipe() -> None:
     assert scales == pytest.approx([0.8**power for power in range(13, -1, -1)])
     assert built.backbone.model.blocks[-1].drop_path1.drop_prob == pytest.approx(0.1)
     assert {group["weight_decay"] for group in groups} == {0.0, 0.05}
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone"),
+    [
+        ("imagenet_vitb16_100e", "vit_base_patch16_224"),
+        ("imagenet_vits16_200e", "vit_small_patch16_224"),
+        ("imagenet_r50_100e", "resnet50"),
+        ("imagenet_r50_semi_30e", "resnet50"),
+    ],
+)
+def test_one_step_and_one_evaluation_at_real_size(name: str, backbone: str, tmp_path: Path) -> None:
+    """The networks of the recipes on two images of 64 px: every trained matrix moves, the classifier reads it back."""
+    cfg = load(name, backbone)
+    cfg.model["drop_path"] = 0.0  # of two images none may lose a block
+    torch.manual_seed(0)
+    built = MODELS.build(cfg.model.to_dict())
+    torch.nn.init.normal_(built.head.linear.weight, std=0.1)  # at 2e-5 a single gradient behind it is next to nothing
+    for norm in built.modules():  # timm starts residual branches at zero, where no gradient reaches them
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.ones_(norm.weight)
+    before = {key: p.detach().clone() for key, p in built.named_parameters() if p.requires_grad and p.ndim > 1}
+    wrapper = PrecisionOptimWrapper(build_optimizer(built, cfg.optimizer.to_dict(), lr=0.0))
+    wrapper.set_lr(1e-3)
+    wrapper.initialize_count_status(built, 0, 1)
+    images = torch.randint(0, 256, (2, 1, 3, 64, 64), dtype=torch.uint8)
+    made = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))
+    terms = built.train().train_step(Batch({"global": made}, torch.tensor([3, 999]), torch.arange(2)), wrapper)
+    assert 3 < terms["loss"].item() < 20
+    still = [key for key, p in built.named_parameters() if key in before and torch.equal(p, before[key])]
+    assert still == []
+    path = tmp_path / "final.pth"
+    torch.save(dict(meta=built.describe(), state_dict=built.state_dict()), path)
+    classifier = Classifier.load(path)
+    assert classifier.logits(images[:, 0]).shape == (2, 1000) and classifier.crop_fraction == cfg.model["crop_fraction"]

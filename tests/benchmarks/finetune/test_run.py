@@ -129,6 +129,7 @@ def test_seeds_share_a_protocol_and_everything_else_does_not(split_folder: Path,
         for key, value in (
             ("schedule.epochs", 3), ("optimizer.layer_decay", 0.7), ("model.mixup", 0.5), ("views.scale", (0.5, 1.0)),
             ("model.crop_fraction", 1.0), ("engine.precision", "bf16"),
+            ("hooks", [dict(type="EarlyClipHook", norm=1.0, steps=3)]),
         )
     ]  # fmt: skip
     others += [fitted(fraction=0.5)[0], fitted(fraction=0.5, fraction_seed=1)[0]]
