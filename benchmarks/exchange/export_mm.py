@@ -92,7 +92,8 @@ def _resnet_config(network: Network, plain: PlainResNet, library: str) -> dict[s
     if (plain.groups, plain.width_per_group) != (1, 64):
         if plain.groups == 1 or config["type"] != "ResNet" or plain.block == "basic":
             raise NoCounterpart(f"{library} has no wide ResNets, no ResNeXt of basic blocks or with a deep stem")
-        config |= dict(type="ResNeXt", groups=plain.groups, base_width=plain.width_per_group)
+        base_width = plain.width_per_group * plain.planes[0] // 64  # per base channel there, per 64 in timm
+        config |= dict(type="ResNeXt", groups=plain.groups, base_width=base_width)
     if plain.planes[0] != 64:
         config["base_channels"] = plain.planes[0]
     if plain.stem != plain.planes[0]:
@@ -177,7 +178,7 @@ def _load(build: Callable[[dict[str, Any]], nn.Module], config: dict[str, Any], 
     """A backbone as the library builds it from a config, with the file's weights and no others.
 
     Raises:
-        ValueError: a weight that is not the file's (mmengine passes over missing keys with a warning), or one unused.
+        ValueError: a weight that is not the file's (mmengine passes over missing keys and other shapes with a warning).
     """
     logger = MMLogger.get_current_instance()
     level = logger.level
@@ -189,8 +190,9 @@ def _load(build: Callable[[dict[str, Any]], nn.Module], config: dict[str, Any], 
     finally:
         logger.setLevel(level)
     state, wanted = torch.load(path), built.state_dict()
-    random = [key for key in wanted if not key.endswith("num_batches_tracked") and key not in state]
-    unused = [key for key in state if key not in wanted]
+    fitting = {key for key, value in wanted.items() if key in state and state[key].shape == value.shape}
+    random = [key for key in wanted if not key.endswith("num_batches_tracked") and key not in fitting]
+    unused = [key for key in state if key not in fitting]
     if random or unused:
         raise ValueError(
             f"{config['type']} would have {len(random)} random weights {random[:3]}, {len(unused)} unused {unused[:3]}"
