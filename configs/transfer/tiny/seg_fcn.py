@@ -2,6 +2,8 @@
 
 Launch:   python tools/prepare_transfer.py data/transfer --sets camvid
           python tools/transfer.py CHECKPOINT configs/transfer/tiny/seg_fcn.py --seeds 0 1 2
+Hardware: 2 CPU cores
+Result:   docs/results.md
 Knob:     train_dataloader.dataset.indices, how many labelled images are trained on
 Source:   our own recipe
 """
@@ -49,7 +51,7 @@ train_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    batch_size=1,
+    batch_size=8,
     num_workers=0,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
