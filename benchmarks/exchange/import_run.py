@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from benchmarks.weights import read_checkpoint
 from heads.upsamplers.featup_checkpoint import load_featup
 from pretrain.files import atomic_path
 
+_SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
 _PREFIXES = dict(online="backbone.", target="target_backbone.")
 
 
@@ -39,7 +41,7 @@ def import_file(
 
     Args:
         path: The file; ``torch.save``'s or safetensors.
-        out: Where to; None: ``work_dirs/imported/<stem>.pth``.
+        out: Where to; None: ``work_dirs/imported/<its name>.pth``.
         layout: A layout's name, or ``auto``.
         backbone: timm name; None infers it from shapes.
         options: Of the network.
@@ -54,7 +56,7 @@ def import_file(
             :func:`benchmarks.exchange.import_network.import_networks`; ``out`` is ``path``.
     """
     path = Path(path)
-    out = Path("work_dirs/imported") / f"{path.stem}.pth" if out is None else Path(out)
+    out = Path("work_dirs/imported") / f"{_SUFFIXES.sub('', path.name)}.pth" if out is None else Path(out)
     if layout not in ("auto", *UPSAMPLERS):
         find_layout(layout)  # a wrong name is told before anything is read
     content = read_checkpoint(path)
@@ -88,6 +90,8 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
         f"{imported.normalisation['std']}",
         f"keys: {imported.report}",
     ]
+    if layout.note:
+        lines.append(f"assumed: {layout.note}")
     if len(imported.backbones) == 2:
         lines.append(
             f"both networks are in the checkpoint; tools take the online one, --weights target the other"

@@ -12,7 +12,8 @@ IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 UNIT = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
 # How sure an entry is. No published file could be read while this table was written.
 LIBRARY = "written by the library itself in our tests"
-DOCUMENTED = "as the project documents it"
+CONVERTED = "as timm's own converter reads it"
+QUOTED = "key names as users quote them in public threads"
 READING = "our reading, no published file was seen"
 
 
@@ -36,6 +37,7 @@ class Layout:
         usual: Which of two networks the method's authors evaluate.
         normalisation: What the network expects, RGB in [0, 1]; None: what timm states for the architecture.
         heads: {width: attention heads} where they are not width / 64, which shapes do not tell.
+        note: What the weights do not show and was assumed; told at every import.
         guess: Whether a file can be recognised; otherwise only ``--from`` takes it.
         status: How sure we are.
     """
@@ -50,6 +52,7 @@ class Layout:
     usual: str = "online"
     normalisation: dict[str, tuple[float, ...]] | None = None
     heads: tuple[tuple[int, int], ...] = ()
+    note: str = ""
     guess: bool = True
     status: str = READING
 
@@ -78,22 +81,26 @@ LAYOUTS: tuple[Layout, ...] = (
         marks=("meta|neck.|head.|decode_head.|rpn_head.|roi_head.|encoder_q.0.|online_net.0.|@patch_embed.projection.",),
         absent=("queue2", "projector.", "projection_head.", "prototypes.", "encoder.", "optimizer_states"),
         dialects=("resnet", "mm deep stem", "mm vit"), status=LIBRARY,
+        note="the stride of a ResNet's bottleneck is taken to be in the 3x3 convolution (style='pytorch'), colours RGB",
     ),
     _layout(
         "detectron2", "detectron2's ResNet, saved with torch.save", online=("backbone.bottom_up.", "backbone.", ""),
-        dialects=("detectron2 resnet",), status=DOCUMENTED,
+        dialects=("detectron2 resnet",), status=QUOTED,
+        note="the stride of a bottleneck is taken to be in the 3x3 convolution (STRIDE_IN_1X1=False), colours RGB with "
+        "ImageNet's mean and deviation",
     ),
     _layout(
         "huggingface", "transformers: ViT, DINOv2, ResNet",
         online=("vit.", "dinov2.", "dinov2_with_registers.", "resnet.", ""),
-        dialects=("transformers resnet", "transformers vit"), status=DOCUMENTED,
+        dialects=("transformers resnet", "transformers vit"),
+        note="colours are normalised with ImageNet's mean and deviation, LayerNorm has an epsilon of 1e-6; compare "
+        "both with the model's own configuration",
     ),
     _layout(
-        "convnext", "ConvNeXt, 2201.03545", target=("model_ema/",), dialects=("official convnext",), status=DOCUMENTED,
+        "convnext", "ConvNeXt, 2201.03545", target=("model_ema/",), dialects=("official convnext",), status=CONVERTED,
     ),
     _layout(
         "pixpro", "PixPro, 2011.10043", online=("encoder.",), target=("encoder_k.",), marks=("encoder.", "encoder_k."),
-        status=DOCUMENTED,
     ),
     _layout(
         "cim", "CIM, 2303.12670", online=("encoder_q.", "online_encoder.", "encoder.", ""),
@@ -101,15 +108,15 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "moco", "MoCo v1 and v2, 1911.05722, 2003.04297", online=("encoder_q.",), target=("encoder_k.",),
-        marks=("encoder_q.fc.|queue",), absent=("queue2", "grouping_q."), status=DOCUMENTED,
+        marks=("encoder_q.fc.|queue",), absent=("queue2", "grouping_q."), status=QUOTED,
     ),
     _layout(
         "mocov3", "MoCo v3, 2104.02057", online=("base_encoder.",), target=("momentum_encoder.",),
-        heads=((384, 12),), status=DOCUMENTED,
+        heads=((384, 12),), status=QUOTED,
     ),
     _layout(
         "densecl", "DenseCL, 2011.09157", online=("encoder_q.0.", "backbone.", ""), target=("encoder_k.0.",),
-        marks=("encoder_q.0.", "queue2"), status=DOCUMENTED,
+        marks=("encoder_q.0.", "queue2"), status=QUOTED,
     ),
     _layout(
         "slotcon", "SlotCon, 2205.15288", online=("encoder_q.",), target=("encoder_k.",), marks=("grouping_q.",),
@@ -121,7 +128,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "lightly", "lightly's examples", online=("backbone.",), target=("backbone_momentum.",),
-        marks=("backbone.0.|backbone.4.", "projection_head."), dialects=("numbered resnet",), status=DOCUMENTED,
+        marks=("backbone.0.|backbone.4.", "projection_head."), dialects=("numbered resnet",),
     ),
     _layout(
         "solo-learn", "solo-learn", online=("backbone.", "encoder."),
@@ -134,48 +141,47 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "simsiam", "SimSiam, 2011.10566", online=("encoder.",), marks=("encoder.fc.", "predictor."),
-        absent=("encoder_k.",), status=DOCUMENTED,
+        absent=("encoder_k.",), status=QUOTED,
     ),
     _layout(
         "swav", "SwAV, 2006.09882", marks=("prototypes.|projection_head.",), absent=("backbone.", "encoder."),
-        status=DOCUMENTED,
+        status=QUOTED,
     ),
     _layout(
         "vicreg", "VICReg, 2105.04906", online=("backbone.", ""), marks=("projector.", "backbone."),
         absent=("bn.", "maps_projector.", "momentum_backbone.", "optimizer_states", "backbone.fc.0."),
-        status=DOCUMENTED,
     ),
     _layout(
         "vicregl", "VICRegL, 2210.01571", online=("backbone.", ""), marks=("maps_projector.",),
-        dialects=("resnet", "official convnext"),
+        dialects=("resnet", "official convnext"), status=QUOTED,
     ),
     _layout(
         "barlow", "Barlow Twins, 2103.03230", online=("backbone.", ""), marks=("projector.", "bn.running_mean"),
-        status=DOCUMENTED,
     ),
     _layout(
-        "supcon", "SupCon, 2004.11362: its PyTorch version", online=("encoder.module.", "encoder."),
+        "supcon", "SupCon, 2004.11362: HobbitLong/SupContrast", online=("encoder.module.", "encoder."),
         marks=("head.|fc.", "encoder."), absent=("encoder_k.", "predictor.", "projector.", "projection_head."),
-        status=DOCUMENTED,
+        status=QUOTED,
     ),
     _layout(
-        "dino", "DINO, 2104.14294", online=("student/backbone.", ""), target=("teacher/backbone.",),
+        "dino", "DINO, 2104.14294", online=("student/backbone.", "student/", ""),
+        target=("teacher/backbone.", "teacher/"),
         absent=("student/backbone.masked_embed", "student/ibot_head.", "prototypes.", "projection_head.", *_VIT_EXTRAS),
-        dialects=("resnet", "vit"), usual="target", status=DOCUMENTED,
+        dialects=("resnet", "vit"), usual="target", status=QUOTED,
     ),
     _layout(
         "ibot", "iBOT, 2111.07832", online=("student/backbone.", ""), target=("teacher/backbone.",),
-        absent=_VIT_EXTRAS[:4], dialects=("vit",), usual="target", status=DOCUMENTED,
+        absent=_VIT_EXTRAS[:4], dialects=("vit",), usual="target",
     ),
     _layout(
         "dinov2", "DINOv2, 2304.07193", online=("student/backbone.", "model/student.backbone.", ""),
         target=("teacher/backbone.", "model/teacher.backbone."),
         marks=("@mask_token", "@blocks.0.ls1.|@blocks.0.0.ls1."), absent=("@decoder_embed.",), dialects=("vit",),
-        usual="target", status=DOCUMENTED,
+        usual="target", status=QUOTED,
     ),
     _layout(
         "mae", "MAE, 2111.06377", absent=("@masked_embed", "@blocks.0.ls1.", "@blocks.0.0."), dialects=("vit",),
-        status=DOCUMENTED,
+        status=QUOTED,
     ),
     _layout(
         "vissl", "VISSL", online=("classy_state_dict/base_model/model/trunk/_feature_blocks.",),
