@@ -27,6 +27,7 @@ REDUCED: dict[str, dict[str, Any]] = {
     "depth": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
     "knn": dict(size=96),
     "linear": dict(size=96, weight_decays=(1e-2,)),
+    "robustness": dict(size=96, weight_decays=(1e-2,), severities=(3,)),
     "probe": dict(size=(128, 128), epochs=5, least_steps=200),
     "depth_probe": dict(size=(128, 128), epochs=5, least_steps=200),
     "decoder": dict(size=(128, 128), dim=64, steps=200, images_per_step=8, lr=2e-3),

@@ -38,7 +38,7 @@ from pretrain.files import atomic_write
 
 TITLE, PICTURES, SIDE = "Frozen evaluation", 5, 256  # images per sheet; pixels to which features are upsampled for it
 NONE = "none"
-_LOWER_IS_BETTER = ("RMSE", "average_drop", "complexity")  # how such metrics' names end
+_LOWER_IS_BETTER = ("RMSE", "average_drop", "complexity", "error", "error_increase")  # how such metrics' names end
 
 
 def report(

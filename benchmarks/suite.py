@@ -14,6 +14,7 @@ from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, Segmentatio
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
+from benchmarks.robustness import frozen as robustness
 from benchmarks.transfer import run as transfer
 from pretrain.names import check_choice, suggestion
 
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1"), 4),
     "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
     "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
+    "robustness": Benchmark(robustness.Settings, robustness.run, ClassFolder, robustness.METRICS),
     "finetune": Benchmark(finetune.Settings, finetune.run, ClassFolder, ("top1", "top5")),
     "probe": Benchmark(probe.Settings, probe.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 1, own_grid=False),
     "depth_probe": Benchmark(

@@ -26,16 +26,16 @@ networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME)
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
 data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
   scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
-  for knn, linear, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow; folders and mask
-  values: docs/data.md
+  for knn, linear, robustness, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow;
+  folders and mask values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
   tools/train_upsampler.py), featup:PATH anyup:PATH naf:PATH loftup:PATH (files of others), none; several run one
   after the other, bilinear always beside; docs/upsamplers.md
 settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
-  linear.py, depth.py, cam/run.py, correspondence.py
+  linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
-BENCHMARKS = "retrieval, depth, probe, depth_probe, decoder, knn, linear, cam, correspondence"
+BENCHMARKS = "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
 
 
 def parse_args() -> argparse.Namespace:

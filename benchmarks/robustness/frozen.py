@@ -21,6 +21,8 @@ from benchmarks.robustness.run import Crop, check_conditions, evaluate
 from benchmarks.robustness.run import Settings as Conditions
 from benchmarks.vectors import Progress, encode_split
 
+METRICS = ("error", "top5_error", "mean_corruption_error", "mean_corruption_top5_error", "error_increase")
+
 
 @dataclass(frozen=True)
 class Settings(linear.Settings):
@@ -68,7 +70,7 @@ def run(
     extractor: FeatureExtractor, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
 ) -> Record:
     """Fits the probe on the train part, evaluates it on the validation part, clean and corrupted: record
-    ``frozen_robustness`` with errors in percent.
+    ``robustness`` with mean errors in percent; those of each corruption stand in its counts.
 
     Raises:
         ValueError: vectors or scores that are not finite (named image), or a class of one image in train.
@@ -86,11 +88,12 @@ def run(
         weight_decays=list(settings.weight_decays), seed=settings.seed, max_iterations=settings.max_iterations,
         tolerance=settings.tolerance, dtype=settings.dtype, corruptions=list(settings.corruptions),
         severities=list(settings.severities), corruption_seed=settings.corruption_seed, generated="ours",
+        readout="linear probe on clean images",
     )  # fmt: skip
     cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
     return Record(
-        "frozen_robustness", summarise(counts, alexnet=False), protocol, counts=counts, cost=cost,
-        subject=extractor.describe(), versions=versions(str(extractor.device)),
+        "robustness", {name: metric for name, metric in summarise(counts, alexnet=False).items() if name in METRICS},
+        protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=versions(str(extractor.device)),
     )  # fmt: skip
 
 

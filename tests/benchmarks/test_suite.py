@@ -36,6 +36,7 @@ CHANGES["decoder"] = dict(
     size=(48, 48), dim=6, stride=8, finetune=True, steps=3, images_per_step=3, lr=0.5, backbone_lr=0.5,
     weight_decay=0.1, warmup=0.6, crop=0.5, flip=0.0, seed=1,
 )  # fmt: skip
+CHANGES["robustness"] = CHANGES["linear"] | dict(corruptions=("fog",), severities=(2,), corruption_seed=1)
 CHANGES["cam"] = CHANGES["linear"] | dict(images=3, only_correct=False, mask="positive")
 CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image")
 NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0, "upsampler": "nearest"}
@@ -50,6 +51,7 @@ FROZEN = [name for name in BENCHMARKS if name not in TUNED]
 BASE["depth"] = BASE["retrieval"]
 BASE["probe"] = BASE["depth_probe"] = dict(size=(40, 48), epochs=1, least_steps=2)
 BASE["decoder"] = dict(size=(40, 48), dim=4, steps=2, images_per_step=2)
+BASE["robustness"] = dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,))
 BASE["cam"] = dict(size=32, weight_decays=(1e-1,))
 BASE["correspondence"] = dict(size=(32, 32))
 

@@ -142,14 +142,17 @@ def test_illegal_settings(values: dict[str, Any], words: str) -> None:
         Settings(**values)
 
 
-def test_a_probe_on_frozen_features(root: Path, colour_grid: Any) -> None:
-    """Mean colours separate the classes; without any contrast nothing does."""
+def test_a_probe_on_frozen_features(write_classes: Write, colour_grid: Any, tmp_path: Path) -> None:
+    """Mean colours separate the classes, which are nearly grey; behind strong noise they do not."""
+    near = {"reddish": (104, 100, 100), "greenish": (100, 104, 100), "bluish": (100, 100, 104)}
+    root = write_classes(tmp_path / "near", near, 10)
     settings = frozen.Settings(
-        size=32, weight_decays=(1e-2,), corruptions=("contrast", "jpeg_compression"), severities=(1,)
+        size=32, weight_decays=(1e-2,), corruptions=("gaussian_noise", "pixelate"), severities=(5,)
     )
     record = frozen.run(colour_grid(), ClassFolder(root, held_back=0.4), settings)
-    assert record.benchmark == "frozen_robustness" and record.metrics["error"].value == 0
-    assert record.metrics["jpeg_compression"].value == 0
-    assert record.metrics["mean_corruption_error"].value == record.metrics["contrast"].value / 2
+    assert record.benchmark == "robustness" and record.metrics["error"].value == 0
+    wrong = {name: levels["5"]["wrong"] for name, levels in record.counts["corruptions"].items()}
+    assert wrong["pixelate"] == 0 < wrong["gaussian_noise"]
+    assert record.metrics["mean_corruption_error"].value == pytest.approx(100 * wrong["gaussian_noise"] / 24)
     with pytest.raises(ValueError, match="frog"):
         frozen.Settings(corruptions=("frog",))
