@@ -4,7 +4,7 @@ Launch:   python tools/transfer.py random:vit_tiny_patch16_224 configs/transfer/
               --data data/transfer/scenes_detection
 Hardware: CPU
 Time:     TIME
-Result:   ours: far too short for a number, it shows that the recipe runs
+Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
 Differs:  from ../coco_maskrcnn_vit_1x.py: vit_tiny_patch16_224, images of 128 pixels, batch 4, 64 channels in neck
           and heads, an eighth of the regions
