@@ -9,8 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 EPILOG = """examples:
-  python tools/finetune.py work_dirs/real_pixcontrast_0/final.pth "random:resnet10t" configs/finetune/tiny.py \\
-      --data data/real/caltech101 --seeds 0 1 2 --fraction 0.1
+  python tools/finetune.py work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" configs/finetune/tiny.py \\
+      --data data/flowers --seeds 0 1 2 --fraction 0.1
   python tools/finetune.py final.pth configs/finetune/imagenet_r50_semi_30e.py --data data/imagenet \\
       --labels 1percent.txt --cfg-options schedule.epochs=60
   bash tools/dist_train.sh tools/finetune.py 8 \\

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -125,16 +128,30 @@ def _run_all(
 
 def _tell(args: argparse.Namespace, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
+    plain = dict(markup=False, soft_wrap=True)
     for table in tables(records):
         console.print(table)
-    console.print(f"records: {args.out}; networks, curves and lists of labels: {args.work_dir}", markup=False)
-    command = " ".join(["python", *sys.argv])
+    console.print(f"records: {args.out}; networks, curves and lists of labels: {args.work_dir}", **plain)
+    command = shlex.join(["python", *sys.argv])
     if len(args.seeds) == 1:
-        console.print(f"next: other seeds show the spread: {command} --seeds 0 1 2", markup=False, soft_wrap=True)
+        console.print(f"next: other seeds show the spread: {command} --seeds 0 1 2", **plain)
     elif not any(spec.startswith("random:") for spec in args.checkpoints):
-        console.print("next: random:NAME beside the checkpoints tells what pretraining was worth", markup=False)
+        control = untrained_spec(records[0].subject["backbone"])
+        console.print(f"next: {control!r} beside the checkpoints tells what pretraining was worth", **plain)
     else:
-        console.print("next: --fraction 0.1 and --fraction 0.01 tell what it is worth with few labels", markup=False)
+        console.print("next: --fraction 0.1 and --fraction 0.01 tell what it is worth with few labels", **plain)
+
+
+def untrained_spec(config: Mapping[str, Any]) -> str:
+    """Returns the spec of the same architecture with random weights: ``random:NAME?option=value&…``.
+
+    Args:
+        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
+    """
+    left_out = ("name", "type", "freeze_patches")
+    options = {key: value for key, value in config.items() if key not in left_out and value is not None}
+    written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
+    return f"random:{config['name']}" + (f"?{written}" if written else "")
 
 
 def tables(records: list[Record]) -> list[Table]:
