@@ -1,7 +1,7 @@
 """ADE20K, FCN on ResNet-50 (stride 8), 80k iterations: mmsegmentation's own recipe.
 
-Launch:   python tools/transfer.py CHECKPOINT configs/transfer/ade20k_fcn_r50_80k.py \\
-          --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 4 CHECKPOINT configs/transfer/ade20k_fcn_r50_80k.py \\
+              --data data/ADEChallengeData2016
 Hardware: mmsegmentation: 4 V100, 4 images and 8.5 GB each
 Time:     not known
 Result:   mmsegmentation's model zoo: 35.94 mIoU from supervised ResNet-50-V1c; not reproduced by us

@@ -1,7 +1,7 @@
 """ADE20K, UPerNet on ResNet-50, 160k iterations: mmsegmentation's own recipe.
 
-Launch:   python tools/transfer.py CHECKPOINT configs/transfer/ade20k_upernet_r50_160k.py \\
-          --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 4 CHECKPOINT configs/transfer/ade20k_upernet_r50_160k.py \\
+              --data data/ADEChallengeData2016
 Hardware: mmsegmentation: 4 V100, 4 images each
 Time:     not known
 Result:   mmsegmentation's model zoo: 42.05 mIoU from supervised ResNet-50-V1c; not reproduced by us

@@ -1,7 +1,7 @@
 """ADE20K, UPerNet on ViT-B/16, 160k iterations: the recipe in common use for ViTs, as CIM's own settings are not known.
 
-Launch:   python tools/transfer.py CHECKPOINT configs/transfer/ade20k_upernet_vit_160k.py \\
-          --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/ade20k_upernet_vit_160k.py \\
+              --data data/ADEChallengeData2016
 Hardware: 8 GPUs, 2 images each
 Time:     not known
 Result:   mmsegmentation's model zoo: 48.13 mIoU from MAE's ViT-B by nearly this recipe; CIM's number is not known to

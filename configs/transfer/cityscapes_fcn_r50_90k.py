@@ -1,8 +1,8 @@
 """Cityscapes, FCN on ResNet-50 (stride 16), 90k iterations: a substitute, PixPro's own protocol was not released.
 
-Launch:   python tools/transfer.py CHECKPOINT configs/transfer/cityscapes_fcn_r50_90k.py \\
-          --data data/cityscapes
-Hardware: 2 GPUs, 8 images each, in the repository it comes from
+Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT configs/transfer/cityscapes_fcn_r50_90k.py \\
+              --data data/cityscapes
+Hardware: 2 GPUs, 8 images each, as in the repository it comes from
 Time:     not known
 Result:   paper: PixPro 77.2 mIoU, best image-level method 76.2, by a protocol that may be another one; not reproduced
           by us

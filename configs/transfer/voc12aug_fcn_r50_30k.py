@@ -1,8 +1,8 @@
 """VOC 2012 with the extra annotations (10,582 images), FCN on ResNet-50 (stride 16), 30k iterations.
 
-Launch:   python tools/transfer.py CHECKPOINT configs/transfer/voc12aug_fcn_r50_30k.py \\
-          --data data/VOCdevkit/VOC2012
-Hardware: 2 GPUs, 8 images each, in the repository it comes from
+Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT configs/transfer/voc12aug_fcn_r50_30k.py \\
+              --data data/VOCdevkit/VOC2012
+Hardware: 2 GPUs, 8 images each, as in the repository it comes from
 Time:     not known
 Result:   no number of PixPro's is known to us; not run by us
 Knob:     train_dataloader.num_workers
