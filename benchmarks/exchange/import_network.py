@@ -120,7 +120,7 @@ def call(config: dict[str, Any]) -> str:
 def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:
     """Puts a network's tensors in; returns what was filled and what was changed."""
     state, name = dict(network.translated.state), backbone.config["name"]
-    changes = _resize_positions(backbone.model, state)
+    changes = network.translated.changes + _resize_positions(backbone.model, state)
     bias = "patch_embed.proj.bias"
     if network.translated.dialect.name == "mm vit" and bias not in state:  # mmsegmentation's patch_bias=False
         state[bias] = torch.zeros(state["patch_embed.proj.weight"].shape[0])

@@ -130,11 +130,13 @@ class Translated:
         dialect: How the file names them.
         state: Tensors by timm's name.
         sources: {timm's name: keys of the file that went into it}, three for a joined qkv.
+        changes: What was done to values, in words.
     """
 
     dialect: Dialect
     state: dict[str, Tensor]
     sources: dict[str, tuple[str, ...]]
+    changes: tuple[str, ...] = ()
 
 
 def dialect_of(state: Mapping[str, Tensor]) -> Dialect | None:
@@ -156,6 +158,7 @@ def translate(state: Mapping[str, Tensor]) -> Translated | None:
         return None
     renamed: dict[str, Tensor] = {}
     sources: dict[str, tuple[str, ...]] = {}
+    changes: tuple[str, ...] = ()
     for key, value in state.items():
         ours = dialect.translate(key)
         if ours is None:
@@ -170,13 +173,15 @@ def translate(state: Mapping[str, Tensor]) -> Translated | None:
             sources[key] = tuple(s for letter in "qkv" for s in sources.pop(f"{head}.{letter}.{rest}", ()))
         renamed = joined
         if any(source[0].endswith("register_tokens") for source in sources.values()):
-            _absorb_class_position(renamed)
+            changes = _absorb_class_position(renamed)
     if dialect.name == "torchvision convnext":
         renamed = {k: v.flatten() if k.endswith(".gamma") else v for k, v in renamed.items()}  # (C, 1, 1) there
-    return Translated(dialect, renamed, sources)
+    return Translated(dialect, renamed, sources, changes)
 
 
-def _absorb_class_position(state: dict[str, Tensor]) -> None:
-    if {"cls_token", "pos_embed"} <= state.keys():
-        state["cls_token"] = state["cls_token"] + state["pos_embed"][:, :1]
-        state["pos_embed"] = state["pos_embed"][:, 1:]
+def _absorb_class_position(state: dict[str, Tensor]) -> tuple[str, ...]:
+    if not {"cls_token", "pos_embed"} <= state.keys():
+        return ()
+    state["cls_token"] = state["cls_token"] + state["pos_embed"][:, :1]
+    state["pos_embed"] = state["pos_embed"][:, 1:]
+    return ("cls_token has its position added, as timm keeps it beside registers",)

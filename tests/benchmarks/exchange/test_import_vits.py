@@ -18,6 +18,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from benchmarks.exchange.import_run import import_file
 from benchmarks.exchange.layouts_find import Unrecognised
+from benchmarks.exchange.layouts_names import translate
 from benchmarks.extractor import FeatureExtractor
 
 State = dict[str, Tensor]
@@ -199,6 +200,7 @@ def test_dinov2(registers: int, images: Tensor, tmp_path: Path) -> None:
     assert lines[0].startswith("layout dinov2 (") and "head 1" in lines[2]
     if registers:  # where the class token's place is added is all that differs; both must be right
         assert FeatureExtractor.load(f"{tmp_path}/ours.pth").backbone.config["no_embed_class"]
+        assert "changed: cls_token has its position added" in lines[2]
 
 
 def separate(state: State, block: str, names: dict[str, str]) -> State:
@@ -317,3 +319,27 @@ def test_position_table_is_resized_as_timm_does(tmp_path: Path) -> None:
     torch.testing.assert_close(extractor.backbone.model.pos_embed, table, rtol=0, atol=0)
     images = torch.rand(2, 3, 32, 64)
     assert_tokens(extractor, images, vit_tokens(state | dict(pos_embed=table), normalised(images, extractor)))
+
+
+def test_names_are_those_of_timms_converters() -> None:
+    from timm.models import convnext, vision_transformer
+
+    state = vit_state(0, registers=4, scaled=True)
+    model = timm.create_model(
+        "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=WIDTH, depth=2, num_heads=HEADS, reg_tokens=4,
+        init_values=1e-5, no_embed_class=True, num_classes=0,
+    )  # fmt: skip
+    theirs = vision_transformer.checkpoint_filter_fn(state | {"mask_token": torch.zeros(1, WIDTH)}, model)
+    assert_equal(translate(state).state, theirs)
+    model = timm.create_model("convnext_tiny", depths=(1, 2, 1, 1), dims=(8, 16, 24, 32), num_classes=0)
+    official = {}
+    for key, value in model.state_dict().items():
+        key = key.replace("stem.", "downsample_layers.0.").replace("head.norm", "norm").replace("blocks.", "")
+        key = re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", key)
+        official[key.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")] = value
+    assert_equal(translate(official).state, convnext.checkpoint_filter_fn(dict(official), model))
+
+
+def assert_equal(ours: State, theirs: State) -> None:
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
