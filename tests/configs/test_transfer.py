@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import math
 import re
 from functools import cache
@@ -219,7 +220,7 @@ def test_every_batch_norm_of_the_full_size_model_is_synchronised_and_trained(rec
     config = load(recipe)
     init_default_scope(config.default_scope)
     with torch.device("meta"):
-        model = MODELS.build(config.model.to_dict())
+        model = MODELS.build(copy.deepcopy(config.model))
     found = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     assert found or "LN" in norms(config)
     assert all(isinstance(module, nn.SyncBatchNorm) and module.weight.requires_grad for module in found)
