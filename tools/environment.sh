@@ -80,8 +80,9 @@ install_layer() {
   [ -t 1 ] && quiet=
   echo "Installing the $layer layer (torch and its libraries are 5.5 GB; about 2 minutes plus the download) …"
   : >"$marker"
+  # --no-compile: bytecode of all that is installed takes a third of the time; what is imported compiles itself, once.
   # shellcheck disable=SC2086  # an empty $quiet must vanish
-  if ! "$venv_python" -m pip install $quiet --retries 2 --disable-pip-version-check --log "$log" \
+  if ! "$venv_python" -m pip install $quiet --no-compile --retries 2 --disable-pip-version-check --log "$log" \
     -r "$root/requirements/$layer.txt"; then
     # pip failed in good order, before or while it wrote: what it wrote is whole unless the disk is full.
     grep -q 'No space left' "$log" && fail "The disk is full: free 8 GB at $root and at ${TMPDIR:-/tmp}, then start again."
