@@ -9,6 +9,8 @@ from benchmarks.exchange.export_source import Export, Network, NoCounterpart
 from benchmarks.exchange.names import DETECTRON2_RESNET, rename
 from benchmarks.exchange.plain import plain_resnet
 
+_UNVERIFIED = "detectron2 is not among this project's libraries; names and shapes are those of its ResNet"
+
 
 def to_detectron2(network: Network) -> Export:
     """A pickle of numpy arrays for ``MODEL.WEIGHTS``; ResNets with a 7x7 stem and 18 to 152 layers, ResNeXt, wide."""
@@ -39,7 +41,7 @@ def to_detectron2(network: Network) -> Export:
     if network.output_stride < 32:
         notes += (f"output stride 32, not {network.output_stride}: weights do not depend on dilation",)
     return Export(
-        suffix=".pkl", write=write, check=lambda path: "detectron2 is no part of this project's tests",
+        suffix=".pkl", write=write, check=lambda path: _UNVERIFIED,
         line=f"cfg.merge_from_list([{pairs}])", keys=len(state), renamed=len(state),
         left_out=tuple(key for key in network.state if key not in network.weights), notes=notes,
     )  # fmt: skip
