@@ -14,7 +14,13 @@ _out = "data/transfer"
 prepare = dict(transfer=dict(out=_out, sets=("camvid", "bccd")))
 benchmarks = dict(
     _delete_=True,
-    segmentation=dict(type="transfer", data=dict(root=f"{_out}/camvid"), recipe="configs/transfer/tiny/seg_fcn.py"),
+    segmentation=dict(
+        type="transfer", data=dict(root=f"{_out}/camvid"), recipe="configs/transfer/tiny/seg_fcn.py",
+        options={
+            "train_dataloader.dataset.indices": list(range(0, 367, 9)),  # 41 labelled images
+            "train_cfg.max_iters": 120, "param_scheduler.1.end": 120, "default_hooks.checkpoint.interval": 120,
+        },
+    ),
     detection=dict(type="transfer", data=dict(root=f"{_out}/bccd"), recipe="configs/transfer/tiny/det_fpn.py"),
 )
 primary = "segmentation.mIoU"
