@@ -83,6 +83,8 @@ def _resnet(network: Network, plain: PlainResNet) -> Export:
 def _vit(network: Network, plain: PlainViT) -> Export:
     if plain.image[0] != plain.image[1] or not plain.pooled:
         raise NoCounterpart(f"torchvision's ViTs see square images and pool the class token, {network.name!r} does not")
+    if plain.eps != 1e-6:
+        raise NoCounterpart(f"torchvision's ViTs have LayerNorms of eps 1e-6, {network.name!r} has {plain.eps}")
     state, changed = vit_state(network)
     state = rename(state, TORCHVISION_VIT)
     sizes = dict(
@@ -92,7 +94,6 @@ def _vit(network: Network, plain: PlainViT) -> Export:
     known = _VITS.get((plain.patch, plain.dim, plain.depth, plain.heads, plain.hidden))
     shown = dict(image_size=plain.image[0]) if known and plain.image[0] != 224 else {} if known else sizes
     build = f"torchvision.models.{known or 'VisionTransformer'}({network.code(**shown)})"
-    own_eps = plain.eps == 1e-6  # torchvision's
 
     def check(path: Path) -> Difference:
         theirs = torchvision.models.VisionTransformer(**sizes)
@@ -100,8 +101,6 @@ def _vit(network: Network, plain: PlainViT) -> Export:
         theirs.load_state_dict(torch.load(path), strict=True)
         return network.compare(theirs, lambda m, x: [m(x)], own=lambda m, x: [m(x)])
 
-    if not own_eps:
-        raise NoCounterpart(f"torchvision's ViTs have LayerNorms of eps 1e-6, {network.name!r} has {plain.eps}")
     return Export(
         suffix=".pth", write=save_state(state), check=check, keys=len(state), renamed=len(state), changed=changed,
         line=f"model = {build}; model.heads = torch.nn.Identity(); model.load_state_dict(torch.load({{file}}))",

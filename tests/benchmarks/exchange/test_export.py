@@ -20,6 +20,7 @@ from benchmarks.exchange.export import FORMATS, export
 from benchmarks.exchange.export_source import Difference
 from benchmarks.exchange.export_torchvision import _RESNETS as torchvision_names
 from benchmarks.extractor import FeatureExtractor
+from pretrain.backbones.sincos_vit import SinCosViT
 
 ROOT = Path(__file__).resolve().parents[3]
 RESNET = "resnet18?layers=(1,1,1,1)"
@@ -83,12 +84,24 @@ def test_networks_that_torchvision_has_a_name_for(sizes: tuple[str, tuple[int, .
 
 
 def test_dilated_networks(write_ours: Callable[..., Path]) -> None:
-    path = write_ours("resnet50?layers=(1,1,1,1)&output_stride=8")
+    path = write_ours("wide_resnet50_2?layers=(1,1,1,1)&output_stride=8")
     done = export(str(path), "torchvision")
-    assert "replace_stride_with_dilation=[False, True, True]" in done.export.line
+    assert "width_per_group=128, replace_stride_with_dilation=[False, True, True]" in done.export.line
     assert isinstance(done.verified, Difference) and done.verified.single < 1e-5
     done = export(str(write_ours(RESNET + "&output_stride=8")), "torchvision", overwrite=True)
     assert "output stride 32, not 8: torchvision's basic blocks do not dilate" in str(done)
+
+
+def test_networks_that_draw_their_own_weights(tmp_path: Path) -> None:
+    """A SinCosViT is a plain ViT once its weights are drawn."""
+    options = dict(img_size=32, depth=1, embed_dim=64, num_heads=2)
+    backbone = SinCosViT("vit_tiny_patch16_224", **options)
+    state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(backbone=backbone.config)), tmp_path / "cim.pth")
+    done = export(str(tmp_path / "cim.pth"), "timm")
+    images = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(load_as_told(done.export.line)(images), ours(tmp_path / "cim.pth", images))
 
 
 def test_safetensors_carry_their_provenance(write_ours: Callable[..., Path]) -> None:

@@ -43,6 +43,8 @@ def build(line: str, library: str, what: str = "backbone") -> torch.nn.Module:
     [
         (BASIC, "mmdet", "type='ResNet', depth=18, base_channels=8, stem_channels=64"),
         ("resnext50_32x4d?channels=(32,64,128,256)&cardinality=4", "mmdet", "type='ResNeXt', depth=50"),
+        ("resnext50_32x4d?channels=(32,64,128,256)&cardinality=4", "mmseg", "groups=4, base_width=2, base_channels=32"),
+        ("wide_resnet50_2?channels=(8,16,32,64)", "mmseg", "type='TimmBackbone', name='wide_resnet50_2'"),
         ("resnet50d?channels=(8,16,32,64)", "mmdet", "type='ResNetV1d', depth=50"),
         ("resnet50c?channels=(8,16,32,64)", "mmseg", "type='ResNetV1c', depth=50"),
         (BOTTLENECK + "&output_stride=8", "mmseg", "dilations=(1, 1, 2, 4), contract_dilation=True"),
