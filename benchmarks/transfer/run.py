@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
         "transfer", _named(measured), fitted.protocol, counts=counts | _per_class(measured),
         cost=dict(seconds=time.perf_counter() - started),
         subject=extractor.describe() | dict(seed=settings.seed, placed=str(placed), norm=fitted.norm),
-        versions=versions(device) | {name: metadata.version(name) for name in ("mmcv", "mmdet", "mmsegmentation")},
+        versions=versions(device) | {name: sys.modules[name].__version__ for name in ("mmcv", "mmdet", "mmseg")},
     )  # fmt: skip
     if world()[0] == 0:
         atomic_write(finished, record.to_json() + "\n")
