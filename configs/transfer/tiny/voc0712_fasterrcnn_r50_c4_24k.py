@@ -36,7 +36,7 @@ train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(da
 test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=0.005))
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=1),
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[30, 37], gamma=0.1),
 ]
 train_cfg = dict(max_iters=40)
