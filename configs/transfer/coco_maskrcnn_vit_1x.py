@@ -4,7 +4,7 @@ Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transf
               --data data/coco
 Hardware: 8 GPUs, 2 images of 1024 x 1024 each
 Time:     not known; not measured by us
-Result:   ours, untested; CIM reports no detection
+Result:   ours, untested; no number of CIM's on COCO is known to us
 Knob:     optim_wrapper.paramwise_cfg: the decay of the learning rate from block to block (ViTDet: 0.7 for ViT-B);
           model.backbone.name for another ViT, with neck.in_channels
 Differs:  from ViTDet: global attention in every block, no relative positions, 90,000 iterations of 16 images in place
