@@ -21,7 +21,12 @@ benchmarks = dict(
             "train_cfg.max_iters": 120, "param_scheduler.1.end": 120, "default_hooks.checkpoint.interval": 120,
         },
     ),
-    detection=dict(type="transfer", data=dict(root=f"{_out}/bccd"), recipe="configs/transfer/tiny/det_fpn.py"),
+    detection=dict(
+        type="transfer", data=dict(root=f"{_out}/bccd"), recipe="configs/transfer/tiny/det_fpn.py",
+        options={
+            "train_cfg.max_iters": 60, "param_scheduler.1.end": 60, "default_hooks.checkpoint.interval": 60,
+        },
+    ),
 )
 primary = "segmentation.mIoU"
 columns = ("segmentation.mIoU", "segmentation.pixel_accuracy", "detection.box_AP", "detection.box_AP50")
