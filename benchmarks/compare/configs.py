@@ -5,6 +5,7 @@ Everything here works on plain dicts, so that two configs are equal exactly when
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import pprint
@@ -134,6 +135,16 @@ def relevant(config: dict[str, Any]) -> dict[str, Any]:
     """Returns the flattened config without the keys in ``HARMLESS``."""
     flat = flatten(config)
     return {k: v for k, v in flat.items() if not any(k == h or k.startswith(h + ".") for h in HARMLESS)}
+
+
+def inherited(path: str | Path) -> list[Path]:
+    """Returns a config file and all it inherits from, itself first, but for bases in libraries (``mmdet::…``)."""
+    path = Path(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = [n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "_base_"]
+    bases = ast.literal_eval(named[-1]) if named else []
+    own = [base for base in ([bases] if isinstance(bases, str) else bases) if "::" not in base]
+    return [path, *(file for base in own for file in inherited(path.parent / base))]
 
 
 def config_hash(value: Any) -> str:

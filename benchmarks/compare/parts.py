@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare.configs import config_hash
+from benchmarks.compare.configs import config_hash, inherited
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ class Benchmark:
 
     @property
     def hash(self) -> str:
-        """Changes with anything that may change the number."""
-        return config_hash([self.type, self.data, self.settings])
+        """Changes with anything that may change the number, the content of a recipe it names included."""
+        recipes = [v for v in self.settings.values() if isinstance(v, str) and v.endswith(".py") and Path(v).is_file()]
+        content = [file.read_text(encoding="utf-8") for recipe in recipes for file in inherited(recipe)]
+        return config_hash([self.type, self.data, self.settings, *content])
 
 
 @dataclass(frozen=True)
