@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import ConfigDict
-from mmengine.logging import HistoryBuffer
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from pretrain.engine import checkpoints
 
 # Where official checkpoints keep the network; tried in this order.
 _NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
@@ -129,15 +129,9 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
 
 
 def safe_globals() -> list[Any]:
-    """Returns the classes that mmengine's and published checkpoints hold besides tensors; none runs code of a file."""
-    import numpy as np
-
-    kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]
-    reconstruct = np._core.multiarray._reconstruct if hasattr(np, "_core") else np.core.multiarray._reconstruct
-    scalar = np._core.multiarray.scalar if hasattr(np, "_core") else np.core.multiarray.scalar
-    arguments = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]  # of the training script
-    dtypes = sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
-    return [HistoryBuffer, ConfigDict, reconstruct, scalar, np.ndarray, np.dtype, *dtypes, getattr, set, *arguments]
+    """Returns what mmengine's and published checkpoints hold besides tensors; none of it runs code of a file."""
+    of_training_scripts = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
+    return [*checkpoints.safe_globals(), *of_training_scripts]
 
 
 def _first(keys: tuple[str, ...]) -> str:

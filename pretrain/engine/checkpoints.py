@@ -67,14 +67,36 @@ def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     if not path.is_file():
         found = ", ".join(sorted(p.name for p in path.parent.glob("*.pth"))) or "no .pth files"
         raise FileNotFoundError(f"{path}: no such checkpoint; in that folder: {found}")
-    # mmengine's own checkpoints hold these harmless classes; ours need none of them.
-    reconstruct = [np.ndarray, np.dtype, np.dtypes.Float64DType, np.dtypes.Int64DType, getattr, set]
-    reconstruct += [np._core.multiarray._reconstruct, np._core.multiarray.scalar]
-    with torch.serialization.safe_globals([history.HistoryBuffer, ConfigDict, *reconstruct]):
+    with torch.serialization.safe_globals(safe_globals()):
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # torch's unpickler raises whatever the bytes make it raise
             raise ValueError(f"{path}: no readable checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def safe_globals() -> list[Any]:
+    """Returns what mmengine's checkpoints hold besides tensors, for torch's safe loader; ours need none of it.
+
+    ``getattr`` itself would be no such thing: over a function's globals a file could reach ``eval`` with it.
+    """
+    numpy = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
+    kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]
+    dtypes = sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
+    return [
+        history.HistoryBuffer, ConfigDict, numpy._reconstruct, numpy.scalar, np.ndarray, np.dtype, *dtypes, set,
+        (_history_method, "builtins.getattr"),
+    ]  # fmt: skip
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """Stands in for ``getattr``, by which pickle refers to the methods that a ``HistoryBuffer`` lists.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if owner is not history.HistoryBuffer or name not in ("min", "max", "current", "mean"):
+        raise ValueError(f"the file asks for attribute {name!r} of {owner!r}: no checkpoint needs that")
+    return getattr(owner, name)
 
 
 def origin(resume: bool | str | Path) -> str | None:
