@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import statistics
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from benchmarks.data import ClassFolder
-from benchmarks.evaluation_page import by_protocol
-from benchmarks.extractor import FeatureExtractor, literal
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Record, read_all
+from benchmarks.tuning import next_step, read_options, tables
 from pretrain.engine.distributed import broadcast, open_group, world
 from pretrain.memory import keep_freed_memory
 
@@ -52,15 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> list[Settings]:
-    options = {}
-    for item in args.cfg_options:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in schedule.epochs=50")
-        options[key] = literal(value)
     common = dict(
-        recipe=args.recipe, options=options, fraction=args.fraction, fraction_seed=args.fraction_seed,
-        labels=args.labels, work_dir=args.work_dir,
+        recipe=args.recipe, options=read_options(args.cfg_options, example="schedule.epochs=50"),
+        fraction=args.fraction, fraction_seed=args.fraction_seed, labels=args.labels, work_dir=args.work_dir,
     )  # fmt: skip
     return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(args.seeds)]
 
@@ -132,54 +120,6 @@ def _tell(args: argparse.Namespace, records: list[Record], console: Console) -> 
     for table in tables(records):
         console.print(table)
     console.print(f"records: {args.out}; networks, curves and lists of labels: {args.work_dir}", **plain)
-    command = shlex.join(["python", *sys.argv])
-    if len(args.seeds) == 1:
-        console.print(f"next: other seeds show the spread: {command} --seeds 0 1 2", **plain)
-    elif not any(spec.startswith("random:") for spec in args.checkpoints):
-        control = untrained_spec(records[0].subject["backbone"])
-        console.print(f"next: {control!r} beside the checkpoints tells what pretraining was worth", **plain)
-    else:
-        console.print("next: --fraction 0.1 and --fraction 0.01 tell what it is worth with few labels", **plain)
-
-
-def untrained_spec(config: Mapping[str, Any]) -> str:
-    """Returns the spec of the same architecture with random weights: ``random:NAME?option=value&…``.
-
-    Args:
-        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
-    """
-    left_out = ("name", "type", "freeze_patches")
-    options = {key: value for key, value in config.items() if key not in left_out and value is not None}
-    written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
-    return f"random:{config['name']}" + (f"?{written}" if written else "")
-
-
-def tables(records: list[Record]) -> list[Table]:
-    """One table per protocol: a row per network, its seeds, the mean and the standard deviation over them.
-
-    Args:
-        records: of fine-tunings; those of one network have one fingerprint.
-    """
-    result = []
-    for group in by_protocol(records):
-        names = list(group[0].metrics)
-        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
-        for name in ("network", "seeds", *(f"{n} \\[{group[0].metrics[n].unit}]" for n in names), "s per seed"):
-            table.add_column(name, justify="left" if name in ("network", "seeds") else "right")
-        networks: dict[str, list[Record]] = {}
-        for record in group:
-            networks.setdefault(record.subject["fingerprint"], []).append(record)
-        for found in networks.values():
-            seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
-            values = [_mean_and_deviation([record.metrics[name].value for record in found]) for name in names]
-            seconds = statistics.fmean(record.cost["seconds"] for record in found)
-            table.add_row(str(found[0].subject["spec"]), seeds, *values, f"{seconds:.0f}")
-        result.append(table)
-    return result
-
-
-def _mean_and_deviation(values: list[float]) -> str:
-    """Returns ``mean ± deviation`` (n − 1), the value alone if there is one."""
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+    following = next_step(args.checkpoints, args.seeds, records)
+    following = following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"
+    console.print(f"next: {following}", **plain)

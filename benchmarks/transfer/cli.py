@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.evaluate_cli import tables
-from benchmarks.extractor import FeatureExtractor, literal
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
 from benchmarks.transfer.run import Settings, fit, run
+from benchmarks.tuning import next_step, read_options, tables
 from pretrain.engine.distributed import open_group, world
 from pretrain.memory import keep_freed_memory
 
@@ -38,7 +38,10 @@ def transfer(args: argparse.Namespace) -> int:
         records = _run_all(args, jobs, data, console)
         for table in tables(records):
             console.print(table)
-        console.print(f"{len(records)} records appended to {args.out}", markup=False)
+        console.print(f"records: {args.out}; logs and networks: {args.work_dir}", markup=False, soft_wrap=True)
+        following = next_step(args.checkpoints, args.seeds, records)
+        if following:
+            console.print(f"next: {following}", markup=False, soft_wrap=True)
     except (ValueError, OSError) as error:
         console.print(f"transfer: {error}", markup=False, soft_wrap=True)
         return 2
@@ -49,18 +52,14 @@ def transfer(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> list[Settings]:
-    options = {}
-    for item in args.cfg_options:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in train_cfg.max_iters=1000")
-        options[key] = literal(value)
-    return [Settings(args.recipe, seed=seed, options=options, work_dir=args.work_dir) for seed in args.seeds]
+    options = read_options(args.cfg_options, example="train_cfg.max_iters=1000")
+    common = dict(recipe=args.recipe, options=options, work_dir=args.work_dir)
+    return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(args.seeds)]
 
 
 def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
-    for spec, settings in jobs[:: len(args.seeds)]:
+    for spec, settings in jobs[:: len(set(args.seeds))]:
         extractor = FeatureExtractor.load(spec, weights=args.weights)
         fitted = fit(extractor, data, settings)
         report = f"{extractor.report}; " if extractor.report is not None else ""
@@ -70,9 +69,10 @@ def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: 
 def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> list[Record]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     records = []
+    known = Path(args.out).read_text().splitlines() if Path(args.out).is_file() else []
     with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         for number, (spec, settings) in enumerate(jobs, start=1):
-            title = f"{number}/{len(jobs)} {Path(spec).parent.name or spec} seed {settings.seed}"
+            title = f"{number}/{len(jobs)} {Path(spec).parent.name or spec} seed {settings.tuning_seed}"
             bar = bars.add_task(title)
 
             def progress(phase: str, done: int, total: int, bar: int = bar, title: str = title) -> None:
@@ -82,6 +82,6 @@ def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console
             bars.remove_task(bar)
             console.print(f"{spec}: {record.subject['placed']}", markup=False, soft_wrap=True)
             records.append(record)
-            if world()[0] == 0:
-                record.append(args.out)
+            if world()[0] == 0 and record.to_json() not in known:
+                record.append(args.out)  # at once: what is measured survives whatever comes after
     return records

@@ -35,7 +35,7 @@ class Settings:
     """What to fine-tune by."""
 
     recipe: str = ""  # path of a config with a section `transfer`, see configs/transfer
-    seed: int = 0  # of new heads, order and augmentation; not part of the protocol, so seeds share a column
+    tuning_seed: int = 0  # of new heads, order, augmentation; not part of the protocol, so seeds share a column
     options: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe, dotted keys
     work_dir: str = "work_dirs/transfer"  # logs and checkpoints; a run that was cut off goes on from there
 
@@ -64,14 +64,14 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     started = time.perf_counter()
     levels = pretrained_levels(extractor.spec)
     source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
-    config = trial.prepare(fitted.config, seed=settings.seed, work_dir=fitted.work_dir, name=fitted.key)
+    config = trial.prepare(fitted.config, seed=settings.tuning_seed, work_dir=fitted.work_dir, name=fitted.key)
     placed = trial.write_initial(config, fitted.section, source, levels, extractor.spec)
     measured, counts = trial.train_and_test(config, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     record = Record(
         "transfer", _named(measured), fitted.protocol, counts=counts | _per_class(measured),
         cost=dict(seconds=time.perf_counter() - started),
-        subject=extractor.describe() | dict(seed=settings.seed, placed=str(placed), norm=fitted.norm),
+        subject=extractor.describe() | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
         versions=versions(device) | {name: sys.modules[name].__version__ for name in ("mmcv", "mmdet", "mmseg")},
     )  # fmt: skip
     if world()[0] == 0:
@@ -117,7 +117,7 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
     norm = recipe.place_machine(config, section, processes=world()[1], cuda=torch.cuda.is_available())
-    parts = [protocol, extractor.describe()["fingerprint"], settings.seed, norm, extractor.mean, extractor.std]
+    parts = [protocol, extractor.describe()["fingerprint"], settings.tuning_seed, norm, extractor.mean, extractor.std]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key
     return Fitted(config, section, protocol, norm, key, folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import tuning
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.finetune import cli
 from benchmarks.record import read_all
@@ -77,11 +78,11 @@ def test_mistakes_are_one_sentence(
 
 def test_control_of_the_same_architecture() -> None:
     options = "output_stride=8&stem_width=16&layers=(1,2,0,0)&channels=(32,128,128,128)"
-    assert cli.untrained_spec(dict(name="resnet50", output_stride=None)) == "random:resnet50"
+    assert tuning.untrained_spec(dict(name="resnet50", output_stride=None)) == "random:resnet50"
     spec = f"random:resnet10t?{options}"
     config = FeatureExtractor.load(spec).backbone.config
-    assert cli.untrained_spec(config) == spec
-    assert cli.untrained_spec(config | dict(type="SinCosViT", freeze_patches=True)) == spec
+    assert tuning.untrained_spec(config) == spec
+    assert tuning.untrained_spec(config | dict(type="SinCosViT", freeze_patches=True)) == spec
 
 
 def test_two_processes(image_folder: Path, tmp_path: Path, free_port: int) -> None:

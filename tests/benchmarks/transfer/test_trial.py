@@ -45,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(data: Path, work_dir: Path, **kwargs: object) -> Record:
-    settings = transfer.Settings(str(RECIPE), seed=3, options=dict(SHORT), work_dir=str(work_dir))
+    settings = transfer.Settings(str(RECIPE), tuning_seed=3, options=dict(SHORT), work_dir=str(work_dir))
     return transfer.run(FeatureExtractor.load(SPEC), TransferFolder(data), settings, **kwargs)
 
 
@@ -80,8 +80,8 @@ def test_the_record_counts_what_its_numbers_are_made_of(data: Path, tmp_path: Pa
     assert label.tolist() == [sum(int((m == c).sum()) for m in truth) for c in (1, 2, 3)]  # 0 is nothing
     assert record.metrics["mIoU"].value == pytest.approx(100 * np.mean(intersect / union))
     assert record.metrics["pixel_accuracy"].value == pytest.approx(100 * intersect.sum() / label.sum())
-    assert record.counts["classes"] == ["dark", "grey", "light"] and record.subject["seed"] == 3
-    assert "seed" not in record.protocol  # seeds of fine-tuning share a column
+    assert record.counts["classes"] == ["dark", "grey", "light"] and record.subject["tuning_seed"] == 3
+    assert "tuning_seed" not in record.protocol  # seeds of fine-tuning share a column
     assert record.subject["norm"] == "batch statistics of 4 images"
 
 
@@ -96,7 +96,7 @@ def test_two_processes_share_the_batch_and_write_one_record(data: Path, tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = read_all(tmp_path / "o.jsonl")
     assert record.subject["norm"] == "batch statistics of 2 images" and sum(record.counts["label"]) > 0
-    assert "1 records appended" in done.stdout
+    assert "next: other seeds" in done.stdout and "transfer · protocol" in done.stdout
 
 
 @pytest.mark.parametrize(

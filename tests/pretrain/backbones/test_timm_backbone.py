@@ -70,7 +70,9 @@ def test_mistakes_are_named() -> None:
         FeatureInfo({8: 3, 16: 4}, 4).pick(4)
 
 
-@pytest.mark.parametrize("name, indices", [("test_resnet", (1, 2, 3, 4)), ("test_vit", (0, 2, 4)), ("test_convnext", (0, 3))])
+@pytest.mark.parametrize(
+    "name, indices", [("test_resnet", (1, 2, 3, 4)), ("test_vit", (0, 2, 4)), ("test_convnext", (0, 3))]
+)
 def test_out_indices_give_the_raw_maps_of_those_stages(name: str, indices: tuple[int, ...]) -> None:
     backbone = TimmBackbone(name, out_indices=indices).eval()
     images = torch.randn(1, 3, 64, 96)

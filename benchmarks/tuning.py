@@ -1,0 +1,83 @@
+"""What the command lines of fine-tuning share: options, one table over seeds, what to run next."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.evaluation_page import by_protocol
+from benchmarks.extractor import literal
+from benchmarks.record import Record
+
+
+def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
+    """Reads ``--cfg-options KEY=VALUE …``.
+
+    Raises:
+        ValueError: an item without a value; names ``example`` as one that is right.
+    """
+    options = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in {example}")
+        options[key] = literal(value)
+    return options
+
+
+def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Record]) -> str | None:
+    """Returns what would tell more about these results: more seeds, the untrained network; None with both there."""
+    if len(seeds) == 1:
+        return f"other seeds show the spread: {shlex.join(['python', *sys.argv])} --seeds 0 1 2"
+    if not any(spec.startswith("random:") for spec in specs):
+        control = untrained_spec(records[0].subject["backbone"])
+        return f"{control!r} beside the checkpoints tells what pretraining was worth"
+    return None
+
+
+def untrained_spec(config: Mapping[str, Any]) -> str:
+    """Returns the spec of the same architecture with random weights: ``random:NAME?option=value&…``.
+
+    Args:
+        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
+    """
+    left_out = ("name", "type", "freeze_patches")
+    options = {key: value for key, value in config.items() if key not in left_out and value is not None}
+    written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
+    return f"random:{config['name']}" + (f"?{written}" if written else "")
+
+
+def tables(records: list[Record]) -> list[Table]:
+    """One table per protocol: a row per network, its seeds, the mean and the standard deviation over them.
+
+    Args:
+        records: of fine-tunings; those of one network have one fingerprint.
+    """
+    result = []
+    for group in by_protocol(records):
+        names = list(group[0].metrics)
+        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+        for name in ("network", "seeds", *(f"{n} \\[{group[0].metrics[n].unit}]" for n in names), "s per seed"):
+            table.add_column(name, justify="left" if name in ("network", "seeds") else "right")
+        networks: dict[str, list[Record]] = {}
+        for record in group:
+            networks.setdefault(record.subject["fingerprint"], []).append(record)
+        for found in networks.values():
+            seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
+            values = [_mean_and_deviation([record.metrics[name].value for record in found]) for name in names]
+            seconds = statistics.fmean(record.cost["seconds"] for record in found)
+            table.add_row(str(found[0].subject["spec"]), seeds, *values, f"{seconds:.0f}")
+        result.append(table)
+    return result
+
+
+def _mean_and_deviation(values: list[float]) -> str:
+    """Returns ``mean ± deviation`` (n − 1), the value alone if there is one."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
