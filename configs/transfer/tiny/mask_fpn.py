@@ -53,7 +53,7 @@ test_pipeline = [
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
 ]
-_iterations = 200
+_iterations = 300
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
     dict(type="PolyLR", power=0.9, eta_min=1e-5, by_epoch=False, begin=20, end=_iterations),

@@ -26,3 +26,11 @@ test_pipeline = [
 ]
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
+
+_iterations = 600
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
+    dict(type="PolyLR", power=0.9, eta_min=1e-5, by_epoch=False, begin=20, end=_iterations),
+]
+train_cfg = dict(max_iters=_iterations)
+default_hooks = dict(checkpoint=dict(interval=_iterations))
