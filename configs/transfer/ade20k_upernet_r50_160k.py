@@ -11,19 +11,8 @@ Source:   mmsegmentation (upernet_r50_4xb4-160k_ade20k-512x512): SGD 0.01, weigh
 Differs:  ResNet v1 with a 7 x 7 stem, whose keys a pretrained ResNet-50 has, in place of V1c
 """
 
-_base_ = [
-    "mmseg::_base_/models/upernet_r50.py",
-    "mmseg::_base_/datasets/ade20k.py",
-    "mmseg::_base_/default_runtime.py",
-    "mmseg::_base_/schedules/schedule_160k.py",
-]
+_base_ = ["ade20k_upernet_r50_80k.py"]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
-transfer = dict(task="segmentation", batch=16, backbone="native")
-model = dict(
-    pretrained=None,
-    data_preprocessor=dict(size=(512, 512)),
-    backbone=dict(type="ResNet", style="pytorch", frozen_stages=-1, norm_eval=False),
-    decode_head=dict(num_classes=150),
-    auxiliary_head=dict(num_classes=150),
-)
+param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end=160_000, by_epoch=False)]
+train_cfg = dict(max_iters=160_000, val_interval=16_000)
+default_hooks = dict(checkpoint=dict(interval=16_000))

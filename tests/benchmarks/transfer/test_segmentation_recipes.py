@@ -168,7 +168,7 @@ def test_fixed_positions_stay_fixed_and_frozen_patches_are_trained(ade_root: Pat
     """A checkpoint of CIM, of another grid, in the recipe for ViTs."""
     from benchmarks.transfer import trial
 
-    spec, recipe = str(tmp_path / "cim.pth"), FOLDER / "tiny" / "ade20k_upernet_vit_80k.py"
+    spec, recipe = str(tmp_path / "cim.pth"), FOLDER / "tiny" / "ade20k_upernet_vit_160k.py"
     torch.manual_seed(0)
     backbone = MODELS.build(dict(type="SinCosViT", name="vit_tiny_patch16_224"))
     state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
