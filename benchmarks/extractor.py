@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,18 @@ def describe_upsampler(upsampler: Any) -> dict[str, Any]:
     if getattr(upsampler, "trained_on", None):
         described["trained_on"] = upsampler.trained_on
     return described
+
+
+def identity(described: Mapping[str, Any]) -> str:
+    """First 12 hex digits of a hash of weights, architecture and normalisation: what makes a network this one.
+
+    Dilation, attention heads and colours change features and leave the weights' fingerprint as it is.
+
+    Args:
+        described: what :meth:`FeatureExtractor.describe` says, from a record that was read as well.
+    """
+    parts = [described[name] for name in ("fingerprint", "backbone", "mean", "std")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.evaluation_page import by_protocol
-from benchmarks.extractor import literal
+from benchmarks.extractor import identity, literal
 from benchmarks.record import Record
 
 
@@ -46,7 +46,7 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
     Args:
         config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
     """
-    left_out = ("name", "type", "freeze_patches")
+    left_out = ("name", "type", "freeze_patches", "pretrained")
     options = {key: value for key, value in config.items() if key not in left_out and value is not None}
     written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
     return f"random:{config['name']}" + (f"?{written}" if written else "")
@@ -56,7 +56,7 @@ def tables(records: list[Record]) -> list[Table]:
     """One table per protocol: a row per network, its seeds, the mean and the standard deviation over them.
 
     Args:
-        records: of fine-tunings; those of one network have one fingerprint.
+        records: of fine-tunings; those of one network have one :func:`benchmarks.extractor.identity`.
     """
     result = []
     for group in by_protocol(records):
@@ -66,7 +66,7 @@ def tables(records: list[Record]) -> list[Table]:
             table.add_column(name, justify="left" if name in ("network", "seeds") else "right")
         networks: dict[str, list[Record]] = {}
         for record in group:
-            networks.setdefault(record.subject["fingerprint"], []).append(record)
+            networks.setdefault(identity(record.subject), []).append(record)
         for found in networks.values():
             seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
             values = [_mean_and_deviation([record.metrics[name].value for record in found]) for name in names]

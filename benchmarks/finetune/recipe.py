@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from benchmarks.data.class_folder import ClassFolder
-from benchmarks.extractor import FeatureExtractor, parse_spec
+from benchmarks.extractor import FeatureExtractor, identity, parse_spec
 from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
 from benchmarks.finetune.labels import Labels, choose_labels
 from benchmarks.finetune.settings import Settings
@@ -105,7 +105,7 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     cfg.merge_from_dict(
         {
             "source": dict(type="FileList", path=str(folder / f"labels_{labels.fingerprint}.txt"), root=str(data.root)),
-            "work_dir": str(folder / f"{_slug(extractor.spec)}_{subject['fingerprint']}_{settings.tuning_seed}"),
+            "work_dir": str(folder / f"{_slug(extractor.spec)}_{identity(subject)}_{settings.tuning_seed}"),
             "load_from": str(initial),
         }
     )

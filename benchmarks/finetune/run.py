@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from benchmarks.data.class_folder import ClassFolder, ClassSplit
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.extractor import FeatureExtractor, identity
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
 from benchmarks.finetune.settings import Settings
@@ -127,9 +127,10 @@ def evaluate(
 def finished(records: list[Record], fitted: Fitted) -> Record | None:
     """Returns the record of this very fine-tuning among ``records``, if it is there."""
     wanted = Record(BENCHMARK, {}, fitted.protocol).protocol_hash
-    keys = ("fingerprint", "tuning_seed")
+    network, seed = identity(fitted.subject), fitted.subject["tuning_seed"]
     for record in records:
-        same = all(record.subject.get(key) == fitted.subject[key] for key in keys)
-        if record.benchmark == BENCHMARK and record.protocol_hash == wanted and same:
+        if record.benchmark != BENCHMARK or record.protocol_hash != wanted:
+            continue
+        if record.subject["tuning_seed"] == seed and identity(record.subject) == network:
             return record
     return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks.extractor import IMAGENET, FeatureExtractor, parse_spec
+from benchmarks.extractor import IMAGENET, FeatureExtractor, identity, parse_spec
 from pretrain.backbones.timm_backbone import TimmBackbone
 
 SPEC = "random:test_resnet?output_stride=8"
@@ -40,6 +41,14 @@ def test_random_networks_depend_on_their_seed_only(images: torch.Tensor) -> None
     before = torch.random.get_rng_state()
     FeatureExtractor.load(SPEC)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_networks_of_the_same_weights_are_told_apart() -> None:
+    network = "random:vit_tiny_patch16_224?patch_size=8&img_size=32&depth=1&embed_dim=24&num_heads="
+    two, three = (FeatureExtractor.load(network + heads).describe() for heads in "23")
+    assert two["fingerprint"] == three["fingerprint"] and identity(two) != identity(three)
+    assert identity(json.loads(json.dumps(two))) == identity(two | dict(spec="another name")) == identity(two)
+    assert identity(two | dict(mean=(0.5, 0.5, 0.5))) != identity(two)
 
 
 def test_shapes_stride_and_pixel_ranges(images: torch.Tensor) -> None:

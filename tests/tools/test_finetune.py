@@ -83,6 +83,7 @@ def test_control_of_the_same_architecture() -> None:
     config = FeatureExtractor.load(spec).backbone.config
     assert tuning.untrained_spec(config) == spec
     assert tuning.untrained_spec(config | dict(type="SinCosViT", freeze_patches=True)) == spec
+    assert tuning.untrained_spec(dict(name="resnet50", pretrained=True)) == "random:resnet50"
 
 
 def test_two_processes(image_folder: Path, tmp_path: Path, free_port: int) -> None:

@@ -16,6 +16,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.finetune import Settings, run
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import fit
+from benchmarks.finetune.run import finished
 from benchmarks.record import Record
 from benchmarks.suite import make_task
 
@@ -67,6 +68,13 @@ def test_a_tiny_network_learns_the_classes(split_folder: Path, tmp_path: Path) -
     assert classifier.describe()["fingerprint"] == record.subject["finetuned"]
     # The file is a checkpoint of ours, too.
     assert FeatureExtractor.load(str(final)).vector(torch.zeros(1, 3, 32, 32)).shape[0] == 1
+
+
+def test_the_same_weights_with_other_heads_are_another_run(split_folder: Path, tmp_path: Path) -> None:
+    data, chosen = ClassFolder(split_folder), settings(tmp_path)
+    two, three = (fit(FeatureExtractor.load(VIT.replace("heads=2", f"heads={n}")), data, chosen) for n in (2, 3))
+    record = Record("finetune", {}, two.protocol, subject=two.subject)
+    assert two.work_dir != three.work_dir and finished([record], two) is record and finished([record], three) is None
 
 
 def test_classifier_and_training_see_the_same_scores(split_folder: Path, tmp_path: Path) -> None:
