@@ -76,8 +76,7 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     )  # fmt: skip
     if world()[0] == 0:
         atomic_write(finished, record.to_json() + "\n")
-        for checkpoint in [*fitted.work_dir.glob("iter_*.pth"), *fitted.work_dir.glob("epoch_*.pth")]:
-            checkpoint.rename(fitted.work_dir / "final.pth")  # one is left, see trial.prepare
+        trial.keep_last(fitted.work_dir)
     return record
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -23,7 +24,7 @@ from benchmarks.transfer.recipe import Section
 from benchmarks.transfer.weights import Placement, place
 from benchmarks.weights import safe_globals
 from pretrain.backbones.timm_backbone import TimmBackbone
-from pretrain.engine.distributed import broadcast, detect_launcher, world
+from pretrain.engine.distributed import broadcast, world
 from pretrain.files import atomic_path
 
 Progress = Callable[[str, int, int], None]
@@ -52,11 +53,12 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
     """
     config.work_dir, config.experiment_name = str(work_dir), name
     config.randomness = dict(seed=seed, deterministic=False)
-    config.launcher = detect_launcher()
+    config.launcher = "pytorch" if dist.is_initialized() else "none"  # mmengine joins the group that is open
     config.resume = latest(work_dir) is not None
     config.load_from = str(latest(work_dir) or work_dir / "initial.pth")
     config.custom_hooks = [*config.get("custom_hooks", []), dict(type="RandomState")]
-    config.default_hooks.checkpoint.update(max_keep_ckpts=1, save_best=None)
+    # Two, because mmengine deletes the oldest before it has written the next.
+    config.default_hooks.checkpoint.update(max_keep_ckpts=2, save_best=None)
     config.default_hooks.pop("visualization", None)
     config.pop("visualizer", None)
     if config.train_cfg.get("type") == "IterBasedTrainLoop":
@@ -84,6 +86,16 @@ def latest(work_dir: Path) -> Path | None:
     pointer = work_dir / "last_checkpoint"
     path = work_dir / Path(pointer.read_text().strip()).name if pointer.is_file() else None
     return path if path is not None and path.is_file() else None
+
+
+def keep_last(work_dir: Path) -> None:
+    """Renames the newest checkpoint of a finished run to ``final.pth`` and deletes the others."""
+    newest = latest(work_dir)
+    if newest is None:
+        return
+    newest.replace(work_dir / "final.pth")
+    for other in (*work_dir.glob("iter_*.pth"), *work_dir.glob("epoch_*.pth")):
+        other.unlink()
 
 
 def write_initial(
@@ -121,6 +133,9 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
 
     Returns:
         The library's metrics, and per-class counts where its metric keeps them.
+
+    Raises:
+        ValueError: training diverged.
     """
     # mmengine calls torch.load as it stands, which is the safe loader since torch 2.6.
     known = torch.serialization.safe_globals(safe_globals())
@@ -129,6 +144,7 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
         _synchronise(runner.model)
         runner.register_hook(_ProgressHook(progress), priority="LOWEST")
         runner.train()
+        refuse_divergence(runner.model)
         metrics = runner.test()
     counts: dict[str, Any] = {}
     for metric in runner.test_evaluator.metrics:
@@ -136,6 +152,17 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
         classes = (metric.dataset_meta or {}).get("classes")
         counts |= {"classes": list(classes)} if classes else {}
     return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, counts
+
+
+def refuse_divergence(model: nn.Module) -> None:
+    """Checks weights and statistics after training; such a network's metrics would be 0, as if it were a bad one.
+
+    Raises:
+        ValueError: one of them is not finite.
+    """
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"training diverged: {name} is not finite; lower optim_wrapper.optimizer.lr")
 
 
 def _synchronise(model: nn.Module) -> None:

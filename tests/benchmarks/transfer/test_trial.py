@@ -17,6 +17,7 @@ from benchmarks.data import TransferFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record, read_all
 from benchmarks.transfer import run as transfer
+from benchmarks.transfer import trial
 
 ROOT = Path(__file__).parents[3]
 RECIPE = ROOT / "configs" / "transfer" / "tiny" / "seg_fcn.py"
@@ -113,6 +114,23 @@ def test_what_does_not_fit_is_refused_before_training(
     settings = transfer.Settings(str(RECIPE), options=SHORT | options, work_dir=str(tmp_path))
     with pytest.raises(ValueError, match=words):
         transfer.run(FeatureExtractor.load(spec), TransferFolder(data), settings)
+
+
+def test_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
+    for step in (8, 10):
+        (tmp_path / f"iter_{step}.pth").write_text(str(step))
+    (tmp_path / "last_checkpoint").write_text(f"elsewhere/{tmp_path.name}/iter_10.pth")  # the folder may have moved
+    trial.keep_last(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["final.pth", "last_checkpoint"]
+    assert (tmp_path / "final.pth").read_text() == "10"
+
+
+def test_a_diverged_network_has_no_metrics() -> None:
+    norm = torch.nn.BatchNorm2d(2)
+    trial.refuse_divergence(norm)
+    norm.running_var[1] = float("nan")
+    with pytest.raises(ValueError, match="diverged: running_var is not finite; lower"):
+        trial.refuse_divergence(norm)
 
 
 def test_an_unknown_recipe_is_refused() -> None:
