@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from benchmarks.data.transfer_folder import TransferFolder
+from benchmarks.exchange.export_source import Network, NoCounterpart
+from benchmarks.exchange.plain import plain_resnet
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Metric, Record, versions
 from benchmarks.transfer import libraries
@@ -113,6 +115,8 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
         data=Path(config.data_root).name, task=section.task, batch=section.batch, options=settings.options,
         iterations=config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs")),
     )  # fmt: skip
+    if section.backbone == "native":
+        _require_resnet(extractor, config.model.backbone.get("depth"))
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
     norm = recipe.place_machine(config, section, processes=world()[1], cuda=torch.cuda.is_available())
@@ -120,6 +124,21 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key
     return Fitted(config, section, protocol, norm, key, folder)
+
+
+def _require_resnet(extractor: FeatureExtractor, depth: int | None) -> None:
+    """Refuses what the library's own ResNet would compute otherwise: ResNets with attention or blurred strides have all
+    the weights of a plain one, so that their keys tell nothing."""
+    try:
+        found = plain_resnet(Network(extractor)).depth
+    except NoCounterpart as error:
+        own = "the recipe trains the library's own ResNet: take a recipe for this network"
+        raise ValueError(f"{error}; {own}") from error
+    if depth is not None and found != depth:
+        raise ValueError(
+            f"the recipe trains a ResNet-{depth}, {extractor.spec} is {f'a ResNet-{found}' if found else 'another'}"
+            "; take a checkpoint of that depth, or another recipe"
+        )
 
 
 def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:

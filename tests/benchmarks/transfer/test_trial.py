@@ -104,7 +104,7 @@ def test_two_processes_share_the_batch_and_write_one_record(data: Path, tmp_path
     "spec, options, words",
     [
         ("random:test_resnet", {"model.backbone.name": "resnet18"}, "checkpoint holds 'test_resnet'"),
-        ("random:test_resnet", {"transfer.backbone": "native"}, "would stay random|does not build"),
+        ("random:test_resnet", {"transfer.backbone": "native"}, "is no plain ResNet"),
         ("random:test_resnet", {"model.decode_head.type": "FNCHead"}, "does not build.*FNCHead"),
     ],
 )
@@ -114,6 +114,21 @@ def test_what_does_not_fit_is_refused_before_training(
     settings = transfer.Settings(str(RECIPE), options=SHORT | options, work_dir=str(tmp_path))
     with pytest.raises(ValueError, match=words):
         transfer.run(FeatureExtractor.load(spec), TransferFolder(data), settings)
+
+
+@pytest.mark.parametrize(
+    "spec, words",
+    [
+        ("random:seresnet50", "'seresnet50' is no plain ResNet: its blocks have attention"),
+        ("random:resnetblur50", "'resnetblur50' is no plain ResNet: .* blurred strides"),
+        ("random:vit_tiny_patch16_224", "take a recipe for this network"),
+        ("random:resnet18", "trains a ResNet-50, random:resnet18 is a ResNet-18"),
+    ],
+)
+def test_what_the_librarys_resnet_would_compute_otherwise_is_refused(data: Path, spec: str, words: str) -> None:
+    settings = transfer.Settings(str(ROOT / "configs" / "transfer" / "ade20k_fcn_r50_80k.py"))
+    with pytest.raises(ValueError, match=words):
+        transfer.fit(FeatureExtractor.load(spec), TransferFolder(data), settings)
 
 
 def test_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
