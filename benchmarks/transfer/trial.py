@@ -145,6 +145,9 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
         runner.register_hook(_ProgressHook(progress), priority="LOWEST")
         runner.train()
         refuse_divergence(runner.model)
+        # Statistics that no SyncBN joined are each process's own; the checkpoint holds those of the first.
+        for buffer in runner.model.buffers() if dist.is_initialized() else ():
+            dist.broadcast(buffer, src=0)
         metrics = runner.test()
     counts: dict[str, Any] = {}
     for metric in runner.test_evaluator.metrics:
