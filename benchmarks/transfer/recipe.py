@@ -11,6 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+import pretrain.backbones  # noqa: F401 - registers TimmBackbone
 from pretrain.names import check_choice, suggestion
 
 SECTION = "transfer"
@@ -166,7 +167,7 @@ def place_machine(config: Config, section: Section, *, processes: int, cuda: boo
     config.train_dataloader.batch_size = section.batch // processes
     synchronised = any(part.get("type") == "SyncBN" for part in _dicts(config.model))
     if not synchronised:
-        return "as the recipe says"
+        return "as the recipe says" + (f", {section.batch // processes} images per process" if processes > 1 else "")
     if cuda and processes > 1:
         return "batch statistics over all processes"
     _replace(config._cfg_dict, lambda value: "BN" if value == "SyncBN" else value)

@@ -153,6 +153,7 @@ def _named(measured: dict[str, float]) -> dict[str, Metric]:
 
 
 def _per_class(measured: dict[str, float]) -> dict[str, Any]:
-    """AP of each class, as mmdet's metric lists it behind ``…_precision``."""
+    """AP of each class, as mmdet's metric lists it behind ``…_precision``; of masks where there are masks."""
+    kind = "mask" if "coco/segm_mAP" in measured else "box"
     each = {name.split("/")[-1].removesuffix("_precision"): v for name, v in measured.items() if "_precision" in name}
-    return {"class_AP": each} if each else {}
+    return {f"class_{kind}_AP": each} if each else {}

@@ -93,6 +93,8 @@ def test_the_batch_is_shared_and_norms_follow_the_machine(recipe: Path) -> None:
     assert said == "batch statistics over all processes"
     assert place_machine(config, section, processes=2, cuda=False) == "batch statistics of 2 images"
     assert config.model.decode_head.norm_cfg.type == "BN"
+    assert place_machine(config, section, processes=1, cuda=False) == "as the recipe says"
+    assert place_machine(config, section, processes=2, cuda=False) == "as the recipe says, 2 images per process"
     with pytest.raises(ValueError, match=r"4 images cannot be shared by 3 processes; take one of \[1, 2, 4\]"):
         place_machine(config, section, processes=3, cuda=False)
 
