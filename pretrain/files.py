@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,3 +37,12 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Writes ``data`` (text as UTF-8) to ``path`` atomically, see :func:`atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def sha256_of(path: str | Path) -> str:
+    """Returns the hex digits of a file's SHA-256."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as opened:
+        while block := opened.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

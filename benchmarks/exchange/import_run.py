@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from benchmarks.exchange.import_network import Imported, call, import_networks
 from benchmarks.exchange.layouts import UPSAMPLERS, find_layout
 from benchmarks.weights import read_checkpoint
 from heads.upsamplers.featup_checkpoint import load_featup
-from pretrain.files import atomic_path
+from pretrain.files import atomic_path, sha256_of
 
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
 _PREFIXES = dict(online="backbone.", target="target_backbone.")
@@ -62,7 +61,7 @@ def import_file(
     content = read_checkpoint(path)
     if out.resolve() == path.resolve():
         raise ValueError(f"--out {out} is the file that is read; name another")
-    meta: dict[str, Any] = dict(imported=dict(file=path.name, sha256=_sha256(path)))
+    meta: dict[str, Any] = dict(imported=dict(file=path.name, sha256=sha256_of(path)))
     if layout in UPSAMPLERS or (layout == "auto" and _is_featup(content)):
         state, lines = _upsampler(path, meta, backbone, weights)
     else:
@@ -121,11 +120,3 @@ def _upsampler(
 def _is_featup(content: dict[str, Any]) -> bool:
     state = content.get("state_dict")
     return isinstance(state, dict) and any(str(key).startswith("upsampler.up1.") for key in state)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        for block in iter(lambda: opened.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tarfile
 import tempfile
@@ -17,7 +16,7 @@ from benchmarks.transfer_data.coco100 import write_coco100
 from benchmarks.transfer_data.folders import CLASSES_FILE, Progress, new_folder
 from benchmarks.transfer_data.scenes import write_scene_objects
 from benchmarks.transfer_data.segmentation import write_ade
-from pretrain.files import atomic_write
+from pretrain.files import atomic_write, sha256_of
 from pretrain.names import check_choice
 
 _ORIGIN_FILE = "origin.json"
@@ -89,8 +88,7 @@ def _origin(name: str, scenes: Path, archives: Path) -> dict[str, str | int]:
     if not file.is_file():
         hint = "name its folder with --archives" if archive else "run tools/make_scenes.py, or name it with --scenes"
         raise FileNotFoundError(f"data set {name}: no {file.name} in {file.parent}; {hint}")
-    with open(file, "rb") as opened:
-        return dict(source=file.name, sha256=hashlib.file_digest(opened, "sha256").hexdigest(), version=_VERSION)
+    return dict(source=file.name, sha256=sha256_of(file), version=_VERSION)
 
 
 def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
