@@ -19,7 +19,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Metric, Record, versions
 from benchmarks.transfer import libraries
 from benchmarks.transfer.weights import pretrained_levels
-from pretrain.engine.distributed import world
+from pretrain.engine.distributed import broadcast, world
 from pretrain.files import atomic_write
 
 # Names of the libraries' metrics -> ours; fractions become percent.
@@ -61,8 +61,9 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
 
     fitted = fit(extractor, data, settings)
     finished = fitted.work_dir / "record.json"
-    if finished.is_file():
-        return Record.from_json(finished.read_text())
+    known = broadcast(finished.read_text() if world()[0] == 0 and finished.is_file() else None)
+    if known is not None:
+        return Record.from_json(known)
     started = time.perf_counter()
     levels = pretrained_levels(extractor.spec)
     source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
@@ -79,7 +80,7 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     if world()[0] == 0:
         atomic_write(finished, record.to_json() + "\n")
         trial.keep_last(fitted.work_dir)
-    return record
+    return broadcast(record)  # the first process's has the counts, and nobody goes on before it is written
 
 
 @dataclass(frozen=True)
