@@ -16,8 +16,8 @@ from benchmarks.exchange.export_mm import to_mmdet, to_mmseg
 from benchmarks.exchange.export_source import Difference, Export, Network, NoCounterpart, write_json
 from benchmarks.exchange.export_timm import to_safetensors, to_timm
 from benchmarks.exchange.export_torchvision import to_torchvision
+from benchmarks.exchange.levels import pretrained_levels
 from benchmarks.extractor import FeatureExtractor, parse_spec
-from benchmarks.transfer.weights import pretrained_levels
 from pretrain.files import atomic_path
 from pretrain.names import suggestion
 
@@ -47,7 +47,7 @@ class Exported:
         provenance: the JSON that says where the weights come from.
         export: what the format made of the network.
         verified: the measured difference of features, or why there is none.
-        """
+    """
 
     path: Path
     others: tuple[Path, ...]
@@ -92,7 +92,8 @@ def export(
         raise ValueError(f"--to {to!r} is not a format{suggestion(to, list(FORMATS))}; formats: {', '.join(FORMATS)}")
     if out is not None:
         _refuse_output([Path(out)], spec, overwrite)
-    network = Network(FeatureExtractor.load(spec, weights=weights), pretrained_levels(spec))
+    extractor = FeatureExtractor.load(spec, weights=weights)
+    network = Network(extractor, pretrained_levels(spec, extractor.weights))
     made = _make(network, to)
     path = Path(out) if out is not None else _default_path(network, to, made.suffix)
     others = {name: path.with_name(path.stem + name) for name in made.others}

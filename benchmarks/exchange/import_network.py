@@ -7,13 +7,13 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from benchmarks.exchange.import_architecture import infer
 from benchmarks.exchange.import_report import KeyReport, account, group_of
 from benchmarks.exchange.layouts import IMAGENET, UPSAMPLERS, find_layout
 from benchmarks.exchange.layouts_find import Found, Network, find, flatten, recognise
+from benchmarks.exchange.positions import resized_positions
 from benchmarks.weights import LoadReport, fill
 from pretrain.backbones.timm_backbone import TimmBackbone
 
@@ -139,16 +139,16 @@ def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadRe
 
 
 def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:
-    """Resizes the position table in ``state`` to the model's grid, where both are tables of one width."""
+    """Resizes the position table in ``state`` to the model's grid, where it can be; else shapes stand in the error."""
     found, wanted = state.get("pos_embed"), getattr(model, "pos_embed", None)
-    if found is None or wanted is None or found.shape == wanted.shape or found.shape[-1] != wanted.shape[-1]:
+    if found is None or wanted is None or found.shape == wanted.shape:
+        return ()
+    table = resized_positions(found, model)
+    if table is None:
         return ()
     grid = model.patch_embed.grid_size
-    prefix = wanted.shape[1] - grid[0] * grid[1]
-    side = round((found.shape[1] - prefix) ** 0.5)
-    if found.ndim != 3 or side * side + prefix != found.shape[1]:
-        return ()  # the shapes then stand in the error
-    state["pos_embed"] = resample_abs_pos_embed(found.float(), list(grid), num_prefix_tokens=prefix)
+    side = round((found.shape[1] - wanted.shape[1] + grid[0] * grid[1]) ** 0.5)
+    state["pos_embed"] = table
     return (f"pos_embed resized from {side}x{side} to {grid[0]}x{grid[1]}",)
 
 

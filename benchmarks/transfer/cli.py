@@ -16,7 +16,7 @@ from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
-from benchmarks.transfer.run import Settings, fit, run
+from benchmarks.transfer.run import Settings, fit, place_weights, run
 from benchmarks.tuning import next_step, read_options, tables
 from pretrain.engine.distributed import open_group, world
 from pretrain.memory import keep_freed_memory
@@ -62,8 +62,9 @@ def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: 
     for spec, settings in jobs[:: len(set(args.seeds))]:
         extractor = FeatureExtractor.load(spec, weights=args.weights)
         fitted = fit(extractor, data, settings)
-        report = f"{extractor.report}; " if extractor.report is not None else ""
-        console.print(f"{spec}: {report}{fitted.norm}; {fitted.work_dir.parent}", markup=False, soft_wrap=True)
+        said = [str(extractor.report)] if extractor.report is not None else []
+        said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
+        console.print(f"{spec}: {'; '.join(said)}", markup=False, soft_wrap=True)
 
 
 def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> list[Record]:
@@ -80,7 +81,6 @@ def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console
 
             record = run(FeatureExtractor.load(spec, weights=args.weights), data, settings, progress=progress)
             bars.remove_task(bar)
-            console.print(f"{spec}: {record.subject['placed']}", markup=False, soft_wrap=True)
             records.append(record)
             if world()[0] == 0 and record.to_json() not in known:
                 record.append(args.out)  # at once: what is measured survives whatever comes after

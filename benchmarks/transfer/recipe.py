@@ -107,11 +107,23 @@ def place_classes(config: Config) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} must hold a JSON list of class names, found {str(names)[:80]}")
     for data in datasets(config):
+        _check_categories(data, names, path)
         data["metainfo"] = dict(classes=tuple(names), palette=_palette(len(names)))
     for part in _dicts(config.model):
         if "num_classes" in part and part["num_classes"] is None:
             part["num_classes"] = len(names)
     return tuple(names)
+
+
+def _check_categories(data: ConfigDict, names: list[str], path: Path) -> None:
+    """mmdet passes over a name that a COCO file does not have, while the heads would keep an output for it."""
+    listed = Path(data.get("data_root") or "", data.get("ann_file") or "")
+    if listed.suffix != ".json" or not listed.is_file():
+        return
+    known = {category["name"] for category in json.loads(listed.read_text(encoding="utf-8"))["categories"]}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{path} lists {unknown}, which {listed} has no category of; it has {sorted(known)[:20]}")
 
 
 def place_backbone(config: Config, section: Section, network: dict[str, Any]) -> None:
@@ -202,6 +214,10 @@ def data_fingerprint(config: Config) -> str:
         listed = root / data.get("ann_file", "")
         if data.get("ann_file") and listed.is_file():
             digest.update(listed.read_bytes())
+        if data.type == "VOCDataset":  # a list of images; their boxes stand in a file each
+            boxes = root / data.data_prefix.get("sub_data_root", "") / "Annotations"
+            for name in listed.read_text(encoding="utf-8").split():
+                digest.update((boxes / f"{name}.xml").read_bytes())
         maps = root / data.get("data_prefix", {}).get("seg_map_path", "")
         if data.get("data_prefix", {}).get("seg_map_path") and maps.is_dir():
             files = sorted((str(p.relative_to(maps)), p.stat().st_size) for p in maps.rglob("*.png"))

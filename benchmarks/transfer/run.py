@@ -14,11 +14,13 @@ import torch
 
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.exchange.export_source import Network, NoCounterpart
+from benchmarks.exchange.levels import pretrained_levels
 from benchmarks.exchange.plain import plain_resnet
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.extractor import FeatureExtractor, identity
 from benchmarks.record import Metric, Record, versions
 from benchmarks.transfer import libraries
-from benchmarks.transfer.weights import pretrained_levels
+from benchmarks.transfer.parts import pretrained_parts
+from benchmarks.transfer.weights import Placement, place
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import atomic_write
 
@@ -29,6 +31,7 @@ _DETECTION = {
     "coco/segm_mAP": ("mask_AP", 100), "coco/segm_mAP_50": ("mask_AP50", 100), "coco/segm_mAP_75": ("mask_AP75", 100),
     "pascal_voc/mAP": ("box_AP", 100), "pascal_voc/AP50": ("box_AP50", 100), "pascal_voc/AP75": ("box_AP75", 100),
 }  # fmt: skip
+PROCEDURE = 1  # of what this package does around the recipe; to be raised when a change of it may change numbers
 METRICS = ("mIoU", "pixel_accuracy", "box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75")
 
 
@@ -65,10 +68,9 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     if known is not None:
         return Record.from_json(known)
     started = time.perf_counter()
-    levels = pretrained_levels(extractor.spec)
-    source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
+    placed = place_weights(extractor, fitted)
     config = trial.prepare(fitted.config, seed=settings.tuning_seed, work_dir=fitted.work_dir, name=fitted.key)
-    placed = trial.write_initial(config, fitted.section, source, levels, extractor.spec)
+    trial.write_initial(placed, fitted.work_dir, extractor.spec)
     measured, counts = trial.train_and_test(config, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     record = Record(
@@ -81,6 +83,23 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
         atomic_write(finished, record.to_json() + "\n")
         trial.keep_last(fitted.work_dir)
     return broadcast(record)  # the first process's has the counts, and nobody goes on before it is written
+
+
+def place_weights(extractor: FeatureExtractor, fitted: Fitted) -> Placement:
+    """Builds the recipe's model once and finds the place of every pretrained weight in it; writes nothing.
+
+    Raises:
+        ValueError: the model does not build, part of its backbone would stay random, or weights are left over.
+    """
+    from benchmarks.transfer import trial
+
+    source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
+    model = trial.build_model(fitted.config)
+    placed = place(source, model, native=fitted.section.backbone == "native", spec=extractor.spec)
+    levels = pretrained_levels(extractor.spec, extractor.weights)
+    if levels:
+        placed.add(pretrained_parts(levels, model.state_dict()))
+    return placed
 
 
 @dataclass(frozen=True)
@@ -112,8 +131,9 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
     if section.classes:
         recipe.place_classes(config)
     protocol = dict(
-        recipe=Path(settings.recipe).stem, settings=recipe.recipe_hash(config), labels=recipe.data_fingerprint(config),
-        data=Path(config.data_root).name, task=section.task, batch=section.batch, options=settings.options,
+        procedure=PROCEDURE, recipe=Path(settings.recipe).stem, settings=recipe.recipe_hash(config),
+        data=Path(config.data_root).name, labels=recipe.data_fingerprint(config), task=section.task,
+        batch=section.batch, options=settings.options,
         iterations=config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs")),
     )  # fmt: skip
     if section.backbone == "native":
@@ -121,7 +141,7 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
     norm = recipe.place_machine(config, section, processes=world()[1], cuda=torch.cuda.is_available())
-    parts = [protocol, extractor.describe()["fingerprint"], settings.tuning_seed, norm, extractor.mean, extractor.std]
+    parts = [protocol, identity(extractor.describe()), settings.tuning_seed, norm]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key
     return Fitted(config, section, protocol, norm, key, folder)

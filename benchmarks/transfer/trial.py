@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +21,7 @@ from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
-from benchmarks.transfer.parts import pretrained_parts
-from benchmarks.transfer.recipe import Section
-from benchmarks.transfer.weights import Placement, place
+from benchmarks.transfer.weights import Placement
 from benchmarks.weights import safe_globals
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.distributed import broadcast, world
@@ -98,30 +98,28 @@ def keep_last(work_dir: Path) -> None:
         other.unlink()
 
 
-def write_initial(
-    config: Config, section: Section, source: dict[str, torch.Tensor], levels: dict[str, torch.Tensor], spec: str
-) -> Placement:
-    """Builds the recipe's model once and writes ``initial.pth``: pretrained weights under the model's own key names.
+def build_model(config: Config) -> nn.Module:
+    """Builds the recipe's model on the CPU.
 
     Raises:
-        ValueError: the weights leave part of the backbone random; the recipe does not build.
+        ValueError: it does not build; says why.
     """
     from mmengine.registry import MODELS
 
     init_default_scope(config.default_scope)
     try:
-        with _printing_to(Path(config.work_dir) / "printed.txt"):
-            model = MODELS.build(config.model)
+        with _printing_to(Path(os.devnull)):
+            return MODELS.build(copy.deepcopy(config.model))
     except (TypeError, KeyError, AssertionError, ValueError) as error:
         raise ValueError(f"the recipe's model does not build: {type(error).__name__}: {error}") from error
-    placed = place(source, model, native=section.backbone == "native", spec=spec)
-    if levels:
-        placed.add(pretrained_parts(levels, model.state_dict()))
+
+
+def write_initial(placed: Placement, work_dir: Path, spec: str) -> None:
+    """Writes ``initial.pth``: pretrained weights under the model's own key names. Collective."""
     if world()[0] == 0:
-        with atomic_path(Path(config.work_dir) / "initial.pth") as temporary:
+        with atomic_path(work_dir / "initial.pth") as temporary:
             torch.save({"state_dict": placed.state, "meta": {"source": spec}}, temporary)
     broadcast(None)  # the others read the file only when it is there
-    return placed
 
 
 def train_and_test(config: Config, progress: Progress | None = None) -> tuple[dict[str, float], dict[str, Any]]:

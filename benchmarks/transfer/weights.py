@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
-from benchmarks.extractor import parse_spec
+from benchmarks.exchange.positions import resized_positions
 from benchmarks.transfer.parts import Parts
-from benchmarks.weights import find_state, read_checkpoint
 
 _SHARED_HEAD = "roi_head.shared_head."  # where C4 detectors keep the last stage of the backbone
+_CURE = "Take a checkpoint of the recipe's network, or a recipe that takes any (transfer.backbone='any')"
 _COUNTERS = "num_batches_tracked"
 
 
@@ -24,13 +22,11 @@ class Placement:
         state: the model's key -> tensor.
         resized: keys of position tables that were resized.
         parts: what a pretrained pyramid fills of neck and heads; None where none was pretrained.
-        unused: keys of the backbone's weights that the model has no place for.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
     resized: tuple[str, ...] = ()
     parts: Parts | None = None
-    unused: tuple[str, ...] = ()
 
     def add(self, parts: Parts) -> None:
         """Adds pretrained weights of neck and heads."""
@@ -42,7 +38,6 @@ class Placement:
         said = [f"{len(self.state) - others} tensors of the backbone come from pretraining"]
         said += [str(self.parts)] if self.parts else []
         said += [f"{len(self.resized)} position tables resized"] if self.resized else []
-        said += [f"{len(self.unused)} unused ({', '.join(self.unused[:3])} …)"] if self.unused else []
         return ", ".join(said)
 
 
@@ -57,7 +52,8 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
         spec: what to call the source in an error.
 
     Raises:
-        ValueError: a weight of the model's backbone would stay random; names some and the shapes.
+        ValueError: a weight of the model's backbone would stay random, or the source has more weights than it; names
+            some and the shapes.
     """
     wanted = model.state_dict()
     placed = Placement()
@@ -68,45 +64,23 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
             unused.append(key)
         elif value.shape == wanted[target].shape:
             placed.state[target] = value
-        elif target.endswith("pos_embed") and value.ndim == 3 and value.shape[-1] == wanted[target].shape[-1]:
-            placed.state[target] = _resize(value, model, wanted[target])
+        elif target.endswith("pos_embed") and (table := resized_positions(value, model.backbone.model)) is not None:
+            placed.state[target] = table
             resized.append(target)
-    placed.resized, placed.unused = tuple(resized), tuple(unused)
+    placed.resized = tuple(resized)
     _refuse_random(placed, wanted, source, spec)
+    if unused:
+        raise ValueError(
+            f"{spec} has weights that the recipe's backbone has no place for ({', '.join(unused[:3])}, …): it is "
+            f"another network. {_CURE}"
+        )
     return placed
-
-
-def pretrained_levels(spec: str) -> dict[str, Tensor]:
-    """Returns the feature pyramid that was pretrained together with a network, keys from ``fpn.`` and ``head_convs.``.
-
-    Empty where the source is no file, or has none; of several objectives with a pyramid the first counts.
-    """
-    path, _ = parse_spec(spec)
-    if not Path(path).is_file():
-        return {}
-    state = find_state(read_checkpoint(path))
-    marked = [key.split(".levels.")[0] for key in state if key.startswith("objectives.") and ".levels." in key]
-    if not marked:
-        return {}
-    prefix = f"{min(marked)}.levels."
-    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
 def _target(key: str, wanted: dict[str, Tensor], native: bool) -> str | None:
     name = key.removeprefix("model.") if native else key
     candidates = [f"backbone.{name}"] + ([_SHARED_HEAD + name] if native else [])
     return next((candidate for candidate in candidates if candidate in wanted), None)
-
-
-def _resize(table: Tensor, model: nn.Module, wanted: Tensor) -> Tensor:
-    """Resizes a ViT's position table (1, prefix + N, D) to the grid of the model's."""
-    network = model.backbone.model
-    prefix = 0 if getattr(network, "no_embed_class", False) else network.num_prefix_tokens
-    side = round((table.shape[1] - prefix) ** 0.5)
-    grid = list(network.patch_embed.grid_size)
-    if side * side != table.shape[1] - prefix or prefix + grid[0] * grid[1] != wanted.shape[1]:
-        raise ValueError(f"position table of {tuple(table.shape)} does not fit {tuple(wanted.shape)}: no square")
-    return resample_abs_pos_embed(table, new_size=grid, old_size=[side, side], num_prefix_tokens=prefix)
 
 
 def _refuse_random(placed: Placement, wanted: dict[str, Tensor], source: dict[str, Tensor], spec: str) -> None:
@@ -118,6 +92,5 @@ def _refuse_random(placed: Placement, wanted: dict[str, Tensor], source: dict[st
     offered = ", ".join(f"{key} {tuple(value.shape)}" for key, value in list(source.items())[:3])
     raise ValueError(
         f"{spec} does not fill the recipe's backbone: {len(random)} of {len(needed)} tensors would stay random "
-        f"({shown}, …); it offers {offered}, …. Take a checkpoint of the recipe's network, or a recipe that takes any "
-        "(transfer.backbone='any')"
+        f"({shown}, …); it offers {offered}, …. {_CURE}"
     )

@@ -70,6 +70,15 @@ def test_classes_come_from_the_data_where_the_recipe_leaves_them_open(recipe: Pa
         place_classes(config)
 
 
+def test_a_class_that_the_boxes_do_not_know_is_refused(recipe: Path) -> None:
+    config, _ = read_recipe(recipe)
+    place_data(config, recipe.parent / "root")
+    (recipe.parent / "root" / "list.json").write_text(json.dumps({"categories": [{"name": "sky"}]}))
+    config.test_dataloader.dataset.ann_file = "list.json"
+    with pytest.raises(ValueError, match=r"lists \['road'\], which .*list.json has no category of; it has \['sky'\]"):
+        place_classes(config)
+
+
 def test_any_network_brings_its_widths(recipe: Path) -> None:
     config, section = read_recipe(recipe)
     network = dict(name="test_resnet", output_stride=8, channels=(8, 16, 24, 32))

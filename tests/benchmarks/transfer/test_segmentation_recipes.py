@@ -178,7 +178,7 @@ def test_fixed_positions_stay_fixed_and_frozen_patches_are_trained(ade_root: Pat
     extractor = FeatureExtractor.load(spec)
     fitted = transfer.fit(extractor, TransferFolder(ade_root), transfer.Settings(str(recipe), work_dir=str(tmp_path)))
     config = trial.prepare(fitted.config, seed=0, work_dir=fitted.work_dir, name=fitted.key)
-    trial.write_initial(config, fitted.section, extractor.backbone.state_dict(), {}, spec)
+    trial.write_initial(transfer.place_weights(extractor, fitted), fitted.work_dir, spec)
     assert config.model.data_preprocessor.mean == [127.5] * 3
     placed = torch.load(fitted.work_dir / "initial.pth")["state_dict"]
     check_table(backbone.model.pos_embed, placed["backbone.model.pos_embed"], side=4)

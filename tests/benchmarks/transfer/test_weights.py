@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import timm
 import torch
 from torch import nn
 
-from benchmarks.transfer.weights import place, pretrained_levels
+from benchmarks.transfer.weights import place
 from pretrain.backbones.timm_backbone import TimmBackbone
 
 
@@ -33,7 +31,7 @@ def test_a_timm_network_is_filled_whole() -> None:
     placed = place(source.state_dict(), model, native=False, spec="x.pth")
     model.load_state_dict(placed.state, strict=False)
     assert all(torch.equal(v, model.backbone.state_dict()[k]) for k, v in source.state_dict().items())
-    assert not placed.unused and "tensors of the backbone come from pretraining" in str(placed)
+    assert "tensors of the backbone come from pretraining" in str(placed)
 
 
 def test_the_last_stage_goes_to_the_shared_head_of_a_c4_detector() -> None:
@@ -45,7 +43,7 @@ def test_the_last_stage_goes_to_the_shared_head_of_a_c4_detector() -> None:
     model.load_state_dict(placed.state, strict=False)
     assert torch.equal(model.backbone.conv1.weight, source.model.conv1.weight)
     assert torch.equal(shared[1].bn2.running_var, source.model.layer4[1].bn2.running_var)
-    assert torch.equal(shared[1].conv2.weight, source.model.layer4[1].conv2.weight) and not placed.unused
+    assert torch.equal(shared[1].conv2.weight, source.model.layer4[1].conv2.weight)
 
 
 def test_position_tables_of_another_grid_are_resized_as_timm_does() -> None:
@@ -67,11 +65,8 @@ def test_a_random_backbone_is_refused_with_names_and_shapes(name: str) -> None:
         place(TimmBackbone(name).state_dict(), model, native=False, spec="x.pth")
 
 
-def test_levels_are_found_in_our_checkpoints_alone(tmp_path: Path) -> None:
-    path = tmp_path / "c.pth"
-    levels = {"objectives.1.levels.fpn.inner_blocks.0.0.weight": torch.ones(1), "objectives.1.scale": torch.ones(1)}
-    torch.save({"state_dict": levels | {"backbone.model.x": torch.ones(1)}, "meta": {}}, path)
-    assert list(pretrained_levels(f"{path}?weights=target")) == ["fpn.inner_blocks.0.0.weight"]
-    assert pretrained_levels("random:resnet18") == {}
-    torch.save({"state_dict": {"objectives.0.scale": torch.ones(1)}}, path)
-    assert pretrained_levels(str(path)) == {}
+def test_weights_without_a_place_are_refused() -> None:
+    model = Model(TimmBackbone("test_resnet", out_indices=(1,)))
+    source = TimmBackbone("test_resnet").state_dict() | {"model.layer9.weight": torch.ones(1)}
+    with pytest.raises(ValueError, match=r"x\.pth has weights .* no place for \(model\.layer9\.weight.*another"):
+        place(source, model, native=False, spec="x.pth")

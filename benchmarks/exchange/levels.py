@@ -1,0 +1,31 @@
+"""The feature pyramid that some objectives pretrain together with a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from benchmarks.extractor import parse_spec
+from benchmarks.weights import find_state, read_checkpoint
+
+
+def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
+    """Returns the pyramid of a checkpoint of ours, keys from ``fpn.`` and ``head_convs.``.
+
+    Empty where the source is no file, or has none; of several objectives with a pyramid the first counts.
+
+    Args:
+        spec: as ``FeatureExtractor.load`` takes it.
+        weights: ``online`` or ``target``: the pyramid that belongs to that network.
+    """
+    path, _ = parse_spec(spec)
+    if not Path(path).is_file():
+        return {}
+    state = find_state(read_checkpoint(path))
+    name = "levels" if weights == "online" else "target_levels"
+    marked = [key.split(f".{name}.")[0] for key in state if key.startswith("objectives.") and f".{name}." in key]
+    if not marked:
+        return {}
+    prefix = f"{min(marked)}.{name}."
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
