@@ -21,6 +21,7 @@ gpu | cpu | auto) ;; # torchrun counts them
 esac
 . "$(dirname "${BASH_SOURCE[0]}")/launching.sh"
 processes=$2
+case $processes${NNODES:-1} in *[!0-9]*) ;; *) planned=$((processes * ${NNODES:-1})) ;; esac
 choose_program "$1" "${@:3}"
 
 # Restarts: the c10d rendezvous and a store that is not shared with the agent. With torch 2.14's static rendezvous

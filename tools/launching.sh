@@ -6,6 +6,7 @@ if [ -z "$python" ]; then
     python=$([ -x "$root/.venv/bin/python" ] && echo "$root/.venv/bin/python" || echo python3)
 fi
 
+# planned, where it is set, is the number of processes that will be started.
 # choose_program WHAT ARGUMENTS… sets program, the words behind the interpreter, and runs them once with --check in this
 # process alone: a mistake would otherwise be met by every process at every restart, which runs the very same command.
 #   WHAT a config          tools/train.py, with --resume auto unless ARGUMENTS say how to resume
@@ -21,7 +22,9 @@ choose_program() {
     "$root"/tools/*.py)
         [ -f "$script" ] || { echo "$what: there is no such script" >&2; exit 2; }
         program=("$script" "$@")
-        env -u RANK -u WORLD_SIZE -u SLURM_STEP_NUM_TASKS "$python" "$script" --check "$@"
+        # A batch that cannot be shared by all of them is found by one process only if it knows how many there will be.
+        env -u RANK -u WORLD_SIZE -u SLURM_STEP_NUM_TASKS PIXELPRETEXT_PROCESSES="${planned:-}" \
+            "$python" "$script" --check "$@"
         ;;
     *)
         local resume=(--resume auto)

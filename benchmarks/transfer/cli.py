@@ -59,9 +59,10 @@ def _settings(args: argparse.Namespace) -> list[Settings]:
 
 def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
+    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if args.check else 0  # set by tools/launching.sh
     for spec, settings in jobs[:: len(set(args.seeds))]:
         extractor = FeatureExtractor.load(spec, weights=args.weights)
-        fitted = fit(extractor, data, settings)
+        fitted = fit(extractor, data, settings, processes=planned or None)
         said = [str(extractor.report)] if extractor.report is not None else []
         said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
         console.print(f"{spec}: {'; '.join(said)}", markup=False, soft_wrap=True)

@@ -118,8 +118,16 @@ class Fitted:
     work_dir: Path
 
 
-def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -> Fitted:
+def fit(
+    extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, processes: int | None = None
+) -> Fitted:
     """Fits a recipe and says what its numbers will depend on; trains nothing.
+
+    Args:
+        extractor: the pretrained network.
+        data: the data folder.
+        settings: the recipe and its overrides.
+        processes: how many will share the batch; None = those of this process's group.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`run`.
@@ -140,7 +148,7 @@ def fit(extractor: FeatureExtractor, data: TransferFolder, settings: Settings) -
         _require_resnet(extractor, config.model.backbone.get("depth"))
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
-    norm = recipe.place_machine(config, section, processes=world()[1], cuda=torch.cuda.is_available())
+    norm = recipe.place_machine(config, section, processes=processes or world()[1], cuda=torch.cuda.is_available())
     parts = [protocol, identity(extractor.describe()), settings.tuning_seed, norm]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key

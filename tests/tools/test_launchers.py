@@ -98,6 +98,16 @@ def test_a_script_of_tools_is_launched_with_its_own_arguments(
     assert step.rstrip().endswith(f"{TOOLS}/transfer.py a checkpoint.pth recipe.py --data x")
 
 
+def test_the_check_knows_how_many_processes_there_will_be(cluster: dict[str, str], tmp_path: Path) -> None:
+    told = f'#!/bin/sh\necho "${{PIXELPRETEXT_PROCESSES-none}} $@" >> {tmp_path}/python\n'
+    (tmp_path / "bin/python").write_text(told)
+    cluster.update(NNODES="2", NODE_RANK="0", MASTER_ADDR="10.0.0.1", PORT="1234")
+    for processes in ("4", "gpu"):
+        _run([str(TOOLS / "dist_train.sh"), "tools/transfer.py", processes, "x"], cluster, tmp_path)
+    checks = [line.split(" /")[0] for line in (tmp_path / "python").read_text().splitlines() if "--check" in line]
+    assert checks == ["8", ""]
+
+
 def test_a_script_that_is_not_there_and_a_number_that_is_none(cluster: dict[str, str], tmp_path: Path) -> None:
     done = _run([str(TOOLS / "dist_train.sh"), "tools/transfr.py", "2", "x"], cluster, tmp_path)
     assert done.returncode == 2 and done.stderr == "tools/transfr.py: there is no such script\n"
