@@ -7,11 +7,18 @@
 # FOLDER as in real.py; it also holds data/det_bccd.tar. Networks and budget are those of real.py: with --work-dir
 # work_dirs/real what it has trained is not trained again.
 # Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
+# Any arm of real.py can be added: only what is missing runs.
 # Knob people ask for: the recipes' train_dataloader.dataset.indices, how many labelled images are trained on.
 _base_ = "real.py"
 title = "Real photos, fine-tuned: Caltech-101 → CamVid and BCCD"
 _out = "data/transfer"
 prepare = dict(transfer=dict(out=_out, sets=("camvid", "bccd")))
+arms = dict(
+    _delete_=True,
+    random=dict(train=False),
+    SimCLR=dict(config="configs/quick/simclr_scenes64.py"),
+    PixContrast=dict(config="configs/quick/pixcontrast_scenes64.py"),
+)
 benchmarks = dict(
     _delete_=True,
     segmentation=dict(

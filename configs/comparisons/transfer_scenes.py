@@ -6,6 +6,7 @@
 # Pretraining and fine-tuning see the same train images. Networks and budget are those of scenes.py: with --work-dir
 # work_dirs/scenes what it has trained is not trained again.
 # Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
+# Any arm of scenes.py can be added: only what is missing runs.
 # Knob people ask for: the recipes' train_dataloader.dataset.indices, how many labelled images are trained on.
 _base_ = "scenes.py"
 title = "Scenes, fine-tuned: segmentation, boxes and masks"
@@ -16,7 +17,6 @@ arms = dict(
     untrained=dict(train=False),
     SimCLR=dict(config="configs/quick/simclr_scenes64.py"),
     PixContrast=dict(config="configs/quick/pixcontrast_scenes64.py"),
-    PixPro=dict(),
 )
 benchmarks = dict(
     _delete_=True,
