@@ -37,3 +37,29 @@ def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:
     assert {arm for arm, value in low.items() if value > ceiling} == {
         "supervised", "SimCLR", "BYOL", "PixContrast", "PixPro",
     }  # fmt: skip
+
+
+def test_what_is_said_of_fine_tuning_on_scenes_follows_from_the_table() -> None:
+    """Both pretrained arms above the untrained network with intervals apart in every column, the two not apart."""
+    with open(ROOT / "docs" / "results" / "transfer_scenes.csv", newline="", encoding="utf-8") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    for column in ("segmentation.mIoU", "segmentation.pixel_accuracy", "detection.box_AP", "detection.mask_AP"):
+        span = {arm: (float(row[column]), float(row[f"{column} ±"])) for arm, row in rows.items()}
+        low, high = ({arm: v + sign * h for arm, (v, h) in span.items()} for sign in (-1, 1))
+        assert min(low["SimCLR"], low["PixContrast"]) > high["untrained"]
+        assert low["SimCLR"] < high["PixContrast"] and low["PixContrast"] < high["SimCLR"]
+
+
+def test_what_is_said_of_fine_tuning_on_photos_follows_from_the_table() -> None:
+    """SimCLR alone above random in mIoU, apart from PixContrast in pixel accuracy; nothing apart in box AP."""
+    with open(ROOT / "docs" / "results" / "transfer_real.csv", newline="", encoding="utf-8") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+
+    def above(first: str, second: str, column: str) -> bool:
+        mean, half = (([float(rows[arm][name]) for arm in (first, second)]) for name in (column, f"{column} ±"))
+        return mean[0] - half[0] > mean[1] + half[1]
+
+    assert above("SimCLR", "random", "segmentation.mIoU") and not above("PixContrast", "random", "segmentation.mIoU")
+    assert above("SimCLR", "PixContrast", "segmentation.pixel_accuracy")
+    assert not above("SimCLR", "PixContrast", "segmentation.mIoU")
+    assert not any(above(a, b, "detection.box_AP") for a in rows for b in rows if a != b)
