@@ -136,7 +136,8 @@ def _export(
             return f"{', '.join(libraries.missing())} not installed (bash tools/setup.sh transfer)"
         libraries.require()
         registry = importlib.import_module(f"{library}.registry").MODELS
-        built = _load(registry.build, config, path)
+        # The scope is named, because another library's may be this process's default since it ran a training.
+        built = _load(registry.build, config | dict(_scope_=library), path)
         return network.compare(built, lambda model, images: list(model(images)), own=outputs)
 
     return Export(

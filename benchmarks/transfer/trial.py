@@ -16,7 +16,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
@@ -104,11 +104,10 @@ def build_model(config: Config) -> nn.Module:
     Raises:
         ValueError: it does not build; says why.
     """
-    from mmengine.registry import MODELS
-
-    init_default_scope(config.default_scope)
+    init_default_scope(config.default_scope)  # the first one of a process must be made so
+    scope = DefaultScope.overwrite_default_scope(config.default_scope)
     try:
-        with _printing_to(Path(os.devnull)):
+        with scope, _printing_to(Path(os.devnull)):
             return MODELS.build(copy.deepcopy(config.model))
     except (TypeError, KeyError, AssertionError, ValueError) as error:
         raise ValueError(f"the recipe's model does not build: {type(error).__name__}: {error}") from error

@@ -119,7 +119,7 @@ def test_one_step_and_one_evaluation_at_real_size(name: str, backbone: str, tmp_
     images = torch.randint(0, 256, (2, 1, 3, 64, 64), dtype=torch.uint8)
     made = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))
     terms = built.train().train_step(Batch({"global": made}, torch.tensor([3, 999]), torch.arange(2)), wrapper)
-    assert 3 < terms["loss"].item() < 20
+    assert 3 < terms["loss"].item() < 50  # ln 1000 = 6.9, and more where the widened head is sure of another class
     still = [key for key, p in built.named_parameters() if key in before and torch.equal(p, before[key])]
     assert still == []
     path = tmp_path / "final.pth"

@@ -145,7 +145,7 @@ def test_comparisons_of_fine_tuning_take_the_networks_of_others(name: str) -> No
     plan, other = load_plan(f"configs/comparisons/transfer_{name}.py"), load_plan(f"configs/comparisons/{name}.py")
     configs = {t.name: (t.config, t.arm.train) for t in other.trials}
     assert {t.name: (t.config, t.arm.train) for t in plan.trials}.items() <= configs.items()
-    assert plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 4
+    assert plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 3
     assert {b.type for b in plan.benchmarks} == {"transfer"} and not plan.baselines
 
 

@@ -32,7 +32,7 @@ def build(line: str, library: str, what: str = "backbone") -> torch.nn.Module:
     names: dict[str, Any] = {}
     exec(line, names)
     registry = {"mmdet": mmdet.registry, "mmseg": mmseg.registry}[library].MODELS
-    built = registry.build(names[what])
+    built = registry.build(names[what] | dict(_scope_=library))
     built.init_weights()
     built.eval()  # returns None in mmdet's ResNet
     return built

@@ -36,7 +36,8 @@ def detector(*, start_level: int = 0, norm: bool = False, towers: int = 2, extra
     head = dict(type="RetinaHead", num_classes=3, in_channels=24, feat_channels=24, stacked_convs=towers)
     fpn = dict(type="FPN", in_channels=list(WIDTHS.values()), out_channels=24, num_outs=5, start_level=start_level)
     fpn |= dict(add_extra_convs=extra, norm_cfg=dict(type="BN") if norm else None)
-    return nn.ModuleDict({"neck": MMDET.build(fpn), "bbox_head": MMDET.build(head)})
+    scope = dict(_scope_="mmdet")  # another library's may be the default since another test
+    return nn.ModuleDict({"neck": MMDET.build(fpn | scope), "bbox_head": MMDET.build(head | scope)})
 
 
 def pretrained(convs: int = 2) -> Levels:
