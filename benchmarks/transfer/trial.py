@@ -104,7 +104,6 @@ def build_model(config: Config) -> nn.Module:
     Raises:
         ValueError: it does not build; says why.
     """
-    init_default_scope(config.default_scope)  # the first one of a process must be made so
     scope = DefaultScope.overwrite_default_scope(config.default_scope)
     try:
         with scope, _printing_to(Path(os.devnull)):
