@@ -6,7 +6,7 @@ import ast
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -167,12 +167,7 @@ class FeatureExtractor:
         Raises:
             ValueError: another shape.
         """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
-        images = images.to(self.device)
-        scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * scale for v in (self.mean, self.std))
-        return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+        return normalise(images, self.mean, self.std, self.device)
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
@@ -185,6 +180,20 @@ class FeatureExtractor:
         finally:
             for module in training:
                 module.training = True
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], device: torch.device) -> Tensor:
+    """Turns images (B, 3, H, W) uint8, or float in [0, 1], into (B, 3, H, W) float32 on ``device``, channels last.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
+    images = images.to(device)
+    scale = 255.0 if images.dtype == torch.uint8 else 1.0
+    mean_map, std_map = (torch.tensor(v, device=device).view(1, 3, 1, 1) * scale for v in (mean, std))
+    return ((images.float() - mean_map) / std_map).contiguous(memory_format=torch.channels_last)
 
 
 def describe_upsampler(upsampler: Any) -> dict[str, Any]:

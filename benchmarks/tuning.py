@@ -1,18 +1,24 @@
-"""What the command lines of fine-tuning share: options, one table over seeds, what to run next."""
+"""What the command lines of fine-tuning share: options, one run after the other, one table over seeds, what is next."""
 
 from __future__ import annotations
 
 import shlex
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from benchmarks.evaluation_page import by_protocol
-from benchmarks.extractor import identity, literal
+from benchmarks.extractor import FeatureExtractor, identity, literal
 from benchmarks.record import Record
+from benchmarks.vectors import Progress
+from pretrain.engine.distributed import world
 
 
 def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
@@ -28,6 +34,38 @@ def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
             raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in {example}")
         options[key] = literal(value)
     return options
+
+
+def run_jobs(
+    jobs: Sequence[tuple[str, Any]], run: Callable[[FeatureExtractor, Any, Progress], Record], *, weights: str,
+    out: str | Path, console: Console,
+) -> list[Record]:  # fmt: skip
+    """Runs one fine-tuning after the other behind a bar; the first process appends each new record to ``out`` at once,
+    so that what is measured survives whatever comes after.
+
+    Args:
+        jobs: (spec of the network, settings with a ``tuning_seed``).
+        run: called with the network, the settings and a progress callback (phase, done, total).
+        weights: ``online`` or ``target``, of our checkpoints.
+        out: JSON lines; a record that stands there word for word is not appended again.
+        console: where the bar is drawn.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    known = set(Path(out).read_text().splitlines()) if Path(out).is_file() else set()
+    records = []
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        for number, (spec, settings) in enumerate(jobs, start=1):
+            title = f"{number}/{len(jobs)} {spec} seed {settings.tuning_seed}"
+            bar = bars.add_task(title)
+
+            def progress(phase: str, done: int, total: int, bar: TaskID = bar, title: str = title) -> None:
+                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
+
+            records.append(run(FeatureExtractor.load(spec, weights=weights), settings, progress))
+            bars.remove_task(bar)
+            if world()[0] == 0 and records[-1].to_json() not in known:
+                records[-1].append(out)
+    return records
 
 
 def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Record]) -> str | None:

@@ -44,14 +44,29 @@ def encode_split(
     total = -(-len(split) // batch_size)
     for images, ids in split.batches(size, batch_size, crop_fraction=crop_fraction):
         encoded = extractor.vector(images).cpu()
-        broken = ~torch.isfinite(encoded).all(1)
-        if broken.any():
-            name = split.name(ids[int(broken.nonzero()[0])])
-            raise ValueError(f"{name}: its vector is not finite; did training diverge?")
+        require_finite(encoded, ids, split, "vector is")
         vectors.append(encoded)
         if progress:
             progress(phase, len(vectors), total)
     return torch.cat(vectors)
+
+
+def require_finite(values: Tensor, ids: Sequence[int], split: ClassSplit, what: str) -> None:
+    """Refuses values (B, D) that are not finite.
+
+    Args:
+        values: a row per image.
+        ids: the images' numbers in the split.
+        split: knows the images' names.
+        what: the values and their verb, for the message.
+
+    Raises:
+        ValueError: names the first such image.
+    """
+    broken = ~torch.isfinite(values).all(1)
+    if broken.any():
+        name = split.name(ids[int(broken.nonzero()[0])])
+        raise ValueError(f"{name}: its {what} not finite; did training diverge?")
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[str, Any]]:

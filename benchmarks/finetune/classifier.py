@@ -9,6 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from benchmarks.extractor import normalise
 from benchmarks.finetune.head import PooledHead
 from benchmarks.weights import fill, read_checkpoint, weights_fingerprint
 from pretrain.backbones.timm_backbone import TimmBackbone
@@ -78,12 +79,7 @@ class Classifier(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
-        images = images.to(self.device)
-        scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        mean, std = (torch.tensor(v, device=self.device).view(1, 3, 1, 1) * scale for v in (self.mean, self.std))
-        return self(((images.float() - mean) / std).contiguous(memory_format=torch.channels_last))
+        return self(normalise(images, self.mean, self.std, self.device))
 
     def describe(self) -> dict[str, Any]:
         """Says which classifier this is, as plain values for ``Record.subject``."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.data import ClassFolder
 from benchmarks.extractor import FeatureExtractor
@@ -17,7 +16,8 @@ from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Record, read_all
-from benchmarks.tuning import next_step, read_options, tables
+from benchmarks.tuning import next_step, read_options, run_jobs, tables
+from benchmarks.vectors import Progress
 from pretrain.engine.distributed import broadcast, open_group, world
 from pretrain.memory import keep_freed_memory
 
@@ -34,7 +34,11 @@ def run(args: argparse.Namespace) -> int:
         known = broadcast(read_all(args.out) if world()[0] == 0 and Path(args.out).is_file() else [])
         open_jobs, records = _check(args, jobs, data, known=known, console=console)
         if not args.check:
-            records += _run_all(args, open_jobs, data, console)
+
+            def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
+                return finetune(fit(extractor, data, settings), data, settings, progress=progress)
+
+            records += run_jobs(open_jobs, one, weights=args.weights, out=args.out, console=console)
             _tell(args, records, console)
     except (ValueError, OSError) as error:
         console.print(f"finetune: {error}", markup=False, soft_wrap=True)
@@ -90,28 +94,6 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
     absent = [name for number, name in enumerate(data.class_names) if number not in present]
     if absent:
         console.print(f"without any labelled image: {len(absent)} classes ({', '.join(absent[:5])})", markup=False)
-
-
-def _run_all(
-    args: argparse.Namespace, jobs: list[tuple[str, Settings]], data: ClassFolder, console: Console
-) -> list[Record]:
-    """Fine-tunes, evaluates and appends, one after the other."""
-    records = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
-        for number, (spec, settings) in enumerate(jobs, start=1):
-            title = f"{number}/{len(jobs)} {spec} seed {settings.tuning_seed}"
-            bar = bars.add_task(title)
-
-            def progress(phase: str, done: int, total: int, bar: int = bar, title: str = title) -> None:
-                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
-
-            extractor = FeatureExtractor.load(spec, weights=args.weights)
-            records.append(finetune(fit(extractor, data, settings), data, settings, progress=progress))
-            bars.remove_task(bar)
-            if world()[0] == 0:
-                records[-1].append(args.out)  # at once: what is measured survives whatever comes after
-    return records
 
 
 def _tell(args: argparse.Namespace, records: list[Record], console: Console) -> None:

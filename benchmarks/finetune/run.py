@@ -20,7 +20,7 @@ from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Metric, Record, versions
-from benchmarks.vectors import accuracy
+from benchmarks.vectors import accuracy, require_finite
 from benchmarks.weights import read_checkpoint
 from pretrain.engine.build import build_runner
 from pretrain.engine.checkpoints import rng_state, set_rng_state
@@ -114,10 +114,7 @@ def evaluate(
     options = dict(crop_fraction=classifier.crop_fraction, resample=Image.Resampling.BICUBIC)
     for images, ids in split.batches(classifier.size, batch_size, **options):
         logits = classifier.logits(images).cpu()
-        broken = ~torch.isfinite(logits).all(1)
-        if broken.any():
-            name = split.name(ids[int(broken.nonzero()[0])])
-            raise ValueError(f"{name}: its scores are not finite; did training diverge?")
+        require_finite(logits, ids, split, "scores are")
         scores.append(logits)
         if progress:
             progress("evaluate", len(scores), total)

@@ -18,7 +18,7 @@ from benchmarks.record import Record, versions
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
 from benchmarks.robustness.folders import Condition, RobustnessData
 from benchmarks.robustness.measures import summarise
-from benchmarks.vectors import Progress
+from benchmarks.vectors import Progress, require_finite
 from pretrain.names import check_choice
 
 _TOP = 5
@@ -178,10 +178,7 @@ def _batches(images: Iterator[np.ndarray], count: int, size: int) -> Iterator[tu
 def _scores(classifier: Scorer, images: Tensor, split: ClassSplit, ids: list[int]) -> Tensor:
     """Scores (B, C) float32 on the CPU, all of them finite."""
     scores = classifier.logits(images).cpu().float()
-    broken = ~torch.isfinite(scores).all(1)
-    if broken.any():
-        name = split.name(ids[int(broken.nonzero()[0])])
-        raise ValueError(f"{name}: its scores are not finite; did training diverge?")
+    require_finite(scores, ids, split, "scores are")
     return scores
 
 

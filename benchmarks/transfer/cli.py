@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
 from benchmarks.transfer.run import Settings, fit, place_weights, run
-from benchmarks.tuning import next_step, read_options, tables
-from pretrain.engine.distributed import open_group, world
+from benchmarks.tuning import next_step, read_options, run_jobs, tables
+from benchmarks.vectors import Progress
+from pretrain.engine.distributed import open_group
 from pretrain.memory import keep_freed_memory
 
 
@@ -35,7 +34,11 @@ def transfer(args: argparse.Namespace) -> int:
         _check(args, jobs, data, console)
         if args.check:
             return 0
-        records = _run_all(args, jobs, data, console)
+
+        def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
+            return run(extractor, data, settings, progress=progress)
+
+        records = run_jobs(jobs, one, weights=args.weights, out=args.out, console=console)
         for table in tables(records):
             console.print(table)
         console.print(f"records: {args.out}; logs and networks: {args.work_dir}", markup=False, soft_wrap=True)
@@ -66,23 +69,3 @@ def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: 
         said = [str(extractor.report)] if extractor.report is not None else []
         said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
         console.print(f"{spec}: {'; '.join(said)}", markup=False, soft_wrap=True)
-
-
-def _run_all(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> list[Record]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    records = []
-    known = Path(args.out).read_text().splitlines() if Path(args.out).is_file() else []
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bars:
-        for number, (spec, settings) in enumerate(jobs, start=1):
-            title = f"{number}/{len(jobs)} {Path(spec).parent.name or spec} seed {settings.tuning_seed}"
-            bar = bars.add_task(title)
-
-            def progress(phase: str, done: int, total: int, bar: int = bar, title: str = title) -> None:
-                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
-
-            record = run(FeatureExtractor.load(spec, weights=args.weights), data, settings, progress=progress)
-            bars.remove_task(bar)
-            records.append(record)
-            if world()[0] == 0 and record.to_json() not in known:
-                record.append(args.out)  # at once: what is measured survives whatever comes after
-    return records
