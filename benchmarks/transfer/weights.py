@@ -16,7 +16,7 @@ _COUNTERS = "num_batches_tracked"
 
 @dataclass
 class Placement:
-    """Which weights of the model come from pretraining.
+    """Which weights of the model come from the network that is transferred.
 
     Attributes:
         state: the model's key -> tensor.
@@ -35,7 +35,7 @@ class Placement:
 
     def __str__(self) -> str:
         others = len(self.parts.state) if self.parts else 0
-        said = [f"{len(self.state) - others} tensors of the backbone come from pretraining"]
+        said = [f"{len(self.state) - others} tensors of the backbone are filled"]
         said += [str(self.parts)] if self.parts else []
         said += [f"{len(self.resized)} position tables resized"] if self.resized else []
         return ", ".join(said)

@@ -31,7 +31,7 @@ def test_a_timm_network_is_filled_whole() -> None:
     placed = place(source.state_dict(), model, native=False, spec="x.pth")
     model.load_state_dict(placed.state, strict=False)
     assert all(torch.equal(v, model.backbone.state_dict()[k]) for k, v in source.state_dict().items())
-    assert "tensors of the backbone come from pretraining" in str(placed)
+    assert "tensors of the backbone are filled" in str(placed)
 
 
 def test_the_last_stage_goes_to_the_shared_head_of_a_c4_detector() -> None:
