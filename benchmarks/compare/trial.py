@@ -9,12 +9,12 @@ where it stood.
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record, read_all
 from pretrain.files import atomic_write
+from pretrain.memory import peak_resident
 
 LOCK_SECONDS = GRACE_SECONDS + 10
 TRAINER = (sys.executable, str(Path(__file__).resolve().parents[2] / "tools" / "train.py"))
@@ -207,10 +208,12 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
         process.terminate()
 
     previous = signal.signal(signal.SIGTERM, stop)
-    last = time.monotonic()
+    last, peak = time.monotonic(), 0
     try:
         while process.poll() is None:
-            time.sleep(0.2)
+            with suppress(ProcessLookupError):  # it ended meanwhile, or the system does not tell
+                peak = peak_resident(process.pid)
+            time.sleep(0.05)
             if time.monotonic() - last > 5:
                 state.add(pretrain_seconds=time.monotonic() - last)
                 last = time.monotonic()
@@ -218,7 +221,6 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
         signal.signal(signal.SIGTERM, previous)
         process.kill()
         process.wait()
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     state.add(pretrain_seconds=time.monotonic() - last)
     state.set(peak_memory_bytes=max(peak, state.values.get("peak_memory_bytes", 0)))
     if stopped:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.doctor.machine import memory_gib
+from pretrain.memory import peak_resident
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_RESET = Path("/proc/self/clear_refs")
 
 
 def extra(action: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
@@ -31,8 +32,8 @@ def extra(action: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
     if trim is not None:
         trim(0)  # what the process has freed and kept would be used again unseen
     _RESET.write_text("5")  # the peak starts anew from what is resident now
-    before = _resident("VmHWM")
-    return action(), _resident("VmHWM") - before
+    before = peak_resident()
+    return action(), peak_resident() - before
 
 
 def available(device: torch.device) -> float:
@@ -41,7 +42,3 @@ def available(device: torch.device) -> float:
         return torch.cuda.mem_get_info(device)[0]
     return memory_gib().get("available", float("inf")) * 2**30
 
-
-def _resident(name: str) -> int:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str
     """
     import torch
 
-    from pretrain.memory import keep_freed_memory
+    from pretrain.memory import keep_freed_memory, peak_resident
     from pretrain.objectives.supcon_loss import ContrastOptions, supcon_loss
 
     torch.set_num_threads(1)
@@ -39,8 +38,7 @@ def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str
     loss = supcon_loss(z, labels, ContrastOptions(0.1, chunk=chunk)).loss
     loss.backward()
     seconds = time.process_time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"seconds": seconds, "peak GB": peak / 1e9, "loss": loss.item()}
+    return {"seconds": seconds, "peak GB": peak_resident() / 1e9, "loss": loss.item()}
 
 
 def in_process(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str, float]:

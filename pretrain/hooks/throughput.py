@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import time
 from typing import Any
 
@@ -17,6 +15,7 @@ from pretrain.engine.distributed import world
 from pretrain.engine.efficiency import BarePasses, synchronise
 from pretrain.engine.sharding import is_sharded
 from pretrain.hooks.collapse import unwrapped
+from pretrain.memory import peak_resident
 from pretrain.structures import Batch
 
 # Steps before the efficiency is measured that are timed with the device brought to rest, and passes over the backbones.
@@ -28,8 +27,7 @@ def peak_memory(device: torch.device) -> float:
     """Returns the most memory used so far in GiB: allocated on a CUDA device, resident in this process otherwise."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return peak_resident() / 2**30
 
 
 @HOOKS.register_module()

@@ -1,11 +1,14 @@
-"""Freed memory stays in the process: seen by the page faults of allocating again."""
+"""Freed memory stays in the process, seen by the page faults of allocating again; the peak is the process's own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from pretrain.memory import peak_resident
 
 CLEAN = {"OMP_NUM_THREADS": "1"}
 SCRIPT = """
@@ -37,3 +40,27 @@ def test_large_tensors_are_allocated_without_page_faults() -> None:
 
 def test_the_users_own_choice_is_respected() -> None:
     assert faults("keep", MALLOC_ARENA_MAX="2") == "unsupported"
+
+
+LARGE = 700_000_000  # bytes: more than an interpreter with torch, whose peak must not show them
+
+
+def test_the_peak_is_not_the_parents() -> None:
+    """``ru_maxrss`` of the child would be at least what this process held when it started it."""
+    held = np.ones(LARGE, dtype=np.uint8)
+    code = "from pretrain.memory import peak_resident; print(peak_resident())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(held) < peak_resident()
+    assert 5e6 < int(child.stdout) < 0.2 * LARGE
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of other processes")
+def test_the_peak_of_a_child_stays_when_it_frees() -> None:
+    code = "b = b'x' * 100_000_000; del b; print('freed', flush=True); input()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as child:
+        assert child.stdout.readline() == "freed\n"
+        assert 100e6 < peak_resident(child.pid) < 200e6
+        child.communicate("\n")
+    with pytest.raises(ProcessLookupError, match=f"pid={child.pid}: no such process"):
+        peak_resident(child.pid)
