@@ -181,9 +181,10 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
         sums += moments
         if progress is not None:
             progress("images", len(rows["uniform_mse"]), len(ids))
-    metrics = {name: Metric(float(np.mean(values)), UNITS[name.split("_")[1]]) for name, values in rows.items()}
+    units = {name: UNITS[name.split("_")[1]] for name in rows}
+    metrics = {name: Metric(float(np.mean(values)), units[name], "lower") for name, values in rows.items()}
     variance = float(sums[1] / sums[2] - (sums[0] / sums[2]) ** 2)
-    metrics["uniform_unexplained"] = Metric(100 * metrics["uniform_mse"].value / variance, "%")
+    metrics["uniform_unexplained"] = Metric(100 * metrics["uniform_mse"].value / variance, "%", "lower")
     return Record(
         "consistency", metrics, _protocol(arm, data, ids, settings), dict(per_image=dict(image=ids, **rows)),
         dict(seconds=time.perf_counter() - started), arm.describe(), versions(str(trainer.draws.device)),

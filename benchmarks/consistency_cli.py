@@ -71,7 +71,7 @@ def table_of(records: list[Record], arms: list[Arm], title: str) -> Table:
     count = len(baseline.counts["per_image"]["image"])
     title = f"{title}: {count} images, difference from bilinear with its 95 % interval · {baseline.protocol_hash}"
     table = Table(title=title, caption=baseline.protocol_line)
-    for name in ("upsampler", "uniform_unexplained %", "uniform_mse", "own_mse", "own_nll"):
+    for name in ("upsampler", "uniform_unexplained % ↓", "uniform_mse ↓", "own_mse ↓", "own_nll ↓"):
         table.add_column(name)
     for record in records:
         cells = [f"{record.metrics['uniform_unexplained'].value:.2f}"]

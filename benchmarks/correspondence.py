@@ -107,7 +107,7 @@ def record_of(
     metrics = {}
     for name in METRICS:
         alpha = float(name.partition("@")[2])
-        metrics[name] = Metric(100 * float(np.mean([(error <= alpha).mean() for error in errors])), "%")
+        metrics[name] = Metric(100 * float(np.mean([(error <= alpha).mean() for error in errors])), "%", "higher")
     protocol = dict(data=data.protocol, size=list(settings.size), relative_to=relative_to)
     counts = dict(pairs=[list(p) for p in data.pairs], relative_error=[e.round(6).tolist() for e in errors])
     beside = versions(str(extractor.device))

@@ -114,7 +114,7 @@ class DepthTally:
         """RMSE in metres and δ₁ in percent; NaN where no depth is known."""
         error, within, known = (sum(self.per_image()[name]) for name in ("squared_error", "within", "known"))
         rmse, share = (np.sqrt(error / known), 100 * within / known) if known else (np.nan, np.nan)
-        return {"RMSE": Metric(float(rmse), "m"), "delta1": Metric(float(share), "%")}
+        return {"RMSE": Metric(float(rmse), "m", "lower"), "delta1": Metric(float(share), "%", "higher")}
 
 
 def run(

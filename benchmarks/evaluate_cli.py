@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -201,6 +202,7 @@ def tables(records: list[Record]) -> list[Table]:
     never meet."""
     result = []
     for group in by_protocol(records):
+        metrics = {name: metric for record in reversed(group) for name, metric in record.metrics.items()}
         names = list(dict.fromkeys(name for record in group for name in record.metrics))
         table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
         table.add_column("network")
@@ -208,7 +210,7 @@ def tables(records: list[Record]) -> list[Table]:
         if upsampled:
             table.add_column("upsampler")
         for name in names:
-            table.add_column(f"{name} [{group[0].metrics[name].unit}]".replace("[", "\\["), justify="right")
+            table.add_column(escape(metrics[name].heading(name)), justify="right")
         table.add_column("s", justify="right")
         for record in group:
             values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]

@@ -38,7 +38,6 @@ from pretrain.files import atomic_write
 
 TITLE, PICTURES, SIDE = "Frozen evaluation", 5, 256  # images per sheet; pixels to which features are upsampled for it
 NONE = "none"
-_LOWER_IS_BETTER = ("RMSE", "average_drop", "complexity", "error", "error_increase")  # how such metrics' names end
 
 
 def report(
@@ -110,9 +109,8 @@ def by_protocol(records: Sequence[Record]) -> list[list[Record]]:
 def table_of(group: Sequence[Record]) -> tuple[list[str], list[list[str]], list[tuple[int, int]]]:
     """Headings, rows and the best network's cell (row, column) of each metric; records of one protocol."""
     names = list(dict.fromkeys(name for record in group for name in record.metrics))
-    units = [next(record.metrics[name].unit for record in group if name in record.metrics) for name in names]
-    arrows = ["↓" if name.endswith(_LOWER_IS_BETTER) else "↑" for name in names]
-    marked = [f"{n} [{unit}] {arrow}" for n, unit, arrow in zip(names, units, arrows, strict=True)]
+    metrics = {name: next(record.metrics[name] for record in group if name in record.metrics) for name in names}
+    marked = [f"{name} [{metric.unit}] {metric.arrow}" for name, metric in metrics.items()]
     lines = []
     for record in group:
         values = [f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for name in names]
@@ -121,11 +119,11 @@ def table_of(group: Sequence[Record]) -> tuple[list[str], list[list[str]], list[
         who = [f"({name})", "–"] if is_baseline(record) else [name, upsampler_of(record.subject)]
         lines.append([*who, *values, seconds])
     best = []
-    for column, (name, arrow) in enumerate(zip(names, arrows, strict=True), start=2):
+    for column, (name, metric) in enumerate(metrics.items(), start=2):
         competing = [name in r.metrics and not is_baseline(r) for r in group]
         values = np.array([r.metrics[name].value if c else np.nan for r, c in zip(group, competing, strict=True)])
         if sum(competing) > 1 and np.isfinite(values).any():
-            extreme = np.nanmin(values) if arrow == "↓" else np.nanmax(values)
+            extreme = np.nanmin(values) if metric.better == "lower" else np.nanmax(values)
             best += [(int(row), column) for row in np.flatnonzero(values == extreme)]
     return ["network", "upsampler", *marked, "s"], lines, best
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.compare.statistics import t_interval
+from benchmarks.compare.statistics import interval_of_runs
 from benchmarks.evaluation_page import by_protocol, is_baseline, upsampler_of
 from benchmarks.pages import markdown_table
 from benchmarks.record import Record
@@ -59,14 +59,14 @@ def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list
     first = next(iter(next(iter(measured.values())).values()))
     headings = ["upsampler"]
     for name, metric in first.metrics.items():
-        headings += [f"{name} [{metric.unit}]", *([f"minus {REFERENCE}"] if reference else [])]
+        headings += [metric.heading(name), *([f"minus {REFERENCE}"] if reference else [])]
     rows = []
     for upsampler, records in measured.items():
         row = [upsampler]
         for name in first.metrics:
-            row.append(t_interval([record.metrics[name].value for record in records.values()]).text())
+            row.append(interval_of_runs([record.metrics[name].value for record in records.values()]).text())
             if reference:
                 pairs = [r.metrics[name].value - reference[n].metrics[name].value for n, r in records.items()]
-                row.append("–" if upsampler == REFERENCE else t_interval(pairs).text())
+                row.append("–" if upsampler == REFERENCE else interval_of_runs(pairs).text())
         rows.append([*row, str(len(records))])
     return [*headings, "networks"], rows

@@ -18,13 +18,47 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pretrain.names import check_choice
+
+BETTER = ("higher", "lower")
+# Records written before metrics had a direction: in these benchmarks lower is better, as it is for names that end so.
+_LOWER_BENCHMARKS = ("robustness", "consistency")
+_LOWER_ENDINGS = ("RMSE", "average_drop", "complexity", "error", "error_increase")
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One number and its unit; ``value`` is NaN where it is not defined (an absent class)."""
+    """One number, its unit, and which way it is better.
+
+    Attributes:
+        value: NaN where it is not defined (an absent class).
+        unit: ``%``, ``m``, …; ``1`` for none.
+        better: ``higher`` or ``lower``. Ranks, marks and words of every table follow it.
+
+    Raises:
+        ValueError: another ``better``.
+    """
 
     value: float
     unit: str
+    better: str = "higher"
+
+    def __post_init__(self) -> None:
+        check_choice("better", self.better, BETTER)
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a number: neither NaN nor infinite."""
+        return math.isfinite(self.value)
+
+    @property
+    def arrow(self) -> str:
+        """The direction as one character for headings."""
+        return "↓" if self.better == "lower" else "↑"
+
+    def heading(self, name: str) -> str:
+        """Heading of a column, ``name [unit]``, with an arrow where lower is better."""
+        return f"{name} [{self.unit}]" + (f" {self.arrow}" if self.better == "lower" else "")
 
 
 @dataclass(frozen=True)
@@ -33,7 +67,7 @@ class Record:
 
     Attributes:
         benchmark: Its name: ``retrieval``, ``knn``, ``linear``, …
-        metrics: name -> value and unit.
+        metrics: name -> value, unit and direction.
         protocol: What the number depends on apart from the network; JSON values only.
         counts: Raw per-image or per-class counts, JSON values only, from which intervals are bootstrapped.
         cost: seconds, bytes, …; not part of the protocol.
@@ -75,10 +109,7 @@ class Record:
         """
         plain = json.loads(line)
         try:
-            metrics = {
-                name: Metric(math.nan if m["value"] is None else m["value"], m["unit"])
-                for name, m in plain["metrics"].items()
-            }
+            metrics = {name: _read_metric(plain["benchmark"], name, m) for name, m in plain["metrics"].items()}
             beside = {name: plain[name] for name in ("counts", "cost", "subject", "versions")}
             record = cls(plain["benchmark"], metrics, plain["protocol"], **beside)
             stored = plain["protocol_hash"]
@@ -141,6 +172,13 @@ def versions(device: str) -> dict[str, str]:
         "numpy": numpy.__version__,
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
     }
+
+
+def _read_metric(benchmark: str, name: str, stored: dict[str, Any]) -> Metric:
+    """A metric of a stored record; without a direction by the rule of its time, its benchmark's and name's."""
+    value = math.nan if stored["value"] is None else stored["value"]
+    lower = benchmark in _LOWER_BENCHMARKS or name.endswith(_LOWER_ENDINGS)
+    return Metric(value, stored["unit"], stored.get("better", "lower" if lower else "higher"))
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from benchmarks.compare.statistics import interval_of_runs
 from benchmarks.evaluation_page import by_protocol
 from benchmarks.extractor import FeatureExtractor, identity, literal
 from benchmarks.record import Record
@@ -51,7 +53,7 @@ def run_jobs(
         console: where the bar is drawn.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    known = set(Path(out).read_text().splitlines()) if Path(out).is_file() else set()
+    known = {_as_written_now(line) for line in Path(out).read_text().splitlines()} if Path(out).is_file() else set()
     records = []
     with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         for number, (spec, settings) in enumerate(jobs, start=1):
@@ -66,6 +68,14 @@ def run_jobs(
             if world()[0] == 0 and records[-1].to_json() not in known:
                 records[-1].append(out)
     return records
+
+
+def _as_written_now(line: str) -> str:
+    """A stored line as today's records are written, which have more fields; what is no record stays as it is."""
+    try:
+        return Record.from_json(line).to_json()
+    except ValueError:
+        return line
 
 
 def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Record]) -> str | None:
@@ -91,31 +101,30 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
 
 
 def tables(records: list[Record]) -> list[Table]:
-    """One table per protocol: a row per network, its seeds, the mean and the standard deviation over them.
+    """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over them.
 
     Args:
         records: of fine-tunings; those of one network have one :func:`benchmarks.extractor.identity`.
     """
     result = []
     for group in by_protocol(records):
-        names = list(group[0].metrics)
+        metrics = group[0].metrics
         table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
-        for name in ("network", "seeds", *(f"{n} \\[{group[0].metrics[n].unit}]" for n in names), "s per seed"):
-            table.add_column(name, justify="left" if name in ("network", "seeds") else "right")
+        headings = [metric.heading(name) for name, metric in metrics.items()]
+        for name in ("network", "seeds", *headings, "s per seed"):
+            table.add_column(escape(name), justify="left" if name in ("network", "seeds") else "right")
         networks: dict[str, list[Record]] = {}
         for record in group:
             networks.setdefault(identity(record.subject), []).append(record)
         for found in networks.values():
             seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
-            values = [_mean_and_deviation([record.metrics[name].value for record in found]) for name in names]
+            values = [_interval(found, name) for name in metrics]
             seconds = statistics.fmean(record.cost["seconds"] for record in found)
             table.add_row(str(found[0].subject["spec"]), seeds, *values, f"{seconds:.0f}")
         result.append(table)
     return result
 
 
-def _mean_and_deviation(values: list[float]) -> str:
-    """Returns ``mean ± deviation`` (n − 1), the value alone if there is one."""
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+def _interval(records: list[Record], name: str) -> str:
+    """``mean ± half-width`` of a metric over records, the value alone if there is one."""
+    return interval_of_runs([record.metrics[name].value for record in records]).text()

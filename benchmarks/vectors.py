@@ -84,6 +84,6 @@ def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[st
     for k in (1, 5):
         if scores.shape[1] > k:
             right = (ranked[:, :k] == labels[:, None]).any(1)
-            metrics[f"top{k}"] = Metric(100 * right.double().mean().item(), "%")
+            metrics[f"top{k}"] = Metric(100 * right.double().mean().item(), "%", "higher")
             counts[f"top{k}"] = right.int().tolist()
     return metrics, counts

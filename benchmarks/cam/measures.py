@@ -10,9 +10,16 @@ from torch import Tensor
 
 from benchmarks.record import Metric
 
-METRICS = (
-    "ADCC", "average_drop", "average_increase", "average_gain", "coherency", "complexity", "classified_correctly",
-)  # fmt: skip
+_BETTER = dict(
+    ADCC="higher",
+    average_drop="lower",
+    average_increase="higher",
+    average_gain="higher",
+    coherency="higher",
+    complexity="lower",
+    classified_correctly="higher",
+)
+METRICS = tuple(_BETTER)
 
 
 def average_drop(y: np.ndarray, o: np.ndarray) -> float:
@@ -73,4 +80,4 @@ def summarise(
         ADCC=adcc(alike, share, drop), average_drop=drop, average_increase=average_increase(y, o),
         average_gain=average_gain(y, o), coherency=alike, complexity=share, classified_correctly=float(right.mean()),
     )  # fmt: skip
-    return {name: Metric(100 * values[name], "%") for name in METRICS}, counts
+    return {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}, counts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,8 @@ from pretrain.files import atomic_write
 
 
 def row_of(record: Record, *, arm: str, seed: int | None, benchmark: str) -> Row:
-    """Turns a record into a table row; a metric that is not defined (nan) is left out."""
-    metrics = {name: (m.value, m.unit) for name, m in record.metrics.items() if math.isfinite(m.value)}
-    return Row(arm, seed, benchmark, metrics, record.protocol, record.protocol_hash)
+    """Turns a record into a table row, metrics that are not defined (NaN) included: the table says so."""
+    return Row(arm, seed, benchmark, record.metrics, record.protocol, record.protocol_hash)
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:

@@ -20,7 +20,16 @@ from benchmarks.compare.collect import (
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan, Trial
-from benchmarks.compare.table import Comparison, build_table, frame, to_json, to_markdown, to_screen, verdicts
+from benchmarks.compare.table import (
+    Comparison,
+    build_table,
+    frame,
+    ranking,
+    to_json,
+    to_markdown,
+    to_screen,
+    verdicts,
+)
 from benchmarks.pictures.curves import draw_curves
 from benchmarks.pictures.from_config import draw_config_views
 from benchmarks.pictures.pca import draw_pca, load_images, principal_colours
@@ -54,7 +63,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     if rows:
         for screen in to_screen(table):
             console.print(screen)
-        for sentence in verdicts(table):
+        for sentence in [*ranking(table), *verdicts(table)]:
             console.print(sentence, markup=False, highlight=False)
     console.print(f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv", markup=False)
     return len(rows) == expected

@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.compare.table import Comparison, text_cells, to_markdown, verdicts
+from benchmarks.compare.table import NONE, Comparison, ranking, text_cells, to_markdown, verdicts
 from benchmarks.pages import (
     html_figures,
     html_files,
@@ -56,7 +56,7 @@ def _html(report: Report) -> str:
     body = [
         *(f'<p class="note">{esc(note)}</p>' for note in report.notes),
         _html_table(table),
-        f'<p class="note">Ranked by {esc(table.primary)}; mean ± half-width of the 95 % t-interval over seeds.</p>',
+        *(f'<p class="note">{esc(sentence)}</p>' for sentence in ranking(table)),
         *(f"<p>{esc(sentence)}</p>" for sentence in verdicts(table)),
         *html_figures(report.pictures),
         *_html_fairness(table),
@@ -71,7 +71,8 @@ def _html(report: Report) -> str:
 def _html_table(table: Comparison) -> str:
     headings, lines = text_cells(table)
     kinds = ["baseline" if line[1].startswith("(") else "" for line in lines]
-    kinds[:1] = [kind or "first" for kind in kinds[:1]]
+    if lines and lines[0][0] != NONE:
+        kinds[0] = "first"
     return html_table(headings, lines, text=(1,), kinds=kinds)
 
 

@@ -8,7 +8,7 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
     seeds = (0, 1, 2)
     arms = dict(NAME=dict(config=None, overrides={}, train=True))
     benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
-    primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, higher is better
+    primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, the best first
     prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))    # data that is written if missing
     baselines = dict(NAME=dict(type="majority", benchmark="retrieval"))  # trivial predictors, shown below the arms
     pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets

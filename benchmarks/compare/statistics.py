@@ -17,11 +17,23 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of ``n`` runs and the half-width of its interval; ``half`` is None for fewer than two runs."""
+    """Mean of ``n`` runs and the half-width of its interval; ``half`` is None for fewer than two runs.
+
+    The mean is NaN and has no half-width where a run has no value.
+    """
 
     mean: float
     half: float | None
     n: int
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a mean."""
+        return math.isfinite(self.mean)
+
+    def better_than(self, other: Interval, better: str) -> bool:
+        """Whether this whole interval lies on the better side of the other, ``better`` as in ``Metric``."""
+        return other.above(self) if better == "lower" else self.above(other)
 
     def above(self, other: Interval) -> bool:
         """Whether this whole interval lies above the other; False where either has no width to speak of."""
@@ -30,7 +42,9 @@ class Interval:
         return self.mean - self.half > other.mean + other.half
 
     def text(self, digits: int = 2) -> str:
-        """``mean ± half``, or the mean alone."""
+        """``mean ± half``, the mean alone, or ``not defined``."""
+        if not self.defined:
+            return "not defined"
         return f"{self.mean:.{digits}f}" + ("" if self.half is None else f" ± {self.half:.{digits}f}")
 
 
@@ -53,6 +67,19 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
         return Interval(float(array[0]), None, 1)
     quantile = stats.t.ppf((1 + confidence) / 2, array.size - 1)
     return Interval(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)), array.size)
+
+
+def interval_of_runs(values: Sequence[float]) -> Interval:
+    """As :func:`t_interval`, but without a mean where a run has no value (NaN, infinite).
+
+    Leaving such a run out would flatter what diverged.
+
+    Args:
+        values: one number per run, at least one.
+    """
+    if len(values) and not np.isfinite(np.asarray(values, dtype=np.float64)).all():
+        return Interval(math.nan, None, len(values))
+    return t_interval(values)
 
 
 @dataclass(frozen=True)

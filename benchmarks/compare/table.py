@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ from rich.table import Table
 
 from benchmarks.compare.configs import differences, flatten
 from benchmarks.compare.names import check_names
-from benchmarks.compare.statistics import Fairness, Interval, t_interval
+from benchmarks.compare.statistics import Fairness, Interval, interval_of_runs
+from benchmarks.record import Metric
 
 COSTS = {
     "samples": ("samples", 0),
@@ -34,7 +36,7 @@ class Row:
 
     Attributes:
         benchmark: name of the benchmark in the comparison.
-        metrics: metric name -> (value, unit).
+        metrics: metric name -> value, unit and direction.
         protocol: everything that defines the measurement; ``protocol_hash`` is its fingerprint.
         seed: None for a baseline, which has no seeds.
     """
@@ -42,7 +44,7 @@ class Row:
     arm: str
     seed: int | None
     benchmark: str
-    metrics: dict[str, tuple[float, str]]
+    metrics: dict[str, Metric]
     protocol: dict[str, Any]
     protocol_hash: str
 
@@ -53,6 +55,7 @@ class Comparison:
 
     Attributes:
         columns: ``benchmark.metric`` -> unit, the primary one first.
+        better: the same columns -> ``higher`` or ``lower``.
         hashes: benchmark -> protocol hash shared by everything in its columns.
         cells: arm -> column -> interval; arms in order of rank.
         costs: arm -> cost -> mean over seeds.
@@ -63,6 +66,7 @@ class Comparison:
     title: str
     primary: str
     columns: dict[str, str]
+    better: dict[str, str]
     hashes: dict[str, str]
     protocols: dict[str, dict[str, Any]]
     cells: dict[str, dict[str, Interval]]
@@ -71,6 +75,10 @@ class Comparison:
     fairness: Fairness
     untrained: tuple[str, ...] = ()
     values: list[dict[str, Any]] = field(default_factory=list)
+
+    def ranks(self, arm: str) -> bool:
+        """Whether an arm has a mean of the primary metric."""
+        return self.primary in self.cells[arm] and self.cells[arm][self.primary].defined
 
 
 def build_table(
@@ -85,7 +93,7 @@ def build_table(
     untrained: Sequence[str] = (),
     title: str = "",
 ) -> Comparison:
-    """Ranks the arms.
+    """Ranks the arms, the best mean of the primary metric first; an arm that has none is not ranked and comes last.
 
     Args:
         rows: one per trial and benchmark. arms: all arms, also those without a record yet.
@@ -94,29 +102,32 @@ def build_table(
         untrained: arms that were not trained; the report tells which others lie above them.
 
     Raises:
-        TableError: records of one benchmark have unequal protocol hashes; names two of them and how they differ.
+        TableError: records of one benchmark have unequal protocol hashes, or one metric has two directions; names two
+            of them and how they differ.
         PlanError: ``primary`` or a column names a metric that no record has.
     """
     protocols = _protocols([*rows, *baselines])
-    units = {f"{r.benchmark}.{m}": unit for r in [*rows, *baselines] for m, (_, unit) in r.metrics.items()}
-    if units:
-        check_names("metric:", [primary, *columns], units)
-    shown = [primary, *(c for c in (columns or units) if c != primary)]
+    metrics = _metrics([*rows, *baselines])
+    if metrics:
+        check_names("metric:", [primary, *columns], metrics)
+    shown = [primary, *(c for c in (columns or metrics) if c != primary)]
+    better = {column: metrics[column].better if column in metrics else "higher" for column in shown}
     values = [
-        {"arm": r.arm, "seed": r.seed, "column": f"{r.benchmark}.{m}", "value": value}
+        {"arm": r.arm, "seed": r.seed, "column": f"{r.benchmark}.{name}", "value": metric.value}
         for r in rows
-        for m, (value, _) in r.metrics.items()
+        for name, metric in r.metrics.items()
     ]
     cells = {arm: {} for arm in arms}
     if values:
         for (arm, column), group in pd.DataFrame(values).groupby(["arm", "column"], sort=False):
             if column in shown and arm in cells:
-                cells[arm][column] = t_interval(group["value"].tolist())
-    order = sorted(cells, key=lambda a: -cells[a][primary].mean if primary in cells[a] else float("inf"))
+                cells[arm][column] = interval_of_runs(group["value"].tolist())
+    order = sorted(cells, key=lambda arm: _place(cells[arm].get(primary), better[primary]))
     return Comparison(
         title=title,
         primary=primary,
-        columns={c: units.get(c, "") for c in shown},
+        columns={c: metrics[c].unit if c in metrics else "" for c in shown},
+        better=better,
         hashes={name: row.protocol_hash for name, row in protocols.items()},
         protocols={name: row.protocol for name, row in protocols.items()},
         cells={arm: cells[arm] for arm in order},
@@ -145,6 +156,29 @@ def _protocols(rows: Sequence[Row]) -> dict[str, Row]:
     return first
 
 
+def _metrics(rows: Sequence[Row]) -> dict[str, Metric]:
+    """Returns ``benchmark.metric`` -> one of its values, after checking that all agree on the direction."""
+    first: dict[str, tuple[Row, Metric]] = {}
+    for row in rows:
+        for name, metric in row.metrics.items():
+            column = f"{row.benchmark}.{name}"
+            known, other = first.setdefault(column, (row, metric))
+            if other.better != metric.better:
+                raise TableError(
+                    f"metric {column!r}: {other.better} is better in the record of {_who(known)}, {metric.better} in "
+                    f"that of {_who(row)}. Delete records.jsonl in the folder of the older one and run "
+                    "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
+                )
+    return {column: metric for column, (_, metric) in first.items()}
+
+
+def _place(cell: Interval | None, better: str) -> float:
+    """What arms are sorted by, smallest first: a mean that is not there or not defined comes last."""
+    if cell is None or not cell.defined:
+        return math.inf
+    return cell.mean if better == "lower" else -cell.mean
+
+
 def _who(row: Row) -> str:
     return row.arm if row.seed is None else f"{row.arm}/seed_{row.seed}"
 
@@ -160,9 +194,9 @@ def _mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def _baseline_cells(rows: Sequence[Row], shown: Sequence[str]) -> dict[str, dict[str, float]]:
     cells: dict[str, dict[str, float]] = {}
     for row in rows:
-        for metric, (value, _) in row.metrics.items():
-            if f"{row.benchmark}.{metric}" in shown:
-                cells.setdefault(row.arm, {})[f"{row.benchmark}.{metric}"] = value
+        for name, metric in row.metrics.items():
+            if f"{row.benchmark}.{name}" in shown:
+                cells.setdefault(row.arm, {})[f"{row.benchmark}.{name}"] = metric.value
     return cells
 
 
@@ -170,9 +204,8 @@ def frame(table: Comparison) -> pd.DataFrame:
     """Returns the table as numbers: one row per arm or baseline; ``X``, ``X ±`` and cost columns."""
     lines = []
     for rank, (arm, cells) in enumerate(table.cells.items(), start=1):
-        ranked = table.primary in cells
         line: dict[str, Any] = {
-            "rank": rank if ranked else None,
+            "rank": rank if table.ranks(arm) else None,
             "arm": arm,
             "seeds": max([c.n for c in cells.values()], default=0),
         }
@@ -188,7 +221,7 @@ def frame(table: Comparison) -> pd.DataFrame:
 def text_cells(table: Comparison) -> tuple[list[str], list[list[str]]]:
     """Returns headings and rows of the table as people read it."""
     costs = [name for name in COSTS if any(name in c for c in table.costs.values())]
-    units = [f"{column} [{unit}]" if unit and unit != "1" else column for column, unit in table.columns.items()]
+    units = [_heading(column, unit, table.better[column]) for column, unit in table.columns.items()]
     headings = ["rank", "arm", *units, "seeds", *(COSTS[c][0] for c in costs)]
     lines = []
     for rank, (arm, cells) in enumerate(table.cells.items(), start=1):
@@ -196,11 +229,29 @@ def text_cells(table: Comparison) -> tuple[list[str], list[list[str]]]:
         cost = table.costs.get(arm, {})
         spent = [f"{cost[c]:,.{COSTS[c][1]}f}" if c in cost else NONE for c in costs]
         count = str(max([c.n for c in cells.values()], default=0))
-        lines.append([str(rank) if table.primary in cells else NONE, arm, *shown, count, *spent])
+        lines.append([str(rank) if table.ranks(arm) else NONE, arm, *shown, count, *spent])
     for name, values in table.baselines.items():
         shown = [f"{values[c]:.2f}" if c in values else NONE for c in table.columns]
         lines.append([NONE, f"({name})", *shown, NONE, *[NONE] * len(costs)])
     return headings, lines
+
+
+def _heading(column: str, unit: str, better: str) -> str:
+    """``benchmark.metric [unit]``, with an arrow where lower is better."""
+    return column + (f" [{unit}]" if unit and unit != "1" else "") + (" ↓" if better == "lower" else "")
+
+
+def ranking(table: Comparison) -> list[str]:
+    """Returns the sentences on order and intervals: what ranks, what ± is, and what has no mean and why."""
+    lower = " (lower is better)" if table.better[table.primary] == "lower" else ""
+    sentences = [f"Ranked by {table.primary}{lower}; mean ± half-width of the 95 % t-interval over seeds."]
+    for line in table.values:
+        if line["column"] in table.columns and not math.isfinite(line["value"]):
+            sentences.append(
+                f"{line['column']} of {line['arm']}, seed {line['seed']}, is not a number in its record: "
+                "the arm has no mean of it."
+            )
+    return sentences
 
 
 def to_markdown(table: Comparison) -> str:
@@ -208,7 +259,7 @@ def to_markdown(table: Comparison) -> str:
     headings, lines = text_cells(table)
     out = [f"| {' | '.join(headings)} |", f"|{'|'.join(['---'] * len(headings))}|"]
     out += [f"| {' | '.join(line)} |" for line in lines]
-    out += ["", f"Ranked by {table.primary}; mean ± half-width of the 95 % t-interval over seeds.", *verdicts(table)]
+    out += ["", *ranking(table), *verdicts(table)]
     out += ["", "Protocols (records of unequal protocol never share a column):", ""]
     out += [f"- `{name}` {digest}: {_protocol_line(table.protocols[name])}" for name, digest in table.hashes.items()]
     whole, partly = table.fairness.groups()
@@ -232,28 +283,33 @@ def _protocol_line(protocol: dict[str, Any]) -> str:
 
 
 def verdicts(table: Comparison) -> list[str]:
-    """Returns a sentence on which arms lie above each untrained one, by interval and by mean."""
+    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below it where lower is
+    better."""
     sentences = []
-    for lower in table.untrained:
-        base = table.cells.get(lower, {}).get(table.primary)
-        if base is None:
+    better = table.better[table.primary]
+    side, sign = ("below", -1) if better == "lower" else ("above", 1)
+    for control in table.untrained:
+        base = table.cells.get(control, {}).get(table.primary)
+        if base is None or not base.defined:
             continue
         others = {
-            a: c[table.primary] for a, c in table.cells.items() if a not in table.untrained and table.primary in c
+            arm: cells[table.primary] for arm, cells in table.cells.items()
+            if arm not in table.untrained and table.primary in cells
         }
-        clear = [arm for arm, interval in others.items() if interval.above(base)]
-        mean_only = [arm for arm, interval in others.items() if arm not in clear and interval.mean > base.mean]
-        below = [arm for arm in others if arm not in clear and arm not in mean_only]
+        clear = [arm for arm, interval in others.items() if interval.better_than(base, better)]
+        ahead = [arm for arm, interval in others.items() if sign * (interval.mean - base.mean) > 0]
+        mean_only = [arm for arm in ahead if arm not in clear]
+        behind = [arm for arm in others if arm not in clear and arm not in mean_only]
         parts = [
             f"{words}: {', '.join(names)}"
             for words, names in (
-                ("above it with intervals apart", clear),
-                ("above it by the mean only", mean_only),
-                ("not above it", below),
+                (f"{side} it with intervals apart", clear),
+                (f"{side} it by the mean only", mean_only),
+                (f"not {side} it", behind),
             )
             if names
         ]
-        sentences.append(f"Against {lower} – {'; '.join(parts) or 'no other arm has finished'}.")
+        sentences.append(f"Against {control} – {'; '.join(parts) or 'no other arm has finished'}.")
     return sentences
 
 
@@ -265,10 +321,11 @@ def to_json(table: Comparison) -> str:
             "title": table.title,
             "primary": table.primary,
             "units": table.columns,
+            "better": table.better,
             "protocol_hashes": table.hashes,
             "protocols": table.protocols,
             "rows": json.loads(numbers),
-            "values": table.values,
+            "values": [{**v, "value": v["value"] if math.isfinite(v["value"]) else None} for v in table.values],
             "held_equal": table.fairness.equal,
             "differs": table.fairness.different,
         },

@@ -55,8 +55,8 @@ class AlignedDepthTally:
         known = table["known"] or math.nan
         found = {}
         for prefix in ("", "aligned_") if self.metric else ("aligned_",):
-            found[f"{prefix}RMSE"] = Metric(math.sqrt(table[f"{prefix}squared_error"] / known), "m")
-            found[f"{prefix}delta1"] = Metric(100 * table[f"{prefix}within"] / known, "%")
+            found[f"{prefix}RMSE"] = Metric(math.sqrt(table[f"{prefix}squared_error"] / known), "m", "lower")
+            found[f"{prefix}delta1"] = Metric(100 * table[f"{prefix}within"] / known, "%", "higher")
         return found
 
 

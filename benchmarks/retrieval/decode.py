@@ -180,8 +180,8 @@ def record_of(
     """Turns counts into a record; ``extractor`` needs ``describe()`` and ``device``."""
     confusion = hungarian(tally.confusion) if "hungarian" in compat else tally.confusion
     metrics = {
-        "mIoU": Metric(100 * mean_iou(confusion, absent_as_zero="absent-is-zero" in compat), "%"),
-        "pixel_accuracy": Metric(100 * pixel_accuracy(confusion), "%"),
+        "mIoU": Metric(100 * mean_iou(confusion, absent_as_zero="absent-is-zero" in compat), "%", "higher"),
+        "pixel_accuracy": Metric(100 * pixel_accuracy(confusion), "%", "higher"),
     }
     counts = dict(
         confusion=tally.confusion.tolist(), class_iou=class_iou(confusion).tolist(), per_image=tally.per_image()

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -93,7 +94,7 @@ def table(group: list[Record], reference: list[Record] = ()) -> Table:
     """
     units = [record for record in reference if record.protocol_hash == group[0].protocol_hash]
     shown = Table(title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
-    shown.add_column("error [%]".replace("[", "\\["))
+    shown.add_column(escape("error [%] ↓"))
     for record in group:
         shown.add_column(Path(str(record.subject.get("spec", "?"))).as_posix(), justify="right", overflow="fold")
     for name in dict.fromkeys(name for record in group for name in record.metrics):

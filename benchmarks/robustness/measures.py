@@ -91,19 +91,20 @@ def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
     metrics = {}
     clean = counts.get("clean")
     if clean:
-        metrics["error"] = Metric(100 * clean["wrong"] / clean["images"], "%")
+        metrics["error"] = Metric(100 * clean["wrong"] / clean["images"], "%", "lower")
         if "wrong5" in clean:
-            metrics["top5_error"] = Metric(100 * clean["wrong5"] / clean["images"], "%")
+            metrics["top5_error"] = Metric(100 * clean["wrong5"] / clean["images"], "%", "lower")
     errors = _errors(counts)
     if not errors:
         return metrics
-    metrics["mean_corruption_error"] = Metric(100 * mean_error(errors), "%")
+    metrics["mean_corruption_error"] = Metric(100 * mean_error(errors), "%", "lower")
     if all("wrong5" in level for levels in counts["corruptions"].values() for level in levels.values()):
-        metrics["mean_corruption_top5_error"] = Metric(100 * mean_error(_errors(counts, "wrong5")), "%")
+        metrics["mean_corruption_top5_error"] = Metric(100 * mean_error(_errors(counts, "wrong5")), "%", "lower")
     if clean:
-        metrics["error_increase"] = Metric(metrics["mean_corruption_error"].value - metrics["error"].value, "%")
+        increase = metrics["mean_corruption_error"].value - metrics["error"].value
+        metrics["error_increase"] = Metric(increase, "%", "lower")
     if alexnet and set(errors) == set(ALEXNET_ERROR) and all(set(v) == set(SEVERITIES) for v in errors.values()):
-        metrics["mCE"] = Metric(100 * mean_normalised_error(errors, ALEXNET_ERROR), "%")
+        metrics["mCE"] = Metric(100 * mean_normalised_error(errors, ALEXNET_ERROR), "%", "lower")
     for name, levels in errors.items():
-        metrics[name] = Metric(100 * float(np.mean(list(levels.values()))), "%")
+        metrics[name] = Metric(100 * float(np.mean(list(levels.values()))), "%", "lower")
     return metrics

@@ -177,8 +177,11 @@ def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:
 
 
 def _named(measured: dict[str, float]) -> dict[str, Metric]:
-    table = _SEGMENTATION | _DETECTION
-    return {table[name][0]: Metric(value * table[name][1], "%") for name, value in measured.items() if name in table}
+    metrics = {}
+    for theirs, (name, factor) in (_SEGMENTATION | _DETECTION).items():
+        if theirs in measured:
+            metrics[name] = Metric(measured[theirs] * factor, "%", "higher")
+    return metrics
 
 
 def _per_class(measured: dict[str, float]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from benchmarks.suite import BENCHMARKS, Task
 def record(spec: str, upsampler: str | None, size: int = 1, network: bool = True, **values: float) -> Record:
     subject: dict[str, Any] = dict(spec=spec) | (dict(backbone={}) if network else {})
     subject |= dict(upsampler=dict(spec=upsampler)) if upsampler else {}
-    metrics = {name: Metric(value, "%") for name, value in values.items()}
+    metrics = {n: Metric(value, "%", "lower" if n == "average_drop" else "higher") for n, value in values.items()}
     return Record("probe", metrics, dict(size=size), cost=dict(seconds=1.0), subject=subject)
 
 
@@ -39,6 +39,14 @@ def test_the_best_network_of_each_column() -> None:
     assert best == [(1, 2), (2, 2), (1, 3)]
     assert table_of(RECORDS[4:])[2] == []  # nobody to be better than
     assert upsampler_of(dict(upsampler=dict(spec="guided"))) == "guided" and upsampler_of({}) == "none"
+
+
+def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
+    """Names that an older rule by endings read the other way round."""
+    values = [dict(error=Metric(v, "%", "higher"), uniform_mse=Metric(v, "feature²", "lower")) for v in (1.0, 2.0)]
+    group = [Record("toy", metrics, {}, subject=dict(spec="a", backbone={})) for metrics in values]
+    headings, _, best = table_of(group)
+    assert headings[2:4] == ["error [%] ↑", "uniform_mse [feature²] ↓"] and best == [(1, 2), (0, 3)]
 
 
 def test_page_and_markdown(tmp_path: Path) -> None:

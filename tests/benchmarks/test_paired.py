@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.paired import paired_tables
@@ -22,6 +24,14 @@ def test_values_and_paired_differences() -> None:
     assert table[2].split("|")[1:-1] == [" upsampler ", " mIoU [%] ", " minus bilinear ", " networks "]
     assert table[5].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
     assert table[4].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
+
+
+def test_lower_is_better_stands_in_the_heading_and_a_missing_value_in_the_cell() -> None:
+    records = [record(n, u, v) for u, v in (("bilinear", 10.0), ("guided", float("nan"))) for n in ("a", "b")]
+    records = [replace(r, metrics=dict(RMSE=replace(r.metrics["mIoU"], better="lower"))) for r in records]
+    table = paired_tables(records).splitlines()
+    assert table[2].split("|")[2:4] == [" RMSE [%] ↓ ", " minus bilinear "]
+    assert table[5].split("|")[1:-1] == [" guided ", " not defined ", " not defined ", " 2 "]
 
 
 def test_families() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import math
@@ -54,6 +55,49 @@ def test_hash_covers_benchmark_and_protocol_only(record: Record) -> None:
 def test_protocol_line(record: Record) -> None:
     line = "retrieval: data.layout=camvid data.limit=None,3 neighbours=30 temperature=0.02"
     assert record.protocol_line == line
+
+
+def test_the_direction_is_stored_and_must_be_one_of_two(record: Record) -> None:
+    lower = replace(record, metrics=dict(loss=Metric(1.0, "nat", "lower"), mIoU=Metric(2.0, "%", "higher")))
+    assert Record.from_json(lower.to_json()).metrics == lower.metrics
+    headings = [metric.heading(name) for name, metric in lower.metrics.items()]
+    assert headings == ["loss [nat] ↓", "mIoU [%]"]
+    with pytest.raises(ValueError, match="better='low' is not one of higher, lower; did you mean 'lower'"):
+        Metric(1.0, "%", "low")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "name", "better"),
+    [
+        ("depth", "RMSE", "lower"),
+        ("depth_probe", "aligned_RMSE", "lower"),
+        ("depth", "delta1", "higher"),
+        ("cam", "average_drop", "lower"),
+        ("cam", "average_gain", "higher"),
+        ("cam", "complexity", "lower"),
+        ("robustness", "mean_corruption_error", "lower"),
+        ("robustness", "mCE", "lower"),
+        ("robustness", "fog", "lower"),
+        ("consistency", "uniform_mse", "lower"),
+        ("mine", "top5_error", "lower"),
+        ("retrieval", "mIoU", "higher"),
+    ],
+)
+def test_records_from_before_metrics_had_a_direction(benchmark: str, name: str, better: str) -> None:
+    stored = json.loads(Record(benchmark, {name: Metric(1.0, "%")}, {}).to_json())
+    del stored["metrics"][name]["better"]
+    assert Record.from_json(json.dumps(stored)).metrics[name] == Metric(1.0, "%", better)
+
+
+def test_every_benchmark_says_which_way_its_metrics_are_better() -> None:
+    """Leaving it to the default would rank a new error or loss the wrong way round, without a word."""
+    folder = Path(__file__).resolve().parents[2] / "benchmarks"
+    calls = []
+    for file in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Metric":
+                calls.append((file.name, node.lineno, len(node.args) + len(node.keywords)))
+    assert len(calls) > 15 and [call for call in calls if call[2] < 3] == []
 
 
 def test_a_torn_line_is_closed_off_and_passed_over(record: Record, tmp_path: Path) -> None:

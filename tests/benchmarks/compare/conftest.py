@@ -54,7 +54,7 @@ def run(checkpoint, settings):
         file.write(f"{checkpoint}\\\\n")
     score = json.loads(Path(checkpoint).read_text())["score"] * settings.factor
     protocol = {"data": "toy", "factor": settings.factor}
-    return Record("toy", {"score": Metric(score, "%"), "error": Metric(100 - score, "%")}, protocol)
+    return Record("toy", {"score": Metric(score, "%"), "error": Metric(100 - score, "%", "lower")}, protocol)
 '''
 
 RECIPE = """

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.compare.statistics import Interval, compare_configs, t_interval
+from benchmarks.compare.statistics import Interval, compare_configs, interval_of_runs, t_interval
 
 
 def test_two_values_have_a_closed_form() -> None:
@@ -43,6 +43,22 @@ def test_one_value_has_no_interval_and_none_is_an_error() -> None:
     for values in ([], [1.0, float("nan")]):
         with pytest.raises(ValueError, match="all finite"):
             t_interval(values)
+
+
+def test_a_run_without_a_value_leaves_no_mean() -> None:
+    for values in ([1.0, math.nan], [math.inf, 1.0, 2.0]):
+        interval = interval_of_runs(values)
+        assert math.isnan(interval.mean) and interval.half is None and interval.n == len(values)
+        assert interval.text() == "not defined" and not interval.defined
+        assert not interval.above(Interval(0, 0.1, 3)) and not Interval(0, 0.1, 3).above(interval)
+    assert interval_of_runs([3.0, 7.0]) == t_interval([3.0, 7.0])
+
+
+def test_which_side_is_better_depends_on_the_metric() -> None:
+    high, low = Interval(5, 1, 3), Interval(3, 0.9, 3)
+    assert high.better_than(low, "higher") and not low.better_than(high, "higher")
+    assert low.better_than(high, "lower") and not high.better_than(low, "lower")
+    assert not Interval(3, 1.1, 3).better_than(high, "lower")
 
 
 def test_above_needs_both_intervals_apart() -> None:

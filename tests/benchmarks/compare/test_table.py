@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,19 +17,22 @@ from benchmarks.compare.table import (
     TableError,
     build_table,
     frame,
+    ranking,
     text_cells,
     to_json,
     to_markdown,
     to_screen,
     verdicts,
 )
+from benchmarks.record import Metric
 
+NAN = float("nan")
 FAIR = compare_configs({"A": {"lr": 1, "views": 2}, "B": {"lr": 3, "views": 2}})
 
 
 def row(arm: str, seed: int | None, value: float, *, benchmark: str = "seg", protocol: str = "p", **more: float) -> Row:
-    """One record with mIoU and whatever else."""
-    metrics = {"mIoU": (value, "%"), **{name: (v, "m") for name, v in more.items()}}
+    """One record with mIoU and whatever else, of which less is better."""
+    metrics = {"mIoU": Metric(value, "%", "higher"), **{name: Metric(v, "m", "lower") for name, v in more.items()}}
     return Row(arm, seed, benchmark, metrics, {"data": {"size": protocol}}, f"hash-{protocol}")
 
 
@@ -51,8 +55,8 @@ def test_ranks_by_the_mean_of_the_primary_metric() -> None:
 
 def test_the_first_column_is_the_primary_one_and_columns_can_be_chosen() -> None:
     rows = [row("A", 0, 1.0, error=5.0, other=6.0), row("B", 0, 2.0, error=7.0, other=1.0)]
-    table = build_table(rows, ["A", "B"], primary="seg.error", fairness=FAIR)
-    assert list(table.columns) == ["seg.error", "seg.mIoU", "seg.other"] and list(table.cells) == ["B", "A"]
+    table = build_table(rows, ["B", "A"], primary="seg.error", fairness=FAIR)
+    assert list(table.columns) == ["seg.error", "seg.mIoU", "seg.other"] and list(table.cells) == ["A", "B"]
     chosen = build_table(rows, ["A", "B"], primary="seg.error", fairness=FAIR, columns=("seg.other",))
     assert list(chosen.columns) == ["seg.error", "seg.other"]
     with pytest.raises(PlanError, match="did you mean 'seg.other'"):
@@ -74,6 +78,41 @@ def test_verdicts_tell_intervals_apart_from_means() -> None:
     assert verdicts(table) == ["Against none – above it with intervals apart: A; above it by the mean only: B."]
 
 
+def test_where_lower_is_better_the_smallest_mean_ranks_first_and_words_turn_around() -> None:
+    rows = [row(r.arm, r.seed, 0.0, RMSE=r.metrics["mIoU"].value) for r in ROWS]
+    table = build_table(rows, ["A", "B", "none"], primary="seg.RMSE", fairness=FAIR, untrained=["A"])
+    assert list(table.cells) == ["none", "B", "A"] and table.better == {"seg.RMSE": "lower", "seg.mIoU": "higher"}
+    assert text_cells(table)[0][2:4] == ["seg.RMSE [m] ↓", "seg.mIoU [%]"]
+    assert verdicts(table) == ["Against A – below it with intervals apart: none; below it by the mean only: B."]
+    turned = build_table(rows, ["A", "B", "none"], primary="seg.RMSE", fairness=FAIR, untrained=["none"])
+    assert verdicts(turned) == ["Against none – not below it: B, A."]
+    assert ranking(table)[0].startswith("Ranked by seg.RMSE (lower is better); ")
+    assert json.loads(to_json(table))["better"]["seg.RMSE"] == "lower"
+    assert list(frame(table)["rank"]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("primary", ["seg.mIoU", "seg.RMSE"])
+def test_an_arm_with_a_seed_that_is_not_a_number_has_no_mean_and_no_rank(primary: str, tmp_path: Path) -> None:
+    rows = [row("bad", 0, NAN, RMSE=NAN), row("bad", 1, 99.0, RMSE=0.0), row("good", 0, 5.0, RMSE=1.0)]
+    table = build_table(rows, ["bad", "good"], primary=primary, fairness=FAIR, untrained=["good"], title="Toys")
+    assert list(table.cells) == ["good", "bad"]
+    lines = text_cells(table)[1]
+    assert [line[:4] for line in lines] == [["1", "good", *lines[0][2:4]], ["–", "bad", "not defined", "not defined"]]
+    assert verdicts(table) == [f"Against good – not {'below' if primary == 'seg.RMSE' else 'above'} it: bad."]
+    told = "seg.mIoU of bad, seed 0, is not a number in its record: the arm has no mean of it."
+    assert told in ranking(table) and told in to_markdown(table)
+    stored = json.loads(to_json(table), parse_constant=pytest.fail)
+    assert stored["values"][0]["value"] is None and stored["rows"][1]["rank"] is None
+    page = write_report(Report(table, "python tools/compare.py toys.py"), tmp_path).read_text()
+    assert told in page and page.count('class="first"') == 1
+
+
+def test_one_metric_has_one_direction() -> None:
+    rows = [row("A", 0, 1.0), Row("B", 1, "seg", {"mIoU": Metric(1.0, "%", "lower")}, {}, "hash-p")]
+    with pytest.raises(TableError, match="'seg.mIoU': higher is better in the record of A/seed_0, lower in that of B"):
+        build_table(rows, ["A", "B"], primary="seg.mIoU", fairness=FAIR)
+
+
 def test_costs_are_means_over_seeds_and_missing_ones_stay_away() -> None:
     costs = [dict(arm="A", samples=100, minutes=m) for m in (1.0, 3.0)] + [dict(arm="B", samples=100)]
     table = build_table(ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs)
@@ -83,7 +122,7 @@ def test_costs_are_means_over_seeds_and_missing_ones_stay_away() -> None:
 
 
 def test_every_form_holds_the_same_numbers(tmp_path) -> None:
-    baseline = Row("majority", None, "seg", {"mIoU": (3.5, "%")}, {"data": {"size": "p"}}, "hash-p")
+    baseline = Row("majority", None, "seg", {"mIoU": Metric(3.5, "%")}, {"data": {"size": "p"}}, "hash-p")
     table = build_table(
         ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, baselines=[baseline], title="Toys <1>"
     )
@@ -113,7 +152,7 @@ def test_nothing_finished_yet_is_an_empty_table() -> None:
 
 def test_tables_fit_a_terminal_of_80_characters() -> None:
     costs = [dict(arm="A", samples=40_000, images_per_s=99.0, minutes=12.5, peak_memory_gb=1.25, pflops=1.5)]
-    more = [row(r.arm, r.seed, r.metrics["mIoU"][0], pixel_accuracy=99.99) for r in ROWS]
+    more = [row(r.arm, r.seed, r.metrics["mIoU"].value, pixel_accuracy=99.99) for r in ROWS]
     table = build_table(more, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs, title="Toys")
     out = io.StringIO()
     console = Console(file=out, width=80)
