@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
 from pretrain.data.decode import DecodeError, decode
+from pretrain.data.folders import PartsError, quoted, visible
 from pretrain.data.sources import ImageFolder
 
 
@@ -93,8 +94,8 @@ class ClassFolder:
         every: (train, val) take every n-th image of each part.
 
     Raises:
-        ValueError: ``every`` below 1, not two classes, classes of ``val`` that ``train`` lacks, or a class of one image
-            to be split.
+        ValueError: ``every`` below 1, not two classes, parts of a data set under other names than ``train`` and ``val``
+            at the place of the classes, classes of ``val`` that ``train`` lacks, or a class of one image to be split.
     """
 
     def __init__(
@@ -103,20 +104,22 @@ class ClassFolder:
     ) -> None:  # fmt: skip
         if min(every) < 1:
             raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self._words: dict[str, Any] = dict(every=list(every))
-        if (self.root / train).is_dir() and (self.root / val).is_dir():
-            sources = [_labelled(self.root / train), _labelled(self.root / val)]
+        parts = find_parts(self.root, train, val)
+        if parts:
+            sources = [labelled_folder(part) for part in parts]
             self.class_names = sources[0].classes
             foreign = sorted(set(sources[1].classes) - set(self.class_names))
             if foreign:
-                raise ValueError(f"{self.root / val} has classes that {self.root / train} lacks: {foreign[:5]}")
+                raise ValueError(f"{parts[1]} has classes that {parts[0]} lacks: {foreign[:5]}")
             ids = [np.arange(len(source)) for source in sources]
             self._words |= dict(train=train, val=val)
         else:
-            source = _labelled(self.root)
+            source = labelled_folder(self.root)
             sources, self.class_names = [source, source], source.classes
-            ids = list(stratified_split(_labels(source, self.class_names), held_back, seed))
+            labels = _labels(source, self.class_names)
+            ids = list(stratified_split(labels, held_back, seed, names=self.class_names))
             self._words |= dict(held_back=held_back, split_seed=seed)
         self.train, self.val = (
             ClassSplit(source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root)
@@ -137,13 +140,16 @@ class ClassFolder:
         )  # fmt: skip
 
 
-def stratified_split(labels: np.ndarray, held_back: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, held_back: float, seed: int, *, names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws a share of each class.
 
     Args:
         labels: (n,) int64.
         held_back: Share in (0, 1), rounded per class, at least one image, at most all but one.
         seed: Of the draw; a class's draw depends on the seed, its number and its size only.
+        names: Of the classes, for messages; empty: they are called by their numbers.
 
     Returns:
         (kept, held back), ascending indices.
@@ -157,18 +163,63 @@ def stratified_split(labels: np.ndarray, held_back: float, seed: int) -> tuple[n
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
-            raise ValueError(f"class {label} has one image: no stratified split; drop the class or give a val folder")
+            name = repr(names[label]) if len(names) else str(label)
+            raise ValueError(
+                f"class {name} has one image, of which no share can be held back: remove the class, give it a second "
+                "image, or split the data yourself into the folders train and val"
+            )
         count = min(max(1, round(held_back * len(members))), len(members) - 1)
         chosen.append(np.random.default_rng([seed, int(label)]).permutation(members)[:count])
     held = np.sort(np.concatenate(chosen))
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 
-def _labelled(root: Path) -> ImageFolder:
-    source = ImageFolder(root)
+def find_parts(root: Path, train: str = "train", val: str = "val") -> tuple[Path, Path] | None:
+    """Returns the folders of the train and the validation part; None where neither has been asked for by another name
+    than the usual one and they are not both there: then ``root`` is expected to hold the classes themselves.
+
+    Raises:
+        ValueError: a part that was asked for by name is missing; names the folders that are there.
+    """
+    parts = root / train, root / val
+    missing = [part.name for part in parts if not part.is_dir()]
+    if not missing:
+        return parts
+    if (train, val) != ("train", "val"):
+        folders = [path.name for path in visible(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+        raise ValueError(
+            f"{root} has no folder {quoted(missing)} (train={train!r}, val={val!r}); it holds "
+            f"{quoted(folders) or 'no folder'}"
+        )
+    return None
+
+
+def labelled_folder(root: Path) -> ImageFolder:
+    """Reads the class folders of one part.
+
+    Raises:
+        ValueError: there are none, or what lies at their place are parts of a data set; says what to do.
+    """
+    try:
+        source = ImageFolder(root)
+    except PartsError as error:
+        raise ValueError(_advice(error)) from error
     if source.classes is None:
-        raise ValueError(f"{root} has no class folders: kNN and linear probe need <class>/<image>, two or more")
+        raise ValueError(f"{root} has no class folders, two or more <class>/<image>: {source.unlabelled}")
     return source
+
+
+def _advice(error: PartsError) -> str:
+    """Says how folders that are parts should be called to be taken for such."""
+    usual = [name for name in ("train", "val") if name in error.parts]
+    lack = f"has a folder {usual[0]!r} but no {'val' if usual == ['train'] else 'train'!r}" if usual else "has parts"
+    train = next((part for part in error.parts if part.lower().startswith("train")), error.parts[0])
+    val = next((part for part in error.parts if part != train), "val")
+    return (
+        f"{error.root} {lack}: {quoted(error.parts)} are parts of a data set, not classes. Rename them to train and "
+        f"val (a link will do), or write ?train={train}&val={val} behind the folder where options are taken; or name "
+        f"one part, {error.root / train}, of whose classes a share is then held back"
+    )
 
 
 def _labels(source: ImageFolder, names: tuple[str, ...]) -> np.ndarray:

@@ -76,7 +76,9 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
     """Content key of a data set: first 12 hex digits of SHA-256 over its rows (names and file sizes, no paths above
     the root), so that a moved copy keeps its protocol hash and a changed one does not."""
-    return hashlib.sha256("\n".join("\t".join(row) for row in rows).encode()).hexdigest()[:12]
+    text = "\n".join("\t".join(row) for row in rows)
+    # names that are not UTF-8 give their own bytes back, as the file system has them
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def file_size(path: Path) -> str:

@@ -83,7 +83,6 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
         ConfigError, ValueError: a mistake in recipe, labels or data, as the engine would find it.
         FileNotFoundError: no such list of labels.
     """
-    _require_validation(data)
     cfg = Config.fromfile(settings.path)
     if settings.options:
         cfg.merge_from_dict(dict(settings.options))
@@ -157,15 +156,6 @@ def _check(cfg: Config, images: int) -> None:
         raise ConfigError(
             f"schedule.global_batch={cfg.schedule.global_batch}: {per_pass} images per process and pass; mixup and "
             "cutmix pair images, so it must be even (or set model.mixup=0 model.cutmix=0)"
-        )
-
-
-def _require_validation(data: ClassFolder) -> None:
-    """Raises a ValueError where a train folder without a validation folder was read as if it were a class."""
-    if "held_back" in data.protocol and (data.root / "train").is_dir():
-        raise ValueError(
-            f"{data.root} has a folder 'train' but no 'val': put the validation images into {data.root}/val/<class>/ "
-            "(a link will do), or give the folder of the classes itself, of which a fifth is then held back"
         )
 
 

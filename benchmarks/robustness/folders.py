@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.class_folder import ClassSplit, stratified_split
+from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
 from benchmarks.extractor import parse_spec
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
-from pretrain.data.sources import ImageFolder
+from pretrain.data.folders import visible
 from pretrain.names import check_choice
 
 #: Classes of each set of ImageNet; those of -A and -R are 200 of the 1000.
@@ -145,8 +145,9 @@ def _corrupted(
 ) -> RobustnessData:
     check_choice("part", part, ("val", "all"))
     words: dict[str, Any] = dict(part=part, every=every)
-    if part == "val" and (root / "train").is_dir() and (root / "val").is_dir():
-        return _data(kind, root, _split(root / "val", root, every=every), root / "val", words)
+    parts = find_parts(root) if part == "val" else None
+    if parts:
+        return _data(kind, root, _split(parts[1], root, every=every), parts[1], words)
     chosen = (held_back, seed) if part == "val" else None
     words |= dict(held_back=held_back, split_seed=seed) if chosen else {}
     return _data(kind, root, _split(root, root, every=every, drawn=chosen), root, words)
@@ -183,7 +184,7 @@ def _data(kind: str, root: Path, images: ClassSplit, folder: Path, words: dict[s
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
     """Names of the class folders of an ImageFolder, without looking for images in them."""
-    return tuple(sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith(".")))
+    return tuple(path.name for path in visible(folder.iterdir()) if path.is_dir())
 
 
 def _split(folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int] | None = None) -> ClassSplit:
@@ -192,13 +193,11 @@ def _split(folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int]
     Raises:
         ValueError: not two class folders, or one of them holds no image.
     """
-    source = ImageFolder(folder)
+    source = labelled_folder(folder)
     names = _class_folders(folder)
-    if source.classes is None:
-        raise ValueError(f"{folder} has no class folders: it must hold <class>/<image>, two classes or more")
     empty = sorted(set(names) - set(source.classes))
     if empty:
         raise ValueError(f"{folder}: folders without an image: {', '.join(empty[:5])}; remove them or unpack again")
     labels = np.array([source.label(index) for index in range(len(source))], np.int64)
-    ids = np.arange(len(source)) if drawn is None else stratified_split(labels, *drawn)[1]
+    ids = np.arange(len(source)) if drawn is None else stratified_split(labels, *drawn, names=source.classes)[1]
     return ClassSplit(source, ids[::every], labels[ids[::every]], root)

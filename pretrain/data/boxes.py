@@ -9,8 +9,9 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
+from pretrain.data.folders import SourceError, require_folder
 from pretrain.data.shots import Box, Shot, widened
-from pretrain.data.sources import FilesBelow, SourceError, read_categories, read_coco, require_folder
+from pretrain.data.sources import FilesBelow, read_categories, read_coco
 
 
 @DATASETS.register_module()

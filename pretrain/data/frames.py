@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.registry import DATASETS
 
+from pretrain.data.folders import EXTENSIONS, SourceError, require_folder
 from pretrain.data.shots import Shot, widened
-from pretrain.data.sources import EXTENSIONS, FilesBelow, SourceError, require_folder
+from pretrain.data.sources import FilesBelow
 from pretrain.data.videos import LATEST, Tracks, find_videos, read_tracks
 
 
@@ -68,10 +69,12 @@ class FramePairs:
         tracks: Json or csv file of boxes, see :func:`pretrain.data.videos.read_tracks`; None: whole frames only.
         margin: Added to each side of a tracked box, as a share of its width or height; cut off at the border.
         extensions: What counts as a frame, case ignored.
+        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with ``*`` for any
+            characters: ``["masks"]`` where each video has its masks beside its frames.
 
     Raises:
-        SourceError: no video, one too short for ``min_gap``, or tracks that are empty, wrong, or name a video or a
-            frame that is not there.
+        SourceError: no video, nothing that ``exclude`` fits, one too short for ``min_gap``, or tracks that are empty,
+            wrong, or name a video or a frame that is not there.
         ValueError: a number is out of range.
     """
 
@@ -86,13 +89,14 @@ class FramePairs:
         tracks: str | Path | None = None,
         margin: float = 0.1,
         extensions: Sequence[str] = EXTENSIONS,
+        exclude: Sequence[str] | str = (),
     ) -> None:
         if min_gap < 1 or (max_gap is not None and max_gap < min_gap):
             raise ValueError(f"FramePairs: min_gap={min_gap}, max_gap={max_gap}; legal is 1 <= min_gap <= max_gap")
         if not 0 <= margin < math.inf:
             raise ValueError(f"FramePairs: margin={margin}; legal is a number from 0 on")
         folder = require_folder("FramePairs", root)
-        names, videos = find_videos(folder, extensions)
+        names, videos = find_videos(folder, extensions, exclude)
         self.margin = margin
         self._files = FilesBelow(folder, names, None, classes=None)
         longest = max(int(video.times[-1] - video.times[0]) for video in videos.values())

@@ -17,15 +17,10 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
+from pretrain.data.folders import EXTENSIONS, SourceError, class_folders, list_images, require_folder
 
-#: What counts as an image in a folder, compared in lower case.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
 #: Label of an image that has none although its source is labelled.
 NO_LABEL = -1
-
-
-class SourceError(ValueError):
-    """A source has nothing to read, or its description is wrong. The message names the path."""
 
 
 @runtime_checkable
@@ -110,39 +105,45 @@ class ImageFolder(FilesBelow):
     """All images below a folder, at any depth, sorted by path.
 
     If no image lies in ``root`` itself and at least two of its folders hold images, these folders are the classes
-    (sorted by name; a folder without images is none). Otherwise the source is unlabelled. Symbolic links are
-    followed; names that begin with a dot are left out.
+    (sorted by name; a folder without images is none). Otherwise the source is unlabelled, and ``unlabelled`` says why.
+    Folders that are parts of a data set (train, val, test, …) are refused at the place of classes. Symbolic links are
+    followed; names that begin with a dot are left out. The rule is that of :mod:`pretrain.data.folders`.
 
     Args:
         root: The folder.
         extensions: What counts as an image, case ignored.
-        labels: False reads a tree of folders without taking them for classes.
+        labels: None: class folders are the labels if there are any. True: there must be. False: a tree of folders is
+            read without taking them for classes.
+        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with ``*`` for any
+            characters: ``["masks", "*_mask.png"]``.
 
     Raises:
-        SourceError: ``root`` is missing, is no folder, or holds no image.
+        SourceError: ``root`` is missing, is no folder, or holds no image; its folders are parts and not classes; there
+            are no class folders though ``labels`` is True; something to exclude does not exist.
     """
 
-    def __init__(self, root: str | Path, extensions: Sequence[str] = EXTENSIONS, labels: bool = True) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        extensions: Sequence[str] = EXTENSIONS,
+        labels: bool | None = None,
+        *,
+        exclude: Sequence[str] | str = (),
+    ) -> None:
         folder = require_folder("ImageFolder", root)
-        if isinstance(extensions, str) or not all(e.startswith(".") for e in extensions):
-            raise SourceError(f"ImageFolder: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']")
-        wanted = tuple(extension.lower() for extension in extensions)
-        files = walk(folder)
-        names = sorted(name for name in files if name.lower().endswith(wanted))
-        if not names:
-            others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
-            found = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file at all"
-            raise SourceError(
-                f"ImageFolder: no image below {folder}, which holds {found}; legal extensions are {', '.join(wanted)}. "
-                "Put the images there, or set source.root or source.extensions"
-            )
-        tops = [name.split(os.sep, 1)[0] if os.sep in name else None for name in names]
-        classes = tuple(sorted({top for top in tops if top is not None}))
-        if not labels or None in tops or len(classes) < 2:
-            super().__init__(folder, names, None, classes=None)
+        names = list_images("ImageFolder", folder, extensions=extensions, exclude=exclude)
+        if labels is False:
+            classes, self.unlabelled = (), "labels=False"
         else:
-            index = {name: i for i, name in enumerate(classes)}
-            super().__init__(folder, names, [index[top] for top in tops], classes=classes)
+            classes, self.unlabelled = class_folders("ImageFolder", folder, names)
+        if labels and not classes:
+            raise SourceError(f"ImageFolder: labels=True, but there are no class folders: {self.unlabelled}")
+        if not classes:
+            super().__init__(folder, names, None, classes=None)
+            return
+        index = {name: i for i, name in enumerate(classes)}
+        tops = [name.split(os.sep, 1)[0] for name in names]
+        super().__init__(folder, names, [index[top] for top in tops], classes=classes)
 
 
 @DATASETS.register_module()
@@ -283,33 +284,3 @@ def _largest_category(annotations: list[dict], index: dict[int, int], path: Path
             f"CocoImages: {path}: each of 'annotations' needs image_id, category_id, and area or bbox ({error!r})"
         ) from error
     return {image: -negated for image, (_, negated) in best.items()}
-
-
-def require_folder(source: str, root: str | Path) -> Path:
-    """Returns the folder; raises SourceError, with the caller's name ``source``, if there is none."""
-    folder = Path(root).expanduser()
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise SourceError(f"{source}: root={folder} {state} ({folder.absolute()}); legal is a folder of images")
-    return folder
-
-
-def walk(folder: Path) -> list[str]:
-    """Paths relative to ``folder`` of all files below it; links are followed, but never into a folder being walked."""
-    files: list[str] = []
-
-    def visit(path: str, prefix: str, above: frozenset[str]) -> None:
-        real = os.path.realpath(path)
-        if real in above:
-            return
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    visit(entry.path, prefix + entry.name + os.sep, above | {real})
-                else:
-                    files.append(prefix + entry.name)
-
-    visit(str(folder), "", frozenset())
-    return files

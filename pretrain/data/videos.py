@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from pretrain.data.decode import DecodeError, probe
+from pretrain.data.folders import SourceError, list_images
 from pretrain.data.shots import Box
-from pretrain.data.sources import FilesBelow, SourceError, walk
+from pretrain.data.sources import FilesBelow
 
 COLUMNS = ("video", "track", "frame", "x1", "y1", "x2", "y2")
 #: Above this numbers in file names are no times; sums of two times then stay below 2^63.
@@ -52,7 +53,9 @@ class Tracks:
     boxes: np.ndarray
 
 
-def find_videos(root: Path, extensions: Sequence[str]) -> tuple[list[str], dict[str, Video]]:
+def find_videos(
+    root: Path, extensions: Sequence[str], exclude: Sequence[str] | str = ()
+) -> tuple[list[str], dict[str, Video]]:
     """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".") included.
 
     The last number in a frame's file name is its time, if all frames of the video have different ones up to
@@ -62,24 +65,18 @@ def find_videos(root: Path, extensions: Sequence[str]) -> tuple[list[str], dict[
         Paths of all frames relative to ``root``, video by video in their order, and the videos by name.
 
     Raises:
-        SourceError: there is no image, or ``extensions`` is no list of them.
+        SourceError: there is no image, or ``extensions`` or ``exclude`` are wrong.
     """
-    if isinstance(extensions, str) or not all(e.startswith(".") for e in extensions):
-        raise SourceError(f"FramePairs: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']")
-    wanted = tuple(extension.lower() for extension in extensions)
     folders: dict[str, list[str]] = defaultdict(list)
-    for name in walk(root):
-        if name.lower().endswith(wanted):
-            folders[os.path.dirname(name).replace(os.sep, "/") or "."].append(name)
-    if not folders:
-        raise SourceError(
-            f"FramePairs: no frame below {root}; put one folder of images for each video there (legal extensions are "
-            f"{', '.join(wanted)}), or set source.root or source.extensions"
-        )
+    advice = "put one folder of images for each video there"
+    for name in list_images(
+        "FramePairs", root, extensions=extensions, exclude=exclude, unit="frame", advice=advice
+    ):
+        folders[os.path.dirname(name).replace(os.sep, "/") or "."].append(name)
     names: list[str] = []
     videos: dict[str, Video] = {}
     for video in sorted(folders):
-        timed = _timed(sorted(folders[video]))
+        timed = _timed(folders[video])
         videos[video] = Video(len(names), np.array([time for time, _ in timed], dtype=np.int64))
         names.extend(name for _, name in timed)
     return names, videos

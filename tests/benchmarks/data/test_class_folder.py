@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from benchmarks.data import ClassFolder
 from benchmarks.data.class_folder import stratified_split
+from benchmarks.data.loading import fingerprint
 
 
 def test_drawn_split_is_stratified_disjoint_and_seeded() -> None:
@@ -22,6 +25,8 @@ def test_drawn_split_is_stratified_disjoint_and_seeded() -> None:
     assert np.bincount(labels[stratified_split(labels, 0.99, 0)[0]]).tolist() == [1, 1, 1, 1]  # one always stays
     with pytest.raises(ValueError, match="class 1 has one image"):
         stratified_split(np.array([0, 0, 1]), 0.5, 0)
+    with pytest.raises(ValueError, match="class 'dog' has one image, of which no share"):
+        stratified_split(np.array([0, 0, 1]), 0.5, 0, names=("cat", "dog"))
     with pytest.raises(ValueError, match="held_back=1"):
         stratified_split(labels, 1, 0)
 
@@ -53,3 +58,58 @@ def test_batches_and_errors(image_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"red/000\.jpg: "):
         for split in (broken.train, broken.val):
             list(split.batches(16, 4, crop_fraction=1.0))
+
+
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "Val"), ("train", "valid"), ("training", "validation")])
+def test_parts_by_other_names_are_refused(image_folder: Path, tmp_path: Path, parts: tuple[str, str]) -> None:
+    for part in parts:
+        shutil.copytree(image_folder, tmp_path / part)
+    with pytest.raises(ValueError, match="parts of a data set, not classes") as caught:
+        ClassFolder(tmp_path)
+    options = dict(train=parts[0], val=parts[1])
+    assert f"?train={parts[0]}&val={parts[1]}" in str(caught.value)
+    assert ("has a folder 'train' but no 'val'" in str(caught.value)) == (parts[0] == "train")
+    data = ClassFolder(tmp_path, **options)  # as the message says
+    assert data.classes == 3 and data.protocol["val"] == parts[1]
+
+
+def test_a_named_part_that_is_missing(image_folder: Path, tmp_path: Path) -> None:
+    """Before, the two class folders train and test would have been split by lot."""
+    for part in ("train", "test"):
+        shutil.copytree(image_folder, tmp_path / part)
+    with pytest.raises(ValueError, match=r"no folder 'valid' \(train='train', val='valid'\); it holds 'test', 'train'"):
+        ClassFolder(tmp_path, val="valid")
+    with pytest.raises(ValueError, match="all images of .* lie in one folder, 'train'"):
+        shutil.rmtree(tmp_path / "test")
+        ClassFolder(tmp_path)
+
+
+def test_reasons_name_image_and_class(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(image_folder, tmp_path / "data")
+    (tmp_path / "data" / "violet").mkdir()
+    shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "violet")
+    with pytest.raises(ValueError, match="class 'violet' has one image"):
+        ClassFolder(tmp_path / "data")
+    shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "cover.jpg")
+    with pytest.raises(ValueError, match="no class folders.* 'cover.jpg'"):
+        ClassFolder(tmp_path / "data")
+
+
+def test_names_that_are_not_utf8(image_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(image_folder, tmp_path / "data")
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    try:
+        shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "red" / odd)
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    data = ClassFolder(tmp_path / "data")
+    keys = [part.key(i) for part in (data.train, data.val) for i in range(len(part))]
+    assert len(data.train) + len(data.val) == 25 and f"red/{odd}" in keys
+    assert data.protocol["train_content"] != ClassFolder(image_folder).protocol["train_content"]
+
+
+def test_fingerprints_of_other_names_stay() -> None:
+    rows = [("a/ünï.jpg", "12"), ("b c.png", "7")]
+    text = "a/ünï.jpg\t12\nb c.png\t7"
+    assert fingerprint(rows) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert fingerprint([(os.fsdecode(b"\xe9"),)]) == hashlib.sha256(b"\xe9").hexdigest()[:12]
