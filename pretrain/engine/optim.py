@@ -9,23 +9,20 @@ from typing import Any
 import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
-from timm.optim import Lars
 from torch import Tensor, nn
 
+from pretrain.engine.lars import Lars
 from pretrain.engine.layer_decay import learning_rate_scales, split_groups
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-if "Lars" not in OPTIMIZERS:
-    OPTIMIZERS.register_module(name="Lars", module=Lars)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Returns two groups: tensors of ≥ 2 dimensions with ``weight_decay``; 1-D ones (biases, norm scales) and what a
     timm network names in ``no_weight_decay()`` (a ViT's position embeddings and tokens) without.
 
-    timm's LARS adapts the learning rate only where the weight decay is not 0, so 1-D tensors also skip the trust
-    ratio, as in the papers' code. Frozen parameters are left out; a parameter shared by two modules counts once.
+    LARS adapts the learning rate only where the weight decay is not 0, so 1-D tensors also skip the trust ratio, as in
+    the papers' code. Frozen parameters are left out; a parameter shared by two modules counts once.
     With ``weight_decay=0`` LARS still needs to know the matrices, hence the flag ``adapt``.
     """
     trained = [p for p in model.parameters() if p.requires_grad]

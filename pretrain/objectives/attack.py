@@ -87,7 +87,7 @@ def _slope(pixels: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor,
     if gradient is None:
         raise RuntimeError(
             "the loss does not depend on the attacked pixels: the objective reads other views, or it sends no gradient "
-            "to the second of a pair, as UEL (then attacked_first=True)"
+            "to the second of a pair (then attacked_first=True)"
         )
     return loss.detach(), gradient
 

@@ -21,28 +21,43 @@ FORMS = ("softmax", "uel")
 
 
 def instance_loss(a: Tensor, b: Tensor, temperature: float, form: str = "softmax") -> Tensor:
-    """One-directional loss of the rows of a against all rows of b, mean over this process's rows.
+    """Loss of picking an image out of all n images of all processes, mean over this process's rows.
 
-    With p_ij = softmax_j(cos(a_i, b_j)/τ) over the n rows j of b of all processes:
-    "softmax": −log p_ii. "uel": −log p_ii − Σ_{j≠i} log(1 − p_ij), with b as a constant. Two rows of a never meet.
-    All features equal: ln n; for "uel" ln n − (n − 1)·ln(1 − 1/n).
+    "softmax": −log p_ii with p_ij = softmax_j(cos(a_i, b_j)/τ), rows of a against the rows of b. Two rows of a never
+    meet; both a and b get a gradient. All features equal: ln n.
+
+    "uel": every row z_i of a and b together, 2n in all, against the m = 2n − 1 others, whichever view they belong to:
+    −log p_i,pos − Σ_{j≠i,pos} log(1 − p_ij), p_ij the softmax over j ≠ i and pos the other view of the image. The
+    others are constants, so a row moves as the one that picks only. All features equal: ln m − (m − 1)·ln(1 − 1/m).
 
     Args:
         a, b: (B, D), any scale, row i of both from image i. temperature: τ > 0. form: "softmax" or "uel".
 
     Returns:
-        Scalar ≥ 0. Cost O(B·n·D) time, O(B·n) memory.
+        Scalar ≥ 0. Cost O(B·n·D) time, O(B·n) memory; four times that for "uel".
     """
     with no_autocast(a):
         a, b = F.normalize(full_precision(a), dim=1), F.normalize(full_precision(b), dim=1)
-        everything = gather(b.detach() if form == "uel" else b)  # (n, D), in rank order
-        logits = a @ everything.T / temperature
+        if form == "uel":
+            return _uel(torch.cat([a, b]), temperature)
+        everything = gather(b)  # (n, D), in rank order
         own = torch.arange(len(a), device=a.device) + get_rank() * len(a)
-        loss = F.cross_entropy(logits, own)
-        if form == "softmax" or len(everything) == 1:
-            return loss
-        others = torch.arange(len(everything), device=a.device) != own[:, None]
-        return loss - log_one_minus_softmax(logits).masked_fill(~others, 0).sum(1).mean()
+        return F.cross_entropy(a @ everything.T / temperature, own)
+
+
+def _uel(rows: Tensor, temperature: float) -> Tensor:
+    """The form "uel" of :func:`instance_loss` for (2B, D) unit vectors, view 0 of all images, then view 1."""
+    everything = gather(rows.detach())  # (2n, D): both views of rank 0, both of rank 1, …
+    local = torch.arange(len(rows), device=rows.device)
+    own, partner = (index + get_rank() * len(rows) for index in (local, local.roll(len(rows) // 2)))
+    columns = torch.arange(len(everything), device=rows.device)
+    logits = rows @ everything.T / temperature
+    logits = logits.masked_fill(columns == own[:, None], -math.inf)
+    loss = F.cross_entropy(logits, partner)
+    if len(everything) == 2:  # one image: no other row that could be picked
+        return loss
+    others = log_one_minus_softmax(logits).masked_fill(columns == partner[:, None], 0)
+    return loss - others.sum(1).mean()
 
 
 def log_one_minus_softmax(logits: Tensor) -> Tensor:
@@ -62,8 +77,8 @@ def log_one_minus_softmax(logits: Tensor) -> Tensor:
 class InstanceDiscrimination(Objective):
     """The two base losses that adversarial contrastive learning (Ho & Vasconcelos, NeurIPS 2020) uses beside SimCLR's.
 
-    Row i of view 0 against all rows of view 1; a linear head. "uel" is the loss of unsupervised embedding learning by
-    invariant and spreading instance features (Ye et al., CVPR 2019), there between an image and its augmentation.
+    "softmax" ("Plain" there): view 0 against view 1. "uel": both views against all others, the loss of unsupervised
+    embedding learning by invariant and spreading instance features (Ye et al., CVPR 2019). A linear head.
 
     Args:
         form: "softmax" or "uel", see :func:`instance_loss`.
@@ -90,9 +105,12 @@ class InstanceDiscrimination(Objective):
     def bounds(self) -> Bounds:
         """Collapsed: see :func:`instance_loss`, for the n images of the last batch; a fresh network starts near it."""
         n = self._rows
-        collapsed = None if n is None else math.log(n)
-        if collapsed and self.form == "uel":
-            collapsed -= (n - 1) * math.log1p(-1 / n)
+        if n is None:
+            return Bounds()
+        collapsed = math.log(n)
+        if self.form == "uel":
+            m = 2 * n - 1  # rows that a row is compared with
+            collapsed = math.log(m) - (m - 1) * math.log1p(-1 / m) if n > 1 else 0.0
         return Bounds(best=None, collapsed=collapsed, random_start=collapsed)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ STATISTICS = ("rank", "cells")
 
 
 class Criterion(NamedTuple):
-    """The three terms of VICReg, scalars, unweighted; the last two are sums over both branches."""
+    """The three terms of VICReg, scalars, unweighted; the last two are means over both branches."""
 
     invariance: Tensor
     variance: Tensor
@@ -33,8 +34,9 @@ class Criterion(NamedTuple):
 def vicreg(x: Tensor, y: Tensor, *, statistics: str = "rank") -> Criterion:
     """VICReg's terms of pairs (x, y), with spread and covariance over the batch of all processes.
 
-    invariance: mean of (x − y)², over channels too. variance: Σ_branches mean_d max(0, 1 − √(var_d + 1e-4)).
-    covariance: Σ_branches (1/D) Σ_{d≠e} C_de². Variances and C are unbiased (divided by n − 1).
+    invariance: mean of (x − y)², over channels too. variance: mean over branches of mean_d max(0, 1 − √(var_d + 1e-4)).
+    covariance: mean over branches of (1/D) Σ_{d≠e} C_de². Variances and C are unbiased (divided by n − 1). The paper on
+    VICReg writes sums over branches; the code of VICRegL's authors takes these means, and its weights belong to them.
 
     Args:
         x, y: (B, S, P, D): B images, S independent sets of P pairs; terms are means over the sets. Whole images: S = P
@@ -64,8 +66,7 @@ def vicreg(x: Tensor, y: Tensor, *, statistics: str = "rank") -> Criterion:
         product = centred @ centred.mT if entries < channels else centred.mT @ centred
         squares = (product / (entries - 1)).square().sum((-2, -1))
         redundancy = (squares - var.square().sum(-1)) / channels
-        variance, covariance = (values.flatten(1).mean(1).sum() for values in (spread, redundancy))
-        return Criterion((x - y).square().mean(), variance, covariance)
+        return Criterion((x - y).square().mean(), spread.mean(), redundancy.mean())
 
 
 def best_matches(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -116,24 +117,47 @@ def _take(cells: Tensor, index: Tensor) -> Tensor:
     return cells.gather(1, index[..., None].expand(-1, -1, cells.shape[2]))
 
 
+def _counts(location: Sequence[int], feature: int | None, both: int | None) -> tuple[tuple[int, ...], int | None]:
+    """Returns the numbers of matches by location and that by feature (None = all cells); ``both`` stands for either.
+
+    Raises:
+        ValueError: see :class:`VICRegL`.
+    """
+    if both is not None:
+        if not isinstance(both, int) or both < 1:
+            raise ValueError(f"matches={both}: must be at least 1, or None to use location_matches and feature_matches")
+        return (both,), both
+    counts = location if isinstance(location, (tuple, list)) else ()
+    if not counts or any(not isinstance(count, int) or count < 1 for count in counts):
+        raise ValueError(f"location_matches={location}: must be numbers of at least 1, as (20, 4) or (20,)")
+    if feature is not None and (not isinstance(feature, int) or feature < 1):
+        raise ValueError(f"feature_matches={feature}: must be at least 1, or None for all cells")
+    return tuple(counts), feature
+
+
 @MODELS.register_module()
 class VICRegL(Objective):
     """VICReg on whole images and local features (Bardes et al., NeurIPS 2022, arXiv 2210.01571).
 
     loss = α·ℓ(vectors) + (1 − α)·[ ℓ(cells matched by location) + ℓ(cells matched by feature) ], ℓ the weighted sum of
-    :func:`vicreg`'s terms, the local ones averaged over both directions of matching.
+    :func:`vicreg`'s terms, the local ones averaged over both directions of matching, and over the numbers in
+    ``location_matches``.
 
     Args:
         stride: stride of the map to learn on; None takes the deepest.
         hidden: width inside the expander of pooled vectors. dim: its output's width.
         local_hidden, local_dim: the same for the expander of cells.
         alpha: α, weight of the whole-image criterion.
-        matches: matches kept per image, rule and direction; all cells of a map that has fewer.
+        location_matches: numbers of matches by location kept per image and direction, the best ones. The authors' code
+            keeps 20 of the first view and 4 of the second and averages over both orders of the views: (20, 4).
+        feature_matches: the same for matches by feature, one number; None = all cells, as in the authors' code.
+        matches: one number for both rules in place of those two. A map of fewer cells gives all of them.
         invariance, variance, covariance: weights of the three terms.
         statistics: over what the local criterion's spread is taken, "rank" or "cells", see :func:`vicreg`.
 
     Raises:
-        ValueError: ``alpha`` outside [0, 1], ``matches`` below 1, a negative weight, unknown ``statistics``.
+        ValueError: ``alpha`` outside [0, 1], a number of matches below 1 or none, a negative weight, unknown
+            ``statistics``.
     """
 
     def __init__(
@@ -146,7 +170,9 @@ class VICRegL(Objective):
         local_hidden: int = 512,
         local_dim: int = 512,
         alpha: float = 0.75,
-        matches: int = 20,
+        location_matches: Sequence[int] = (20, 4),
+        feature_matches: int | None = None,
+        matches: int | None = None,
         invariance: float = 25.0,
         variance: float = 25.0,
         covariance: float = 1.0,
@@ -155,14 +181,13 @@ class VICRegL(Objective):
         super().__init__(features)
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha={alpha}: must lie in [0, 1]")
-        if matches < 1:
-            raise ValueError(f"matches={matches}: must be at least 1")
         for name, value in (("invariance", invariance), ("variance", variance), ("covariance", covariance)):
             if value < 0:
                 raise ValueError(f"{name}={value}: must not be negative")
         if statistics not in STATISTICS:
             raise ValueError(f"statistics={statistics!r}: must be one of {STATISTICS}")
-        self.alpha, self.matches, self.statistics = alpha, matches, statistics
+        self.alpha, self.statistics = alpha, statistics
+        self.location_matches, self.feature_matches = _counts(location_matches, feature_matches, matches)
         self.weights = Criterion(invariance, variance, covariance)
         self.levels = Levels(features, stride=stride)
         self.expander = vector_mlp(features.vector, hidden, dim, layers=3)
@@ -170,9 +195,9 @@ class VICRegL(Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 per branch in all three criteria."""
+        """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 in all three criteria."""
         criteria = self.alpha + 2 * (1 - self.alpha)
-        return Bounds(best=0.0, collapsed=criteria * self.weights.variance * 2 * (1 - EPSILON**0.5))
+        return Bounds(best=0.0, collapsed=criteria * self.weights.variance * (1 - EPSILON**0.5))
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``, the criteria ``image`` and ``cell`` (sum of both rules), and the variance term of each."""
@@ -183,17 +208,27 @@ class VICRegL(Objective):
         maps = [self.local_expander(self.levels(view)[0]) for view in views]
         size = maps[0].shape[2:]
         cells = [m.flatten(2).transpose(1, 2) for m in maps]  # (B, N, D)
-        pairs = location_matches(first, second, size, self.matches) + feature_matches(*cells, self.matches)
-        x, y = (torch.stack([_take(cells[v], pair[v]) for pair in pairs], 1) for v in (0, 1))
-        cell = vicreg(x, y, statistics=self.statistics)  # mean over two rules in two directions
-        image_value, cell_value = self._weighted(image), 2 * self._weighted(cell)
+        everything = cells[0].shape[1]
+        places = location_matches(first, second, size, max(self.location_matches))
+        terms = [
+            self._local(cells, places, self.location_matches),
+            self._local(cells, feature_matches(*cells, self.feature_matches or everything), (everything,)),
+        ]
+        cell = Criterion(*(sum(values) for values in zip(*terms, strict=True)))
+        image_value, cell_value = self._weighted(image), self._weighted(cell)
         return {
             "loss": self.alpha * image_value + (1 - self.alpha) * cell_value,
             "image": image_value,
             "cell": cell_value,
             "image_variance": image.variance,
-            "cell_variance": cell.variance,
+            "cell_variance": cell.variance / len(terms),
         }
+
+    def _local(self, cells: list[Tensor], pairs: list[tuple[Tensor, Tensor]], counts: Sequence[int]) -> Criterion:
+        """Returns the criterion of matched cells (B, N, D) of both views, a mean over directions and over counts."""
+        x, y = (torch.stack([_take(cells[v], pair[v]) for pair in pairs], 1) for v in (0, 1))  # (B, 2, P, D)
+        each = [vicreg(x[:, :, :count], y[:, :, :count], statistics=self.statistics) for count in counts]
+        return Criterion(*(sum(values) / len(counts) for values in zip(*each, strict=True)))
 
     def _weighted(self, terms: Criterion) -> Tensor:
         return sum(weight * term for weight, term in zip(self.weights, terms, strict=True))

@@ -44,6 +44,15 @@ class PositiveTerm(Objective):
         return {"loss": -F.cosine_similarity(a, b).mean()}
 
 
+@MODELS.register_module(force=True)
+class FirstViewLearns(Objective):
+    """Minus the dot product of the two views' vectors, the second view held constant."""
+
+    def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
+        a, b = (view.vector for view in encode.online("global"))
+        return {"loss": -(a * b.detach()).sum(1).mean()}
+
+
 class LinearEncoder(nn.Module):
     """z = W x of the only pixel."""
 
@@ -202,18 +211,42 @@ def test_sharded_parameters_are_refused() -> None:
 
 
 def test_a_loss_that_knows_its_first_view_only() -> None:
-    """UEL holds the second view constant: attacked there, it does not rise."""
-    uel = dict(PLAIN, form="uel")
-    wrapper, batch, encode = linear(dict(objective=uel))
+    """It holds the second view constant: attacked there, it does not rise."""
+    inner = dict(type="FirstViewLearns")
+    wrapper, batch, encode = linear(dict(objective=inner))
     with pytest.raises(RuntimeError, match="attacked_first=True"):
         wrapper(batch, encode)
-    wrapper, batch, encode = linear(dict(objective=uel, attacked_first=True, source="other", epsilon=EPSILON))
+    wrapper, batch, encode = linear(dict(objective=inner, attacked_first=True, source="other", epsilon=EPSILON))
     terms = wrapper(batch, encode)
     x_i, x_j = (batch.views["global"].images[:, v] for v in (0, 1))
     pixels, _ = wrapper.attack(x_j[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation)
     clean, attacked = (encode.online("global", images=x[:, None])[0].vector for x in (x_i, pixels[:, 0]))
-    assert torch.allclose(terms["adversarial_loss"], instance_loss(attacked, clean, 0.5, "uel"))
+    assert torch.allclose(terms["adversarial_loss"], -(attacked * clean).sum(1).mean())
     assert terms["after"] > terms["before"]
+
+
+@pytest.mark.parametrize("source", ["anchor", "other"])
+def test_uel_is_attacked_through_the_rows_that_pick(source: str) -> None:
+    """As its authors do: both views' rows pick among all, what they are compared with is constant."""
+    wrapper, batch, encode = linear(dict(objective=dict(PLAIN, form="uel"), source=source, epsilon=EPSILON))
+    x_i, x_j = (batch.views["global"].images[:, v] for v in (0, 1))
+    weight = LinearEncoder().weight.detach()
+    start = (x_i if source == "anchor" else x_j).clone().requires_grad_()
+    kept, moved = (F.normalize(torch.einsum("dc,bchw->bd", weight, x), dim=1) for x in (x_i, start))
+    z = torch.cat([kept, moved])
+    logits = (z @ z.detach().T / 0.5).masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf)
+    p = logits.softmax(1)
+    partner = torch.arange(6).roll(3)
+    others = torch.ones(6, 6, dtype=torch.bool).scatter(1, partner[:, None], False) & ~torch.eye(6, dtype=torch.bool)
+    loss = (-p[torch.arange(6), partner].log() - (1 - p).log().masked_fill(~others, 0).sum(1)).mean()
+    loss.backward()
+    terms = wrapper(batch, encode)
+    assert terms["before"].item() == pytest.approx(loss.item(), abs=1e-12)
+    pixels, _ = wrapper.attack(start.detach()[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation)
+    assert torch.allclose(pixels[:, 0], start.detach() + 0.03 * start.grad.sign())
+    attacked = torch.einsum("dc,bchw->bd", weight, pixels[:, 0])
+    clean = torch.einsum("dc,bchw->bd", weight, x_i)
+    assert torch.allclose(terms["adversarial_loss"], instance_loss(clean, attacked, 0.5, "uel"))
 
 
 def test_a_loss_without_the_pixels_is_an_error() -> None:

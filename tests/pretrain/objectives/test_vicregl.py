@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -21,7 +22,7 @@ BOXES = torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]], [[0.1, 0, 1, 0.7],
 
 
 def slow(x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float]:
-    """The three terms of (n, D) pairs by loops over single numbers."""
+    """The three terms of (n, D) pairs by loops over single numbers, the last two as means over both branches."""
     n, channels = x.shape
     invariance = sum((x[i, d] - y[i, d]).item() ** 2 for i in range(n) for d in range(channels)) / (n * channels)
     variance = covariance = 0.0
@@ -31,9 +32,9 @@ def slow(x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float]:
             for e in range(channels):
                 c = sum((z[i, d].item() - mean[d]) * (z[i, e].item() - mean[e]) for i in range(n)) / (n - 1)
                 if d == e:
-                    variance += max(0.0, 1 - math.sqrt(c + 1e-4)) / channels
+                    variance += max(0.0, 1 - math.sqrt(c + 1e-4)) / channels / 2
                 else:
-                    covariance += c**2 / channels
+                    covariance += c**2 / channels / 2
     return invariance, variance, covariance
 
 
@@ -50,12 +51,12 @@ def test_criterion_equals_loops_for_more_and_for_fewer_images_than_channels(imag
 
 def test_closed_forms() -> None:
     equal = vicreg(torch.ones(4, 1, 1, 8), torch.ones(4, 1, 1, 8))
-    assert [t.item() for t in equal] == pytest.approx([0, 2 * 0.99, 0], abs=1e-6)
+    assert [t.item() for t in equal] == pytest.approx([0, 0.99, 0], abs=1e-6)
     # Rows of a Hadamard matrix: columns of mean 0, variance 4/3 and no covariance; a copied column has covariance 4/3.
     hadamard = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]])[:, None, None]
     assert [t.item() for t in vicreg(hadamard, hadamard + 2)] == pytest.approx([4, 0, 0], abs=1e-6)
     copied = hadamard[..., [0, 0]]
-    assert vicreg(copied, copied).covariance.item() == pytest.approx(2 * (4 / 3) ** 2)
+    assert vicreg(copied, copied).covariance.item() == pytest.approx((4 / 3) ** 2)
 
 
 def test_gradients_are_right_and_finite_when_all_is_equal() -> None:
@@ -131,31 +132,79 @@ def inputs(*, constant: bool = False) -> tuple[Batch, object, list[Features]]:
 def test_collapsed_value_is_the_bound(alpha: float, statistics: str) -> None:
     objective = small(alpha=alpha, statistics=statistics)
     batch, encode, _ = inputs(constant=True)
-    value = (alpha + 2 * (1 - alpha)) * 49.5
+    value = (alpha + 2 * (1 - alpha)) * 24.75
     assert objective(batch, encode)["loss"].item() == pytest.approx(value, rel=1e-4)
     assert objective.bounds.collapsed == pytest.approx(value)
 
 
-def test_loss_is_the_weighted_sum_of_slow_terms_and_repeats() -> None:
-    objective = small(alpha=0.6, invariance=3.0, variance=2.0, covariance=0.5).double()
+def test_the_published_weights_collapse_to_the_authors_value() -> None:
+    """25, 25, 1 and alpha 0.75 with terms that are means over branches: 1.25 · 25 · 0.99; sums would give 61.9."""
+    features = FeatureInfo({8: 6}, 7)
+    assert VICRegL(features, hidden=8, dim=6).bounds.collapsed == pytest.approx(30.9375)
+
+
+def test_terms_that_are_sums_need_half_the_weights() -> None:
+    """The authors' 25, 25, 1 are 25, 12.5, 0.5 for terms that are sums over branches."""
+    torch.manual_seed(4)
+    x, y = 0.5 * torch.randn(2, 6, 1, 1, 5, dtype=torch.float64)
+    branches = [vicreg(z, z) for z in (x, y)]  # both branches alike: the mean is the term of that branch
+    terms = vicreg(x, y)
+    sums = (sum(b.variance for b in branches), sum(b.covariance for b in branches))
+    authors = 25 * terms.invariance + 25 * terms.variance + terms.covariance
+    by_sums = 25 * (x - y).square().mean() + 12.5 * sums[0] + 0.5 * sums[1]
+    assert authors.item() == pytest.approx(by_sums.item(), rel=1.5e-15)
+
+
+def slow_rule(rule: list, a: torch.Tensor, b: torch.Tensor, count: int, statistics: str) -> torch.Tensor:
+    """The three terms of the best ``count`` matches of a rule, a mean over both directions."""
+    terms = torch.zeros(3, dtype=torch.float64)
+    for own, other in rule:
+        picked = []
+        for p in range(min(count, own.shape[1])):
+            rows_a = torch.stack([a[i, own[i, p]] for i in range(len(a))])
+            rows_b = torch.stack([b[i, other[i, p]] for i in range(len(b))])
+            picked.append((rows_a, rows_b))
+        if statistics == "cells":
+            picked = [tuple(torch.cat(rows) for rows in zip(*picked, strict=True))]
+        for rows_a, rows_b in picked:
+            terms += torch.tensor(slow(rows_a, rows_b), dtype=torch.float64) / len(picked) / 2
+    return terms
+
+
+OFFICIAL = dict(matches=None, location_matches=(5, 2), feature_matches=None)
+
+
+@pytest.mark.parametrize("statistics", ["rank", "cells"])
+@pytest.mark.parametrize(
+    "options, by_place, by_feature",
+    [(dict(matches=3), (3,), 3), (OFFICIAL, (5, 2), 6), (dict(OFFICIAL, feature_matches=4), (5, 2), 4)],
+)
+def test_loss_is_the_weighted_sum_of_slow_terms_and_repeats(
+    options: dict, by_place: tuple[int, ...], by_feature: int, statistics: str
+) -> None:
+    weights = dict(invariance=3.0, variance=2.0, covariance=0.5)
+    objective = small(alpha=0.6, statistics=statistics, **weights, **options).double()
     batch, encode, views = inputs()
     for view in views:
         view.vector, view.pyramid[8] = view.vector.detach().double(), view.pyramid[8].detach().double()
     x, y = (objective.expander(v.vector) for v in views)
     a, b = (objective.local_expander(v.map(8)).flatten(2).mT for v in views)
     maps, size = batch.views["global"].geometry, (2, 3)
-    rules = (location_matches(maps[:, 0], maps[:, 1], size, 3), feature_matches(a, b, 3))
-    local = torch.zeros(3, dtype=torch.float64)
-    for rule in rules:
-        for own, other in rule:
-            for p in range(3):
-                rows_a = torch.stack([a[i, own[i, p]] for i in range(2)])
-                rows_b = torch.stack([b[i, other[i, p]] for i in range(2)])
-                local += torch.tensor(slow(rows_a, rows_b)) / 3 / 2  # mean over ranks and directions
-    weights = torch.tensor([3.0, 2.0, 0.5], dtype=torch.float64)
-    expected = 0.6 * weights @ torch.tensor(slow(x, y), dtype=torch.float64) + 0.4 * weights @ local
+    places = location_matches(maps[:, 0], maps[:, 1], size, 6)
+    local = slow_rule(feature_matches(a, b, 6), a, b, by_feature, statistics)
+    for count in by_place:
+        local += slow_rule(places, a, b, count, statistics) / len(by_place)
+    values = torch.tensor(list(weights.values()), dtype=torch.float64)
+    expected = 0.6 * values @ torch.tensor(slow(x, y), dtype=torch.float64) + 0.4 * values @ local
     for _ in range(2):
-        assert objective(batch, encode)["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+        assert objective(batch, encode)["loss"].item() == pytest.approx(expected.item(), rel=1e-14)
+
+
+def test_the_defaults_are_the_authors_numbers_of_matches() -> None:
+    objective = VICRegL(FeatureInfo({8: 6}, 7), hidden=8, dim=6)
+    assert (objective.location_matches, objective.feature_matches) == ((20, 4), None)
+    both = VICRegL(FeatureInfo({8: 6}, 7), hidden=8, dim=6, matches=20)
+    assert (both.location_matches, both.feature_matches) == ((20,), 20)
 
 
 def test_gradient_reaches_both_expanders_and_both_views() -> None:
@@ -170,10 +219,14 @@ def test_illegal_options_are_named() -> None:
     for options, message in (
         (dict(alpha=1.2), "alpha=1.2"),
         (dict(matches=0), "matches=0"),
+        (dict(matches=None, location_matches=()), "location_matches=()"),
+        (dict(matches=None, location_matches=(20, 0)), "location_matches=(20, 0)"),
+        (dict(matches=None, location_matches=20), "location_matches=20"),
+        (dict(matches=None, feature_matches=0), "feature_matches=0"),
         (dict(covariance=-1.0), "covariance=-1.0"),
         (dict(statistics="batch"), "statistics='batch'"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=re.escape(message)):
             small(**options)
 
 
