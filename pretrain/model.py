@@ -6,18 +6,18 @@ import math
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import Encodings
+from pretrain.engine.model import TrainedModel
 from pretrain.objectives.base import follower
 from pretrain.structures import Batch
 
 
 @MODELS.register_module()
-class Pretrainer(BaseModel):
+class Pretrainer(TrainedModel):
     """Sums objectives over shared encodings.
 
     Args:
@@ -119,10 +119,18 @@ class Pretrainer(BaseModel):
         pairs = [] if self.target_backbone is None else [(self.backbone, self.target_backbone)]
         return pairs + [pair for objective in self.objectives for pair in objective.momentum_pairs()]
 
+    def copies(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Returns the momentum pairs, and each BatchNorm with its twin for adversarial images."""
+        return self.momentum_pairs() + ([] if self.second_norms is None else self.second_norms.twins(self.backbone))
+
     def momentum_at(self, progress: float) -> float:
         """Returns the momentum at ``progress`` in [0, 1] of the run's optimiser steps."""
         span = self._momentum_end - self._momentum_start
         return self._momentum_end - span * (math.cos(math.pi * progress) + 1) / 2
+
+    def after_step(self, progress: float) -> None:
+        """Moves the targets."""
+        self.update_targets(progress)
 
     @torch.no_grad()
     def update_targets(self, progress: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from timm.data import Mixup
 from timm.data.mixup import mixup_target
@@ -16,11 +15,12 @@ from torch.nn import functional as F
 from benchmarks.finetune.head import PooledHead
 from benchmarks.finetune.seeding import MIX, seeded
 from pretrain.data.sampler import stream
+from pretrain.engine.model import DrawingModel
 from pretrain.structures import Batch
 
 
 @MODELS.register_module()
-class Finetuner(BaseModel):
+class Finetuner(DrawingModel):
     """Backbone and head, with random erasing, mixup and cutmix in front and soft cross-entropy behind.
 
     Parameters are named as in :class:`benchmarks.finetune.classifier.Classifier`, which reads the checkpoints. What is
@@ -62,8 +62,7 @@ class Finetuner(BaseModel):
         self.mix = None
         if mixup or cutmix:
             self.mix = Mixup(mixup, cutmix, label_smoothing=smoothing, num_classes=len(classes))
-        # Seed of what a step draws, and steps done; saved with the weights.
-        self.register_buffer("draws", torch.stack([torch.randint(2**31, ()), torch.zeros((), dtype=torch.int64)]))
+        self.start_draws()
 
     def forward(self, batch: Batch, mode: str = "loss") -> dict[str, Tensor]:
         """Returns ``loss``, mean over the batch of −Σ target · log softmax, and ``top1``, the share of images whose
@@ -97,11 +96,6 @@ class Finetuner(BaseModel):
         """Itself: it says which views and labels it reads."""
         return [self]
 
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The backbone: compiled and sharded as one unit."""
-        return [self.backbone]
-
     def describe(self) -> dict[str, Any]:
         """Returns what a checkpoint tells of the model, as plain values: enough to build the classifier again."""
         return {
@@ -109,10 +103,6 @@ class Finetuner(BaseModel):
             "normalisation": self.data_preprocessor.normalisation,
             "classifier": self._meta,
         }
-
-    def update_targets(self, progress: float) -> None:
-        """Counts an optimiser step; there are no targets."""
-        self.draws[1] += 1
 
 
 def _check(*, mixup: float, cutmix: float, **shares: float) -> None:

@@ -41,6 +41,10 @@ class SecondNorms(nn.Module):
         for norm in self.norms:
             norm.momentum = momentum
 
+    def twins(self, network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+        """Returns every BatchNorm of the network with its twin."""
+        return [(network.get_submodule(name), norm) for name, norm in zip(self._places, self.norms, strict=True)]
+
     @contextmanager
     def within(self, network: nn.Module) -> Iterator[None]:
         """Puts the twins in the places of the network's own BatchNorms for the duration of a ``with`` block."""

@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.registry import DATASETS, MODELS, TRANSFORMS, Registry
-from mmengine.runner import set_random_seed
+from mmengine.hooks import Hook
+from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, Registry
+from mmengine.runner import get_priority, set_random_seed
 from torch.utils.data import DataLoader
 
 from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, limit_threads
+from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
-from pretrain.engine.config import PretrainConfig, parse
-from pretrain.engine.distributed import broadcast, current_device, open_group, world
+from pretrain.engine.config import PretrainConfig
+from pretrain.engine.distributed import current_device, from_first_rank, open_group, world
+from pretrain.engine.model import TrainedModel, check_hooks
 from pretrain.engine.nonfinite import NonFiniteHook
+from pretrain.engine.optim import build_optimizer
 from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
 from pretrain.engine.progress import ProgressHook
+from pretrain.engine.resumption import Resumption
 from pretrain.engine.runner import PretrainRunner
 from pretrain.engine.saving import SaveHook
-from pretrain.engine.schedule import make_schedule, micro_batch
+from pretrain.engine.schedule import Schedule, make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
+from pretrain.engine.start_weights import StartReport, load_start
 from pretrain.hooks.skipped_files import SkippedFilesHook
 from pretrain.memory import keep_freed_memory
 from pretrain.structures import collate
 
-#: Sections that decide what is computed; a run is only continued by itself with the same ones.
-RECIPE = ("model", "source", "views", "schedule", "optimizer", "seed")
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A run of which everything is built and checked but the runner."""
+
+    cfg: PretrainConfig
+    settings: Settings
+    model: TrainedModel
+    schedule: Schedule
+    loader: DataLoader
+    hooks: list[Hook]
+    checkpoint: Path | None
+    start: StartReport | None
 
 
 def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str = "auto") -> PretrainRunner:
@@ -43,8 +61,9 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
         launcher: ``auto``, ``none``, ``pytorch`` or ``slurm``.
 
     Raises:
-        ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`, or a ``work_dir`` that
-            holds another run.
+        ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`; parts that do not fit
+            together; a ``load_from`` that does not fill the model; a ``work_dir`` that cannot be written or that holds
+            another run.
     """
     cfg = _with_defaults(cfg)
     settings = check_config(cfg)
@@ -54,33 +73,24 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     launcher = open_group(launcher)
     if current_device().type == "cpu":
         keep_freed_memory()
-    source, recipe = _build("source", DATASETS, cfg.source), _build("views", TRANSFORMS, cfg.views)
-    schedule = make_schedule(settings.schedule, len(source))
-    micro = micro_batch(settings.schedule, world()[1])
-    # Rank 0 looks for all: on a network file system the others may see a folder's older state.
-    checkpoint = broadcast(_find_checkpoint(cfg, resume) if world()[0] == 0 else None)
-    _require_weights(cfg, checkpoint)
-    set_random_seed(cfg.seed)  # before the model draws its first weights
-    model = _build("model", MODELS, cfg.model)
-    groups = {name: len(views) for name, views in recipe.specs.items()}
-    classes = None if source.classes is None else len(source.classes)
-    check_wiring(model.objectives, groups, _labelled(source), classes)
+    ready = _prepare(cfg, settings, resume, processes=world()[1])
     return PretrainRunner(
         cfg,
-        model,
+        ready.model,
         settings.engine,
-        schedule=schedule,
+        schedule=ready.schedule,
         accumulate=settings.schedule.accumulate,
-        dataloader=_loader(source, recipe, settings, micro=micro, seed=cfg.seed),
+        dataloader=ready.loader,
         launcher=launcher,
-        resume=checkpoint,
+        resume=ready.checkpoint,
         origin=checkpoints.origin(resume),
-        hooks=[*_own_hooks(settings), *(dict(h) for h in cfg.get("hooks") or [])],
+        start=ready.start,
+        hooks=[*_own_hooks(settings), *ready.hooks],
     )
 
 
 def check(cfg: Config, resume: bool | str | Path = False) -> str:
-    """Checks a config, its source and its ``work_dir`` as :func:`build_runner` would, and builds no model.
+    """Checks a config, its data and its ``work_dir`` by the very steps of :func:`build_runner`; writes nothing.
 
     Returns:
         One line: images, steps, peak learning rate and where the run would start.
@@ -89,25 +99,81 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
         ConfigError: as :func:`build_runner`.
     """
     cfg = _with_defaults(cfg)
-    settings = check_config(cfg)
-    source = _build("source", DATASETS, cfg.source)
-    _build("views", TRANSFORMS, cfg.views)
+    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1])  # set by tools/launching.sh
+    ready = _prepare(cfg, check_config(cfg), resume, processes=planned)
+    schedule, images = ready.schedule, len(ready.loader.dataset)
+    start = ready.checkpoint or (ready.start and f"the weights of {ready.start.source}") or "the beginning"
+    length = f"{schedule.steps} steps of {schedule.global_batch}"
+    return f"{images} images, {length}, peak lr {schedule.peak:g}, from {start}"
+
+
+def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path, *, processes: int) -> _Prepared:
+    """Builds and checks all that a run of so many processes needs; both the run and ``--check`` go this way.
+
+    Writes nothing. Global random generators are seeded on the way.
+    """
+    source, recipe = _build("source", DATASETS, cfg.source), _build("views", TRANSFORMS, cfg.views)
     schedule = make_schedule(settings.schedule, len(source))
-    _sampler(source, settings, cfg.seed)
-    start = _find_checkpoint(cfg, resume)
-    _require_weights(cfg, start)
-    return (
-        f"{len(source)} images, {schedule.steps} steps of {schedule.global_batch}, peak lr {schedule.peak:g}, "
-        f"from {start or 'the beginning'}"
-    )
+    micro = micro_batch(settings.schedule, processes)
+    # Rank 0 looks for all: on a network file system the others may see a folder's older state.
+    place = Resumption(cfg, resume)
+    checkpoint = from_first_rank(place.find)
+    sampler = _sampler(source, settings, cfg.seed, processes=processes)
+    loader = _loader(source, recipe, settings, micro=micro, sampler=sampler, seed=cfg.seed)
+    set_random_seed(cfg.seed)  # before the model draws its first weights
+    model = _build("model", MODELS, cfg.model)
+    groups = {name: len(views) for name, views in recipe.specs.items()}
+    classes = None if source.classes is None else len(source.classes)
+    check_wiring(model.objectives, groups, _labelled(source), classes)
+    _require_labels(model, source)
+    state = torch.get_rng_state()  # whatever follows must not shift what the run draws
+    hooks = [_build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])]
+    check_hooks(hooks, model)
+    from_first_rank(lambda: place.require_fit(model))
+    start = None
+    if checkpoint is None and cfg.get("load_from"):
+        start = load_start(model, cfg.load_from, cfg.model.get("objectives") or ())
+    try:
+        build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"optimizer: {error}") from error
+    torch.set_rng_state(state)
+    return _Prepared(cfg, settings, model, schedule, loader, hooks, checkpoint, start)
+
+
+def _build_hook(place: str, config: dict[str, Any]) -> Hook:
+    """Builds a hook; its ``priority`` is no argument of its class."""
+    priority = config.pop("priority", None)
+    hook = _build(place, HOOKS, Config(config))
+    if priority is not None:
+        hook.priority = priority
+    try:
+        get_priority(hook.priority)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{place}.priority={hook.priority!r}: {error}") from error
+    return hook
 
 
 def _build(section: str, registry: Registry, config: Config) -> Any:
     """Builds a section's object; what its constructor finds wrong becomes a :class:`ConfigError`."""
     try:
         return registry.build(config.to_dict())
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        raise ConfigError(f"{section}: {error}") from error
+    except MemoryError as error:
+        raise ConfigError(f"{section}: does not fit into memory {error}".strip()) from error
+    except (ValueError, TypeError, KeyError, AssertionError, OSError) as error:
+        words = str(error) or f"{config.to_dict()} raises {type(error).__name__} without a word"
+        raise ConfigError(f"{section}: {words}") from error
+
+
+def _require_labels(model: TrainedModel, source: Any) -> None:
+    """Raises a :class:`ConfigError` if a labelled objective would learn from a source of which no image has a label."""
+    needing = [type(objective).__name__ for objective in model.objectives if objective.needs_labels]
+    if not needing or any(np.any(np.not_equal(source.label(index), NO_LABEL)) for index in range(len(source))):
+        return
+    raise ConfigError(
+        f"objective {needing[0]} needs labels, but not one of the {len(source)} images of the source has a label (all "
+        f"are {NO_LABEL}); check that the annotations belong to these images"
+    )
 
 
 def _labelled(source: Any) -> bool:
@@ -137,13 +203,15 @@ def _own_hooks(settings: Settings) -> list[Any]:
     ]
 
 
-def _loader(source: Any, recipe: Any, settings: Settings, *, micro: int, seed: int) -> DataLoader:
+def _loader(
+    source: Any, recipe: Any, settings: Settings, *, micro: int, sampler: EpochSampler, seed: int
+) -> DataLoader:
     """Returns the endless loader of micro-batches of ``micro`` images for this process."""
     loader = settings.loader
     return DataLoader(
         ViewDataset(source, recipe, seed=seed, photometrics=loader.photometrics),
         batch_size=micro,
-        sampler=_sampler(source, settings, seed),
+        sampler=sampler,
         num_workers=loader.workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
@@ -154,14 +222,13 @@ def _loader(source: Any, recipe: Any, settings: Settings, *, micro: int, seed: i
     )
 
 
-def _sampler(source: Any, settings: Settings, seed: int) -> EpochSampler:
+def _sampler(source: Any, settings: Settings, seed: int, *, processes: int) -> EpochSampler:
     """Returns this process's sampler.
 
     Raises:
         ConfigError: the setting ``loader.images_per_class`` does not fit the source or the batch.
     """
-    rank, size = world()
-    layout = dict(rank=rank, world=size, seed=seed)
+    layout = dict(rank=world()[0], world=processes, seed=seed)
     batch, per_class = settings.schedule.global_batch, settings.loader.images_per_class
     if per_class is None:
         return EpochSampler(len(source), batch, **layout)
@@ -180,60 +247,3 @@ def _start_worker(worker: int) -> None:
     """Prepares a loading process: one thread, and a signal to the whole job does not end it before the training."""
     limit_threads(worker)
     ignore_in_worker(worker)
-
-
-def _find_checkpoint(cfg: Config, resume: bool | str | Path) -> Path | None:
-    """Returns the checkpoint to continue from; see ``resume`` of :func:`build_runner`."""
-    latest = checkpoints.latest_checkpoint(cfg.work_dir)
-    if resume not in (True, False, "auto"):
-        return _find_named(cfg, Path(resume), latest)
-    if latest is None:
-        return None
-    if resume is False:
-        raise ConfigError(
-            f"work_dir={cfg.work_dir}: holds a run ({latest.name}); continue it with --resume or choose another "
-            "--work-dir"
-        )
-    saved = parse(checkpoints.read_checkpoint(latest)["meta"]["cfg"])
-    changed = [key for key in RECIPE if saved.get(key) != cfg.get(key)]
-    if changed:
-        raise ConfigError(
-            f"work_dir={cfg.work_dir}: holds a run with another {', '.join(changed)}; choose another --work-dir, or "
-            f"name the checkpoint (--resume {latest}) to continue it with this config"
-        )
-    return latest
-
-
-def _require_weights(cfg: Config, checkpoint: Path | None) -> None:
-    """Raises a :class:`ConfigError` if the run would begin with the weights of ``load_from`` and there are none."""
-    if checkpoint is None and cfg.get("load_from") and not Path(cfg.load_from).is_file():
-        raise ConfigError(f"load_from={cfg.load_from!r}: no such file; give the path of a checkpoint, or leave it out")
-
-
-def _find_named(cfg: Config, named: Path, latest: Path | None) -> Path:
-    """Returns the checkpoint ``named``, or the newest that this very launch has written since it began there.
-
-    A process that is restarted or requeued runs the same command again, which names the same checkpoint.
-
-    Raises:
-        ConfigError: it holds weights only, or ``work_dir`` holds later checkpoints of something else: the newest by
-            number is what is kept, pointed at and continued, so the two runs would be mixed.
-    """
-    origin = checkpoints.origin(named)
-    if latest is not None and origin is not None:
-        if checkpoints.read_checkpoint(latest)["meta"].get("origin") == origin:
-            return latest
-    checkpoint = checkpoints.read_checkpoint(named)
-    missing = [key for key in ("optimizer", "sampler", "rng") if key not in checkpoint]
-    if missing:
-        raise ConfigError(
-            f"--resume {named}: holds no {', '.join(missing)}; name an iter_N.pth, or start a new run from these "
-            "weights with load_from"
-        )
-    later = [p.name for step, p in checkpoints.saved_steps(cfg.work_dir) if step > checkpoint["meta"]["iter"]]
-    if later:
-        raise ConfigError(
-            f"work_dir={cfg.work_dir}: holds later checkpoints ({', '.join(later)}) than --resume {named}, and the "
-            "latest would be taken for this run's; continue it with --resume, remove them, or choose another --work-dir"
-        )
-    return named

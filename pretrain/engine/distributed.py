@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -88,6 +88,26 @@ def broadcast(value: T) -> T:
     carrier = [value]
     dist.broadcast_object_list(carrier)
     return carrier[0]
+
+
+def from_first_rank(action: Callable[[], T]) -> T:
+    """Returns on all ranks what ``action`` returns on rank 0, any picklable object. Collective.
+
+    Raises:
+        ValueError, OSError: what ``action`` raised, on all ranks: none is left waiting for the others.
+    """
+    result, error = None, None
+    if world()[0] == 0:
+        try:
+            result = action()
+        except (ValueError, OSError) as raised:
+            if not dist.is_initialized():
+                raise
+            error = raised
+    result, error = broadcast((result, error))
+    if error is not None:
+        raise error
+    return result
 
 
 def current_device() -> torch.device:

@@ -103,6 +103,6 @@ class PretrainLoop(BaseLoop):
             for name, value in terms.items():
                 share = torch.as_tensor(value).detach() / self.accumulate
                 outputs[name] = outputs[name] + share if name in outputs else share
-        runner.raw_model.update_targets(self.schedule.progress(self._iter + 1))
+        runner.raw_model.after_step(self.schedule.progress(self._iter + 1))
         runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
         self._iter += 1

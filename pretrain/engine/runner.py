@@ -22,23 +22,22 @@ from torch.utils.data import DataLoader
 
 from pretrain.engine import checkpoints, sharding
 from pretrain.engine.distributed import current_device, world, wrap
+from pretrain.engine.model import TrainedModel
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.schedule import Schedule
-from pretrain.engine.settings import ConfigError, EngineSettings
+from pretrain.engine.settings import EngineSettings
+from pretrain.engine.start_weights import StartReport
 
 _counter = itertools.count()
 
 
 @RUNNERS.register_module()
 class PretrainRunner(Runner):
-    """Trains a ``Pretrainer``, or another model with what the engine asks of one; made by
-    :func:`pretrain.engine.build.build_runner`.
+    """Trains a :class:`pretrain.engine.model.TrainedModel`; made by :func:`pretrain.engine.build.build_runner`.
 
     Args:
         cfg: The whole config; goes into the checkpoints.
-        model: The model, on the CPU, not wrapped: a mmengine ``BaseModel`` of one mode, "loss", with ``objectives``
-            (what :func:`pretrain.engine.check.check_wiring` looks at), ``networks``, ``describe()`` and
-            ``update_targets(progress)`` as :class:`pretrain.model.Pretrainer` has them.
+        model: The model, on the CPU, not wrapped.
         settings: The config's ``engine`` section.
         schedule: Steps and learning rates.
         accumulate: micro-batches per step.
@@ -46,13 +45,14 @@ class PretrainRunner(Runner):
         launcher: ``none``, ``pytorch`` or ``slurm``; the process group is already open.
         resume: None, or the checkpoint to continue from.
         origin: see :func:`pretrain.engine.checkpoints.origin`.
+        start: what ``load_from`` filled the model with, for the log.
         hooks: Hooks (objects or registry dicts) in addition to mmengine's timer.
     """
 
     def __init__(
         self,
         cfg: Config,
-        model: nn.Module,
+        model: TrainedModel,
         settings: EngineSettings,
         *,
         schedule: Schedule,
@@ -61,6 +61,7 @@ class PretrainRunner(Runner):
         launcher: str,
         resume: Path | None,
         origin: str | None,
+        start: StartReport | None,
         hooks: list[Any],
     ) -> None:
         self.settings, self.schedule = settings, schedule
@@ -77,7 +78,6 @@ class PretrainRunner(Runner):
             optim_wrapper=dict(accumulate=accumulate),
             default_hooks={name: None for name in removed},
             custom_hooks=hooks,
-            load_from=cfg.get("load_from"),
             launcher=launcher,
             env_cfg=dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
             visualizer=dict(type="Visualizer", vis_backends=cfg.get("vis_backends") or []),
@@ -86,6 +86,8 @@ class PretrainRunner(Runner):
             experiment_name=f"{Path(cfg.work_dir).name}_{os.getpid()}_{next(_counter)}",
             cfg=cfg,
         )
+        if start is not None:
+            (self.logger.warning if start.notes else self.logger.info)(str(start))
         # Ranks start from one model and differ afterwards, in whatever the model draws at random.
         torch.manual_seed(cfg.seed + world()[0])
 
@@ -124,27 +126,12 @@ class PretrainRunner(Runner):
         )
 
     def load_or_resume(self) -> None:
-        """Continues from the checkpoint given at construction, or loads the weights of ``load_from``.
-
-        Raises:
-            ConfigError: no entry of ``load_from`` has a name of the model.
-        """
+        """Continues from the checkpoint given at construction; ``load_from`` has filled the model by now."""
         if self._has_loaded:
             return
         self._has_loaded = True
         if self._resume_path is not None:
             self.resume(str(self._resume_path))
-        elif self._load_from is not None:
-            state = checkpoints.read_checkpoint(self._load_from)
-            state = state.get("state_dict", state)
-            own = self.raw_model.state_dict()
-            if not own.keys() & state.keys():
-                raise ConfigError(
-                    f"load_from={self._load_from!r}: none of its {len(state)} entries ({next(iter(state), '-')}, …) is "
-                    f"in this model ({[*own][-1]}, …), which would stay random; name a checkpoint of a pretraining"
-                )
-            report = sharding.load_model(self.raw_model, state, strict=False)
-            self.logger.info(f"weights from {self._load_from}: missing {report[0]}, unexpected {report[1]}")
 
     def resume(self, filename: str, **_: Any) -> None:
         """Restores everything :meth:`save_checkpoint` wrote. O(1) in the step number: no data is walked through.

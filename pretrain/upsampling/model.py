@@ -6,17 +6,17 @@ import inspect
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from heads.precision import full_precision
 from pretrain.data.sampler import JITTER, stream
+from pretrain.engine.model import DrawingModel
 from pretrain.structures import Batch
 
 
 @MODELS.register_module()
-class UpsamplerTrainer(BaseModel):
+class UpsamplerTrainer(DrawingModel):
     """An upsampler and its objective behind a frozen backbone.
 
     The backbone is in eval mode always, also after ``train()``, has no gradient and is no concern of the optimiser; its
@@ -52,8 +52,7 @@ class UpsamplerTrainer(BaseModel):
         self._objective_config = dict(objective)
         self.objective = MODELS.build(dict(objective, channels=channels, stride=self.map_stride))
         self.group = group
-        # Seed of what a step draws, and steps done; saved with the weights.
-        self.register_buffer("draws", torch.stack([torch.randint(2**31, ()), torch.zeros((), dtype=torch.int64)]))
+        self.start_draws()
 
     def train(self, mode: bool = True) -> UpsamplerTrainer:
         """Sets the mode of all but the backbone."""
@@ -85,11 +84,6 @@ class UpsamplerTrainer(BaseModel):
         """The objective, where the engine looks for what reads the views."""
         return [self.objective]
 
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The backbone: compiled and sharded as one unit."""
-        return [self.backbone]
-
     def describe(self) -> dict[str, Any]:
         """Returns what a checkpoint tells of the model, as plain values: enough to build it again."""
         return {
@@ -99,10 +93,6 @@ class UpsamplerTrainer(BaseModel):
             "upsampler": self.upsampler.config,
             "objective": self._objective_config,
         }
-
-    def update_targets(self, progress: float) -> None:
-        """Counts an optimiser step; there are no targets."""
-        self.draws[1] += 1
 
 
 def completed(config: dict[str, Any], **known: Any) -> dict[str, Any]:

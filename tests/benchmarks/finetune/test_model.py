@@ -86,7 +86,7 @@ def test_draws_depend_on_seed_step_and_batch_only() -> None:
     random.random(), np.random.rand()
     assert torch.equal(model.augmented(make_batch(constant()))[1], first)
     assert not torch.equal(model.augmented(make_batch(constant(), first=8))[1], first)
-    model.update_targets(0.1)
+    model.after_step(0.1)
     assert not torch.equal(model.augmented(make_batch(constant()))[1], first)
 
 

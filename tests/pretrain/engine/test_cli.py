@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pretrain.engine import build, checkpoints, cli
+from pretrain.engine.resumption import Resumption
 from pretrain.engine.settings import ConfigError
 
 
@@ -60,13 +61,13 @@ def test_restart_of_a_launch_from_a_named_checkpoint_takes_the_newest(
     named = tmp_path / "first" / "iter_3.pth"
     cfg = make_config(tmp_path / "second")
     monkeypatch.setenv(launch, "1")
-    assert build._find_checkpoint(cfg, named) == named
+    assert Resumption(cfg, named).find() == named
     train(cfg, resume=named)
-    assert build._find_checkpoint(cfg, named) == tmp_path / "second" / "iter_12.pth"
+    assert Resumption(cfg, named).find() == tmp_path / "second" / "iter_12.pth"
     monkeypatch.setenv(launch, "2")
     with pytest.raises(ConfigError, match=r"later checkpoints \(iter_6.pth, .*\) than --resume .*iter_3.pth"):
-        build._find_checkpoint(cfg, named)
-    assert build._find_checkpoint(make_config(tmp_path / "third"), named) == named
+        Resumption(cfg, named).find()
+    assert Resumption(make_config(tmp_path / "third"), named).find() == named
 
 
 def test_weights_alone_and_missing_files_are_refused_before_a_launch(

@@ -53,7 +53,7 @@ def test_unknown_launcher_is_named() -> None:
 def test_signal_stops_after_the_step_and_handlers_come_back(make_config: Callable, tmp_path: Path) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     runner = build_runner(make_config(tmp_path / "run", engine__checkpoint_every=100))
-    update = runner.raw_model.update_targets
+    update = runner.raw_model.after_step
     steps: list[float] = []
 
     def step_then_signal(progress: float) -> None:
@@ -62,7 +62,7 @@ def test_signal_stops_after_the_step_and_handlers_come_back(make_config: Callabl
         if len(steps) == 5:
             os.kill(os.getpid(), signal.SIGUSR2)
 
-    runner.raw_model.update_targets = step_then_signal
+    runner.raw_model.after_step = step_then_signal
     with pytest.raises(Preempted) as ended:
         runner.train()
     assert ended.value.code == 75

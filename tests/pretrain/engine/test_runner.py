@@ -82,8 +82,8 @@ def test_targets_follow_once_per_optimiser_step_with_the_share_done(make_config:
     cfg = make_config(tmp_path / "run", model__objectives=PIXPRO, schedule__samples=16, schedule__accumulate=2)
     runner = build_runner(cfg)
     seen: list[float] = []
-    update = runner.raw_model.update_targets
-    runner.raw_model.update_targets = lambda progress: (seen.append(progress), update(progress))
+    update = runner.raw_model.after_step
+    runner.raw_model.after_step = lambda progress: (seen.append(progress), update(progress))
     runner.train()
     assert seen == [0.25, 0.5, 0.75, 1.0]
 
@@ -120,9 +120,8 @@ def test_weights_alone_are_loaded_with_load_from(
 
 def test_weights_of_another_model_are_refused(make_config: Callable, tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    runner = build_runner(make_config(tmp_path / "run", load_from=str(tmp_path / "other.pth")))
-    with pytest.raises(ConfigError, match=r"none of its 1 entries .conv1.weight, …. is in this model .objectives"):
-        runner.train()
+    with pytest.raises(ConfigError, match=r"holds no backbone of this model.* 1 tensors such as conv1.weight"):
+        build_runner(make_config(tmp_path / "run", load_from=str(tmp_path / "other.pth")))
 
 
 def test_deterministic_mode_gives_cublas_its_workspace(

@@ -63,7 +63,7 @@ def test_draws_depend_on_seed_and_step_alone(make_trainer: Callable[..., Upsampl
     first = float(trainer(batch)["mse"].detach())
     torch.rand(5)
     assert float(trainer(batch)["mse"].detach()) == first
-    trainer.update_targets(0.5)
+    trainer.after_step(0.5)
     assert float(trainer(batch)["mse"].detach()) != first
 
 

@@ -35,7 +35,7 @@ def test_trains_the_upsampler_and_draws_a_new_scale_each_step(
     trainer.backbone.forward = lambda images: (sizes.append(tuple(images.shape[-2:])), encode(images))[1]
     for _ in range(8):
         trainer(batch)["loss"].backward()
-        trainer.update_targets(0.1)
+        trainer.after_step(0.1)
     assert len(set(sizes)) > 2 and all(side % 8 == 0 for size in sizes for side in size)
     moved = [name for name, p in trainer.named_parameters() if p.grad is not None and p.grad.abs().max() > 0]
     assert moved and all(name.startswith("upsampler.") for name in moved)

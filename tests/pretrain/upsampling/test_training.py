@@ -46,13 +46,13 @@ def test_resumed_run_is_the_same_to_the_bit(make_config: Callable[..., PretrainC
     whole = train(make_config(tmp_path / "whole", model__upsampler=JBU))
     cfg = make_config(tmp_path / "cut", model__upsampler=JBU)
     runner = build_runner(cfg)
-    count = runner.raw_model.update_targets
+    count = runner.raw_model.after_step
 
     def stop_after_three(progress: float) -> None:
         count(progress)
         runner.train_loop.stop = progress >= 0.5
 
-    runner.raw_model.update_targets = stop_after_three
+    runner.raw_model.after_step = stop_after_three
     runner.train()
     assert not (tmp_path / "cut" / "final.pth").exists()
     assert_same(train(cfg, resume="auto"), whole)

@@ -1,0 +1,138 @@
+"""Which checkpoint a run continues, and whether it can."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from pretrain.engine import checkpoints
+from pretrain.engine.config import parse
+from pretrain.engine.settings import ConfigError
+
+#: Sections that decide what is computed; a run is only continued by itself with the same ones.
+RECIPE = ("model", "source", "views", "schedule", "optimizer", "seed")
+_NEEDED = ("meta", "state_dict", "optimizer", "sampler", "rng")
+
+
+class Resumption:
+    """The start of a run in its ``work_dir``.
+
+    Args:
+        cfg: the config, with its ``work_dir``.
+        resume: see :func:`pretrain.engine.build.build_runner`.
+    """
+
+    def __init__(self, cfg: Config, resume: bool | str | Path) -> None:
+        self._cfg, self._resume = cfg, resume
+        self._content: dict[str, Any] | None = None
+        self._path: Path | None = None
+
+    def find(self) -> Path | None:
+        """Returns the checkpoint to continue from, None to begin anew.
+
+        Raises:
+            ConfigError: the folder cannot be written, or holds another run; a checkpoint that cannot be continued.
+            FileNotFoundError: no such checkpoint.
+        """
+        require_writable(self._cfg.work_dir)
+        latest = checkpoints.latest_checkpoint(self._cfg.work_dir)
+        if self._resume not in (True, False, "auto"):
+            return self._find_named(Path(self._resume), latest)
+        if latest is None:
+            return None
+        if self._resume is False:
+            raise ConfigError(
+                f"work_dir={self._cfg.work_dir}: holds a run ({latest.name}); continue it with --resume or choose "
+                "another --work-dir"
+            )
+        self._read(latest)
+        saved = parse(self._content["meta"]["cfg"])
+        changed = [key for key in RECIPE if saved.get(key) != self._cfg.get(key)]
+        if changed:
+            raise ConfigError(
+                f"work_dir={self._cfg.work_dir}: holds a run with another {', '.join(changed)}; choose another "
+                f"--work-dir, or name the checkpoint (--resume {latest}) to continue it with this config"
+            )
+        return latest
+
+    def require_fit(self, model: nn.Module) -> None:
+        """Raises a :class:`ConfigError` if the checkpoint that was found is not one of this model."""
+        if self._content is None:
+            return
+        theirs, own = self._content["state_dict"], model.state_dict()
+        wrong = [name for name in own if name not in theirs or theirs[name].shape != own[name].shape]
+        wrong += sorted(theirs.keys() - own.keys())
+        if wrong:
+            first = ", ".join(wrong[:3]) + (", …" if len(wrong) > 3 else "")
+            raise ConfigError(
+                f"--resume {self._path}: was written by another model, {len(wrong)} tensors differ ({first}); resume "
+                "with the model of its run, or start a new run from its weights with load_from"
+            )
+
+    def _read(self, path: Path) -> None:
+        """Reads a checkpoint and checks that it holds what a run needs to go on.
+
+        Raises:
+            ConfigError: it cannot be read, or holds weights only.
+        """
+        try:
+            content = checkpoints.read_checkpoint(path)
+        except ValueError as error:
+            older = [p for _, p in checkpoints.saved_steps(path.parent) if p != path]
+            cure = f"remove it to go on from {older[-1].name}" if older else "remove it to start anew"
+            raise ConfigError(f"--resume: {error}. If it was cut short, {cure}") from error
+        missing = [key for key in _NEEDED if key not in content]
+        if missing:
+            raise ConfigError(
+                f"--resume {path}: holds no {', '.join(missing)}; name an iter_N.pth, or start a new run from these "
+                "weights with load_from"
+            )
+        self._path, self._content = path, content
+
+    def _find_named(self, named: Path, latest: Path | None) -> Path:
+        """Returns the checkpoint ``named``, or the newest that this very launch has written since it began there.
+
+        A process that is restarted or requeued runs the same command again, which names the same checkpoint.
+
+        Raises:
+            ConfigError: it holds weights only, or ``work_dir`` holds later checkpoints of something else: the newest
+                by number is what is kept, pointed at and continued, so the two runs would be mixed.
+        """
+        origin = checkpoints.origin(named)
+        if latest is not None and origin is not None:
+            self._read(latest)
+            if self._content["meta"].get("origin") == origin:
+                return latest
+        self._read(named)
+        step = self._content["meta"]["iter"]
+        later = [p.name for saved, p in checkpoints.saved_steps(self._cfg.work_dir) if saved > step]
+        if later:
+            raise ConfigError(
+                f"work_dir={self._cfg.work_dir}: holds later checkpoints ({', '.join(later)}) than --resume {named}, "
+                "and the latest would be taken for this run's; continue it with --resume, remove them, or choose "
+                "another --work-dir"
+            )
+        return named
+
+
+def require_writable(folder: str | Path) -> None:
+    """Tries to write into a folder, or into the nearest one above it that is there; leaves nothing behind.
+
+    Raises:
+        ConfigError: it cannot be written; says why.
+    """
+    there = Path(folder).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file")
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"0" * 4096)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ConfigError(f"work_dir={str(folder)!r}: cannot be written ({there}: {why}); choose another") from error

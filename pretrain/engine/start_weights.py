@@ -1,0 +1,230 @@
+"""The weights a run begins with when its config names a file in ``load_from``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pretrain.engine import checkpoints
+from pretrain.engine.config import parse
+from pretrain.engine.model import TrainedModel
+from pretrain.engine.settings import ConfigError
+
+_COUNTER = "num_batches_tracked"  # of BatchNorm with a fixed momentum, which never reads it
+_LEARNED_LATER = "mask_token"  # a published network has none, and one that does begins at zero
+_NESTS = ("state_dict", "model")  # where files keep the weights
+
+
+@dataclass(frozen=True)
+class StartReport:
+    """What became of every tensor of a model that began from a file.
+
+    Attributes:
+        source: the file.
+        loaded: names filled from it.
+        copied: names copied from their originals, because the file holds none of the copy.
+        fresh: names that begin as they were drawn, and are trained or filled by the run.
+        unused: entries of the file that the model has no place for.
+        notes: what else a user should know, a sentence each.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    copied: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kinds = {
+            "loaded": self.loaded,
+            "copied from what was loaded": self.copied,
+            "fresh": self.fresh,
+            "not used": self.unused,
+        }
+        counts = [f"{len(names)} {kind}{_places(names)}" for kind, names in kinds.items() if names or kind == "loaded"]
+        return f"start weights from {self.source}: " + "; ".join([*counts, *self.notes])
+
+
+def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str, Any]] = ()) -> StartReport:
+    """Fills a model from a file and makes its copies (targets, second norms) anew, unless the file holds them.
+
+    The file is a checkpoint of ours, or holds the backbone alone: under ``backbone.``, or by the bare names of the
+    backbone's or of timm's state dict. The backbone must be filled whole, a mask token aside. Heads may be lacking and
+    then begin fresh; those of an objective of another type than the file's at this place are not taken.
+
+    Args:
+        model: just built, on the CPU, neither wrapped nor sharded.
+        path: of the file.
+        objectives: the config's objectives.
+
+    Raises:
+        ConfigError: no such file, or one that does not fit: names what is lacking or of another shape. Nothing is
+            changed then.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"load_from={path!r}: no such file; give the path of a checkpoint, or leave it out")
+    try:
+        content = checkpoints.read_checkpoint(path)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"load_from={path!r}: {error}") from error
+    state, notes = _entries(content, model, path)
+    own = model.state_dict()
+    left_out = _of_other_objectives(content, [*objectives])
+    taken = {name: value for name, value in state.items() if name in own and not name.startswith(left_out)}
+    _check_shapes(taken, own, path)
+    names = {id(module): f"{name}." for name, module in model.named_modules()}
+    pairs = [(names[id(original)], names[id(copy)]) for original, copy in model.copies()]
+    backbone = names[id(model.backbone)]
+    _require_whole(backbone, taken, own, path)
+    copied = _complete_copies(pairs, taken, own, path)
+    _require_trained(model, {*taken, *copied}, path)
+    model.load_state_dict(taken, strict=False)
+    _copy(model, copied)
+    fresh = tuple(name for name in own if name not in taken and name not in copied and not name.endswith(_COUNTER))
+    unused = tuple(name for name in state if name not in taken)
+    notes += _normalisation_note(content, model)
+    return StartReport(path, tuple(taken), tuple(copied), fresh, unused, notes)
+
+
+def _entries(content: dict[str, Any], model: TrainedModel, path: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Returns the file's tensors by names of the model.
+
+    Raises:
+        ConfigError: there is no backbone among them.
+    """
+    for nest in _NESTS:
+        if isinstance(content.get(nest), dict):
+            content = content[nest]
+            break
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    wanted = [name for name in model.backbone.state_dict() if not name.endswith(_COUNTER)]
+    # Ours; a TimmBackbone's own state dict; timm's, whose names lack the "model." before them.
+    spellings = [
+        {prefix + name.removeprefix(cut): name for name in model.backbone.state_dict()}
+        for prefix, cut in (("backbone.", ""), ("", ""), ("", "model."))
+    ]
+    best = max(spellings, key=lambda names: len(names.keys() & state.keys()))
+    if best.keys() & state.keys():
+        notes = () if best is spellings[0] else ("its names are those of a backbone alone",)
+        return {f"backbone.{best[n]}" if n in best else n: value for n, value in state.items()}, notes
+    raise ConfigError(
+        f"load_from={path!r}: holds no backbone of this model, whose names are backbone.{wanted[0]}, …; the file has "
+        f"{len(state)} tensors{_places(state, ' such as ')}. Name a checkpoint of a pretraining with this backbone, "
+        "or turn a file of others into one: python tools/import.py FILE"
+    )
+
+
+def _of_other_objectives(content: dict[str, Any], objectives: list[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Returns the prefixes of objectives that were of another type in the run that wrote the file."""
+    meta = content.get("meta")
+    if not isinstance(meta, dict) or not isinstance(meta.get("cfg"), str):
+        return ()
+    try:
+        earlier = parse(meta["cfg"]).get("model", {}).get("objectives", [])
+    except ValueError:  # a checkpoint of another program, with a config of its own kind
+        return ()
+    pairs = zip(earlier, objectives, strict=False)
+    return tuple(f"objectives.{i}." for i, (old, new) in enumerate(pairs) if _kinds(old) != _kinds(new))
+
+
+def _kinds(objective: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns the type of an objective and of those inside it."""
+    inner = objective.get("objective")
+    return (objective.get("type"), *(_kinds(inner) if isinstance(inner, Mapping) else ()))
+
+
+def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str) -> None:
+    """Raises a :class:`ConfigError` that names tensors of another shape than the model's."""
+    wrong = [
+        f"{name} is {tuple(value.shape)} there and {tuple(own[name].shape)} here"
+        for name, value in taken.items()
+        if value.shape != own[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ConfigError(
+            f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, or take from the file "
+            "what fits: python tools/import.py FILE writes its backbone alone"
+        )
+
+
+def _require_whole(prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str) -> None:
+    """Raises a :class:`ConfigError` if a part of the module at ``prefix`` is not in the file."""
+    missing = [name for name in own if name.startswith(prefix) and name not in taken and not _may_lack(name)]
+    if missing:
+        raise ConfigError(
+            f"load_from={path!r}: lacks {len(missing)} tensors of {prefix.rstrip('.')}{_places(missing, ' such as ')}, "
+            "which would stay random; name a file of this very architecture"
+        )
+
+
+def _may_lack(name: str) -> bool:
+    return name.endswith((_COUNTER, _LEARNED_LATER))
+
+
+def _complete_copies(
+    pairs: list[tuple[str, str]], taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
+) -> dict[str, str]:
+    """Returns {name within a copy: name of its original} for the copies that the file does not hold.
+
+    Raises:
+        ConfigError: the file holds a part of a copy.
+    """
+    copied = {}
+    for original, copy in pairs:
+        if any(name.startswith(copy) for name in taken):
+            _require_whole(copy, taken, own, path)
+            continue
+        copied |= {name: original + name.removeprefix(copy) for name in own if name.startswith(copy)}
+    return copied
+
+
+def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
+    """Raises a :class:`ConfigError` for parameters that would stay as they were drawn, since nothing trains them."""
+    followers = {id(p) for _, copy in model.copies() for p in copy.parameters()}
+    random = [
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad and name not in filled and id(parameter) not in followers
+    ]
+    if random:
+        raise ConfigError(
+            f"load_from={path!r}: lacks {len(random)} tensors{_places(random, ' such as ')} that nothing trains, so "
+            "they would stay random; name a file that holds them"
+        )
+
+
+@torch.no_grad()
+def _copy(model: nn.Module, copied: Mapping[str, str]) -> None:
+    """Copies originals to their copies, parameters and buffers."""
+    state = model.state_dict()  # shares the model's memory
+    for name, original in copied.items():
+        state[name].copy_(state[original])
+
+
+def _normalisation_note(content: dict[str, Any], model: TrainedModel) -> tuple[str, ...]:
+    """Returns a sentence if the file's network was trained with pixels normalised otherwise."""
+    meta = content.get("meta")
+    theirs = meta.get("normalisation") if isinstance(meta, dict) else None
+    ours = getattr(model.data_preprocessor, "normalisation", None)
+    if not isinstance(theirs, dict) or ours is None:
+        return ()
+    differing = [key for key in ours if max(abs(a - b) for a, b in zip(ours[key], theirs[key], strict=True)) > 1e-3]
+    if not differing:
+        return ()
+    there = ", ".join(f"{key} {[round(v, 4) for v in theirs[key]]}" for key in differing)
+    return (f"WARNING: they were trained on pixels normalised by {there}: set model.data_preprocessor to it",)
+
+
+def _places(names: Iterable[str], before: str = ": ") -> str:
+    """Returns the first names, for a sentence."""
+    names = list(names)
+    if not names:
+        return ""
+    return f"{before}{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
