@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
+from benchmarks.data.parts import check_parts
 from pretrain.data.decode import DecodeError, decode
 from pretrain.data.folders import PartsError, quoted, visible
 from pretrain.data.sources import ImageFolder
@@ -23,13 +24,17 @@ class ClassSplit:
     def __init__(self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path) -> None:
         self._source, self._ids, self._root = source, ids, root
         self.labels = torch.from_numpy(labels)
-        files = [Path(source.name(int(i))) for i in ids]
-        rows = ((str(f.relative_to(root)), file_size(f)) for f in files)
+        rows = ((str(f.relative_to(root)), file_size(f)) for f in self.files)
         self.fingerprint = fingerprint(sorted(rows))
         self._cache: dict[tuple[int, float, int], dict[int, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
+
+    @property
+    def files(self) -> list[Path]:
+        """The image files, in order."""
+        return [Path(self.name(index)) for index in range(len(self))]
 
     def name(self, index: int) -> str:
         """Path of an image, for messages."""
@@ -92,15 +97,17 @@ class ClassFolder:
             (rounded, at least one image, and at least one stays).
         seed: Of that draw.
         every: (train, val) take every n-th image of each part.
+        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
 
     Raises:
         ValueError: ``every`` below 1, not two classes, parts of a data set under other names than ``train`` and ``val``
-            at the place of the classes, classes of ``val`` that ``train`` lacks, or a class of one image to be split.
+            at the place of the classes, classes of ``val`` that ``train`` lacks, a class of one image to be split, or
+            parts that share images.
     """
 
     def __init__(
         self, root: str | Path, *, train: str = "train", val: str = "val", held_back: float = 0.2, seed: int = 0,
-        every: tuple[int, int] = (1, 1),
+        every: tuple[int, int] = (1, 1), allow_shared: bool = False,
     ) -> None:  # fmt: skip
         if min(every) < 1:
             raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
@@ -115,16 +122,19 @@ class ClassFolder:
                 raise ValueError(f"{parts[1]} has classes that {parts[0]} lacks: {foreign[:5]}")
             ids = [np.arange(len(source)) for source in sources]
             self._words |= dict(train=train, val=val)
+            cure = "move the copies out of one of them, or name other folders by train=, val="
         else:
             source = labelled_folder(self.root)
             sources, self.class_names = [source, source], source.classes
             labels = _labels(source, self.class_names)
             ids = list(stratified_split(labels, held_back, seed, names=self.class_names))
             self._words |= dict(held_back=held_back, split_seed=seed)
+            cure = "the parts are drawn by lot from one folder, so delete all but one of each image's copies in it"
         self.train, self.val = (
             ClassSplit(source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root)
             for source, chosen, step in zip(sources, ids, every, strict=True)
         )
+        self._words |= check_parts(self.train.files, self.val.files, allow_shared=allow_shared, cure=cure)
 
     @property
     def classes(self) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.data.layouts import depth_layout
-from benchmarks.data.pairs import PairSplit, part_pairs
+from benchmarks.data.pairs import PairSplit, check_parts_of_pairs, part_pairs
 
 _METRES_PER_VALUE = np.float32(1e-3)  # files hold millimetres
 _IMAGE_MODES = ("I;16", "I;16B", "I")  # what 16-bit PNGs of one channel are to the versions of Pillow
@@ -51,16 +51,18 @@ class DepthFolder:
         every: (train, val) take every n-th image in order of name.
         limit: (train, val) at most so many images, after ``every``; None = no limit.
         names: (train, val) text files with one image stem per line: only these are taken; None = all.
+        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
-        ValueError: images without depth maps or the reverse, names that differ, or nothing left.
+        ValueError: images without depth maps or the reverse, names that differ, nothing left, or parts that share
+            images.
     """
 
     def __init__(
         self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
         every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
-        names: tuple[str | None, str | None] = (None, None), **plain: Any,
+        names: tuple[str | None, str | None] = (None, None), allow_shared: bool = False, **plain: Any,
     ) -> None:  # fmt: skip
         self.layout, self.root = layout, Path(root)
         found = part_pairs(
@@ -69,6 +71,7 @@ class DepthFolder:
         )  # fmt: skip
         self.train, self.val = (DepthSplit(pairs, root=self.root) for pairs in found)
         self._words = dict(train=train, val=val, every=list(every), limit=list(limit)) | dict(sorted(plain.items()))
+        self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
 
     @property
     def protocol(self) -> dict[str, Any]:

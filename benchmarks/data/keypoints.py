@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from scipy.io import loadmat
 
 from benchmarks.data.loading import file_size, fingerprint
-from benchmarks.data.pairs import SUFFIXES
-from pretrain.data.decode import DecodeError, decode
+from pretrain.data.decode import DecodeError, decode, probe
+from pretrain.data.folders import EXTENSIONS, is_image, visible
+from pretrain.files import sha256_of
 from pretrain.names import check_choice
 
 LAYOUTS = ("pfwillow",)
 _VARIABLE = "pts_coord"
+_SLACK = 1.0  # pixels that a keypoint may lie outside its image: annotators clicked on the border
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,21 @@ class KeypointPairs:
         root: Folder of the subsets, or the folder around it.
         layout: ``pfwillow``.
         every: Take every n-th pair.
+        allow_shared: Accept pairs of an image with its own copy; the protocol then counts these images
+            (``shared_images``).
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no pair; an image without keypoints or the reverse; a file that is not readable; keypoints that are
-            not finite or whose number differs within a subset.
+        ValueError: no pair; an image without keypoints or the reverse; two images of one name; a copy of an image in
+            its subset; a file that is not readable; keypoints that are not finite, lie outside their image or whose
+            number differs within a subset.
     """
 
     relative_to = "box"  # what PF-WILLOW measures distances against
 
-    def __init__(self, root: str | Path, layout: str = "pfwillow", *, every: int = 1) -> None:
+    def __init__(
+        self, root: str | Path, layout: str = "pfwillow", *, every: int = 1, allow_shared: bool = False
+    ) -> None:
         check_choice("layout", layout, LAYOUTS)
         self.root, self.layout = Path(root), layout
         if every < 1:
@@ -77,6 +83,7 @@ class KeypointPairs:
             )
         rows = ((f"{i.folder}/{i.path.name}", file_size(i.path), i.points.tobytes().hex()) for i in self.images)
         self._words = dict(layout=layout, every=every, content=fingerprint(rows))
+        self._words |= _check_copies(self.images, allow_shared=allow_shared)
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -98,16 +105,59 @@ class KeypointPairs:
 
 
 def _read_folders(root: Path) -> list[KeypointImage]:
-    """All annotated images below ``root``, by folder and name."""
-    images = []
-    for file in sorted(root.rglob("*.mat")):
-        near = [file.with_suffix(ending) for ending in SUFFIXES if file.with_suffix(ending).is_file()]
-        if not near:
-            raise ValueError(f"{file} has no image beside it: looked for {file.stem} with {', '.join(SUFFIXES)}")
-        with Image.open(near[0]) as image:
-            size = image.size[::-1]
-        images.append(KeypointImage(near[0], file.parent.relative_to(root).as_posix(), size, _read_points(file)))
+    """All annotated images below ``root``, by folder and name; names that begin with a dot are left out."""
+    files = visible(root.rglob("*.mat"))
+    images = [_read_image(file, root) for file in files]
+    known = {image.path for image in images}
+    for folder in dict.fromkeys(file.parent for file in files):
+        bare = [path.name for path in _images_in(folder) if path not in known]
+        if bare:
+            raise ValueError(
+                f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; NAME.mat belongs beside each"
+            )
     return images
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return [path for path in visible(folder.iterdir()) if is_image(path)]
+
+
+def _read_image(file: Path, root: Path) -> KeypointImage:
+    """The image beside a .mat file, with its keypoints."""
+    near = [path for path in _images_in(file.parent) if path.stem == file.stem]
+    if not near:
+        raise ValueError(f"{file} has no image beside it: looked for {file.stem} with {', '.join(EXTENSIONS)}")
+    if len(near) > 1:
+        raise ValueError(f"{file} has {len(near)} images beside it, {[path.name for path in near]}: leave one there")
+    try:
+        height, width = probe(near[0].read_bytes())
+    except DecodeError as error:
+        raise ValueError(f"{near[0]}: {error}") from error
+    points = _read_points(file)
+    outside = (points < -_SLACK) | (points > np.array([width, height]) + _SLACK)
+    if outside.any():
+        first = points[outside.any(1)][0].tolist()
+        raise ValueError(f"{file}: keypoint {first} lies outside its image of {width} x {height} pixels (upright)")
+    return KeypointImage(near[0], file.parent.relative_to(root).as_posix(), (height, width), points)
+
+
+def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[str, int]:
+    """Refuses an image and its copy in one folder, which would be a pair that asks nothing; returns the protocol's
+    words about those that are accepted."""
+    first: dict[tuple[str, str], Path] = {}
+    copies = 0
+    for image in images:
+        key = image.folder, sha256_of(image.path)
+        original = first.setdefault(key, image.path)
+        if original is image.path:
+            continue
+        copies += 1
+        if not allow_shared:
+            raise ValueError(
+                f"{image.path} is a copy of {original}, so that the two are a pair that asks nothing; delete one with "
+                "its .mat file. If it is meant: allow_shared=True, and the record's protocol says so"
+            )
+    return dict(shared_images=copies) if copies else {}
 
 
 def _read_points(file: Path) -> np.ndarray:

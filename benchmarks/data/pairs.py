@@ -12,6 +12,7 @@ from torch import Tensor
 
 from benchmarks.data.layouts import Layout, use_trainaug
 from benchmarks.data.loading import CACHE_BYTES, file_size, fingerprint, ordered_map, resize_image, resize_mask
+from benchmarks.data.parts import check_parts
 from pretrain.data.decode import DecodeError, decode
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -78,6 +79,11 @@ class PairSplit:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    @property
+    def files(self) -> list[Path]:
+        """The image files, in order."""
+        return [image for image, _ in self._pairs]
 
     def name(self, index: int) -> str:
         """Path of an image, for messages."""
@@ -170,6 +176,12 @@ class PairSplit:
         if len(self) * size[0] * size[1] * (3 + self.label_bytes) <= CACHE_BYTES:
             cache[index] = pair
         return pair
+
+
+def check_parts_of_pairs(train: PairSplit, val: PairSplit, *, allow_shared: bool) -> dict[str, int]:
+    """:func:`benchmarks.data.parts.check_parts` for two parts of pairs."""
+    cure = "write {split} into images= where the parts have folders of their own, or name another part by train=, val="
+    return check_parts(train.files, val.files, allow_shared=allow_shared, cure=cure)
 
 
 def part_pairs(

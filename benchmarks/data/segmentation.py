@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.data.layouts import UNKNOWN, Layout, find_layout
-from benchmarks.data.pairs import PairSplit, part_pairs
+from benchmarks.data.pairs import PairSplit, check_parts_of_pairs, part_pairs
 
 _IMAGE_MODES = ("L", "P", "I", "I;16", "1")
 
@@ -55,16 +55,18 @@ class SegmentationFolder:
         names: (train, val) text files with one image stem per line: only these are taken, before ``every`` (the fixed
             lists of low-shot protocols); None = all.
         keep_ignored: Make a class of the ignored values (compat with results on 151 ADE20K classes).
+        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
-        ValueError: images without masks or the reverse, names that differ, or nothing left.
+        ValueError: images without masks or the reverse, names that differ, nothing left, or parts that share images.
     """
 
     def __init__(
         self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
         every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
-        names: tuple[str | None, str | None] = (None, None), keep_ignored: bool = False, **plain: Any,
+        names: tuple[str | None, str | None] = (None, None), keep_ignored: bool = False, allow_shared: bool = False,
+        **plain: Any,
     ) -> None:  # fmt: skip
         self.layout = layout
         self.root, self._layout = find_layout(Path(root), layout, **plain)
@@ -75,6 +77,7 @@ class SegmentationFolder:
         self._words = dict(train=train, val=val, every=list(every), limit=list(limit))
         if plain:  # no layout's name stands for them
             self._words |= {key: plain[key] for key in sorted(plain) if key != "classes"}
+        self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
 
     @property
     def classes(self) -> int:

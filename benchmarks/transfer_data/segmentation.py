@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmarks.data.layouts import find_layout
 from benchmarks.data.pairs import part_pairs
+from benchmarks.data.parts import check_parts
 from benchmarks.data.segmentation import SegmentationSplit
 from benchmarks.transfer_data.folders import Progress, place, write_classes
 from pretrain.data.decode import decode
@@ -34,13 +35,16 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         How many pairs were written, in words.
 
     Raises:
-        FileNotFoundError, ValueError: the data set is not as its layout says, or has more than 254 classes.
+        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share images, or it has more
+            than 254 classes.
     """
     root, found = find_layout(root, layout)
     if len(found.values) > _MOST:
         raise ValueError(f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them")
     nothing = (None, None)
     parts = part_pairs(root, found, ("train", "val"), every=(1, 1), limit=nothing, names=nothing)
+    files = [[image for image, _ in pairs] for pairs in parts]
+    check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")
     total, done = sum(map(len, parts)), 0
     for name, pairs in zip(_PARTS.values(), parts, strict=True):
         reader = SegmentationSplit(pairs, found, root=root, keep_ignored=False)

@@ -65,11 +65,11 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
 
 
 def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
-    for split in ("train", "val"):
+    for split, shade in (("train", 1), ("val", 90)):
         for kind in ("images", "annotations", "depth"):
             (tmp_path / kind / split).mkdir(parents=True)
-        for kind, suffix in (("images", "jpg"), ("annotations", "png")):
-            Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / kind / split / f"a.{suffix}")
+        Image.fromarray(np.full((8, 8), shade, np.uint8)).save(tmp_path / "images" / split / "a.jpg")
+        Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / "annotations" / split / "a.png")
         Image.fromarray(np.ones((8, 8), np.uint16)).save(tmp_path / "depth" / split / "a.png")
     (tmp_path / "scenes.json").write_text('{"labels": {"names": ["ignore", "disc"]}}')
     tasks = make_tasks(["retrieval", "depth"], [f"scenes:{tmp_path}"], [], quick=True)

@@ -9,10 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.data import ClassFolder
 from benchmarks.data.class_folder import stratified_split
 from benchmarks.data.loading import fingerprint
+
+
+def write_anew(source: str, target: str) -> None:
+    """Copies an image with other bytes, since two parts may not share a file."""
+    Image.open(source).save(target, quality=50)
 
 
 def test_drawn_split_is_stratified_disjoint_and_seeded() -> None:
@@ -34,12 +40,12 @@ def test_drawn_split_is_stratified_disjoint_and_seeded() -> None:
 def test_given_folders_are_taken(image_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(image_folder, tmp_path / "train")
     for name in ("green", "red"):  # val may lack a class; labels stay those of train
-        shutil.copytree(image_folder / name, tmp_path / "val" / name)
+        shutil.copytree(image_folder / name, tmp_path / "val" / name, copy_function=write_anew)
     data = ClassFolder(tmp_path)
     assert (len(data.train), len(data.val), data.classes) == (24, 16, 3)
     assert data.val.labels.tolist() == [1] * 8 + [2] * 8
     assert "held_back" not in data.protocol
-    shutil.copytree(image_folder / "red", tmp_path / "val" / "violet")
+    shutil.copytree(image_folder / "red", tmp_path / "val" / "violet", copy_function=write_anew)
     with pytest.raises(ValueError, match=r"lacks: \['violet'\]"):
         ClassFolder(tmp_path)
 

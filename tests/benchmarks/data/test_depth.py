@@ -16,10 +16,10 @@ DEPTH = np.array([[0, 1], [1500, 65_535]], np.uint16)
 
 
 def make_scenes(root: Path) -> None:
-    for split in ("train", "val"):
+    for split, shade in (("train", 90), ("val", 110)):
         for kind in ("images", "depth"):
             (root / kind / split).mkdir(parents=True)
-        Image.fromarray(np.full((2, 2, 3), 90, np.uint8)).save(root / "images" / split / "a.jpg")
+        Image.fromarray(np.full((2, 2, 3), shade, np.uint8)).save(root / "images" / split / "a.jpg")
         Image.fromarray(DEPTH).save(root / "depth" / split / "a.png")
 
 

@@ -28,6 +28,7 @@ def put(path: Path, values: Any, palette: bool = False) -> None:
 
 
 IMAGE = np.full((4, 4, 3), 90)
+SHADE = {"train": 0, "training": 0, "train2017": 0}  # images of val are brighter: parts may not share one
 # layout -> (image, mask, raw mask values, what they must become, C); {} is train or val
 CASES = {
     "ade20k": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 1, 2, 150], [IGNORE, 0, 1, 149], 150),
@@ -49,7 +50,7 @@ WORDS = {"ade20k": ("training", "validation"), "coco-stuff": ("train2017", "val2
 def make_layout(root: Path, layout: str) -> None:
     image, mask, raw, _, _ = CASES[layout]
     for word in WORDS.get(layout, ("train", "val")):
-        put(root / image.format(word), IMAGE)
+        put(root / image.format(word), IMAGE + SHADE.get(word, 20))
         put(root / mask.format(word), np.tile(raw, (4, 1)), palette=layout == "voc")
         if layout == "voc":
             listing = root / "ImageSets" / "Segmentation" / f"{word}.txt"
@@ -98,7 +99,7 @@ def test_cityscapes_evaluates_19_of_34_numbers_from_all_cities(tmp_path: Path) -
 
 def test_converted_coco_masks_and_inner_folders(tmp_path: Path) -> None:
     for word in WORDS["coco-stuff"]:
-        put(tmp_path / f"images/{word}/a.jpg", IMAGE)
+        put(tmp_path / f"images/{word}/a.jpg", IMAGE + SHADE.get(word, 20))
         put(tmp_path / f"annotations/{word}/a_labelTrainIds.png", np.full((4, 4), 170))
     assert (SegmentationFolder(tmp_path, "coco-stuff").val.load(0)[1] == 170).all()
     make_layout(tmp_path / "outer" / "seg_camvid", "camvid")
