@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import pathlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pretrain.engine import checkpoints
+from pretrain import checkpoint_file
 
 # Where official checkpoints keep the network; tried in this order.
 _NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
@@ -45,28 +42,17 @@ class LoadReport:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint (``torch.save``'s, or ``.safetensors``) safely (``weights_only``) to the CPU.
+    """Reads a checkpoint safely to the CPU, see :func:`pretrain.checkpoint_file.read_checkpoint`.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: not a checkpoint, or one that holds arbitrary Python objects; says how to convert it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(safe_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: {str(error)[:200]}); "
-            "if you trust it, save its state_dict alone: torch.save(torch.load(p, weights_only=False)['state_dict'], q)"
-        ) from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors; save model.state_dict()")
-    return content
+    if not Path(path).exists() and not Path(path).is_symlink():
+        raise FileNotFoundError(
+            f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'"
+        )
+    return checkpoint_file.read_checkpoint(path)
 
 
 def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
@@ -126,12 +112,6 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
     anchor = next(iter(wanted))
     candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
     return max(sorted(candidates), key=lambda p: sum(p + k in state for k in wanted))
-
-
-def safe_globals() -> list[Any]:
-    """Returns what mmengine's and published checkpoints hold besides tensors; none of it runs code of a file."""
-    of_training_scripts = [argparse.Namespace, pathlib.PosixPath, pathlib.PurePosixPath]
-    return [*checkpoints.safe_globals(), *of_training_scripts]
 
 
 def _first(keys: tuple[str, ...]) -> str:

@@ -22,8 +22,8 @@ from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from benchmarks.transfer.weights import Placement
-from benchmarks.weights import safe_globals
 from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.checkpoint_file import safe_globals
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import atomic_path
 

@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import mmengine.logging.history_buffer as history
 import numpy as np
 import torch
 import torch.distributed as dist
-from mmengine.config import ConfigDict
 
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.files import atomic_path, atomic_write
+
+__all__ = ["read_checkpoint"]  # for those who write with this module what they read
 
 POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newest checkpoint's path
 
@@ -54,49 +55,6 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     """Writes the file under a temporary name, syncs it and renames it."""
     with atomic_path(path) as temporary:
         torch.save(checkpoint, temporary)
-
-
-def read_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Reads a checkpoint with torch's safe loader, ours or one that mmengine wrote.
-
-    Raises:
-        FileNotFoundError: no such file; the message says what is there.
-        ValueError: the file is damaged, or holds arbitrary Python objects.
-    """
-    path = Path(path)
-    if not path.is_file():
-        found = ", ".join(sorted(p.name for p in path.parent.glob("*.pth"))) or "no .pth files"
-        raise FileNotFoundError(f"{path}: no such checkpoint; in that folder: {found}")
-    with torch.serialization.safe_globals(safe_globals()):
-        try:
-            return torch.load(path, map_location=device, weights_only=True)
-        except Exception as error:  # torch's unpickler raises whatever the bytes make it raise
-            raise ValueError(f"{path}: no readable checkpoint ({type(error).__name__}: {str(error)[:200]})") from error
-
-
-def safe_globals() -> list[Any]:
-    """Returns what mmengine's checkpoints hold besides tensors, for torch's safe loader; ours need none of it.
-
-    ``getattr`` itself would be no such thing: over a function's globals a file could reach ``eval`` with it.
-    """
-    numpy = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
-    kinds = [np.float64, np.float32, np.int64, np.int32, np.uint32, np.uint8, np.bool_]
-    dtypes = sorted({type(np.dtype(kind)) for kind in kinds}, key=str)
-    return [
-        history.HistoryBuffer, ConfigDict, numpy._reconstruct, numpy.scalar, np.ndarray, np.dtype, *dtypes, set,
-        (_history_method, "builtins.getattr"),
-    ]  # fmt: skip
-
-
-def _history_method(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr``, by which pickle refers to the methods that a ``HistoryBuffer`` lists.
-
-    Raises:
-        ValueError: anything else.
-    """
-    if owner is not history.HistoryBuffer or name not in ("min", "max", "current", "mean"):
-        raise ValueError(f"the file asks for attribute {name!r} of {owner!r}: no checkpoint needs that")
-    return getattr(owner, name)
 
 
 def origin(resume: bool | str | Path) -> str | None:

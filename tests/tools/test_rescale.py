@@ -181,7 +181,7 @@ def test_mistakes_are_one_sentence(
     for checkpoint, target, words in (
         (source, source, "is the checkpoint itself"),
         (str(tmp_path / "none.pth"), out, "no such checkpoint"),
-        (str(tmp_path / "cut.pth"), out, "cut.pth: no readable checkpoint"),
+        (str(tmp_path / "cut.pth"), out, "cut.pth cannot be read as tensors and plain values only: it is cut short"),
         (str(tmp_path / "foreign.pth"), out, "foreign.pth: no config and seed inside"),
     ):
         monkeypatch.setattr(sys, "argv", ["rescale.py", checkpoint, "--out", target])
