@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -16,6 +20,50 @@ ROOT = Path(__file__).resolve().parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; several thread pools on them slow each other.
     torch.set_num_threads(1)
+# Training and evaluation keep what they have freed, unless the user chose otherwise. A worker that runs thousands of
+# tests must not: it would hold the peak of the largest one to its end.
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(128 * 1024))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declares the marker of :func:`pytest_pyfunc_call`."""
+    config.addinivalue_line("markers", "own_process: runs the test in a forked process, whose memory ends with it")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs tests marked ``own_process``, those that train networks of full size, in a forked process."""
+    if pyfuncitem.get_closest_marker("own_process") is None or not hasattr(os, "fork"):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _call_and_exit(pyfuncitem, arguments, writing)
+    os.close(writing)
+    try:
+        with open(reading, encoding="utf8") as failure:
+            text = failure.read()
+    except BaseException:  # interrupted, or the limit of time
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    if text or status:
+        pytest.fail(text or f"the test's process ended with status {status}", pytrace=False)
+    return True
+
+
+def _call_and_exit(test: pytest.Function, arguments: dict[str, object], writing: int) -> NoReturn:
+    """Runs the test and ends this forked process; what went wrong is written to the pipe ``writing``."""
+    try:
+        test.obj(**arguments)
+    except BaseException:
+        with open(writing, "w", encoding="utf8") as failure:
+            failure.write(traceback.format_exc())
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
 
 
 @pytest.fixture(scope="session")

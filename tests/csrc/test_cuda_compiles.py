@@ -16,8 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 MAGIC = struct.pack("<I", 0xBA55ED50)  # starts a "fat binary", nvcc's container of code for several architectures
 OWN_CODE = 100_000  # bytes; smaller containers hold CUDA's own startup code
 
-pytestmark = pytest.mark.timeout(900)  # 80 s of processor time, nearly all of it in parallel
-
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:

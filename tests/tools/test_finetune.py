@@ -94,7 +94,7 @@ def test_two_processes(image_folder: Path, tmp_path: Path, free_port: int) -> No
         "tiny", "--data", str(image_folder), "--seeds", "0", "1", "--work-dir", str(tmp_path), "--out", str(out),
         *OPTIONS,
     ]  # fmt: skip
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert [record.subject["tuning_seed"] for record in read_all(out)] == [0, 1]
     assert ended.stdout.count("finetune · protocol") == 1

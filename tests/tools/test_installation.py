@@ -50,13 +50,13 @@ def copied(project: Path, *left_out: str) -> Path:
 
 def install(project: Path, folder: Path, **environment: str) -> Path:
     """Makes a venv that sees this Python's packages and installs the project into it; returns its site-packages."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
     command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--no-deps", "--no-index"]
     command += ["--no-build-isolation", "--disable-pip-version-check", "--verbose", project]
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH", "CXX", "PIP_"))}
-    done = subprocess.run(command, capture_output=True, text=True, env=keep | environment, timeout=150)
+    done = subprocess.run(command, capture_output=True, text=True, env=keep | environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "log").write_text(done.stdout + done.stderr)
     return packages
@@ -66,7 +66,7 @@ def numbers(folder: Path, packages: Path) -> tuple[dict[str, torch.Tensor], list
     """Runs ``NUMBERS`` outside the checkout; returns the tensors and the warnings about compiled operators."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH"))}
     command = [folder / "bin" / "python", "-c", NUMBERS, folder / "numbers.pt"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, timeout=100)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
     module, *told = done.stdout.splitlines()
     assert Path(module).is_relative_to(packages), f"{module}: not the installed package"

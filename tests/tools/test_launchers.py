@@ -30,7 +30,7 @@ def cluster(tmp_path: Path) -> dict[str, str]:
 
 
 def _run(arguments: list[str], env: dict[str, str], folder: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(["bash", *arguments], env=env, cwd=folder, capture_output=True, text=True)
 
 
 def test_slurm_job_has_its_options_and_passes_arguments_on(cluster: dict[str, str], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def prepare(tmp_path: Path, *, pins: str = "pip\n", **environment: str) -> subpr
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIXELPRETEXT_", "PIP_"))}
     clean["PIXELPRETEXT_NO_BUILD"] = "1"
     shell = ["bash", "-euo", "pipefail", "-c", command]
-    return subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, env=clean | environment, timeout=120)
+    return subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, env=clean | environment)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -30,7 +30,7 @@ def run(tmp_path: Path, *command: str, mmcv: str = "", **environment: str) -> su
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIXELPRETEXT_"))}
     clean["PIXELPRETEXT_NO_BUILD"] = "1"
     shell = ["bash", *command]
-    return subprocess.run(shell, capture_output=True, text=True, cwd=copy, env=clean | environment, timeout=60)
+    return subprocess.run(shell, capture_output=True, text=True, cwd=copy, env=clean | environment)
 
 
 @pytest.mark.parametrize(("layer", "asked"), [((), ""), (("core",), ""), (("transfer",), "mmcv: --quiet\n")])

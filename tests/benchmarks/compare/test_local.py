@@ -51,9 +51,9 @@ def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: int) -> None:
-    child = "import subprocess, sys, time\nsleep = 'import time; time.sleep(60)'\n"
+    child = "import subprocess, sys, time\nsleep = 'import time; time.sleep(2000)'\n"
     child += "p = subprocess.Popen([sys.executable, '-S', '-c', sleep])\n"
-    child += "open(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(60)"
+    child += "open(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(2000)"
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom benchmarks.compare.local import Task, run_tasks\n"
@@ -68,18 +68,14 @@ def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: in
         # Started in the background by a shell, the tests themselves would ignore SIGINT, and hand that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.time() + 30
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        assert time.time() < deadline
+        assert parent.poll() is None
         time.sleep(0.05)
     parent.send_signal(number)
-    assert parent.wait(20) == 130
+    assert parent.wait() == 130
     grandchild = int((tmp_path / "pid").read_text())
-    for _ in range(100):
-        if not running(grandchild):
-            break
+    while running(grandchild):  # hangs if nobody ends it
         time.sleep(0.05)
-    assert not running(grandchild)
 
 
 def running(pid: int) -> bool:

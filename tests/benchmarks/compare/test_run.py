@@ -103,8 +103,8 @@ def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tm
     step = Path("out/weak/seed_0/pretrain/step.json")
     wait_for(lambda: step.exists() and step.read_text() not in ("", "1"))
     process.send_signal(signal.SIGKILL)
-    process.wait(40)
-    wait_for(lambda: not alive("trainer.py", tmp_path), seconds=40)
+    process.wait()
+    wait_for(lambda: not alive("trainer.py", tmp_path))
     reached = int(step.read_text())
     assert not Path("out/weak/seed_0/pretrain/final.pth").exists()
     (tmp_path / "slow.txt").unlink()
@@ -113,11 +113,9 @@ def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tm
     assert int(step.read_text()) == 10 > reached
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     """Waits until a condition holds."""
-    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
 
 

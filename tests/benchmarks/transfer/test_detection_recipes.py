@@ -20,7 +20,7 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.objectives.levels import Levels
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"
-pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.own_process]
 #: Sizes for one step on a CPU, for steps of ResNet recipes and of the ViT's.
 SMALL = dict(RandomChoiceResize=dict(scales=[(64, 48)]), Resize=dict(scale=(64, 48)))
 SQUARE = dict(RandomResize=dict(scale=(96, 96)), RandomCrop=dict(crop_size=(96, 96)), Resize=dict(scale=(96, 96)))

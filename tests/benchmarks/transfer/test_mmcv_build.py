@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -102,17 +101,16 @@ def test_interruption_ends_the_compilers_and_leaves_no_log(
     pip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_SAYS", "[1/9] c++")
-    monkeypatch.setenv("PIP_SLEEPS", "60")
+    monkeypatch.setenv("PIP_SLEEPS", "100000")
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(mmcv_build, "print", interrupt, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         mmcv_build.build(tmp_path, tag="t", architectures=(), log=tmp_path / "mmcv.log")
-    assert time.monotonic() - started < 30 and not (tmp_path / "mmcv.log").exists()
+    assert not (tmp_path / "mmcv.log").exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int(pip.read_text().splitlines()[-1]), 0)
 

@@ -19,7 +19,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.transfer import run as transfer
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"
-pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.own_process]
 #: Sides of images and crops for one step on a CPU.
 SIDE = 64
 SMALL = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -153,9 +152,7 @@ def test_order_is_the_same_everywhere() -> None:
 
 def test_state_costs_the_same_at_any_step() -> None:
     sampler = EpochSampler(1_281_167, 1024, seed=0)
-    start = time.perf_counter()
-    state = sampler.state_after(10**15)
-    assert time.perf_counter() - start < 0.01
+    state = sampler.state_after(10**15)  # a loop over steps or epochs would not end
     epoch, rest = divmod(10**15, 1251)
     assert (state["epoch"], state["position"]) == (epoch, rest * 1024)
     assert all(type(value) is int for value in state.values())

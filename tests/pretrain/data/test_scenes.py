@@ -392,15 +392,13 @@ def command(out: Path, *more: str, images: int = IMAGES) -> list[str]:
 def test_a_killed_run_of_two_processes_is_finished_with_the_bytes_of_one(scenes: Path, tmp_path: Path):
     out = tmp_path / "killed"
     run = subprocess.Popen(command(out, "--workers", "2"), stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.time() + 120
     while not (notes := list(out.glob(".parts/image_train_*.json"))):
-        assert run.poll() is None and time.time() < deadline
+        assert run.poll() is None
         time.sleep(0.005)
     run.kill()  # the parent only: its workers have to notice by themselves
     run.wait()
     assert not (out / "scenes.json").exists()
-    while alive(run.pid):
-        assert time.time() < deadline, "workers outlived the killed parent"
+    while alive(run.pid):  # workers that outlive the killed parent make this test hang
         time.sleep(0.05)
     finished = [out / name for note in notes for name in json.loads(note.read_text())["files"]]
     before = {path: path.stat().st_mtime_ns for path in finished}

@@ -64,4 +64,5 @@ def test_half_precision_passes_run_under_autocast(tiny_backbone: dict) -> None:
 
 
 def test_seconds_are_wall_clock() -> None:
-    assert 0.02 <= seconds(lambda: time.sleep(0.02), torch.device("cpu")) < 0.5
+    # A sleeping process uses no processor time, so anything from 20 ms on is the clock on the wall.
+    assert seconds(lambda: time.sleep(0.02), torch.device("cpu")) >= 0.02

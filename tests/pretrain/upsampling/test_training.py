@@ -76,7 +76,7 @@ def test_two_processes_equal_one(make_config: Callable[..., PretrainConfig], tmp
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
     done = subprocess.run(
         [*launch, str(ROOT / "tools" / "train.py"), str(tmp_path / "config.py")],
-        env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True, timeout=120,
+        env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert_same(load(tmp_path / "two" / "iter_6.pth"), one, tolerance=1e-5)
