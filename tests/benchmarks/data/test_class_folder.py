@@ -68,8 +68,8 @@ def test_batches_and_errors(image_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("train", "Val"), ("train", "valid"), ("training", "validation")])
 def test_parts_by_other_names_are_refused(image_folder: Path, tmp_path: Path, parts: tuple[str, str]) -> None:
-    for part in parts:
-        shutil.copytree(image_folder, tmp_path / part)
+    shutil.copytree(image_folder, tmp_path / parts[0])
+    shutil.copytree(image_folder, tmp_path / parts[1], copy_function=write_anew)
     with pytest.raises(ValueError, match="parts of a data set, not classes") as caught:
         ClassFolder(tmp_path)
     options = dict(train=parts[0], val=parts[1])
@@ -105,7 +105,7 @@ def test_names_that_are_not_utf8(image_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(image_folder, tmp_path / "data")
     odd = os.fsdecode(b"caf\xe9.jpg")
     try:
-        shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "red" / odd)
+        write_anew(str(image_folder / "red" / "000.jpg"), str(tmp_path / "data" / "red" / odd))
     except OSError:
         pytest.skip("this file system refuses such names")
     data = ClassFolder(tmp_path / "data")
