@@ -9,9 +9,14 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
+from pretrain.data.coco import CocoFile
+from pretrain.data.decode import DecodeError, probe
 from pretrain.data.folders import SourceError, require_folder
-from pretrain.data.shots import Box, Shot, widened
-from pretrain.data.sources import FilesBelow, read_categories, read_coco
+from pretrain.data.shots import Box, Shot, WrongSize, check_size, widened
+from pretrain.data.sources import FilesBelow
+
+#: How many files are looked at when the source is made.
+LOOKS = 32
 
 
 @DATASETS.register_module()
@@ -23,7 +28,8 @@ class CocoBoxes(FilesBelow):
     whole images give this source and ``CocoImages`` the same ``count``: equal steps are then equal epochs.
 
     Args:
-        annotations: The json file; ``images`` need their width and height.
+        annotations: The json file; ``images`` need their width and height, those of the upright image. A file of
+            another shape is refused: its boxes would be shifted. (One of the same shape but another scale is not.)
         root: Folder of the images.
         margin: Added to each side, as a share of the box's width or height; cut off at the image's border.
         min_size: Pixels.
@@ -32,7 +38,8 @@ class CocoBoxes(FilesBelow):
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
-        SourceError: file or folder is missing, the json is not COCO's, or no box is left.
+        SourceError: file or folder is missing, the json is not COCO's (see :class:`pretrain.data.coco.CocoFile`), no
+            box is left, or one of the files looked at has another shape than the json says.
         ValueError: an option is out of range, or there are fewer boxes than ``count``.
     """
 
@@ -53,18 +60,17 @@ class CocoBoxes(FilesBelow):
             if not 0 <= value < math.inf:
                 raise ValueError(f"CocoBoxes: {option}={value}; legal is a number from 0 on")
         folder = require_folder("CocoBoxes", root)
-        path = Path(annotations).expanduser()
-        content = read_coco("CocoBoxes", path, ("images", "annotations", *(("categories",) if label else ())))
-        categories = read_categories("CocoBoxes", path, content) if label else []
-        found = _boxes(content, min_size, {c: i for i, (c, _) in enumerate(categories)} if label else None, path)
+        file = CocoFile("CocoBoxes", annotations, labels=label is not None, instances=True)
+        found = _boxes(file, min_size)
         chosen = [found[i] for i in choose(len(found), count, seed, source="CocoBoxes", unit="boxes")]
-        names, labels, boxes = zip(*chosen, strict=True)
-        super().__init__(
-            folder, names, labels if label else None, classes=tuple(n for _, n in categories) if label else None
-        )
+        names, labels, boxes, sizes = zip(*chosen, strict=True)
+        classes = tuple(name for _, name in file.categories) if label else None
+        super().__init__(folder, names, labels if label else None, classes=classes)
         self.margin = margin
         self._boxes = np.asarray(boxes, dtype=np.float64)
-        self._require_first(path)
+        self._sizes = np.asarray(sizes, dtype=np.float64)
+        self._require_first(file.path)
+        self._require_sizes(file)
 
     def box(self, index: int) -> Box:
         """Box ``index`` with its margin, ``(x1, y1, x2, y2)`` in the image's unit square."""
@@ -73,31 +79,40 @@ class CocoBoxes(FilesBelow):
     def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
         """The one region; draws nothing."""
         del rng
-        return (Shot(self.name(index), lambda: self.read(index), self.box(index)),)
+        return (Shot(self.name(index), lambda: self.read(index), self.box(index), size=self._size(index)),)
 
+    def _size(self, index: int) -> tuple[float, float]:
+        """(H, W) in pixels of the image of box ``index``, as the json has it."""
+        return tuple(self._sizes[index].tolist())
 
-def _boxes(content: dict, min_size: float, index: dict[int, int] | None, path: Path) -> list[tuple[str, int, Box]]:
-    """Returns (file name, label, box in the unit square) of every usable annotation, sorted by file name."""
-    try:
-        images = {image["id"]: (image["file_name"], image["width"], image["height"]) for image in content["images"]}
-        found = []
-        for annotation in content["annotations"]:
-            name, width, height = images[annotation["image_id"]]
-            label = 0 if index is None else index[annotation["category_id"]]
-            if annotation.get("iscrowd"):
+    def _require_sizes(self, file: CocoFile) -> None:
+        """A look at some files finds a json of other sizes at once; the others are checked when they are read."""
+        for index in np.unique(np.linspace(0, len(self) - 1, LOOKS).round().astype(int)).tolist():
+            try:
+                check_size(self._size(index), probe(self.read(index)))
+            except OSError:
+                continue  # missing and broken files are counted in training, as everywhere
+            except WrongSize as error:
+                raise file.fail(f"{self.name(index)}: {error}") from error
+            except DecodeError:
                 continue
-            left, top, w, h = annotation["bbox"]
-            x1, y1, x2, y2 = max(0, left), max(0, top), min(width, left + w), min(height, top + h)
-            if min(x2 - x1, y2 - y1) >= max(min_size, 1e-9):
-                found.append((name, label, (x1 / width, y1 / height, x2 / width, y2 / height)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise SourceError(
-            f"CocoBoxes: {path}: 'images' need id, file_name, width and height, 'annotations' image_id and bbox of "
-            f"four numbers (and category_id, one of 'categories', with label='category'): {error!r}"
-        ) from error
+
+
+def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[float, float]]]:
+    """Returns (file name, label, box in the unit square, (H, W) of the json) of every usable annotation by name."""
+    index = {key: i for i, (key, _) in enumerate(file.categories)}
+    found = []
+    for instance in file.instances():
+        width, height = file.size(instance.image)
+        left, top, w, h = instance.box()
+        x1, y1, x2, y2 = max(0, left), max(0, top), min(width, left + w), min(height, top + h)
+        if min(x2 - x1, y2 - y1) >= max(min_size, 1e-9):
+            name, label = file.images[instance.image]["file_name"], index.get(instance.category, 0)
+            box = (x1 / width, y1 / height, x2 / width, y2 / height)
+            found.append((name, label, box, (height, width)))
     if not found:
-        raise SourceError(
-            f"CocoBoxes: {path} has {len(content['annotations'])} annotations, but no box of at least {min_size} × "
-            f"{min_size} px that is no crowd; lower source.min_size"
+        raise file.fail(
+            f"it has {len(file.annotations)} annotations, but no box of at least {min_size} × {min_size} px that is no "
+            "crowd; lower source.min_size"
         )
     return sorted(found, key=lambda entry: entry[0])

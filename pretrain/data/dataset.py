@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from pretrain.data.decode import DecodeError, decode, probe
 from pretrain.data.sampler import REPLACEMENT, SAMPLE, stream
-from pretrain.data.shots import Part, PixelBox, Recipe, Shot, deal_views, join_views, shots_of
+from pretrain.data.shots import Part, PixelBox, Recipe, Shot, check_size, deal_views, join_views, shots_of
 from pretrain.data.sources import Source
 from pretrain.structures import Batch, Views
 
@@ -113,7 +113,10 @@ class ViewDataset(Dataset):
         """Decodes a shot once, no larger than its crops need, and cuts the views of ``recipe`` from its region."""
         try:
             data = shot.read()
-            region = PixelBox.of(shot.box, probe(data))
+            size = probe(data)
+            if shot.size is not None:
+                check_size(shot.size, size)
+            region = PixelBox.of(shot.box, size)
             plan = recipe.plan(region.height, region.width, rng)
             image, shift = region.cut(decode(data, region.decode_size(plan.min_decode_size)))
         except (DecodeError, OSError) as error:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from pretrain.data.decode import DecodeError
 from pretrain.data.sources import Source
 from pretrain.structures import Photometric, Views
 from pretrain.views.crop import decode_scale
@@ -35,12 +36,37 @@ class Shot:
         box: ``(x1, y1, x2, y2)`` of the region in the unit square of the upright image; None: the whole image.
         number: The file's own number, where several samples show one file, so that it counts as one if it is
             unreadable; None: the sample's.
+        size: ``(H, W)`` in pixels of the upright image in which the box was drawn, see :func:`check_size`; None: any.
     """
 
     name: str
     read: Callable[[], bytes]
     box: Box | None = None
     number: int | None = None
+    size: tuple[float, float] | None = None
+
+
+class WrongSize(DecodeError):
+    """A file has another shape than the image that its boxes were drawn in."""
+
+
+def check_size(drawn: tuple[float, float], found: tuple[int, int]) -> None:
+    """Checks that boxes drawn in an image of one size fit a file of another; a mere change of scale does no harm.
+
+    Args:
+        drawn: (H, W) in pixels. found: (H, W) of the upright file; each side may be a pixel off what scaling gives.
+
+    Raises:
+        WrongSize: the shapes differ.
+    """
+    (height, width), (rows, columns) = drawn, found
+    if abs(width * rows - height * columns) > height + width:
+        turned = (rows, columns) == (width, height)
+        cause = ": the size before the EXIF turn" if turned else ""
+        raise WrongSize(
+            f"boxes were drawn in an image of {width:g} × {height:g} px{cause}, but upright the file has {columns} × "
+            f"{rows}; they would be shifted. Write sizes and boxes of the upright image"
+        )
 
 
 @runtime_checkable

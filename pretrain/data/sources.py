@@ -6,7 +6,6 @@ made, not hours later, if there is nothing to read. A new source only has to sat
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -17,10 +16,14 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
+from pretrain.data.coco import CocoFile, Id
 from pretrain.data.folders import EXTENSIONS, SourceError, class_folders, list_images, require_folder
+from pretrain.data.listings import read_lines
 
 #: Label of an image that has none although its source is labelled.
 NO_LABEL = -1
+#: Larger numbers in a list of labels are no classes: each of them gets a name.
+MAX_CLASSES = 1_000_000
 
 
 @runtime_checkable
@@ -94,9 +97,11 @@ class FilesBelow:
     def _require_first(self, described_by: Path) -> None:
         """One look at the disk finds a wrong ``root``; looking at every file would take minutes on a network disk."""
         if not os.path.exists(self.name(0)):
+            comma = " (a comma separates nothing: write a tab between path and label, and no line of column names)"
             raise SourceError(
                 f"{type(self).__name__}: {described_by} lists {self._names[0]!r}, but {self.name(0)} does not exist; "
                 f"set root to the folder that the listed paths start from (it is {str(self.root)!r})"
+                f"{comma if ',' in self._names[0] else ''}"
             )
 
 
@@ -151,23 +156,24 @@ class FileList(FilesBelow):
     """Images named by a text file, one path per line, in the file's order.
 
     A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab or blank
-    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or none has.
+    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or none has. A path may
+    come several times, to be shown more often, but not with different labels.
 
     Args:
-        path: The text file (UTF-8). Empty lines are skipped.
+        path: The text file (UTF-8, with or without a byte order mark). Empty lines are skipped.
         root: Folder that relative paths start from; empty: the folder that the process runs in.
 
     Raises:
-        SourceError: the list is missing or empty, only a part of it has labels, or its first image does not exist.
+        SourceError: the list is missing or empty, only a part of it has labels, a label is :data:`MAX_CLASSES` or more,
+            a path has two labels, or the first image does not exist.
     """
 
     def __init__(self, path: str | Path, root: str | Path = "") -> None:
         path = Path(path).expanduser()
-        if not path.is_file():
-            state = "is a folder" if path.is_dir() else "does not exist"
-            raise SourceError(f"FileList: path={path} {state}; legal is a text file with one image path per line")
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        lines = [line.strip() for line in lines if line.strip()]
+        try:
+            lines = read_lines(path)
+        except SourceError as error:
+            raise SourceError(f"FileList: path={error}") from error
         if not lines:
             raise SourceError(f"FileList: {path} is empty; write one image path per line")
         matches = [re.fullmatch(r"(.*\S)[\t ]+(\d+)", line) for line in lines]
@@ -180,12 +186,27 @@ class FileList(FilesBelow):
             )
         folder = require_folder("FileList", root) if str(root) else Path("")
         if labelled:
-            labels = [int(match[2]) for match in matches]
+            names = [match[1] for match in matches]
+            labels = _whole_labels(path, names, [match[2] for match in matches])
             classes = tuple(str(i) for i in range(max(labels) + 1))
-            super().__init__(folder, [match[1] for match in matches], labels, classes=classes)
+            super().__init__(folder, names, labels, classes=classes)
         else:
             super().__init__(folder, lines, None, classes=None)
         self._require_first(path)
+
+
+def _whole_labels(path: Path, names: list[str], texts: list[str]) -> list[int]:
+    """Returns the labels of a list; raises SourceError for numbers that are no class's and for two of one image."""
+    known: dict[str, str] = {}
+    for name, text in zip(names, texts, strict=True):
+        if len(text) > len(str(MAX_CLASSES)) or int(text) >= MAX_CLASSES:
+            raise SourceError(
+                f"FileList: {path}: {name!r} has the label {text}; legal are the numbers of classes, 0 to "
+                f"{MAX_CLASSES - 1}. If it is the id of something, number the classes 0, 1, 2, …"
+            )
+        if known.setdefault(name, text) != text:
+            raise SourceError(f"FileList: {path}: {name!r} has two labels, {known[name]} and {text}; an image has one")
+    return [int(text) for text in texts]
 
 
 @DATASETS.register_module()
@@ -197,12 +218,14 @@ class CocoImages(FilesBelow):
         root: Folder of the images.
         label: None: unlabelled. "largest": the category, as index into ``classes`` (categories sorted by id), of
             the instance with the largest area; crowds do not count, of equal areas the smaller id wins. An image
-            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have to leave out.
+            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have to leave out; at
+            least one image must have a label.
         count: How many of the images to use, chosen by ``seed`` (every subset equally likely); None: all.
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
-        SourceError: file or folder is missing, the json is not COCO's, or it lists no image.
+        SourceError: file or folder is missing, the json is not COCO's (see :class:`pretrain.data.coco.CocoFile`), it
+            lists no image, or none with a label.
         ValueError: there are fewer images than ``count``, or it or the seed is out of range.
     """
 
@@ -217,70 +240,32 @@ class CocoImages(FilesBelow):
         if label not in (None, "largest"):
             raise SourceError(f"CocoImages: label={label!r}; legal are None and 'largest'")
         folder = require_folder("CocoImages", root)
-        path = Path(annotations).expanduser()
-        wanted = ("images",) if label is None else ("images", "annotations", "categories")
-        content = read_coco("CocoImages", path, wanted)
-        if not content["images"]:
-            raise SourceError(f"CocoImages: {path} lists no image ('images' is empty)")
-        try:
-            images = sorted((image["file_name"], image["id"]) for image in content["images"])
-        except (KeyError, TypeError) as error:
-            raise SourceError(f"CocoImages: {path}: each of 'images' needs file_name and id ({error!r})") from error
+        file = CocoFile("CocoImages", annotations, labels=label is not None)
+        if not file.images:
+            raise SourceError(f"CocoImages: {file.path} lists no image ('images' is empty)")
+        images = sorted((row["file_name"], key) for key, row in file.images.items())
         images = [images[i] for i in choose(len(images), count, seed, source="CocoImages", unit="images")]
         names = [name for name, _ in images]
         if label is None:
             super().__init__(folder, names, None, classes=None)
         else:
-            categories = read_categories("CocoImages", path, content)
-            largest = _largest_category(content["annotations"], {c: i for i, (c, _) in enumerate(categories)}, path)
-            labels = [largest.get(image_id, NO_LABEL) for _, image_id in images]
-            super().__init__(folder, names, labels, classes=tuple(name for _, name in categories))
-        self._require_first(path)
+            largest = _largest_category(file)
+            labels = [largest.get(key, NO_LABEL) for _, key in images]
+            if all(label == NO_LABEL for label in labels):
+                raise file.fail(
+                    f"label='largest', but none of the {len(images)} images has an annotation that is no crowd "
+                    f"({len(file.annotations)} annotations in all); leave source.label out to train without labels"
+                )
+            super().__init__(folder, names, labels, classes=tuple(name for _, name in file.categories))
+        self._require_first(file.path)
 
 
-def read_coco(source: str, path: Path, keys: tuple[str, ...]) -> dict:
-    """Reads a COCO json file that must hold the lists ``keys``; ``source`` is the caller's name, for messages.
-
-    Raises:
-        SourceError: the file is missing, no json, or lacks a list.
-    """
-    if not path.is_file():
-        raise SourceError(f"{source}: annotations={path} does not exist; legal is a COCO json file")
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise SourceError(f"{source}: {path} is no valid json: {error}") from error
-    missing = [key for key in keys if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise SourceError(f"{source}: {path} has no list {', '.join(map(repr, missing))}; legal is a COCO json file")
-    return content
-
-
-def read_categories(source: str, path: Path, content: dict) -> list[tuple[int, str]]:
-    """Returns (id, name) of a COCO file's categories, by id; raises SourceError if one lacks either."""
-    try:
-        return sorted((category["id"], category["name"]) for category in content["categories"])
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"{source}: {path}: each of 'categories' needs id and name ({error!r})") from error
-
-
-def _largest_category(annotations: list[dict], index: dict[int, int], path: Path) -> dict[int, int]:
+def _largest_category(file: CocoFile) -> dict[Id, int]:
     """Image id -> index of the category of its largest instance."""
-    best: dict[int, tuple[float, int]] = {}
-    try:
-        for annotation in annotations:
-            if annotation.get("iscrowd"):
-                continue
-            image, category, area = annotation["image_id"], annotation["category_id"], annotation.get("area")
-            if category not in index:
-                raise SourceError(f"CocoImages: {path}: an annotation has category_id {category}, not in 'categories'")
-            if area is None:  # some converters leave it out
-                _, _, width, height = annotation["bbox"]
-                area = width * height
-            # the second entry is negated so that the larger tuple has the smaller category
-            best[image] = max(best.get(image, (-1.0, 0)), (area, -index[category]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SourceError(
-            f"CocoImages: {path}: each of 'annotations' needs image_id, category_id, and area or bbox ({error!r})"
-        ) from error
+    index = {key: i for i, (key, _) in enumerate(file.categories)}
+    best: dict[Id, tuple[float, int]] = {}
+    for instance in file.instances():
+        # the second entry is negated so that the larger tuple has the smaller category
+        entry = instance.area(), -index[instance.category]
+        best[instance.image] = max(best.get(instance.image, entry), entry)
     return {image: -negated for image, (_, negated) in best.items()}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from PIL import Image
 
 from pretrain.data import CocoBoxes, CocoImages, ShotSource, Source, SourceError, ViewDataset
 from pretrain.data.choice import choose
@@ -136,7 +137,7 @@ def test_errors(coco: Path) -> None:
     content = json.loads(coco.read_text())
     for change, words in (
         (dict(images=[dict(id=7, file_name="b.png")]), "width"),
-        (dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]), "KeyError.1."),
+        (dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]), "1 of 1 annotations belong to no image"),
         (dict(annotations=[dict(image_id=7, category_id=3, bbox=[0, 0, 1])]), "bbox of four numbers"),
         (dict(categories=[dict(name="dog")]), "each of 'categories' needs id and name"),
         (dict(annotations=None), "CocoBoxes: .*no list 'annotations'"),
@@ -144,6 +145,66 @@ def test_errors(coco: Path) -> None:
         coco.write_text(json.dumps(content | change))
         with pytest.raises(SourceError, match=words):
             make(coco, label="category")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "10", None, True])
+def test_boxes_that_are_no_numbers(coco: Path, wrong: object) -> None:
+    """Before, nan made a box of the whole image: min and max let it through."""
+    content = json.loads(coco.read_text())
+    content["annotations"][1]["bbox"][2] = wrong
+    coco.write_text(json.dumps(content))
+    with pytest.raises(SourceError, match="annotation 2 has the bbox .* four numbers"):
+        make(coco)
+
+
+@pytest.mark.parametrize(("width", "height"), [(float("nan"), 60), (80, 0), ("80", 60)])
+def test_sizes_that_are_no_numbers(coco: Path, width: object, height: object) -> None:
+    content = json.loads(coco.read_text())
+    content["images"][0] |= dict(width=width, height=height)
+    coco.write_text(json.dumps(content))
+    with pytest.raises(SourceError, match="image 'b.png' has width .* legal are pixels"):
+        make(coco)
+
+
+def turned_photo(path: Path, orientation: int = 6) -> None:
+    """A landscape of 60 × 40 stored pixels that its EXIF block turns upright to 40 × 60."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
+
+
+def one_box(coco: Path, width: int, height: int) -> CocoBoxes:
+    image = dict(id=1, file_name="turned.jpg", width=width, height=height)
+    box = dict(id=1, image_id=1, bbox=[2, 2, 30, 30])
+    coco.write_text(json.dumps(dict(images=[image], annotations=[box])))
+    return make(coco)
+
+
+def test_sizes_from_before_the_exif_turn_are_refused(coco: Path) -> None:
+    turned_photo(coco.parent / "images" / "turned.jpg")
+    with pytest.raises(SourceError, match="turned.jpg: .* 60 × 40 px: the size before the EXIF turn, .* 40 × 60"):
+        one_box(coco, 60, 40)
+    with pytest.raises(SourceError, match="image of 50 × 50 px, but"):
+        one_box(coco, 50, 50)
+    assert one_box(coco, 40, 60).box(0) and one_box(coco, 400, 601).box(0)  # another scale shifts nothing
+    data = ViewDataset(one_box(coco, 40, 60), ViewRecipe({"global": [WHOLE]}))
+    assert not data[0, 0].skipped
+
+
+def test_sizes_are_checked_when_files_are_read(coco: Path) -> None:
+    source = make(coco)
+    turned_photo(coco.parent / "images" / "turned.jpg")
+    (coco.parent / "images" / "turned.jpg").replace(coco.parent / "images" / "a.png")
+    sample = ViewDataset(source, ViewRecipe({"global": [WHOLE]}))[0, 0]
+    assert sample.ids != 0 and "a.png: boxes were drawn in an image of 60 × 70 px" in sample.skipped[0][1]
+
+
+def test_orphans_are_counted_and_told(coco: Path) -> None:
+    content = json.loads(coco.read_text())
+    content["annotations"].append(dict(id=8, image_id=77, category_id=3, bbox=[0, 0, 20, 20]))
+    coco.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="1 of 8 annotations belong to no image .* annotation 8 has image_id 77"):
+        assert len(make(coco)) == 3
 
 
 def test_config_names_are_checked(coco: Path) -> None:

@@ -159,6 +159,40 @@ def test_file_list_errors(tmp_path: Path) -> None:
         FileList(listing, root=tmp_path)
 
 
+def test_file_list_with_a_byte_order_mark_and_odd_bytes(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    make_files(tmp_path, "a.jpg")
+    listing = tmp_path / "list.txt"
+    listing.write_bytes(b"\xef\xbb\xbfa.jpg\r\ncaf\xe9.jpg\r\n")
+    assert names(FileList(listing, root=tmp_path), tmp_path) == ["a.jpg", odd]
+    listing.write_text("a.jpg\n", encoding="utf-16")
+    with pytest.raises(SourceError, match="UTF-16"):
+        FileList(listing, root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a.jpg 0\nb.jpg 2000000000\n", "'b.jpg' has the label 2000000000; legal are .* 0 to 999999"),
+        (f"a.jpg {'9' * 5000}\n", "legal are the numbers of classes"),
+        ("a.jpg 0\nb.jpg 1\na.jpg 2\n", "'a.jpg' has two labels, 0 and 2"),
+        ("path,label\na.jpg,0\n", "a comma separates nothing: write a tab"),
+        ("a.jpg,0\nb.jpg,1\n", "a comma separates nothing: write a tab"),
+    ],
+)
+def test_lists_that_mean_something_else(tmp_path: Path, text: str, words: str) -> None:
+    make_files(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(SourceError, match=words):
+        FileList(tmp_path / "list.txt", root=tmp_path)
+
+
+def test_an_image_may_be_listed_several_times(tmp_path: Path) -> None:
+    make_files(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "list.txt").write_text("a.jpg 1\nb.jpg 0\na.jpg 1\n")
+    assert [FileList(tmp_path / "list.txt", root=tmp_path).label(i) for i in range(3)] == [1, 0, 1]
+
+
 # ---- CocoImages
 
 
