@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console
@@ -14,27 +15,49 @@ from benchmarks.record import Record
 from benchmarks.weights import weights_fingerprint
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """Measures every checkpoint on every folder; returns the exit code, 2 for a mistake in the arguments."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/evaluate_upsampler.py`` is asked for.
+
+    Attributes:
+        checkpoints: of ``tools/train_upsampler.py``. data: folders of images.
+        size: side of the central crop in pixels. images: how many of a folder; None: all.
+        jitters: per image. seed: of the jitters. device: None: cuda where it is. out: file of records.
+    """
+
+    checkpoints: Sequence[str]
+    data: Sequence[str]
+    size: int = 224
+    images: int | None = None
+    jitters: int = 4
+    seed: int = 0
+    device: str | None = None
+    out: str = "work_dirs/evaluations.jsonl"
+
+
+def evaluate(options: Options) -> None:
+    """Measures every checkpoint on every folder.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
+    """
     console = Console()
-    try:
-        settings = Settings(
-            size=args.size, images=args.images, jitters=args.jitters, pad=max(1, round(args.size * 20 / 224)),
-            seed=args.seed,
-        )  # fmt: skip
-        folders = [Photos(folder) for folder in args.data]
-        arms = load_arms(args.checkpoints, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        for folder, data in zip(args.data, folders, strict=True):
-            records = _measure(arms, data, settings, args.out, title=folder, console=console)
-            console.print(table_of(records, arms, folder))
-    except (ValueError, FileNotFoundError) as error:
-        console.print(f"evaluate_upsampler: {error}", markup=False, soft_wrap=True)
-        return 2
-    console.print(f"records appended to {args.out}")
-    return 0
+    settings = Settings(
+        size=options.size,
+        images=options.images,
+        jitters=options.jitters,
+        pad=max(1, round(options.size * 20 / 224)),
+        seed=options.seed,
+    )
+    folders = [Photos(folder) for folder in options.data]
+    arms = load_arms(options.checkpoints, options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    for folder, data in zip(options.data, folders, strict=True):
+        records = _measure(arms, data, settings, options.out, title=folder, console=console)
+        console.print(table_of(records, arms, folder))
+    console.print(f"records appended to {options.out}")
 
 
-def load_arms(paths: list[str], device: str) -> list[Arm]:
+def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
     """Loads checkpoints; bilinear without training is added where none of them is the baseline.
 
     Raises:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,38 +40,68 @@ _SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
 _KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
 
-def evaluate(args: argparse.Namespace) -> int:
-    """Runs every benchmark on every network; returns the exit code, 2 for a mistake in the arguments."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/evaluate.py`` is asked for; its help text and epilogue say how each is written.
+
+    Attributes:
+        networks: specs of :meth:`FeatureExtractor.load`. benchmark: names.
+        data: ``LAYOUT:ROOT?options``. settings: ``BENCHMARK.KEY=VALUE``.
+        weights: ``online`` or ``target``, of our checkpoints.
+        upsampler: specs of :func:`load_upsampler`.
+        upsampled_stride: pixels per upsampled feature; None: the task's own.
+        quick: reduced settings. baselines: trivial predictors as well.
+        report: folder of a page; None: no page. device: None: cuda where it is. out: file of records.
+    """
+
+    networks: Sequence[str]
+    benchmark: Sequence[str]
+    data: Sequence[str]
+    settings: Sequence[str] = ()
+    weights: str = "online"
+    upsampler: Sequence[str] = ()
+    upsampled_stride: int | None = None
+    quick: bool = False
+    baselines: bool = False
+    report: str | None = None
+    device: str | None = None
+    out: str = "work_dirs/evaluations.jsonl"
+
+
+def evaluate(options: Options) -> None:
+    """Runs every benchmark on every network.
+
+    Raises:
+        ValueError, OSError, MemoryError: a mistake in the options or the data. Records made before it are kept.
+    """
     console = Console()
-    try:
-        with _process_group() as rank:
-            device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-            if device == "cuda" and dist.is_initialized():
-                device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-            if device == "cpu":
-                keep_freed_memory()  # upsampled maps are large: half of an upsampling's time was fresh pages
-            _check_upsamplers(args, console)
-            tasks = make_tasks(args.benchmark, args.data, args.set, quick=args.quick)
-            records: list[Record] = []
-            try:
-                for record in _run_all(args, tasks, device, console):
-                    records.append(record)
-                    if rank == 0:
-                        record.append(args.out)  # at once: what is measured survives whatever comes after
-                if rank == 0 and args.report:
-                    report(records, tasks, args, device=device, console=console)
-            finally:
-                if rank == 0 and records:
-                    for table in tables(records):
-                        console.print(table)
-                    console.print(f"{len(records)} records appended to {args.out}")
-    except (ValueError, FileNotFoundError, MemoryError) as error:
-        console.print(f"evaluate: {error}", markup=False, soft_wrap=True)
-        return 2
-    return 0
+    with _process_group() as rank:
+        device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if device == "cuda" and dist.is_initialized():
+            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        if device == "cpu":
+            keep_freed_memory()  # upsampled maps are large: half of an upsampling's time was fresh pages
+        _check_upsamplers(options, console)
+        tasks = make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
+        records: list[Record] = []
+        try:
+            for record in _run_all(options, tasks, device, console):
+                records.append(record)
+                if rank == 0:
+                    record.append(options.out)  # at once: what is measured survives whatever comes after
+            if rank == 0 and options.report:
+                report(
+                    records, tasks, networks=options.networks, upsamplers=options.upsampler, folder=options.report,
+                    weights=options.weights, device=device, console=console,
+                )  # fmt: skip
+        finally:
+            if rank == 0 and records:
+                for table in tables(records):
+                    console.print(table)
+                console.print(f"{len(records)} records appended to {options.out}")
 
 
-def make_tasks(names: list[str], data: list[str], settings: list[str], *, quick: bool) -> list[Task]:
+def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str], *, quick: bool) -> list[Task]:
     """Opens the data of each benchmark and checks its settings.
 
     Args:
@@ -121,16 +150,16 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     return dict(root=root) | options if kind == "classes" else None
 
 
-def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
+def _run_all(options: Options, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
     """Yields the record of every benchmark on every network, then those of the trivial predictors."""
     protocols = {}  # stride and back-end of each dense task: what a baseline must share to stand in its table
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        for spec in args.networks:
-            extractor = FeatureExtractor.load(spec, weights=args.weights, device=device)
+        for spec in options.networks:
+            extractor = FeatureExtractor.load(spec, weights=options.weights, device=device)
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
-            for task, seen in _behind_upsamplers(args, tasks, extractor, console):
+            for task, seen in _behind_upsamplers(options, tasks, extractor, console):
                 shared = dist.is_initialized() and task.benchmark.run in _SHARED
                 words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
                 with _bar(bars, " ".join(words)) as progress:
@@ -138,7 +167,7 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
                 if task.benchmark.run in _BASELINES:
                     protocols[task.name, record.protocol.get("stride"), record.protocol.get("backend")] = task
                 yield record
-        for (_, stride, backend), task in protocols.items() if args.baselines else ():
+        for (_, stride, backend), task in protocols.items() if options.baselines else ():
             settings = task.settings if backend is None else replace(task.settings, backend=backend)
             for name, run in _BASELINES[task.benchmark.run].items():
                 with _bar(bars, name if stride is None else f"{name} at stride {stride}") as progress:
@@ -146,28 +175,28 @@ def _run_all(args: argparse.Namespace, tasks: list[Task], device: str, console: 
                 yield record
 
 
-def _check_upsamplers(args: argparse.Namespace, console: Console) -> None:
+def _check_upsamplers(options: Options, console: Console) -> None:
     """Reads every upsampler before anything is measured, and says what was found in files of others.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`benchmarks.upsampling.load_upsampler`; an illegal stride.
     """
-    if args.upsampled_stride is not None and args.upsampled_stride < 1:
-        raise ValueError(f"--upsampled-stride {args.upsampled_stride}: must be at least 1, pixels per feature")
-    for spec in args.upsampler:
+    if options.upsampled_stride is not None and options.upsampled_stride < 1:
+        raise ValueError(f"--upsampled-stride {options.upsampled_stride}: must be at least 1, pixels per feature")
+    for spec in options.upsampler:
         report = getattr(load_upsampler(spec), "report", None)
         if report is not None:
             console.print(f"{spec}: {report}", markup=False, soft_wrap=True)
 
 
 def _behind_upsamplers(
-    args: argparse.Namespace, tasks: list[Task], extractor: FeatureExtractor, console: Console
+    options: Options, tasks: list[Task], extractor: FeatureExtractor, console: Console
 ) -> Iterator[tuple[Task, FeatureExtractor]]:
     """Yields what to run on one network: benchmarks of maps behind every upsampler asked for, bilinear always beside,
     and on the network's own grid where that is something else."""
     made = {
         spec: load_upsampler(spec, extractor.device, channels=extractor.channels)
-        for spec in dict.fromkeys(["none", "bilinear", *args.upsampler] if args.upsampler else ["none"])
+        for spec in dict.fromkeys(["none", "bilinear", *options.upsampler] if options.upsampler else ["none"])
     }
     fingerprint = extractor.describe()["fingerprint"]
     for spec in (s for s, upsampler in made.items() if foreign_backbone(upsampler, fingerprint)):
@@ -181,8 +210,8 @@ def _behind_upsamplers(
             yield task, extractor
             continue
         for spec, upsampler in made.items():
-            if spec != "none" or task.benchmark.own_grid or "none" in args.upsampler or not args.upsampler:
-                yield task, extractor.through(upsampler, args.upsampled_stride or stride)
+            if spec != "none" or task.benchmark.own_grid or "none" in options.upsampler or not options.upsampler:
+                yield task, extractor.through(upsampler, options.upsampled_stride or stride)
 
 
 @contextmanager

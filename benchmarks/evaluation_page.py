@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import html
 import shlex
 import sys
@@ -41,7 +40,15 @@ NONE = "none"
 
 
 def report(
-    records: Sequence[Record], tasks: Sequence[Task], args: argparse.Namespace, *, device: str, console: Console
+    records: Sequence[Record],
+    tasks: Sequence[Task],
+    *,
+    networks: Sequence[str],
+    upsamplers: Sequence[str],
+    folder: str | Path,
+    weights: str,
+    device: str,
+    console: Console,
 ) -> None:
     """Writes the page that ``tools/evaluate.py --report FOLDER`` asks for.
 
@@ -49,21 +56,22 @@ def report(
 
     Args:
         records, tasks: of the evaluation; pictures show images of the first task that reads maps.
-        args: ``networks``, ``upsampler``, ``weights`` and ``report`` (the folder) are used.
-        device: where the networks run. console: tells where the page is.
+        networks, upsamplers, weights: what was evaluated, as :func:`draw_features` takes them.
+        folder: of the page. device: where the networks run. console: tells where the page is.
     """
     pictures: list[tuple[str, str]] = []
     shown = next((task for task in tasks if task.benchmark.upsampled_stride is not None), None)
     if shown is not None:
-        options = dict(weights=args.weights, device=device)
         try:
             images = sample_images(shown, PICTURES)
             with console.status("drawing features"):
-                pictures = draw_features(args.networks, args.upsampler, images, args.report, **options)
+                pictures = draw_features(
+                    networks, upsamplers, images, folder, weights=weights, device=device
+                )
         except Exception as error:
             console.print(f"pictures left out: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
     command = f"python tools/evaluate.py {shlex.join(sys.argv[1:])}"
-    page = write_evaluation(records, pictures, command, args.report)
+    page = write_evaluation(records, pictures, command, folder)
     console.print(f"page: {page}", markup=False, soft_wrap=True)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mmengine.config import Config
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from pretrain.engine import cli
+from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
 from pretrain.files import atomic_path
 
@@ -20,47 +22,77 @@ BACKBONE = "backbone.pth"  # the frozen weights, in a run's folder
 _KINDS = {"JBUStack": "jbu", "NeighbourhoodUpsampler": "neighbourhood", "Interpolation": "bilinear"}
 
 
-def train(args: argparse.Namespace) -> int:
-    """Trains an upsampler, or only checks with ``--check``; returns the exit code, 2 for a mistake in the arguments."""
-    return cli.run(args, lambda: make_config(args), title="train_upsampler")
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/train_upsampler.py`` is asked for.
+
+    Attributes:
+        backbone: spec of :meth:`FeatureExtractor.load`. data: folder of images.
+        upsampler: its class, or ``bilinear``; None: the objective's own. objective: ``consistency`` or ``regression``.
+        size: side of the training crops in pixels. samples: images shown in all; None: the config's.
+        work_dir: None: a folder named by kind and seed. cfg_options: ``KEY=VALUE`` of the config.
+        resume, launcher, check: as in :class:`pretrain.engine.cli.Options`.
+    """
+
+    backbone: str
+    data: str
+    upsampler: str | None = None
+    objective: str = "consistency"
+    size: int = 224
+    samples: int | None = None
+    seed: int = 0
+    work_dir: str | None = None
+    resume: str | bool = False
+    cfg_options: Sequence[str] = ()
+    launcher: str = "auto"
+    check: bool = False
 
 
-def make_config(args: argparse.Namespace) -> Config:
+def train(options: Options) -> None:
+    """Trains an upsampler, or only checks.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the data.
+    """
+    cfg = make_config(options)
+    cli.run(cfg, check_only=options.check, resume=options.resume, launcher=options.launcher)
+
+
+def make_config(options: Options) -> Config:
     """Returns the config of a run and writes the backbone's weights into its folder.
 
     Args:
-        args: of the command line.
+        options: of the command line.
 
     Raises:
         ConfigError: an unknown backbone, a size that is not whole cells, nothing to train, or a folder that holds an
             upsampler of another backbone.
         FileNotFoundError: no such checkpoint.
     """
-    cfg = Config.fromfile(CONFIGS / f"{args.objective}.py")
-    if args.upsampler == "bilinear":
-        if args.objective == "regression":
+    cfg = read_config(CONFIGS / f"{options.objective}.py")
+    if options.upsampler == "bilinear":
+        if options.objective == "regression":
             raise ConfigError("--upsampler bilinear --objective regression: nothing to train; take consistency")
         cfg.model.upsampler = dict(type="Interpolation", mode="bilinear")
-    elif args.upsampler is not None:
-        cfg.model.upsampler = dict(type=args.upsampler)
-    cfg.work_dir = args.work_dir or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{args.seed}"
-    cfg.seed = args.seed
+    elif options.upsampler is not None:
+        cfg.model.upsampler = dict(type=options.upsampler)
+    cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{options.seed}"
+    cfg.seed = options.seed
     try:
-        extractor = FeatureExtractor.load(args.backbone)
+        extractor = FeatureExtractor.load(options.backbone)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if args.size % extractor.stride:
-        raise ConfigError(f"--size {args.size}: must be a multiple of the backbone's stride {extractor.stride}")
-    cfg.merge_from_dict(_of_arguments(args, extractor, consistency="pad" in cfg.model.objective))
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if not args.check:
+    if options.size % extractor.stride:
+        raise ConfigError(f"--size {options.size}: must be a multiple of the backbone's stride {extractor.stride}")
+    cfg.merge_from_dict(_of_arguments(options, extractor, consistency="pad" in cfg.model.objective))
+    override(cfg, read_options(options.cfg_options))
+    if not options.check:
         write_backbone(extractor, Path(cfg.work_dir) / BACKBONE)
         cfg.load_from = str(Path(cfg.work_dir) / BACKBONE)
     return cfg
 
 
-def _of_arguments(args: argparse.Namespace, extractor: FeatureExtractor, *, consistency: bool) -> dict[str, Any]:
+def _of_arguments(options: Options, extractor: FeatureExtractor, *, consistency: bool) -> dict[str, Any]:
     """The settings that follow from backbone and arguments, by dotted key."""
     # A timm network's own weights come from the folder as well: nothing is fetched when the run is repeated.
     left_out = ("pretrained", "checkpoint_activations")
@@ -69,13 +101,13 @@ def _of_arguments(args: argparse.Namespace, extractor: FeatureExtractor, *, cons
         "model.backbone": dict(type="TimmBackbone", **network),
         "model.map_stride": extractor.stride,
         "model.data_preprocessor": dict(type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)),
-        "source": dict(type="ImageFolder", root=args.data, labels=False),
-        "views.groups.global.0.size": args.size,
+        "source": dict(type="ImageFolder", root=options.data, labels=False),
+        "views.groups.global.0.size": options.size,
     }
     if consistency:  # the config's pad belongs to 224 px
-        settings["model.objective.pad"] = max(1, round(args.size * 20 / 224))
-    if args.samples is not None:
-        settings["schedule.samples"] = args.samples
+        settings["model.objective.pad"] = max(1, round(options.size * 20 / 224))
+    if options.samples is not None:
+        settings["schedule.samples"] = options.samples
     return settings
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -93,6 +95,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set PIXELPRETEXT_SHARED to the folder that holds data/")
     return folder
+
+
+@pytest.fixture
+def run_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Returns ``run_tool(name, *arguments)``: runs ``tools/name.py`` in this process and returns its exit code."""
+
+    def run(name: str, *arguments: object) -> int:
+        path = str(ROOT / "tools" / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(path, run_name="__main__")
+        return ended.value.code
+
+    return run
 
 
 @pytest.fixture

@@ -9,21 +9,29 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.doctor import report  # noqa: E402
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
+EPILOG = """examples:
+  python tools/doctor.py --measure
+  python tools/doctor.py --json > doctor.json
+
+exit codes: 0 all is well, 1 a package of the core does not work, 2 a mistake in the arguments, 130 interrupted"""
 
 
-def main() -> int:
-    """Returns the exit code: 0, or 1 if a package of the core does not work."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  python tools/doctor.py --measure\n  python tools/doctor.py --json > doctor.json",
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("doctor", __doc__, examples=EPILOG)
     parser.add_argument("--measure", action="store_true", help="also measure what bf16 gains (3 s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args()
-    found = report.collect(measure=arguments.measure)
-    if arguments.json:
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints what there is; returns 1 if a package of the core does not work."""
+    from benchmarks.doctor import report
+
+    found = report.collect(measure=args.measure)
+    if args.json:
         print(json.dumps(found, indent=2))
     else:
         report.show(found)
@@ -31,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run, command_line()))

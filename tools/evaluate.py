@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/evaluate.py work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" \\
       --benchmark retrieval knn --data scenes:data/scenes --set retrieval.size=96,96 knn.size=64
@@ -38,18 +40,21 @@ torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval
 BENCHMARKS = "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("evaluate", __doc__, examples=EPILOG)
     parser.add_argument("networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below")
     parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
-    parser.add_argument("--set", nargs="+", default=[], metavar="BENCHMARK.KEY=VALUE", help="settings of a benchmark")
     parser.add_argument(
-        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+        "--set",
+        dest="settings",
+        nargs="+",
+        default=[],
+        metavar="BENCHMARK.KEY=VALUE",
+        help="settings of a benchmark",
     )
+    parser.add_weights()
     parser.add_argument(
         "--upsampler", nargs="+", default=[], metavar="NAME[:PATH]", help="what maps are upsampled by, see below"
     )
@@ -61,20 +66,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--report", metavar="FOLDER", help="also a page with pictures of the features: FOLDER/index.html"
     )
-    parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
+    parser.add_device()
     parser.add_argument(
         "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Evaluates; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.evaluate_cli import evaluate
+def run(args: argparse.Namespace) -> None:
+    """Evaluates."""
+    from benchmarks.evaluate_cli import Options, evaluate
 
-    sys.exit(evaluate(args))
+    evaluate(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """example:
   python tools/evaluate_cim.py work_dirs/cim_scenes64/final.pth --images data/scenes/images/val
 
@@ -15,28 +17,22 @@ The checkpoint's own views, one draw per image, no training. Below the network's
 without looking: "prior" knows the mean foreground rate, "position" where exemplars lie on average."""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("evaluate_cim", __doc__, examples=EPILOG)
     parser.add_argument("checkpoint", help="final.pth or iter_N.pth of a training with the objective CIM")
     parser.add_argument("--images", required=True, help="folder of images, at any depth")
     parser.add_argument("--limit", type=int, default=256, help="images at most, the first by path (default 256)")
     parser.add_argument("--seed", type=int, default=0, help="of the views (default 0)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Prints three lines; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
+def run(args: argparse.Namespace) -> None:
+    """Prints three lines below a heading."""
     from benchmarks.localisation import localise
 
-    try:
-        found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=args.device)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=args.device)
     print(f"{found.images} images, {found.exemplars} exemplars each, foreground {found.foreground:.3f}")
     rows = [("network", found.iou, found.loss), ("prior", 0.0, found.prior)]
     for name, iou, loss in [*rows, ("position", found.position_iou, found.position)]:
@@ -44,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

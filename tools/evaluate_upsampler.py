@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/evaluate_upsampler.py work_dirs/upsamplers/jbu_0/final.pth --data data/photos/val
   python tools/evaluate_upsampler.py work_dirs/upsamplers/*_0/final.pth --data data/photos/val data/streets/val \\
@@ -20,31 +22,28 @@ uniform_*: every upsampler with the same pooling, the mean over each cell; own_*
 other benchmarks through an upsampler: python tools/evaluate.py"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("evaluate_upsampler", __doc__, examples=EPILOG)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="of tools/train_upsampler.py")
     parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="images not trained on")
     parser.add_argument("--size", type=int, default=224, help="side of the central crop in pixels (default: 224)")
     parser.add_argument("--images", type=int, help="this many, spread evenly over the folder (default: all)")
     parser.add_argument("--jitters", type=int, default=4, help="per image (default: 4)")
     parser.add_argument("--seed", type=int, default=0, help="of the jitters (default: 0)")
-    parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
+    parser.add_device()
     parser.add_argument(
         "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Evaluates; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.consistency_cli import evaluate
+def run(args: argparse.Namespace) -> None:
+    """Evaluates."""
+    from benchmarks.consistency_cli import Options, evaluate
 
-    sys.exit(evaluate(args))
+    evaluate(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/export.py work_dirs/pixpro/final.pth --to timm
   python tools/export.py work_dirs/pixpro/final.pth --to mmseg --weights target --out pixpro_mmseg.pth
@@ -20,31 +22,26 @@ Features before and after are compared where the other library is installed; if 
 What each format holds and how it is loaded: docs/exchange.md"""
 
 
-def main() -> None:
-    """Exports; a mistake in the arguments is one sentence, not a traceback."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("export", __doc__, examples=EPILOG)
     parser.add_argument("network", help="CHECKPOINT, timm:NAME or random:NAME, see below")
     parser.add_argument(
         "--to", required=True, metavar="FORMAT",
         help="timm, torchvision, mmdet, mmseg, detectron2, huggingface, safetensors, onnx or torchscript",
     )  # fmt: skip
     parser.add_argument("--out", help="file to write, a folder for huggingface (default: beside the checkpoint)")
-    parser.add_argument(
-        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
-    )
+    parser.add_weights()
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
-    args = parser.parse_args()
+    return parser
 
+
+def run(args: argparse.Namespace) -> None:
+    """Exports and prints how the file is loaded."""
     from benchmarks.exchange.export import export
 
-    try:
-        done = export(args.network, args.to, out=args.out, weights=args.weights, overwrite=args.overwrite)
-    except (ValueError, FileNotFoundError, FileExistsError) as error:
-        sys.exit(f"error: {error}")
-    print(done)
+    print(export(args.network, args.to, out=args.out, weights=args.weights, overwrite=args.overwrite))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

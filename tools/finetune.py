@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/finetune.py work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" configs/finetune/tiny.py \\
       --data data/flowers --seeds 0 1 2 --fraction 0.1
@@ -23,47 +25,37 @@ data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders
 labels: --fraction draws that share of each class; --labels names a list, one image a line (path, or file name)
 
 running the same command again does only what is missing; a run that was cut off goes on at its last checkpoint
-exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments, 1 anything else"""
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments or the data,
+130 interrupted, 1 a bug or an error while training"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("finetune", __doc__, examples=EPILOG)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="networks to start from, see below")
     parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/finetune, see below")
     parser.add_argument("--data", required=True, metavar="ROOT", help="class folders, see below")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="fine-tune once with each (default: 0)")
+    parser.add_seeds()
     parser.add_argument("--fraction", type=float, default=1.0, help="labelled share of each class (default: 1)")
     parser.add_argument("--fraction-seed", type=int, default=0, help="of that choice (default: 0)")
     parser.add_argument("--labels", metavar="FILE", help="a list of the labelled images instead of a fraction")
-    parser.add_argument(
-        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
-    )
-    parser.add_argument(
-        "--cfg-options", nargs="+", default=[], metavar="KEY=VALUE",
-        help="settings of the recipe to override, such as schedule.epochs=50",
-    )  # fmt: skip
+    parser.add_weights()
+    parser.add_cfg_options(example="schedule.epochs=50")
     parser.add_argument("--check", action="store_true", help="check everything, say what is to do, then stop")
-    parser.add_argument(
-        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
-        help="who started the processes (default: auto, read from the environment)",
-    )  # fmt: skip
+    parser.add_launcher()
     parser.add_argument("--work-dir", default="work_dirs/finetune", help="checkpoints and logs (default: %(default)s)")
     parser.add_argument(
         "--out", default="work_dirs/finetune/results.jsonl", help="records are appended here (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Fine-tunes and measures; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.finetune.cli import run
+def run(args: argparse.Namespace) -> None:
+    """Fine-tunes and measures."""
+    from benchmarks.finetune.cli import Options, finetune_all
 
-    sys.exit(run(args))
+    finetune_all(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line(), interrupted="interrupted; the same command again goes on"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/import.py moco_v2_800ep_pretrain.pth.tar --from moco
   python tools/import.py dino_deitsmall16_pretrain_full_checkpoint.pth --weights target --out work_dirs/dino.pth
@@ -16,15 +18,13 @@ EPILOG = """examples:
   python tools/import.py mine.pth --backbone "vit_small_patch16_224?num_heads=12&img_size=(192,256)"
   python tools/import.py --layouts                                       lists the layouts and how sure they are
 
-Every tool then takes the written file as it takes a checkpoint of ours. Exit code 2: the file does not fit; the
-sentence says what was found."""
+Every tool then takes the written file as it takes a checkpoint of ours. Where a file does not fit, the sentence says
+what is in it."""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("import", __doc__, examples=EPILOG)
     parser.add_argument("file", nargs="?", help="checkpoint on disk (torch.save or safetensors); nothing is downloaded")
     parser.add_argument(
         "--from", dest="layout", default="auto", metavar="LAYOUT", help="see --layouts (default: recognise it)"
@@ -35,16 +35,15 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--out", help="where to (default: work_dirs/imported/<name of the file>.pth)")
     parser.add_argument("--layouts", action="store_true", help="list the layouts")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Imports; a mistake is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.exchange.import_cli import run
+def run(args: argparse.Namespace) -> None:
+    """Imports."""
+    from benchmarks.exchange.import_cli import Options, import_checkpoint
 
-    sys.exit(run(args))
+    import_checkpoint(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

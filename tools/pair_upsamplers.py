@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """example:
   for seed in 0 1 2; do
     python tools/evaluate.py work_dirs/pixcontrast_$seed/final.pth --benchmark probe --data camvid:data/camvid \\
@@ -19,27 +21,25 @@ EPILOG = """example:
 Networks are the repetitions: 95 % t-intervals over them. Differences to bilinear are taken network by network."""
 
 
-def main() -> None:
-    """Reads records, prints and writes the tables; a mistake is one sentence."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("pair_upsamplers", __doc__, examples=EPILOG)
     parser.add_argument("records", nargs="+", help="files of records, as tools/evaluate.py --out writes them")
     parser.add_argument("--out", help="Markdown file to write")
-    args = parser.parse_args()
+    return parser
 
+
+def run(args: argparse.Namespace) -> None:
+    """Reads records, prints and writes the tables."""
     from benchmarks.paired import paired_tables
     from benchmarks.record import read_all
     from pretrain.files import atomic_write
 
-    try:
-        text = paired_tables([record for path in args.records for record in read_all(path)])
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"pair_upsamplers: {error}")
+    text = paired_tables([record for path in args.records for record in read_all(path)])
     print(text)
     if args.out:
         atomic_write(Path(args.out), text)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

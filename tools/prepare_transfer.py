@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
 
 EPILOG = """sets: scenes_segmentation, scenes_detection, camvid, bccd, coco100
 
@@ -19,29 +20,27 @@ examples:
 Sets that are there already are left alone. What is written: docs/data.md, "Data for transfer"."""
 
 
-def main() -> None:
-    """Parses the arguments and writes the data sets."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("prepare_transfer", __doc__, examples=EPILOG)
     parser.add_argument("out", help="folder to write one folder per set into")
     parser.add_argument("--sets", nargs="+", metavar="SET", help="which of those below (default: all)")
     parser.add_argument("--scenes", default="data/scenes", help="what tools/make_scenes.py wrote (default data/scenes)")
     parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
-    args = parser.parse_args()
+    return parser
 
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the data sets and says what each holds."""
     from benchmarks.compare.prepare import shared_folder
     from benchmarks.transfer_data import SETS, data_set_bars, prepare_sets
 
     archives = args.archives or shared_folder()
-    try:
-        with data_set_bars() as bar:
-            done = prepare_sets(args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")
+    with data_set_bars() as bar:
+        done = prepare_sets(args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar)
     for name, words in done.items():
         print(f"{Path(args.out) / name}: {words}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

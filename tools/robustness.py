@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/robustness.py work_dirs/finetune/pixpro_0/final.pth --data corrupted:data/flowers
   python tools/robustness.py a/final.pth b/final.pth --data corrupted:data/flowers --severities 3 --reference a.jsonl
@@ -26,11 +28,9 @@ data: KIND:ROOT[?option=value&…]
 only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what the corruptions here are worth"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("robustness", __doc__, examples=EPILOG)
     parser.add_argument("classifiers", nargs="*", help="checkpoints of a fine-tuning")
     parser.add_argument("--data", nargs="+", default=[], metavar="KIND:ROOT", help="see below")
     parser.add_argument("--corruptions", nargs="+", metavar="NAME", help="default: all 15")
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn for corrupted images (default: 0)")
     parser.add_argument("--size", type=int, help="side of the input in pixels (default: the classifier's; sheet: 224)")
     parser.add_argument("--batch-size", type=int, default=64, help="images at once (default: 64)")
-    parser.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
+    parser.add_device()
     parser.add_argument(
         "--reference", metavar="RECORDS", help="a file of records: their errors are the unit of one more mCE"
     )
@@ -48,16 +48,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--out", help="records are appended here (work_dirs/robustness.jsonl); of a sheet: work_dirs/corruptions.png"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Evaluates; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.robustness.cli import main as robustness
+def run(args: argparse.Namespace) -> None:
+    """Does what the arguments ask for."""
+    from benchmarks.robustness.cli import Options, measure
 
-    sys.exit(robustness(args))
+    measure(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

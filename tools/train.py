@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/train.py configs/imagenet/pixpro_r50_100e.py --work-dir work_dirs/pixpro
   python tools/train.py CONFIG --resume                          # from the newest checkpoint in the work_dir
@@ -15,16 +17,12 @@ EPILOG = """examples:
   bash tools/dist_train.sh CONFIG 8                              # eight processes, restarted if one dies
 
 exit codes: 0 done, 75 pre-empted (SIGTERM, SIGUSR1, SIGUSR2) with a checkpoint written: run again with --resume,
-2 a mistake in the config, 1 anything else"""
+2 a mistake in the arguments, the config or the data, 130 interrupted, 1 a bug or an error while training"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("train", __doc__, examples=EPILOG)
     parser.add_argument("config", help="config file")
     parser.add_argument("--work-dir", help="folder for checkpoints and logs (default: work_dirs/<config name>)")
     parser.add_argument(
@@ -33,25 +31,18 @@ def parse_args() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--amp", action="store_true", help="mixed precision: bf16 unless the config says fp16")
     parser.add_argument("--seed", type=int, help="random seed in place of the config's")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="K=V",
-        help="settings to override, such as source.root=DIR model.objectives.0.hidden=2048",
-    )  # fmt: skip
-    parser.add_argument(
-        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
-        help="who started the processes (default: auto, read from the environment)",
-    )  # fmt: skip
+    parser.add_cfg_options(example="source.root=DIR model.objectives.0.hidden=2048")
+    parser.add_launcher()
     parser.add_argument("--check", action="store_true", help="check the config and its data, then stop")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Builds the runner and trains; a config mistake is one sentence, not a traceback."""
-    args = parse_args()
-    from pretrain.engine.cli import train
+def run(args: argparse.Namespace) -> None:
+    """Builds the runner and trains."""
+    from pretrain.engine.cli import Options, train
 
-    sys.exit(train(args))
+    train(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos
   python tools/train_upsampler.py work_dirs/pixpro/final.pth --data data/photos --size 96 --samples 4000 \\
@@ -25,17 +27,13 @@ bilinear trains only the downsampler and the uncertainty of the consistency loss
 the folder then holds final.pth (upsampler and backbone), config.py, curve.csv; compare several of them with
   python tools/evaluate_upsampler.py
 
-exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in the arguments,
-1 anything else"""
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in the arguments
+or the data, 130 interrupted, 1 a bug or an error while training"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("train_upsampler", __doc__, examples=EPILOG)
     parser.add_argument("backbone", help="CHECKPOINT, timm:NAME or random:NAME, see below")
     parser.add_argument("--data", required=True, help="folder of images, at any depth")
     parser.add_argument(
@@ -52,25 +50,18 @@ def parse_args() -> argparse.Namespace:
         "--resume", nargs="?", const="auto", default=False, metavar="auto|PATH",
         help="continue from the newest checkpoint in the work_dir, or from this one",
     )  # fmt: skip
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, metavar="K=V",
-        help="settings to override, such as schedule.lr=3e-4 model.objective.jitters=3 model.upsampler.radius=2",
-    )  # fmt: skip
-    parser.add_argument(
-        "--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"),
-        help="who started the processes (default: auto, read from the environment)",
-    )  # fmt: skip
+    parser.add_cfg_options(example="schedule.lr=3e-4 model.objective.jitters=3 model.upsampler.radius=2")
+    parser.add_launcher()
     parser.add_argument("--check", action="store_true", help="check the settings and the data, then stop")
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Builds the runner and trains; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.upsampler_training import train
+def run(args: argparse.Namespace) -> None:
+    """Builds the runner and trains."""
+    from benchmarks.upsampler_training import Options, train
 
-    sys.exit(train(args))
+    train(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
+
 EPILOG = """examples:
   python tools/transfer.py work_dirs/pixpro/final.pth configs/transfer/tiny/seg_fcn.py --data data/transfer/camvid \\
       --seeds 0 1 2
@@ -21,35 +23,30 @@ Running the same command again reads what is finished and goes on with what was 
 bash tools/setup.sh transfer"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Returns the command line's arguments."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("transfer", __doc__, examples=EPILOG)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="pretrained networks, see below")
     parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/transfer")
     parser.add_argument("--data", metavar="ROOT", help="the data folder, in place of the recipe's data_root")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="fine-tune once with each (default: 0)")
-    parser.add_argument(
-        "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
-    )
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
+    parser.add_seeds()
+    parser.add_weights()
+    parser.add_cfg_options(example="train_cfg.max_iters=1000")
     parser.add_argument("--check", action="store_true", help="only check recipe, networks and data")
-    parser.add_argument("--launcher", default="auto", choices=("auto", "none", "pytorch", "slurm"))
+    parser.add_launcher()
     parser.add_argument("--work-dir", default="work_dirs/transfer", help="logs and checkpoints (default: %(default)s)")
     parser.add_argument(
         "--out", default="work_dirs/transfer.jsonl", help="records are appended to this file (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
-    """Fine-tunes and measures; a mistake in the arguments is one sentence, not a traceback."""
-    args = parse_args()
-    from benchmarks.transfer.cli import transfer
+def run(args: argparse.Namespace) -> None:
+    """Fine-tunes and measures."""
+    from benchmarks.transfer.cli import Options, transfer
 
-    sys.exit(transfer(args))
+    transfer(Options(**vars(args)))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line(), interrupted="interrupted; the same command again goes on"))

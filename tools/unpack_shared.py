@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pretrain.command_line import CommandLine, main  # noqa: E402
 
 EPILOG = """example: PIXELPRETEXT_SHARED=/data/shared python tools/unpack_shared.py data/real
 
@@ -16,28 +17,23 @@ The archives are not part of this repository; each holds one folder of its own n
   seg_camvid.tar                train, trainannot, val, valannot: CamVid with 11 classes, as docs/data.md says"""
 
 
-def main() -> None:
-    """Parses the arguments and unpacks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def command_line() -> CommandLine:
+    """Returns the command line's parser."""
+    parser = CommandLine("unpack_shared", __doc__, examples=EPILOG)
     parser.add_argument("out", help="folder to make")
     parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
     parser.add_argument(
         "--held-back", type=float, default=0.2, help="share of each Caltech class kept for val (default 0.2)"
     )
-    args = parser.parse_args()
+    return parser
 
-    from benchmarks.compare.names import PlanError
+
+def run(args: argparse.Namespace) -> None:
+    """Unpacks."""
     from benchmarks.compare.prepare import prepare_real
 
-    try:
-        prepare_real(out=args.out, archives=args.archives, held_back=args.held_back)
-    except PlanError as error:
-        sys.exit(f"error: {error}")
+    prepare_real(out=args.out, archives=args.archives, held_back=args.held_back)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(run, command_line()))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class Busy(RuntimeError):
+class Busy(OSError):
     """Another process works in the folder."""
 
 

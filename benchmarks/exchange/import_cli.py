@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,55 @@ from benchmarks.exchange.layouts import LAYOUTS
 from benchmarks.extractor import parse_spec
 
 
-def run(args: argparse.Namespace) -> int:
-    """Imports one file; returns the exit code, 2 for a mistake in the arguments or a file that does not fit."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/import.py`` is asked for.
+
+    Attributes:
+        file: checkpoint on disk; needed unless ``layouts``. layout: of the file, ``auto``: recognise it.
+        backbone: ``NAME?options``; None: inferred from shapes. weights: the only network to take; None: all.
+        out: where to; None: a name after the file's. layouts: list the layouts instead.
+    """
+
+    file: str | None = None
+    layout: str = "auto"
+    backbone: str | None = None
+    weights: str | None = None
+    out: str | None = None
+    layouts: bool = False
+
+
+def import_checkpoint(options: Options) -> None:
+    """Imports one file and prints the report.
+
+    Raises:
+        ValueError, OSError: a mistake in the options, or a file that does not fit.
+    """
     console = Console()
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    if args.layouts:
+    if options.layouts:
         for layout in LAYOUTS:
             say(f"{layout.name}: {layout.source} ({layout.status})")
         say("featup: an upsampler of FeatUp, 2403.10516")
-        return 0
-    try:
-        if args.file is None:
-            raise ValueError("name the FILE to import")
-        with console.status(f"reading {Path(args.file).name}"):  # one torch.load: there is no progress to count
-            name, options = backbone_of(args.backbone)
-            written = import_file(
-                args.file, args.out, layout=args.layout, backbone=name, options=options, weights=args.weights
-            )
-    except (ValueError, FileNotFoundError) as error:
-        say(f"import: {error}")
-        return 2
+        return
+    if options.file is None:
+        raise ValueError("name the FILE to import")
+    name, network = backbone_of(options.backbone)
+    with console.status(f"reading {Path(options.file).name}"):  # one torch.load: there is no progress to count
+        written = import_file(
+            options.file,
+            options.out,
+            layout=options.layout,
+            backbone=name,
+            options=network,
+            weights=options.weights,
+        )
     for line in written.lines:
         say(line)
     say(f"written: {written.path}")
-    return 0
 
 
 def backbone_of(spec: str | None) -> tuple[str | None, dict[str, Any]]:

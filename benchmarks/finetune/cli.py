@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,43 +23,73 @@ from pretrain.engine.distributed import broadcast, open_group, world
 from pretrain.memory import keep_freed_memory
 
 
-def run(args: argparse.Namespace) -> int:
-    """Fine-tunes and evaluates what is missing; returns the exit code, 2 for a mistake in the arguments or data."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/finetune.py`` is asked for.
+
+    Attributes:
+        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: path or name. data: root of class folders.
+        seeds: one fine-tuning with each. fraction, fraction_seed, labels, work_dir: see :class:`Settings`.
+        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the recipe.
+        check: only check. launcher: who started the processes. out: file of records.
+    """
+
+    checkpoints: Sequence[str]
+    recipe: str
+    data: str
+    seeds: Sequence[int] = (0,)
+    fraction: float = 1.0
+    fraction_seed: int = 0
+    labels: str | None = None
+    weights: str = "online"
+    cfg_options: Sequence[str] = ()
+    check: bool = False
+    launcher: str = "auto"
+    work_dir: str = "work_dirs/finetune"
+    out: str = "work_dirs/finetune/results.jsonl"
+
+
+def finetune_all(options: Options) -> None:
+    """Fine-tunes and evaluates what is missing.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
+    """
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
     try:
-        open_group(args.launcher)
+        open_group(options.launcher)
         if not torch.cuda.is_available():
             keep_freed_memory()
-        data = ClassFolder(args.data)
-        jobs = [(spec, settings) for spec in args.checkpoints for settings in _settings(args)]
-        known = broadcast(read_all(args.out) if world()[0] == 0 and Path(args.out).is_file() else [])
-        open_jobs, records = _check(args, jobs, data, known=known, console=console)
-        if not args.check:
+        data = ClassFolder(options.data)
+        jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
+        known = broadcast(read_all(options.out) if world()[0] == 0 and Path(options.out).is_file() else [])
+        open_jobs, records = _check(options, jobs, data, known=known, console=console)
+        if not options.check:
 
             def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
                 return finetune(fit(extractor, data, settings), data, settings, progress=progress)
 
-            records += run_jobs(open_jobs, one, weights=args.weights, out=args.out, console=console)
-            _tell(args, records, console)
-    except (ValueError, OSError) as error:
-        console.print(f"finetune: {error}", markup=False, soft_wrap=True)
-        return 2
+            records += run_jobs(open_jobs, one, weights=options.weights, out=options.out, console=console)
+            _tell(options, records, console)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    return 0
 
 
-def _settings(args: argparse.Namespace) -> list[Settings]:
+def _settings(options: Options) -> list[Settings]:
     common = dict(
-        recipe=args.recipe, options=read_options(args.cfg_options, example="schedule.epochs=50"),
-        fraction=args.fraction, fraction_seed=args.fraction_seed, labels=args.labels, work_dir=args.work_dir,
-    )  # fmt: skip
-    return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(args.seeds)]
+        recipe=options.recipe,
+        options=read_options(options.cfg_options, example="schedule.epochs=50"),
+        fraction=options.fraction,
+        fraction_seed=options.fraction_seed,
+        labels=options.labels,
+        work_dir=options.work_dir,
+    )
+    return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(options.seeds)]
 
 
 def _check(
-    args: argparse.Namespace, jobs: list[tuple[str, Settings]], data: ClassFolder, *, known: list[Record],
+    options: Options, jobs: list[tuple[str, Settings]], data: ClassFolder, *, known: list[Record],
     console: Console,
 ) -> tuple[list[tuple[str, Settings]], list[Record]]:  # fmt: skip
     """Fits the recipe to every network before anything is trained; returns what is to be done, and what is done."""
@@ -67,14 +98,14 @@ def _check(
     extractor: FeatureExtractor | None = None
     for spec, settings in jobs:
         if extractor is None or extractor.spec != spec:
-            extractor = FeatureExtractor.load(spec, weights=args.weights)
+            extractor = FeatureExtractor.load(spec, weights=options.weights)
         fitted = fit(extractor, data, settings)
         record = finished(known, fitted)
         if record is None:
             missing.append((spec, settings))
         else:
             done.append(record)
-        state = "to do" if record is None else f"done, in {args.out}"
+        state = "to do" if record is None else f"done, in {options.out}"
         loaded = "" if extractor.report is None else f"{extractor.report}; "
         console.print(
             f"{spec} seed {settings.tuning_seed}: {loaded}{state}; {fitted.work_dir}", markup=False, soft_wrap=True
@@ -96,12 +127,12 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
         console.print(f"without any labelled image: {len(absent)} classes ({', '.join(absent[:5])})", markup=False)
 
 
-def _tell(args: argparse.Namespace, records: list[Record], console: Console) -> None:
+def _tell(options: Options, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
     plain = dict(markup=False, soft_wrap=True)
     for table in tables(records):
         console.print(table)
-    console.print(f"records: {args.out}; networks, curves and lists of labels: {args.work_dir}", **plain)
-    following = next_step(args.checkpoints, args.seeds, records)
+    console.print(f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain)
+    following = next_step(options.checkpoints, options.seeds, records)
     following = following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"
     console.print(f"next: {following}", **plain)

@@ -35,8 +35,12 @@ def draw_config_views(
         grid: cells (rows, columns) of the feature map whose pairs are drawn.
 
     Raises:
-        ValueError: the recipe has no such group, or neither two views nor nested ones in it.
+        ValueError: no ``source`` or ``views`` in the config; the recipe has no such group, or neither two views nor
+            nested ones in it.
     """
+    for section in ("source", "views"):
+        if section not in config:
+            raise ValueError(f"the config has no {section}; it has {', '.join(config) or 'nothing'}")
     register_all()
     source, recipe = DATASETS.build(dict(config["source"])), TRANSFORMS.build(dict(config["views"]))
     if group not in recipe.groups:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,44 +26,70 @@ from benchmarks.robustness.speed import images_per_cpu_second
 _RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
 
 
-def main(args: argparse.Namespace) -> int:
-    """Does what the arguments ask for; returns the exit code, 2 for a mistake in them."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/robustness.py`` is asked for: classifiers and data, or a sheet, or speeds.
+
+    Attributes:
+        classifiers: checkpoints of a fine-tuning. data: ``KIND:ROOT?options``.
+        corruptions, severities: None: all. seed: of what is drawn for corrupted images.
+        size: side of the input in pixels; None: the classifier's, 224 for a sheet. batch_size: images at once.
+        device: None: cuda where it is. reference: file of records whose errors are the unit of one more mCE.
+        sheet: image whose corruptions are drawn instead. shown: side of each picture in it.
+        speed: measure the corruptions' speed instead. out: file of records, or of the sheet; None: a default of each.
+    """
+
+    classifiers: Sequence[str] = ()
+    data: Sequence[str] = ()
+    corruptions: Sequence[str] | None = None
+    severities: Sequence[int] | None = None
+    seed: int = 0
+    size: int | None = None
+    batch_size: int = 64
+    device: str | None = None
+    reference: str | None = None
+    sheet: str | None = None
+    shown: int | None = None
+    speed: bool = False
+    out: str | None = None
+
+
+def measure(options: Options) -> None:
+    """Does what the options ask for.
+
+    Raises:
+        ValueError, OSError: a mistake in them or in the data. Records made before it are kept.
+    """
     console = Console()
-    try:
-        if args.sheet:
-            out = args.out or _SHEET
-            write_sheet(contact_sheet(args.sheet, args.size or 224, shown=args.shown, seed=args.seed), out)
-            console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
-        elif args.speed:
-            console.print(_speeds(args.size or 224, console))
-        else:
-            _evaluate(args, console)
-    except (ValueError, FileNotFoundError) as error:
-        console.print(f"robustness: {error}", markup=False, soft_wrap=True)
-        return 2
-    return 0
+    if options.sheet:
+        out = options.out or _SHEET
+        write_sheet(contact_sheet(options.sheet, options.size or 224, shown=options.shown, seed=options.seed), out)
+        console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
+    elif options.speed:
+        console.print(_speeds(options.size or 224, console))
+    else:
+        _evaluate(options, console)
 
 
-def _evaluate(args: argparse.Namespace, console: Console) -> None:
-    if not args.classifiers or not args.data:
+def _evaluate(options: Options, console: Console) -> None:
+    if not options.classifiers or not options.data:
         raise ValueError("name one or more classifiers and --data KIND:ROOT, or --sheet IMAGE, or --speed")
-    chosen = dict(corruptions=args.corruptions, severities=args.severities)
-    settings = Settings(
-        seed=args.seed, size=args.size, batch_size=args.batch_size, **{k: v for k, v in chosen.items() if v is not None}
-    )
-    sets = [open_data(spec) for spec in args.data]
-    reference = read_all(args.reference) if args.reference else []
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    classifiers = [Classifier.load(path, device) for path in args.classifiers]
+    chosen = dict(corruptions=options.corruptions, severities=options.severities)
+    chosen = {name: values for name, values in chosen.items() if values is not None}
+    settings = Settings(seed=options.seed, size=options.size, batch_size=options.batch_size, **chosen)
+    sets = [open_data(spec) for spec in options.data]
+    reference = read_all(options.reference) if options.reference else []
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    classifiers = [Classifier.load(path, device) for path in options.classifiers]
     for data in sets:  # every mistake that can be found now is found before hours of work
         data.conditions(settings.corruptions, settings.severities)
         for classifier in classifiers:
             data.columns(classifier.classes)
     records: list[Record] = []
-    out = args.out or _RECORDS
+    out = options.out or _RECORDS
     try:
-        for path, classifier in zip(args.classifiers, classifiers, strict=True):
-            for spec, data in zip(args.data, sets, strict=True):
+        for path, classifier in zip(options.classifiers, classifiers, strict=True):
+            for spec, data in zip(options.data, sets, strict=True):
                 with _bar(f"{path} {spec}", console) as progress:
                     records.append(run(classifier, data, settings, progress=progress))
                 records[-1].append(out)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -21,50 +22,73 @@ from pretrain.engine.distributed import open_group
 from pretrain.memory import keep_freed_memory
 
 
-def transfer(args: argparse.Namespace) -> int:
-    """Fine-tunes and evaluates; returns the exit code, 2 for a mistake in the arguments or data."""
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/transfer.py`` is asked for.
+
+    Attributes:
+        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: a config of ``configs/transfer``.
+        data: root of the data; None: the recipe's. seeds: one fine-tuning with each.
+        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the recipe.
+        check: only check. launcher: who started the processes. work_dir: of logs and networks. out: file of records.
+    """
+
+    checkpoints: Sequence[str]
+    recipe: str
+    data: str | None = None
+    seeds: Sequence[int] = (0,)
+    weights: str = "online"
+    cfg_options: Sequence[str] = ()
+    check: bool = False
+    launcher: str = "auto"
+    work_dir: str = "work_dirs/transfer"
+    out: str = "work_dirs/transfer.jsonl"
+
+
+def transfer(options: Options) -> None:
+    """Fine-tunes and evaluates.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
+    """
     console = Console(file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0")  # what libraries print goes elsewhere
     try:
         libraries.require()
-        open_group(args.launcher)
+        open_group(options.launcher)
         if not torch.cuda.is_available():
             keep_freed_memory()
-        data = TransferFolder(args.data)
-        jobs = [(spec, settings) for spec in args.checkpoints for settings in _settings(args)]
-        _check(args, jobs, data, console)
-        if args.check:
-            return 0
+        data = TransferFolder(options.data)
+        jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
+        _check(options, jobs, data, console)
+        if options.check:
+            return
 
         def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
             return run(extractor, data, settings, progress=progress)
 
-        records = run_jobs(jobs, one, weights=args.weights, out=args.out, console=console)
+        records = run_jobs(jobs, one, weights=options.weights, out=options.out, console=console)
         for table in tables(records):
             console.print(table)
-        console.print(f"records: {args.out}; logs and networks: {args.work_dir}", markup=False, soft_wrap=True)
-        following = next_step(args.checkpoints, args.seeds, records)
+        console.print(f"records: {options.out}; logs and networks: {options.work_dir}", markup=False, soft_wrap=True)
+        following = next_step(options.checkpoints, options.seeds, records)
         if following:
             console.print(f"next: {following}", markup=False, soft_wrap=True)
-    except (ValueError, OSError) as error:
-        console.print(f"transfer: {error}", markup=False, soft_wrap=True)
-        return 2
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
-    return 0
 
 
-def _settings(args: argparse.Namespace) -> list[Settings]:
-    options = read_options(args.cfg_options, example="train_cfg.max_iters=1000")
-    common = dict(recipe=args.recipe, options=options, work_dir=args.work_dir)
-    return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(args.seeds)]
+def _settings(options: Options) -> list[Settings]:
+    overrides = read_options(options.cfg_options, example="train_cfg.max_iters=1000")
+    common = dict(recipe=options.recipe, options=overrides, work_dir=options.work_dir)
+    return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(options.seeds)]
 
 
-def _check(args: argparse.Namespace, jobs: list, data: TransferFolder, console: Console) -> None:
+def _check(options: Options, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
-    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if args.check else 0  # set by tools/launching.sh
-    for spec, settings in jobs[:: len(set(args.seeds))]:
-        extractor = FeatureExtractor.load(spec, weights=args.weights)
+    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if options.check else 0  # set by tools/launching.sh
+    for spec, settings in jobs[:: len(set(options.seeds))]:
+        extractor = FeatureExtractor.load(spec, weights=options.weights)
         fitted = fit(extractor, data, settings, processes=planned or None)
         said = [str(extractor.report)] if extractor.report is not None else []
         said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]

@@ -15,7 +15,8 @@ from benchmarks.transfer_data import folders
 def data_set_bars() -> Iterator[Callable[[str], folders.Progress]]:
     """Gives a function that starts a bar on standard error and returns what to call with (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
 
         def start(name: str) -> folders.Progress:
             task = bars.add_task(name, total=None)

@@ -2,50 +2,77 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch.distributed as dist
 from mmengine.config import Config
 
+from pretrain.data.sources import SourceError
 from pretrain.engine.build import build_runner, check
+from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
 
-CONFIG_EXIT_CODE = 2
+
+@dataclass(frozen=True)
+class Options:
+    """What ``tools/train.py`` is asked for.
+
+    Attributes:
+        config: path of the config. work_dir, seed: in place of the config's.
+        resume: False, ``auto`` (the newest checkpoint of the work_dir) or a checkpoint's path.
+        amp: mixed precision, bf16 unless the config says fp16. cfg_options: ``KEY=VALUE`` of the config.
+        launcher: who started the processes: ``auto``, ``none``, ``pytorch`` or ``slurm``. check: only check.
+    """
+
+    config: str
+    work_dir: str | None = None
+    resume: str | bool = False
+    amp: bool = False
+    seed: int | None = None
+    cfg_options: Sequence[str] = ()
+    launcher: str = "auto"
+    check: bool = False
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    """Reads the config file and applies the command line's overrides."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    if args.seed is not None:
-        cfg.seed = args.seed
-    if args.amp and cfg.get("engine", {}).get("precision", "fp32") == "fp32":
+def load_config(options: Options) -> Config:
+    """Reads the config file and applies the command line's overrides.
+
+    Raises:
+        ValueError, OSError: the file is missing or no config, or an override does not fit it.
+    """
+    cfg = read_config(options.config)
+    override(cfg, read_options(options.cfg_options))
+    if options.work_dir is not None:
+        cfg.work_dir = options.work_dir
+    if options.seed is not None:
+        cfg.seed = options.seed
+    if options.amp and cfg.get("engine", {}).get("precision", "fp32") == "fp32":
         cfg.merge_from_dict({"engine.precision": "bf16"})
     return cfg
 
 
-def train(args: argparse.Namespace) -> int:
-    """Trains, or only checks with ``--check``; returns the exit code. Mistakes in the config print one sentence."""
-    return run(args, lambda: load_config(args), title=args.config)
+def train(options: Options) -> None:
+    """Trains, or only checks. See :func:`run` for what it raises."""
+    run(load_config(options), check_only=options.check, resume=options.resume, launcher=options.launcher)
 
 
-def run(args: argparse.Namespace, make_config: Callable[[], Config], *, title: str) -> int:
-    """Trains what ``make_config`` returns; ``args`` needs ``check``, ``resume`` and ``launcher``. See :func:`train`."""
+def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> None:
+    """Trains what a config describes, or checks it and prints what would be trained.
+
+    Raises:
+        ValueError, OSError: a mistake in the config or the data.
+        RuntimeError: an error inside a step of the training: no mistake of the user's.
+    """
+    if check_only:
+        print(check(cfg, resume=resume))
+        return
+    runner = build_runner(cfg, resume=resume, launcher=launcher)
     try:
-        cfg = make_config()
-        if args.check:
-            print(check(cfg, resume=args.resume))
-            return 0
-        runner = build_runner(cfg, resume=args.resume, launcher=args.launcher)
-    except (ConfigError, FileNotFoundError) as error:
-        print(f"{title}: {error}", file=sys.stderr)
-        return CONFIG_EXIT_CODE
-    runner.train()
+        runner.train()
+    except (ConfigError, SourceError):
+        raise
+    except ValueError as error:  # of a loss or a layer: whoever mends it needs the traceback
+        raise RuntimeError("the training stopped with an error, see above") from error
     if dist.is_initialized():
         dist.destroy_process_group()
-    return 0

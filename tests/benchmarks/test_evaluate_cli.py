@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,25 +11,25 @@ from PIL import Image
 
 from benchmarks.baselines import BASELINES, DEPTH_BASELINES
 from benchmarks.data import DepthFolder, SegmentationFolder
-from benchmarks.evaluate_cli import evaluate, make_tasks
+from benchmarks.evaluate_cli import Options, evaluate, make_tasks
 from benchmarks.record import read_all
 
 
 def arguments(
     out: Path, networks: list[str], benchmark: str | list[str], data: str | list[str], **changes: object
-) -> argparse.Namespace:
-    """What ``tools/evaluate.py`` parses."""
-    common = dict(weights="online", quick=True, baselines=False, report=None, device="cpu")
-    common |= dict(set=[], upsampler=[], upsampled_stride=None)
+) -> Options:
+    """What ``tools/evaluate.py`` is asked for."""
+    common = dict(quick=True, device="cpu")
     benchmarks, sets = ([x] if isinstance(x, str) else x for x in (benchmark, data))
     given = dict(networks=networks, benchmark=benchmarks, data=sets, out=str(out))
-    return argparse.Namespace(**(common | given | changes))
+    return Options(**(common | given | changes))
 
 
 def test_a_network_that_fails_leaves_the_records_before_it(image_folder: Path, tmp_path: Path) -> None:
     networks = ["random:test_resnet", "nowhere.pth"]
-    given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", set=["knn.size=32"])
-    assert evaluate(given) == 2
+    given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"])
+    with pytest.raises(FileNotFoundError, match="no checkpoint nowhere.pth"):
+        evaluate(given)
     assert [record.subject["spec"] for record in read_all(tmp_path / "r.jsonl")] == ["random:test_resnet"]
 
 
@@ -38,8 +37,8 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
     networks = [f"random:test_resnet?output_stride={stride}" for stride in (8, 16)]
     data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
     sizes = ["retrieval.size=32,48", "retrieval.backend=torch"]
-    given = arguments(tmp_path / "r.jsonl", networks, "retrieval", data, set=sizes, baselines=True)
-    assert evaluate(given) == 0
+    given = arguments(tmp_path / "r.jsonl", networks, "retrieval", data, settings=sizes, baselines=True)
+    evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
     assert len(records) == 2 + 2 * len(BASELINES)
     for network in records[:2]:
@@ -51,8 +50,8 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
     images, network = f"plain:{toy_root}?images=images/{{split}}", "random:test_resnet?output_stride=16"
     data = [f"{images}&masks=masks/{{split}}&classes=3&ignore=255", f"{images}&depth=depth/{{split}}"]
     sizes = ["retrieval.size=32,48", "depth.size=32,48"]
-    given = arguments(tmp_path / "r.jsonl", [network], ["retrieval", "depth"], data, set=sizes, baselines=True)
-    assert evaluate(given) == 0
+    given = arguments(tmp_path / "r.jsonl", [network], ["retrieval", "depth"], data, settings=sizes, baselines=True)
+    evaluate(given)
     names = {"retrieval": [], "depth": []}
     for record in read_all(tmp_path / "r.jsonl"):
         names[record.benchmark].append(record.subject["spec"])
@@ -90,9 +89,9 @@ def test_bilinear_stands_beside_every_upsampler(toy_root: Path, tmp_path: Path, 
     sets = [f"{name}.size=32,48" for name in names]
     sets += [f"{name}.{key}" for name in names[2:] for key in ("epochs=1", "least_steps=2")]
     given = arguments(
-        tmp_path / "r.jsonl", [network], names, data, set=sets, upsampler=["guided?radius=1"], baselines=True
+        tmp_path / "r.jsonl", [network], names, data, settings=sets, upsampler=["guided?radius=1"], baselines=True
     )
-    assert evaluate(given) == 0
+    evaluate(given)
     found: dict[str, list] = {name: [] for name in names}
     for record in read_all(tmp_path / "r.jsonl"):
         if record.subject["spec"] == network:
@@ -111,13 +110,15 @@ def test_the_grid_behind_an_upsampler_is_set(toy_root: Path, tmp_path: Path) -> 
     network = "random:test_resnet?output_stride=8"
     data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
     sets = ["probe.size=32,48", "probe.least_steps=2", "probe.epochs=1"]
-    given = arguments(tmp_path / "r.jsonl", [network], "probe", data, set=sets, upsampler=["none"], upsampled_stride=2)
-    assert evaluate(given) == 0
+    changes = dict(settings=sets, upsampler=["none"], upsampled_stride=2)
+    given = arguments(tmp_path / "r.jsonl", [network], "probe", data, **changes)
+    evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
     assert [record.protocol["stride"] for record in records] == [2, 2]
     assert records[0].counts == records[1].counts
-    assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampled_stride=0)) == 2
-    assert evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, upsampler=["jbu"])) == 2
+    for wrong in (dict(upsampled_stride=0), dict(upsampler=["jbu"])):
+        with pytest.raises(ValueError):
+            evaluate(arguments(tmp_path / "x.jsonl", [network], "probe", data, **wrong))
     assert not (tmp_path / "x.jsonl").exists()
 
 
@@ -126,10 +127,10 @@ def test_pairs_of_keypoints_and_a_page(
 ) -> None:
     network, data = "random:test_resnet?output_stride=8", f"pfwillow:{write_willow(tmp_path / 'willow')}"
     given = arguments(
-        tmp_path / "r.jsonl", [network], "correspondence", data, set=["correspondence.size=32,48"], baselines=True,
+        tmp_path / "r.jsonl", [network], "correspondence", data, settings=["correspondence.size=32,48"], baselines=True,
         upsampler=["guided"], report=str(tmp_path / "page"),
     )  # fmt: skip
-    assert evaluate(given) == 0
+    evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
     assert [r.subject["spec"] for r in records] == [network] * 3 + ["identity", "centre"]
     assert len({r.protocol_hash for r in records}) == 1
@@ -147,8 +148,8 @@ def test_pictures_that_fail_leave_the_page(image_folder: Path, tmp_path: Path, m
     monkeypatch.setattr("benchmarks.evaluation_page.draw_features", fail)
     given = arguments(
         tmp_path / "r.jsonl", ["random:test_resnet?output_stride=8"], ["cam", "knn"], f"classes:{image_folder}",
-        set=["cam.size=32", "knn.size=32", "cam.only_correct=false"], report=str(tmp_path / "page"),
+        settings=["cam.size=32", "knn.size=32", "cam.only_correct=false"], report=str(tmp_path / "page"),
     )  # fmt: skip
-    assert evaluate(given) == 0
+    evaluate(given)
     page = (tmp_path / "page/index.html").read_text()
     assert "average_drop [%] ↓" in page and "knn" in page and "<img" not in page

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,18 +70,15 @@ def test_command_prints_the_table_or_one_sentence(
     checkpoint: Path,
     image_folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_tool: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def run(images: Path) -> None:
-        monkeypatch.setattr(sys, "argv", ["evaluate_cim", str(checkpoint), "--limit", "4", "--images", str(images)])
-        runpy.run_path(str(ROOT / "tools" / "evaluate_cim.py"), run_name="__main__")
-
-    run(image_folder)
+    assert run_tool("evaluate_cim", checkpoint, "--limit", 4, "--images", image_folder) == 0
     lines = capsys.readouterr().out.splitlines()[-4:]
     assert [line.split()[0] for line in lines] == ["4", "network", "prior", "position"]
-    with pytest.raises(SystemExit, match="error: ImageFolder: .*none"):
-        run(tmp_path / "none")
+    assert run_tool("evaluate_cim", checkpoint, "--limit", 4, "--images", tmp_path / "none") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("evaluate_cim: ImageFolder: ") and "none" in error
 
 
 def test_an_attacked_objective_is_measured_on_clean_images(image_folder: Path, tmp_path: Path) -> None:

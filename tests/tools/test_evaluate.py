@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from rich.console import Console
 
-from benchmarks.evaluate_cli import evaluate, tables
+from benchmarks.evaluate_cli import tables
 from benchmarks.record import Metric, Record, read_all
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool as a module."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import evaluate as tool
-
-    yield tool
-    sys.modules.pop("evaluate", None)
-
-
-def run(command: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
-    return evaluate(command.parse_args())
 
 
 def test_several_networks_and_benchmarks(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, image_folder: Path, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    run_tool: Callable[..., int], image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "records.jsonl"
-    code = run(
-        command, monkeypatch, "random:test_resnet?output_stride=8", "random:test_resnet?output_stride=8&seed=1",
+    code = run_tool(
+        "evaluate", "random:test_resnet?output_stride=8", "random:test_resnet?output_stride=8&seed=1",
         "--benchmark", "knn", "linear", "--data", f"classes:{image_folder}?held_back=0.25", "--quick",
         "--set", "knn.size=32", "linear.size=32", "knn.neighbours=3", "--device", "cpu", "--out", str(out),
     )  # fmt: skip
@@ -60,12 +41,11 @@ def test_several_networks_and_benchmarks(
     ],
 )
 def test_mistakes_are_one_sentence(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str],
-    message: str,
-) -> None:  # fmt: skip
-    assert run(command, monkeypatch, "random:test_resnet", *arguments) == 2
-    printed = capsys.readouterr().out
-    assert message in printed and "Traceback" not in printed
+    run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run_tool("evaluate", "random:test_resnet", *arguments) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.startswith("evaluate: ") and printed.count("\n") == 1
 
 
 def test_unequal_protocols_never_share_a_table() -> None:

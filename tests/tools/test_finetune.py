@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks import tuning
 from benchmarks.extractor import FeatureExtractor
-from benchmarks.finetune import cli
 from benchmarks.record import read_all
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,19 +22,11 @@ Tool = Callable[..., int]
 
 
 @pytest.fixture
-def finetune(monkeypatch: pytest.MonkeyPatch, image_folder: Path, tmp_path: Path) -> Tool:
+def finetune(run_tool: Tool, monkeypatch: pytest.MonkeyPatch, image_folder: Path, tmp_path: Path) -> Tool:
     """Returns ``finetune(*arguments)``: the tool in this process, on the folder of images; its exit code."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.setenv("COLUMNS", "200")
-    import finetune as tool
-
-    def run(*arguments: str) -> int:
-        common = ["--data", str(image_folder), "--work-dir", str(tmp_path / "runs"), "--out", str(tmp_path / "r.jsonl")]
-        monkeypatch.setattr(sys, "argv", ["finetune.py", *arguments, *common, *OPTIONS])
-        return cli.run(tool.parse_args())
-
-    yield run
-    sys.modules.pop("finetune", None)
+    common = ["--data", image_folder, "--work-dir", tmp_path / "runs", "--out", tmp_path / "r.jsonl"]
+    return lambda *arguments: run_tool("finetune", *arguments, *common, *OPTIONS)
 
 
 def test_only_what_is_missing_is_done(finetune: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,7 +64,7 @@ def test_mistakes_are_one_sentence(
     arguments: tuple[str, ...], message: str, finetune: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert finetune(*arguments) == 2
-    assert message in " ".join(capsys.readouterr().out.split()) and not (tmp_path / "r.jsonl").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "r.jsonl").exists()
 
 
 def test_control_of_the_same_architecture() -> None:

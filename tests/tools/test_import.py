@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import timm
 import torch
 
-from benchmarks.exchange.import_cli import backbone_of, run
+from benchmarks.exchange.import_cli import backbone_of
 from benchmarks.extractor import FeatureExtractor
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def command() -> ModuleType:
-    """The tool as a module; its name is a keyword."""
-    spec = importlib.util.spec_from_file_location("import_tool", ROOT / "tools" / "import.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def call(command: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["import.py", *arguments])
-    return run(command.parse_args())
 
 
 def test_a_file_goes_in_and_comes_out(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     network = timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(64, 16, 16, 16), num_classes=3)
     state = {f"module.encoder_q.{key}": value for key, value in network.state_dict().items()}
     torch.save(dict(state_dict=state | {"module.queue": torch.zeros(2, 4)}), "moco.pth.tar")
-    assert call(command, monkeypatch, "moco.pth.tar") == 0
+    assert run_tool("import", "moco.pth.tar") == 0
     said = capsys.readouterr().out
     assert "layout moco (MoCo v1 and v2" in said and "online network at 'state_dict/encoder_q.'" in said
     assert "network resnet18?layers=(1, 1, 1, 1)&channels=(64, 16, 16, 16)" in said
@@ -49,7 +31,7 @@ def test_a_file_goes_in_and_comes_out(
 
 
 def test_mistakes_are_one_sentence(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(tmp_path / "theirs.pth")
     torch.save(dict(a=torch.zeros(1)), file)
@@ -59,16 +41,16 @@ def test_mistakes_are_one_sentence(
         ((file,), "in no layout known here: 1 tensors such as a"),
         ((file, "--from", "moko"), "did you mean 'moco'"),
     ):
-        assert call(command, monkeypatch, *arguments) == 2
-        said = capsys.readouterr().out
+        assert run_tool("import", *arguments) == 2
+        said = capsys.readouterr().err
         assert words in said and said.count("\n") == 1 and said.startswith("import: ")
     assert list(tmp_path.iterdir()) == [Path(file)]
 
 
 def test_layouts_are_listed_and_options_read(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(command, monkeypatch, "--layouts") == 0
+    assert run_tool("import", "--layouts") == 0
     said = capsys.readouterr().out
     assert "cim: CIM, 2303.12670 (our reading, no published file was seen)" in said and "featup" in said
     assert backbone_of("vit_base_patch16_224.mae?img_size=(32,64)") == (

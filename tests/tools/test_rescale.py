@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +172,11 @@ def test_command_line(run: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path)
 
 
 def test_mistakes_are_one_sentence(
-    run: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: tuple[Path, dict[str, torch.Tensor]],
+    tmp_path: Path,
+    run_tool: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tool = runpy.run_path(str(ROOT / "tools" / "rescale.py"))
     source, out = str(run[0] / "final.pth"), str(tmp_path / "out.pth")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "foreign.pth")
     (tmp_path / "cut.pth").write_bytes((run[0] / "final.pth").read_bytes()[:1000])
@@ -184,6 +186,6 @@ def test_mistakes_are_one_sentence(
         (str(tmp_path / "cut.pth"), out, "cut.pth cannot be read as tensors and plain values only: it is cut short"),
         (str(tmp_path / "foreign.pth"), out, "foreign.pth: no config and seed inside"),
     ):
-        monkeypatch.setattr(sys, "argv", ["rescale.py", checkpoint, "--out", target])
-        with pytest.raises(SystemExit, match="^error: .*" + words):
-            tool["main"]()
+        assert run_tool("rescale", checkpoint, "--out", target) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("rescale: ") and words in error and error.count("\n") == 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,19 +13,6 @@ from PIL import Image
 
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.record import read_all
-from benchmarks.robustness.cli import main
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool as a module."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import robustness as tool
-
-    yield tool
-    sys.modules.pop("robustness", None)
 
 
 @pytest.fixture(scope="module")
@@ -44,33 +30,28 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(command: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["robustness.py", *map(str, arguments)])
-    return main(command.parse_args())
-
-
 def test_records_tables_and_a_reference(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, image_folder: Path, checkpoint: Path, tmp_path: Path,
+    run_tool: Callable[..., int], image_folder: Path, checkpoint: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     out = tmp_path / "records.jsonl"
     options = ("--corruptions", "fog", "pixelate", "--severities", "1", "5", "--out", out)
     data = f"corrupted:{image_folder}?part=all"
-    assert run(command, monkeypatch, checkpoint, "--data", data, *options) == 0
+    assert run_tool("robustness", checkpoint, "--data", data, *options) == 0
     (record,) = read_all(out)
     assert record.counts["corruptions"]["fog"]["5"]["images"] == 24 and record.protocol["size"] == 32
     assert "mean_corruption_error" in capsys.readouterr().out
-    assert run(command, monkeypatch, checkpoint, "--data", data, *options, "--reference", out) == 0
+    assert run_tool("robustness", checkpoint, "--data", data, *options, "--reference", out) == 0
     first, second = read_all(out)
     assert first.counts == second.counts and first.protocol_hash == second.protocol_hash
     assert "mCE, reference = 100" in capsys.readouterr().out
 
 
 def test_a_sheet(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, image_folder: Path, tmp_path: Path
+    run_tool: Callable[..., int], image_folder: Path, tmp_path: Path
 ) -> None:
     photo, out = image_folder / "red" / "000.jpg", tmp_path / "sheet.png"
-    assert run(command, monkeypatch, "--sheet", photo, "--size", "32", "--out", out) == 0
+    assert run_tool("robustness", "--sheet", photo, "--size", "32", "--out", out) == 0
     sheet = np.asarray(Image.open(out))
     assert sheet.shape == (18 + 15 * 35, 118 + 6 * 35, 3)
     original, corrupted = (sheet[18:50, 118 + column * 35 : 150 + column * 35].astype(int) for column in (0, 5))
@@ -78,7 +59,7 @@ def test_a_sheet(
 
 
 def test_mistakes(
-    command: ModuleType, monkeypatch: pytest.MonkeyPatch, image_folder: Path, checkpoint: Path, tmp_path: Path,
+    run_tool: Callable[..., int], image_folder: Path, checkpoint: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     cats = tmp_path / "cats"
@@ -94,7 +75,7 @@ def test_mistakes(
         ((tmp_path / "none.pth", "--data", folder), "none.pth"),
         (("--sheet", cats / "none.png"), "none.png"),
     ):
-        assert run(command, monkeypatch, *arguments, "--out", tmp_path / "out.jsonl") == 2
-        output = " ".join(capsys.readouterr().out.split())
+        assert run_tool("robustness", *arguments, "--out", tmp_path / "out.jsonl") == 2
+        output = capsys.readouterr().err
         assert output.startswith("robustness: ") and words in output
     assert not (tmp_path / "out.jsonl").exists()

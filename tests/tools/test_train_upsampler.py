@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import consistency_cli, upsampler_training
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import read_all
 
@@ -22,31 +21,15 @@ Tool = Callable[..., int]
 
 
 @pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch, image_folder: Path) -> Tool:
+def train(run_tool: Tool, image_folder: Path) -> Tool:
     """Returns ``train(*arguments)``: the tool in this process, on the folder of images; its exit code."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import train_upsampler as tool
-
-    def run(backbone: str, *arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["train_upsampler.py", backbone, "--data", str(image_folder), *arguments])
-        return upsampler_training.train(tool.parse_args())
-
-    yield run
-    sys.modules.pop("train_upsampler", None)
+    return lambda backbone, *arguments: run_tool("train_upsampler", backbone, "--data", image_folder, *arguments)
 
 
 @pytest.fixture
-def evaluate(monkeypatch: pytest.MonkeyPatch) -> Tool:
+def evaluate(run_tool: Tool) -> Tool:
     """Returns ``evaluate(*arguments)``, likewise."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import evaluate_upsampler as tool
-
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["evaluate_upsampler.py", *arguments, "--device", "cpu"])
-        return consistency_cli.evaluate(tool.parse_args())
-
-    yield run
-    sys.modules.pop("evaluate_upsampler", None)
+    return lambda *arguments: run_tool("evaluate_upsampler", *arguments, "--device", "cpu")
 
 
 def test_from_a_backbone_to_a_table(
@@ -113,7 +96,7 @@ def test_evaluation_refuses_what_is_no_upsampler(
 ) -> None:
     torch.save(dict(state_dict={}), tmp_path / "other.pth")
     assert evaluate(str(tmp_path / "other.pth"), "--data", str(image_folder)) == 2
-    assert "it names no upsampler" in capsys.readouterr().out
+    assert "it names no upsampler" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["train_upsampler", "evaluate_upsampler"])

@@ -35,5 +35,5 @@ def test_drawing_pairs_writes_a_picture_or_one_sentence(image_folder: Path, tmp_
     assert subprocess.run([*command, "--images", "1"], capture_output=True).returncode == 0
     assert (tmp_path / "pairs.png").read_bytes().startswith(b"\x89PNG")
     wrong = subprocess.run([*command, "--group", "globl"], capture_output=True, text=True)
-    assert wrong.returncode == 1 and "group='globl': the recipe makes global" in wrong.stderr
+    assert wrong.returncode == 2 and "group='globl': the recipe makes global" in wrong.stderr
     assert "Traceback" not in wrong.stderr

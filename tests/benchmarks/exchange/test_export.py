@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,15 +212,12 @@ def test_files_that_would_not_load_are_not_left_behind(
 
 
 def test_command_line(
-    write_ours: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    write_ours: Callable[..., Path], run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tool = str(ROOT / "tools" / "export.py")
     path = write_ours("test_resnet")
-    monkeypatch.setattr(sys, "argv", [tool, str(path), "--to", "timm"])
-    runpy.run_path(tool, run_name="__main__")
+    assert run_tool("export", path, "--to", "timm") == 0
     assert "load it: model = timm.create_model('test_resnet'" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", [tool, str(path), "--to", "tim"])
-    with pytest.raises(SystemExit, match="error: --to 'tim' is not a format; did you mean 'timm'?"):
-        runpy.run_path(tool, run_name="__main__")
-    usage = Path(tool).read_text()
+    assert run_tool("export", path, "--to", "tim") == 2
+    assert "export: --to 'tim' is not a format; did you mean 'timm'?" in capsys.readouterr().err
+    usage = (ROOT / "tools" / "export.py").read_text()
     assert all(name in usage for name in FORMATS)

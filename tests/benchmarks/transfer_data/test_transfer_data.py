@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -171,20 +170,15 @@ def test_comparisons_prepare_it(archives: Path, tmp_path: Path) -> None:
 
 
 def test_command_says_what_it_wrote_and_fails_in_a_sentence(
-    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    archives: Path, tmp_path: Path, run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def call(*arguments: str) -> str:
-        tool = ROOT / "tools" / "prepare_transfer.py"
-        monkeypatch.setattr(sys, "argv", [str(tool), str(tmp_path / "out"), *arguments])
-        runpy.run_path(str(tool), run_name="__main__")
-        return capsys.readouterr().out
-
-    good = call("--sets", "camvid", "--archives", str(archives))
+    folder = tmp_path / "out"
+    assert run_tool("prepare_transfer", folder, "--sets", "camvid", "--archives", archives) == 0
+    good = capsys.readouterr().out
     assert good.strip().endswith("camvid: train: 3 images, val: 1 images, 11 classes")
-    with pytest.raises(SystemExit, match="error: data set bccd: no det_bccd.tar in"):
-        call("--sets", "bccd", "--archives", str(tmp_path))
-    with pytest.raises(SystemExit, match="0"):
-        call("--help")
+    assert run_tool("prepare_transfer", folder, "--sets", "bccd", "--archives", tmp_path) == 2
+    assert capsys.readouterr().err.startswith("prepare_transfer: data set bccd: no det_bccd.tar in")
+    assert run_tool("prepare_transfer", "--help") == 0
     assert set(SETS) <= set(capsys.readouterr().out.replace(",", " ").split())
 
 

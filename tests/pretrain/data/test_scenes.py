@@ -5,11 +5,11 @@ import io
 import json
 import math
 import os
-import runpy
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -447,17 +447,14 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
 
 
 def test_the_command_line_reports_and_says_what_is_next(
-    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, run_tool: Callable[..., int]
 ):
-    main = runpy.run_path(str(ROOT / "tools" / "make_scenes.py"))["main"]
-    monkeypatch.setattr(sys, "argv", command(scenes, "--sheet", str(tmp_path / "sheet.png"))[1:])
-    assert main() == 0
+    assert run_tool("make_scenes", *command(scenes, "--sheet", str(tmp_path / "sheet.png"))[2:]) == 0
     assert "compare.py" in capsys.readouterr().out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (8 * SIZE, 3 * SIZE)
     assert (tmp_path / "sheet.png").stat().st_size < 200_000
-    monkeypatch.setattr(sys, "argv", command(scenes, images=80)[1:])
-    assert main() == 2
+    assert run_tool("make_scenes", *command(scenes, images=80)[2:]) == 2
     assert "images 80" in capsys.readouterr().err
 
 

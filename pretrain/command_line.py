@@ -1,0 +1,196 @@
+"""What all command lines share: one parser, one rule for mistakes, one set of exit codes.
+
+A mistake of the user (``ValueError`` and its subclasses, ``OSError``) and a lack of memory are one sentence on stderr
+that begins with the tool's name, and exit code 2. Every other exception is a bug and keeps its traceback, exit code 1.
+With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes; the last two are what shells show for SIGINT and SIGPIPE
+EXIT_CODES = "exit codes: 0 done, 2 a mistake in the arguments, the config or the data, 130 interrupted, 1 a bug"
+
+
+class AddValues(argparse.Action):
+    """An option with several values: given again, its values are added; the default counts only where it is absent."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        present = getattr(namespace, self.dest)
+        before = [] if present is None or present is self.default else present
+        setattr(namespace, self.dest, [*before, *values])
+
+
+class CommandLine(argparse.ArgumentParser):
+    """The parser of one tool: a description, examples below the options, and mistakes as one sentence.
+
+    Args:
+        tool: its name, with which every message begins.
+        description: what the tool does, usually its module's docstring.
+        examples: text below the options; the exit codes follow unless it speaks of them itself.
+    """
+
+    def __init__(self, tool: str, description: str | None, *, examples: str) -> None:
+        super().__init__(
+            prog=f"{tool}.py",
+            description=description,
+            epilog=examples if "xit code" in examples else f"{examples}\n\n{EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self.tool = tool
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        """See :class:`argparse.ArgumentParser`; options with several values add up, see :class:`AddValues`."""
+        several = options.get("nargs") in ("+", "*") or isinstance(options.get("nargs"), int)
+        if several and names[0].startswith("-"):
+            options.setdefault("action", AddValues)
+        return super().add_argument(*names, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with one sentence."""
+        self.exit(MISTAKE, f"{self.tool}: {message} (--help lists what is legal)\n")
+
+    def add_device(self) -> None:
+        """``--device``."""
+        self.add_argument("--device", help="cuda, cpu, … (default: cuda if there is one)")
+
+    def add_weights(self) -> None:
+        """``--weights``."""
+        self.add_argument(
+            "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+        )
+
+    def add_launcher(self) -> None:
+        """``--launcher``."""
+        self.add_argument(
+            "--launcher",
+            default="auto",
+            choices=("auto", "none", "pytorch", "slurm"),
+            help="who started the processes (default: auto, read from the environment)",
+        )
+
+    def add_cfg_options(self, *, example: str) -> None:
+        """``--cfg-options``, with an example of settings for the help text."""
+        self.add_argument(
+            "--cfg-options",
+            nargs="+",
+            default=[],
+            metavar="KEY=VALUE",
+            help=f"settings to override, such as {example}",
+        )
+
+    def add_seeds(self) -> None:
+        """``--seeds``."""
+        self.add_argument(
+            "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="fine-tune once with each (default: 0)"
+        )
+
+
+def main(
+    run: Callable[[argparse.Namespace], int | None],
+    parser: CommandLine,
+    arguments: Sequence[str] | None = None,
+    *,
+    interrupted: str = "interrupted",
+) -> int:
+    """Parses and runs; returns the exit code.
+
+    Args:
+        run: gets the parsed arguments; returns an exit code, None for 0.
+        parser: of the tool.
+        arguments: in place of ``sys.argv[1:]``.
+        interrupted: what to say on Ctrl-C.
+
+    Raises:
+        SystemExit: ``--help``, or arguments that the parser refuses.
+        Exception: a bug, or a mistake with ``PIXELPRETEXT_TRACEBACK=1``.
+    """
+    parsed = parser.parse_args(arguments)
+    try:
+        code = run(parsed) or 0
+        sys.stdout.flush()  # a pipe that nobody reads any more shows here at the latest
+        return code
+    except KeyboardInterrupt:
+        _tell(parser.tool, interrupted)
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return BROKEN_PIPE
+        if not is_mistake(error) or os.environ.get("PIXELPRETEXT_TRACEBACK", "0") not in ("", "0"):
+            raise
+        _tell(parser.tool, sentence(error))
+        return MISTAKE
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Tells whether the user can mend what is wrong: a mistake in what was given, or too little memory."""
+    return isinstance(error, (ValueError, OSError)) or _is_lack_of_memory(error)
+
+
+def sentence(error: BaseException) -> str:
+    """Returns the message of a mistake on one line, never empty."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        other = "" if error.filename2 is None else f" -> {error.filename2}"
+        text = f"{error.filename}{other}: {error.strerror}"
+    if _is_lack_of_memory(error):
+        text = f"out of memory{': ' if text else ''}{text}; smaller images or batches, or fewer processes, need less"
+    return text or f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it arose"
+
+
+def read_pairs(
+    items: Iterable[str], *, option: str, example: str, parse: Callable[[str], Any]
+) -> dict[str, Any]:
+    """Reads ``KEY=VALUE`` of an option that takes several.
+
+    Args:
+        items: as they stand on the command line.
+        option: the option's name and ``example`` one right item, for messages.
+        parse: makes a value of the text behind the equals sign.
+
+    Raises:
+        ValueError: an item without key or value, or a key that is given twice.
+    """
+    given: dict[str, str] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals or not key:
+            raise ValueError(f"{option} {item!r}: write KEY=VALUE, as in {example}")
+        if key in given:
+            raise ValueError(f"{option}: {key} is given twice, {given[key]!r} and {text!r}; give it once")
+        given[key] = text
+    return {key: parse(text) for key, text in given.items()}
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")  # not imported for this: a tool without torch has none of its exceptions
+    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+
+
+def _tell(tool: str, text: str) -> None:
+    """Prints to stderr; one of several processes says which it is, unless it is the first."""
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
+    who = tool if rank == "0" else f"{tool} (process {rank})"
+    print(f"{who}: {text}", file=sys.stderr)
+
+
+def _nobody_reads() -> bool:
+    """Tells whether stdout is a closed pipe, and lets the interpreter end without complaining about it."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), select.POLLERR | select.POLLHUP)
+    if not watch.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

@@ -1,0 +1,97 @@
+"""What holds for every tool: a mistake is one sentence and exit code 2, help has an example, options add up."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pretrain.command_line import AddValues, CommandLine
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILDERS = ("build_mmcv", "build_operators")  # run before anything is installed, with parsers of their own
+TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if p.stem not in BUILDERS and p.stem[0] != "_")
+
+# Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is, {file} an empty file.
+MISTAKES = {
+    "compare": ["{none}/config.py"],
+    "doctor": ["--jsn"],
+    "draw_pairs": ["{file}", "{none}/out.png"],
+    "evaluate": ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}"],
+    "evaluate_cim": ["{none}.pth", "--images", "{none}"],
+    "evaluate_upsampler": ["{none}.pth", "--data", "{none}"],
+    "export": ["{none}.pth", "--to", "timm"],
+    "finetune": ["{none}.pth", "tiny", "--data", "{none}"],
+    "import": ["{none}.pth"],
+    "make_scenes": ["{file}", "--images", "1"],
+    "pair_upsamplers": ["{none}.jsonl"],
+    "prepare_transfer": ["{none}", "--sets", "nothing"],
+    "rescale": ["{none}.pth", "--out", "{none}/out.pth"],
+    "robustness": ["{none}.pth", "--data", "corrupted:{none}"],
+    "train": ["{none}/config.py"],
+    "train_upsampler": ["{none}.pth", "--data", "{none}"],
+    "transfer": ["random:test_resnet", "{none}.py", "--data", "{none}"],
+    "unpack_shared": ["{none}", "--archives", "{none}"],
+}
+
+
+def parser_of(tool: str) -> CommandLine:
+    return runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["command_line"]()
+
+
+def test_every_tool_is_tried() -> None:
+    assert sorted(MISTAKES) == TOOLS
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    tool: str, run_tool: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.py").touch()
+    words = dict(none=tmp_path / "nothing", file=tmp_path / "file.py")
+    assert run_tool(tool, *(argument.format(**words) for argument in MISTAKES[tool])) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{tool}: ") and error.count("\n") == 1 and len(error) > len(tool) + 10, error
+    assert [p.name for p in tmp_path.iterdir()] == ["file.py"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_unknown_options_are_refused_in_the_same_way(
+    tool: str, run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_tool(tool, "--no-such-option") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{tool}: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_help_has_an_example_and_the_exit_codes(tool: str) -> None:
+    text = parser_of(tool).format_help()
+    assert f"tools/{tool}.py" in text.split("example")[1] and "exit codes: 0" in text and "2 a mistake" in text
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_an_option_with_several_values_adds_those_given_later(tool: str) -> None:
+    for action in parser_of(tool)._actions:
+        several = action.nargs in ("+", "*") or isinstance(action.nargs, int) and action.nargs > 0
+        if several and action.option_strings:
+            assert isinstance(action, AddValues), action.option_strings
+
+
+def test_below_the_tools_options_are_typed() -> None:
+    """argparse is met where a command line is read, which scripts that measure speed do by themselves."""
+    readers = {"pretrain/command_line.py", "benchmarks/transfer/mmcv_wheel.py", "benchmarks/weights.py"}
+    found = set()
+    for folder in ("pretrain", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            name = path.relative_to(ROOT).as_posix()
+            imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import)]
+            if any(alias.name == argparse.__name__ for node in imports for alias in node.names):
+                found.add(name)
+    assert {name for name in found - readers if not name.startswith("benchmarks/speed/")} == set()
