@@ -160,9 +160,9 @@ def _baseline(name: str, predict: Callable[[KeypointImage, KeypointImage], np.nd
     """A predictor (source, target) -> (K, 2) target pixels, as a benchmark's ``run`` without a network."""
 
     def predict_all(
-        data: KeypointPairs, settings: Settings, stride: int | None = None, *, progress: Progress | None = None
+        data: KeypointPairs, settings: Settings, *, progress: Progress | None = None
     ) -> Record:
-        """Scores the predictor; ``stride``, which other benchmarks' predictors need, does not matter to it."""
+        """Scores the predictor."""
         predicted = {pair: predict(*(data.images[index] for index in pair)) for pair in data.pairs}
         return record_of(data, settings, predicted, cost={}, extractor=_Named(name))
 

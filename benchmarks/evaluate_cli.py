@@ -16,8 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks import correspondence, depth, retrieval
-from benchmarks.baselines import BASELINES, DEPTH_BASELINES
+from benchmarks import depth, retrieval
 from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
@@ -29,13 +28,12 @@ from benchmarks.suite import Task, find_benchmark, make_task
 from benchmarks.upsampling import foreign_backbone, load_upsampler
 from pretrain.memory import keep_freed_memory
 
-# What the data of a benchmark is called in messages, and the trivial predictors of each benchmark that has some.
+# What the data of a benchmark is called in messages.
 _WORDS = {
     SegmentationFolder: "segmentation layout",
     DepthFolder: "layout with depth maps (scenes, plain with depth=)",
     KeypointPairs: "layout of keypoint pairs (pfwillow)",
 }
-_BASELINES = {retrieval.run: BASELINES, depth.run: DEPTH_BASELINES, correspondence.run: correspondence.BASELINES}
 _SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
 _KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
@@ -152,7 +150,7 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
 
 def _run_all(options: Options, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
     """Yields the record of every benchmark on every network, then those of the trivial predictors."""
-    protocols = {}  # stride and back-end of each dense task: what a baseline must share to stand in its table
+    beside: dict[tuple[Any, ...], tuple[Task, dict[str, Any]]] = {}  # one entry per table that baselines stand in
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
         for spec in options.networks:
@@ -164,15 +162,22 @@ def _run_all(options: Options, tasks: list[Task], device: str, console: Console)
                 words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
                 with _bar(bars, " ".join(words)) as progress:
                     record = task.run(seen, progress=progress, **(dict(distributed=True) if shared else {}))
-                if task.benchmark.run in _BASELINES:
-                    protocols[task.name, record.protocol.get("stride"), record.protocol.get("backend")] = task
+                needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
+                backend = record.protocol.get("backend")
+                beside[(task.name, *needs.values(), backend)] = _with_backend(task, backend), needs
                 yield record
-        for (_, stride, backend), task in protocols.items() if options.baselines else ():
-            settings = task.settings if backend is None else replace(task.settings, backend=backend)
-            for name, run in _BASELINES[task.benchmark.run].items():
-                with _bar(bars, name if stride is None else f"{name} at stride {stride}") as progress:
-                    record = run(task.data, settings, stride, progress=progress)
+        for task, needs in beside.values() if options.baselines else ():
+            if not task.benchmark.baselines:
+                console.print(f"{task.name} has no trivial predictors", markup=False, soft_wrap=True)
+            for name, run in task.benchmark.baselines.items():
+                with _bar(bars, f"{name} for {task.name}") as progress:
+                    record = run(task.data, task.settings, **needs, progress=progress)
                 yield record
+
+
+def _with_backend(task: Task, backend: str | None) -> Task:
+    """The task with the back-end that a network got on this machine: protocols must agree."""
+    return task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
 
 
 def _check_upsamplers(options: Options, console: Console) -> None:

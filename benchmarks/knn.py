@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,13 +55,19 @@ def run(
     similarity, found = (t.cpu() for t in index.search(queries, settings.neighbours))
     scores = vote(similarity, data.train.labels[found], data.classes, settings.temperature)
     metrics, counts = accuracy(scores, data.val.labels)
-    protocol = dict(
-        data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, neighbours=settings.neighbours,
-        neighbours_effective=similarity.shape[1], temperature=settings.temperature, backend=backend, dtype="float32",
-    )  # fmt: skip
+    protocol = protocol_of(data, settings, backend=backend)
     cost = dict(seconds=time.perf_counter() - started)
     beside = versions(str(extractor.device))
     return Record("knn", metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
+
+
+def protocol_of(data: ClassFolder, settings: Settings, *, backend: str) -> dict[str, Any]:
+    """What the number depends on apart from the network."""
+    effective = min(settings.neighbours, len(data.train))
+    return dict(
+        data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, neighbours=settings.neighbours,
+        neighbours_effective=effective, temperature=settings.temperature, backend=backend, dtype="float32",
+    )  # fmt: skip
 
 
 def vote(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:

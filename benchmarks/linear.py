@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,14 +68,19 @@ def run(
     scores = ((val - mean) / std) @ weight.T + bias
     metrics, counts = accuracy(scores.cpu(), data.val.labels)
     counts["held_back_accuracy"] = held_back_accuracy
-    protocol = dict(
+    protocol = protocol_of(data, settings)
+    cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=chosen)
+    beside = versions(str(extractor.device))
+    return Record("linear", metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
+
+
+def protocol_of(data: ClassFolder, settings: Settings) -> dict[str, Any]:
+    """What the number depends on apart from the network."""
+    return dict(
         data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, held_back=settings.held_back,
         weight_decays=list(settings.weight_decays), seed=settings.seed, max_iterations=settings.max_iterations,
         tolerance=settings.tolerance, dtype=settings.dtype,
     )  # fmt: skip
-    cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=chosen)
-    beside = versions(str(extractor.device))
-    return Record("linear", metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
 
 
 def choose_weight_decay(

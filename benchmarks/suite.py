@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import benchmarks.data as data_sets
-from benchmarks import cam, correspondence, decoder, depth, finetune, knn, linear, retrieval
+from benchmarks import baselines, cam, correspondence, decoder, depth, finetune, knn, linear, retrieval
 from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder, TransferFolder
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
@@ -28,6 +28,8 @@ class Benchmark:
         metrics: names its records may have; None where the module does not tell.
         upsampled_stride: pixels per feature behind an upsampler, unless the user says otherwise; None where it reads no
             maps, so that no upsampler changes its number.
+        baselines: its trivial predictors by name, each ``(data, settings, *, progress=None, **needs) -> Record``.
+        baseline_needs: what of an arm's protocol they need to share its column.
         own_grid: whether it has a number of its own without an upsampler; a probe has none, its outputs are then
             resized bilinearly, which is the upsampler ``bilinear``.
     """
@@ -38,27 +40,42 @@ class Benchmark:
     metrics: tuple[str, ...] | None = None
     upsampled_stride: int | None = None
     own_grid: bool = True
+    baselines: Mapping[str, Callable[..., Record]] = field(default_factory=dict)
+    baseline_needs: tuple[str, ...] = ()
 
 
 # Short names; any other importable module with a ``Settings`` dataclass and ``run`` works too.
 BENCHMARKS = {
-    "retrieval": Benchmark(retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4),
-    "depth": Benchmark(depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1"), 4),
-    "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5")),
-    "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5")),
-    "robustness": Benchmark(robustness.Settings, robustness.run, ClassFolder, robustness.METRICS),
+    "retrieval": Benchmark(
+        retrieval.Settings, retrieval.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4,
+        baselines=baselines.RETRIEVAL, baseline_needs=("stride",),
+    ),
+    "depth": Benchmark(
+        depth.Settings, depth.run, DepthFolder, ("RMSE", "delta1"), 4, baselines=baselines.DEPTH,
+        baseline_needs=("stride",),
+    ),
+    "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5"), baselines=baselines.KNN),
+    "linear": Benchmark(linear.Settings, linear.run, ClassFolder, ("top1", "top5"), baselines=baselines.LINEAR),
+    "robustness": Benchmark(
+        robustness.Settings, robustness.run, ClassFolder, robustness.METRICS, baselines=baselines.ROBUSTNESS
+    ),
     "finetune": Benchmark(finetune.Settings, finetune.run, ClassFolder, ("top1", "top5")),
-    "probe": Benchmark(probe.Settings, probe.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 1, own_grid=False),
+    "probe": Benchmark(
+        probe.Settings, probe.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 1, own_grid=False,
+        baselines=baselines.PROBE, baseline_needs=("stride", "train_stride"),
+    ),
     "depth_probe": Benchmark(
         depth_probe.Settings, depth_probe.run, DepthFolder, ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"), 1,
-        own_grid=False,
+        own_grid=False, baselines=baselines.DEPTH_PROBE, baseline_needs=("stride", "train_stride"),
     ),
     "decoder": Benchmark(
-        decoder.Settings, decoder.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4, own_grid=False
+        decoder.Settings, decoder.run, SegmentationFolder, ("mIoU", "pixel_accuracy"), 4, own_grid=False,
+        baselines=baselines.DECODER,
     ),
-    "cam": Benchmark(cam.Settings, cam.run, ClassFolder, cam.METRICS, 1),
+    "cam": Benchmark(cam.Settings, cam.run, ClassFolder, cam.METRICS, 1, baselines=baselines.CAM),
     "correspondence": Benchmark(
-        correspondence.Settings, correspondence.run, KeypointPairs, correspondence.METRICS, 2
+        correspondence.Settings, correspondence.run, KeypointPairs, correspondence.METRICS, 2,
+        baselines=correspondence.BASELINES,
     ),
     "transfer": Benchmark(transfer.Settings, transfer.run, TransferFolder, transfer.METRICS),
 }  # fmt: skip
@@ -104,7 +121,8 @@ def find_benchmark(kind: str) -> Benchmark:
         ) from error
     if not hasattr(module, "Settings") or not hasattr(module, "run"):
         raise ValueError(f"benchmark {kind!r}: it lacks a Settings dataclass or run(extractor, data, settings)")
-    return Benchmark(module.Settings, module.run)
+    metrics = getattr(module, "METRICS", None)
+    return Benchmark(module.Settings, module.run, metrics=None if metrics is None else tuple(metrics))
 
 
 def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> Any:

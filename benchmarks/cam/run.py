@@ -62,11 +62,9 @@ def run(
         if progress:
             progress("class activation maps", done, total)
     metrics, per_image = summarise(table, data.val.labels.numpy(), only_correct=settings.only_correct)
-    protocol = dict(
-        data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, held_back=settings.held_back,
-        weight_decays=list(settings.weight_decays), seed=settings.seed, max_iterations=settings.max_iterations,
-        tolerance=settings.tolerance, dtype=settings.dtype, images=settings.images, only_correct=settings.only_correct,
-        mask=settings.mask, pooling="mean of the map", faded_to="mean colour",
+    protocol = linear.protocol_of(data, settings) | dict(
+        images=settings.images, only_correct=settings.only_correct, mask=settings.mask, pooling="mean of the map",
+        faded_to="mean colour",
     )  # fmt: skip
     cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
     counts, beside = dict(per_image=per_image), versions(str(extractor.device))

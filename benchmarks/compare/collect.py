@@ -90,7 +90,7 @@ def baseline_rows(plan: Plan) -> list[Row]:
     """Returns the rows of the trivial baselines that have been measured."""
     rows = []
     for baseline in plan.baselines:
-        record = baseline_record(plan.work_dir / "baselines" / baseline.name, baseline)
+        record = baseline_record(plan.work_dir / "baselines" / baseline.path, baseline)
         if record is not None:
             rows.append(row_of(record, arm=baseline.name, seed=None, benchmark=baseline.benchmark.name))
     return rows

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
-from benchmarks.baselines import BASELINES
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Baseline, Benchmark
 from benchmarks.extractor import FeatureExtractor
@@ -84,15 +83,16 @@ def check_baseline(baseline: Baseline) -> None:
     Raises:
         PlanError: an unknown type or setting, or a benchmark that has no such baselines.
     """
-    check_names(f"type of baseline {baseline.name!r}:", [baseline.type], BASELINES)
-    check_names(f"key of baseline {baseline.name!r}:", baseline.settings, ["stride"])
-    if "stride" not in baseline.settings:
+    benchmark = find_benchmark(baseline.benchmark.type)
+    if not benchmark.baselines:
+        raise PlanError(f"baseline {baseline.name!r}: {baseline.benchmark.type!r} has no trivial predictors")
+    check_names(f"type of baseline {baseline.name!r}:", [baseline.type], benchmark.baselines)
+    check_names(f"key of baseline {baseline.name!r}:", baseline.settings, benchmark.baseline_needs)
+    if "stride" in benchmark.baseline_needs and "stride" not in baseline.settings:
         raise PlanError(f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms beside it")
-    if baseline.benchmark.type != "retrieval":
-        raise PlanError(f"baseline {baseline.name!r}: benchmark {baseline.benchmark.name!r} is no dense retrieval")
 
 
 def run_baseline(baseline: Baseline) -> Record:
     """Measures a trivial predictor under the protocol of its benchmark."""
     task = open_task(baseline.benchmark)
-    return BASELINES[baseline.type](task.data, task.settings, baseline.settings["stride"])
+    return task.benchmark.baselines[baseline.type](task.data, task.settings, **baseline.settings)

@@ -52,6 +52,11 @@ class Baseline:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def path(self) -> str:
+        """``name/benchmark``, as on screen and on disk."""
+        return f"{self.name}/{self.benchmark.name}"
+
+    @property
     def hash(self) -> str:
         """Changes with anything that may change the number."""
         return config_hash([self.type, self.settings, self.benchmark.hash])

@@ -10,7 +10,8 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
     benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
     primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, the best first
     prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))    # data that is written if missing
-    baselines = dict(NAME=dict(type="majority", benchmark="retrieval"))  # trivial predictors, shown below the arms
+    baselines = dict(NAME=dict(type="pixels", benchmark="knn"))      # trivial predictors below the arms; type= may be
+                                                      # left out if the name is one, benchmark= may be several names
     pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
     columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
     title = "…"; next_step = "…"                      # words of the report and of the last line on screen
@@ -77,7 +78,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         primary=raw["primary"],
         trials=_trials(arms, seeds, folder, raw.get("overrides", {})),
         prepare=_prepare(raw.get("prepare", {})),
-        baselines=tuple(_baseline(name, spec, benchmarks) for name, spec in raw.get("baselines", {}).items()),
+        baselines=_baselines(raw.get("baselines", {}), benchmarks),
         pictures=_pictures(raw.get("pictures", {})),
         columns=columns,
         title=raw.get("title", path.stem),
@@ -127,16 +128,21 @@ def _benchmark(name: str, raw: Any) -> Benchmark:
     return benchmark
 
 
-def _baseline(name: str, raw: Any, benchmarks: Sequence[Benchmark]) -> Baseline:
-    check_folder_name("baseline", name)
-    if not isinstance(raw, dict) or "type" not in raw or "benchmark" not in raw:
-        raise PlanError(f"baseline {name!r} = {raw!r}: needs type='…' and benchmark='…'")
+def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Baseline, ...]:
+    """One baseline per name and benchmark; those of one name share a row of the table."""
     named = {b.name: b for b in benchmarks}
-    check_names(f"benchmark of baseline {name!r}:", [raw["benchmark"]], named)
-    settings = {key: value for key, value in raw.items() if key not in ("type", "benchmark")}
-    baseline = Baseline(name, raw["type"], named[raw["benchmark"]], settings)
-    check_baseline(baseline)
-    return baseline
+    baselines = []
+    for name, spec in raw.items():
+        check_folder_name("baseline", name)
+        if not isinstance(spec, dict) or not spec.get("benchmark"):
+            raise PlanError(f"baseline {name!r} = {spec!r}: needs benchmark='…', and type='…' unless its name is one")
+        chosen = [spec["benchmark"]] if isinstance(spec["benchmark"], str) else list(spec["benchmark"])
+        check_names(f"benchmark of baseline {name!r}:", chosen, named)
+        settings = {key: value for key, value in spec.items() if key not in ("type", "benchmark")}
+        for benchmark in chosen:
+            baselines.append(Baseline(name, spec.get("type", name), named[benchmark], settings))
+            check_baseline(baselines[-1])
+    return tuple(baselines)
 
 
 def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:

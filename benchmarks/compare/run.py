@@ -175,13 +175,13 @@ def _run(plan: Plan, options: Options) -> list[Failure]:
 
 
 def _missing_baselines(plan: Plan) -> dict[str, Path]:
-    """Writes the baselines' requests; returns name -> folder of those without a record."""
+    """Writes the baselines' requests; returns name/benchmark -> folder of those without a record."""
     folders = {}
     for baseline in plan.baselines:
-        folder = plan.work_dir / "baselines" / baseline.name
+        folder = plan.work_dir / "baselines" / baseline.path
         if baseline_record(folder, baseline) is None:
             write_request(folder, baseline)
-            folders[baseline.name] = folder
+            folders[baseline.path] = folder
     return folders
 
 

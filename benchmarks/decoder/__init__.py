@@ -5,7 +5,7 @@ upsampler per level of the pyramid, trained jointly where it has parameters. Eve
 upsampler: initial weights of the head, images, crops, steps. The value reported is that of the last step.
 """
 
-from benchmarks.decoder.run import run
+from benchmarks.decoder.run import protocol_of, run
 from benchmarks.decoder.settings import Settings
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "protocol_of", "run"]

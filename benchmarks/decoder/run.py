@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 
@@ -39,9 +40,7 @@ def run(
         network, described = make_network(extractor, data.classes, settings)
         losses = train(network, extractor, data.train, settings, progress)
     tally = score(network, extractor, data, settings, progress)
-    protocol = dict(data=data.protocol, resolution="resized")
-    protocol |= {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_PROTOCOL}
-    protocol["size"] = list(settings.size)
+    protocol = protocol_of(data, settings)
     trained = {name: sum(p.numel() for p in part.parameters()) for name, part in network.head.named_children()}
     cost = dict(
         seconds=time.perf_counter() - started, parameters=sum(trained.values()), upsamplers=trained["upsamplers"]
@@ -49,6 +48,12 @@ def run(
     record = record_of("decoder", tally, protocol, compat=(), cost=cost, extractor=extractor)
     subject = record.subject | dict(upsampler=described)
     return replace(record, counts=record.counts | dict(loss=losses), subject=subject)
+
+
+def protocol_of(data: SegmentationFolder, settings: Settings) -> dict[str, Any]:
+    """What the number depends on apart from network and upsampler."""
+    chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_PROTOCOL}
+    return dict(data=data.protocol, resolution="resized") | chosen | dict(size=list(settings.size))
 
 
 @torch.inference_mode()

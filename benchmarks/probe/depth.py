@@ -9,6 +9,7 @@ must not be compared with each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -84,7 +85,18 @@ def run(
         extractor, data, settings, outputs=1, loss=LOSSES[settings.loss](), score=score, targets=DepthTargets(),
         progress=progress,
     )  # fmt: skip
-    protocol = base.protocol_of(extractor, data, settings) | dict(loss=settings.loss, alignment="scale and shift")
+    return record_of(tally, protocol_of(extractor, data, settings), cost, extractor)
+
+
+def protocol_of(extractor: FeatureExtractor, data: DepthFolder, settings: Settings) -> dict[str, Any]:
+    """What the number depends on apart from network and upsampler."""
+    return base.protocol_of(extractor, data, settings) | dict(loss=settings.loss, alignment="scale and shift")
+
+
+def record_of(
+    tally: AlignedDepthTally, protocol: dict[str, Any], cost: dict[str, float], extractor: FeatureExtractor
+) -> Record:
+    """Turns errors into a record; ``extractor`` needs ``describe()`` and ``device``."""
     counts = dict(per_image=tally.per_image())
     beside = versions(str(extractor.device))
     return Record("depth_probe", tally.metrics(), protocol, counts, cost, extractor.describe(), beside)

@@ -10,6 +10,7 @@ matrix over the validation part, and mIoU is the mean over classes with a non-em
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.data import SegmentationFolder
 from benchmarks.extractor import FeatureExtractor
@@ -53,5 +54,10 @@ def run(
         extractor, data, settings, outputs=data.classes, loss=CrossEntropy(),
         score=lambda outputs, batch: score_batch(tally, outputs, batch), progress=progress,
     )  # fmt: skip
-    protocol = base.protocol_of(extractor, data, settings) | dict(loss="cross-entropy")
+    protocol = protocol_of(extractor, data, settings)
     return record_of("probe", tally, protocol, compat=(), cost=cost, extractor=extractor)
+
+
+def protocol_of(extractor: FeatureExtractor, data: SegmentationFolder, settings: Settings) -> dict[str, Any]:
+    """What the number depends on apart from network and upsampler."""
+    return base.protocol_of(extractor, data, settings) | dict(loss="cross-entropy")

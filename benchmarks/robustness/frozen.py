@@ -83,12 +83,9 @@ def run(
     )
     crop = Crop(settings.size, settings.crop_fraction, Image.Resampling.BILINEAR)
     counts, _ = evaluate(probe, images, conditions, crop, progress=progress)
-    protocol = dict(
-        data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, held_back=settings.held_back,
-        weight_decays=list(settings.weight_decays), seed=settings.seed, max_iterations=settings.max_iterations,
-        tolerance=settings.tolerance, dtype=settings.dtype, corruptions=list(settings.corruptions),
-        severities=list(settings.severities), corruption_seed=settings.corruption_seed, generated="ours",
-        readout="linear probe on clean images",
+    protocol = linear.protocol_of(data, settings) | dict(
+        corruptions=list(settings.corruptions), severities=list(settings.severities),
+        corruption_seed=settings.corruption_seed, generated="ours", readout="linear probe on clean images",
     )  # fmt: skip
     cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
     return Record(

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from benchmarks import depth
-from benchmarks.baselines import DEPTH_BASELINES
+from benchmarks.baselines import DEPTH
 from benchmarks.data import DepthFolder
 from benchmarks.retrieval.memory_need import MemoryNeed
 
@@ -129,7 +129,7 @@ def test_bounded_augmented_memory_is_seeded(toy_depth: Any, colour_grid: Any) ->
 
 def test_baselines_share_the_protocol_and_are_ordered(toy_depth: Any, colour_grid: Any) -> None:
     data = toy_depth(limit=(2, None), every=(3, 1))
-    records = {name: run(data, PLAIN, 8) for name, run in DEPTH_BASELINES.items()}
+    records = {name: run(data, PLAIN, 8) for name, run in DEPTH.items()}
     network = depth.run(colour_grid(), data, PLAIN)
     assert {r.protocol_hash for r in records.values()} == {network.protocol_hash}
     train = np.stack([data.train.load(i)[1] for i in range(2)]).astype(np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.baselines import BASELINES, DEPTH_BASELINES
+from benchmarks.baselines import DEPTH, RETRIEVAL
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.evaluate_cli import Options, evaluate, make_tasks
 from benchmarks.record import read_all
@@ -40,10 +40,10 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
     given = arguments(tmp_path / "r.jsonl", networks, "retrieval", data, settings=sizes, baselines=True)
     evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
-    assert len(records) == 2 + 2 * len(BASELINES)
+    assert len(records) == 2 + 2 * len(RETRIEVAL)
     for network in records[:2]:
         beside = [r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash]
-        assert beside == list(BASELINES)
+        assert beside == list(RETRIEVAL)
 
 
 def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
     names = {"retrieval": [], "depth": []}
     for record in read_all(tmp_path / "r.jsonl"):
         names[record.benchmark].append(record.subject["spec"])
-    assert names == {"retrieval": [network, *BASELINES], "depth": [network, *DEPTH_BASELINES]}
+    assert names == {"retrieval": [network, *RETRIEVAL], "depth": [network, *DEPTH]}
     assert len({r.protocol_hash for r in read_all(tmp_path / "r.jsonl")}) == 2
     with pytest.raises(
         ValueError, match=r"--benchmark depth needs one --data with a layout with depth maps .* found 0"

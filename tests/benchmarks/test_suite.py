@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.evaluation_page import is_baseline
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
-from benchmarks.suite import BENCHMARKS, find_benchmark, make_task
+from benchmarks.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
 
 # Another legal value of every setting that a number may depend on; the others change speed or memory only.
@@ -63,12 +64,10 @@ def toy_pairs(tmp_path_factory: pytest.TempPathFactory, write_willow: Callable[[
 
 
 @pytest.fixture
-def run(toy_root: Path, toy_pairs: Path, image_folder: Path, colour_grid: Any) -> Callable[..., Record]:
-    """Runs a benchmark by name on toy data, with changed settings."""
+def open_task(toy_root: Path, toy_pairs: Path, image_folder: Path) -> Callable[..., Task]:
+    """Opens a benchmark by name on toy data, with changed settings."""
 
-    toy = colour_grid()
-
-    def make(name: str, **changes: Any) -> Record:
+    def make(name: str, **changes: Any) -> Task:
         folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
         deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
         options = {"retrieval": dict(root=toy_root, **folders), "depth": dict(root=toy_root, **deep)}
@@ -77,8 +76,21 @@ def run(toy_root: Path, toy_pairs: Path, image_folder: Path, colour_grid: Any) -
         data = options.get(name, dict(root=image_folder))
         task = make_task(name, dict(data=data) | BASE[name] | changes)
         assert type(task.data) is BENCHMARKS[name].data
+        return task
+
+    return make
+
+
+@pytest.fixture
+def run(open_task: Callable[..., Task], colour_grid: Any) -> Callable[..., Record]:
+    """Runs a benchmark by name on toy data, with changed settings."""
+
+    toy = colour_grid()
+
+    def make(name: str, **changes: Any) -> Record:
         # A decoder reads a pyramid, which the toy network has not.
-        return task.run(FeatureExtractor.load("random:test_resnet?output_stride=8") if name == "decoder" else toy)
+        network = FeatureExtractor.load("random:test_resnet?output_stride=8") if name == "decoder" else toy
+        return open_task(name, **changes).run(network)
 
     return make
 
@@ -88,6 +100,26 @@ def test_records_have_the_declared_metrics_only(name: str, run: Callable[..., Re
     record = run(name)
     assert record.benchmark == name and set(record.metrics) <= set(BENCHMARKS[name].metrics)
     assert BENCHMARKS[name].metrics[0] in record.metrics
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
+    name: str, run: Callable[..., Record], open_task: Callable[..., Task]
+) -> None:
+    benchmark = BENCHMARKS[name]
+    assert benchmark.baselines
+    changes = [{}, dict(train_at="low")] if "train_stride" in benchmark.baseline_needs else [{}]
+    for change in changes:
+        network, task = run(name, **change), open_task(name, **change)
+        needs = {key: network.protocol[key] for key in benchmark.baseline_needs}
+        for baseline, predict in benchmark.baselines.items():
+            record = predict(task.data, task.settings, **needs)
+            assert record.protocol_hash == network.protocol_hash, (baseline, record.protocol_line)
+            assert record.subject["spec"] == baseline and is_baseline(record)
+            assert {k: (m.unit, m.better) for k, m in record.metrics.items()} == {
+                k: (m.unit, m.better) for k, m in network.metrics.items()
+            }
+            assert all(metric.defined for metric in record.metrics.values())
 
 
 @pytest.mark.parametrize("name", FROZEN)

@@ -19,6 +19,8 @@ from pretrain.objectives.base import Objective
 Toy = Callable[..., Path]
 DENSE = "benchmarks['dense'] = dict(type='retrieval', data=dict(root='x', layout='camvid'))"
 
+IMAGES = "benchmarks['images'] = dict(type='knn', data=dict(root='x'))"
+
 
 def test_expands_arms_and_seeds_into_trials(toy: Toy) -> None:
     plan = load_plan(toy(), "out")
@@ -75,16 +77,27 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("prepare = dict(scenes=dict(out='x'))", "prepare scenes: missing images"),
         ("pictures = dict(foldr='x')", "'foldr'; did you mean 'folder'?"),
         ("baselines = dict(x=dict(type='majority', benchmark='tox'))", "did you mean 'toy'?"),
-        ("baselines = dict(x=dict(type='major', benchmark='toy'))", "'major'; did you mean 'majority'?"),
-        ("baselines = dict(x=dict(type='majority', benchmark='toy', strid=8))", "'strid'; did you mean 'stride'?"),
-        ("baselines = dict(x=dict(type='majority', benchmark='toy'))", "needs stride="),
-        ("baselines = dict(x=dict(type='majority', benchmark='toy', stride=8))", "is no dense retrieval"),
+        ("baselines = dict(x=dict(type='majority', benchmark='toy'))", "'fake_benchmark' has no trivial predictors"),
+        ("baselines = dict(x=dict(type='majority'))", "needs benchmark="),
+        (f"{DENSE}; baselines = dict(x=dict(type='major', benchmark='dense'))", "did you mean 'majority'?"),
+        (f"{DENSE}; baselines = dict(majority=dict(benchmark='dense', strid=8))", "'strid'; did you mean 'stride'?"),
+        (f"{DENSE}; baselines = dict(majority=dict(benchmark='dense'))", "needs stride="),
+        (f"{IMAGES}; baselines = dict(pixels=dict(benchmark='images', stride=8))", "'stride'; legal: none"),
     ],
 )
 def test_mistakes_name_the_key_and_what_was_meant(toy: Toy, extra: str, words: str) -> None:
     with pytest.raises(PlanError) as caught:
         load_plan(toy(extra))
     assert words in str(caught.value)
+
+
+def test_a_baseline_of_several_benchmarks_is_one_row(toy: Toy) -> None:
+    two = f"{DENSE}; {IMAGES}; benchmarks['other'] = dict(benchmarks['dense'], neighbours=5)"
+    baselines = "dict(majority=dict(benchmark=('dense', 'other'), stride=8), pixels=dict(benchmark='images'))"
+    plan = load_plan(toy(f"{two}; baselines = {baselines}"))
+    assert [b.path for b in plan.baselines] == ["majority/dense", "majority/other", "pixels/images"]
+    assert [b.type for b in plan.baselines] == ["majority", "majority", "pixels"]
+    assert len({b.hash for b in plan.baselines}) == 3
 
 
 def test_a_missing_comparison_names_a_near_one() -> None:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import retrieval
-from benchmarks.baselines import BASELINES
+from benchmarks.baselines import RETRIEVAL
 from benchmarks.retrieval import Settings
 from benchmarks.retrieval.memory_need import check_batch
 from benchmarks.scores import IGNORE, image_counts
@@ -157,7 +157,7 @@ def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> N
 
 def test_baselines_share_the_protocol_and_are_ordered(toy_data: Any, colour_grid: Any) -> None:
     data = toy_data()
-    records = {name: run(data, PLAIN, 8) for name, run in BASELINES.items()}
+    records = {name: run(data, PLAIN, 8) for name, run in RETRIEVAL.items()}
     hashes = {r.protocol_hash for r in records.values()} | {retrieval.run(colour_grid(), data, PLAIN).protocol_hash}
     assert len(hashes) == 1
     confusion = np.array(records["majority"].counts["confusion"])

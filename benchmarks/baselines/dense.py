@@ -1,4 +1,4 @@
-"""Trivial dense predictors under the retrieval protocol: what a pretrained network has to beat.
+"""Trivial dense predictors under the protocols of retrieval, of classes and of depth.
 
 ``majority`` says the most frequent class of the train part everywhere; ``position`` says, per patch position, what the
 train part shows there on average; ``colour_position`` is the whole retrieval with the mean colour and the position of
@@ -12,13 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import depth, retrieval
+from benchmarks.baselines.features import ColourPosition, NoImage
+from benchmarks.baselines.trained import depths_by_place
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.neighbours import resolve_backend
@@ -28,50 +28,6 @@ from benchmarks.retrieval.memory import Progress, stored_patches, train_batches
 from benchmarks.retrieval.patches import PatchLabels, patch_counts
 from benchmarks.retrieval.settings import Settings, grid_of, per_image_limit
 from benchmarks.scores import SegmentationTally
-
-
-class ColourPosition:
-    """Feature extractor without a network: mean colour and position of each patch, device CPU.
-
-    Channels: R, G, B in [-0.5, 0.5], x and y in [-0.5, 0.5] times ``position_weight``, and a constant 1. On the unit
-    sphere the cosine of two such features is about 1 - |difference|²/2: without the constant it would compare
-    directions of colour only, and grey would have none.
-
-    Args:
-        stride: Pixels per patch.
-        position_weight: Of x and y against colour.
-    """
-
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-
-    def __init__(self, stride: int, position_weight: float = 1.0) -> None:
-        self.stride, self.position_weight = stride, position_weight
-        self.device = torch.device("cpu")
-
-    def maps(self, images: Tensor) -> Tensor:
-        """Encodes (B, 3, H, W) uint8, or float in [0, 1], to (B, 6, H / stride, W / stride)."""
-        scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        colour = F.avg_pool2d(images.float() / scale, self.stride) - 0.5
-        h, w = colour.shape[-2:]
-        y, x = torch.meshgrid((torch.arange(h) + 0.5) / h - 0.5, (torch.arange(w) + 0.5) / w - 0.5, indexing="ij")
-        position = self.position_weight * torch.stack([x, y]).expand(len(images), 2, h, w)
-        return torch.cat([colour, position, torch.ones(len(images), 1, h, w)], 1)
-
-    def describe(self) -> dict[str, Any]:
-        """See ``FeatureExtractor.describe``."""
-        return dict(spec="colour_position", stride=self.stride, position_weight=self.position_weight)
-
-
-class _Constant:
-    """Stands for a predictor that looks at no image."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def describe(self) -> dict[str, Any]:
-        return dict(spec=self.name)
 
 
 def majority(data: SegmentationFolder, settings: Settings, stride: int, *, progress: Progress | None = None) -> Record:
@@ -115,8 +71,8 @@ def depth_colour_position(
     return depth.run(ColourPosition(stride), data, replace(settings, backend=_backend(settings)), progress=progress)
 
 
-BASELINES: dict[str, Callable[..., Record]] = {f.__name__: f for f in (majority, position, colour_position)}
-DEPTH_BASELINES: dict[str, Callable[..., Record]] = {
+RETRIEVAL: dict[str, Callable[..., Record]] = {f.__name__: f for f in (majority, position, colour_position)}
+DEPTH: dict[str, Callable[..., Record]] = {
     "mean": depth_mean, "position": depth_position, "colour_position": depth_colour_position,
 }  # fmt: skip
 
@@ -141,7 +97,7 @@ def _without_images(
         score_batch(tally, shares.permute(2, 0, 1).float().expand(len(batch.ids), -1, -1, -1), batch)
     protocol = protocol_of(data, settings, stride=stride, backend=_backend(settings), effective=effective)
     cost = dict(seconds=time.perf_counter() - started)
-    return record_of("retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=_Constant(name))
+    return record_of("retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=NoImage(name))
 
 
 def _depth_without_images(
@@ -157,15 +113,14 @@ def _depth_without_images(
         sums += batch.masks.double().sum(0)  # unknown depths are 0
         known += (batch.masks > 0).sum(0)
         effective += stored
-    mean = (sums.sum() / known.sum()).expand_as(sums)
-    prediction = mean if name == "mean" else torch.where(known > 0, sums / known.clamp_min(1), mean)
+    prediction = depths_by_place(sums, known, everywhere=name == "mean")
     tally = depth.DepthTally()
     for batch in data.val.batches(settings.size, settings.batch_size):
         for target, image in zip(batch.masks, batch.ids, strict=True):
             tally.add(prediction, target, image)
     protocol = protocol_of(data, settings, stride=stride, backend=_backend(settings), effective=effective)
     cost = dict(seconds=time.perf_counter() - started)
-    return depth.record_of(tally, protocol, cost=cost, extractor=_Constant(name))
+    return depth.record_of(tally, protocol, cost=cost, extractor=NoImage(name))
 
 
 def _counted_batches(

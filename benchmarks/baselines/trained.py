@@ -1,0 +1,210 @@
+"""Trivial predictors under the protocols of probes and decoder, which are trained on dense labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from benchmarks import decoder, retrieval
+from benchmarks.baselines.features import ColourPosition, NoImage
+from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data.pairs import LabelledBatch, PairSplit
+from benchmarks.probe import depth as depth_probe
+from benchmarks.probe import segmentation as probe
+from benchmarks.probe.depth_tally import AlignedDepthTally
+from benchmarks.record import Record
+from benchmarks.retrieval.decode import class_labels, label_val, record_of, score_batch
+from benchmarks.scores import IGNORE, SegmentationTally
+from benchmarks.vectors import Progress
+
+
+def probe_majority(
+    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """The class with most pixels in the train part, everywhere."""
+    return _probe_by_place("majority", data, settings, stride, train_stride=train_stride, progress=progress)
+
+
+def probe_position(
+    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """The class that the train part shows most often at the same pixel."""
+    return _probe_by_place("position", data, settings, stride, train_stride=train_stride, progress=progress)
+
+
+def probe_colour_position(
+    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """A linear probe on :class:`ColourPosition`."""
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return probe.run(features, data, settings, progress=progress)
+
+
+def depth_probe_mean(
+    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """The mean depth of the train part, everywhere."""
+    return _depth_by_place("mean", data, settings, stride, train_stride=train_stride, progress=progress)
+
+
+def depth_probe_position(
+    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """The mean depth of the train part at the same pixel; the mean of all where none is known there."""
+    return _depth_by_place("position", data, settings, stride, train_stride=train_stride, progress=progress)
+
+
+def depth_probe_colour_position(
+    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Record:  # fmt: skip
+    """A linear depth probe on :class:`ColourPosition`."""
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return depth_probe.run(features, data, settings, progress=progress)
+
+
+def decoder_majority(
+    data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
+) -> Record:
+    """See :func:`probe_majority`."""
+    return _decoder_by_place("majority", data, settings, progress)
+
+
+def decoder_position(
+    data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
+) -> Record:
+    """See :func:`probe_position`."""
+    return _decoder_by_place("position", data, settings, progress)
+
+
+def decoder_colour_position(
+    data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
+) -> Record:
+    """Nearest neighbours on :class:`ColourPosition` in place of a trained decoder: there is nothing to train on."""
+    started = time.perf_counter()
+    tally = SegmentationTally(data.classes)
+    memory = retrieval.Settings(size=settings.size, memory_size=102_400, passes=1, augment=False, backend="torch")
+    label_val(
+        ColourPosition(settings.stride), data, memory, labelling=class_labels(data, memory),
+        score=lambda shares, batch: score_batch(tally, shares, batch), progress=progress, distributed=False,
+    )  # fmt: skip
+    return _decoder_record("colour_position", tally, data, settings, started)
+
+
+PROBE: dict[str, Callable[..., Record]] = {
+    "majority": probe_majority, "position": probe_position, "colour_position": probe_colour_position,
+}  # fmt: skip
+DEPTH_PROBE: dict[str, Callable[..., Record]] = {
+    "mean": depth_probe_mean, "position": depth_probe_position, "colour_position": depth_probe_colour_position,
+}  # fmt: skip
+DECODER: dict[str, Callable[..., Record]] = {
+    "majority": decoder_majority, "position": decoder_position, "colour_position": decoder_colour_position,
+}  # fmt: skip
+
+
+def _probe_by_place(
+    name: str, data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None,
+    progress: Progress | None,
+) -> Record:  # fmt: skip
+    started = time.perf_counter()
+    tally = _tally_by_place(name, data, settings, progress)
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    protocol = probe.protocol_of(features, data, settings)
+    cost = dict(seconds=time.perf_counter() - started)
+    return record_of("probe", tally, protocol, compat=(), cost=cost, extractor=NoImage(name))
+
+
+def _decoder_by_place(
+    name: str, data: SegmentationFolder, settings: decoder.Settings, progress: Progress | None
+) -> Record:
+    started = time.perf_counter()
+    tally = _tally_by_place(name, data, settings, progress)
+    return _decoder_record(name, tally, data, settings, started)
+
+
+def _decoder_record(
+    name: str, tally: SegmentationTally, data: SegmentationFolder, settings: decoder.Settings, started: float
+) -> Record:
+    protocol, cost = decoder.protocol_of(data, settings), dict(seconds=time.perf_counter() - started)
+    return record_of("decoder", tally, protocol, compat=(), cost=cost, extractor=NoImage(name))
+
+
+def _depth_by_place(
+    name: str, data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None,
+    progress: Progress | None,
+) -> Record:  # fmt: skip
+    started = time.perf_counter()
+    sums, known = torch.zeros(settings.size, dtype=torch.float64), torch.zeros(settings.size, dtype=torch.int64)
+    for batch in _batches(data.train, settings, "count", progress):
+        sums += batch.masks.double().sum(0)  # unknown depths are 0
+        known += (batch.masks > 0).sum(0)
+    prediction = depths_by_place(sums, known, everywhere=name == "mean")
+    tally = AlignedDepthTally(metric=settings.loss == "metric")
+    for batch in _batches(data.val, settings, "score", progress):
+        for target, image in zip(batch.masks, batch.ids, strict=True):
+            tally.add(prediction, target, image)
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    cost = dict(seconds=time.perf_counter() - started)
+    return depth_probe.record_of(tally, depth_probe.protocol_of(features, data, settings), cost, NoImage(name))
+
+
+def depths_by_place(sums: Tensor, known: Tensor, *, everywhere: bool) -> Tensor:
+    """The mean depth of each pixel, or of all.
+
+    Args:
+        sums: (H, W) metres, summed over images.
+        known: (H, W) in how many images the depth was known.
+        everywhere: The mean of all pixels at every pixel.
+
+    Returns:
+        (H, W) metres; where no depth is known the mean of all.
+
+    Raises:
+        ValueError: no depth is known at all.
+    """
+    if not known.any():
+        raise ValueError("no depth of the train part is known: its maps hold 0 only; check depth=")
+    mean = (sums.sum() / known.sum()).expand_as(sums)
+    return mean if everywhere else torch.where(known > 0, sums / known.clamp_min(1), mean)
+
+
+def _tally_by_place(
+    name: str, data: SegmentationFolder, settings: probe.Settings | decoder.Settings, progress: Progress | None
+) -> SegmentationTally:
+    """Scores the most frequent class of the train part, at the same pixel (``position``) or anywhere (``majority``)."""
+    height, width = settings.size
+    counts = torch.zeros(height * width * data.classes, dtype=torch.int32)
+    place = torch.arange(height * width).view(height, width) * data.classes
+    for batch in _batches(data.train, settings, "count", progress):
+        for mask in batch.masks:
+            labelled = mask != IGNORE
+            index = place[labelled] + mask[labelled].long()
+            counts.index_add_(0, index, torch.ones(len(index), dtype=torch.int32))
+    counts = counts.view(height, width, data.classes)
+    largest = counts.sum((0, 1)).argmax()
+    prediction = largest.expand(height, width)
+    if name == "position":
+        prediction = torch.where(counts.any(-1), counts.argmax(-1), prediction)
+    tally = SegmentationTally(data.classes)
+    for batch in _batches(data.val, settings, "score", progress):
+        for mask, image in zip(batch.masks, batch.ids, strict=True):
+            tally.add(prediction, mask, image)
+    return tally
+
+
+def _batches(
+    split: PairSplit, settings: probe.Settings | decoder.Settings, phase: str, progress: Progress | None
+) -> Iterator[LabelledBatch]:
+    total = split.batch_count(settings.batch_size)
+    for done, batch in enumerate(split.batches(settings.size, settings.batch_size), start=1):
+        yield batch
+        if progress:
+            progress(phase, done, total)
