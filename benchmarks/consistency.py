@@ -26,7 +26,7 @@ from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered
 from benchmarks.record import Metric, Record, versions
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from heads.upsamplers.interpolation import Interpolation
-from pretrain.data.decode import DecodeError, decode
+from pretrain.data.decode import decode_file
 from pretrain.data.sampler import JITTER, stream
 from pretrain.data.sources import ImageFolder
 from pretrain.engine.check import register_all
@@ -91,10 +91,7 @@ class Photos:
                 window = []
 
     def _image(self, index: int, size: int) -> np.ndarray:
-        try:
-            return centre_crop(decode(self.source.read(index)), size, 1.0)
-        except DecodeError as error:
-            raise ValueError(f"{self.source.name(index)}: {error}") from error
+        return centre_crop(decode_file(self.source.name(index)), size, 1.0)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from benchmarks.pictures.upsampled import draw_upsampled, feature_colours
 from benchmarks.record import Record
 from benchmarks.suite import Task
 from benchmarks.upsampling import family, load_upsampler
-from pretrain.data.decode import decode
+from pretrain.data.decode import decode_file
 from pretrain.files import atomic_write
 
 TITLE, PICTURES, SIDE = "Frozen evaluation", 5, 256  # images per sheet; pixels to which features are upsampled for it
@@ -158,7 +158,7 @@ def sample_images(task: Task, count: int) -> Tensor:
         names = [str(image.path) for image in data.images]
     else:
         names = [data.val.name(index) for index in range(len(data.val))]
-    chosen = [decode(Path(names[int(i)]).read_bytes()) for i in np.linspace(0, len(names) - 1, min(count, len(names)))]
+    chosen = [decode_file(names[int(i)]) for i in np.linspace(0, len(names) - 1, min(count, len(names)))]
     if isinstance(data, ClassFolder):
         shown = [centre_crop(image, size, task.settings.crop_fraction) for image in chosen]
     else:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.data.parts import check_parts
-from pretrain.data.decode import DecodeError, decode
+from pretrain.data.decode import decode_file
 from pretrain.data.folders import PartsError, quoted, visible
 from pretrain.data.sources import ImageFolder
 
@@ -77,10 +77,7 @@ class ClassSplit:
         cache = self._cache.setdefault((size, fraction, int(resample)), {})
         if index in cache:
             return cache[index]
-        try:
-            image = centre_crop(decode(self._source.read(int(self._ids[index]))), size, fraction, resample)
-        except DecodeError as error:
-            raise ValueError(f"{self.name(index)}: {error}") from error
+        image = centre_crop(decode_file(self.name(index)), size, fraction, resample)
         if len(self) * size * size * 3 <= CACHE_BYTES:
             cache[index] = image
         return image

@@ -18,7 +18,8 @@ from torch import Tensor
 from benchmarks.data.loading import centre_crop
 from benchmarks.data.pairs import SUFFIXES
 from benchmarks.pictures.figure import new_figure, save_figure
-from pretrain.data.decode import decode
+from pretrain.data.decode import decode_file
+from pretrain.data.folders import is_image
 
 _PIECE = 1 << 15  # positions coloured at once
 
@@ -148,11 +149,11 @@ def load_images(folder: str | Path, count: int, size: int) -> Tensor:
     Raises:
         FileNotFoundError: no such folder, or no image below it.
     """
-    files = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in Path(folder).rglob("*") if is_image(p, SUFFIXES))
     if not files:
         raise FileNotFoundError(
             f"pictures: no images below {folder}; name a folder of images in pictures = dict(folder=…)"
         )
     chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(count, len(files)))]
-    squares = [centre_crop(decode(file.read_bytes()), size, 1.0) for file in chosen]
+    squares = [centre_crop(decode_file(file), size, 1.0) for file in chosen]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)

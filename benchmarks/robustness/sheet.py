@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.data.loading import centre_crop
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
-from pretrain.data.decode import DecodeError, decode
+from pretrain.data.decode import decode_file
 from pretrain.files import atomic_path
 
 _GAP, _LABEL, _HEAD = 3, 118, 18  # pixels: between pictures, for the names on the left, for the severities above
@@ -31,11 +31,7 @@ def contact_sheet(path: str | Path, size: int = 224, *, shown: int | None = None
     for name, side in (("size", size), ("shown", shown)):
         if side is not None and side < 1:
             raise ValueError(f"{name}={side} must be at least 1, in pixels")
-    path = Path(path)
-    try:
-        image = centre_crop(decode(path.read_bytes()), size, 1.0)
-    except DecodeError as error:
-        raise ValueError(f"{path}: {error}") from error
+    image = centre_crop(decode_file(path), size, 1.0)
     side = shown or size
     step = side + _GAP
     sheet = Image.new("RGB", (_LABEL + 6 * step, _HEAD + len(CORRUPTIONS) * step), "white")

@@ -30,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from pretrain.data.decode import decode, probe
+from pretrain.data.folders import is_image
 from pretrain.memory import keep_freed_memory
 from pretrain.structures import Batch, collate
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD, ViewPreprocessor
@@ -67,7 +68,7 @@ def read_jpegs(folder: Path, count: int) -> list[bytes]:
     Raises:
         SystemExit: the folder is missing or has no JPEG; with an explanation.
     """
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[:count]
+    paths = sorted(p for p in folder.rglob("*") if is_image(p, (".jpg", ".jpeg")))[:count]
     if not paths:
         sys.exit(f"--images {folder}: no .jpg files there (or no such folder); without it, generated images are used")
     return [path.read_bytes() for path in paths]

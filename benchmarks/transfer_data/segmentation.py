@@ -12,7 +12,7 @@ from benchmarks.data.pairs import part_pairs
 from benchmarks.data.parts import check_parts
 from benchmarks.data.segmentation import SegmentationSplit
 from benchmarks.transfer_data.folders import Progress, place, write_classes
-from pretrain.data.decode import decode
+from pretrain.data.decode import decode_file
 
 _PARTS = {"train": "training", "val": "validation"}
 _MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind it) for ignored
@@ -68,4 +68,4 @@ def _place_jpeg(source: Path, target: Path) -> None:
         place(source, target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(decode(source.read_bytes())).save(target, quality=95, subsampling=0)
+    Image.fromarray(decode_file(source)).save(target, quality=95, subsampling=0)

@@ -2,6 +2,7 @@
 
 from pretrain.data.boxes import CocoBoxes
 from pretrain.data.dataset import UnreadableData, ViewDataset, limit_threads
+from pretrain.data.describe import describe_source
 from pretrain.data.frames import FramePairs
 from pretrain.data.random_labels import RandomLabels
 from pretrain.data.sampler import ClassBalancedSampler, EpochSampler
@@ -23,5 +24,6 @@ __all__ = [
     "SourceError",
     "UnreadableData",
     "ViewDataset",
+    "describe_source",
     "limit_threads",
 ]

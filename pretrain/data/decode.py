@@ -19,6 +19,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -82,8 +83,46 @@ def decode(data: bytes, min_size: tuple[int, int] | None = None) -> np.ndarray:
         (H, W, 3) uint8, RGB, C-contiguous, upright.
 
     Raises:
-        DecodeError: empty, no image, corrupt, truncated, or of a kind whose value range is undefined (floats).
+        DecodeError: empty, no image, corrupt, truncated, larger than the memory or the limits (:data:`MAX_PIXELS`, and
+            178,956,970 pixels for what Pillow reads), or of a kind whose value range is undefined (floats).
     """
+    try:
+        return _decode(data, min_size)
+    except MemoryError as error:  # its own text is empty
+        raise DecodeError("decoding it takes more memory than there is; scale the file down") from error
+
+
+def decode_file(path: str | Path) -> np.ndarray:
+    """Decodes the image file ``path`` at full size, for readers that cannot do without it.
+
+    Returns:
+        See :func:`decode`.
+
+    Raises:
+        DecodeError: as :func:`decode`; names the file.
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        return decode(data)
+    except DecodeError as error:
+        raise DecodeError(f"{path}: {error}") from error
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Opens and loads a file as it is stored, not turned and not converted: for label maps, whose values count.
+
+    Raises:
+        DecodeError: empty, no image, corrupt, truncated, or larger than the memory or Pillow's limit.
+    """
+    _require_bytes(data)
+    image = _open(data)
+    _guarded(image.load)
+    return image
+
+
+def _decode(data: bytes, min_size: tuple[int, int] | None) -> np.ndarray:
     _require_bytes(data)
     if data.startswith(_JPEG) and simplejpeg is not None:
         pixels = _decode_jpeg(data, min_size)
@@ -203,6 +242,10 @@ def _guarded(action: Callable[[], T]) -> T:
         return action()
     except DecodeError:
         raise
+    except MemoryError as error:
+        raise DecodeError("it takes more memory than there is; scale the file down") from error
+    except Image.DecompressionBombError as error:  # "Image size (n pixels) exceeds limit of m pixels, could be ..."
+        raise DecodeError(f"{str(error).split(',')[0]}; if the header is right, scale the file down") from error
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, IndexError, ...
         raise DecodeError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
 

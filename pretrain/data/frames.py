@@ -103,6 +103,7 @@ class FramePairs:
         gaps = min_gap, max(longest, min_gap) if max_gap is None else min(max_gap, LATEST)
         self._frames = Series([video.times for video in videos.values()], *gaps)
         self._require_pairs(list(videos), folder)
+        self._counts = {name: len(video.times) for name, video in videos.items()}
         self._anchors = np.flatnonzero(self._frames.has_partner)
         self._tracks: Tracks | None = None
         if tracks is not None:
@@ -136,6 +137,10 @@ class FramePairs:
 
     def __len__(self) -> int:
         return len(self._anchors)
+
+    def video_counts(self) -> dict[str, int]:
+        """Number of frames of each video by its name, in the order of names."""
+        return dict(self._counts)
 
     def read(self, index: int) -> bytes:
         """The encoded bytes of the sample's first frame. Raises OSError when they cannot be read."""

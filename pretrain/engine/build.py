@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, Registry
 from mmengine.runner import get_priority, set_random_seed
 from torch.utils.data import DataLoader
 
-from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, limit_threads
+from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, describe_source, limit_threads
 from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_wiring
@@ -93,7 +93,8 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     """Checks a config, its data and its ``work_dir`` by the very steps of :func:`build_runner`; writes nothing.
 
     Returns:
-        One line: images, steps, peak learning rate and where the run would start.
+        A line with images, steps, peak learning rate and where the run would start; then what the source holds, see
+        :func:`pretrain.data.describe_source`.
 
     Raises:
         ConfigError: as :func:`build_runner`.
@@ -104,7 +105,8 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     schedule, images = ready.schedule, len(ready.loader.dataset)
     start = ready.checkpoint or (ready.start and f"the weights of {ready.start.source}") or "the beginning"
     length = f"{schedule.steps} steps of {schedule.global_batch}"
-    return f"{images} images, {length}, peak lr {schedule.peak:g}, from {start}"
+    contents = describe_source(ready.loader.dataset.source)
+    return f"{images} images, {length}, peak lr {schedule.peak:g}, from {start}\n{contents}"
 
 
 def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path, *, processes: int) -> _Prepared:
@@ -124,7 +126,8 @@ def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path,
     model = _build("model", MODELS, cfg.model)
     groups = {name: len(views) for name, views in recipe.specs.items()}
     classes = None if source.classes is None else len(source.classes)
-    check_wiring(model.objectives, groups, _labelled(source), classes)
+    reason = getattr(source, "unlabelled", "")
+    check_wiring(model.objectives, groups, _labelled(source), classes, reason=reason)
     _require_labels(model, source)
     state = torch.get_rng_state()  # whatever follows must not shift what the run draws
     hooks = [_build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])]

@@ -153,7 +153,12 @@ def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
 
 
 def check_wiring(
-    objectives: Iterable[Any], groups: Mapping[str, int], labelled: bool, classes: int | None = None
+    objectives: Iterable[Any],
+    groups: Mapping[str, int],
+    labelled: bool,
+    classes: int | None = None,
+    *,
+    reason: str = "",
 ) -> None:
     """Checks that every objective finds the views and labels it needs.
 
@@ -162,6 +167,7 @@ def check_wiring(
         groups: view group -> number of views that the recipe makes.
         labelled: whether the source carries labels.
         classes: how many classes the source's labels name; None if not known.
+        reason: why the source has no labels, in words; empty if not known.
 
     Raises:
         ConfigError: names the objective, what it reads and what there is.
@@ -182,8 +188,8 @@ def check_wiring(
                 )
         if objective.needs_labels and not labelled:
             raise ConfigError(
-                f"objective {name} needs labels, but the source has none; use a source with one folder per class, or "
-                "an objective that needs none"
+                f"objective {name} needs labels, but the source has none{f' ({reason})' if reason else ''}; use a "
+                "source with one folder per class, or an objective that needs none"
             )
         known = getattr(objective, "num_classes", None)
         if None not in (known, classes) and classes > known:

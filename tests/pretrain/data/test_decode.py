@@ -13,7 +13,7 @@ import simplejpeg
 from PIL import Image, ImageOps
 
 from pretrain.data import decode as module
-from pretrain.data.decode import BACKGROUND, DecodeError, decode, probe
+from pretrain.data.decode import BACKGROUND, DecodeError, decode, decode_file, open_image, probe
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +318,38 @@ def test_absurd_size_is_refused(picture: np.ndarray, monkeypatch: pytest.MonkeyP
     for kind in ("JPEG", "PNG"):
         with pytest.raises(DecodeError, match="80 x 48 pixels"):
             decode(encode(picture, kind))
+
+
+def test_pillows_limit_is_a_broken_file(picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Image.DecompressionBombError`` is no ValueError and would end a run or an evaluation with a traceback."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    data = encode(picture, "PNG")
+    words = r"Image size \(3840 pixels\) exceeds limit of 2000 pixels; .* scale the file down"
+    for read in (probe, decode, open_image):
+        with pytest.raises(DecodeError, match=words):
+            read(data)
+    (tmp_path / "large.png").write_bytes(data)
+    with pytest.raises(ValueError, match=f"{tmp_path}/large.png: {words}"):
+        decode_file(tmp_path / "large.png")
+
+
+def test_too_little_memory_has_words(picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_turned", refuse)
+    with pytest.raises(DecodeError, match="more memory than there is"):
+        decode(encode(picture, "PNG"))
+    if module.simplejpeg is not None:
+        monkeypatch.setattr(module.simplejpeg, "decode_jpeg", refuse)
+        with pytest.raises(DecodeError, match="more memory than there is"):
+            decode(encode(picture, "JPEG"))
+
+
+def test_label_maps_keep_their_values() -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(np.asarray(open_image(encode(Image.fromarray(values), "PNG"))), values)
+    with pytest.raises(DecodeError, match="no known image format"):
+        open_image(b"<html>")
+    with pytest.raises(DecodeError, match="truncated"):
+        open_image(encode(Image.fromarray(values), "BMP")[:-40])

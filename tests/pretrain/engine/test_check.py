@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,8 +90,26 @@ def test_parts_that_do_not_fit_are_named(
 
 
 def test_check_says_what_would_run(make_config: Callable[..., Config], tmp_path: Path) -> None:
-    words = check(make_config(tmp_path / "run"))
-    assert words == "24 images, 12 steps of 4, peak lr 0.1, from the beginning"
+    first, contents, files = check(make_config(tmp_path / "run")).splitlines()
+    assert first == "24 images, 12 steps of 4, peak lr 0.1, from the beginning"
+    assert contents == "3 classes (images): blue 8, green 8, red 8"
+    assert files.startswith("for example ") and files.endswith("red/007.jpg")
+
+
+def test_check_tells_why_there_are_no_labels(
+    make_config: Callable[..., Config], image_folder: Path, tmp_path: Path
+) -> None:
+    """One image beside the class folders makes a source unlabelled, as it does for those that need no labels."""
+    shutil.copytree(image_folder, tmp_path / "data")
+    shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "cover.jpg")
+    options = dict(source__root=str(tmp_path / "data"))
+    free = dict(model__objectives=[dict(type="SimCLR")])
+    assert "\nno labels (1 of its images lies in" in check(make_config(tmp_path / "run", **options, **free))
+    supervised = dict(model__objectives=[dict(type="Supervised", num_classes=3)])
+    with pytest.raises(ConfigError, match=r"needs labels, but the source has none \(1 of .* 'cover.jpg'"):
+        check(make_config(tmp_path / "run", **options, **supervised))
+    assert "3 classes" in check(make_config(tmp_path / "run", **options, source__exclude=["cover.jpg"], **supervised))
+    assert "3 classes" in check(make_config(tmp_path / "run", **options, source__exclude="*cover*", **supervised))
 
 
 @pytest.mark.parametrize(("value", "annotation", "fits"), [
