@@ -1,5 +1,6 @@
 # Views usual for MoCo v2 at 224 px: two views of one distribution, half SimCLR's colour strength, larger crops.
-# Source: values in common use. Status: not checked against the authors' code; nothing has been trained with them here.
+# Source: confirmed by the code of DenseCL's authors, which has the same numbers. Differences: the blur, as in
+# views_pixpro224.py. Status: nothing has been trained with them here yet.
 # Knob people ask for: scale.
 _view = dict(
     size=224,

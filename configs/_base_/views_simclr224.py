@@ -1,7 +1,8 @@
 # Views of SimCLR at 224 px: two views of one distribution, colour strength 1 (jitter 0.8, 0.8, 0.8, 0.2).
-# Source: the values in common use for SimCLR on ImageNet (jitter p 0.8, greyscale p 0.2, blur p 0.5 with sigma 0.1
-# to 2). Blur kernels end at 3 sigma (below one 8-bit level).
-# Status: usual values, not checked against the authors' code by us; nothing has been trained with them here yet.
+# Source: confirmed by the authors' code (jitter p 0.8, greyscale p 0.2, blur p 0.5 with sigma 0.1 to 2).
+# Differences: crops are torchvision's and resampled bilinearly with antialiasing, there TensorFlow's and bicubically;
+# blur kernels end at 3 sigma.
+# Status: nothing has been trained with them here yet.
 # Knob people ask for: the jitter strength; halve all four for small images.
 _view = dict(
     size=224,

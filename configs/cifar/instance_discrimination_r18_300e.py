@@ -5,19 +5,22 @@ Hardware: one GPU. Data: the 50,000 training images, one folder per class or all
 Time:     not known
 Result:   no number that we could read; not run by us
 Knob:     objectives[0].form: "uel" is the other base loss, with the same recipe
-Source:   that code: batch 128, SGD lr 0.03, momentum 0.9, weight decay 5e-4, tau 0.1, linear head to 128, crops of at
-          least 20 % of the area, jitter 0.4 always, grey 0.2, mirror, CIFAR-10's mean and deviation
-Differs:  a cosine from 0.03 to a hundredth of it, in place of steps to 0.1, 0.05 and 0.01 of it at epochs 120, 160 and
-          200; 300 epochs, not 301; no decay on biases and norms. timm's ResNet-18 has the stem for large images (stride
-          4 in all): views are enlarged to 128 px, which gives every stage the map size that a stem of stride 1 gives
-          at 32 px. Evaluation here reads the 512 channels of the pooled vector, there the 128 of the head
+Source:   that code: batch 128, SGD lr 0.03, momentum 0.9, weight decay 5e-4, tau 0.1, linear head
+          to 128, crops of at least 20 % of the area, jitter 0.4 always, grey 0.2, mirror,
+          CIFAR-10's mean and deviation, residual blocks whose last BatchNorm starts at 1
+Differs:  a cosine from 0.03 to a hundredth of it, in place of steps to 0.1, 0.05 and 0.01 of it at
+          epochs 120, 160 and 200; 300 epochs, not 301; no decay on biases and norms; convolutions
+          start as timm draws them, there as torch does. timm's ResNet-18 has the stem for large
+          images (stride 4 in all): views are enlarged to 128 px, which gives every stage the map
+          size that a stem of stride 1 gives at 32 px. Evaluation here reads the 512 channels of the
+          pooled vector, there the 128 of the head
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/cifar10.py"]
 
 model = dict(
     type="Pretrainer",
-    backbone=dict(type="TimmBackbone", name="resnet18"),
+    backbone=dict(type="TimmBackbone", name="resnet18", zero_init_last=False),
     objectives=[dict(type="InstanceDiscrimination", form="softmax", dim=128, temperature=0.1)],
     data_preprocessor=dict(type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
 )

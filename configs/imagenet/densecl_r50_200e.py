@@ -5,17 +5,21 @@ Hardware: 8 GPUs, 32 images each; beside the network, logits of 0.4 GB per GPU a
 Time:     not known
 Result:   paper's repository: VOC detection 58.7 AP, VOC segmentation 69.4 mIoU (200 epochs); not reproduced by us
 Knob:     objectives[0].entries: keys in each queue; the cells' logits take 49 x entries x 4 bytes per image
-Differs:  confirmed are ResNet-50, 200 epochs, lambda 0.5 and queues of 65,536; temperature 0.2, heads 2048 -> 2048 ->
-          128 and momentum 0.999 are the values in common use. Ours, untested: learning rate, weight decay (which the
-          engine keeps off biases and norms), batch and views are those usual for MoCo v2, not checked against the
-          authors' code; SyncBN takes the place of MoCo's shuffled batches
+Source:   the authors' code: 200 epochs, batch 256, SGD lr 0.03 with a cosine to 0, momentum 0.9,
+          weight decay 1e-4, target momentum 0.999, tau 0.2, lambda 0.5, queues of 65,536, heads
+          2048 -> 2048 -> 128 without BatchNorm, views; residual blocks start with their last
+          BatchNorm at 1, linear layers as Kaiming's. Both losses, the queues and 4 steps of
+          training agree with theirs to 1e-15
+Differs:  no decay on biases and norms; the cosine per step, there per epoch; queues start empty,
+          there with random vectors; SyncBN takes the place of MoCo's shuffled batches; the blur,
+          see ../_base_/views_pixpro224.py
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/imagenet.py", "../_base_/views_moco224.py"]
 
 model = dict(
     type="Pretrainer",
-    backbone=dict(type="TimmBackbone", name="resnet50"),
+    backbone=dict(type="TimmBackbone", name="resnet50", zero_init_last=False),
     objectives=[
         dict(
             type="DenseCL",
@@ -25,6 +29,7 @@ model = dict(
             temperature=0.2,
             dense_weight=0.5,
             symmetric=False,
+            head_start="kaiming",
         )
     ],
     momentum=dict(start=0.999, end=0.999),

@@ -36,21 +36,32 @@ class BYOL(Objective):
             deepest map and their output is pooled: the instance branch of PixPro's code, whose loss −2·cos per
             direction differs from this one by a constant only. Use it as a second objective beside ``PixPro``.
         hidden: width inside projector and predictor. dim: width of the projection.
+        last_bias: whether projector and predictor end in a layer with bias; the authors' do not, PixPro's branch does.
 
     Raises:
-        ValueError: unknown ``pool``.
+        ValueError: unknown ``pool``; ``last_bias=False`` with ``pool="after"``.
     """
 
     needs_target = True
 
-    def __init__(self, features: FeatureInfo, *, pool: str = "before", hidden: int = 4096, dim: int = 256) -> None:
+    def __init__(
+        self,
+        features: FeatureInfo,
+        *,
+        pool: str = "before",
+        hidden: int = 4096,
+        dim: int = 256,
+        last_bias: bool = True,
+    ) -> None:
         super().__init__(features)
         if pool not in ("before", "after"):
             raise ValueError(f"pool={pool!r}: must be 'before' or 'after' the heads")
+        if pool == "after" and not last_bias:
+            raise ValueError("last_bias=False with pool='after': convolutions have a bias; leave one of the two out")
         self.pool = pool
         if pool == "before":
-            self.projector = vector_mlp(features.vector, hidden, dim)
-            self.predictor = vector_mlp(dim, hidden, dim)
+            self.projector = vector_mlp(features.vector, hidden, dim, last_bias=last_bias)
+            self.predictor = vector_mlp(dim, hidden, dim, last_bias=last_bias)
         else:
             self.projector = pixel_mlp(features.channels[features.pick(None)], hidden, dim)
             self.predictor = pixel_mlp(dim, hidden, dim)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
+from heads.projector import start_linear_layers
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
 from pretrain.objectives.base import Bounds, Objective, follower
@@ -57,9 +58,12 @@ class DenseCL(Objective):
         dense_weight: λ; the whole-image loss gets 1 − λ.
         symmetric: each view asks and answers (ours: both are encoded anyway); False: view 1 asks, view 2 answers, as
             MoCo does.
+        head_start: how the linear layers of the whole-image head start, see
+            :func:`heads.projector.start_linear_layers`; the authors' "kaiming".
 
     Raises:
-        ValueError: temperature not positive, ``dense_weight`` outside [0, 1], ``entries`` below 1.
+        ValueError: temperature not positive, ``dense_weight`` outside [0, 1], ``entries`` below 1, unknown
+            ``head_start``.
     """
 
     needs_target = True
@@ -75,6 +79,7 @@ class DenseCL(Objective):
         temperature: float = 0.2,
         dense_weight: float = 0.5,
         symmetric: bool = True,
+        head_start: str = "torch",
     ) -> None:
         super().__init__(features)
         if temperature <= 0:
@@ -85,13 +90,14 @@ class DenseCL(Objective):
         # (view that asks, view that answers)
         self.directions = ((0, 1), (1, 0)) if symmetric else ((0, 1),)
         self.levels = Levels(features, stride=stride)
-        # Without BatchNorm, unlike those of heads.projector: so we read MoCo v2's heads.
+        # Without BatchNorm, unlike those of heads.projector: so are the authors'.
         self.projector = nn.Sequential(
             nn.Linear(features.vector, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
         )
         self.cell_projector = nn.Sequential(
             nn.Conv2d(self.levels.channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1)
         )
+        start_linear_layers(self.projector, head_start)
         self.target_projector, self.target_cell_projector = follower(self.projector), follower(self.cell_projector)
         self.queue, self.cell_queue = KeyQueue(entries, dim), KeyQueue(entries, dim)
         self._held: Tensor | None = None

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
-from heads.projector import vector_mlp
+from heads.projector import start_linear_layers, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.objectives.base import Bounds, Objective
@@ -53,21 +53,33 @@ class SimCLR(Objective):
     Args:
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
         temperature: τ.
+        last_shift: whether the BatchNorm at the projector's end learns a shift; the authors' does not.
+        head_start: how the projector's linear layers start, see :func:`heads.projector.start_linear_layers`; the
+            authors' "normal".
 
     Raises:
-        ValueError: temperature not positive.
+        ValueError: temperature not positive, unknown ``head_start``.
     """
 
     takes_any_views = True
 
     def __init__(
-        self, features: FeatureInfo, *, hidden: int | None = None, dim: int = 128, temperature: float = 0.1
+        self,
+        features: FeatureInfo,
+        *,
+        hidden: int | None = None,
+        dim: int = 128,
+        temperature: float = 0.1,
+        last_shift: bool = True,
+        head_start: str = "torch",
     ) -> None:
         super().__init__(features)
         if temperature <= 0:
             raise ValueError(f"temperature={temperature}: must be positive")
         self.temperature = temperature
-        self.projector = vector_mlp(features.vector, hidden or features.vector, dim, last_norm=True)
+        width = features.vector
+        self.projector = vector_mlp(width, hidden or width, dim, last_norm=True, last_shift=last_shift)
+        start_linear_layers(self.projector, head_start)
         self._entries: int | None = None
 
     @property

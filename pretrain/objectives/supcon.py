@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from heads.precision import full_precision
-from heads.projector import vector_mlp
+from heads.projector import start_linear_layers, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.objectives.base import Bounds, Objective
@@ -26,6 +26,8 @@ class SupCon(Objective):
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
         layers: of the projector; 1 is a single linear layer without bias. projector_norm: False is the paper's MLP,
             linear layers with bias and ReLU; True puts BatchNorms inside and at its end, as in SimCLR.
+        head_start: how the projector's linear layers start, see :func:`heads.projector.start_linear_layers`: "normal"
+            in the authors' ImageNet script, "torch" in their CIFAR code.
         normalise_encoder: whether vectors are brought to unit length before the projector.
         temperature, form, denominator, anchors, max_positives, chunk: see
             :class:`~pretrain.objectives.supcon_loss.ContrastOptions`.
@@ -47,6 +49,7 @@ class SupCon(Objective):
         dim: int = 128,
         layers: int = 2,
         projector_norm: bool = False,
+        head_start: str = "torch",
         normalise_encoder: bool = False,
         temperature: float = 0.1,
         form: str = "out",
@@ -64,6 +67,7 @@ class SupCon(Objective):
         make = vector_mlp if projector_norm else _plain_mlp
         last = dict(last_norm=True) if projector_norm else {}
         self.projector = make(features.vector, hidden or features.vector, dim, layers=layers, **last)
+        start_linear_layers(self.projector, head_start)
         self._collapsed: Tensor | None = None
 
     @property

@@ -12,7 +12,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, TRANSFORMS
+from torch import nn
 
+from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.engine.build import build_runner
 from pretrain.engine.check import Settings, check_config, check_wiring
 from pretrain.engine.config import PretrainConfig
@@ -116,6 +118,75 @@ def test_published_numbers_of_pixpro() -> None:
     with torch.device("meta"):
         model = MODELS.build(load("configs/imagenet/pixpro_r50_100e.py").model.to_dict())
     assert sum(p.numel() for p in model.objectives[0].projector.parameters()) == 9_449_728
+
+
+#: {recipe: learning rates of the first step, at the peak and after the last step} by the authors' codes.
+RATES = {
+    "configs/imagenet/pixpro_r50_100e.py": (0.04, 4.0, 1e-6),
+    "configs/imagenet/simclr_r50_100e.py": (0.0, 2.4, 0.0),
+    "configs/imagenet/byol_r50_100e.py": (0.0, 1.8, 0.0),
+    "configs/imagenet/supcon_r50_350e.py": (0.0, 9.6, 0.0),
+    "configs/imagenet/vicregl_r50_300e.py": (0.0, 1.6, 1.6e-3),
+    "configs/imagenet/densecl_r50_200e.py": (0.03, 0.03, 0.0),
+    "configs/cifar/supcon_r50_1000e.py": (0.01, 0.5, 5e-4),
+    "configs/cifar/clae_simclr_r18_100e.py": (3e-4, 3e-4, 3e-4),
+}
+
+
+@pytest.mark.parametrize("recipe", RATES)
+def test_learning_rates_begin_peak_and_end_as_the_authors_do(recipe: str) -> None:
+    schedule = planned(recipe)[1]
+    rates = [schedule.lr(step) for step in (0, schedule.warmup_steps, schedule.steps)]
+    assert rates == pytest.approx(RATES[recipe], rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "recipe, value",
+    [
+        ("configs/imagenet/densecl_r50_200e.py", 1),
+        ("configs/cifar/supcon_r50_1000e.py", 1),
+        ("configs/cifar/instance_discrimination_r18_300e.py", 1),
+        ("configs/cifar/clae_plain_r18_301e.py", 1),
+        ("configs/cifar/clae_uel_r18_301e.py", 1),
+        ("configs/cifar/clae_simclr_r18_100e.py", 1),
+        ("configs/imagenet/pixpro_r50_100e.py", 0),
+        ("configs/imagenet/simclr_r50_100e.py", 0),
+        ("configs/imagenet/vicregl_r50_300e.py", 0),
+    ],
+)
+def test_the_last_norm_of_a_block_starts_as_the_authors_do(recipe: str, value: int) -> None:
+    blocks = [m for m in MODELS.build(load(recipe).model.backbone.to_dict()).modules() if hasattr(m, "act2")]
+    assert blocks
+    for block in blocks:
+        last = block.bn3 if hasattr(block, "bn3") else block.bn2
+        assert torch.equal(last.weight.detach(), torch.full_like(last.weight, value))
+
+
+def heads_of(recipe: str) -> nn.Module:
+    """Returns the recipe's first objective at full width."""
+    features = FeatureInfo({8: 512, 16: 1024, 32: 2048}, 2048)
+    return MODELS.build(dict(load(recipe).model.objectives[0].to_dict(), features=features))
+
+
+def test_heads_start_as_the_authors_do() -> None:
+    simclr = heads_of("configs/imagenet/simclr_r50_100e.py").projector
+    layers = [m for m in simclr if isinstance(m, nn.Linear)]
+    assert all(layer.weight.std().item() == pytest.approx(0.01, rel=0.02) for layer in layers)
+    assert simclr[-1].weight.requires_grad and not simclr[-1].bias.requires_grad
+    supcon = heads_of("configs/imagenet/supcon_r50_350e.py").projector
+    assert supcon[0].weight.std().item() == pytest.approx(0.01, rel=0.02) and supcon[0].bias is None
+    byol = heads_of("configs/imagenet/byol_r50_100e.py")
+    assert all(head[-1].bias is None for head in (byol.projector, byol.predictor, byol.target_projector))
+    densecl = heads_of("configs/imagenet/densecl_r50_200e.py")
+    assert densecl.projector[0].weight.std().item() == pytest.approx((2 / 2048) ** 0.5, rel=0.02)
+    assert torch.equal(densecl.projector[0].weight, densecl.target_projector[0].weight)
+
+
+def test_vicregl_keeps_the_authors_matches() -> None:
+    with torch.device("meta"):  # 150 million parameters
+        objective = heads_of("configs/imagenet/vicregl_r50_300e.py")
+    assert (objective.location_matches, objective.feature_matches) == ((20, 4), None)
+    assert objective.bounds.collapsed == pytest.approx(30.9375)
 
 
 def test_work_folders_of_recipes_differ() -> None:
