@@ -14,6 +14,15 @@ from pretrain import checkpoint_file
 
 # Where official checkpoints keep the network; tried in this order.
 _NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
+# What wrappers of training put into keys: DistributedDataParallel, torch.compile, FSDP, recomputed
+# activations, Lightning Fabric.
+_WRAPPERS = (
+    "module",
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "_forward_module",
+)
 _COUNTERS = "num_batches_tracked"  # never read in eval mode: its absence is no gap
 
 
@@ -56,11 +65,37 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns the tensors of the first nested state dict, or those of the dict itself."""
+    """Returns the tensors of the first nested state dict, or those of the dict itself, unwrapped.
+
+    Raises:
+        ValueError: see :func:`unwrapped`.
+    """
     for name in _NESTED:
         if isinstance(content.get(name), dict):
             return find_state(content[name])
-    return {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    return unwrapped({key: v for key, v in content.items() if isinstance(v, Tensor)})
+
+
+def unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors under their keys without wrappers' names, wherever in the key they stand.
+
+    ``backbone.module.conv1.weight`` is ``backbone.conv1.weight``.
+
+    Raises:
+        ValueError: two keys that are then one; names both.
+    """
+    found: dict[str, str] = {}
+    result: dict[str, Tensor] = {}
+    for key, value in state.items():
+        *modules, last = str(key).split(".")
+        bare = ".".join([name for name in modules if name not in _WRAPPERS] + [last])
+        if bare in result:
+            raise ValueError(
+                f"{found[bare]!r} and {key!r} would both be {bare!r} without wrappers' names: the "
+                "file holds two networks in one; save the one to be read alone"
+            )
+        found[bare], result[bare] = key, value
+    return result
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str) -> LoadReport:
@@ -73,7 +108,8 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
         source: What to call the state in an error.
 
     Raises:
-        ValueError: any parameter or running statistic would stay random. Nothing is changed then.
+        ValueError: any parameter or running statistic would stay random, or is NaN or infinite;
+            two prefixes fit equally. Nothing is changed then.
     """
     wanted = network.state_dict()
     if prefix is None:
@@ -89,8 +125,33 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
             f"{source} does not fill the backbone, parts would stay random: {report}. {' '.join(shapes)} "
             "Name the architecture the file was made with (…?backbone=NAME and its options)"
         )
+    refuse_non_finite({prefix + k: cut[k] for k in loaded}, source)
     network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
     return report
+
+
+def refuse_non_finite(state: dict[str, Tensor], source: str) -> None:
+    """Refuses weights that are no numbers: every feature of the network would be NaN.
+
+    Args:
+        state: Tensors by name.
+        source: What to call them.
+
+    Raises:
+        ValueError: a tensor holds NaN or infinity; names the first and says how many do.
+    """
+    broken = []
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            broken.append(key)
+    if broken:
+        first = state[broken[0]]
+        count = first.numel() - int(torch.isfinite(first).sum())
+        raise ValueError(
+            f"{source}: {broken[0]} holds {count} values of {first.numel():,} that are NaN or infinite"
+            f"{f', and so do {len(broken) - 1} other tensors' if len(broken) > 1 else ''}; the training "
+            "diverged or the file is damaged: take an earlier checkpoint"
+        )
 
 
 def weights_fingerprint(network: nn.Module) -> str:
@@ -111,7 +172,15 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
     """The prefix under which most keys fit; none if nothing fits anywhere (the error then shows the bare keys)."""
     anchor = next(iter(wanted))
     candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
-    return max(sorted(candidates), key=lambda p: sum(p + k in state for k in wanted))
+    fitting = {prefix: sum(prefix + key in state for key in wanted) for prefix in candidates}
+    best = sorted(prefix for prefix, count in fitting.items() if count == max(fitting.values()))
+    for other in best[1:] if fitting[best[0]] else ():
+        if any(not torch.equal(state[best[0] + k], state[other + k]) for k in wanted if best[0] + k in state):
+            raise ValueError(
+                f"the file holds two networks that fit, at {best[0]!r} and at {other!r}: name its layout "
+                "(…?layout=NAME), or save the one to be read alone"
+            )
+    return best[0]
 
 
 def _first(keys: tuple[str, ...]) -> str:

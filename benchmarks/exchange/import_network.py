@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -14,7 +15,7 @@ from benchmarks.exchange.import_report import KeyReport, account, group_of
 from benchmarks.exchange.layouts import IMAGENET, UPSAMPLERS, find_layout
 from benchmarks.exchange.layouts_find import Found, Network, find, flatten, recognise
 from benchmarks.exchange.positions import resized_positions
-from benchmarks.weights import LoadReport, fill
+from benchmarks.weights import LoadReport, fill, refuse_non_finite
 from pretrain.backbones.timm_backbone import TimmBackbone
 
 
@@ -75,7 +76,7 @@ def import_networks(
     if any(config != configs[0] for config in configs):
         raise ValueError(f"{source} holds two architectures, {configs[0]} and {configs[1]}; take one with --weights")
     normalisation = found.layout.normalisation or _timm_normalisation(configs[0]["name"])
-    return Imported(found, backbones, loads, normalisation, account(contents, found.layout, filled))
+    return Imported(found, backbones, loads, normalisation, account(contents, found, filled))
 
 
 def _chosen(found: Found, weights: str | None, source: str) -> dict[str, Network]:
@@ -97,7 +98,7 @@ def _architecture(network: Network, found: Found, name: str | None, source: str)
         try:
             return infer(family, state, heads)
         except ValueError as error:
-            raise ValueError(f"{source}, network at {network.place or 'the top'!r}: {error}") from error
+            raise ValueError(f"{source}, network at {network.where}: {error}") from error
     width = state["cls_token"].shape[-1] if "cls_token" in state else None
     return name, {"num_heads": heads[width]} if family == "vit" and width in heads else {}
 
@@ -119,8 +120,11 @@ def call(config: dict[str, Any]) -> str:
 
 def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:
     """Puts a network's tensors in; returns what was filled and what was changed."""
+    network = _last_norm_where_it_stands(network, backbone.model)
     state, name = dict(network.translated.state), backbone.config["name"]
+    _refuse_non_finite(network, source)
     changes = network.translated.changes + _resize_positions(backbone.model, state)
+    changes += _fill_layer_scale(backbone.model, state)
     bias = "patch_embed.proj.bias"
     if network.translated.dialect.name == "mm vit" and bias not in state:  # mmsegmentation's patch_bias=False
         state[bias] = torch.zeros(state["patch_embed.proj.weight"].shape[0])
@@ -136,6 +140,39 @@ def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadRe
             "Name the network with --backbone NAME"
         )
     return report, changes
+
+
+def _refuse_non_finite(network: Network, source: str) -> None:
+    """Names the file's tensor that holds NaN or infinity: all features of the network would."""
+    state = {}
+    for name, keys in network.translated.sources.items():
+        if group_of(name) is None:
+            state[network.place + ", ".join(keys)] = network.translated.state[name]
+    refuse_non_finite(state, source)
+
+
+def _last_norm_where_it_stands(network: Network, model: nn.Module) -> Network:
+    """Gives a ConvNeXt's last norm the name it has in front of the pooling (``head_norm_first=True``)."""
+    if not any(key.startswith("norm_pre.") for key in model.state_dict()):
+        return network
+
+    def renamed(values: dict[str, Any]) -> dict[str, Any]:
+        return {re.sub(r"^head\.norm\.", "norm_pre.", key): value for key, value in values.items()}
+
+    old = network.translated
+    return replace(
+        network, translated=replace(old, state=renamed(old.state), sources=renamed(old.sources))
+    )
+
+
+def _fill_layer_scale(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:
+    """Sets ConvNeXt's layer scale to one where the file's blocks have none: the values stay equal."""
+    wanted = {k: v for k, v in model.state_dict().items() if re.fullmatch(r"stages\..*\.gamma", k)}
+    if not wanted or any(key in state for key in wanted):
+        return ()
+    for key, value in wanted.items():
+        state[key] = torch.ones_like(value)
+    return (f"layer scale of {len(wanted)} blocks set to one, the file's blocks have none",)
 
 
 def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.exchange.layouts import Layout
-from benchmarks.exchange.layouts_find import Contents, Network
+from benchmarks.exchange.layouts_find import Contents, Found, Network
 
 # What a file may hold beside a backbone, by how the part of the key behind the network's place begins.
 _GROUPS = (
@@ -18,6 +17,7 @@ _GROUPS = (
     ("mask token", r"(.*\.)?(mask_token|masked_embed)"),
     ("decoder", r"(decoder|decode_head|auxiliary_head)"),
     ("momentum", r"(momentum|ema|target|teacher|encoder_k|\w+_k\.|model_ema|state_dict_ema|backbone_momentum)"),
+    ("momentum", r"(patch_embed|blocks|norm)_c\."),
     ("head", r"(fc\d?|heads?|head_\w+|classifier|pooler|mlp|mlp_head|last_layer|linear|lm_head|bn|g|neck)\."),
     ("head", r"(proj_head|projector|projection|prototypes|predictor|pred\w*_head|maps_projector|value_transform)"),
     ("head", r"(grouping|dino_head|ibot_head|dino_loss|ibot_\w*loss|rpn_head|roi_head|bbox_head|mask_head)"),
@@ -70,12 +70,12 @@ def group_of(key: str) -> str | None:
     return next((name for name, pattern in _GROUPS if re.match(pattern, key)), None)
 
 
-def account(contents: Contents, layout: Layout, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
+def account(contents: Contents, found: Found, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
     """Makes the report.
 
     Args:
         contents: The file.
-        layout: The one it was read by.
+        found: Its networks, and the layout it was read by.
         networks: Those that were taken, each with timm's names that were filled and what was changed.
     """
     taken: set[str] = set()
@@ -84,24 +84,28 @@ def account(contents: Contents, layout: Layout, networks: list[tuple[Network, se
     for network, filled, changes in networks:
         changed += changes
         for name, sources in network.translated.sources.items():
-            if name in filled:
-                taken |= {network.place + source for source in sources}
+            paths = {network.place + source for source in sources}
+            if name in filled and not paths <= taken:  # what two networks share counts once
+                taken |= paths
                 kind = "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
                 count[kind] += len(sources)
-    places = [network.place for network, _, _ in networks]
-    others = tuple(filter(None, (*layout.online, *layout.target)))
+    others = tuple(filter(None, (*found.layout.online, *found.layout.target)))
     left: dict[str, list[str]] = {}
     for path in contents.tensors:
-        if path not in taken:
-            left.setdefault(_group_of_path(path, places, others), []).append(path)
+        if path in taken:
+            continue
+        left.setdefault(_group_of_path(path, found, others), []).append(path)
     return KeyReport(**count, changed=tuple(changed), left_out={group: tuple(paths) for group, paths in left.items()})
 
 
-def _group_of_path(path: str, places: list[str], others: tuple[str, ...]) -> str:
+def _group_of_path(path: str, found: Found, others: tuple[str, ...]) -> str:
     """The group of a path that was not taken; ``others`` are places at which the layout knows networks."""
-    for place in places:
-        if path.startswith(place) and (group := group_of(path[len(place) :])):
-            return group
+    for network in found.networks.values():
+        if path.startswith(network.place):
+            own = path[len(network.place) :]
+            group = group_of(own) or ("network not taken" if own in network.keys else None)
+            if group:
+                return group
     nest, _, key = path.rpartition("/")
     parts = key.split(".")
     inner = next((g for n in range(len(parts)) if (g := group_of(".".join(parts[n:])))), None)

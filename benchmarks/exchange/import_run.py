@@ -78,7 +78,7 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
     """State dict of a checkpoint of ours and what to tell; fills ``meta``."""
     found, layout = imported.found, imported.found.layout
     backbone = imported.backbones["online"]
-    places = {name: network.place for name, network in found.networks.items()}
+    places = {name: network.place + network.copies for name, network in found.networks.items()}
     meta |= dict(backbone=backbone.config, normalisation=imported.normalisation)
     meta["imported"] |= dict(
         layout=layout.name, source=layout.source, status=layout.status, places=places, report=imported.report.plain()
@@ -91,6 +91,9 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
     ]
     if layout.note:
         lines.append(f"assumed: {layout.note}")
+    is_convnext = all(n.translated.dialect.family == "convnext" for n in found.networks.values())
+    if layout.convnext_note and is_convnext and not backbone.config.get("head_norm_first"):
+        lines.append(f"differs: {layout.convnext_note}")
     if len(imported.backbones) == 2:
         lines.append(
             f"both networks are in the checkpoint; tools take the online one, --weights target the other"

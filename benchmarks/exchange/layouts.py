@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pretrain.names import check_choice
 
 # Where a prefix without a slash is looked for: at the top of the file or in one of these dicts.
-NESTS = ("", "state_dict/", "model/", "model_state/", "model_state_dict/", "network/", "net/")
+NESTS = ("", "state_dict/", "model/", "model_state/", "model_state_dict/", "network/", "net/", "module/")
 IMAGENET = dict(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 UNIT = dict(mean=(0.0,) * 3, std=(1.0,) * 3)
 # How sure an entry is. No published file could be read while this table was written.
 LIBRARY = "written by the library itself in our tests"
 CONVERTED = "as timm's own converter reads it"
 QUOTED = "key names as users quote them in public threads"
+SCRIPT = "as the authors' released script saves it, read from its code"
 READING = "our reading, no published file was seen"
 
 
@@ -22,14 +23,16 @@ class Layout:
     """A way to lay out a checkpoint file.
 
     A *place* is a prefix of keys, ``encoder_q.``, looked for in each of ``NESTS``; or one with its nest,
-    ``teacher/backbone.``: the part before the slash names a dict in the file. ``module.`` and ``_orig_mod.``, which
-    wrappers put in front of all keys, are cut off before.
+    ``teacher/backbone.``: the part before the slash names a dict in the file. Names of wrappers,
+    ``module.`` and others, are cut out of the keys before, wherever they stand.
 
     Attributes:
         name: For ``--from``.
         source: Paper, or the library's documentation.
         online: Places of the trained network, or of the only one; the first that holds a network counts.
         target: Places of its EMA copy (momentum encoder, teacher).
+        copies: Ending of the names under which the EMA copy's modules stand beside the online
+            network's, as ``_c`` in ``blocks_c.0.norm1.weight``; what has no copy is of both.
         marks: What else makes the layout, for recognition: of each entry, alternatives joined by ``|``, some key must
             start so; ``@`` stands for the place of the network.
         absent: No key may start so, for recognition as well.
@@ -38,6 +41,7 @@ class Layout:
         normalisation: What the network expects, RGB in [0, 1]; None: what timm states for the architecture.
         heads: {width: attention heads} where they are not width / 64, which shapes do not tell.
         note: What the weights do not show and was assumed; told at every import.
+        convnext_note: The same for a ConvNeXt whose last norm stands behind the pooling, as in timm.
         guess: Whether a file can be recognised; otherwise only ``--from`` takes it.
         status: How sure we are.
     """
@@ -46,6 +50,7 @@ class Layout:
     source: str
     online: tuple[str, ...] = ("",)
     target: tuple[str, ...] = ()
+    copies: str = ""
     marks: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
@@ -53,6 +58,7 @@ class Layout:
     normalisation: dict[str, tuple[float, ...]] | None = None
     heads: tuple[tuple[int, int], ...] = ()
     note: str = ""
+    convnext_note: str = ""
     guess: bool = True
     status: str = READING
 
@@ -62,7 +68,11 @@ def _layout(name: str, source: str, **fields: object) -> Layout:
     return Layout(name, source, **({"normalisation": IMAGENET} | fields))
 
 
-_VIT_EXTRAS = ("@mask_token", "@decoder_embed.", "@blocks.0.ls1.", "@blocks.0.0.", "@masked_embed")
+# What tells a bare ViT of one method from another's.
+_VIT_EXTRAS = (
+    *("@blocks_c.", "@mask_token", "@decoder_embed.", "@blocks.0.ls1.", "@blocks.0.0."),
+    "@masked_embed",
+)
 
 LAYOUTS: tuple[Layout, ...] = (
     _layout(
@@ -71,13 +81,13 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     Layout(
         "timm", "timm.create_model", target=("state_dict_ema/", "model_ema/"), dialects=("resnet", "vit", "convnext"),
-        absent=("prototypes.", "projection_head.", "@mask_token", "@decoder_embed.", "@masked_embed", "@blocks.0.0."),
+        absent=("prototypes.", "projection_head.", *(mark for mark in _VIT_EXTRAS if mark != "@blocks.0.ls1.")),
         status=LIBRARY,
     ),
     _layout(
         "mmpretrain", "mmpretrain, mmsegmentation, mmdetection and their forerunners",
         online=("backbone.", "encoder_q.0.", "online_net.0.", ""),
-        target=("encoder_k.module.0.", "target_net.module.0.", "encoder_k.0.", "target_net.0."),
+        target=("encoder_k.0.", "target_net.0."),
         marks=("meta|neck.|head.|decode_head.|rpn_head.|roi_head.|encoder_q.0.|online_net.0.|@patch_embed.projection.",),
         absent=("queue2", "projector.", "projection_head.", "prototypes.", "encoder.", "optimizer_states"),
         dialects=("resnet", "mm deep stem", "mm vit"), status=LIBRARY,
@@ -103,8 +113,9 @@ LAYOUTS: tuple[Layout, ...] = (
         "pixpro", "PixPro, 2011.10043", online=("encoder.",), target=("encoder_k.",), marks=("encoder.", "encoder_k."),
     ),
     _layout(
-        "cim", "CIM, 2303.12670", online=("encoder_q.", "online_encoder.", "encoder.", ""),
-        target=("encoder_k.", "target_encoder.", "momentum_encoder."), guess=False,
+        "cim", "CIM, 2303.12670", copies="_c", marks=("@blocks_c.",), dialects=("vit",), status=SCRIPT,
+        note="at sizes other than the position table's own, features are not those of the released code, which resizes "
+        "the table without antialiasing: docs/exchange.md says by how much",
     ),
     _layout(
         "moco", "MoCo v1 and v2, 1911.05722, 2003.04297", online=("encoder_q.",), target=("encoder_k.",),
@@ -154,12 +165,15 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout(
         "vicregl", "VICRegL, 2210.01571", online=("backbone.", ""), marks=("maps_projector.",),
         dialects=("resnet", "official convnext"), status=QUOTED,
+        convnext_note="the authors' map and vector are behind the last LayerNorm (of each cell, then the mean), these "
+        "are not: the map is in front of it, the vector is the LayerNorm of the mean, as for other ConvNeXts; theirs "
+        "come with head_norm_first=True as an option of the network",
     ),
     _layout(
         "barlow", "Barlow Twins, 2103.03230", online=("backbone.", ""), marks=("projector.", "bn.running_mean"),
     ),
     _layout(
-        "supcon", "SupCon, 2004.11362: HobbitLong/SupContrast", online=("encoder.module.", "encoder."),
+        "supcon", "SupCon, 2004.11362: HobbitLong/SupContrast", online=("encoder.",),
         marks=("head.|fc.", "encoder."), absent=("encoder_k.", "predictor.", "projector.", "projection_head."),
         status=QUOTED,
     ),
@@ -171,7 +185,7 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "ibot", "iBOT, 2111.07832", online=("student/backbone.", ""), target=("teacher/backbone.",),
-        absent=_VIT_EXTRAS[:4], dialects=("vit",), usual="target",
+        absent=_VIT_EXTRAS[:-1], dialects=("vit",), usual="target",
     ),
     _layout(
         "dinov2", "DINOv2, 2304.07193", online=("student/backbone.", "model/student.backbone.", ""),
@@ -180,7 +194,8 @@ LAYOUTS: tuple[Layout, ...] = (
         usual="target", status=QUOTED,
     ),
     _layout(
-        "mae", "MAE, 2111.06377", absent=("@masked_embed", "@blocks.0.ls1.", "@blocks.0.0."), dialects=("vit",),
+        "mae", "MAE, 2111.06377", dialects=("vit",),
+        absent=("@blocks_c.", "@masked_embed", "@blocks.0.ls1.", "@blocks.0.0."),
         status=QUOTED,
     ),
     _layout(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from benchmarks.exchange.layouts import IMAGENET, LAYOUTS, NESTS, Layout
 from benchmarks.exchange.layouts_names import Translated, dialect_of, translate
+from benchmarks.weights import unwrapped
 
-_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+")
 _DEEPEST = 6  # dicts within dicts; VISSL has five
 
 
@@ -25,7 +25,7 @@ class Contents:
 
     Attributes:
         tensors: {path: tensor}; a path is the dicts on the way, each with a slash, then the key without wrappers'
-            prefixes: ``state_dict/encoder_q.conv1.weight``.
+            names: ``state_dict/encoder_q.conv1.weight``.
         others: Paths of what is no tensor.
     """
 
@@ -44,11 +44,25 @@ class Contents:
 
 @dataclass(frozen=True)
 class Network:
-    """One network of a file: its place there, the keys behind that place, its tensors under timm's names."""
+    """One network of a file.
+
+    Attributes:
+        place: Where it stands.
+        keys: The keys of the file behind that place, heads and what else stands there included.
+        translated: Its tensors under timm's names.
+        copies: Ending of its modules' names, see :attr:`Layout.copies`.
+    """
 
     place: str
     keys: tuple[str, ...]
     translated: Translated
+    copies: str = ""
+
+    @property
+    def where(self) -> str:
+        """Its place in words."""
+        place = repr(self.place) if self.place else "the top"
+        return f"{place}, modules …{self.copies}" if self.copies else place
 
 
 @dataclass(frozen=True)
@@ -69,14 +83,14 @@ class Found:
     def why(self) -> str:
         """What it was recognised by."""
         parts = [
-            f"{name} network at {n.place or 'the top'!r} ({n.translated.dialect.name} names)"
+            f"{name} network at {n.where} ({n.translated.dialect.name} names)"
             for name, n in self.networks.items()
         ]
         return "; ".join(parts)
 
     def same_result(self, other: Found) -> bool:
         """Whether another layout would read the same numbers into the same network for the same inputs."""
-        places = [{name: n.place for name, n in found.networks.items()} for found in (self, other)]
+        places = [{name: n.where for name, n in found.networks.items()} for found in (self, other)]
         return places[0] == places[1] and self._inputs == other._inputs
 
     @property
@@ -89,15 +103,21 @@ class Found:
 
 
 def flatten(content: dict[Any, Any]) -> Contents:
-    """Lays a checkpoint flat."""
+    """Lays a checkpoint flat.
+
+    Raises:
+        ValueError: two tensors of one dict that have one name without the wrappers'.
+    """
     tensors: dict[str, Tensor] = {}
     others: set[str] = set()
 
     def walk(level: dict[Any, Any], path: str, depth: int) -> None:
+        own = {str(key): value for key, value in level.items() if isinstance(value, Tensor)}
+        tensors.update({path + key: value for key, value in unwrapped(own).items()})
         for key, value in level.items():
             if isinstance(value, Tensor):
-                tensors[path + _WRAPPERS.sub("", str(key))] = value
-            elif isinstance(value, dict) and value and depth < _DEEPEST:
+                continue
+            if isinstance(value, dict) and value and depth < _DEEPEST:
                 walk(value, f"{path}{key}/", depth + 1)
             else:
                 others.add(f"{path}{key}")
@@ -128,7 +148,10 @@ def recognise(contents: Contents, source: str) -> Found:
 
 def look(contents: Contents, layout: Layout) -> Found | None:
     """The networks at a layout's places, None if there is none."""
-    online, target = (_first_network(contents, layout, getattr(layout, which)) for which in ("online", "target"))
+    online = _first_network(contents, layout, layout.online)
+    target = _first_network(contents, layout, layout.target)
+    if layout.copies and online is not None:
+        online, target = _apart(contents, online, layout.copies)
     return Found(layout, online, target) if online or target else None
 
 
@@ -155,12 +178,58 @@ def _candidates(contents: Contents) -> list[Found]:
 
 def _first_network(contents: Contents, layout: Layout, places: tuple[str, ...]) -> Network | None:
     for prefix in places:
-        for place in (prefix,) if "/" in prefix else (nest + prefix for nest in NESTS):
-            state = contents.at(place)
+        nested = [prefix] if "/" in prefix else [nest + prefix for nest in NESTS]
+        states = {place: contents.at(place) for place in nested}
+        there = {}
+        for place, state in states.items():
             dialect = dialect_of(state) if state else None
             if dialect and (not layout.dialects or dialect.name in layout.dialects):
-                return Network(place, tuple(state), translate(state))
+                there[place] = state
+        if there:
+            _refuse_two(there)
+            place, state = next(iter(there.items()))
+            return Network(place, tuple(state), translate(state))
     return None
+
+
+def _refuse_two(states: dict[str, dict[str, Tensor]]) -> None:
+    """Refuses several networks of one name in different dicts of a file, unless they are the same."""
+    (place, first), *others = states.items()
+    for other, state in others:
+        if state.keys() != first.keys() or not all(torch.equal(first[key], state[key]) for key in first):
+            raise ValueError(
+                f"the file holds two different networks, at {place or 'the top'!r} and at {other!r}: save the one to "
+                "be read alone"
+            )
+
+
+def _apart(contents: Contents, both: Network, ending: str) -> tuple[Network, Network | None]:
+    """Two networks of one place, told apart by the ending of the copy's modules."""
+    online: dict[str, Tensor] = {}
+    copied: dict[str, str] = {}  # {key of the online network: that of its copy}
+    state = contents.at(both.place)
+    for key, value in state.items():
+        module, dot, rest = key.partition(".")
+        original = module.removesuffix(ending) + dot + rest
+        if original != key and original in state:
+            copied[original] = key
+        else:
+            online[key] = value
+    first = replace(both, keys=tuple(online), translated=translate(online))
+    if not any(copied.get(key) for keys in first.translated.sources.values() for key in keys):
+        return first, None
+    # Modules without a copy are of both networks; one that has a copy must have it whole.
+    modules = {key.partition(".")[0] for key in copied}
+    own = {}
+    for key in online:
+        if key in copied or key.partition(".")[0] not in modules:
+            own[key] = state[copied.get(key, key)]
+    target = translate(own)
+    sources = {}
+    for name, keys in target.sources.items():
+        sources[name] = tuple(copied.get(key, key) for key in keys)
+    keys = tuple(copied.get(key, key) for key in own)
+    return first, Network(both.place, keys, replace(target, sources=sources), ending)
 
 
 def _fits(contents: Contents, found: Found) -> bool:

@@ -140,19 +140,22 @@ def split_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tens
 def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tensor]:
     """Joins ``X.q``, ``X.k`` and ``X.v``, each (D, …), to timm's ``X.qkv`` (3·D, …): undoes :func:`split_qkv`.
 
-    A bias of which parts are missing (BEiT has none for keys) is filled up with zeros.
+    A bias of which parts are missing (BEiT has none for keys) is filled up with zeros. ``X.q`` beside ``X.kv`` is the
+    query of a cross-attention, whose inputs are two: it stays apart.
 
     Raises:
-        ValueError: a weight of which a part is missing.
+        ValueError: a weight of which a part is missing, or parts beside the joined tensor.
     """
     groups: dict[tuple[str, str], dict[str, Tensor]] = {}
     result: dict[str, Tensor] = {}
     for key, value in state.items():
         found = re.fullmatch(r"(.*)\.([qkv])\.(weight|bias)", key)
-        if not found:
+        if not found or f"{found[1]}.kv.weight" in state:
             result[key] = value
             continue
         head, letter, rest = found.groups()
+        if f"{head}.{fused}.{rest}" in state:
+            raise ValueError(f"{head}: {fused}.{rest} and {letter}.{rest} both stand in the file; keep one form")
         group = groups.setdefault((head, rest), {})
         group[letter] = value
         result.setdefault(f"{head}.{fused}.{rest}", value)  # keeps the place; joined below

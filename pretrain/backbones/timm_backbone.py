@@ -10,6 +10,7 @@ from typing import Any
 import timm
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
+from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from pretrain.names import suggestion
@@ -145,6 +146,7 @@ class TimmBackbone(nn.Module):
             maps = self.model.forward_intermediates(images, indices=list(self.out_indices), intermediates_only=True)
             return tuple(maps)
         # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map has no fixed scale.
+        # ConvNeXts with head_norm_first=True have theirs in front of the pooling, and so in the map.
         options = {"norm": True} if self._normalises else {}
         last, maps = self.model.forward_intermediates(images, indices=list(self._stage_of.values()), **options)
         count = getattr(self.model, "num_prefix_tokens", 0)
@@ -156,7 +158,9 @@ class TimmBackbone(nn.Module):
 
     @property
     def _normalises(self) -> bool:
-        return isinstance(getattr(self.model, "norm", None), nn.Module) and hasattr(self.model, "blocks")
+        if hasattr(self.model, "blocks"):
+            return isinstance(getattr(self.model, "norm", None), nn.Module)
+        return isinstance(self.model, ConvNeXt) and not isinstance(self.model.norm_pre, nn.Identity)
 
 
 def _options_of(name: str) -> set[str]:

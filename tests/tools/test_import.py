@@ -52,7 +52,8 @@ def test_layouts_are_listed_and_options_read(
 ) -> None:
     assert run_tool("import", "--layouts") == 0
     said = capsys.readouterr().out
-    assert "cim: CIM, 2303.12670 (our reading, no published file was seen)" in said and "featup" in said
+    assert "cim: CIM, 2303.12670 (as the authors' released script saves it" in said
+    assert "featup" in said
     assert backbone_of("vit_base_patch16_224.mae?img_size=(32,64)") == (
         "vit_base_patch16_224.mae",
         dict(img_size=(32, 64)),

@@ -56,6 +56,16 @@ def test_incomplete_and_foreign_parts(state: State, tmp_path: Path) -> None:
     refused(adapter, tmp_path, r"1 tensors of its network that resnet18 has no place for: layer1.0.adapter.weight")
 
 
+def test_weights_that_are_no_numbers_are_named_as_in_the_file(state: State, tmp_path: Path) -> None:
+    broken = {key: value.clone() for key, value in state.items()}
+    broken["layer2.0.conv1.weight"][0, 0, 0, 0] = float("nan")
+    content = dict(state_dict=under("module.encoder_q.", broken) | {"module.queue": torch.zeros(2)})
+    refused(content, tmp_path, r"state_dict/encoder_q.layer2.0.conv1.weight holds 1 values of 9,216 that are NaN")
+    head = {"module.encoder_q.fc.0.weight": torch.tensor([float("nan")]), "module.queue": torch.zeros(2)}
+    torch.save(dict(state_dict=under("module.encoder_q.", state) | head), tmp_path / "theirs.pth")
+    import_file(tmp_path / "theirs.pth", tmp_path / "ours.pth")  # a head is not taken
+
+
 def test_another_architecture_says_both_shapes(state: State, tmp_path: Path) -> None:
     refused(state, tmp_path, r"layer2.0.conv1.weight is \(16, 64, 3, 3\), not \(128, 64, 3, 3\)", backbone="resnet18")
     refused(

@@ -201,7 +201,7 @@ def test_every_layout_with_an_ema_copy_is_written_with_one() -> None:
     """A place of the table above that no test uses would be a claim without a test."""
     two = {layout.name for layout in LAYOUTS if layout.target}
     tested = {name for name, entry in PLAIN.items() if entry[2] is not None} | {"densecl", "dino"}
-    assert two - tested == {"timm", "convnext", "cim", "lightly", "ibot", "dinov2"}  # elsewhere, or unknown to us
+    assert two - tested == {"timm", "convnext", "lightly", "ibot", "dinov2"}  # elsewhere, or unknown to us
 
 
 def test_a_file_needs_no_import(networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path) -> None:

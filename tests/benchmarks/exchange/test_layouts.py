@@ -83,6 +83,25 @@ def test_wrappers_and_nests_do_not_matter() -> None:
         found = recognise(flatten(dict(state_dict=under(prefix + "base_encoder.", RESNET))), "the file")
         assert found.layout.name == "mocov3" and found.networks["online"].place == "state_dict/base_encoder."
         assert "online network at 'state_dict/base_encoder.' (resnet names)" in found.why
-    cim = find_layout("cim")  # never guessed: its published file was not seen
-    found = find(flatten(dict(model=under("online_encoder.", VIT) | under("target_encoder.", VIT))), cim, "the file")
+    wrapped = {}
+    for key, value in RESNET.items():  # as wrappers of parts leave them
+        wrapped["base_encoder.module." + key.replace("layer1.0", "layer1.0._fsdp_wrapped_module")] = value
+    assert named(dict(state_dict=wrapped)) == "mocov3"
+    assert named(dict(module=under("base_encoder.", RESNET))) == "mocov3"  # DeepSpeed's nest
+    copy = {"blocks_c.0.norm1.weight": torch.ones(1), "norm_c.weight": torch.ones(1)}
+    both = VIT | {"blocks.0.norm1.weight": torch.zeros(1)} | copy
+    found = find(flatten(dict(model=under("module.", both))), find_layout("cim"), "the file")
     assert set(found.networks) == {"online", "target"}
+    assert found.networks["target"].translated.state["norm.weight"] == 1
+    assert found.networks["online"].translated.state["norm.weight"] == 0
+
+
+def test_two_networks_of_one_name_are_refused() -> None:
+    other = {key: torch.ones(1) for key in RESNET}
+    both = under("module.", RESNET) | other
+    with pytest.raises(ValueError, match="'module.conv1.weight' and 'conv1.weight' would both be"):
+        flatten(dict(state_dict=both))
+    nested = dict(state_dict=under("base_encoder.", RESNET), model=under("base_encoder.", other))
+    with pytest.raises(ValueError, match="'state_dict/base_encoder.' and at 'model/base_encoder.'"):
+        named(nested)
+    assert named(nested | dict(model=under("base_encoder.", RESNET))) == "mocov3"  # twice the same

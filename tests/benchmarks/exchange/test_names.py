@@ -75,3 +75,9 @@ def test_keys_that_no_table_knows() -> None:
         rename({"fc.weight": 1}, names.DETECTRON2_RESNET)
     with pytest.raises(ValueError, match="second one called 'c'"):
         rename({"a": 1, "b": 2}, [("a", "c"), ("b", "c")])
+
+
+def test_joined_and_separate_ones_at_once_are_refused() -> None:
+    state = {"a.qkv.weight": torch.zeros(6, 2), "a.q.weight": torch.ones(2, 2)}
+    with pytest.raises(ValueError, match="a: qkv.weight and q.weight both stand in the file"):
+        fuse_qkv(state)
