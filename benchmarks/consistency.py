@@ -11,6 +11,7 @@ share a protocol. The loss is that of FeatUp (arXiv 2403.10516), without random 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.compare.statistics import Interval, t_interval
 from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered_map
-from benchmarks.record import Metric, Record, versions
+from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from heads.upsamplers.interpolation import Interpolation
 from pretrain.data.decode import decode_file
@@ -162,7 +163,7 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
         every image's losses. Cost: (1 + jitters) passes through the backbone per image.
 
     Raises:
-        ValueError: a size that is not whole cells.
+        ValueError: a size that is not whole cells; features that do not vary or are not finite.
     """
     trainer, started = arm.trainer, time.perf_counter()
     if settings.size % trainer.map_stride:
@@ -181,7 +182,9 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
     units = {name: UNITS[name.split("_")[1]] for name in rows}
     metrics = {name: Metric(float(np.mean(values)), units[name], "lower") for name, values in rows.items()}
     variance = float(sums[1] / sums[2] - (sums[0] / sums[2]) ** 2)
-    metrics["uniform_unexplained"] = Metric(100 * metrics["uniform_mse"].value / variance, "%", "lower")
+    share = metrics["uniform_mse"].value / variance if variance > 0 else math.nan
+    metrics["uniform_unexplained"] = Metric(100 * share, "%", "lower")
+    require_defined("consistency", metrics, "features must be finite and vary; did the backbone collapse?")
     return Record(
         "consistency", metrics, _protocol(arm, data, ids, settings), dict(per_image=dict(image=ids, **rows)),
         dict(seconds=time.perf_counter() - started), arm.describe(), versions(str(trainer.draws.device)),

@@ -97,13 +97,22 @@ def record_of(
     data: KeypointPairs, settings: Settings, predicted: dict[tuple[int, int], np.ndarray], *, cost: dict[str, float],
     extractor: Any,
 ) -> Record:  # fmt: skip
-    """Scores predictions (K, 2) for every pair; ``extractor`` needs ``describe()`` and ``device``."""
+    """Scores predictions (K, 2) for every pair; ``extractor`` needs ``describe()`` and ``device``.
+
+    Raises:
+        ValueError: no pair, a pair without keypoints, a distance that is not a number.
+    """
     relative_to = settings.relative_to or data.relative_to
     errors = []  # per pair, ‖prediction − truth‖ / L of every keypoint
     for pair in data.pairs:
         target = data.images[pair[1]]
         side = max(target.box if relative_to == "box" else target.size)
         errors.append(np.linalg.norm(predicted[pair] - target.points, axis=1) / side)
+        if not len(errors[-1]) or not np.isfinite(errors[-1]).all():
+            names = " and ".join(str(data.images[index].path) for index in pair)
+            raise ValueError(f"{names}: a pair without keypoints, or with a point or prediction that is no number")
+    if not errors:
+        raise ValueError("correspondence: the data hold no pair of images of one object")
     metrics = {}
     for name in METRICS:
         alpha = float(name.partition("@")[2])

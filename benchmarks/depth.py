@@ -25,11 +25,12 @@ from benchmarks import retrieval
 from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import Metric, Record, versions
+from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.retrieval.decode import label_val
 from benchmarks.retrieval.memory import Progress
 from pretrain.names import check_choice
 
+NEEDED = "the val part must hold known depths (check depth=), and predictions must be finite"
 COMPAT = ("blue-std-0.255", "crop-scale-2")  # the quirks of retrieval that have a meaning without classes
 
 
@@ -111,10 +112,15 @@ class DepthTally:
         return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
     def metrics(self) -> dict[str, Metric]:
-        """RMSE in metres and δ₁ in percent; NaN where no depth is known."""
+        """RMSE in metres and δ₁ in percent.
+
+        Raises:
+            ValueError: no depth is known, or a prediction is not finite.
+        """
         error, within, known = (sum(self.per_image()[name]) for name in ("squared_error", "within", "known"))
         rmse, share = (np.sqrt(error / known), 100 * within / known) if known else (np.nan, np.nan)
-        return {"RMSE": Metric(float(rmse), "m", "lower"), "delta1": Metric(float(share), "%", "higher")}
+        metrics = {"RMSE": Metric(float(rmse), "m", "lower"), "delta1": Metric(float(share), "%", "higher")}
+        return require_defined("depth", metrics, NEEDED)
 
 
 def run(

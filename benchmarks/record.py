@@ -61,6 +61,23 @@ class Metric:
         return f"{name} [{self.unit}]" + (f" {self.arrow}" if self.better == "lower" else "")
 
 
+def require_defined(benchmark: str, metrics: dict[str, Metric], missing: str) -> dict[str, Metric]:
+    """Returns the metrics.
+
+    Args:
+        benchmark: its name.
+        metrics: of a finished measurement.
+        missing: what there must have been, for the message.
+
+    Raises:
+        ValueError: one of them is not a number; names it and what is missing.
+    """
+    for name, metric in metrics.items():
+        if not metric.defined:
+            raise ValueError(f"{benchmark}: {name} is {metric.value}, it is not defined: {missing}")
+    return metrics
+
+
 @dataclass(frozen=True)
 class Record:
     """One benchmark of one network.

@@ -76,9 +76,14 @@ def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[st
         scores: (n, C), larger is likelier. Among equal scores the smaller class wins.
         labels: (n,) int64.
 
+    Raises:
+        ValueError: no image, or a score that is not finite (its rank would mean nothing).
+
     Returns:
         Metrics; counts: ``label`` (n) and ``top1`` (n) 0/1, ``top5`` likewise, for the bootstrap over images.
     """
+    if not len(scores) or not torch.isfinite(scores.double()).all():
+        raise ValueError(f"scores of {len(scores)} val images: at least one image, and all of them finite, are needed")
     ranked = torch.sort(scores, dim=1, descending=True, stable=True).indices
     metrics, counts = {}, {"label": labels.tolist()}
     for k in (1, 5):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.record import Metric
+from benchmarks.record import Metric, require_defined
 
 _BETTER = dict(
     ADCC="higher",
@@ -65,7 +65,7 @@ def summarise(
         ``METRICS`` in percent; the table with a column ``label``, of the images that were averaged.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or a score is not a number.
     """
     image, predicted = np.array(table["image"], np.int64), np.array(table["predicted"], np.int64)
     right = labels[image] == predicted
@@ -80,4 +80,5 @@ def summarise(
         ADCC=adcc(alike, share, drop), average_drop=drop, average_increase=average_increase(y, o),
         average_gain=average_gain(y, o), coherency=alike, complexity=share, classified_correctly=float(right.mean()),
     )  # fmt: skip
-    return {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}, counts
+    metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
+    return require_defined("cam", metrics, "scores of the images, masked or not, must be finite and above 0"), counts

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from benchmarks.probe.losses import align
-from benchmarks.record import Metric
+from benchmarks.record import Metric, require_defined
 
 _COLUMNS = ("squared_error", "within", "aligned_squared_error", "aligned_within", "known")
 
@@ -50,14 +50,19 @@ class AlignedDepthTally:
         return {"image": images} | {name: columns[name] for name in shown}
 
     def metrics(self) -> dict[str, Metric]:
-        """RMSE in metres and delta1 in percent, those of aligned predictions under ``aligned_``; NaN without depths."""
+        """RMSE in metres and delta1 in percent, those of aligned predictions under ``aligned_``.
+
+        Raises:
+            ValueError: no depth is known, or a prediction is not finite.
+        """
         table = {name: sum(column) for name, column in self.per_image().items()}
         known = table["known"] or math.nan
         found = {}
         for prefix in ("", "aligned_") if self.metric else ("aligned_",):
             found[f"{prefix}RMSE"] = Metric(math.sqrt(table[f"{prefix}squared_error"] / known), "m", "lower")
             found[f"{prefix}delta1"] = Metric(100 * table[f"{prefix}within"] / known, "%", "higher")
-        return found
+        needed = "the val part must hold known depths (check depth=), and predictions must be finite"
+        return require_defined("depth_probe", found, needed)
 
 
 def _errors(predicted: Tensor, true: Tensor) -> tuple[float, int]:

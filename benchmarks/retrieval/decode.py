@@ -148,7 +148,13 @@ def retrieve(
 
 
 def score_batch(tally: SegmentationTally, shares: Tensor, batch: LabelledBatch) -> None:
-    """Upsamples soft labels (B, C, h, w) bilinearly to the masks, takes the argmax and counts it, image by image."""
+    """Upsamples soft labels (B, C, h, w) bilinearly to the masks, takes the argmax and counts it, image by image.
+
+    Raises:
+        ValueError: one of them is not finite, whose argmax would be a class all the same.
+    """
+    if not torch.isfinite(shares).all():
+        raise ValueError("a predicted class score is not finite; did training diverge?")
     size = tuple(batch.masks.shape[1:])
     masks = batch.masks.to(shares.device)
     piece = max(1, _PIECE_BYTES // (4 * shares.shape[1] * size[0] * size[1]))
@@ -177,7 +183,13 @@ def record_of(
     benchmark: str, tally: SegmentationTally, protocol: dict[str, Any], *, compat: tuple[str, ...],
     cost: dict[str, float], extractor: Any,
 ) -> Record:  # fmt: skip
-    """Turns counts into a record; ``extractor`` needs ``describe()`` and ``device``."""
+    """Turns counts into a record; ``extractor`` needs ``describe()`` and ``device``.
+
+    Raises:
+        ValueError: no labelled pixel was counted.
+    """
+    if not tally.confusion.any():
+        raise ValueError(f"{benchmark}: no pixel of the val part is labelled at this size: nothing can be scored")
     confusion = hungarian(tally.confusion) if "hungarian" in compat else tally.confusion
     metrics = {
         "mIoU": Metric(100 * mean_iou(confusion, absent_as_zero="absent-is-zero" in compat), "%", "higher"),

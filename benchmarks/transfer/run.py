@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from benchmarks.exchange.export_source import Network, NoCounterpart
 from benchmarks.exchange.levels import pretrained_levels
 from benchmarks.exchange.plain import plain_resnet
 from benchmarks.extractor import FeatureExtractor, identity
-from benchmarks.record import Metric, Record, versions
+from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.transfer import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
@@ -74,7 +75,7 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     measured, counts = trial.train_and_test(config, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     record = Record(
-        "transfer", _named(measured), fitted.protocol, counts=counts | _per_class(measured),
+        "transfer", named_metrics(measured), fitted.protocol, counts=counts | _per_class(measured),
         cost=dict(seconds=time.perf_counter() - started),
         subject=extractor.describe() | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
         versions=versions(device) | {name: sys.modules[name].__version__ for name in ("mmcv", "mmdet", "mmseg")},
@@ -176,12 +177,20 @@ def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:
     config.model.data_preprocessor.update(given)
 
 
-def _named(measured: dict[str, float]) -> dict[str, Metric]:
+def named_metrics(measured: dict[str, float]) -> dict[str, Metric]:
+    """The libraries' metrics under our names, in percent.
+
+    Raises:
+        ValueError: one of them is not defined.
+    """
     metrics = {}
     for theirs, (name, factor) in (_SEGMENTATION | _DETECTION).items():
         if theirs in measured:
-            metrics[name] = Metric(measured[theirs] * factor, "%", "higher")
-    return metrics
+            # COCO's own code says -1 where there is no object to be found.
+            value = measured[theirs] * factor if measured[theirs] >= 0 else math.nan
+            metrics[name] = Metric(value, "%", "higher")
+    needed = "the val part must hold labelled pixels or objects; check its masks or boxes, and the recipe's classes"
+    return require_defined("transfer", metrics, needed)
 
 
 def _per_class(measured: dict[str, float]) -> dict[str, Any]:

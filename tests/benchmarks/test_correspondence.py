@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,14 @@ def test_identity_on_the_real_pairs(shared_data: Path, tmp_path: Path) -> None:
     for relative_to, expected in (("box", 32.15), ("image", 44.67)):
         record = correspondence.BASELINES["identity"](data, correspondence.Settings(relative_to=relative_to))
         assert record.metrics["PCK@0.1"].value == pytest.approx(expected, abs=0.005)
+
+
+def test_a_prediction_that_is_no_number_is_refused_not_counted_as_a_miss(willow: KeypointPairs) -> None:
+    predicted = {pair: willow.images[pair[1]].points.copy() for pair in willow.pairs}
+    settings = correspondence.Settings(size=SIZE)
+    toy = SimpleNamespace(device="cpu", describe=dict)
+    assert correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy).metrics["PCK@0.1"].value == 100
+    predicted[willow.pairs[1]][0, 0] = np.nan
+    target = willow.images[willow.pairs[1][1]].path.name
+    with pytest.raises(ValueError, match=f"{target}: a pair without keypoints, or with a point or prediction"):
+        correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy)

@@ -110,3 +110,10 @@ def test_linear_on_images(image_folder: Path, colour_grid: Any) -> None:
 def test_settings_are_checked(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("scores", [torch.zeros(0, 3), torch.tensor([[0.5, float("nan")]])])
+def test_accuracy_of_no_images_or_of_scores_that_are_no_numbers_is_refused(scores: torch.Tensor) -> None:
+    """NaN sorts before every number, so its class would win."""
+    with pytest.raises(ValueError, match="at least one image, and all of them finite, are needed"):
+        accuracy(scores, torch.zeros(len(scores), dtype=torch.int64))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.record import Metric, Record, read_all
+from benchmarks.record import Metric, Record, read_all, require_defined
 
 
 @pytest.fixture
@@ -98,6 +98,14 @@ def test_every_benchmark_says_which_way_its_metrics_are_better() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Metric":
                 calls.append((file.name, node.lineno, len(node.args) + len(node.keywords)))
     assert len(calls) > 15 and [call for call in calls if call[2] < 3] == []
+
+
+def test_a_metric_that_is_not_a_number_is_refused_with_what_is_missing() -> None:
+    fine = dict(mIoU=Metric(1.0, "%", "higher"))
+    assert require_defined("probe", fine, "labels") is fine
+    for value in (math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"^probe: RMSE is {value}, it is not defined: no label$"):
+            require_defined("probe", fine | dict(RMSE=Metric(value, "m", "lower")), "no label")
 
 
 def test_a_torn_line_is_closed_off_and_passed_over(record: Record, tmp_path: Path) -> None:

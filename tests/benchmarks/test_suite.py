@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.evaluation_page import is_baseline
 from benchmarks.extractor import FeatureExtractor
@@ -151,6 +154,26 @@ def test_mistakes_are_named(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         make_task("knn", config)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("kind", ["masks", "depth"])
+def test_a_part_without_any_label_is_refused_before_any_work(
+    toy_root: Path, tmp_path: Path, kind: str, part: str
+) -> None:
+    """Its scores would not be numbers; a train part without labels would teach a probe class 0."""
+    shutil.copytree(toy_root, tmp_path / "data")
+    files = sorted((tmp_path / f"data/{kind}/{part}").iterdir())
+    for file in files:
+        empty = np.zeros((40, 48), np.uint16) if kind == "depth" else np.full((40, 48), 255, np.uint8)
+        Image.fromarray(empty).save(file)
+    options = dict(classes=3, ignore=255) if kind == "masks" else {}
+    data = dict(root=tmp_path / "data", layout="plain", images="images/{split}") | {kind: kind + "/{split}"} | options
+    for name in ("depth", "depth_probe") if kind == "depth" else ("retrieval", "probe", "decoder"):
+        with pytest.raises(ValueError, match=f"no (pixel is labelled|depth is known): .* {part} part .{len(files)}, "):
+            make_task(name, dict(data=data))
+    shutil.copy(toy_root / kind / part / files[-1].name, files[-1])
+    make_task(name, dict(data=data))  # one label somewhere is enough
 
 
 def test_a_module_is_a_benchmark_too() -> None:

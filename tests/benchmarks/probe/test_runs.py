@@ -38,8 +38,11 @@ def test_depth_scores_to_the_printed_digits() -> None:
     found = tally.metrics()
     assert round(found["RMSE"].value, 6) == 0.591608 and found["delta1"].value == 50
     assert round(found["aligned_RMSE"].value, 6) == 0.587792
-    assert list(AlignedDepthTally(metric=False).metrics()) == ["aligned_RMSE", "aligned_delta1"]
-    assert np.isnan(AlignedDepthTally().metrics()["RMSE"].value)
+    relative = AlignedDepthTally(metric=False)
+    relative.add(torch.tensor([[1.2, 2.6]]), torch.tensor([[1.0, 2]]), 0)
+    assert list(relative.metrics()) == ["aligned_RMSE", "aligned_delta1"]
+    with pytest.raises(ValueError, match="RMSE is nan, it is not defined: the val part must hold known depths"):
+        AlignedDepthTally().metrics()
 
 
 def test_a_negative_depth_is_never_within() -> None:

@@ -18,9 +18,11 @@ import torch.nn.functional as F
 
 from benchmarks import retrieval
 from benchmarks.baselines import RETRIEVAL
+from benchmarks.data.pairs import LabelledBatch
 from benchmarks.retrieval import Settings
+from benchmarks.retrieval.decode import record_of, score_batch
 from benchmarks.retrieval.memory_need import check_batch
-from benchmarks.scores import IGNORE, image_counts
+from benchmarks.scores import IGNORE, SegmentationTally, image_counts
 
 PLAIN = Settings(size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4)
 
@@ -219,3 +221,16 @@ def test_upsampled_maps_that_do_not_fit_name_the_batch_size_that_does() -> None:
         check_batch(80, 1000, 1000, available=120 * 10**6)
     with pytest.raises(MemoryError, match="only a larger upsampled stride would fit"):
         check_batch(1, 1000, 1000, available=10**6)
+
+
+def test_nothing_labelled_and_scores_that_are_no_numbers_are_refused() -> None:
+    """argmax of NaN is a class like any other: such a network would have had a score."""
+    tally = SegmentationTally(3)
+    masks = torch.zeros(1, 4, 4, dtype=torch.int16)
+    shares = torch.zeros(1, 3, 2, 2)
+    shares[0, 1, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="a predicted class score is not finite"):
+        score_batch(tally, shares, LabelledBatch(torch.empty(1, 3, 4, 4), masks, [0]))
+    score_batch(tally, torch.zeros(1, 3, 2, 2), LabelledBatch(torch.empty(1, 3, 4, 4), masks - 1, [0]))
+    with pytest.raises(ValueError, match="probe: no pixel of the val part is labelled at this size"):
+        record_of("probe", tally, {}, compat=("absent-is-zero",), cost={}, extractor=None)
