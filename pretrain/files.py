@@ -34,9 +34,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Writes ``data`` (text as UTF-8) to ``path`` atomically, see :func:`atomic_path`."""
+    """Writes ``data`` to ``path`` atomically, see :func:`atomic_path`.
+
+    Text is written in UTF-8; file names in it that are none give their own bytes back.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.write_bytes(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
 
 
 def sha256_of(path: str | Path) -> str:

@@ -23,3 +23,8 @@ def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
     legal = list(legal)
     if value not in legal:
         raise ValueError(f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}")
+
+
+def printable(text: str) -> str:
+    """Returns text that every terminal and log takes: bytes of file names that are not UTF-8 as ``\\xe9``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.loading import fingerprint
 from pretrain.data.choice import CHOICE, check_seed
+from pretrain.data.listings import read_lines
 from pretrain.data.sampler import stream
 from pretrain.files import atomic_write
 
@@ -43,8 +44,17 @@ class Labels:
         return dict(self.asked, images=len(self.names), list=self.fingerprint)
 
     def write(self, folder: str | Path) -> Path:
-        """Writes ``labels_<fingerprint>.txt``, a line ``path class`` each, unless it is there; returns its path."""
+        """Writes ``labels_<fingerprint>.txt``, a line ``path class`` each, unless it is there; returns its path.
+
+        Raises:
+            ValueError: a file name does not fit into a line.
+        """
         path = Path(folder) / f"labels_{self.fingerprint}.txt"
+        odd = [name for name in self.names if name != name.strip() or "\n" in name or "\r" in name]
+        if odd:
+            raise ValueError(
+                f"{odd[0]!r}: a list of labels cannot hold a name with a line end or outer blanks; rename the file"
+            )
         if not path.exists():
             lines = (f"{name}\t{number}\n" for name, number in zip(self.names, self.numbers, strict=True))
             atomic_write(path, "".join(lines))
@@ -105,7 +115,7 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     (``n01440764_10026.JPEG``, ``n01440764_10026``); what follows a tab is left out, so that our own lists can be read.
 
     Args:
-        file: text file (UTF-8); empty lines are skipped.
+        file: text file (UTF-8, with or without a byte order mark); empty lines are skipped.
         names: paths of the train images relative to the root.
 
     Returns:
@@ -118,21 +128,23 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     path = Path(file).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"labels={str(file)!r}: no such file; legal is a text file with one image a line")
-    lines = [line.split("\t")[0].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split("\t")[0].strip() for line in read_lines(path)]
     if not lines:
         raise ValueError(f"{path} is empty; write one image a line")
     known = _named(set(lines), names)
     unknown = [line for line in lines if line not in known]
     if unknown:
+        comma = "; a comma separates nothing, write a name alone or a tab behind it" if "," in unknown[0] else ""
         raise ValueError(
             f"{path}: {len(unknown)} of {len(lines)} lines name no training image ({', '.join(unknown[:_SHOWN])}); "
-            f"the data has {', '.join(names[:_SHOWN])}, …"
+            f"the data has {', '.join(names[:_SHOWN])}, …{comma}"
         )
     several = [line for line in lines if len(known[line]) > 1]
     if several:
+        fitting = [names[index] for index in known[several[0]]]
         raise ValueError(
-            f"{path}: {several[0]!r} fits {len(known[several[0]])} training images; write the class folder with it, "
-            f"as {names[known[several[0]][0]]!r}"
+            f"{path}: {several[0]!r} fits {len(fitting)} training images, {', '.join(map(repr, fitting[:_SHOWN]))}; "
+            "write class folder and extension with it"
         )
     chosen = np.array([known[line][0] for line in lines])
     unique, counts = np.unique(chosen, return_counts=True)

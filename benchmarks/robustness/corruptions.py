@@ -64,5 +64,5 @@ def generator(seed: int, image: str, name: str, severity: int) -> np.random.Gene
         name: Of the corruption.
         severity: 1 to 5.
     """
-    key = "\0".join((str(seed), image, name, str(severity)))
-    return np.random.default_rng(np.frombuffer(hashlib.sha256(key.encode()).digest(), np.uint32))
+    key = "\0".join((str(seed), image, name, str(severity))).encode("utf-8", "surrogateescape")
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(key).digest(), np.uint32))

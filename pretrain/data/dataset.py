@@ -19,7 +19,7 @@ from pretrain.structures import Batch, Views
 MAX_REPLACEMENTS = 20
 
 
-class UnreadableData(RuntimeError):
+class UnreadableData(ValueError):
     """So many files in a row were unreadable that no substitute was found."""
 
 

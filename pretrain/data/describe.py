@@ -9,6 +9,7 @@ import numpy as np
 from pretrain.data.frames import FramePairs
 from pretrain.data.random_labels import RandomLabels
 from pretrain.data.sources import NO_LABEL, Source
+from pretrain.names import printable
 
 #: How many classes or videos are named, and how many files.
 SHOWN = 8
@@ -25,11 +26,6 @@ def describe_source(source: Source) -> str:
     chosen = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(int)).tolist()
     lines = [_contents(source), f"for example {', '.join(source.name(i) for i in chosen)}"]
     return printable("\n".join(lines))
-
-
-def printable(text: str) -> str:
-    """Returns text that any terminal takes: bytes of file names that are not UTF-8 as ``\\xe9``."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _contents(source: Source) -> str:

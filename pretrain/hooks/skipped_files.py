@@ -10,10 +10,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from pretrain.names import printable
 from pretrain.structures import Batch
 
 
-class TooManyBadFiles(RuntimeError):
+class TooManyBadFiles(ValueError):
     """More files are unreadable than ``loader.max_bad_fraction`` allows."""
 
 
@@ -116,7 +117,7 @@ class SkippedFilesHook(Hook):
         listed = set(path.read_text(errors="surrogateescape").splitlines()) if path.exists() else set()
         with open(path, "a", errors="surrogateescape") as file:
             for i, reason in news.items():
-                runner.logger.warning("unreadable image %d replaced by another one: %s", i, reason)
+                runner.logger.warning("unreadable image %d replaced by another one: %s", i, printable(reason))
                 line = f"{i}\t{' '.join(reason.splitlines())}"
                 if line not in listed:
                     file.write(line + "\n")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.data import ClassFolder
-from benchmarks.finetune.labels import balanced, choose_labels, read_list
+from benchmarks.finetune.labels import Labels, balanced, choose_labels, read_list
 from pretrain.data import FileList
 
 
@@ -65,7 +66,7 @@ def test_published_forms_of_a_line(split_folder: Path, tmp_path: Path, form: str
     assert choose_labels(ClassFolder(split_folder), file=path).names == ("train/blue/blue_0.jpg", "train/red/red_3.jpg")
 
 
-NAMES = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg"]
+NAMES = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "train/c/7.jpg", "train/c/7.png"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,9 @@ NAMES = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg"]
     [
         ("", "is empty"),
         ("3.jpg\na/1.jpg\n", r"1 of 2 lines name no training image \(3.jpg\)"),
-        ("1.jpg\n", "fits 2 training images; write the class folder with it, as 'train/a/1.jpg'"),
+        ("1.jpg\n", "fits 2 training images, 'train/a/1.jpg', 'train/b/1.jpg'; write class folder"),
+        ("c/7\n", "fits 2 training images, 'train/c/7.jpg', 'train/c/7.png'; write class folder and extension"),
+        ("a/1.jpg,0\na/2.jpg,1\n", "2 of 2 lines name no training image .* a comma separates nothing"),
         ("a/1.jpg\ntrain/a/1.jpg\n", "'train/a/1.jpg' is listed 2 times"),
     ],
 )
@@ -81,6 +84,20 @@ def test_mistakes_in_lists(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "list.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_list(tmp_path / "list.txt", NAMES)
+
+
+def test_byte_order_mark_and_names_that_are_not_utf8(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"train/b/caf\xe9.jpg")
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa/1.jpg\r\nb/caf\xe9.jpg\r\n")
+    assert read_list(tmp_path / "list.txt", [*NAMES, odd]).tolist() == [0, 5]
+    labels = Labels((NAMES[0], odd), (0, 1), {})
+    assert b"train/b/caf\xe9.jpg\t1\n" in labels.write(tmp_path).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a/1.jpg ", "a/1\n.jpg"])
+def test_names_that_no_list_can_hold(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot hold a name with a line end or outer blanks"):
+        Labels((name, "b/1.jpg"), (0, 1), {}).write(tmp_path)
 
 
 def test_mistakes_in_the_choice(split_folder: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pretrain.data import CocoImages, FileList, FramePairs, ImageFolder, RandomLabels
-from pretrain.data.describe import describe_source, printable
+from pretrain.data.describe import describe_source
+from pretrain.names import printable
 
 
 def make_files(root: Path, *names: str) -> Path:
