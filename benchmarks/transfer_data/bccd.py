@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks.transfer_data.coco import PARTS, CocoFile
 from benchmarks.transfer_data.folders import Progress, place, write_classes
+from pretrain.data.listings import read_lines
 
 CLASSES = ("RBC", "WBC", "Platelets")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -30,15 +32,16 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
         How many boxes were written and how many without area were dropped, in words.
 
     Raises:
-        ValueError: an object of another class; names the file.
+        ValueError: a name listed twice, an XML file that is none, a number that is missing, or an object of another
+            class; names the file.
     """
-    lists = {part: (root / "ImageSets" / "Main" / f"{part}.txt").read_text().split() for part in PARTS}
+    lists = {part: _stems(root / "ImageSets" / "Main" / f"{part}.txt") for part in PARTS}
     total, done, boxes, dropped = sum(map(len, lists.values())), 0, 0, 0
     for part, stems in lists.items():
         file = CocoFile.of_classes(CLASSES)
         for number, stem in enumerate(stems, start=1):
-            tree = ElementTree.parse(root / "Annotations" / f"{stem}.xml")
-            dropped += _drop_empty(tree.getroot())
+            tree = _parse(root / "Annotations" / f"{stem}.xml")
+            dropped += _drop_empty(tree.getroot(), stem)
             _add_image(file, tree.getroot(), number, stem)
             year = "VOC2012" if part == "train" and number > len(stems) // 2 else "VOC2007"
             image = root / "JPEGImages" / f"{stem}.jpg"
@@ -59,9 +62,25 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
     return f"{boxes} boxes, {dropped} without area dropped"
 
 
-def _drop_empty(root: ElementTree.Element) -> int:
+def _stems(path: Path) -> list[str]:
+    """Returns the names of a list, each once."""
+    stems = read_lines(path)
+    twice = [stem for stem, count in Counter(stems).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path} lists {twice[0]!r} twice; list it once")
+    return stems
+
+
+def _parse(path: Path) -> ElementTree.ElementTree:
+    try:
+        return ElementTree.parse(path)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{path} is no valid XML: {error}") from error
+
+
+def _drop_empty(root: ElementTree.Element, stem: str) -> int:
     """Removes objects whose box has no area; returns how many."""
-    empty = [thing for thing in root.iter("object") if not _is_box(_corners(thing))]
+    empty = [thing for thing in root.iter("object") if not _is_box(_corners(thing, stem))]
     for thing in empty:
         root.remove(thing)
     return len(empty)
@@ -72,14 +91,23 @@ def _is_box(corners: tuple[int, int, int, int]) -> bool:
     return right > left and bottom > top
 
 
-def _corners(thing: ElementTree.Element) -> tuple[int, int, int, int]:
-    return tuple(int(thing.findtext(f"bndbox/{corner}")) for corner in _CORNERS)
+def _corners(thing: ElementTree.Element, stem: str) -> tuple[int, int, int, int]:
+    return tuple(_number(thing, f"bndbox/{corner}", stem) for corner in _CORNERS)
+
+
+def _number(element: ElementTree.Element, place: str, stem: str) -> int:
+    text = element.findtext(place)
+    try:
+        return int(text)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{stem}.xml: {place} is {text!r}; legal are whole pixels") from error
 
 
 def _add_image(file: CocoFile, root: ElementTree.Element, number: int, stem: str) -> None:
-    file.add_image(number, f"{stem}.jpg", (int(root.findtext("size/height")), int(root.findtext("size/width"))))
+    size = _number(root, "size/height", stem), _number(root, "size/width", stem)
+    file.add_image(number, f"{stem}.jpg", size)
     for thing in root.iter("object"):
-        name, (left, top, right, bottom) = thing.findtext("name"), _corners(thing)
+        name, (left, top, right, bottom) = thing.findtext("name"), _corners(thing, stem)
         if name not in CLASSES:
             raise ValueError(f"{stem}.xml has an object of class {name!r}; known are {', '.join(CLASSES)}")
         width, height = right - left, bottom - top

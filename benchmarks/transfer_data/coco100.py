@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from benchmarks.transfer_data.coco import PARTS, CocoFile, run_lengths
 from benchmarks.transfer_data.folders import Progress, place, write_classes
+from pretrain.data.decode import DecodeError, open_image
+from pretrain.data.listings import read_json
 
 _PANOPTIC = "panoptic_segmentation/annotations/panoptic_train2017"
 _SEED = 0
@@ -33,14 +33,19 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
         How many instances were written, in words.
 
     Raises:
-        ValueError: a segment that has no pixel in the label image; names the file.
+        ValueError: two images of one id, two label images of one image, an image without labels, or a segment that
+            has no pixel in the label image; names the file.
     """
-    labels = json.loads((root / f"{_PANOPTIC}.json").read_text())
+    labels = read_json("coco100", root / f"{_PANOPTIC}.json")
+    _unique(labels["images"], "id")
     things = [category for category in labels["categories"] if category["isthing"]]
     categories = [dict(id=c["id"], name=c["name"], supercategory=c["supercategory"]) for c in things]
     held = _drawn([row["id"] for row in labels["images"]])
     files = {part: CocoFile(categories) for part in PARTS}
-    segments = {row["image_id"]: row for row in labels["annotations"]}
+    segments = _unique(labels["annotations"], "image_id")
+    bare = [image["file_name"] for image in labels["images"] if image["id"] not in segments]
+    if bare:
+        raise ValueError(f"{len(bare)} images have no panoptic labels, the first is {bare[0]!r}")
     for done, image in enumerate(labels["images"], start=1):
         part = "val" if image["id"] in held else "train"
         name = image["file_name"]
@@ -56,6 +61,16 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
     return "; ".join(f"{part}: {count}" for part, count in counts.items())
 
 
+def _unique(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
+    """Returns the rows by ``key``; raises ValueError if one comes twice."""
+    found: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        first = found.setdefault(row[key], row)
+        if first is not row:
+            raise ValueError(f"{key} {row[key]!r} comes twice, for {first['file_name']!r} and {row['file_name']!r}")
+    return found
+
+
 def _drawn(ids: list[int]) -> set[int]:
     """The ids of the val part; they depend on the ids alone, not on their order."""
     order = np.random.default_rng(_SEED).permutation(sorted(ids))
@@ -63,8 +78,11 @@ def _drawn(ids: list[int]) -> set[int]:
 
 
 def _add_segments(file: CocoFile, folder: Path, row: dict[str, Any]) -> None:
-    with Image.open(folder / row["file_name"]) as image:
-        colours = np.array(image).astype(np.int64)
+    path = folder / row["file_name"]
+    try:
+        colours = np.array(open_image(path.read_bytes())).astype(np.int64)
+    except DecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
     numbers = colours @ [1, 256, 65_536]  # (h, w): COCO's panoptic code
     known = {category["id"] for category in file.categories}
     for segment in row["segments_info"]:

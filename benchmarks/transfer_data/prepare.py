@@ -16,6 +16,7 @@ from benchmarks.transfer_data.coco100 import write_coco100
 from benchmarks.transfer_data.folders import CLASSES_FILE, Progress, new_folder
 from benchmarks.transfer_data.scenes import write_scene_objects
 from benchmarks.transfer_data.segmentation import write_ade
+from pretrain.data.listings import read_json
 from pretrain.files import atomic_write, sha256_of
 from pretrain.names import check_choice
 
@@ -97,8 +98,8 @@ def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
     made = target / _ORIGIN_FILE
     if not made.is_file() or not (target / CLASSES_FILE).is_file():
         raise ValueError(f"{target} holds something else than prepared data: delete it or take another folder")
-    stored = json.loads(made.read_text())
-    if {key: stored.get(key) for key in origin} != origin:
+    stored = read_json("prepared data", made)
+    if not isinstance(stored, dict) or {key: stored.get(key) for key in origin} != origin:
         raise ValueError(f"{target} was made from another {origin['source']}: delete it or take another folder")
     return True
 
@@ -111,6 +112,10 @@ def _original(name: str, scenes: Path, archives: Path, beside: Path) -> Iterator
         yield scenes
         return
     with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=".unpacked", dir=beside) as unpacked:
-        with tarfile.open(archives / f"{own.archive}.tar") as archive:
-            archive.extractall(unpacked, filter="data")
+        path = archives / f"{own.archive}.tar"
+        try:
+            with tarfile.open(path) as archive:
+                archive.extractall(unpacked, filter="data")
+        except tarfile.TarError as error:
+            raise ValueError(f"{path} cannot be unpacked; is it complete? ({error})") from error
         yield Path(unpacked) / own.inner

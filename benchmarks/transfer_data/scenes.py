@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from benchmarks.transfer_data.coco import PARTS
 from benchmarks.transfer_data.folders import Progress, place, write_classes
+from pretrain.data.folders import visible
+from pretrain.data.listings import read_json
 
 
 def write_scene_objects(root: Path, target: Path, progress: Progress | None = None) -> str:
@@ -20,7 +21,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
     Returns:
         How many images and instances were written, in words.
     """
-    images = {part: sorted((root / "images" / part).iterdir()) for part in PARTS}
+    images = {part: visible((root / "images" / part).iterdir()) for part in PARTS}
     total, done, words = sum(map(len, images.values())), 0, []
     for part, folder in PARTS.items():
         file = root / f"instances_{part}.json"
@@ -30,7 +31,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
             done += 1
             if progress is not None:
                 progress(done, total)
-        content = json.loads(file.read_text())
+        content = read_json("scenes_detection", file)
         words.append(f"{part}: {len(images[part])} images, {len(content['annotations'])} instances")
     write_classes(target, [category["name"] for category in content["categories"]])
     return "; ".join(words)

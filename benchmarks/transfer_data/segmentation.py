@@ -11,7 +11,7 @@ from benchmarks.data.layouts import find_layout
 from benchmarks.data.pairs import part_pairs
 from benchmarks.data.parts import check_parts
 from benchmarks.data.segmentation import SegmentationSplit
-from benchmarks.transfer_data.folders import Progress, place, write_classes
+from benchmarks.transfer_data.folders import Progress, place, require_new, write_classes
 from pretrain.data.decode import decode_file
 
 _PARTS = {"train": "training", "val": "validation"}
@@ -35,8 +35,8 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         How many pairs were written, in words.
 
     Raises:
-        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share images, or it has more
-            than 254 classes.
+        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share images, it has more
+            than 254 classes, or two files that would get one name.
     """
     root, found = find_layout(root, layout)
     if len(found.values) > _MOST:
@@ -67,5 +67,6 @@ def _place_jpeg(source: Path, target: Path) -> None:
     if source.suffix.lower() in (".jpg", ".jpeg"):
         place(source, target)
         return
+    require_new(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(decode_file(source)).save(target, quality=95, subsampling=0)

@@ -170,4 +170,5 @@ class FramePairs:
     def _region(self, entry: int) -> Shot:
         frame = int(self._tracks.frames[entry])
         box = widened(tuple(self._tracks.boxes[entry].tolist()), self.margin)
-        return Shot(self._files.name(frame), lambda: self._files.read(frame), box, number=frame)
+        size = tuple(self._tracks.sizes[entry].tolist())
+        return Shot(self._files.name(frame), lambda: self._files.read(frame), box, number=frame, size=size)

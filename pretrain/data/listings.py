@@ -29,8 +29,8 @@ def read_lines(path: str | Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_json(source: str, path: Path) -> Any:
-    """Returns what a json file holds; ``source`` is the caller's name, for messages.
+def read_json(source: str, path: Path, *, hint: str = "") -> Any:
+    """Returns what a json file holds; ``source`` is the caller's name and ``hint`` advice, for messages.
 
     Raises:
         SourceError: the file is no json, or an object in it has a key twice (Python would keep the later).
@@ -40,7 +40,7 @@ def read_json(source: str, path: Path) -> Any:
     except RecursionError as error:
         raise SourceError(f"{source}: {path} is nested too deeply to be read") from error
     except ValueError as error:
-        raise SourceError(f"{source}: {path} is no valid json: {error}") from error
+        raise SourceError(f"{source}: {path} is no valid json{hint}: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

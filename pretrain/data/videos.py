@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from pretrain.data.decode import DecodeError, probe
 from pretrain.data.folders import SourceError, list_images
+from pretrain.data.listings import read_json
 from pretrain.data.shots import Box
 from pretrain.data.sources import FilesBelow
 
@@ -46,11 +46,13 @@ class Tracks:
         times: of each track, (n_i,) int64, strictly ascending.
         frames: (n,) int64, numbers of the frames among those of all videos.
         boxes: (n, 4) float64, x1, y1, x2, y2 in the frame's unit square.
+        sizes: (n, 2) float64, H, W in pixels of the frames that the boxes are meant for.
     """
 
     times: tuple[np.ndarray, ...]
     frames: np.ndarray
     boxes: np.ndarray
+    sizes: np.ndarray
 
 
 def find_videos(
@@ -58,14 +60,15 @@ def find_videos(
 ) -> tuple[list[str], dict[str, Video]]:
     """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".") included.
 
-    The last number in a frame's file name is its time, if all frames of the video have different ones up to
+    Two frames of a video must not differ in their extension only, as an image and its mask do. The last number in a
+    frame's file name is its time, if all frames of the video have different ones up to
     :data:`LATEST`; otherwise a frame's time is its place in the order of names.
 
     Returns:
         Paths of all frames relative to ``root``, video by video in their order, and the videos by name.
 
     Raises:
-        SourceError: there is no image, or ``extensions`` or ``exclude`` are wrong.
+        SourceError: there is no image, two of one stem in a folder, or ``extensions`` or ``exclude`` are wrong.
     """
     folders: dict[str, list[str]] = defaultdict(list)
     advice = "put one folder of images for each video there"
@@ -76,10 +79,23 @@ def find_videos(
     names: list[str] = []
     videos: dict[str, Video] = {}
     for video in sorted(folders):
+        _require_stems(folders[video])
         timed = _timed(folders[video])
         videos[video] = Video(len(names), np.array([time for time, _ in timed], dtype=np.int64))
         names.extend(name for _, name in timed)
     return names, videos
+
+
+def _require_stems(names: list[str]) -> None:
+    """Raises SourceError if two frames of a video have one name but for the extension: one is no frame then."""
+    known: dict[str, str] = {}
+    for name in names:
+        first = known.setdefault(os.path.splitext(name)[0], name)
+        if first is not name:
+            raise SourceError(
+                f"FramePairs: {first!r} and {name!r} are two frames of one name; is one a mask? Leave it out with "
+                "source.exclude or source.extensions"
+            )
 
 
 def _timed(names: list[str]) -> list[tuple[int, str]]:
@@ -125,10 +141,12 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
                 f"FramePairs: {path}, entry {number}: {reason}; an entry has {', '.join(COLUMNS)}, boxes in pixels"
             ) from error
     ordered = [sorted(entries.items()) for _, entries in sorted(found.items())]
+    drawn = [sizes[video] for (video, _), entries in sorted(found.items()) for _ in entries]
     return Tracks(
         times=tuple(np.array([time for time, _ in entries], dtype=np.int64) for entries in ordered),
         frames=np.array([frame for entries in ordered for _, (frame, _) in entries], dtype=np.int64),
         boxes=np.array([box for entries in ordered for _, (_, box) in entries], dtype=np.float64),
+        sizes=np.array(drawn, dtype=np.float64),
     )
 
 
@@ -139,14 +157,15 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".csv":
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-                rows = list(csv.DictReader(file, skipinitialspace=True))
+                reader = csv.DictReader(file, skipinitialspace=True)
+                twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+                if twice:
+                    raise SourceError(f"FramePairs: tracks={path} has two columns {twice[0]!r}; name each once")
+                rows = list(reader)
         except (UnicodeDecodeError, csv.Error) as error:
             raise SourceError(f"FramePairs: tracks={path} is no csv file in UTF-8: {error}") from error
     else:
-        try:
-            rows = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise SourceError(f"FramePairs: tracks={path} is no valid json (csv files end in .csv): {error}") from error
+        rows = read_json("FramePairs", path, hint=" (csv files end in .csv)")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise SourceError(
             f"FramePairs: tracks={path} holds no boxes; legal is a list of entries with {', '.join(COLUMNS)} (csv: "
@@ -157,9 +176,13 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _whole(value: Any) -> int:
     """Returns a whole number; raises ValueError for any other."""
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"frame {value} is no whole number")
-    return int(value)
+    try:
+        number = float(value) if isinstance(value, str) and "." in value else value
+        if not isinstance(number, float) or number.is_integer():
+            return int(number)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"frame {value!r} is no whole number")
 
 
 def _frame(videos: dict[str, Video], name: str, time: int) -> int:

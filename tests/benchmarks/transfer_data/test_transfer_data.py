@@ -16,7 +16,11 @@ from benchmarks.compare.names import PlanError
 from benchmarks.compare.prepare import prepare
 from benchmarks.data import SegmentationFolder
 from benchmarks.transfer_data import SETS, prepare_sets
+from benchmarks.transfer_data.bccd import write_bccd
 from benchmarks.transfer_data.coco import run_lengths
+from benchmarks.transfer_data.coco100 import write_coco100
+from benchmarks.transfer_data.folders import place
+from benchmarks.transfer_data.segmentation import write_ade
 
 ROOT = Path(__file__).resolve().parents[3]
 Prepared = tuple[Path, dict[str, str]]
@@ -149,6 +153,77 @@ def test_nothing_is_left_of_a_set_that_fails(archives: Path, scenes: Path, tmp_p
     with pytest.raises(KeyboardInterrupt):
         prepare_sets(["camvid"], tmp_path / "out", scenes=scenes, archives=archives, progress=lambda name: stop)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_file_takes_the_place_of_another(tmp_path: Path) -> None:
+    """``target`` would be a hard link to the first original: copying the second over it would overwrite that one."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    place(tmp_path / "a", tmp_path / "out" / "x")
+    with pytest.raises(ValueError, match="b: another file has become x already"):
+        place(tmp_path / "b", tmp_path / "out" / "x")
+    assert (tmp_path / "a").read_text() == "a"
+
+
+def test_names_of_cities_that_meet(tmp_path: Path) -> None:
+    """The images a_b/c and a/b_c both become a_b_c."""
+    for value, place_of in enumerate(("train/a_b/c", "train/a/b_c", "val/v/v")):
+        image = tmp_path / "leftImg8bit" / f"{place_of}_leftImg8bit.png"
+        mask = tmp_path / "gtFine" / f"{place_of}_gtFine_labelIds.png"
+        for path, pixels in ((image, np.full((8, 8, 3), value)), (mask, np.full((8, 8), 7))):
+            path.parent.mkdir(parents=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    with pytest.raises(ValueError, match="another file has become a_b_c_.* already; their names must differ"):
+        write_ade(tmp_path, tmp_path / "out", layout="cityscapes")
+
+
+@pytest.mark.parametrize(
+    ("lists", "xml", "words"),
+    [
+        ("B1\nB1\n", "<annotation/>", "train.txt lists 'B1' twice"),
+        ("B1\n", "<annotation>", "B1.xml is no valid XML"),
+        ("B1\n", "<annotation/>", "B1.xml: size/height is None; legal are whole pixels"),
+        ("B1\n", "<annotation><object><bndbox><xmin>1.5</xmin></bndbox></object></annotation>", "xmin is '1.5'"),
+    ],
+)
+def test_cells_that_are_not_as_they_should_be(tmp_path: Path, lists: str, xml: str, words: str) -> None:
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/train.txt").write_text(lists)
+    (tmp_path / "ImageSets/Main/val.txt").write_text("B2\n")
+    (tmp_path / "Annotations/B1.xml").write_text(xml)
+    with pytest.raises(ValueError, match=words):
+        write_bccd(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "words"),
+    [
+        ((1, 1), (1,), "id 1 comes twice, for 'i0.jpg' and 'i1.jpg'"),
+        ((1,), (1, 1), "image_id 1 comes twice, for 'l0.png' and 'l1.png'"),
+        ((1, 2), (1,), "1 images have no panoptic labels, the first is 'i1.jpg'"),
+    ],
+)
+def test_panoptic_files_that_say_two_things(
+    tmp_path: Path, images: tuple[int, ...], labels: tuple[int, ...], words: str
+) -> None:
+    content = dict(
+        categories=[],
+        images=[dict(id=key, file_name=f"i{n}.jpg") for n, key in enumerate(images)],
+        annotations=[dict(image_id=key, file_name=f"l{n}.png") for n, key in enumerate(labels)],
+    )
+    path = tmp_path / "panoptic_segmentation" / "annotations" / "panoptic_train2017.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=words):
+        write_coco100(tmp_path, tmp_path / "out")
+
+
+def test_archive_cut_short(archives: Path, scenes: Path, tmp_path: Path) -> None:
+    whole = (archives / "det_bccd.tar").read_bytes()
+    (tmp_path / "det_bccd.tar").write_bytes(whole[: len(whole) // 2 + 100])
+    with pytest.raises(ValueError, match="det_bccd.tar cannot be unpacked; is it complete"):
+        prepare_sets(["bccd"], tmp_path / "out", scenes=scenes, archives=tmp_path)
 
 
 def test_missing_originals_are_said_before_anything_is_written(archives: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
         ([dict(good[0], x1=90, x2=99)], "no area inside the frame"),
         ([dict(good[0], y2=float("nan"))], "no area inside the frame"),
         ([{k: v for k, v in good[0].items() if k != "y2"}], "entry 1: no 'y2'; an entry has"),
-        ([dict(good[0], frame="x")], "entry 1: invalid literal"),
+        ([dict(good[0], frame="x")], "entry 1: frame 'x' is no whole number"),
         ([dict(good[0], frame=1.5)], "entry 1: frame 1.5 is no whole number"),
         ([dict(good[0], frame=float("inf"))], "entry 1: frame inf is no whole number"),
     ):
@@ -248,10 +248,30 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
 
 
 def test_csv_files_of_spreadsheets(root: Path, tmp_path: Path) -> None:
-    table = save(tmp_path / "t.csv", rows()).read_text().replace(",", ", ")
+    table = save(tmp_path / "t.csv", rows()).read_text().replace(",", ", ").replace("a, 7,", "a, 7.0,")
     (tmp_path / "t.csv").write_text(table, encoding="utf-8-sig")
     shots = FramePairs(root, tracks=tmp_path / "t.csv").shots(0, np.random.default_rng(0))
     assert all(shot.box is not None for shot in shots)
+    (tmp_path / "t.csv").write_text(table.replace("y2", "x1"))  # the later would win
+    with pytest.raises(SourceError, match="tracks=.*t.csv has two columns 'x1'"):
+        FramePairs(root, tracks=tmp_path / "t.csv")
+
+
+def test_a_mask_of_the_same_name_is_no_frame(root: Path) -> None:
+    """Before, times became places in the order of names, so that frames and masks took turns."""
+    for time in range(10):
+        (root / "a" / f"{time:05d}.bmp").write_bytes(b"mask")
+    with pytest.raises(SourceError, match="00000.bmp' and 'a/00000.png' are two frames of one name; is one a mask"):
+        FramePairs(root, min_gap=2)
+    assert len(FramePairs(root, min_gap=2, exclude="*.bmp")) == 15
+
+
+def test_tracked_frames_of_another_shape_are_skipped(root: Path, tmp_path: Path) -> None:
+    source = FramePairs(root, min_gap=9, tracks=save(tmp_path / "t.json", rows()))
+    assert cv2.imwrite(str(root / "a" / "00009.png"), np.zeros((80, 40, 3), np.uint8))
+    dataset = ViewDataset(source, ViewRecipe({"global": [dict(size=8)] * 2}))
+    ((number, reason), *_) = dataset[0, 0].skipped
+    assert number == 9 and "00009.png: boxes were drawn in an image of 80 × 40 px" in reason
 
 
 def test_a_broken_partner_is_reported_by_its_own_name(root: Path) -> None:
