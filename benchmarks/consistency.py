@@ -31,6 +31,7 @@ from pretrain.data.decode import decode_file
 from pretrain.data.sampler import JITTER, stream
 from pretrain.data.sources import ImageFolder
 from pretrain.engine.check import register_all
+from pretrain.state_dicts import refuse_non_finite
 from pretrain.upsampling.downsamplers import Downsampler, SimpleDownsampler
 from pretrain.upsampling.jitter import draw_jitter
 from pretrain.upsampling.losses import reconstruction
@@ -138,6 +139,7 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
         trainer.load_state_dict(content.get("state_dict", {}))
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the model that it describes: {str(error)[:300]}") from error
+    refuse_non_finite(trainer.state_dict(), str(path))
     return Arm(str(path), trainer.to(device).eval(), own=trainer.objective.downsampler is not None)
 
 

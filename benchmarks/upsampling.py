@@ -14,6 +14,7 @@ from benchmarks.extractor import parse_spec
 from benchmarks.weights import read_checkpoint, state_fingerprint
 from heads.upsamplers.base import Upsampler
 from pretrain.names import check_choice
+from pretrain.state_dicts import refuse_non_finite
 
 _PREFIX, _BACKBONE = "upsampler.", "backbone."  # of the keys in a checkpoint of an upsampler's training
 
@@ -78,6 +79,7 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
     if _KINDS[kind].file == "trained" and options:
         raise ValueError(f"upsampler {spec!r}: its options are in the file, none can be set ({', '.join(options)})")
     upsampler = _from_training(kind, path) if _KINDS[kind].file == "trained" else _made(spec, kind, path, options)
+    refuse_non_finite(upsampler.state_dict(), f"upsampler {spec!r}")
     _check_channels(spec, upsampler, channels)
     upsampler.spec = spec
     return upsampler.to(device).eval().requires_grad_(False)

@@ -11,18 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pretrain import checkpoint_file
+from pretrain.state_dicts import refuse_non_finite, unwrapped
 
 # Where official checkpoints keep the network; tried in this order.
 _NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
-# What wrappers of training put into keys: DistributedDataParallel, torch.compile, FSDP, recomputed
-# activations, Lightning Fabric.
-_WRAPPERS = (
-    "module",
-    "_orig_mod",
-    "_fsdp_wrapped_module",
-    "_checkpoint_wrapped_module",
-    "_forward_module",
-)
 _COUNTERS = "num_batches_tracked"  # never read in eval mode: its absence is no gap
 
 
@@ -68,34 +60,12 @@ def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
     """Returns the tensors of the first nested state dict, or those of the dict itself, unwrapped.
 
     Raises:
-        ValueError: see :func:`unwrapped`.
+        ValueError: see :func:`pretrain.state_dicts.unwrapped`.
     """
     for name in _NESTED:
         if isinstance(content.get(name), dict):
             return find_state(content[name])
     return unwrapped({key: v for key, v in content.items() if isinstance(v, Tensor)})
-
-
-def unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the tensors under their keys without wrappers' names, wherever in the key they stand.
-
-    ``backbone.module.conv1.weight`` is ``backbone.conv1.weight``.
-
-    Raises:
-        ValueError: two keys that are then one; names both.
-    """
-    found: dict[str, str] = {}
-    result: dict[str, Tensor] = {}
-    for key, value in state.items():
-        *modules, last = str(key).split(".")
-        bare = ".".join([name for name in modules if name not in _WRAPPERS] + [last])
-        if bare in result:
-            raise ValueError(
-                f"{found[bare]!r} and {key!r} would both be {bare!r} without wrappers' names: the "
-                "file holds two networks in one; save the one to be read alone"
-            )
-        found[bare], result[bare] = key, value
-    return result
 
 
 def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str) -> LoadReport:
@@ -128,30 +98,6 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
     refuse_non_finite({prefix + k: cut[k] for k in loaded}, source)
     network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
     return report
-
-
-def refuse_non_finite(state: dict[str, Tensor], source: str) -> None:
-    """Refuses weights that are no numbers: every feature of the network would be NaN.
-
-    Args:
-        state: Tensors by name.
-        source: What to call them.
-
-    Raises:
-        ValueError: a tensor holds NaN or infinity; names the first and says how many do.
-    """
-    broken = []
-    for key, value in state.items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            broken.append(key)
-    if broken:
-        first = state[broken[0]]
-        count = first.numel() - int(torch.isfinite(first).sum())
-        raise ValueError(
-            f"{source}: {broken[0]} holds {count} values of {first.numel():,} that are NaN or infinite"
-            f"{f', and so do {len(broken) - 1} other tensors' if len(broken) > 1 else ''}; the training "
-            "diverged or the file is damaged: take an earlier checkpoint"
-        )
 
 
 def weights_fingerprint(network: nn.Module) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.exchange.export_source import Difference, Export, Network, largest_difference
+from benchmarks.exchange.export_source import Difference, Export, Network, largest, largest_difference
 from benchmarks.exchange.export_timm import as_text
 
 _ONNX_TOLERANCE = 1e-4  # other kernels than torch's
@@ -124,5 +124,5 @@ def _compare(network: Network, run: Callable[[Tensor], Sequence[Tensor]], batche
     """Map and vector of what was loaded against the network's own, in float32."""
     module = MapAndVector(network).eval()
     found = [largest_difference(module(images), run(images)) for images in batches]
-    gap, scale, count = (max(column) for column in zip(*found, strict=True))
-    return Difference(gap, None, scale, count * len(batches))
+    gaps, scales, counts = zip(*found, strict=True)
+    return Difference(largest(gaps), None, largest(scales), sum(counts))

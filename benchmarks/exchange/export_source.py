@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import state_fingerprint
 from pretrain.files import atomic_write
+from pretrain.state_dicts import refuse_non_finite
 
 FORMAT_VERSION = 1  # of the JSON beside an export
 _SINGLE, _DOUBLE = 1e-5, 1e-9  # what features may differ by in float32 and float64, times their largest value if > 1
@@ -124,6 +126,7 @@ class Network:
         if getattr(self.model, "dynamic_img_size", False):
             self.options["dynamic_img_size"] = True
         self.state = {key: value.detach().contiguous() for key, value in self.model.state_dict().items()}
+        refuse_non_finite(self.state | self.pyramid, extractor.spec)
         self.mean, self.std = extractor.mean, extractor.std
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randn(1, 3, *self.image_size, generator=generator)
@@ -192,13 +195,24 @@ def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> tupl
     """Compares two lists of features: (largest absolute difference, largest absolute feature, number of tensors).
 
     Raises:
-        ValueError: unequal numbers or shapes.
+        ValueError: unequal numbers or shapes; features of ours that are NaN or infinite.
     """
     shapes = [[tuple(t.shape) for t in side] for side in (ours, theirs)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"features have the shapes {shapes[1]} after loading, {shapes[0]} before. Nothing was written")
+    scale = largest([float(a.abs().max()) for a in ours])
+    if not math.isfinite(scale):
+        raise ValueError(
+            "the network's own features of random images are NaN or infinite: its weights are too large to compute "
+            "with. Nothing was written"
+        )
     gaps = [float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)]
-    return max(gaps), max(float(a.abs().max()) for a in ours), len(gaps)
+    return largest(gaps), scale, len(gaps)
+
+
+def largest(values: Sequence[float]) -> float:
+    """The largest of one or more numbers, NaN where one of them is: Python's ``max`` drops that by its place."""
+    return float("nan") if any(map(math.isnan, values)) else max(values)
 
 
 def timm_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:

@@ -15,8 +15,9 @@ from benchmarks.exchange.import_report import KeyReport, account, group_of
 from benchmarks.exchange.layouts import IMAGENET, UPSAMPLERS, find_layout
 from benchmarks.exchange.layouts_find import Found, Network, find, flatten, recognise
 from benchmarks.exchange.positions import resized_positions
-from benchmarks.weights import LoadReport, fill, refuse_non_finite
+from benchmarks.weights import LoadReport, fill
 from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.state_dicts import refuse_non_finite
 
 
 @dataclass(frozen=True)

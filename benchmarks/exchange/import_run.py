@@ -14,6 +14,7 @@ from benchmarks.exchange.layouts import UPSAMPLERS, find_layout
 from benchmarks.weights import read_checkpoint
 from heads.upsamplers.featup_checkpoint import load_featup
 from pretrain.files import atomic_path, sha256_of
+from pretrain.state_dicts import refuse_non_finite
 
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
 _PREFIXES = dict(online="backbone.", target="target_backbone.")
@@ -113,6 +114,7 @@ def _upsampler(
     if backbone or weights:
         raise ValueError("--backbone and --weights are of networks; the layout 'featup' is of an upsampler's files")
     stack = load_featup(path)
+    refuse_non_finite(stack.state_dict(), str(path))
     meta["upsampler"] = stack.config
     counts = {name: len(getattr(stack.report, name)) for name in ("loaded", "missing", "unexpected", "ignored")}
     meta["imported"] |= dict(layout="featup", source="FeatUp, 2403.10516", report=counts)

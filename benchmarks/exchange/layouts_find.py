@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.exchange.layouts import IMAGENET, LAYOUTS, NESTS, Layout
 from benchmarks.exchange.layouts_names import Translated, dialect_of, translate
-from benchmarks.weights import unwrapped
+from pretrain.state_dicts import unwrapped
 
 _DEEPEST = 6  # dicts within dicts; VISSL has five
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from benchmarks.extractor import parse_spec
 from benchmarks.weights import find_state, read_checkpoint
+from pretrain.state_dicts import refuse_non_finite
 
 
 def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
@@ -18,6 +19,9 @@ def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
     Args:
         spec: as ``FeatureExtractor.load`` takes it.
         weights: ``online`` or ``target``: the pyramid that belongs to that network.
+
+    Raises:
+        ValueError: a weight is NaN or infinite.
     """
     path, _ = parse_spec(spec)
     if not Path(path).is_file():
@@ -28,4 +32,6 @@ def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
     if not marked:
         return {}
     prefix = f"{min(marked)}.{name}."
-    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    levels = {key: value for key, value in state.items() if key.startswith(prefix)}
+    refuse_non_finite(levels, path)
+    return {key[len(prefix) :]: value for key, value in levels.items()}

@@ -16,6 +16,7 @@ from pretrain.engine import checkpoints
 from pretrain.engine.check import register_all
 from pretrain.engine.config import parse
 from pretrain.engine.runner import versions
+from pretrain.state_dicts import refuse_non_finite
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,13 @@ def rescale(
         scale of zero would wipe out, from zero nothing can be scaled).
 
     Raises:
-        ValueError: the state dict is not one of this model.
+        ValueError: the state dict is not one of this model, or has weights that are NaN or infinite.
     """
     parameters = dict(initial.named_parameters(remove_duplicate=False))
     wrong = [n for n, p in parameters.items() if n not in state or state[n].shape != p.shape]
     if wrong:
         raise ValueError(f"{len(wrong)} parameters of the config's model are not in the file, such as {wrong[0]!r}")
+    refuse_non_finite({name: state[name] for name in parameters}, "the checkpoint")
     scaled, factors, zero = dict(state), {}, []
     for name, first in parameters.items():
         norms = first.double().norm().item(), state[name].double().norm().item()

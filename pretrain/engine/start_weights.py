@@ -14,6 +14,7 @@ from pretrain.engine import checkpoints
 from pretrain.engine.config import parse
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.settings import ConfigError
+from pretrain.state_dicts import refuse_non_finite, unwrapped
 
 _COUNTER = "num_batches_tracked"  # of BatchNorm with a fixed momentum, which never reads it
 _LEARNED_LATER = "mask_token"  # a published network has none, and one that does begins at zero
@@ -78,6 +79,7 @@ def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str,
     left_out = _of_other_objectives(content, [*objectives])
     taken = {name: value for name, value in state.items() if name in own and not name.startswith(left_out)}
     _check_shapes(taken, own, path)
+    refuse_non_finite(taken, f"load_from={path!r}")
     names = {id(module): f"{name}." for name, module in model.named_modules()}
     pairs = [(names[id(original)], names[id(copy)]) for original, copy in model.copies()]
     backbone = names[id(model.backbone)]
@@ -102,7 +104,7 @@ def _entries(content: dict[str, Any], model: TrainedModel, path: str) -> tuple[d
         if isinstance(content.get(nest), dict):
             content = content[nest]
             break
-    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    state = unwrapped({name: value for name, value in content.items() if isinstance(value, Tensor)})
     wanted = [name for name in model.backbone.state_dict() if not name.endswith(_COUNTER)]
     # Ours; a TimmBackbone's own state dict; timm's, whose names lack the "model." before them.
     spellings = [

@@ -43,7 +43,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
         for name, values in (("mean", mean), ("std", std)):
             if len(values) != 3:
                 raise ValueError(f"{name}={values!r}: must have three numbers, one per channel (R, G, B)")
-        if min(std) <= 0 or max(mean) > 1 or max(std) > 1:
+        if not all(0 < s <= 1 for s in std) or not all(m <= 1 for m in mean):
             raise ValueError(
                 f"mean={tuple(mean)}, std={tuple(std)}: in units of images in [0, 1], std above 0; divide values for "
                 "0 … 255 by 255"

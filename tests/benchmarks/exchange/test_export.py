@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from safetensors import safe_open
 
 from benchmarks.exchange import export as module
 from benchmarks.exchange.export import FORMATS, export
-from benchmarks.exchange.export_source import Difference
+from benchmarks.exchange.export_graph import MapAndVector, _compare
+from benchmarks.exchange.export_source import Difference, Network, largest_difference
 from benchmarks.exchange.export_torchvision import _RESNETS as torchvision_names
 from benchmarks.extractor import FeatureExtractor
 from pretrain.backbones.sincos_vit import SinCosViT
@@ -221,3 +223,62 @@ def test_command_line(
     assert "export: --to 'tim' is not a format; did you mean 'timm'?" in capsys.readouterr().err
     usage = (ROOT / "tools" / "export.py").read_text()
     assert all(name in usage for name in FORMATS)
+
+
+def test_weights_that_are_no_numbers_are_named_and_nothing_is_written(write_ours: Callable[..., Path]) -> None:
+    path = write_ours("test_resnet")
+    content = torch.load(path)
+    content["state_dict"]["backbone.model.layer2.0.bn1.weight"][3] = float("nan")
+    torch.save(content, path)
+    for to in FORMATS:
+        with pytest.raises(ValueError, match="backbone.model.layer2.0.bn1.weight holds 1 values of 48 that are NaN"):
+            export(str(path), to)
+    assert [p.name for p in path.parent.iterdir()] == ["final.pth"]
+    extractor = FeatureExtractor.load("random:test_resnet")  # changed in memory, no reader has looked at it
+    extractor.backbone.model.layer2[0].bn1.bias.data[0] = float("inf")
+    with pytest.raises(ValueError, match="random:test_resnet: layer2.0.bn1.bias holds 1 values"):
+        Network(extractor)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_feature_that_is_no_number_never_passes(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = [torch.zeros(2), torch.ones(2), torch.ones(2)]
+    theirs = [t.clone() for t in ours]
+    theirs[place][0] = float("nan")
+    gap, scale, count = largest_difference(ours, theirs)
+    assert math.isnan(gap) and (scale, count) == (1.0, 3)
+    with pytest.raises(ValueError, match="features differ after loading, max .difference. nan"):
+        Difference(gap, None, scale, count).require("x.pth to timm")
+    with pytest.raises(ValueError, match="differ after loading"):
+        Difference(0.0, gap, scale, count).require("x.pth to timm")
+    with pytest.raises(ValueError, match="the network's own features of random images are NaN or infinite"):
+        largest_difference(theirs, theirs)
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_nor_does_one_in_any_batch_of_a_graph(broken: int) -> None:
+    network = Network(FeatureExtractor.load("random:test_resnet"))
+    own = module_outputs(network)
+    calls: list[int] = []
+
+    def run(images: torch.Tensor) -> list[torch.Tensor]:
+        found = [t.clone() for t in own(images)]
+        if len(calls) == broken:
+            found[-1][0, 0] = float("nan")
+        calls.append(1)
+        return found
+
+    compared = _compare(network, run, [network.images, network.images])
+    assert math.isnan(compared.single) and compared.maps == 4
+    with pytest.raises(ValueError, match="nan"):
+        compared.require("x.pth to onnx")
+
+
+def module_outputs(network: Network) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    module = MapAndVector(network).eval()
+
+    def run(images: torch.Tensor) -> list[torch.Tensor]:
+        with torch.no_grad():
+            return list(module(images))
+
+    return run

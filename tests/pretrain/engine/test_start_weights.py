@@ -224,3 +224,17 @@ def test_two_processes_begin_alike(
     ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     total = sum(float(p.double().sum()) for p in model.backbone.parameters())
     assert ranks[0] == ranks[1] == [3, True, pytest.approx(total)]
+
+
+def test_wrappers_names_are_cut_and_weights_are_numbers(tmp_path: Path) -> None:
+    config = dict(type="Pretrainer", backbone=dict(type="TimmBackbone", name="test_resnet"), objectives=PIXPRO)
+    first, path = build(config, 1), tmp_path / "bare.pth"
+    state = {f"module.backbone._orig_mod.{key}": v.clone() for key, v in first.backbone.state_dict().items()}
+    torch.save(dict(state_dict=state), path)
+    second = build(config, 2)
+    load_start(second, str(path), PIXPRO)
+    assert equal(first.backbone, second.backbone)
+    next(value for value in state.values() if value.is_floating_point()).view(-1)[0] = float("nan")
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(ValueError, match="load_from=.*backbone.model.* holds 1 values of .* that are NaN"):
+        load_start(build(config, 3), str(path), PIXPRO)
