@@ -11,13 +11,10 @@ from typing import Any
 import benchmarks.data as data_sets
 from benchmarks import baselines, cam, correspondence, decoder, depth, finetune, knn, linear, retrieval
 from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder, TransferFolder
-from benchmarks.data.depth import DepthSplit
-from benchmarks.data.pairs import PairSplit
 from benchmarks.probe import depth as depth_probe
 from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
 from benchmarks.robustness import frozen as robustness
-from benchmarks.scores import IGNORE
 from benchmarks.transfer import run as transfer
 from pretrain.names import check_choice, suggestion
 
@@ -195,21 +192,4 @@ def make_task(name: str, config: dict[str, Any]) -> Task:
     arguments = values.pop("data")
     settings = make_settings(name, benchmark, values)
     cls = data_class(name, benchmark, arguments)
-    data = cls(**{k: v for k, v in arguments.items() if k != "type"})
-    if isinstance(data, SegmentationFolder | DepthFolder):
-        for part in ("train", "val"):
-            _require_labels(name, getattr(data, part), part)
-    return Task(name, benchmark, data, settings)
-
-
-def _require_labels(name: str, split: PairSplit, part: str) -> None:
-    """Refuses a part without any labelled pixel, whose scores would not be numbers; reads maps up to the first one."""
-    deep = isinstance(split, DepthSplit)
-    for index in range(len(split)):
-        labels = split.load(index)[1]
-        if ((labels > 0) if deep else (labels != IGNORE)).any():
-            return
-    what = "depth is known: all maps of" if deep else "pixel is labelled: all masks of"
-    cure = "hold 0; check depth=" if deep else "hold ignored values; check layout=, or classes=, first= and ignore="
-    first = f"{len(split)}, the first of {split.name(0)}"
-    raise ValueError(f"benchmark {name!r}: no {what} the {part} part ({first}) {cure}")
+    return Task(name, benchmark, cls(**{k: v for k, v in arguments.items() if k != "type"}), settings)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from benchmarks.data.loading import file_size, fingerprint
-from pretrain.data.decode import DecodeError, decode, probe
+from pretrain.data.decode import DecodeError, decode_file, probe
 from pretrain.data.folders import EXTENSIONS, is_image, visible
 from pretrain.files import sha256_of
 from pretrain.names import check_choice
@@ -97,11 +97,7 @@ class KeypointPairs:
         Raises:
             ValueError: not readable; names the file.
         """
-        path = self.images[index].path
-        try:
-            return decode(path.read_bytes())
-        except DecodeError as error:
-            raise ValueError(f"{path}: {error}") from error
+        return decode_file(self.images[index].path)
 
 
 def _read_folders(root: Path) -> list[KeypointImage]:

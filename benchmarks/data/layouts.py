@@ -1,18 +1,18 @@
-"""Where segmentation data sets keep images and masks, and what the raw mask values mean."""
+"""Where labelled data sets keep images and label maps, and what the raw values of masks mean."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.scores import IGNORE
+from benchmarks.data.label_maps import MOST_CLASSES, RAW_VALUES, value_table
 from pretrain.names import check_choice
 
-UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 # COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
 _COCO_GAPS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
 _CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
@@ -28,35 +28,43 @@ _VOC = (
 ).split()
 
 
+_ADVICE = "is layout= the right one? layout='plain' takes the values themselves, values={values} for this mask"
+
+
 @dataclass(frozen=True)
 class Layout:
-    """One way of laying out image and mask files; ``{split}`` stands for the part.
+    """One way of laying out image and mask files.
+
+    ``images`` and ``masks`` are paths below the root in which ``{split}`` stands for the part. Without a star they are
+    folders, and files of one stem make a pair. Each ``*`` stands for a piece of a file's or folder's name, and files
+    whose pieces are equal make a pair; the files' ending may be left out.
 
     Attributes:
-        images: Folder of images below the root.
-        masks: Folder of masks below the root; the same file stem, plus ``mask_ending``, makes a pair.
+        images: Where images lie.
+        masks: Where masks lie.
         values: Raw mask values of classes 0, 1, …, C - 1.
         ignore: Raw mask values that count nowhere.
         names: Class names, empty if not known.
         splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
         inner: Folder that archives put around everything, looked for when the root lacks the image folder.
-        listing: Text file with one stem per line, or empty: all files of the mask folder are read then.
-        mask_ending: What the mask's file name has behind the image's stem.
-        image_ending: What the image's stem has behind the part that its mask shares with it.
-        grouped: Files lie in folders (of cities, say) one level below the images' and masks' folders.
+        listing: Text file with one name per line, or empty: all files are taken then.
+        advice: What to do about mask values that the layout does not know, as the end of a sentence.
     """
 
     images: str
     masks: str
-    values: tuple[int, ...]
+    values: tuple[int, ...] = ()
     ignore: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     splits: dict[str, str] = field(default_factory=dict)
     inner: str = ""
     listing: str = ""
-    mask_ending: str = ".png"
-    image_ending: str = ""
-    grouped: bool = False
+    advice: str = _ADVICE
+
+    @property
+    def grouped(self) -> bool:
+        """Whether files lie in folders (of cities, say) one level below the images' and masks' folders."""
+        return "*/" in self.images
 
     def split(self, name: str) -> str:
         """The layout's word for a split."""
@@ -68,22 +76,19 @@ class Layout:
         Args:
             keep_ignored: Make one more class, the last, of the ignored values (a compat setting of ADE20K).
         """
-        table = np.full(65_536, UNKNOWN, np.int16)
-        table[list(self.ignore)] = len(self.values) if keep_ignored else IGNORE
-        table[list(self.values)] = np.arange(len(self.values))
-        return table
+        return value_table(self.values, self.ignore, keep_ignored=keep_ignored)
 
 
 def _ade20k(root: Path) -> Layout:
     return Layout(
-        images="images/{split}", masks="annotations/{split}", values=tuple(range(1, 151)), ignore=(0,),
+        images="images/{split}", masks="annotations/{split}/*.png", values=tuple(range(1, 151)), ignore=(0,),
         splits={"train": "training", "val": "validation"}, inner="ADEChallengeData2016",
     )  # fmt: skip
 
 
 def _voc(root: Path) -> Layout:
     return Layout(
-        images="JPEGImages", masks="SegmentationClass", values=tuple(range(21)), ignore=(255,), names=tuple(_VOC),
+        images="JPEGImages", masks="SegmentationClass/*.png", values=tuple(range(21)), ignore=(255,), names=tuple(_VOC),
         inner="VOCdevkit/VOC2012", listing="ImageSets/Segmentation/{split}.txt",
     )  # fmt: skip
 
@@ -91,16 +96,16 @@ def _voc(root: Path) -> Layout:
 def _coco_stuff(root: Path) -> Layout:
     converted = any((root / "annotations").glob("*/*_labelTrainIds.png"))
     values = range(171) if converted else (v for v in range(182) if v not in _COCO_GAPS)
+    ending = "_labelTrainIds.png" if converted else ".png"
     return Layout(
-        images="images/{split}", masks="annotations/{split}", values=tuple(values), ignore=(255,),
+        images="images/{split}", masks=f"annotations/{{split}}/*{ending}", values=tuple(values), ignore=(255,),
         splits={"train": "train2017", "val": "val2017"},
-        mask_ending="_labelTrainIds.png" if converted else ".png",
     )  # fmt: skip
 
 
 def _camvid(root: Path) -> Layout:
     return Layout(
-        images="{split}", masks="{split}annot", values=tuple(range(11)), ignore=(11,), names=tuple(_CAMVID),
+        images="{split}", masks="{split}annot/*.png", values=tuple(range(11)), ignore=(11,), names=tuple(_CAMVID),
         inner="seg_camvid",
     )  # fmt: skip
 
@@ -108,9 +113,8 @@ def _camvid(root: Path) -> Layout:
 def _cityscapes(root: Path) -> Layout:
     values = tuple(_CITYSCAPES)
     return Layout(
-        images="leftImg8bit/{split}", masks="gtFine/{split}", values=values,
+        images="leftImg8bit/{split}/*/*_leftImg8bit", masks="gtFine/{split}/*/*_gtFine_labelIds.png", values=values,
         ignore=tuple(v for v in (*range(34), 255) if v not in values), names=tuple(_CITYSCAPES.values()),
-        mask_ending="_gtFine_labelIds.png", image_ending="_leftImg8bit", grouped=True,
     )  # fmt: skip
 
 
@@ -120,7 +124,7 @@ def _scenes(root: Path) -> Layout:
         raise FileNotFoundError(f"{path} is missing, so the classes are not known: is {root} made by make_scenes.py?")
     names = json.loads(path.read_text())["labels"]["names"][1:]  # the first is of raw value 0, ignored
     return Layout(
-        images="images/{split}", masks="annotations/{split}", values=tuple(range(1, len(names) + 1)), ignore=(0,),
+        images="images/{split}", masks="annotations/{split}/*.png", values=tuple(range(1, len(names) + 1)), ignore=(0,),
         names=tuple(map(str, names)),
     )  # fmt: skip
 
@@ -136,71 +140,152 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
 DEPTH_LAYOUTS = ("scenes", "plain")
 
 
-def find_layout(root: Path, name: str, **plain: object) -> tuple[Path, Layout]:
+def folder_of(root: Path, pattern: str, word: str) -> tuple[Path, tuple[str, ...]]:
+    """Splits ``images`` or ``masks`` of a layout into the folder that is certain and the names below it.
+
+    Args:
+        root: Folder of the data set.
+        pattern: As in :class:`Layout`.
+        word: What stands for ``{split}``.
+
+    Returns:
+        The folder; what its files are called, one string per level, ``("*",)`` where the pattern is a folder.
+    """
+    parts = tuple(part for part in pattern.replace("{split}", word).split("/") if part not in ("", "."))
+    fixed = next((index for index, part in enumerate(parts) if "*" in part), len(parts))
+    start = Path("/") if pattern.startswith("/") else root
+    return start.joinpath(*parts[:fixed]), parts[fixed:] or ("*",)
+
+
+def find_layout(
+    root: Path, name: str, *, images: str | None = None, masks: str | None = None, classes: int | None = None,
+    first: int | None = None, ignore: int | Sequence[int] | None = None, values: Sequence[int] | None = None,
+) -> tuple[Path, Layout]:  # fmt: skip
     """Looks up a layout and the folder it really starts at.
 
     Args:
         root: What the user named.
-        name: One of ``LAYOUTS``, or ``plain``.
-        plain: For ``plain``: ``images``, ``masks`` (folders, may hold ``{split}``), ``classes`` (C) and optionally
-            ``ignore`` (raw value) and ``first`` (raw value of class 0).
+        name: One of ``LAYOUTS``, or ``plain``, to which all further options belong.
+        images: Where images lie, see :class:`Layout`.
+        masks: Where masks lie.
+        classes: C.
+        first: Raw value of class 0; None = 0.
+        ignore: Raw value or values that count nowhere.
+        values: Raw values of classes 0, 1, …, in place of ``classes`` and ``first``.
 
     Raises:
-        ValueError: unknown layout (with a suggestion), or options that do not belong to it.
+        ValueError: unknown layout (with a suggestion), or options that are missing, do not belong to it or are illegal.
         FileNotFoundError: the root is missing.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"root={str(root)!r} is not a folder")
+    options = dict(images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values)
+    given = {key: value for key, value in options.items() if value is not None}
+    _require_root(root)
     if name == "plain":
-        return root, _plain(**plain)
-    if plain:
-        raise ValueError(f"options {sorted(plain)} belong to layout='plain', not to layout={name!r}")
+        return root, _plain(given)
+    if given:
+        raise ValueError(f"options {sorted(given)} belong to layout='plain', not to layout={name!r}")
     check_choice("layout", name, [*LAYOUTS, "plain"])
     layout = LAYOUTS[name](root)
-    first = layout.images.format(split=layout.split("train"))
-    if layout.inner and not (root / first).is_dir() and (root / layout.inner).is_dir():
+    first_folder, _ = folder_of(root, layout.images, layout.split("train"))
+    if layout.inner and not first_folder.is_dir() and (root / layout.inner).is_dir():
         root = root / layout.inner
     return root, layout
 
 
-def depth_layout(root: Path, name: str, **plain: object) -> Layout:
+def depth_layout(root: Path, name: str, *, images: str | None = None, depth: str | None = None) -> Layout:
     """Looks up where images and depth maps lie.
 
     Args:
         root: What the user named.
         name: One of ``DEPTH_LAYOUTS``.
-        plain: For ``plain``: ``images`` and ``depth`` (folders, may hold ``{split}``).
+        images: For ``plain``: where images lie, see :class:`Layout`.
+        depth: For ``plain``: where depth maps lie.
 
     Raises:
         ValueError: unknown layout (with a suggestion), or options that do not belong to it.
         FileNotFoundError: the root is missing.
     """
-    if not root.is_dir():
-        raise FileNotFoundError(f"root={str(root)!r} is not a folder")
+    _require_root(root)
     check_choice("layout", name, DEPTH_LAYOUTS)
+    given = {key for key, value in dict(images=images, depth=depth).items() if value is not None}
     needed = {"images", "depth"} if name == "plain" else set()
-    if set(plain) != needed:
+    if given != needed:
         raise ValueError(
             f"depth with layout={name!r} takes the options {sorted(needed)}; "
-            f"missing {sorted(needed - set(plain))}, unknown {sorted(set(plain) - needed)}"
+            f"missing {sorted(needed - given)}, unknown {sorted(given - needed)}"
         )
-    return Layout(str(plain.get("images", "images/{split}")), str(plain.get("depth", "depth/{split}")), ())
+    return Layout(*_paths(images=images, depth=depth)) if needed else Layout("images/{split}", "depth/{split}/*.png")
 
 
 def use_trainaug(layout: Layout, split: str) -> Layout:
     """VOC's ``trainaug`` list goes with the masks of ``SegmentationClassAug``; every other split stays as it is."""
-    augmented = layout.masks == "SegmentationClass" and split == "trainaug"
-    return replace(layout, masks="SegmentationClassAug") if augmented else layout
+    augmented = layout.masks == "SegmentationClass/*.png" and split == "trainaug"
+    return replace(layout, masks="SegmentationClassAug/*.png") if augmented else layout
 
 
-def _plain(**options: object) -> Layout:
-    known = {"images", "masks", "classes", "ignore", "first"}
-    missing, foreign = {"images", "masks", "classes"} - set(options), set(options) - known
-    if missing or foreign:
+def _require_root(root: Path) -> None:
+    if not root.is_dir():
+        raise FileNotFoundError(f"root={str(root)!r} is not a folder")
+
+
+def _plain(options: dict[str, Any]) -> Layout:
+    missing = {"images", "masks", "values" if "values" in options else "classes"} - set(options)
+    if missing:
         raise ValueError(
-            f"layout='plain' needs images=, masks= and classes=, and takes ignore= and first=; "
-            f"missing {sorted(missing)}, unknown {sorted(foreign)}"
+            "layout='plain' needs images=, masks= and classes= or values=, and takes first= and ignore=; "
+            f"missing {sorted(missing)}"
         )
-    first, classes, ignore = int(options.get("first", 0)), int(options["classes"]), options.get("ignore")
-    ignored = () if ignore is None else tuple(ignore) if isinstance(ignore, (list, tuple)) else (int(ignore),)
-    return Layout(str(options["images"]), str(options["masks"]), tuple(range(first, first + classes)), ignored)
+    images, masks = _paths(images=options["images"], masks=options["masks"])
+    ignore, values = _whole_numbers("ignore", options.get("ignore", ())), _class_values(options)
+    both = sorted(set(ignore) & set(values))
+    if both:
+        raise ValueError(f"ignore={options['ignore']!r}: {both[:5]} are the values of classes, too; which is it?")
+    advice = (
+        "if the values of this mask are the classes, write values={values} in place of classes= and first=; otherwise "
+        "check classes=, first= and ignore="
+    )
+    return Layout(images, masks, values, ignore, advice=advice)
+
+
+def _class_values(options: dict[str, Any]) -> tuple[int, ...]:
+    """Raw values of the classes, from ``values`` or from ``classes`` and ``first``."""
+    if "values" in options:
+        values = _whole_numbers("values", options["values"])
+        if "first" in options or options.get("classes", len(values)) != len(values):
+            raise ValueError(f"values={options['values']!r} takes the place of classes= and first=: leave these out")
+        if len(set(values)) < len(values) or not values or len(values) > MOST_CLASSES:
+            raise ValueError(f"values={options['values']!r}: must be different values, 1 to {MOST_CLASSES} of them")
+        return values
+    classes, first = options["classes"], options.get("first", 0)
+    if type(first) is not int or not 0 <= first < RAW_VALUES:
+        raise ValueError(f"first={first!r}: must be a whole number from 0 to {RAW_VALUES - 1}")
+    most = min(MOST_CLASSES, RAW_VALUES - first)
+    if type(classes) is not int or not 1 <= classes <= most:
+        raise ValueError(f"classes={classes!r}: must be a whole number from 1 to {most}")
+    return tuple(range(first, first + classes))
+
+
+def _whole_numbers(name: str, value: Any) -> tuple[int, ...]:
+    """One whole number or several as a tuple; raises ValueError for others and for such that no mask can hold."""
+    numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if any(type(number) is not int or not 0 <= number < RAW_VALUES for number in numbers):
+        raise ValueError(f"{name}={value!r}: must be whole numbers from 0 to {RAW_VALUES - 1}, such as {name}=0,255")
+    return numbers
+
+
+def _paths(**options: Any) -> tuple[str, str]:
+    """Two paths of a layout, checked: a folder, or stars in the names of files."""
+    for name, path in options.items():
+        if not isinstance(path, str) or not path.strip("/") or "**" in path:
+            raise ValueError(
+                f"{name}={path!r}: must be a folder such as '{name}/{{split}}', or names with stars such as "
+                f"'{name}/{{split}}/*/rgb_*.png'"
+            )
+    stars = {name: path.count("*") or 1 for name, path in options.items()}
+    if len(set(stars.values())) > 1:
+        raise ValueError(
+            " and ".join(f"{name}={options[name]!r}" for name in options)
+            + ": need equally many stars, since what they stand for tells which files belong together"
+        )
+    first, second = options.values()
+    return first, second

@@ -21,6 +21,10 @@ Out = TypeVar("Out")
 CACHE_BYTES = 1 << 30
 
 
+# Images are cut before they are enlarged where the enlarged whole would have more pixels than this (50 MB).
+_MOST_PIXELS = 1 << 24
+
+
 def resize_image(
     image: np.ndarray, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BILINEAR
 ) -> np.ndarray:
@@ -43,14 +47,40 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def centre_crop(
     image: np.ndarray, size: int, fraction: float, resample: Image.Resampling = Image.Resampling.BILINEAR
 ) -> np.ndarray:
-    """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``; (h, w, 3) uint8."""
+    """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``; (h, w, 3) uint8.
+
+    Of a very long and narrow image (``_MOST_PIXELS``) only what the square shows is resized: the same square, but for a
+    rounding of single grey levels.
+    """
     height, width = image.shape[:2]
     short = max(size, round(size / fraction))
     scale = short / min(height, width)
-    height, width = max(short, round(height * scale)), max(short, round(width * scale))
-    image = resize_image(image, (height, width), resample)
-    top, left = (height - size) // 2, (width - size) // 2
+    new = max(short, round(height * scale)), max(short, round(width * scale))
+    top, left = (new[0] - size) // 2, (new[1] - size) // 2
+    if new[0] * new[1] > _MOST_PIXELS:
+        return _resized_part(image, new, (top, left, top + size, left + size), resample)
+    image = resize_image(image, new, resample)
     return image[top : top + size, left : left + size]
+
+
+def _resized_part(
+    image: np.ndarray, size: tuple[int, int], part: tuple[int, int, int, int], resample: Image.Resampling
+) -> np.ndarray:
+    """What :func:`resize_image` to ``size`` (H, W) shows in ``part`` (top, left, bottom, right), without the rest."""
+    top, left, bottom, right = part
+    rows, columns = image.shape[0] / size[0], image.shape[1] / size[1]  # pixels of the image per new pixel
+    # Few pixels of the image are cut out first: Pillow's box has the precision of float32, coarse in a long image.
+    reach = 4  # of the widest filter, in pixels of the coarser of both grids
+    first_row = max(0, int(top * rows - reach * max(1, rows)))
+    first_column = max(0, int(left * columns - reach * max(1, columns)))
+    last_row = min(image.shape[0], int(bottom * rows + reach * max(1, rows)) + 1)
+    last_column = min(image.shape[1], int(right * columns + reach * max(1, columns)) + 1)
+    near = np.ascontiguousarray(image[first_row:last_row, first_column:last_column])
+    box = (
+        left * columns - first_column, top * rows - first_row,
+        min(right * columns - first_column, near.shape[1]), min(bottom * rows - first_row, near.shape[0]),
+    )  # fmt: skip
+    return np.asarray(Image.fromarray(near).resize((right - left, bottom - top), resample, box=box))
 
 
 def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) -> Iterator[Out]:

@@ -1,7 +1,8 @@
-"""Pairs of an image and a label map of its size: finding the files, reading them, resizing, cutting, batching."""
+"""Pairs of an image and a label map of its size: reading them, resizing, cutting, batching."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.data.layouts import Layout, use_trainaug
+from benchmarks.data.label_maps import check_size
 from benchmarks.data.loading import CACHE_BYTES, file_size, fingerprint, ordered_map, resize_image, resize_mask
 from benchmarks.data.parts import check_parts
-from pretrain.data.decode import DecodeError, decode
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+from pretrain.data.decode import decode_file
 
 
 @dataclass(frozen=True)
@@ -62,18 +61,34 @@ class LabelledBatch:
     repeat: int = 0
 
 
+def _below(path: Path, root: Path) -> str:
+    """Path of a file as seen from ``root``, also of one beside it."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else os.path.relpath(path, root)
+
+
+def _turned(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether a label map lies across its image: no size for resizing, but a turn that one of them lacks."""
+    return (labels[0] > labels[1]) != (image[0] > image[1]) and labels[0] != labels[1] and image[0] != image[1]
+
+
 class PairSplit:
     """Image and label map pairs of one part of a data set; what a label map holds is :meth:`read_labels`' matter.
 
     Resizing: images bilinear with antialiasing, label maps by the label under the pixel's centre, both straight to the
     asked size without keeping the aspect ratio; scores are those of the resized label map.
+
+    Args:
+        pairs: The files.
+        root: Folder of the data set; names count from there in :attr:`fingerprint`.
+        resize_labels: Give a label map of another size than its image the image's, instead of refusing it.
     """
 
     label_bytes = 2  # of one pixel's label, for the decision whether resized pairs stay in memory
+    resize_option = "resize_masks"  # what readers call the argument ``resize_labels``
 
-    def __init__(self, pairs: list[tuple[Path, Path]], *, root: Path) -> None:
-        self._pairs = pairs
-        rows = ((str(i.relative_to(root)), file_size(i), file_size(m)) for i, m in pairs)
+    def __init__(self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False) -> None:
+        self._pairs, self._resize_labels = pairs, resize_labels
+        rows = ((_below(i, root), file_size(i), file_size(m)) for i, m in pairs)
         self.fingerprint = fingerprint(rows)
         self._cache: dict[tuple[int, int], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
 
@@ -97,6 +112,12 @@ class PairSplit:
         """
         raise NotImplementedError
 
+    lacking, cure = "", ""  # what is said if no pixel counts, before and behind the name of the part
+
+    def counts(self, labels: np.ndarray) -> np.ndarray:
+        """Which pixels of a label map (h, w) count: (h, w) bool."""
+        raise NotImplementedError
+
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Reads one pair: image (h, w, 3) uint8 RGB and label map (h, w).
 
@@ -104,17 +125,33 @@ class PairSplit:
             ValueError: not readable, sizes differ, or labels that may not be; names the file.
         """
         image_path, label_path = self._pairs[index]
-        try:
-            image = decode(image_path.read_bytes())
-        except DecodeError as error:
-            raise ValueError(f"{image_path}: {error}") from error
+        image = decode_file(image_path)
         labels = self.read_labels(label_path)
-        if labels.shape != image.shape[:2]:
-            raise ValueError(
-                f"{label_path} is {labels.shape[1]}x{labels.shape[0]} pixels, its image {image_path} (upright) is "
-                f"{image.shape[1]}x{image.shape[0]}; a label map must have its image's size"
-            )
+        if self._resize_labels and not _turned(labels.shape, image.shape[:2]):
+            labels = resize_mask(labels, image.shape[:2])
+        cure = "" if self._resize_labels else f", or be given it by {self.resize_option}=True (nearest label)"
+        check_size(labels, label_path, size=image.shape[:2], image=image_path, cure=cure)
         return image, labels
+
+    def require_labels(self, part: str) -> tuple[Path, np.ndarray]:
+        """Reads pairs until one has a pixel that counts, nearly always the first one.
+
+        Args:
+            part: What the split is called in messages.
+
+        Returns:
+            The file and its label map.
+
+        Raises:
+            ValueError: no pixel of the part counts, so that nothing could be scored; or as :meth:`load`.
+        """
+        for index, (_, path) in enumerate(self._pairs):
+            labels = self.load(index)[1]
+            if self.counts(labels).any():
+                return path, labels
+        raise ValueError(
+            f"no {self.lacking} of the {part} part ({len(self)}, the first of {self.name(0)}) {self.cure}"
+        )
 
     def batches(
         self, size: tuple[int, int], batch_size: int, *,
@@ -182,85 +219,3 @@ def check_parts_of_pairs(train: PairSplit, val: PairSplit, *, allow_shared: bool
     """:func:`benchmarks.data.parts.check_parts` for two parts of pairs."""
     cure = "write {split} into images= where the parts have folders of their own, or name another part by train=, val="
     return check_parts(train.files, val.files, allow_shared=allow_shared, cure=cure)
-
-
-def part_pairs(
-    root: Path, layout: Layout, parts: tuple[str, str], *, every: tuple[int, int], limit: tuple[int | None, int | None],
-    names: tuple[str | None, str | None], kind: str = "masks",
-) -> list[list[tuple[Path, Path]]]:  # fmt: skip
-    """Lists the (image, label map) files of the train and the val part.
-
-    Args:
-        root: Folder of the data set.
-        layout: Where files lie in it.
-        parts: (train, val) names of the parts.
-        every: (train, val) take every n-th image in order of name.
-        limit: (train, val) at most so many images, after ``every``; None = no limit.
-        names: (train, val) text files with the image stems to take, before ``every``; None = all.
-        kind: What label maps are called in messages.
-
-    Raises:
-        FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
-    """
-    for name, pair, legal in (("every", every, "two positive numbers"), ("limit", limit, "two of them or None")):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or any(x is not None and x < 1 for x in pair):
-            raise ValueError(f"{name}={pair!r}: must be (train, val), {legal}, for example (1, 3)")
-    found = []
-    for i, split in enumerate(parts):
-        pairs = find_pairs(root, use_trainaug(layout, split), split, kind=kind)
-        if names[i] is not None:  # which were taken shows in the protocol's content key and count
-            pairs = _chosen(pairs, Path(names[i]), split)
-        found.append(pairs[:: every[i]][: limit[i]])
-    return found
-
-
-def find_pairs(root: Path, layout: Layout, split: str, *, kind: str = "masks") -> list[tuple[Path, Path]]:
-    """Lists (image, label map) files of a split in order of name; ``kind`` is what messages call label maps.
-
-    Raises:
-        FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
-    """
-    word = layout.split(split)
-    folders = [root / part.format(split=word) for part in (layout.images, layout.masks)]
-    for which, folder in zip(("images", kind), folders, strict=True):
-        if not folder.is_dir():
-            near = sorted(p.name for p in folder.parent.iterdir()) if folder.parent.is_dir() else []
-            there = f"; {folder.parent} holds {', '.join(near[:8])}" if near else ""
-            raise FileNotFoundError(f"no folder {folder} with the {which} of split {split!r}{there}")
-    ending, tail = layout.mask_ending, layout.image_ending
-    files = [sorted(folder.glob("*/*" if layout.grouped else "*")) for folder in folders]
-    images = {p.stem.removesuffix(tail): p for p in files[0] if p.suffix.lower() in SUFFIXES and p.stem.endswith(tail)}
-    masks = {p.name[: -len(ending)]: p for p in files[1] if p.name.endswith(ending)}
-    if layout.listing:
-        stems = _listed(root / layout.listing.format(split=word))
-        images, masks = ({s: found[s] for s in stems if s in found} for found in (images, masks))
-        absent = [s for s in stems if s not in images and s not in masks]
-        if absent:
-            raise ValueError(f"{len(absent)} listed names have no file in {folders[0]}, the first: {absent[:3]}")
-    bare, orphans = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
-    if bare or orphans:
-        raise ValueError(
-            f"split {split!r}: {len(images)} images in {folders[0]} and {len(masks)} {kind} in {folders[1]} do not "
-            f"pair: {len(bare)} images without {kind[:-1]} {bare[:3]}, {len(orphans)} {kind} without image "
-            f"{orphans[:3]}; a {kind[:-1]} is called like its image, ending in {ending!r}"
-        )
-    if not images:
-        raise ValueError(f"split {split!r}: no image with a {kind[:-1]} in {folders[0]}")
-    return [(images[stem], masks[stem]) for stem in sorted(images)]
-
-
-def _chosen(pairs: list[tuple[Path, Path]], path: Path, split: str) -> list[tuple[Path, Path]]:
-    stems = set(_listed(path))
-    absent = sorted(stems - {image.stem for image, _ in pairs})
-    if absent or not stems:
-        raise ValueError(
-            f"names={str(path)!r}: {len(absent)} of its {len(stems)} names are not in split {split!r}: {absent[:3]}; "
-            "one stem (a file name without ending) per line, at least one"
-        )
-    return [pair for pair in pairs if pair[0].stem in stems]
-
-
-def _listed(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no list {path} with the names of a split, one per line")
-    return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]

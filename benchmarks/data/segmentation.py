@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from benchmarks.data.layouts import UNKNOWN, Layout, find_layout
-from benchmarks.data.pairs import PairSplit, check_parts_of_pairs, part_pairs
-
-_IMAGE_MODES = ("L", "P", "I", "I;16", "1")
+from benchmarks.data.label_maps import class_numbers
+from benchmarks.data.layouts import Layout, find_layout
+from benchmarks.data.pairing import exclude_words, part_pairs, selections
+from benchmarks.data.pairs import PairSplit, check_parts_of_pairs
+from benchmarks.scores import IGNORE
 
 
 class SegmentationSplit(PairSplit):
     """Image and mask pairs of one part of a data set; label maps are int16 classes or ``IGNORE``."""
 
-    def __init__(self, pairs: list[tuple[Path, Path]], layout: Layout, *, root: Path, keep_ignored: bool) -> None:
-        super().__init__(pairs, root=root)
-        self._table = layout.table(keep_ignored)
+    lacking = "pixel is labelled: all masks"
+    cure = "hold ignored values; check layout=, or classes=, first=, values= and ignore="
+
+    def __init__(
+        self, pairs: list[tuple[Path, Path]], layout: Layout, *, root: Path, keep_ignored: bool,
+        resize_labels: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(pairs, root=root, resize_labels=resize_labels)
+        self._table, self._advice = layout.table(keep_ignored), layout.advice
         self.classes = len(layout.values) + keep_ignored
 
     def read_labels(self, path: Path) -> np.ndarray:
@@ -29,15 +34,11 @@ class SegmentationSplit(PairSplit):
         Raises:
             ValueError: not readable, colours, or a value that the layout does not know; names the file.
         """
-        mask = _read_mask(path)
-        labels = self._table[mask]
-        if (labels == UNKNOWN).any():
-            values = sorted(set(mask[labels == UNKNOWN].tolist()))[:5]
-            raise ValueError(
-                f"{path} holds the values {values}, which are neither a class (there are {self.classes}) nor "
-                "ignored; check layout=, or for layout='plain' classes=, first= and ignore="
-            )
-        return labels
+        return class_numbers(path, self._table, advice=self._advice)
+
+    def counts(self, labels: np.ndarray) -> np.ndarray:
+        """Which pixels have a class: (h, w) bool."""
+        return labels != IGNORE
 
 
 class SegmentationFolder:
@@ -45,39 +46,62 @@ class SegmentationFolder:
 
     Args:
         root: Folder of the data set.
-        layout: ``ade20k``, ``voc``, ``coco-stuff``, ``camvid``, ``cityscapes``, ``scenes``, or ``plain`` with the
-            further options ``images=``, ``masks=`` (folders, ``{split}`` is replaced), ``classes=``, ``ignore=`` and
-            ``first=``.
+        layout: ``ade20k``, ``voc``, ``coco-stuff``, ``camvid``, ``cityscapes``, ``scenes``, or ``plain``, to which
+            ``images``, ``masks``, ``classes``, ``first``, ``ignore`` and ``values`` belong.
         train: Name of the part for the memory (VOC: also ``trainaug``).
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name: a smaller, still spread-out set.
         limit: (train, val) at most so many images, after ``every``; None = no limit.
-        names: (train, val) text files with one image stem per line: only these are taken, before ``every`` (the fixed
-            lists of low-shot protocols); None = all.
+        names: (train, val) text files with one image name per line: only these are taken, before ``every`` (the fixed
+            lists of low-shot protocols); None = all. One text is cut at its comma.
+        train_exclude: Patterns of names that the train part leaves out, ``0016E5_*`` say, before ``every``; one text is
+            cut at its commas. With a slash a pattern is compared with the path below the images' folder.
+        val_exclude: Likewise of the val part.
         keep_ignored: Make a class of the ignored values (compat with results on 151 ADE20K classes).
+        resize_masks: Give masks of another size than their image the image's size (nearest label).
         allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
+        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`; ``{split}`` is
+            replaced by the part.
+        masks: Folder of masks, or names with stars.
+        classes: C.
+        first: Raw mask value of class 0; None = 0.
+        ignore: Raw mask value or values that count nowhere.
+        values: Raw mask values of classes 0, 1, …, in place of ``classes`` and ``first``: ``0,255``.
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
-        ValueError: images without masks or the reverse, names that differ, nothing left, or parts that share images.
+        ValueError: images without masks or the reverse, names that differ, nothing left, parts that share images, a
+            part without a single pixel that has a class, or an illegal option.
     """
 
     def __init__(
         self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
         every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
-        names: tuple[str | None, str | None] = (None, None), keep_ignored: bool = False, allow_shared: bool = False,
-        **plain: Any,
+        names: str | tuple[str | None, str | None] = (None, None),
+        train_exclude: str | tuple[str, ...] = (), val_exclude: str | tuple[str, ...] = (),
+        keep_ignored: bool = False, resize_masks: bool = False, allow_shared: bool = False,
+        images: str | None = None, masks: str | None = None, classes: int | None = None, first: int | None = None,
+        ignore: int | tuple[int, ...] | None = None, values: tuple[int, ...] | None = None,
     ) -> None:  # fmt: skip
         self.layout = layout
+        plain = dict(images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values)
         self.root, self._layout = find_layout(Path(root), layout, **plain)
-        self.train, self.val = (
-            SegmentationSplit(pairs, self._layout, root=self.root, keep_ignored=keep_ignored)
-            for pairs in part_pairs(self.root, self._layout, (train, val), every=every, limit=limit, names=names)
+        chosen = selections(
+            every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude
         )
-        self._words = dict(train=train, val=val, every=list(every), limit=list(limit))
-        if plain:  # no layout's name stands for them
-            self._words |= {key: plain[key] for key in sorted(plain) if key != "classes"}
+        self.train, self.val = (
+            SegmentationSplit(
+                pairs, self._layout, root=self.root, keep_ignored=keep_ignored, resize_labels=resize_masks
+            )
+            for pairs in part_pairs(self.root, self._layout, (train, val), chosen)
+        )
+        self._words: dict[str, Any] = dict(train=train, val=val, every=list(every), limit=list(limit))
+        # No layout's name stands for these; C is in the protocol anyway.
+        self._words |= {key: plain[key] for key in sorted(plain) if plain[key] is not None and key != "classes"}
+        self._words |= exclude_words(*chosen) | (dict(resize_masks=True) if resize_masks else {})
         self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
+        for part, split in ((train, self.train), (val, self.val)):
+            split.require_labels(part)
 
     @property
     def classes(self) -> int:
@@ -96,18 +120,3 @@ class SegmentationFolder:
             layout=self.layout, **self._words, classes=self.classes, train_images=len(self.train),
             val_images=len(self.val), train_content=self.train.fingerprint, val_content=self.val.fingerprint,
         )  # fmt: skip
-
-
-def _read_mask(path: Path) -> np.ndarray:
-    """(h, w) integers: raw values, of a palette image its indices."""
-    try:
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
-            if image.mode not in _IMAGE_MODES:
-                raise ValueError(
-                    f"{path} is a {image.mode} image; a mask must be one channel of class numbers (modes "
-                    f"{', '.join(_IMAGE_MODES)}), not colours: convert it first"
-                )
-            mask = np.array(image)
-    except OSError as error:
-        raise ValueError(f"{path}: not readable as a mask ({error})") from error
-    return mask.astype(np.int64).clip(0, 65_535)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.data.loading import centre_crop
-from benchmarks.data.pairs import SUFFIXES
 from benchmarks.pictures.figure import new_figure, save_figure
 from pretrain.data.decode import decode_file
 from pretrain.data.folders import is_image
@@ -148,8 +147,9 @@ def load_images(folder: str | Path, count: int, size: int) -> Tensor:
 
     Raises:
         FileNotFoundError: no such folder, or no image below it.
+        ValueError: an image cannot be read; names the file.
     """
-    files = sorted(p for p in Path(folder).rglob("*") if is_image(p, SUFFIXES))
+    files = sorted(p for p in Path(folder).rglob("*") if is_image(p))
     if not files:
         raise FileNotFoundError(
             f"pictures: no images below {folder}; name a folder of images in pictures = dict(folder=…)"

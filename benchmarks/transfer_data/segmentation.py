@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.data.layouts import find_layout
-from benchmarks.data.pairs import part_pairs
+from benchmarks.data.pairing import part_pairs
 from benchmarks.data.parts import check_parts
 from benchmarks.data.segmentation import SegmentationSplit
 from benchmarks.transfer_data.folders import Progress, place, require_new, write_classes
@@ -41,8 +41,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
     root, found = find_layout(root, layout)
     if len(found.values) > _MOST:
         raise ValueError(f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them")
-    nothing = (None, None)
-    parts = part_pairs(root, found, ("train", "val"), every=(1, 1), limit=nothing, names=nothing)
+    parts = part_pairs(root, found, ("train", "val"))
     files = [[image for image, _ in pairs] for pairs in parts]
     check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")
     total, done = sum(map(len, parts)), 0

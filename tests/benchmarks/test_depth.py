@@ -95,8 +95,10 @@ def test_unknown_depths_neither_teach_nor_count(toy_root: Path, colour_grid: Any
     assert record.metrics["RMSE"].value == pytest.approx(0, abs=1e-6)
     assert record.counts["per_image"]["known"] == [40 * 48 // 2]
     Image.fromarray(np.zeros((40, 48), np.uint16)).save(tmp_path / "depth" / "val" / "000.png")
+    with pytest.raises(ValueError, match="no depth is known: all maps of the val part"):
+        DepthFolder(tmp_path, "scenes")
     with pytest.raises(ValueError, match="RMSE is nan, it is not defined: the val part must hold known depths"):
-        depth.run(colour_grid(), DepthFolder(tmp_path, "scenes"), PLAIN)
+        depth.DepthTally().metrics()
 
 
 def test_patches_are_laid_out_as_they_were_cut() -> None:

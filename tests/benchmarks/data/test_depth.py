@@ -82,7 +82,7 @@ def test_errors_name_file_and_cure(change: Any, message: str, tmp_path: Path) ->
     [
         (dict(layout="scene"), "layout='scene' is not one of scenes, plain; did you mean 'scenes'"),
         (dict(layout="scenes", depth="d"), r"unknown \['depth'\]"),
-        (dict(layout="plain", images="i", masks="m"), r"missing \['depth'\], unknown \['masks'\]"),
+        (dict(layout="plain", images="i"), r"missing \['depth'\], unknown \[\]"),
         (dict(layout="scenes", every=(0, 1)), r"every=\(0, 1\): must be"),
     ],
 )
