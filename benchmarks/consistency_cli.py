@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
 from benchmarks.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
 from benchmarks.record import Record
 from benchmarks.weights import weights_fingerprint
@@ -49,12 +51,19 @@ def evaluate(options: Options) -> None:
         pad=max(1, round(options.size * 20 / 224)),
         seed=options.seed,
     )
+    written = RecordFile(options.out, console)
+    require_distinct(options.checkpoints, "checkpoint")
+    require_distinct(options.data, "--data")
     folders = [Photos(folder) for folder in options.data]
     arms = load_arms(options.checkpoints, options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     for folder, data in zip(options.data, folders, strict=True):
-        records = _measure(arms, data, settings, options.out, title=folder, console=console)
-        console.print(table_of(records, arms, folder))
-    console.print(f"records appended to {options.out}")
+        records = _measure(arms, data, settings, written, title=folder, console=console)
+        names = shorten([arm.spec for arm in arms], max(20, console.width // 3))
+        console.print(table_of(records, arms, folder, short=names))
+        for line in full_names(names):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    written.summarise()
+    written.require_whole()
 
 
 def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
@@ -71,7 +80,7 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
 
 
 def _measure(
-    arms: list[Arm], data: Photos, settings: Settings, out: str, *, title: str, console: Console
+    arms: list[Arm], data: Photos, settings: Settings, written: RecordFile, *, title: str, console: Console
 ) -> list[Record]:  # fmt: skip
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     records = []
@@ -83,24 +92,27 @@ def _measure(
                 bars.update(bar, completed=done, total=total)
 
             records.append(run(arm, data, settings, progress=progress))
-            records[-1].append(out)
+            written.append(records[-1])
     return records
 
 
-def table_of(records: list[Record], arms: list[Arm], title: str) -> Table:
+def table_of(
+    records: list[Record], arms: list[Arm], title: str, *, short: Mapping[str, str] | None = None
+) -> Table:
     """A row per arm: every metric, and its mean difference from bilinear image by image with the 95 % interval; below
-    zero is better."""
+    zero is better. ``short`` gives what to print for an arm's spec, where that is not the spec itself."""
     baseline = next(r for r, arm in zip(records, arms, strict=True) if arm.is_bilinear)
     count = len(baseline.counts["per_image"]["image"])
     title = f"{title}: {count} images, difference from bilinear with its 95 % interval · {baseline.protocol_hash}"
     table = Table(title=title, caption=baseline.protocol_line)
     for name in ("upsampler", "uniform_unexplained % ↓", "uniform_mse ↓", "own_mse ↓", "own_nll ↓"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for record in records:
         cells = [f"{record.metrics['uniform_unexplained'].value:.2f}"]
         for name in ("uniform_mse", "own_mse", "own_nll"):
             difference = None if record is baseline else paired(record, baseline, name)
             value = f"{record.metrics[name].value:.5f}" if name in record.metrics else ""
             cells.append(value if difference is None else f"{value} ({difference.text(5)})")
-        table.add_row(str(record.subject["spec"]), *cells)
+        spec = str(record.subject["spec"])
+        table.add_row(escape((short or {}).get(spec, spec)), *cells)
     return table

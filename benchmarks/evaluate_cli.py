@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from benchmarks import depth, retrieval
+from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
 from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
@@ -26,6 +27,8 @@ from benchmarks.extractor import FeatureExtractor, literal, parse_spec
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
 from benchmarks.upsampling import foreign_backbone, load_upsampler
+from pretrain.command_line import read_pairs
+from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 
 # What the data of a benchmark is called in messages.
@@ -79,14 +82,18 @@ def evaluate(options: Options) -> None:
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         if device == "cpu":
             keep_freed_memory()  # upsampled maps are large: half of an upsampling's time was fresh pages
+        if options.report:
+            require_writable(options.report, "--report", folder=True)
+        written = RecordFile(options.out, console)
         _check_upsamplers(options, console)
         tasks = make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
+        _check_networks(options)
         records: list[Record] = []
         try:
             for record in _run_all(options, tasks, device, console):
                 records.append(record)
                 if rank == 0:
-                    record.append(options.out)  # at once: what is measured survives whatever comes after
+                    written.append(record)  # at once: what is measured survives whatever comes after
             if rank == 0 and options.report:
                 report(
                     records, tasks, networks=options.networks, upsamplers=options.upsampler, folder=options.report,
@@ -94,9 +101,9 @@ def evaluate(options: Options) -> None:
                 )  # fmt: skip
         finally:
             if rank == 0 and records:
-                for table in tables(records):
-                    console.print(table)
-                console.print(f"{len(records)} records appended to {options.out}")
+                print_tables(records, console)
+                written.summarise()
+        written.require_whole()
 
 
 def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str], *, quick: bool) -> list[Task]:
@@ -112,10 +119,11 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
         ValueError: no or several data sets for a benchmark, an unknown benchmark, setting or layout.
     """
     chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for item in settings:
-        key, _, value = item.partition("=")
+    example = f"{names[0]}.size=64"
+    for key, value in read_pairs(settings, option="--set", example=example, parse=str).items():
         name, dot, field = key.partition(".")
         if not value or not dot or name not in chosen:
+            item = f"{key}={value}"
             raise ValueError(f"--set {item!r}: write BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}")
         chosen[name][field] = literal(value)
     opened: dict[type | None, Task] = {}
@@ -180,6 +188,17 @@ def _with_backend(task: Task, backend: str | None) -> Task:
     return task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
 
 
+def _check_networks(options: Options) -> None:
+    """Loads every network once before anything is measured: the last of many may be misspelt.
+
+    Raises:
+        ValueError, FileNotFoundError: as :meth:`FeatureExtractor.load`; a network that is named twice.
+    """
+    require_distinct(options.networks, "network")
+    for spec in options.networks if len(options.networks) > 1 else ():
+        FeatureExtractor.load(spec, weights=options.weights)
+
+
 def _check_upsamplers(options: Options, console: Console) -> None:
     """Reads every upsampler before anything is measured, and says what was found in files of others.
 
@@ -231,25 +250,42 @@ def _bar(bars: Progress, title: str) -> Iterator[Any]:
     bars.remove_task(bar)
 
 
-def tables(records: list[Record]) -> list[Table]:
+def print_tables(records: Sequence[Record], console: Console) -> None:
+    """Prints :func:`tables` with names that fit beside the numbers, and below them what was shortened in full."""
+    names = shorten([_spec(record) for record in records], max(20, console.width // 3))
+    for table in tables(records, names):
+        console.print(table)
+    for line in full_names(names):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _spec(record: Record) -> str:
+    return str(record.subject.get("spec", "?"))
+
+
+def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
     """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of unequal protocols
-    never meet."""
-    result = []
+    never meet.
+
+    Args:
+        records: of any benchmarks. short: what to print for a network; None: its spec.
+    """
+    result, short = [], short or {}
     for group in by_protocol(records):
         metrics = {name: metric for record in reversed(group) for name, metric in record.metrics.items()}
         names = list(dict.fromkeys(name for record in group for name in record.metrics))
         table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
-        table.add_column("network")
+        table.add_column("network", overflow="fold")
         upsampled = any("upsampler" in record.subject for record in group)
         if upsampled:
-            table.add_column("upsampler")
+            table.add_column("upsampler", overflow="fold")
         for name in names:
             table.add_column(escape(metrics[name].heading(name)), justify="right")
         table.add_column("s", justify="right")
         for record in group:
             values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]
             who = "" if is_baseline(record) else upsampler_of(record.subject)
-            subject = [str(record.subject.get("spec", "?")), *([who] if upsampled else [])]
+            subject = [escape(short.get(_spec(record), _spec(record))), *([escape(who)] if upsampled else [])]
             table.add_row(*subject, *values, f"{record.cost.get('seconds', 0):.1f}")
         result.append(table)
     return result

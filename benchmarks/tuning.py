@@ -6,7 +6,6 @@ import shlex
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,11 +14,13 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from benchmarks.commands import RecordFile, full_names, shorten
 from benchmarks.compare.statistics import interval_of_runs
 from benchmarks.evaluation_page import by_protocol
 from benchmarks.extractor import FeatureExtractor, identity, literal
 from benchmarks.record import Record
 from benchmarks.vectors import Progress
+from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import world
 
 
@@ -27,20 +28,14 @@ def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
     """Reads ``--cfg-options KEY=VALUE …``.
 
     Raises:
-        ValueError: an item without a value; names ``example`` as one that is right.
+        ValueError: an item without a value, a key that is given twice; names ``example`` as one that is right.
     """
-    options = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--cfg-options {item!r}: write KEY=VALUE, as in {example}")
-        options[key] = literal(value)
-    return options
+    return read_pairs(items, option="--cfg-options", example=example, parse=literal)
 
 
 def run_jobs(
     jobs: Sequence[tuple[str, Any]], run: Callable[[FeatureExtractor, Any, Progress], Record], *, weights: str,
-    out: str | Path, console: Console,
+    out: RecordFile, console: Console,
 ) -> list[Record]:  # fmt: skip
     """Runs one fine-tuning after the other behind a bar; the first process appends each new record to ``out`` at once,
     so that what is measured survives whatever comes after.
@@ -49,11 +44,12 @@ def run_jobs(
         jobs: (spec of the network, settings with a ``tuning_seed``).
         run: called with the network, the settings and a progress callback (phase, done, total).
         weights: ``online`` or ``target``, of our checkpoints.
-        out: JSON lines; a record that stands there word for word is not appended again.
+        out: gets the records; one that stands there word for word is not appended again.
         console: where the bar is drawn.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    known = {_as_written_now(line) for line in Path(out).read_text().splitlines()} if Path(out).is_file() else set()
+    lines = out.path.read_text().splitlines() if out.path.is_file() else []
+    known = {_as_written_now(line) for line in lines}
     records = []
     with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
         for number, (spec, settings) in enumerate(jobs, start=1):
@@ -66,7 +62,7 @@ def run_jobs(
             records.append(run(FeatureExtractor.load(spec, weights=weights), settings, progress))
             bars.remove_task(bar)
             if world()[0] == 0 and records[-1].to_json() not in known:
-                records[-1].append(out)
+                out.append(records[-1])
     return records
 
 
@@ -100,19 +96,30 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
     return f"random:{config['name']}" + (f"?{written}" if written else "")
 
 
-def tables(records: list[Record]) -> list[Table]:
+def print_tables(records: Sequence[Record], console: Console) -> None:
+    """Prints :func:`tables` with names that fit beside the numbers, and below them what was shortened in full."""
+    names = shorten([str(record.subject["spec"]) for record in records], max(20, console.width // 3))
+    for table in tables(records, names):
+        console.print(table)
+    for line in full_names(names):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
     """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over them.
 
     Args:
         records: of fine-tunings; those of one network have one :func:`benchmarks.extractor.identity`.
+        short: what to print for a network; None: its spec.
     """
-    result = []
+    result, short = [], short or {}
     for group in by_protocol(records):
         metrics = group[0].metrics
         table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
         headings = [metric.heading(name) for name, metric in metrics.items()]
         for name in ("network", "seeds", *headings, "s per seed"):
-            table.add_column(escape(name), justify="left" if name in ("network", "seeds") else "right")
+            justify = "left" if name in ("network", "seeds") else "right"
+            table.add_column(escape(name), justify=justify, overflow="fold")
         networks: dict[str, list[Record]] = {}
         for record in group:
             networks.setdefault(identity(record.subject), []).append(record)
@@ -120,7 +127,8 @@ def tables(records: list[Record]) -> list[Table]:
             seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
             values = [_interval(found, name) for name in metrics]
             seconds = statistics.fmean(record.cost["seconds"] for record in found)
-            table.add_row(str(found[0].subject["spec"]), seeds, *values, f"{seconds:.0f}")
+            spec = str(found[0].subject["spec"])
+            table.add_row(escape(short.get(spec, spec)), seeds, *values, f"{seconds:.0f}")
         result.append(table)
     return result
 

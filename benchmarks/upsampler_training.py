@@ -15,7 +15,7 @@ from benchmarks.weights import read_checkpoint, weights_fingerprint
 from pretrain.engine import cli
 from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
-from pretrain.files import atomic_path
+from pretrain.files import atomic_path, require_writable
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "upsamplers"
 BACKBONE = "backbone.pth"  # the frozen weights, in a run's folder
@@ -54,6 +54,8 @@ def train(options: Options) -> None:
     Raises:
         ValueError, OSError: a mistake in the options or the data.
     """
+    if options.work_dir is not None:
+        require_writable(options.work_dir, "--work-dir", folder=True)
     cfg = make_config(options)
     cli.run(cfg, check_only=options.check, resume=options.resume, launcher=options.launcher)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,32 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+
+
+def require_writable(path: str | Path, option: str, *, folder: bool = False) -> None:
+    """Refuses an output that cannot be written, before the work whose result shall go there. Leaves nothing behind.
+
+    Args:
+        path: of a file to write or to append to, or of a folder; neither it nor the folders above it need exist.
+        option: what the user calls it, for the message.
+        folder: whether ``path`` is a folder.
+
+    Raises:
+        OSError: names option, path and reason.
+    """
+    path = Path(path)
+    try:
+        if not folder and path.exists():
+            with open(path, "ab"):
+                return
+        above = path if folder else path.parent
+        while not os.path.lexists(above) and above != above.parent:
+            above = above.parent
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OSError(f"{option} {path}: cannot be written ({reason}); name another place") from error
 
 
 def sha256_of(path: str | Path) -> str:

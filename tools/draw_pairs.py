@@ -31,9 +31,11 @@ def run(args: argparse.Namespace) -> None:
     """Draws and says where."""
     from benchmarks.pictures.from_config import draw_config_views
     from pretrain.engine.config_file import read_config
+    from pretrain.files import require_writable
 
     if args.images < 1 or args.grid < 1:
         raise ValueError(f"--images {args.images} and --grid {args.grid} must be at least 1")
+    require_writable(args.out, "out")
     config, grid = read_config(args.config).to_dict(), (args.grid, args.grid)
     print(draw_config_views(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
 

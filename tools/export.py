@@ -39,7 +39,10 @@ def command_line() -> CommandLine:
 def run(args: argparse.Namespace) -> None:
     """Exports and prints how the file is loaded."""
     from benchmarks.exchange.export import export
+    from pretrain.files import require_writable
 
+    if args.out is not None:
+        require_writable(Path(args.out).parent, "--out", folder=True)
     print(export(args.network, args.to, out=args.out, weights=args.weights, overwrite=args.overwrite))
 
 

@@ -33,8 +33,10 @@ def run(args: argparse.Namespace) -> None:
     """Reads records, prints and writes the tables."""
     from benchmarks.paired import paired_tables
     from benchmarks.record import read_all
-    from pretrain.files import atomic_write
+    from pretrain.files import atomic_write, require_writable
 
+    if args.out is not None:
+        require_writable(args.out, "--out")
     text = paired_tables([record for path in args.records for record in read_all(path)])
     print(text)
     if args.out:

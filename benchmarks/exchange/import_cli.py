@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.exchange.import_run import import_file
 from benchmarks.exchange.layouts import LAYOUTS
 from benchmarks.extractor import parse_spec
+from pretrain.files import require_writable
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ def import_checkpoint(options: Options) -> None:
         return
     if options.file is None:
         raise ValueError("name the FILE to import")
+    if options.out is None:
+        require_writable("work_dirs/imported", "the folder of imported files", folder=True)
+    else:
+        require_writable(options.out, "--out")
     name, network = backbone_of(options.backbone)
     with console.status(f"reading {Path(options.file).name}"):  # one torch.load: there is no progress to count
         written = import_file(

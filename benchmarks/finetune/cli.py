@@ -11,15 +11,17 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 
+from benchmarks.commands import RecordFile, require_distinct
 from benchmarks.data import ClassFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Record, read_all
-from benchmarks.tuning import next_step, read_options, run_jobs, tables
+from benchmarks.tuning import next_step, print_tables, read_options, run_jobs
 from benchmarks.vectors import Progress
 from pretrain.engine.distributed import broadcast, open_group, world
+from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 
 
@@ -60,6 +62,9 @@ def finetune_all(options: Options) -> None:
         open_group(options.launcher)
         if not torch.cuda.is_available():
             keep_freed_memory()
+        written = RecordFile(options.out, console)
+        require_writable(options.work_dir, "--work-dir", folder=True)
+        require_distinct(options.checkpoints, "checkpoint")
         data = ClassFolder(options.data)
         jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
         known = broadcast(read_all(options.out) if world()[0] == 0 and Path(options.out).is_file() else [])
@@ -69,8 +74,9 @@ def finetune_all(options: Options) -> None:
             def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
                 return finetune(fit(extractor, data, settings), data, settings, progress=progress)
 
-            records += run_jobs(open_jobs, one, weights=options.weights, out=options.out, console=console)
+            records += run_jobs(open_jobs, one, weights=options.weights, out=written, console=console)
             _tell(options, records, console)
+            written.require_whole()
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -130,8 +136,7 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
 def _tell(options: Options, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
     plain = dict(markup=False, soft_wrap=True)
-    for table in tables(records):
-        console.print(table)
+    print_tables(records, console)
     console.print(f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain)
     following = next_step(options.checkpoints, options.seeds, records)
     following = following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
 from benchmarks.evaluation_page import by_protocol
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.record import Record, read_all
@@ -22,6 +23,7 @@ from benchmarks.robustness.measures import relative_to
 from benchmarks.robustness.run import Settings, run
 from benchmarks.robustness.sheet import contact_sheet, write_sheet
 from benchmarks.robustness.speed import images_per_cpu_second
+from pretrain.files import require_writable
 
 _RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
 
@@ -63,6 +65,7 @@ def measure(options: Options) -> None:
     console = Console()
     if options.sheet:
         out = options.out or _SHEET
+        require_writable(out, "--out")
         write_sheet(contact_sheet(options.sheet, options.size or 224, shown=options.shown, seed=options.seed), out)
         console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
     elif options.speed:
@@ -77,6 +80,9 @@ def _evaluate(options: Options, console: Console) -> None:
     chosen = dict(corruptions=options.corruptions, severities=options.severities)
     chosen = {name: values for name, values in chosen.items() if values is not None}
     settings = Settings(seed=options.seed, size=options.size, batch_size=options.batch_size, **chosen)
+    written = RecordFile(options.out or _RECORDS, console)
+    require_distinct(options.classifiers, "classifier")
+    require_distinct(options.data, "--data")
     sets = [open_data(spec) for spec in options.data]
     reference = read_all(options.reference) if options.reference else []
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -86,18 +92,20 @@ def _evaluate(options: Options, console: Console) -> None:
         for classifier in classifiers:
             data.columns(classifier.classes)
     records: list[Record] = []
-    out = options.out or _RECORDS
     try:
         for path, classifier in zip(options.classifiers, classifiers, strict=True):
             for spec, data in zip(options.data, sets, strict=True):
                 with _bar(f"{path} {spec}", console) as progress:
                     records.append(run(classifier, data, settings, progress=progress))
-                records[-1].append(out)
+                written.append(records[-1])
     finally:
+        names = shorten([_spec(record) for record in records], max(12, console.width // (1 + len(classifiers)) - 4))
         for group in by_protocol(records):
-            console.print(table(group, reference))
-        if records:
-            console.print(f"{len(records)} records appended to {out}", markup=False, soft_wrap=True)
+            console.print(table(group, reference, short=names))
+        for line in full_names(names):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        written.summarise()
+    written.require_whole()
 
 
 @contextmanager
@@ -113,8 +121,15 @@ def _bar(title: str, console: Console) -> Iterator[Any]:
         yield progress
 
 
-def table(group: list[Record], reference: list[Record] = ()) -> Table:
-    """A column per classifier, a row per metric, in percent; all records have one protocol.
+def _spec(record: Record) -> str:
+    return Path(str(record.subject.get("spec", "?"))).as_posix()
+
+
+def table(
+    group: list[Record], reference: list[Record] = (), *, short: Mapping[str, str] | None = None
+) -> Table:
+    """A column per classifier, a row per metric, in percent; all records have one protocol. ``short`` gives what to
+    print for a classifier, where that is not its path.
 
     The newest record of ``reference`` with the same protocol gives the unit of the row ``mCE, reference = 100``.
     """
@@ -122,7 +137,8 @@ def table(group: list[Record], reference: list[Record] = ()) -> Table:
     shown = Table(title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
     shown.add_column(escape("error [%] ↓"))
     for record in group:
-        shown.add_column(Path(str(record.subject.get("spec", "?"))).as_posix(), justify="right", overflow="fold")
+        name = _spec(record)
+        shown.add_column(escape((short or {}).get(name, name)), justify="right", overflow="fold")
     for name in dict.fromkeys(name for record in group for name in record.metrics):
         values = [f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for record in group]
         shown.add_row(name, *values)

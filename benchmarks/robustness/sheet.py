@@ -41,7 +41,7 @@ def contact_sheet(path: str | Path, size: int = 224, *, shown: int | None = None
     for row, name in enumerate(CORRUPTIONS):
         top = _HEAD + row * step
         draw.text((_LABEL - 6, top + side / 2), name, "black", font, anchor="rm")
-        pictures = [image, *(corrupt(image, name, s, generator(seed, path.name, name, s)) for s in SEVERITIES)]
+        pictures = [image, *(corrupt(image, name, s, generator(seed, Path(path).name, name, s)) for s in SEVERITIES)]
         for column, picture in enumerate(pictures):
             sheet.paste(_resized(picture, side), (_LABEL + column * step, top))
     return sheet

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from pretrain.command_line import AddValues  # noqa: E402
+
 
 def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str, float]:
     """Returns ``seconds`` of processor time and ``peak GB`` of this process, and the ``loss``, for n entries.
@@ -67,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python benchmarks/speed/supcon.py --entries 4096 16384 --repetitions 3",
     )
-    parser.add_argument("--entries", type=int, nargs="+", default=[4096], help="views in the step, n")
+    parser.add_argument("--entries", type=int, nargs="+", action=AddValues, default=[4096], help="views in the step, n")
     parser.add_argument("--dim", type=int, default=128, help="width of the projection")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--chunk", type=int, default=512, help="anchors at a time")

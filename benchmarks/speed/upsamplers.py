@@ -35,6 +35,7 @@ from benchmarks.speed.roofline import Ceiling, Probe  # noqa: E402
 from benchmarks.speed.step import CLOCKS, processor  # noqa: E402
 from benchmarks.speed.upsampling_rows import Case, Row, Rows  # noqa: E402
 from heads.upsamplers import library  # noqa: E402
+from pretrain.command_line import AddValues  # noqa: E402
 from pretrain.engine.efficiency import seconds  # noqa: E402
 from pretrain.files import atomic_write  # noqa: E402
 from pretrain.memory import keep_freed_memory  # noqa: E402
@@ -181,10 +182,29 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md",
     )
-    parser.add_argument("--cases", nargs="+", default=list(CASES), metavar="C:GRID:OUTPUT", help="default: %(default)s")
-    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=tuple(TABLES), help="default: all")
     parser.add_argument(
-        "--without", nargs="+", default=[], metavar="WORD", help="leave out rows whose names hold it (unfold, tap)"
+        "--cases",
+        nargs="+",
+        action=AddValues,
+        default=list(CASES),
+        metavar="C:GRID:OUTPUT",
+        help="default: %(default)s",
+    )
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        action=AddValues,
+        default=list(TABLES),
+        choices=tuple(TABLES),
+        help="default: all",
+    )
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        action=AddValues,
+        default=[],
+        metavar="WORD",
+        help="leave out rows whose names hold it (unfold, tap)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")

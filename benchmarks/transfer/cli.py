@@ -11,14 +11,16 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 
+from benchmarks.commands import RecordFile, require_distinct
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
 from benchmarks.transfer.run import Settings, fit, place_weights, run
-from benchmarks.tuning import next_step, read_options, run_jobs, tables
+from benchmarks.tuning import next_step, print_tables, read_options, run_jobs
 from benchmarks.vectors import Progress
 from pretrain.engine.distributed import open_group
+from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 
 
@@ -53,6 +55,9 @@ def transfer(options: Options) -> None:
     """
     console = Console(file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0")  # what libraries print goes elsewhere
     try:
+        written = RecordFile(options.out, console)
+        require_writable(options.work_dir, "--work-dir", folder=True)
+        require_distinct(options.checkpoints, "checkpoint")
         libraries.require()
         open_group(options.launcher)
         if not torch.cuda.is_available():
@@ -66,13 +71,13 @@ def transfer(options: Options) -> None:
         def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
             return run(extractor, data, settings, progress=progress)
 
-        records = run_jobs(jobs, one, weights=options.weights, out=options.out, console=console)
-        for table in tables(records):
-            console.print(table)
+        records = run_jobs(jobs, one, weights=options.weights, out=written, console=console)
+        print_tables(records, console)
         console.print(f"records: {options.out}; logs and networks: {options.work_dir}", markup=False, soft_wrap=True)
         following = next_step(options.checkpoints, options.seeds, records)
         if following:
             console.print(f"next: {following}", markup=False, soft_wrap=True)
+        written.require_whole()
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

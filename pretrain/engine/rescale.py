@@ -16,6 +16,7 @@ from pretrain.engine import checkpoints
 from pretrain.engine.check import register_all
 from pretrain.engine.config import parse
 from pretrain.engine.runner import versions
+from pretrain.files import require_writable
 from pretrain.state_dicts import refuse_non_finite
 
 
@@ -102,12 +103,13 @@ def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
     The file has what ``final.pth`` has: it is read by ``load_from`` and by ``FeatureExtractor``, not by ``--resume``.
 
     Raises:
-        FileNotFoundError: no such checkpoint.
+        FileNotFoundError: no such checkpoint. OSError: ``out`` cannot be written.
         ValueError: see :func:`initial_model` and :func:`rescale`; or ``out`` is ``path`` itself.
     """
     path, out = Path(path), Path(out)
     if out.resolve() == path.resolve():
         raise ValueError(f"--out {out} is the checkpoint itself; name another file")
+    require_writable(out, "--out")
     checkpoint = checkpoints.read_checkpoint(path)
     try:
         initial = initial_model(checkpoint)

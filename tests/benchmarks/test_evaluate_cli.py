@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from benchmarks.baselines import DEPTH, RETRIEVAL
 from benchmarks.data import DepthFolder, SegmentationFolder
-from benchmarks.evaluate_cli import Options, evaluate, make_tasks
-from benchmarks.record import read_all
+from benchmarks.evaluate_cli import Options, evaluate, make_tasks, print_tables
+from benchmarks.extractor import FeatureExtractor
+from benchmarks.record import Metric, Record, read_all
+from benchmarks.suite import Task
 
 
 def arguments(
@@ -25,12 +29,58 @@ def arguments(
     return Options(**(common | given | changes))
 
 
-def test_a_network_that_fails_leaves_the_records_before_it(image_folder: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_missing_is_found_before_anything_is_measured(image_folder: Path, tmp_path: Path) -> None:
     networks = ["random:test_resnet", "nowhere.pth"]
     given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"])
     with pytest.raises(FileNotFoundError, match="no checkpoint nowhere.pth"):
         evaluate(given)
+    assert not (tmp_path / "r.jsonl").exists()
+    with pytest.raises(ValueError, match="network 'random:test_resnet' is named twice"):
+        evaluate(replace(given, networks=["random:test_resnet"] * 2))
+
+
+def test_a_network_that_fails_leaves_the_records_before_it(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Task.run
+
+    def fail_with_the_second(task: Task, extractor: FeatureExtractor, **options: object) -> Record:
+        if extractor.spec != "random:test_resnet":
+            raise ValueError("a broken image")
+        return run(task, extractor, **options)
+
+    monkeypatch.setattr(Task, "run", fail_with_the_second)
+    networks = ["random:test_resnet", "random:test_resnet?seed=1"]
+    given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"])
+    with pytest.raises(ValueError, match="a broken image"):
+        evaluate(given)
     assert [record.subject["spec"] for record in read_all(tmp_path / "r.jsonl")] == ["random:test_resnet"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_disk_that_fills_up_loses_no_record(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, settings = f"classes:{image_folder}", ["knn.size=32"]
+    given = arguments(Path("/dev/full"), ["random:test_resnet"], "knn", data, settings=settings)
+    with pytest.raises(OSError, match="1 records could not be appended .*rescued_full"):
+        evaluate(given)
+    printed = capsys.readouterr().out
+    assert "appended to" not in printed and "knn · protocol" in printed
+    assert read_all(tmp_path / "rescued_full")[0].to_json() in printed.splitlines()
+
+
+def test_long_names_stay_different_in_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:
+    specs = [f"work_dirs/comparison/pixpro_with_a_long_name/seed_{n}/pretrain/final.pth" for n in range(3)]
+    metrics = {name: Metric(50.0, "%", "higher") for name in ("top1", "top5")}
+    records = [Record("knn", metrics, {"neighbours": 3}, subject=dict(spec=spec, backbone={})) for spec in specs]
+    print_tables(records, Console(width=80))
+    printed = capsys.readouterr().out
+    rows = [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
+    assert len(set(rows)) == 3 and all("…" in row for row in rows)
+    for row, spec in zip(rows, specs, strict=True):
+        assert f"{row} = {spec}" in printed.splitlines()
 
 
 def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: Path) -> None:
@@ -73,6 +123,11 @@ def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
     (tmp_path / "scenes.json").write_text('{"labels": {"names": ["ignore", "disc"]}}')
     tasks = make_tasks(["retrieval", "depth"], [f"scenes:{tmp_path}"], [], quick=True)
     assert [type(task.data) for task in tasks] == [SegmentationFolder, DepthFolder]
+
+
+def test_a_setting_that_is_given_twice_is_refused(image_folder: Path) -> None:
+    with pytest.raises(ValueError, match="--set: knn.size is given twice, '32' and '64'; give it once"):
+        make_tasks(["knn"], [f"classes:{image_folder}"], ["knn.size=32", "knn.size=64"], quick=True)
 
 
 @pytest.mark.parametrize("text", ["knn.size=", "knn.size", "size=3", "nkk.size=3"])

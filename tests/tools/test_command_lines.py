@@ -38,6 +38,28 @@ MISTAKES = {
     "unpack_shared": ["{none}", "--archives", "{none}"],
 }
 
+# The same with an output that cannot be written: it must be refused before what else is wrong is met.
+OUTPUTS = [
+    ("compare", ["{root}/configs/comparisons/quickstart.py", "--work-dir", "{blocked}"]),
+    ("draw_pairs", ["{root}/configs/quick/scenes64.py", "{blocked}"]),
+    ("evaluate", ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--out", "{blocked}"]),
+    ("evaluate", ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--report", "{blocked}"]),
+    ("evaluate_upsampler", ["{none}.pth", "--data", "{none}", "--out", "{blocked}"]),
+    ("export", ["random:test_resnet", "--to", "timm", "--out", "{blocked}"]),
+    ("finetune", ["{none}.pth", "tiny", "--data", "{none}", "--out", "{blocked}"]),
+    ("finetune", ["{none}.pth", "tiny", "--data", "{none}", "--work-dir", "{blocked}"]),
+    ("import", ["{none}.pth", "--out", "{blocked}"]),
+    ("make_scenes", ["{blocked}"]),
+    ("pair_upsamplers", ["{none}.jsonl", "--out", "{blocked}"]),
+    ("rescale", ["{none}.pth", "--out", "{blocked}"]),
+    ("robustness", ["{none}.pth", "--data", "corrupted:{none}", "--out", "{blocked}"]),
+    ("robustness", ["--sheet", "{none}.jpg", "--out", "{blocked}"]),
+    ("train", ["{root}/configs/quick/scenes64.py", "--work-dir", "{blocked}"]),
+    ("train_upsampler", ["{none}.pth", "--data", "{none}", "--work-dir", "{blocked}"]),
+    ("transfer", ["{none}.pth", "{none}.py", "--data", "{none}", "--out", "{blocked}"]),
+    ("transfer", ["{none}.pth", "{none}.py", "--data", "{none}", "--work-dir", "{blocked}"]),
+]
+
 
 def parser_of(tool: str) -> CommandLine:
     return runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["command_line"]()
@@ -59,6 +81,21 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     error = capsys.readouterr().err
     assert error.startswith(f"{tool}: ") and error.count("\n") == 1 and len(error) > len(tool) + 10, error
     assert [p.name for p in tmp_path.iterdir()] == ["file.py"]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), OUTPUTS)
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(
+    tool: str, arguments: list[str], run_tool: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    blocked = tmp_path / "file" / "inside.png"  # a file is no folder
+    words = dict(root=ROOT, none=tmp_path / "nothing", blocked=blocked)
+    assert run_tool(tool, *(argument.format(**words) for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"{tool}: ") and str(blocked.parent) in error and "Not a directory" in error, error
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("tool", TOOLS)
