@@ -119,12 +119,11 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
         ValueError: no or several data sets for a benchmark, an unknown benchmark, setting or layout.
     """
     chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
-    example = f"{names[0]}.size=64"
-    for key, value in read_pairs(settings, option="--set", example=example, parse=str).items():
+    form, example = f"BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}", f"{names[0]}.size=64"
+    for key, value in read_pairs(settings, option="--set", example=example, parse=str, form=form).items():
         name, dot, field = key.partition(".")
         if not value or not dot or name not in chosen:
-            item = f"{key}={value}"
-            raise ValueError(f"--set {item!r}: write BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}")
+            raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
         chosen[name][field] = literal(value)
     opened: dict[type | None, Task] = {}
     tasks = []

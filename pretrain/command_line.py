@@ -151,7 +151,7 @@ def sentence(error: BaseException) -> str:
 
 
 def read_pairs(
-    items: Iterable[str], *, option: str, example: str, parse: Callable[[str], Any]
+    items: Iterable[str], *, option: str, example: str, parse: Callable[[str], Any], form: str = "KEY=VALUE"
 ) -> dict[str, Any]:
     """Reads ``KEY=VALUE`` of an option that takes several.
 
@@ -159,6 +159,7 @@ def read_pairs(
         items: as they stand on the command line.
         option: the option's name and ``example`` one right item, for messages.
         parse: makes a value of the text behind the equals sign.
+        form: how an item is written.
 
     Raises:
         ValueError: an item without key or value, or a key that is given twice.
@@ -167,7 +168,7 @@ def read_pairs(
     for item in items:
         key, equals, text = item.partition("=")
         if not equals or not key:
-            raise ValueError(f"{option} {item!r}: write KEY=VALUE, as in {example}")
+            raise ValueError(f"{option} {item!r}: write {form}, as in {example}")
         if key in given:
             raise ValueError(f"{option}: {key} is given twice, {given[key]!r} and {text!r}; give it once")
         given[key] = text
