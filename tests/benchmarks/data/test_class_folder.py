@@ -14,6 +14,7 @@ from PIL import Image
 from benchmarks.data import ClassFolder
 from benchmarks.data.class_folder import stratified_split
 from benchmarks.data.loading import fingerprint
+from pretrain.data import ImageFolder
 
 
 def write_anew(source: str, target: str) -> None:
@@ -119,3 +120,20 @@ def test_fingerprints_of_other_names_stay() -> None:
     text = "a/ünï.jpg\t12\nb c.png\t7"
     assert fingerprint(rows) == hashlib.sha256(text.encode()).hexdigest()[:12]
     assert fingerprint([(os.fsdecode(b"\xe9"),)]) == hashlib.sha256(b"\xe9").hexdigest()[:12]
+
+
+def test_order_and_content_keys_of_clean_folders_stay(tmp_path: Path) -> None:
+    """Values of commit 3f8b577, before there was one rule for folders: protocol hashes of records depend on them."""
+    names = ("b/2.jpg", "b/10.jpg", "a-b/1.png", "a/sub/0.jpg", "a/1.JPG", "a-b/é 2.jpg", "a/z.webp", "b/3.jpg")
+    for size, name in enumerate(names, 1):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+    for extra in ("a/._1.JPG", "b/.DS_Store", "a/notes.txt"):  # neither then nor now
+        (tmp_path / extra).write_bytes(b"x")
+    data = ClassFolder(tmp_path)
+    counts = dict(every=[1, 1], held_back=0.2, split_seed=0, classes=3, train_images=5, val_images=3)
+    assert data.protocol == counts | dict(train_content="cf39ec069edd", val_content="b5852be07592")
+    source = ImageFolder(tmp_path)
+    order = [os.path.relpath(source.name(i), tmp_path) for i in range(8)]
+    assert order == [names[i] for i in (2, 5, 4, 3, 6, 1, 0, 7)]
+    assert [source.label(i) for i in range(8)] == [1, 1, 0, 0, 0, 2, 2, 2] and data.class_names == ("a", "a-b", "b")
