@@ -56,6 +56,7 @@ def run(
         ValueError: a vector is not finite (named image), or a class of one image in train.
     """
     started = time.perf_counter()
+    require_divisible(data, settings)
     options = dict(
         size=settings.size, batch_size=settings.batch_size, crop_fraction=settings.crop_fraction, progress=progress
     )
@@ -81,6 +82,13 @@ def protocol_of(data: ClassFolder, settings: Settings) -> dict[str, Any]:
         weight_decays=list(settings.weight_decays), seed=settings.seed, max_iterations=settings.max_iterations,
         tolerance=settings.tolerance, dtype=settings.dtype,
     )  # fmt: skip
+
+
+def require_divisible(data: ClassFolder, settings: Settings) -> None:
+    """Raises a ValueError that names a class with a single train image, of which a sweep can hold back none."""
+    if len(settings.weight_decays) > 1:
+        labels = data.train.labels.numpy()
+        stratified_split(labels, settings.held_back, settings.seed, names=data.class_names)
 
 
 def choose_weight_decay(

@@ -75,6 +75,7 @@ def fit_classifier(
     low: Pooled, data: ClassFolder, settings: Settings, progress: Progress | None = None
 ) -> tuple[Classifier, float]:
     """Fits the linear classifier on the train part; returns it and the weight decay that was chosen."""
+    linear.require_divisible(data, settings)
     vectors = encode_split(
         low, data.train, size=settings.size, batch_size=settings.batch_size, crop_fraction=settings.crop_fraction,
         phase="encode train", progress=progress,

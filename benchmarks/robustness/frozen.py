@@ -98,6 +98,7 @@ def fit_probe(
     extractor: FeatureExtractor, data: ClassFolder, settings: Settings, progress: Progress | None = None
 ) -> tuple[Probe, float]:
     """Fits the probe on clean images of the train part; returns it and the weight decay that was chosen."""
+    linear.require_divisible(data, settings)
     vectors = encode_split(
         extractor, data.train, size=settings.size, batch_size=settings.batch_size,
         crop_fraction=settings.crop_fraction, phase="encode train", progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,21 @@ def test_linear_on_images(image_folder: Path, colour_grid: Any) -> None:
     assert runs[0].metrics["top1"].value == 100
     assert runs[0].counts == runs[1].counts
     assert len(runs[0].counts["label"]) == 6
+
+
+def test_a_class_of_one_image_is_named_before_any_work(image_folder: Path, tmp_path: Path, colour_grid: Any) -> None:
+    for name, count in (("blue", 8), ("green", 8), ("red", 2)):  # of two, one is held back: one is left to train on
+        (tmp_path / name).mkdir()
+        for file in sorted((image_folder / name).iterdir())[:count]:
+            shutil.copy(file, tmp_path / name)
+    phases: list[str] = []
+    with pytest.raises(ValueError, match="class 'red' has one image, of which no share can be held back"):
+        linear.run(
+            colour_grid(), ClassFolder(tmp_path), linear.Settings(size=32), progress=lambda *step: phases.append(step)
+        )
+    assert not phases
+    one = linear.Settings(size=32, weight_decays=(0.1,))
+    assert linear.run(colour_grid(), ClassFolder(tmp_path), one).metrics["top1"].value == 100
 
 
 @pytest.mark.parametrize(
