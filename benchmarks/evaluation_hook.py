@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.extractor import IMAGENET, FeatureExtractor
 from benchmarks.suite import Task, make_task
+from pretrain.engine.distributed import world
 from pretrain.engine.sharding import is_sharded
 from pretrain.hooks.collapse import unwrapped
 
@@ -70,9 +71,19 @@ class EvaluationHook(Hook):
         self._tasks: list[Task] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Opens the data, so that a mistake shows before the first step."""
+        """Makes sure that the network can be evaluated by one process, and that the data is open."""
         self._backbone(runner)
-        if runner.rank != 0:
+        if not self._tasks:
+            self.check_start()
+
+    @property
+    def asks_of_model(self) -> tuple[str, ...]:
+        """The network that is evaluated."""
+        return ("backbone" if self.weights == "online" else "target_backbone",)
+
+    def check_start(self) -> None:
+        """Opens the data, so that a mistake shows before the run begins."""
+        if world()[0] != 0:
             return
         self._tasks = []
         for name, config in self.benchmarks.items():

@@ -192,7 +192,8 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], devic
         raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
     images = images.to(device)
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    mean_map, std_map = (torch.tensor(v, device=device).view(1, 3, 1, 1) * scale for v in (mean, std))
+    maps = (torch.tensor(v).view(1, 3, 1, 1) * scale for v in (mean, std))
+    mean_map, std_map = (each.to(device, non_blocking=True) for each in maps)
     return ((images.float() - mean_map) / std_map).contiguous(memory_format=torch.channels_last)
 
 

@@ -7,7 +7,8 @@
 #   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 bash tools/dist_train.sh CONFIG 8      # the same on node 1 with NODE_RANK=1
 #
 # A process that dies is restarted with the others from the newest checkpoint (MAX_RESTARTS times, 3 by default). Running
-# the command again continues the run in its work_dir. Exit code 75 = pre-empted with a checkpoint written: run it again.
+# the command again continues the run in its work_dir. Exit code 75 = pre-empted with a checkpoint written: run it again;
+# 130 = Ctrl-C, with a checkpoint written as well.
 # tools/launching.sh tells what a script of tools/ must know to be launched.
 set -euo pipefail
 
@@ -50,14 +51,14 @@ else
     rendezvous+=(--rdzv-conf "is_host=$([ "${NODE_RANK:-0}" = 0 ] && echo 1 || echo 0)")
 fi
 
-preempted=0
+preempted=0 interrupted=0
 "$python" -m torch.distributed.run --nnodes "$nodes" --nproc-per-node "$processes" \
     "${rendezvous[@]}" --max-restarts "${MAX_RESTARTS:-3}" \
     --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1,SIGUSR2 --shutdown-timeout "${GRACE_SECONDS:-110}" \
     "${program[@]}" &
 child=$!
 trap 'preempted=1; kill -TERM "$child" 2>/dev/null || true' TERM USR1 USR2
-trap 'kill -INT "$child" 2>/dev/null || true' INT
+trap 'interrupted=1; kill -INT "$child" 2>/dev/null || true' INT
 
 # A trapped signal ends `wait` before the child has ended.
 code=0
@@ -69,4 +70,5 @@ if [ "$preempted" = 1 ] && [ "$code" != 0 ]; then
     echo "pre-empted: run the same command again to continue (exit code 75)"
     exit 75
 fi
+[ "$interrupted" = 0 ] || [ "$code" = 0 ] || exit 130
 exit "$code"

@@ -30,7 +30,7 @@ choose_program() {
         local resume=(--resume auto)
         case " $* " in *" --resume"*) resume=() ;; esac
         program=("$root/tools/train.py" "$what" "${resume[@]}" "$@")
-        "$python" "$root/tools/train.py" "$what" --check --launcher none "${resume[@]}" "$@"
+        PIXELPRETEXT_PROCESSES="${planned:-}" "$python" "$root/tools/train.py" "$what" --check --launcher none "${resume[@]}" "$@"
         ;;
     esac
 }

@@ -27,12 +27,12 @@ from benchmarks.compare.configs import write_config
 from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.finish import finish
 from benchmarks.compare.local import Failure, Task, default_jobs, run_tasks
-from benchmarks.compare.locks import exclusive
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import Monitor, display
 from benchmarks.compare.trial import TRAINER, make_spec, missing, read_spec, write_trial
+from pretrain.folder_lock import exclusive
 
 EVALUATION_SHARE = 0.1  # expected work of a trial's benchmarks, as a share of the longest pretraining
 

@@ -21,12 +21,12 @@ from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
 from benchmarks.compare.local import GRACE_SECONDS, end_with_parent
-from benchmarks.compare.locks import exclusive
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
 from benchmarks.record import Record, read_all
 from pretrain.files import atomic_write
+from pretrain.folder_lock import exclusive
 from pretrain.memory import peak_resident
 
 LOCK_SECONDS = GRACE_SECONDS + 10

@@ -26,6 +26,7 @@ from pretrain.engine.build import build_runner
 from pretrain.engine.checkpoints import rng_state, set_rng_state
 from pretrain.engine.distributed import broadcast, current_device, world
 from pretrain.engine.progress import ProgressHook
+from pretrain.engine.resumption import RunLock
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
 
@@ -54,15 +55,21 @@ def finetune(fitted: Fitted, data: ClassFolder, settings: Settings, *, progress:
     """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates it; see :func:`run`.
 
     The caller's random generators are as before afterwards.
+
+    Raises:
+        ConfigError: another process works on this very fine-tuning.
     """
     state = rng_state()
+    lock = RunLock(fitted.work_dir)
     try:
+        lock.take(expected=True)
         if world()[0] == 0:
             fitted.write()
         if not broadcast(fitted.final.is_file()):
             _train(fitted, progress)
         return broadcast(_evaluate(fitted, data, settings, progress) if world()[0] == 0 else None)
     finally:
+        lock.release()
         set_rng_state(state)
 
 

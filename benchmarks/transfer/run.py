@@ -23,6 +23,7 @@ from benchmarks.transfer import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
 from pretrain.engine.distributed import broadcast, world
+from pretrain.engine.resumption import RunLock
 from pretrain.files import atomic_write
 
 # Names of the libraries' metrics -> ours; fractions become percent.
@@ -57,13 +58,24 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a copy of the backbone.
 
     Raises:
-        ValueError: libraries missing; a recipe, network and data that do not fit; before any training.
+        ValueError: libraries missing; a recipe, network and data that do not fit; another process works on this very
+            run; before any training.
         FileNotFoundError: recipe or data are not there.
     """
     libraries.require()
+    fitted = fit(extractor, data, settings)
+    lock = RunLock(fitted.work_dir)
+    lock.take(expected=True)
+    try:
+        return _run(extractor, fitted, settings, progress)
+    finally:
+        lock.release()
+
+
+def _run(extractor: FeatureExtractor, fitted: Fitted, settings: Settings, progress: Any) -> Record:
+    """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works in."""
     from benchmarks.transfer import trial
 
-    fitted = fit(extractor, data, settings)
     finished = fitted.work_dir / "record.json"
     known = broadcast(finished.read_text() if world()[0] == 0 and finished.is_file() else None)
     if known is not None:

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, Registry
-from mmengine.runner import get_priority, set_random_seed
+from mmengine.runner import Priority, get_priority, set_random_seed
 from torch.utils.data import DataLoader
 
 from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, describe_source, limit_threads
@@ -26,7 +26,7 @@ from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.optim import build_optimizer
 from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
 from pretrain.engine.progress import ProgressHook
-from pretrain.engine.resumption import Resumption
+from pretrain.engine.resumption import Resumption, RunLock
 from pretrain.engine.runner import PretrainRunner
 from pretrain.engine.saving import SaveHook
 from pretrain.engine.schedule import Schedule, make_schedule, micro_batch
@@ -62,8 +62,8 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
 
     Raises:
         ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`; parts that do not fit
-            together; a ``load_from`` that does not fill the model; a ``work_dir`` that cannot be written or that holds
-            another run.
+            together; a ``load_from`` that does not fill the model; a ``work_dir`` that cannot be written, that holds
+            another run or in which another process trains.
     """
     cfg = _with_defaults(cfg)
     settings = check_config(cfg)
@@ -73,20 +73,28 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
     launcher = open_group(launcher)
     if current_device().type == "cpu":
         keep_freed_memory()
-    ready = _prepare(cfg, settings, resume, processes=world()[1])
-    return PretrainRunner(
-        cfg,
-        ready.model,
-        settings.engine,
-        schedule=ready.schedule,
-        accumulate=settings.schedule.accumulate,
-        dataloader=ready.loader,
-        launcher=launcher,
-        resume=ready.checkpoint,
-        origin=checkpoints.origin(resume),
-        start=ready.start,
-        hooks=[*_own_hooks(settings), *ready.hooks],
-    )
+    lock = RunLock(cfg.work_dir)
+    try:
+        lock.take_if_there()
+        ready = _prepare(cfg, settings, resume, processes=world()[1])
+        lock.take(expected=ready.checkpoint is not None)
+        return PretrainRunner(
+            cfg,
+            ready.model,
+            settings.engine,
+            schedule=ready.schedule,
+            accumulate=settings.schedule.accumulate,
+            dataloader=ready.loader,
+            launcher=launcher,
+            resume=ready.checkpoint,
+            origin=checkpoints.origin(resume),
+            start=ready.start,
+            hooks=[*_own_hooks(settings), *ready.hooks],
+            lock=lock,
+        )
+    except BaseException:
+        lock.release()
+        raise
 
 
 def check(cfg: Config, resume: bool | str | Path = False) -> str:
@@ -100,6 +108,9 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
         ConfigError: as :func:`build_runner`.
     """
     cfg = _with_defaults(cfg)
+    lock = RunLock(cfg.work_dir)
+    lock.take_if_there()
+    lock.release()
     planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1])  # set by tools/launching.sh
     ready = _prepare(cfg, check_config(cfg), resume, processes=planned)
     schedule, images = ready.schedule, len(ready.loader.dataset)
@@ -152,8 +163,9 @@ def _build_hook(place: str, config: dict[str, Any]) -> Hook:
         hook.priority = priority
     try:
         get_priority(hook.priority)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{place}.priority={hook.priority!r}: {error}") from error
+    except (KeyError, ValueError, TypeError) as error:
+        legal = ", ".join(Priority.__members__)
+        raise ConfigError(f"{place}.priority={hook.priority!r}: must be 0 to 100 or one of {legal}") from error
     return hook
 
 

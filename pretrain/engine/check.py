@@ -24,6 +24,7 @@ from pretrain.engine.settings import (
     require,
     spell,
 )
+from pretrain.names import suggestion
 
 #: Sections that are one registry dict or a list of them.
 REGISTRIES: dict[str, Registry] = {
@@ -121,12 +122,20 @@ def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]
     for name, item in arguments.items():
         if name not in legal and name not in supplied and not open_ended:
             options = (set(legal) | supplied) - {"params", "features", "lr"}
-            raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{did_you_mean(name, options)}")
+            hint = did_you_mean(name, options) + _of_earlier_type(place, name, options)
+            raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{hint}")
         if name in legal and not matches(item, legal[name]):
             raise ConfigError(
                 f"{place}.{name}={item!r} is of type {type(item).__name__}; {cls.__name__} takes {spell(legal[name])}"
             )
         _check_inside(f"{place}.{name}", registry, item, supplied)
+
+
+def _of_earlier_type(place: str, name: str, options: Iterable[str]) -> str:
+    """Returns a hint for an argument like no legal one: overriding a type keeps the old one's arguments."""
+    if suggestion(name, options) or "[" in place:
+        return ""
+    return f". If {place}.type was overridden, the old arguments stay unless {place}._delete_=True is added"
 
 
 def _check_inside(place: str, registry: Registry, item: Any, supplied: set[str]) -> None:

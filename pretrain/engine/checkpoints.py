@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,27 @@ def gather_rng_states() -> list[dict[str, Any]]:
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    """Writes the file under a temporary name, syncs it and renames it."""
-    with atomic_path(path) as temporary:
-        torch.save(checkpoint, temporary)
+    """Writes the file under a temporary name, syncs it and renames it.
+
+    Raises:
+        OSError: it cannot be written; says how much room there is and which checkpoint remains.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            torch.save(checkpoint, temporary)
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:120] or type(error).__name__
+        older = latest_checkpoint(path.parent)
+        remains = "no earlier one exists" if older is None else f"{older.name} remains whole"
+        raise OSError(f"{path}: the checkpoint cannot be written ({why}; {_room(path.parent)}); {remains}") from error
+
+
+def _room(folder: Path) -> str:
+    """Returns how much can still be written on the folder's disk."""
+    try:
+        return f"{shutil.disk_usage(folder).free / 2**30:.2f} GiB free on that disk"
+    except OSError:
+        return "free space unknown"
 
 
 def origin(resume: bool | str | Path) -> str | None:

@@ -57,7 +57,7 @@ class BarePasses:
         self.device = next(model.parameters()).device
         self._dtype = dtype
         self._online = _copy(model.backbone)
-        self._target = None if model.target_backbone is None else _copy(model.target_backbone)
+        self._target = None if _target(model) is None else _copy(_target(model))
         online = {group for o in model.objectives for group in o.online_groups}
         target = {group for o in model.objectives for group in o.target_groups}
         self._passes: dict[str, Callable[[], None]] = {}
@@ -99,6 +99,11 @@ class BarePasses:
                 result[name] = seconds(run, self.device, clock)
         self._online.zero_grad(set_to_none=True)
         return result
+
+
+def _target(model: nn.Module) -> nn.Module | None:
+    """The target network, which not every model has."""
+    return getattr(model, "target_backbone", None)
 
 
 def _copy(module: nn.Module) -> nn.Module:

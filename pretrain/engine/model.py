@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from pretrain.engine.settings import ConfigError
+from pretrain.host_buffers import HostBuffers
 
 
 class TrainedModel(BaseModel):
@@ -55,16 +56,16 @@ class TrainedModel(BaseModel):
         """Called once after each optimiser step; ``progress`` = steps done / steps of the run, in [0, 1]."""
 
 
-class DrawingModel(TrainedModel):
+class DrawingModel(HostBuffers, TrainedModel):
     """A model that draws random numbers which depend on the run's seed and the step alone.
 
     They are the same for all processes and micro-batches of a step, and after a resume.
 
     Attributes:
-        draws: (2,) int64, the seed of what a step draws, and steps done; saved with the weights. It stays on the CPU
-            wherever the model is, so that reading it waits for no device.
+        draws: (2,) int64, the seed of what a step draws, and steps done; saved with the weights.
     """
 
+    on_host = ("draws",)
     draws: Tensor
 
     def start_draws(self) -> None:
@@ -75,16 +76,11 @@ class DrawingModel(TrainedModel):
         """Counts an optimiser step."""
         self.draws[1] += 1
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DrawingModel:
-        """Moves everything but ``draws``."""
-        draws = self._buffers["draws"]
-        super()._apply(fn, recurse)
-        self._buffers["draws"] = draws
-        return self
-
 
 def check_hooks(hooks: Iterable[Hook], model: nn.Module) -> None:
-    """Checks that the model has what each hook names in its ``asks_of_model``.
+    """Checks that the model has what each hook names in its ``asks_of_model``, None counting as lacking.
+
+    A hook may also have ``check_start()``, which raises ValueError or OSError for what else it would stop the run at.
 
     Raises:
         ConfigError: names the hook, the model and what is lacking.
@@ -96,10 +92,15 @@ def check_hooks(hooks: Iterable[Hook], model: nn.Module) -> None:
                 f"hooks: {type(hook).__name__} asks the model for {', '.join(lacking)}, which {type(model).__name__} "
                 "does not have; leave the hook out" + getattr(hook, "without_asking", "")
             )
+        if hasattr(hook, "check_start"):
+            try:
+                hook.check_start()
+            except (ValueError, OSError) as error:
+                raise ConfigError(f"hooks: {error}") from error
 
 
 def _has(model: nn.Module, name: str) -> bool:
     """Tells whether the model, or each of its objectives for ``objectives.NAME``, has the attribute."""
     owner, _, attribute = name.rpartition(".")
     owners = getattr(model, owner) if owner else [model]
-    return all(hasattr(each, attribute) for each in owners)
+    return all(getattr(each, attribute, None) is not None for each in owners)

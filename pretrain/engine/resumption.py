@@ -1,4 +1,4 @@
-"""Which checkpoint a run continues, and whether it can."""
+"""The folder of a run: who trains there, which checkpoint is continued, and whether it can be."""
 
 from __future__ import annotations
 
@@ -11,11 +11,58 @@ from torch import nn
 
 from pretrain.engine import checkpoints
 from pretrain.engine.config import parse
+from pretrain.engine.distributed import from_first_rank
 from pretrain.engine.settings import ConfigError
+from pretrain.folder_lock import Busy, FolderLock
 
 #: Sections that decide what is computed; a run is only continued by itself with the same ones.
 RECIPE = ("model", "source", "views", "schedule", "optimizer", "seed")
+LOCK_WAIT_S = 5.0  # a killed run's processes may take a moment to end
 _NEEDED = ("meta", "state_dict", "optimizer", "sampler", "rng")
+
+
+class RunLock:
+    """The mark of a run on its ``work_dir``: while it is held, no other process trains there.
+
+    The first process of a launch holds it for all. It ends with the run, however that ends, so a killed run's folder
+    can be resumed at once, and one whose run left no checkpoint is free for any other.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._lock: FolderLock | None = None
+
+    def take_if_there(self) -> None:
+        """Takes the lock if the folder exists; nothing is made. Collective; see :meth:`take`."""
+        from_first_rank(lambda: self._take() if self._folder.is_dir() else None)
+
+    def take(self, *, expected: bool) -> None:
+        """Takes the lock unless it is held; makes the folder. Collective.
+
+        Args:
+            expected: whether the folder may hold checkpoints.
+
+        Raises:
+            ConfigError: another process trains in this folder, or did so since it was looked into.
+        """
+        from_first_rank(lambda: self._take() if self._lock is None else None)
+        if not expected and checkpoints.latest_checkpoint(self._folder) is not None:
+            raise ConfigError(f"work_dir={str(self._folder)!r}: another run began there just now; choose another")
+
+    def release(self) -> None:
+        """Gives the folder free."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _take(self) -> None:
+        try:
+            self._lock = FolderLock(self._folder, "training", wait_s=LOCK_WAIT_S, shared=True)
+        except Busy as error:
+            raise ConfigError(f"work_dir: {error}, or choose another --work-dir") from error
+        except OSError as error:
+            why = error.strerror or error
+            raise ConfigError(f"work_dir={str(self._folder)!r}: cannot be written ({why}); choose another") from error
 
 
 class Resumption:

@@ -24,6 +24,7 @@ from pretrain.engine import checkpoints, sharding
 from pretrain.engine.distributed import current_device, world, wrap
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
+from pretrain.engine.resumption import RunLock
 from pretrain.engine.schedule import Schedule
 from pretrain.engine.settings import EngineSettings
 from pretrain.engine.start_weights import StartReport
@@ -46,6 +47,7 @@ class PretrainRunner(Runner):
         resume: None, or the checkpoint to continue from.
         origin: see :func:`pretrain.engine.checkpoints.origin`.
         start: what ``load_from`` filled the model with, for the log.
+        lock: the mark on ``work_dir``, given free when training ends, however it ends.
         hooks: Hooks (objects or registry dicts) in addition to mmengine's timer.
     """
 
@@ -62,12 +64,13 @@ class PretrainRunner(Runner):
         resume: Path | None,
         origin: str | None,
         start: StartReport | None,
+        lock: RunLock,
         hooks: list[Any],
     ) -> None:
         self.settings, self.schedule = settings, schedule
         self.train_seconds = 0.0  # of earlier processes of this run
         self._rng: list[dict[str, Any]] | None = None
-        self._resume_path, self._origin = resume, origin
+        self._resume_path, self._origin, self._lock = resume, origin, lock
         self._started = time.time()
         removed = ("logger", "param_scheduler", "checkpoint", "sampler_seed", "runtime_info")
         super().__init__(
@@ -124,6 +127,13 @@ class PretrainRunner(Runner):
             accumulate=optim_wrapper["accumulate"],
             clip_grad=self.settings.clip_grad,
         )
+
+    def train(self) -> nn.Module:
+        """Trains to the end, or until a hook stops the run; returns the model."""
+        try:
+            return super().train()
+        finally:
+            self._lock.release()
 
     def load_or_resume(self) -> None:
         """Continues from the checkpoint given at construction; ``load_from`` has filled the model by now."""

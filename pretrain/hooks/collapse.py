@@ -56,6 +56,7 @@ class CollapseHook(Hook):
     """
 
     priority = "NORMAL"
+    asks_of_model = ("group", "weights", "term_name", "momentum_at", "objectives.bounds")
 
     def __init__(
         self,

@@ -55,6 +55,7 @@ class ThroughputHook(Hook):
 
     # First to see the end of a step, so that the time of other hooks does not count as the step's.
     priority = "VERY_HIGH"
+    without_asking = ", or measure no step efficiency: efficiency_at=None"
 
     def __init__(self, every: int = 50, *, efficiency_at: int | None = 20) -> None:
         if every < 1:
@@ -65,6 +66,11 @@ class ThroughputHook(Hook):
         self._since = self._waited = self._began = self._first_wait = 0.0
         self._steps, self._peak = 0, 0.0
         self._step_seconds: list[float] = []
+
+    @property
+    def asks_of_model(self) -> tuple[str, ...]:
+        """What the step efficiency needs to know of the model; speed alone needs nothing."""
+        return () if self.efficiency_at is None else ("objectives.online_groups", "objectives.target_groups")
 
     def before_train(self, runner: Runner) -> None:
         """Starts the clock."""

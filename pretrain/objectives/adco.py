@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.host_buffers import HostBuffers
 from pretrain.objectives.base import Bounds, Objective, follower
 from pretrain.objectives.reduce import gather
 from pretrain.structures import Batch
@@ -63,7 +64,7 @@ def ascent(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float)
 
 
 @MODELS.register_module()
-class AdCo(Objective):
+class AdCo(HostBuffers, Objective):
     """Adversarial contrast (Hu et al., CVPR 2021): momentum contrast, whose queue is replaced by learned negatives.
 
     Both directions of two views, mean of the two. After each micro-batch the negatives take one step of SGD with
@@ -83,6 +84,7 @@ class AdCo(Objective):
     """
 
     needs_target = True
+    on_host = ("filled",)
 
     def __init__(
         self,

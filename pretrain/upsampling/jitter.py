@@ -67,7 +67,7 @@ class Jitter:
         rows = _combinations(self.size[0], self.pad, zoom=self.zoom, first=self.top)
         columns = _combinations(self.size[1], self.pad, zoom=self.zoom, first=self.left)
         columns = columns.flip(0) if self.flip else columns
-        rows, columns = (matrix.to(maps.device, maps.dtype) for matrix in (rows, columns))
+        rows, columns = (matrix.to(maps.device, maps.dtype, non_blocking=True) for matrix in (rows, columns))
         with no_autocast(maps):  # the identity must stay one in half precision
             return torch.matmul(torch.matmul(rows, maps), columns.T)
 

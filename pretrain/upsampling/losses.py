@@ -117,7 +117,7 @@ def sampled_crf(
         0-d. Cost B·samples²·D flop.
     """
     height, width = image.shape[-2:]
-    drawn = torch.randint(height * width, (samples,), generator=generator).to(image.device)
+    drawn = torch.randint(height * width, (samples,), generator=generator).to(image.device, non_blocking=True)
     places = torch.stack([drawn // width / height, drawn % width / width], -1)[None]  # (1, n, 2)
     colours, features = (x.flatten(2)[..., drawn].transpose(1, 2) for x in (image, maps))  # (B, n, ·)
     near = squared_distances(places.to(image.dtype))

@@ -134,7 +134,7 @@ def build_spec(cls: type, value: Any, name: str) -> Any:
     legal = [f.name for f in fields(cls)]
     for key in value:
         if key not in legal:
-            raise ValueError(f"{name}: unknown key {key!r}{suggestion(str(key), legal)} Legal: {', '.join(legal)}")
+            raise ValueError(f"{name}: unknown key {key!r}{suggestion(str(key), legal)}; legal: {', '.join(legal)}")
     try:
         return cls(**value)
     except TypeError as error:

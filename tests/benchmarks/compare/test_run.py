@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchmarks.compare.locks import Busy, exclusive
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.run import Options, run_comparison
+from pretrain.folder_lock import Busy, exclusive
 
 ROOT = Path(__file__).resolve().parents[3]
 Toy = Callable[..., Path]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from pretrain.engine import distributed, sharding
+from pretrain.engine import distributed, preemption, sharding
 from pretrain.engine.build import build_runner
 from pretrain.engine.distributed import detect_launcher, open_group
 from pretrain.engine.preemption import SIGNALS, Preempted, PreemptionHook
@@ -70,7 +71,34 @@ def test_signal_stops_after_the_step_and_handlers_come_back(make_config: Callabl
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def _preempted_rank(rank: int, port: int, folder: Path) -> None:
+def test_ctrl_c_writes_a_checkpoint_and_the_second_one_stops_at_once(make_config: Callable, tmp_path: Path) -> None:
+    def interrupted(name: str, presses: tuple[int, ...]) -> None:
+        runner = build_runner(make_config(tmp_path / name, engine__checkpoint_every=100))
+        update, steps = runner.raw_model.after_step, []
+
+        def step_then_signal(progress: float) -> None:
+            update(progress)
+            steps.append(progress)
+            if len(steps) == 5:
+                for _ in presses:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(preemption.SAME_PRESS_S)
+
+        runner.raw_model.after_step = step_then_signal
+        runner.train()
+
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with pytest.raises(Preempted) as ended:
+        interrupted("once", (1,))
+    assert ended.value.code == 130
+    assert [p.name for p in (tmp_path / "once").glob("iter_*.pth")] == ["iter_5.pth"]
+    with pytest.raises(KeyboardInterrupt):
+        interrupted("twice", (1, 2))
+    assert not [*(tmp_path / "twice").glob("*.pth")]
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def _preempted_rank(rank: int, port: int, folder: Path, number: int) -> None:
     """Runs eight steps of which rank 1 gets the signal in the third; notes after which steps it was to stop."""
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     saved: list[int] = []
@@ -84,7 +112,7 @@ def _preempted_rank(rank: int, port: int, folder: Path) -> None:
     hook.before_train(runner)
     while not loop.stop and loop.iter < 8:
         if rank == 1 and loop.iter == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         hook.after_train_iter(runner, loop.iter)
         loop.iter += 1
     try:
@@ -94,10 +122,11 @@ def _preempted_rank(rank: int, port: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def test_all_ranks_stop_after_the_same_step(tmp_path: Path, free_port: int) -> None:
-    mp.start_processes(_preempted_rank, (free_port, tmp_path), nprocs=2, start_method="fork")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
+def test_all_ranks_stop_after_the_same_step(tmp_path: Path, free_port: int, number: int, code: int) -> None:
+    mp.start_processes(_preempted_rank, (free_port, tmp_path, number), nprocs=2, start_method="fork")
     # The third step's integers are read at the end of the fourth.
-    assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == ["[4] 75", "[4] 75"]
+    assert [(tmp_path / f"rank{rank}.txt").read_text() for rank in (0, 1)] == [f"[4] {code}"] * 2
 
 
 def test_only_the_process_that_writes_copies_the_state(
