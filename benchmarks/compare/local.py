@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.doctor.machine import usable_cores
+from pretrain.threads import thread_limits, usable_cores
 
 GRACE_SECONDS = 30.0  # a trainer told to stop writes a checkpoint first; on a slow disk that takes a while
 
@@ -78,8 +78,8 @@ def run_tasks(
 ) -> list[Failure]:
     """Runs all tasks, up to ``jobs`` at once; a failing one does not stop the others.
 
-    Each process gets its share of the cores as threads (one that believes it owns all cores slows the others down)
-    and, with ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time to write a checkpoint.
+    Each process gets its share of the cores as threads, fewer if the user's ``OMP_NUM_THREADS`` says so, and, with
+    ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time to write a checkpoint.
 
     Args:
         watch: called about every ``poll_seconds`` with the current :class:`Status`.
@@ -110,8 +110,7 @@ def run_tasks(
 
 
 def _start(task: Task, slot: int, *, jobs: int, gpus: int) -> Running:
-    threads = str(max(1, usable_cores() // jobs))
-    env = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", **task.env}
+    env = {**os.environ, **thread_limits(jobs), "PYTHONUNBUFFERED": "1", **task.env}
     if gpus:
         env["CUDA_VISIBLE_DEVICES"] = str(slot % gpus)
     task.log.parent.mkdir(parents=True, exist_ok=True)

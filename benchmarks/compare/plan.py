@@ -139,8 +139,11 @@ def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Ba
         chosen = [spec["benchmark"]] if isinstance(spec["benchmark"], str) else list(spec["benchmark"])
         check_names(f"benchmark of baseline {name!r}:", chosen, named)
         settings = {key: value for key, value in spec.items() if key not in ("type", "benchmark")}
-        for benchmark in chosen:
-            baselines.append(Baseline(name, spec.get("type", name), named[benchmark], settings))
+        needs = {benchmark: find_benchmark(named[benchmark].type).baseline_needs for benchmark in chosen}
+        check_names(f"key of baseline {name!r}:", settings, dict.fromkeys(sum(needs.values(), ())))
+        for benchmark, keys in needs.items():
+            own = {key: value for key, value in settings.items() if key in keys}
+            baselines.append(Baseline(name, spec.get("type", name), named[benchmark], own))
             check_baseline(baselines[-1])
     return tuple(baselines)
 

@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.compare.names import PlanError, check_names
-from benchmarks.doctor.machine import usable_cores
 from benchmarks.transfer_data import data_set_bars, prepare_sets
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
+from pretrain.threads import usable_cores
 
 SHARED_VARIABLE = "PIXELPRETEXT_SHARED"
 CALTECH, CAMVID = "pretrain_caltech101_s128", "seg_camvid"

@@ -33,6 +33,7 @@ from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import Monitor, display
 from benchmarks.compare.trial import TRAINER, make_spec, missing, read_spec, write_trial
 from pretrain.folder_lock import exclusive
+from pretrain.threads import thread_limits
 
 EVALUATION_SHARE = 0.1  # expected work of a trial's benchmarks, as a share of the longest pretraining
 
@@ -158,10 +159,13 @@ def _run(plan: Plan, options: Options) -> list[Failure]:
     """Runs the unfinished trials and the missing baselines."""
     trials = unfinished(plan, options.only)
     jobs = options.jobs or default_jobs(_gpus())
+    threads = thread_limits(jobs)["OMP_NUM_THREADS"]
     options.console.print(
         f"{plan.name}: {len(plan.trials)} trials, {len(plan.trials) - len(unfinished(plan))} finished before, "
-        f"{len(trials)} to run, {jobs} at once · {plan.work_dir}", markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{len(trials)} to run, {jobs} at once, threads each: {threads} · {plan.work_dir}",
+        markup=False,
+        soft_wrap=True,
+    )
     tasks = [_task("trial", t.name, t.directory) for t in trials]
     directories = {t.name: t.directory for t in trials}
     weights = {t.name: float(read_spec(t.directory).samples) for t in trials}

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from benchmarks.doctor.machine import usable_cores
+from pretrain.threads import usable_cores
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -20,6 +20,10 @@ arms = dict(
 benchmarks = dict(
     linear=dict(type="linear", data=dict(type="ClassFolder", root="data/real/caltech101"), size=112, dtype="float32")
 )
+baselines = dict(
+    majority=dict(benchmark=("retrieval", "other_drives", "knn", "linear"), stride=8),
+    pixels=dict(benchmark=("knn", "linear")),
+)
 primary = "linear.top1"
 columns = ("linear.top1", "knn.top1", "retrieval.mIoU")
 next_step = "then configs/comparisons/clae_compute.py: the same at equal computing effort"

@@ -39,6 +39,7 @@ benchmarks = dict(
     linear=dict(type="linear", data=_data, size=112),
     knn=dict(type="knn", data=_data, size=112),
 )
+baselines = dict(majority=dict(benchmark=("linear", "knn")), pixels=dict(benchmark=("linear", "knn")))
 primary = "linear.top1"
 columns = ("linear.top1", "linear.top5", "knn.top1")
 next_step = "or copy this config, point source.root and the benchmarks at your own class folders"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.compare.local import Status, Task, default_jobs, run_tasks, tail
 from benchmarks.compare.progress import Monitor, clock, display
-from benchmarks.doctor.machine import usable_cores
+from pretrain.threads import usable_cores
 
 STAMP = "import os, sys, time; open(sys.argv[1], 'a').write(f'{time.time()} '); time.sleep(0.4); "
 
@@ -25,7 +25,10 @@ def task(folder: Path, name: str, code: str, *arguments: str) -> Task:
     return Task(name, [sys.executable, "-S", "-c", code, *arguments], folder / f"{name}.log")
 
 
-def test_runs_all_with_at_most_jobs_at_once_and_shares_the_cores(tmp_path: Path) -> None:
+def test_runs_all_with_at_most_jobs_at_once_and_shares_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     code = STAMP + "open(sys.argv[1], 'a').write(f'{time.time()} ' + os.environ['OMP_NUM_THREADS'])"
     tasks = [task(tmp_path, f"t{i}", code, str(tmp_path / f"t{i}.txt")) for i in range(4)]
     seen: list[int] = []
@@ -35,6 +38,17 @@ def test_runs_all_with_at_most_jobs_at_once_and_shares_the_cores(tmp_path: Path)
     for begin in begins:
         assert sum(b <= begin < e for b, e in zip(begins, ends, strict=True)) <= 2
     assert max(seen) == 2 and {s[2] for s in spans} == {str(max(1, usable_cores() // 2))}
+
+
+def test_the_user_may_ask_for_fewer_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine whose cores others use: one thread per core there is many times slower than one."""
+    monkeypatch.setattr("pretrain.threads.usable_cores", lambda: 4)
+    code = "import os, sys; open(sys.argv[1], 'w').write(os.environ['OMP_NUM_THREADS'] + os.environ['MKL_NUM_THREADS'])"
+    for wish, expected in (("1", "11"), ("9", "44")):
+        monkeypatch.setenv("OMP_NUM_THREADS", wish)
+        monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+        assert run_tasks([task(tmp_path, "t", code, str(tmp_path / "t.txt"))], 1, poll_seconds=0.02) == []
+        assert (tmp_path / "t.txt").read_text() == expected
 
 
 def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) -> None:

@@ -98,6 +98,9 @@ def test_a_baseline_of_several_benchmarks_is_one_row(toy: Toy) -> None:
     assert [b.path for b in plan.baselines] == ["majority/dense", "majority/other", "pixels/images"]
     assert [b.type for b in plan.baselines] == ["majority", "majority", "pixels"]
     assert len({b.hash for b in plan.baselines}) == 3
+    mixed = "dict(majority=dict(benchmark=('dense', 'images'), stride=8))"  # a stride has a meaning for one of them
+    plan = load_plan(toy(f"{two}; baselines = {mixed}"))
+    assert [b.settings for b in plan.baselines] == [dict(stride=8), {}]
 
 
 def test_a_missing_comparison_names_a_near_one() -> None:
@@ -151,6 +154,16 @@ def test_shipped_comparisons_are_sound(name: str) -> None:
         assert all(line.startswith("model.objectives.") for line in changed), changed
     roots = {value for key, value in recipes[trained[0].name].items() if key.startswith("source.")}
     assert all("/val" not in str(root) for root in roots)
+
+
+@pytest.mark.parametrize("name", ["real", "clae", "clae_compute"])
+def test_the_second_protocol_on_street_scenes_leaves_out_the_drive_that_is_scored(name: str) -> None:
+    plan = load_plan(f"configs/comparisons/{name}.py")
+    usual, other = (next(b for b in plan.benchmarks if b.name == n) for n in ("retrieval", "other_drives"))
+    assert other.data == usual.data | dict(train_exclude=("0016E5_*",)) and other.settings == usual.settings
+    measured = {b.benchmark.name for b in plan.baselines if b.type == "majority"}
+    assert {"retrieval", "other_drives", "knn"} <= measured
+    assert {b.benchmark.name for b in plan.baselines if b.type == "pixels"} >= {"knn"}
 
 
 @pytest.mark.parametrize("name", ["real", "scenes"])

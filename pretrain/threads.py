@@ -1,0 +1,44 @@
+"""How many threads a process may start: its share of the cores, and never more than the user said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Returns the number of cores this process may use: the affinity mask, cut by a container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota_file = Path("/sys/fs/cgroup/cpu.max")
+    if quota_file.exists():
+        quota, period = quota_file.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
+
+
+def thread_limits(processes: int, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Returns the variables that limit the threads of each of several processes of this machine.
+
+    A process that believes it owns all cores slows the others down, and a user who says less knows why (other people's
+    work on the machine): each gets the smaller of its share of the cores and what the user set. ``MKL_NUM_THREADS``
+    follows ``OMP_NUM_THREADS`` where only that is set.
+
+    Args:
+        processes: how many run at once.
+        environment: holds the user's values, if any; what is no number above 0 is passed over, as OpenMP does.
+    """
+    share = max(1, usable_cores() // processes)
+    openmp = _number(environment.get("OMP_NUM_THREADS", ""))
+    mkl = _number(environment.get("MKL_NUM_THREADS", "")) or openmp
+    return {
+        "OMP_NUM_THREADS": str(min(share, openmp or share)),
+        "MKL_NUM_THREADS": str(min(share, mkl or share)),
+    }
+
+
+def _number(text: str) -> int | None:
+    """The first of OpenMP's list of one number per level of nesting; None for anything else."""
+    first = text.split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
