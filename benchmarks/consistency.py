@@ -27,6 +27,7 @@ from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered
 from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from heads.upsamplers.interpolation import Interpolation
+from pretrain.backbones.timm_backbone import architecture
 from pretrain.data.decode import decode_file
 from pretrain.data.sampler import JITTER, stream
 from pretrain.data.sources import ImageFolder
@@ -132,7 +133,7 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
         raise ValueError(f"{path}: no checkpoint of tools/train_upsampler.py, it names no upsampler")
     register_all()
     trainer = UpsamplerTrainer(
-        dict(type="TimmBackbone", **meta["backbone"]), meta["upsampler"], meta["objective"],
+        architecture(meta["backbone"]), meta["upsampler"], meta["objective"],
         map_stride=meta["map_stride"], data_preprocessor=dict(type="ViewPreprocessor", **meta["normalisation"]),
     )  # fmt: skip
     try:
@@ -147,7 +148,7 @@ def bilinear_of(arm: Arm) -> Arm:
     """The baseline on an arm's backbone, without a downsampler of its own."""
     told = arm.trainer.describe()
     plain = UpsamplerTrainer(
-        dict(type="TimmBackbone", **told["backbone"]), dict(type="Interpolation", mode="bilinear"),
+        architecture(told["backbone"]), dict(type="Interpolation", mode="bilinear"),
         dict(type="ScaleRegression"), map_stride=told["map_stride"],
         data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
     )  # fmt: skip

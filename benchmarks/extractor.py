@@ -20,7 +20,7 @@ from benchmarks.exchange.import_network import import_networks
 from benchmarks.exchange.layouts import IMAGENET
 from benchmarks.exchange.layouts_find import Unrecognised
 from benchmarks.weights import LoadReport, fill, find_state, read_checkpoint, weights_fingerprint
-from pretrain.backbones.timm_backbone import Features, TimmBackbone
+from pretrain.backbones.timm_backbone import Features, TimmBackbone, architecture
 
 _OURS = ("weights", "seed", "map_stride", "backbone", "layout")  # spec options that are not the network's own
 _PIECE_BYTES = 256 << 20  # of features at the image's size at once: what an upsampler may make on its way
@@ -137,15 +137,12 @@ class FeatureExtractor:
     @torch.no_grad()
     def features(self, normalised: Tensor) -> Tensor:
         """:meth:`encode` of images (B, 3, H, W) that are normalised already."""
-        with self._frozen():
-            return self.backbone(normalised).map(self._map_stride).float()
+        return self._encoded(normalised).map(self._map_stride).float()
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
-        with self._frozen():
-            encoded: Features = self.backbone(self.normalise(images))
-        return encoded.vector.float()
+        return self._encoded(self.normalise(images)).vector.float()
 
     def describe(self) -> dict[str, Any]:
         """Says which network this is, as plain values for ``Record.subject``."""
@@ -169,6 +166,11 @@ class FeatureExtractor:
         """
         return normalise(images, self.mean, self.std, self.device)
 
+    def _encoded(self, normalised: Tensor) -> Features:
+        """The network's whole answer to images (B, 3, H, W) that are normalised already."""
+        with self._frozen(), refused_sizes(self.backbone, normalised):
+            return self.backbone(normalised)
+
     @contextmanager
     def _frozen(self) -> Iterator[None]:
         """Eval mode whatever a training loop set meanwhile; each module's own mode comes back after."""
@@ -180,6 +182,30 @@ class FeatureExtractor:
         finally:
             for module in training:
                 module.training = True
+
+
+@contextmanager
+def refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turns a network's refusal of the size of its input, in timm an ``AssertionError``, into a sentence.
+
+    Args:
+        backbone: with an ``info``, as extractors have them.
+        images: (B, 3, H, W), about to be encoded.
+
+    Raises:
+        ValueError: the network refused; names the nearest size that fits, where that is one of whole patches.
+    """
+    try:
+        yield
+    except AssertionError as error:
+        height, width = images.shape[-2:]
+        name, patch = getattr(backbone, "config", {}).get("name", "the network"), max(backbone.info.channels)
+        fitting = " × ".join(str(max(1, round(side / patch)) * patch) for side in (height, width))
+        hint = f"; both sides must be multiples of {patch}, the nearest is {fitting}: set the benchmark's size"
+        whole = height % patch == 0 and width % patch == 0
+        raise ValueError(
+            f"images of {height} × {width} pixels: {name} refuses this size ({error}){'' if whole else hint}"
+        ) from error
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], device: torch.device) -> Tensor:
@@ -263,8 +289,7 @@ def _from_file(
     content = read_checkpoint(path)
     meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
     if "backbone" in meta and name is None:
-        config = {k: v for k, v in meta["backbone"].items() if k not in ("pretrained", "checkpoint_activations")}
-        backbone = MODELS.build({"type": "TimmBackbone"} | config | options)
+        backbone = MODELS.build(architecture(meta["backbone"]) | options)
         prefix = {"online": "backbone.", "target": "target_backbone."}[weights]
         if not any(key.startswith(prefix) for key in content["state_dict"]):
             raise ValueError(f"{path} has no {weights} weights (keys {prefix}*); it was trained without that network")

@@ -20,6 +20,7 @@ from benchmarks.evaluation_page import by_protocol
 from benchmarks.extractor import FeatureExtractor, identity, literal
 from benchmarks.record import Record
 from benchmarks.vectors import Progress
+from pretrain.backbones.sincos_vit import OWN_OPTIONS
 from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import world
 
@@ -90,7 +91,7 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
     Args:
         config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
     """
-    left_out = ("name", "type", "freeze_patches", "pretrained")
+    left_out = ("name", "type", "pretrained", *OWN_OPTIONS)
     options = {key: value for key, value in config.items() if key not in left_out and value is not None}
     written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
     return f"random:{config['name']}" + (f"?{written}" if written else "")

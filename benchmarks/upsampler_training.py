@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import read_checkpoint, weights_fingerprint
+from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine import cli
 from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
@@ -97,10 +98,8 @@ def make_config(options: Options) -> Config:
 def _of_arguments(options: Options, extractor: FeatureExtractor, *, consistency: bool) -> dict[str, Any]:
     """The settings that follow from backbone and arguments, by dotted key."""
     # A timm network's own weights come from the folder as well: nothing is fetched when the run is repeated.
-    left_out = ("pretrained", "checkpoint_activations")
-    network = {k: v for k, v in extractor.backbone.config.items() if k not in left_out}
     settings: dict[str, Any] = {
-        "model.backbone": dict(type="TimmBackbone", **network),
+        "model.backbone": architecture(extractor.backbone.config),
         "model.map_stride": extractor.stride,
         "model.data_preprocessor": dict(type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)),
         "source": dict(type="ImageFolder", root=options.data, labels=False),

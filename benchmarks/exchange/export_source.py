@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import state_fingerprint
+from pretrain.backbones.sincos_vit import OWN_OPTIONS
 from pretrain.files import atomic_write
 from pretrain.state_dicts import refuse_non_finite
 
@@ -119,7 +120,7 @@ class Network:
         self.model: nn.Module = self.backbone.model
         config = self.backbone.config
         self.name: str = config.pop("name")
-        ours = ("type", "freeze_patches", "pretrained", "output_stride")
+        ours = ("type", "pretrained", "output_stride", *OWN_OPTIONS)
         self.options = {key: value for key, value in config.items() if key not in ours}
         if config.get("output_stride") is not None:
             self.options["output_stride"] = config["output_stride"]

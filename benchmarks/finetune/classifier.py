@@ -9,10 +9,10 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from benchmarks.extractor import normalise
+from benchmarks.extractor import normalise, refused_sizes
 from benchmarks.finetune.head import PooledHead
 from benchmarks.weights import fill, read_checkpoint, weights_fingerprint
-from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.backbones.timm_backbone import TimmBackbone, architecture
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -55,11 +55,9 @@ class Classifier(nn.Module):
                 f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name the final.pth of a "
                 "fine-tuning"
             )
-        config = {k: v for k, v in meta["backbone"].items() if k not in ("pretrained", "checkpoint_activations")}
         settings = dict(meta["classifier"], classes=tuple(meta["classifier"]["classes"]))
-        model = cls(
-            MODELS.build({"type": "TimmBackbone"} | config), source=str(path), **meta["normalisation"], **settings
-        )
+        backbone = MODELS.build(architecture(meta["backbone"]))
+        model = cls(backbone, source=str(path), **meta["normalisation"], **settings)
         fill(model, content["state_dict"], prefix="", source=str(path))
         return model.to(device=device, memory_format=torch.channels_last).eval()
 
@@ -77,9 +75,10 @@ class Classifier(nn.Module):
         """Returns logits (B, C) float32 of un-normalised images (B, 3, H, W) uint8, or float in [0, 1].
 
         Raises:
-            ValueError: another shape.
+            ValueError: another shape, or a size that the network refuses.
         """
-        return self(normalise(images, self.mean, self.std, self.device))
+        with refused_sizes(self.backbone, images):
+            return self(normalise(images, self.mean, self.std, self.device))
 
     def describe(self) -> dict[str, Any]:
         """Says which classifier this is, as plain values for ``Record.subject``."""

@@ -19,6 +19,7 @@ from benchmarks.finetune.labels import Labels, choose_labels
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Record
 from benchmarks.weights import read_checkpoint
+from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.check import check_config
 from pretrain.engine.distributed import world
 from pretrain.engine.saving import FINAL
@@ -117,9 +118,7 @@ def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
 
     A fixed sine-cosine table stays fixed; a patch embedding that pretraining kept as it was drawn is trained now.
     """
-    left_out = ("pretrained", "checkpoint_activations")
-    config = {k: v for k, v in extractor.backbone.config.items() if k not in left_out}
-    config = {"type": "TimmBackbone"} | config
+    config = architecture(extractor.backbone.config)
     if config["type"] == "SinCosViT":
         config["freeze_patches"] = False
     return config

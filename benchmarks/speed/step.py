@@ -179,8 +179,7 @@ class Step:
 
 
 def _as_leaves(features: Features) -> Features:
-    pyramid = {s: m.detach().clone().requires_grad_() for s, m in features.pyramid.items()}
-    return Features(pyramid, features.vector.detach().clone().requires_grad_())
+    return features.each(lambda tensor: tensor.detach().clone().requires_grad_())
 
 
 def measure(settings: StepSettings) -> dict[str, float]:

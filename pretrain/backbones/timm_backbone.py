@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -14,6 +14,9 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from pretrain.names import suggestion
+
+# What a config says about filling and training a network, not about its shape.
+_NOT_ARCHITECTURE = ("pretrained", "checkpoint_activations")
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,10 @@ class Features:
         return self.pyramid[max(self.pyramid) if stride is None else stride]
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Features:
-        """Returns a copy with ``function`` applied to every tensor."""
-        return Features({stride: function(m) for stride, m in self.pyramid.items()}, function(self.vector))
+        """Returns a copy with ``function`` applied to every tensor, the prefix included."""
+        pyramid = {stride: function(features) for stride, features in self.pyramid.items()}
+        prefix = None if self.prefix is None else function(self.prefix)
+        return replace(self, pyramid=pyramid, vector=function(self.vector), prefix=prefix)
 
 
 @MODELS.register_module()
@@ -124,7 +129,7 @@ class TimmBackbone(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """A plain dict from which ``TimmBackbone(**config)`` builds the same architecture."""
+        """A plain dict from which ``MODELS.build(architecture(config))`` builds the same architecture."""
         return dict(self._config)
 
     def init_weights(self) -> None:
@@ -161,6 +166,17 @@ class TimmBackbone(nn.Module):
         if hasattr(self.model, "blocks"):
             return isinstance(getattr(self.model, "norm", None), nn.Module)
         return isinstance(self.model, ConvNeXt) and not isinstance(self.model.norm_pre, nn.Identity)
+
+
+def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the registry dict that builds a network of this ``config`` again, fresh, whatever fills it afterwards.
+
+    Args:
+        config: of a backbone, as checkpoints hold it in ``meta["backbone"]``. That of a ``TimmBackbone`` names no
+            ``type``, that of any other class does.
+    """
+    kept = {key: value for key, value in config.items() if key not in _NOT_ARCHITECTURE}
+    return {"type": "TimmBackbone"} | kept
 
 
 def _options_of(name: str) -> set[str]:

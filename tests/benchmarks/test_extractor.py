@@ -152,6 +152,18 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
     assert extractor.describe()["upsampler"] == dict(spec="Bilinear", type="Bilinear")
 
 
+@pytest.mark.parametrize("encode", ["maps", "encode", "vector"])
+def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
+    vit = FeatureExtractor.load("random:test_vit?img_size=32")
+    words = r"images of 40 × 64 pixels: test_vit refuses this size .*multiples of 16, the nearest is 32 × 64"
+    with pytest.raises(ValueError, match=words):
+        getattr(vit, encode)(torch.zeros(1, 3, 40, 64))
+    assert getattr(vit, encode)(torch.zeros(1, 3, 48, 64)).shape[0] == 1
+    swin = FeatureExtractor.load("random:swin_tiny_patch4_window7_224?depths=(1,1,1,1)")  # of one size only
+    with pytest.raises(ValueError, match=r"images of 256 × 256 pixels: swin.* \(.*height \(256\) doesn't match.*\)$"):
+        getattr(swin, encode)(torch.zeros(1, 3, 256, 256))
+
+
 def test_specs() -> None:
     source, options = parse_spec("random:resnet18?output_stride=8&channels=(8,16)&norm_layer=groupnorm&x=true")
     assert source == "random:resnet18"

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.consistency import bilinear_of, load_arm
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import read_all
+from benchmarks.upsampling import load_upsampler
+from pretrain.backbones.sincos_vit import SinCosViT
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKBONE = "random:test_resnet?output_stride=8"
@@ -59,6 +62,30 @@ def test_from_a_backbone_to_a_table(
         {"uniform_mse", "uniform_unexplained"},
     ]
     assert "uniform_mse" in capsys.readouterr().out
+
+
+def test_a_backbone_of_another_class_is_trained_measured_and_used(
+    train: Tool, evaluate: Tool, image_folder: Path, tmp_path: Path
+) -> None:
+    """CIM's ViT names its class in its config; an upsampler for it passes through every tool."""
+    torch.manual_seed(0)
+    options = dict(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=1, position_resize="factor")
+    backbone = SinCosViT("vit_tiny_patch16_224", **options)
+    state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
+    torch.save(dict(meta=dict(backbone=backbone.config), state_dict=state), tmp_path / "vit.pth")
+    work = tmp_path / "jbu_0"
+    assert train(str(tmp_path / "vit.pth"), *SMALL, "--work-dir", str(work), *OPTIONS) == 0
+    out = tmp_path / "records.jsonl"
+    arguments = ["--data", str(image_folder), "--size", "32", "--images", "2", "--out", str(out)]
+    assert evaluate(str(work / "final.pth"), *arguments) == 0
+    (record,) = read_all(out)
+    assert record.subject["backbone"]["type"] == "SinCosViT"
+    arm = load_arm(work / "final.pth")
+    assert isinstance(arm.trainer.backbone, SinCosViT)
+    assert isinstance(bilinear_of(arm).trainer.backbone, SinCosViT)
+    extractor = FeatureExtractor.load(str(work / "final.pth"))
+    behind = extractor.through(load_upsampler(f"jbu:{work / 'final.pth'}", channels=extractor.channels), 2)
+    assert behind.maps(torch.rand(1, 3, 32, 48)).shape == (1, 16, 16, 24)
 
 
 def test_resumes_and_refuses_another_backbone(train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

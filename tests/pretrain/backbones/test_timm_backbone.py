@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from mmengine.registry import MODELS
 
-from pretrain.backbones.timm_backbone import FeatureInfo, TimmBackbone
+from pretrain.backbones.timm_backbone import FeatureInfo, Features, TimmBackbone, architecture
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,25 @@ def test_out_indices_give_the_raw_maps_of_those_stages(name: str, indices: tuple
 def test_out_indices_beyond_the_last_stage_are_refused() -> None:
     with pytest.raises(ValueError, match=r"out_indices=\(1, 9\).*stages 0 to"):
         TimmBackbone("test_resnet", out_indices=(1, 9))
+
+
+def test_a_function_is_applied_to_every_tensor_of_features() -> None:
+    maps, vector, prefix = torch.ones(1, 2, 3, 3), torch.ones(1, 2), torch.ones(1, 1, 2)
+    doubled = Features({8: maps}, vector, prefix).each(lambda tensor: 2 * tensor)
+    assert doubled.map().sum() == 36 and doubled.vector.sum() == 4 and doubled.prefix.sum() == 4
+    assert Features({8: maps}, vector).each(torch.neg).prefix is None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(type="SinCosViT", name="vit_tiny_patch16_224", freeze_patches=True, depth=1, embed_dim=12, num_heads=1),
+        dict(name="test_resnet", output_stride=8, pretrained=True, checkpoint_activations=True),
+    ],
+    ids=["with its type", "timm"],
+)
+def test_a_config_builds_the_architecture_again(config: dict[str, object]) -> None:
+    built = MODELS.build(architecture(config))
+    assert type(built).__name__ == config.get("type", "TimmBackbone")
+    assert architecture(built.config) == {"output_stride": None} | architecture(config)
+    assert not {"pretrained", "checkpoint_activations"} & built.config.keys()

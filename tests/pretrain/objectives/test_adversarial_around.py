@@ -94,6 +94,27 @@ def test_every_kind_of_objective_is_attacked_and_trains(
     assert all(torch.equal(views.images, old[name]) for name, views in batch.views.items())
 
 
+def test_the_loss_after_an_attack_sees_class_tokens_as_the_one_before() -> None:
+    wrapper, network = built(dict(CIM, stride=16), "test_vit", source="both")
+    batch = batch_of({"context": 1, "exemplar": 3})
+    encode = encodings(batch, network, wrapper)
+    group, attack, seen = batch.views["exemplar"].images, wrapper.attack, []
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(attack(*arguments))
+        return seen[-1]
+
+    wrapper.attack = watched
+    terms = wrapper(batch, encode)
+    (pixels, before), = seen
+    with torch.no_grad():
+        raised = wrapper.attacked_loss(batch, encode, wrapper.layout(3))
+        expected = {"before": raised(group), "after": raised(pixels)}
+    assert network.model.num_prefix_tokens and before == terms["before"]
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value)
+
+
 def test_an_objective_that_covers_parts_of_the_images_is_attacked_through_them() -> None:
     wrapper, network = built(SIMMIM, source="both")
     batch = batch_of({"global": 1})
