@@ -25,7 +25,7 @@ from benchmarks.neighbours import resolve_backend
 from benchmarks.record import Record
 from benchmarks.retrieval.decode import class_labels, protocol_of, record_of, score_batch
 from benchmarks.retrieval.memory import Progress, stored_patches, train_batches
-from benchmarks.retrieval.patches import PatchLabels, patch_counts
+from benchmarks.retrieval.patches import PatchLabels
 from benchmarks.retrieval.settings import Settings, grid_of, per_image_limit
 from benchmarks.scores import SegmentationTally
 
@@ -84,15 +84,16 @@ def _without_images(
     """Adds up the memory's labels per grid position and predicts ``spread`` of them for every image."""
     started = time.perf_counter()
     grid = grid_of(settings.size, stride)
-    shares = torch.zeros(grid[0] * grid[1], data.classes, dtype=torch.float64)
+    labelling = class_labels(data, settings)
+    shares = torch.zeros(grid[0] * grid[1], labelling.width, dtype=torch.float64)
     effective = 0
-    for batch, stored in _counted_batches(data, settings, grid, labelling=class_labels(data, settings), told=progress):
+    for batch, stored in _counted_batches(data, settings, grid, labelling=labelling, told=progress):
         # All patches count here: the memory prefers rare classes, so its largest need not be the train part's.
-        shares += patch_counts(batch.masks, data.classes, grid).sum(0).flatten(0, 1)
+        shares += labelling(batch.masks, grid)[0].sum(0)
         effective += stored
     shares = spread(shares.view(*grid, -1))  # (h, w, C)
     shares = shares / shares.sum(-1, keepdim=True).clamp_min(1)
-    tally = SegmentationTally(data.classes)
+    tally = SegmentationTally(labelling.width)
     for batch in data.val.batches(settings.size, settings.batch_size):
         score_batch(tally, shares.permute(2, 0, 1).float().expand(len(batch.ids), -1, -1, -1), batch)
     protocol = protocol_of(data, settings, stride=stride, backend=_backend(settings), effective=effective)

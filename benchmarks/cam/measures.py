@@ -17,6 +17,7 @@ _BETTER = dict(
     average_gain="higher",
     coherency="higher",
     complexity="lower",
+    area="lower",
     classified_correctly="higher",
 )
 METRICS = tuple(_BETTER)
@@ -24,7 +25,7 @@ METRICS = tuple(_BETTER)
 
 def average_drop(y: np.ndarray, o: np.ndarray) -> float:
     """mean(max(0, Y − O) / Y) of scores (n,) on images and on masked images."""
-    return float(np.mean(np.maximum(0, y - o) / y))
+    return float(np.mean(drop(y, o)))
 
 
 def average_increase(y: np.ndarray, o: np.ndarray) -> float:
@@ -45,10 +46,26 @@ def coherency(first: Tensor, second: Tensor) -> Tensor:
     return (1 + torch.where(norms > 0, (a * b).sum(1) / norms.clamp_min(1e-300), 0.0)) / 2
 
 
-def adcc(coherency: float, complexity: float, drop: float) -> float:
-    """Harmonic mean of coherency, 1 − complexity and 1 − average drop; 0 where one of them is 0."""
-    parts = np.array([coherency, 1 - complexity, 1 - drop], np.float64)
-    return float(3 / (1 / parts).sum()) if (parts > 0).all() else 0.0
+def complexity(maps: Tensor) -> Tensor:
+    """Mean of each map (B, H, W) in [0, 1], its L1 norm per pixel: float64 (B,)."""
+    return maps.double().mean((1, 2))
+
+
+def area(maps: Tensor) -> Tensor:
+    """Share of each map's pixels (B, H, W) above 0, however little: float64 (B,)."""
+    return (maps > 0).double().mean((1, 2))
+
+
+def drop(y: np.ndarray, o: np.ndarray) -> np.ndarray:
+    """max(0, Y − O) / Y of each image, (n,)."""
+    return np.maximum(0, y - o) / y
+
+
+def adcc(coherency: np.ndarray, complexity: np.ndarray, drop: np.ndarray) -> np.ndarray:
+    """Harmonic mean of coherency, 1 − complexity and 1 − drop of each image (n,); 0 where one of them is 0."""
+    parts = np.stack([coherency, 1 - complexity, 1 - drop]).astype(np.float64)
+    positive = (parts > 0).all(0)
+    return np.where(positive, 3 / (1 / np.where(parts > 0, parts, 1)).sum(0), 0.0)
 
 
 def summarise(
@@ -57,12 +74,13 @@ def summarise(
     """Averages over images.
 
     Args:
-        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency`` and ``complexity``, one entry per image.
+        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency``, ``complexity`` and ``area``, one entry per
+            image.
         labels: (n,) true classes, by image.
         only_correct: Average over correctly classified images only.
 
     Returns:
-        ``METRICS`` in percent; the table with a column ``label``, of the images that were averaged.
+        ``METRICS`` in percent; the table with columns ``label`` and ``ADCC``, of the images that were averaged.
 
     Raises:
         ValueError: there is none, or a score is not a number.
@@ -74,11 +92,11 @@ def summarise(
         raise ValueError(f"none of {len(image)} images is classified correctly; set only_correct=False")
     table = table | dict(label=labels[image].tolist())
     counts = {name: [value for value, keep in zip(column, kept, strict=True) if keep] for name, column in table.items()}
-    y, o = np.array(counts["Y"]), np.array(counts["O"])
-    drop, alike, share = average_drop(y, o), float(np.mean(counts["coherency"])), float(np.mean(counts["complexity"]))
-    values = dict(
-        ADCC=adcc(alike, share, drop), average_drop=drop, average_increase=average_increase(y, o),
-        average_gain=average_gain(y, o), coherency=alike, complexity=share, classified_correctly=float(right.mean()),
-    )  # fmt: skip
+    columns = {name: np.array(counts[name]) for name in ("Y", "O", "coherency", "complexity")}
+    y, o = columns["Y"], columns["O"]
+    counts["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o)).tolist()
+    values = dict(average_drop=average_drop(y, o), average_increase=average_increase(y, o))
+    values |= dict(average_gain=average_gain(y, o), classified_correctly=float(right.mean()))
+    values |= {name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")}
     metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
     return require_defined("cam", metrics, "scores of the images, masked or not, must be finite and above 0"), counts

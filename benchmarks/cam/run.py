@@ -10,14 +10,14 @@ from torch import Tensor
 
 from benchmarks import linear
 from benchmarks.cam.maps import Classifier, Pooled, activation_maps, masked
-from benchmarks.cam.measures import coherency, summarise
+from benchmarks.cam.measures import area, coherency, complexity, summarise
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record, versions
 from benchmarks.vectors import Progress, encode_split
 from pretrain.names import check_choice
 
-_COLUMNS = ("image", "predicted", "Y", "O", "coherency", "complexity")
+_COLUMNS = ("image", "predicted", "Y", "O", "coherency", "complexity", "area")
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def run(
 ) -> Record:
     """Runs CAM quality: record ``cam`` with ``METRICS`` in percent.
 
-    Counts: per image its label and class, Y, O, and as shares coherency and complexity.
+    Counts: per image its label and class, Y, O, and as shares coherency, complexity, area and ADCC.
 
     Raises:
         ValueError: no image is left to look at; a vector or a map is not finite; a class of one image in train.
@@ -64,7 +64,7 @@ def run(
     metrics, per_image = summarise(table, data.val.labels.numpy(), only_correct=settings.only_correct)
     protocol = linear.protocol_of(data, settings) | dict(
         images=settings.images, only_correct=settings.only_correct, mask=settings.mask, pooling="mean of the map",
-        faded_to="mean colour",
+        faded_to="mean colour", complexity="mean of M", adcc="mean over images",
     )  # fmt: skip
     cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
     counts, beside = dict(per_image=per_image), versions(str(extractor.device))
@@ -99,6 +99,6 @@ def _look(
     maps = low.maps(hidden)
     after = classifier(maps.mean((2, 3))).gather(1, predicted[:, None])[:, 0]
     return dict(
-        predicted=predicted, Y=before.double(), O=after.double(), complexity=(shown > 0).double().mean((1, 2)),
+        predicted=predicted, Y=before.double(), O=after.double(), complexity=complexity(shown), area=area(shown),
         coherency=coherency(shown, activation_maps(extractor, hidden, maps, weights)),
     )  # fmt: skip

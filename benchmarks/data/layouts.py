@@ -74,7 +74,7 @@ class Layout:
         """Raw value -> class, (65536,) int16, with ``IGNORE`` and ``UNKNOWN``.
 
         Args:
-            keep_ignored: Make one more class, the last, of the ignored values (a compat setting of ADE20K).
+            keep_ignored: Make one more class, the last, of the ignored values.
         """
         return value_table(self.values, self.ignore, keep_ignored=keep_ignored)
 

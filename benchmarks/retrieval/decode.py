@@ -21,7 +21,7 @@ from benchmarks.record import Metric, Record, versions
 from benchmarks.retrieval.memory import Progress, build_memory, encode, place, share_of
 from benchmarks.retrieval.memory_need import available_bytes, check_batch
 from benchmarks.retrieval.patches import ClassLabels, PatchLabels
-from benchmarks.retrieval.settings import Settings, grid_of
+from benchmarks.retrieval.settings import Settings, grid_of, scored_classes
 from benchmarks.scores import SegmentationTally, class_iou, hungarian, mean_iou, pixel_accuracy
 
 _PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with many classes
@@ -48,7 +48,7 @@ def run(
         ValueError: size and stride do not fit, a zero or non-finite feature (named image), too small a memory.
         MemoryError: the memory would not fit; names the smallest change that would.
     """
-    tally = SegmentationTally(data.classes)
+    tally = SegmentationTally(scored_classes(data.classes, settings.compat))
     protocol, cost = label_val(
         extractor, data, settings, labelling=class_labels(data, settings),
         score=lambda shares, batch: score_batch(tally, shares, batch), progress=progress, distributed=distributed,
@@ -100,7 +100,12 @@ def label_val(
 
 def class_labels(data: SegmentationFolder, settings: Settings) -> ClassLabels:
     """What the memory stores of masks."""
-    return ClassLabels(data.classes, ignore_is_first="ignore-is-class-0" in settings.compat)
+    ignored_as = None
+    if "ignore-is-class-0" in settings.compat:
+        ignored_as = 0
+    elif "ignored-is-a-class" in settings.compat:
+        ignored_as = data.classes
+    return ClassLabels(scored_classes(data.classes, settings.compat), ignored_as)
 
 
 def decode(similarity: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -67,18 +67,18 @@ class ClassLabels:
 
     Attributes:
         width: C.
-        ignore_is_first: Count ignored pixels as class 0 (compat).
+        ignored_as: The class that ignored pixels are counted as (compat); None: as none.
     """
 
     width: int
-    ignore_is_first: bool = False
+    ignored_as: int | None = None
     word: ClassVar[str] = "classes"
     dtype: ClassVar[None] = None
 
     def __call__(self, masks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """See :class:`PatchLabels`; both are the same (B, h·w, C) int64."""
-        if self.ignore_is_first:
-            masks = masks.masked_fill(masks == IGNORE, 0)
+        if self.ignored_as is not None:
+            masks = masks.masked_fill(masks == IGNORE, self.ignored_as)
         counts = patch_counts(masks, self.width, grid).flatten(1, 2)
         return counts, counts
 

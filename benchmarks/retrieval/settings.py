@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from benchmarks.neighbours import BACKENDS
 from pretrain.names import check_choice
 
-# Quirks of the open re-implementation, each by name; its keeping of ADE20K's ignored class is data's keep_ignored=True.
-COMPAT = ("hungarian", "ignore-is-class-0", "blue-std-0.255", "crop-scale-2", "absent-is-zero")
+# Quirks of the open re-implementation, each by name; docs/retrieval.md says what each does and which give its numbers.
+COMPAT = (
+    "hungarian",
+    "ignore-is-class-0",
+    "ignored-is-a-class",
+    "blue-std-0.255",
+    "crop-scale-2",
+    "absent-is-zero",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,11 @@ class Settings:
             check_choice(name, getattr(self, name), values)
         for quirk in self.compat:
             check_choice("compat", quirk, COMPAT)
+        if {"ignore-is-class-0", "ignored-is-a-class"} <= set(self.compat):
+            raise ValueError(
+                f"compat={self.compat}: ignored pixels are class 0 or a class of their own in the memory, not both; "
+                "name one of 'ignore-is-class-0' and 'ignored-is-a-class'"
+            )
         positive = dict(
             neighbours=self.neighbours, temperature=self.temperature, passes=self.passes, batch_size=self.batch_size,
             memory_size=1 if self.memory_size is None else self.memory_size, size=min(self.size),
@@ -60,6 +72,16 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
         fitting = tuple(max(1, round(side / stride)) * stride for side in size)
         raise ValueError(f"size={size} is no multiple of the feature stride {stride}; the nearest is {fitting}")
     return size[0] // stride, size[1] // stride
+
+
+def scored_classes(classes: int, compat: tuple[str, ...]) -> int:
+    """Returns how many classes can be predicted and are scored.
+
+    Args:
+        classes: C of the data.
+        compat: of the settings; with ``ignored-is-a-class`` there is one more, the last.
+    """
+    return classes + ("ignored-is-a-class" in compat)
 
 
 def per_image_limit(memory_size: int | None, images: int, passes: int) -> int | None:

@@ -78,8 +78,7 @@ def test_a_backbone_of_another_class_is_trained_measured_and_used(
     out = tmp_path / "records.jsonl"
     arguments = ["--data", str(image_folder), "--size", "32", "--images", "2", "--out", str(out)]
     assert evaluate(str(work / "final.pth"), *arguments) == 0
-    (record,) = read_all(out)
-    assert record.subject["backbone"]["type"] == "SinCosViT"
+    assert {record.subject["backbone"]["type"] for record in read_all(out)} == {"SinCosViT"}
     arm = load_arm(work / "final.pth")
     assert isinstance(arm.trainer.backbone, SinCosViT)
     assert isinstance(bilinear_of(arm).trainer.backbone, SinCosViT)
