@@ -5,7 +5,8 @@ moved image?
 
 Once with one pooling for all, the mean over each cell (``uniform``), and once with the downsampler and the uncertainty
 that were trained beside the upsampler (``own``). Jitters are drawn per image from the settings' seed, the same for all
-arms: these can be compared image by image (``paired``). Numbers of different backbones have different units and never
+arms: these can be compared image by image (``paired``). Numbers of different backbones, and of features that an
+upsampler normalises first (``JBUStack(norm=True)``; f is then normalised on both sides), have different units and never
 share a protocol. The loss is that of FeatUp (arXiv 2403.10516), without random projection.
 """
 
@@ -26,6 +27,7 @@ from benchmarks.compare.statistics import Interval, t_interval
 from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.weights import read_checkpoint, weights_fingerprint
+from heads.upsamplers.base import Upsampler
 from heads.upsamplers.interpolation import Interpolation
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.data.decode import decode_file
@@ -99,12 +101,35 @@ class Photos:
 
 @dataclass(frozen=True)
 class Arm:
-    """An upsampler with the backbone it was trained for; ``trainer`` in eval mode. ``own`` False: only the uniform
-    pooling, nothing was trained."""
+    """An upsampler with the backbone it was trained for.
+
+    Attributes:
+        spec: what the user called it.
+        trainer: in eval mode.
+        own: False: only the uniform pooling, nothing was trained.
+        space: another upsampler whose ``reference`` features pass before this arm's, so that both can be compared; None
+            takes them as they are.
+    """
 
     spec: str
     trainer: UpsamplerTrainer
     own: bool = True
+    space: Upsampler | None = None
+
+    @property
+    def normalises(self) -> bool:
+        """Whether residuals are of normalised features, not of the backbone's own."""
+        return (self.space or self.trainer.upsampler).normalises
+
+    def upsample(self, images: Tensor) -> Tensor:
+        """Features (B, C, H, W) of normalised images (B, 3, H, W), at their size."""
+        features = self.trainer.encode(images)
+        features = features if self.space is None else self.space.reference(features)
+        return self.trainer.upsampler(images, features, tuple(images.shape[-2:]))
+
+    def target(self, images: Tensor) -> Tensor:
+        """What upsampled features of images (B, 3, H, W) are compared with once they are pooled, (B, C, h, w)."""
+        return (self.space or self.trainer.upsampler).reference(self.trainer.encode(images))
 
     @property
     def is_bilinear(self) -> bool:
@@ -145,7 +170,7 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
 
 
 def bilinear_of(arm: Arm) -> Arm:
-    """The baseline on an arm's backbone, without a downsampler of its own."""
+    """The baseline on an arm's backbone and in its space, without a downsampler of its own."""
     told = arm.trainer.describe()
     plain = UpsamplerTrainer(
         architecture(told["backbone"]), dict(type="Interpolation", mode="bilinear"),
@@ -153,7 +178,8 @@ def bilinear_of(arm: Arm) -> Arm:
         data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
     )  # fmt: skip
     plain.backbone.load_state_dict(arm.trainer.backbone.state_dict())
-    return Arm("bilinear", plain.to(next(arm.trainer.parameters()).device).eval(), own=False)
+    plain = plain.to(next(arm.trainer.parameters()).device).eval()
+    return Arm("bilinear", plain, own=False, space=arm.trainer.upsampler if arm.normalises else None)
 
 
 @torch.inference_mode()
@@ -197,14 +223,15 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
 def _protocol(arm: Arm, data: Photos, ids: list[int], settings: Settings) -> dict[str, Any]:
     drawn = {key: value for key, value in asdict(settings).items() if key not in ("images", "batch_size")}
     trainer = arm.trainer
-    return drawn | data.protocol(ids) | dict(stride=trainer.map_stride, backbone=weights_fingerprint(trainer.backbone))
+    drawn |= data.protocol(ids) | dict(stride=trainer.map_stride, backbone=weights_fingerprint(trainer.backbone))
+    return drawn | (dict(space="normalised") if arm.normalises else {})
 
 
 def _losses(arm: Arm, images: Tensor, numbers: list[int], settings: Settings) -> tuple[dict[str, Tensor], Tensor]:
     """Per-image losses (B,), means over jitters; sum, sum of squares and count of all target values."""
-    trainer, size = arm.trainer, tuple(images.shape[-2:])
-    fine = trainer.upsampler(images, trainer.encode(images), size)  # (B, C, H, W)
-    uniform: Downsampler = SimpleDownsampler(fine.shape[1], trainer.map_stride).to(fine.device)
+    size = tuple(images.shape[-2:])
+    fine = arm.upsample(images)  # (B, C, H, W)
+    uniform: Downsampler = SimpleDownsampler(fine.shape[1], arm.trainer.map_stride).to(fine.device)
     losses: dict[str, Tensor] = {}
     moments = torch.zeros(3, dtype=torch.float64)
     for repeat in range(settings.jitters):
@@ -215,7 +242,7 @@ def _losses(arm: Arm, images: Tensor, numbers: list[int], settings: Settings) ->
         view, moved = (
             torch.cat([jitter(maps[i : i + 1]) for i, jitter in enumerate(jitters)]) for maps in (images, fine)
         )
-        target = trainer.encode(view)
+        target = arm.target(view)
         moments += torch.stack([target.sum(), (target**2).sum(), torch.tensor(target.numel())]).double().cpu()
         for name, loss in _one_view(arm, uniform, moved, target).items():
             losses[name] = losses.get(name, 0) + loss.double().cpu() / settings.jitters

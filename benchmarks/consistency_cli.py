@@ -70,12 +70,18 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
     """Loads checkpoints; bilinear without training is added where none of them is the baseline.
 
     Raises:
-        ValueError: upsamplers of different backbones.
+        ValueError: upsamplers of different backbones, or of raw and of normalised features.
     """
     arms = [load_arm(path, device) for path in paths]
     backbones = {weights_fingerprint(arm.trainer.backbone): arm.spec for arm in arms}
     if len(backbones) > 1:
         raise ValueError(f"upsamplers of different backbones have different units: {', '.join(backbones.values())}")
+    normalised = [arm.spec for arm in arms if arm.normalises]
+    if 0 < len(normalised) < len(arms):
+        raise ValueError(
+            f"{', '.join(normalised)} normalises features first (norm=True), the others do not: residuals have "
+            "different units; measure them in two calls"
+        )
     return arms if any(arm.is_bilinear for arm in arms) else [bilinear_of(arms[0]), *arms]
 
 

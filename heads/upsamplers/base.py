@@ -35,6 +35,18 @@ class Upsampler(nn.Module):
         """See :meth:`upsample`."""
         return self.upsample(image, features, output_size)
 
+    def reference(self, features: Tensor) -> Tensor:
+        """Brings features (B, C, h, w) of any image into the space of the upsampled ones, on their own grid.
+
+        What :meth:`upsample` gives is to be compared with this. Themselves, but for an upsampler that normalises first.
+        """
+        return features
+
+    @property
+    def normalises(self) -> bool:
+        """Whether :meth:`reference` is another space than the features' own."""
+        return False
+
 
 class LinearUpsampler(Upsampler):
     """An upsampler that is linear in the features of a fixed image (in eval mode), in two factors:

@@ -115,8 +115,10 @@ class JBUStack(LinearUpsampler):
         factor: high-resolution pixels per cell and axis, any integer ≥ 2: the backbone's stride, as a rule.
         radius: see :class:`JBULevel`.
         key_dim: see :class:`JBULevel`.
-        norm: LayerNorm over channels (eps 1e-5) before all else. Features are then of another space, and nothing can be
-            folded (``foldable`` is False).
+        norm: LayerNorm over channels (eps 1e-5) before all else. What comes out is of the normalised space and is
+            trained and measured against normalised features (:meth:`reference`), as in FeatUp's script; nothing can be
+            folded (``foldable`` is False). Its scale and shift stay 1 and 0, as there: a trained scale would shrink the
+            target with the residual. A file may bring others.
 
     Raises:
         ValueError: channels, radius or key_dim below 1, radius above 5, factor below 2.
@@ -133,7 +135,7 @@ class JBUStack(LinearUpsampler):
         self.factors = prime_factors(factor)
         for index, prime in enumerate(self.factors, 1):
             self.add_module(f"up{index}", JBULevel(prime, radius, key_dim))
-        self.norm = nn.LayerNorm(channels) if norm else None
+        self.norm = nn.LayerNorm(channels).requires_grad_(False) if norm else None
         self.fixup_proj = nn.Sequential(nn.Dropout2d(0.2), nn.Conv2d(channels, channels, 1))
         self.foldable = not norm
 
@@ -177,6 +179,19 @@ class JBUStack(LinearUpsampler):
         identity = torch.eye(self.channels, dtype=conv.weight.dtype, device=conv.weight.device)
         return identity + 0.1 * conv.weight.flatten(1), 0.1 * conv.bias
 
+    def reference(self, features: Tensor) -> Tensor:
+        """See :class:`heads.upsamplers.base.Upsampler`: behind the LayerNorm, where there is one."""
+        if self.norm is None:
+            return features
+        scale, shift = self.norm.weight.to(features.dtype), self.norm.bias.to(features.dtype)
+        rows = F.layer_norm(features.movedim(1, 3), (self.channels,), scale, shift, self.norm.eps)
+        return rows.to(features.dtype).movedim(3, 1)
+
+    @property
+    def normalises(self) -> bool:
+        """See :class:`heads.upsamplers.base.Upsampler`."""
+        return self.norm is not None
+
     def mix(self, features: Tensor) -> Tensor:
         """See :class:`LinearUpsampler`; with the LayerNorm where there is one, and with dropout in training.
 
@@ -189,10 +204,7 @@ class JBUStack(LinearUpsampler):
                 f"{tuple(features.shape)}; an upsampler belongs to the backbone that it was trained for"
             )
         dropout, conv = self.fixup_proj
-        if self.norm is not None:
-            scale, shift = self.norm.weight.to(features.dtype), self.norm.bias.to(features.dtype)
-            rows = F.layer_norm(features.movedim(1, 3), (self.channels,), scale, shift, self.norm.eps)
-            features = rows.to(features.dtype).movedim(3, 1)
+        features = self.reference(features)
         return features + 0.1 * F.conv2d(dropout(features), conv.weight.to(features.dtype))
 
     def finish(self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]) -> Tensor:

@@ -32,6 +32,9 @@ class MultiViewConsistency(nn.Module):
         F = upsampler(x, f(x)) at the image's size;   for each of several jitters t:
         loss = 1/jitters · mean[(R·(pool(t(F)) − f(t(x))))² / (2 s²) + ln s] + crf·CRF(t₁(x), R·t₁(F)) + tv·TV(F)
 
+    An upsampler that normalises features first (``JBUStack(norm=True)``) has N(f(t(x))) in the place of f(t(x)), with
+    its own LayerNorm N, as FeatUp's script has.
+
     pool is a learned downsampler, s = Uncertainty(f(t(x))) a learned scale per cell, R a random projection of channels
     drawn anew for every image and jitter. pool and s are trained beside the upsampler. F is computed anew for every
     jitter where the upsampler has dropout; jitters are the same for a whole step's images. Where the upsampler is
@@ -49,7 +52,8 @@ class MultiViewConsistency(nn.Module):
         uncertainty: False leaves s away: the loss is the mean squared residual.
         crf: weight of the CRF term, for the first jitter only.
         crf_samples: pixels drawn for it.
-        tv: weight of the total variation.
+        tv: weight of the total variation of R·F, the mean over jitters. (FeatUp's script, which has weight 0 as well,
+            takes that of the squared lengths of the first moved map.)
         shared: compute the upsampler's weights once for all jitters. None: where it has no dropout, which changes
             nothing. True gives the JBU stack one dropout for all jitters of a step.
         recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for one more
@@ -95,13 +99,17 @@ class MultiViewConsistency(nn.Module):
         features, size = encode(image), tuple(image.shape[-2:])
         share = not _has_dropout(upsampler) if self.shared is None else self.shared
         shared = upsampled(upsampler, image, features, size) if share else None
+
+        def reference(view: Tensor) -> Tensor:
+            return upsampler.reference(encode(view))
+
         terms: dict[str, Tensor] = {}
         for number in range(self.jitters):
             jitter = draw_jitter(size, generator, pad=self.pad, max_zoom=self.max_zoom)
 
             def one(jitter: Jitter = jitter, first: bool = number == 0) -> dict[str, Tensor]:
                 fine = shared or upsampled(upsampler, image, features, size)
-                return self._one_jitter(image, fine, jitter, encode=encode, first=first)
+                return self._one_jitter(image, fine, jitter, encode=reference, first=first)
 
             remade = self.recompute and torch.is_grad_enabled()
             for name, value in (checkpoint(one, use_reentrant=False) if remade else one()).items():

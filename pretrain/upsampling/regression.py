@@ -19,8 +19,9 @@ class ScaleRegression(nn.Module):
 
         loss = mean[(upsampler(x, f(reduce(x))) − f(x))²],   at the grid of f(x)
 
-    One reduction per step, uniform in ``scales``, to whole cells of the backbone. No labels, no downsampler: made for
-    upsamplers that do not depend on the backbone, as NAF (CVPR 2026) is said to be trained.
+    One reduction per step, uniform in ``scales``, to whole cells of the backbone. The target stands behind the
+    upsampler's own LayerNorm where it has one. No labels, no downsampler: made for upsamplers that do not depend on the
+    backbone, as NAF (CVPR 2026) is said to be trained.
 
     Args:
         channels: unused; given by the model.
@@ -57,6 +58,6 @@ class ScaleRegression(nn.Module):
         grid = [max(self.least, round(side * scale / self.stride)) for side in image.shape[-2:]]
         size = [cells * self.stride for cells in grid]
         small = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
-        target = encode(image)
+        target = upsampler.reference(encode(image))
         loss = F.mse_loss(upsampler(image, encode(small), tuple(target.shape[-2:])), target)
         return {"loss": loss, "unexplained": loss.detach() / target.var(dim=(0, 2, 3)).mean()}

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 
 from benchmarks.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
+from benchmarks.consistency_cli import load_arms
 from benchmarks.record import Record
 from pretrain.data.sampler import JITTER, stream
 from pretrain.engine.check import register_all
@@ -75,6 +76,36 @@ def test_difference_from_bilinear_is_paired_by_image(arm: Arm, image_folder: Pat
     other = run(arm, Photos(image_folder), Settings(**{**vars(SETTINGS), "seed": 1}))
     with pytest.raises(ValueError, match="protocols differ"):
         paired(records[0], other, "uniform_mse")
+
+
+def test_a_stack_that_normalises_is_measured_in_its_own_space(
+    arm: Arm, tiny_backbone: dict[str, object], image_folder: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    upsampler = dict(type="JBUStack", key_dim=4, norm=True)
+    config = dict(type="UpsamplerTrainer", backbone=tiny_backbone, upsampler=upsampler)
+    trainer = MODELS.build(dict(config, objective=dict(type="MultiViewConsistency", pad=4))).eval()
+    normed, data = Arm("norm", trainer), Photos(image_folder)
+    settings = Settings(size=32, images=1, jitters=1, pad=4)
+    records = [run(a, data, settings) for a in (normed, bilinear_of(normed), arm)]
+    assert records[0].protocol_hash == records[1].protocol_hash != records[2].protocol_hash
+    (_, image), = data.batches(data.ids(1), 32, 1)
+    x = (image - trainer.data_preprocessor.mean) / trainer.data_preprocessor.std
+    draws = torch.Generator().manual_seed(int(stream(0, JITTER, 0, data.ids(1)[0]).random_raw()))
+    jitter = draw_jitter((32, 32), draws, pad=4)
+
+    def unit(maps: torch.Tensor) -> torch.Tensor:
+        return F.layer_norm(maps.movedim(1, 3), maps.shape[1:2]).movedim(3, 1)
+
+    with torch.no_grad():
+        low, target = unit(trainer.encode(x)), unit(trainer.encode(jitter(x)))
+        fine = trainer.upsampler(x, trainer.encode(x), (32, 32)), F.interpolate(low, size=(32, 32), mode="bilinear")
+        expected = [float(((F.avg_pool2d(jitter(maps), 8) - target) ** 2).mean()) for maps in fine]
+    assert [r.metrics["uniform_mse"].value for r in records[:2]] == pytest.approx(expected, rel=1e-4)
+    for name, one in (("norm", trainer), ("plain", arm.trainer)):
+        torch.save(dict(meta=one.describe(), state_dict=one.state_dict()), tmp_path / f"{name}.pth")
+    with pytest.raises(ValueError, match=r"norm.pth normalises features first .*measure them in two calls"):
+        load_arms([str(tmp_path / "plain.pth"), str(tmp_path / "norm.pth")], "cpu")
 
 
 def test_mistakes_are_named(arm: Arm, image_folder: Path, tmp_path: Path) -> None:

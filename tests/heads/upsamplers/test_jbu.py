@@ -206,7 +206,16 @@ def test_dropout_only_in_training() -> None:
 def test_every_parameter_learns() -> None:
     up = JBUStack(4, 6, norm=True)
     up(torch.randn(2, 3, 12, 18), torch.randn(2, 4, 2, 3), (12, 18)).square().sum().backward()
-    assert all(p.grad.abs().sum() > 0 for p in up.parameters())
+    assert all(p.grad.abs().sum() > 0 for name, p in up.named_parameters() if not name.startswith("norm."))
+    assert up.norm.weight.grad is None and up.norm.bias.grad is None  # 1 and 0 for good, as in FeatUp's script
+
+
+def test_upsampled_features_have_a_reference_on_their_own_grid() -> None:
+    plain, normed, features = JBUStack(5, 2), JBUStack(5, 2, norm=True), 3 + torch.randn(1, 5, 4, 4)
+    assert plain.reference(features) is features and not plain.normalises
+    reference = normed.reference(features)
+    assert normed.normalises and reference.mean(1).abs().max() < 1e-5
+    torch.testing.assert_close(reference, F.layer_norm(features.movedim(1, 3), (5,)).movedim(3, 1))
 
 
 @pytest.mark.parametrize("factor", [2, 3])

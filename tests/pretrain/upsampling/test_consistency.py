@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from heads.upsamplers.base import Upsampler
+from heads.upsamplers.jbu import JBUStack
 from pretrain.structures import Batch
 from pretrain.upsampling.consistency import MultiViewConsistency
 from pretrain.upsampling.jitter import draw_jitter
-from pretrain.upsampling.losses import random_projection, sampled_crf
+from pretrain.upsampling.losses import LEAST_SCALE, random_projection, sampled_crf
 from pretrain.upsampling.model import UpsamplerTrainer
 
 JBU = dict(type="JBUStack", key_dim=4)
@@ -64,6 +65,53 @@ def test_equals_the_description_step_by_step(
             crf = 0.001 * sampled_crf(jitter(image), projected, samples=20)
     torch.testing.assert_close(found["loss_reconstruction"], reconstruction, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found["loss_crf"], crf, rtol=1e-4, atol=1e-7)
+
+
+def featup_step(trainer: UpsamplerTrainer, plain: JBUStack, batch: Batch) -> Tensor:
+    """FeatUp's training step in its own words: the model is backbone and normalisation, and the upsampler comes after.
+
+    Features of the image and of its moved versions both come from that model; nothing else knows raw features.
+    """
+    image, objective = batch.views["global"].images[:, 0], trainer.objective
+    norm = nn.LayerNorm(96, eps=1e-5)
+
+    def model(pixels: Tensor) -> Tensor:
+        with torch.no_grad():
+            return norm(trainer.encode(pixels).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    torch.manual_seed(0)
+    draws = torch.Generator().manual_seed(0)
+    loss = 0.0
+    for number in range(2):
+        fine = plain(image, model(image), (32, 40))
+        jitter = draw_jitter((32, 40), draws, pad=4)
+        target = model(jitter(image))
+        projection = random_projection(2, 96, 6, like=target)
+        scale = (objective.uncertainty.conv(target) + 0.1).exp().clamp_min(LEAST_SCALE)
+        moved = jitter(fine)
+        residual = torch.einsum("bchw,bcd->bdhw", objective.downsampler(moved, (4, 5)) - target, projection)
+        loss = loss + (residual**2 / (2 * scale**2) + scale.log()).mean() / 2
+        if number == 0:
+            low = torch.einsum("bchw,bcd->bdhw", moved, projection)
+            loss = loss + 0.001 * sampled_crf(jitter(image), low, samples=20)
+    return loss
+
+
+def test_with_a_norm_the_loss_is_that_of_featups_script(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
+    trainer = make_trainer(dict(JBU, norm=True)).eval()
+    options = {name: trainer.upsampler.config[name] for name in ("channels", "factor", "radius", "key_dim")}
+    plain = JBUStack(**options)
+    plain.load_state_dict(trainer.upsampler.state_dict(), strict=False)
+    terms = losses(trainer, batch)
+    found, expected = terms["loss_reconstruction"] + terms["loss_crf"], featup_step(trainer, plain.eval(), batch)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    found.backward()
+    expected_gradients = torch.autograd.grad(expected, list(plain.parameters()))
+    for (name, _), gradient in zip(plain.named_parameters(), expected_gradients, strict=True):
+        torch.testing.assert_close(trainer.upsampler.get_parameter(name).grad, gradient, rtol=1e-3, atol=1e-6)
+    assert trainer.upsampler.norm.weight.grad is None
 
 
 def gradients(trainer: UpsamplerTrainer, batch: Batch) -> list[Tensor]:
