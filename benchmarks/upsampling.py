@@ -25,7 +25,9 @@ class _Kind(NamedTuple):
     module: str
     name: str
     arguments: dict[str, Any] = {}
-    file: str = ""  # "", trained (by us: its config is in the file), foreign (the class reads the file)
+    # "", trained (by us: its config is in the file), foreign (the class reads the file), repository (the class runs
+    # somebody's repository with a file of weights)
+    file: str = ""
 
 
 _KINDS = {
@@ -38,9 +40,9 @@ _KINDS = {
     "neighbourhood": _Kind("heads.upsamplers.neighbourhood", "NeighbourhoodUpsampler", file="trained"),
     "implicit": _Kind("pretrain.upsampling.implicit", "ImplicitUpsampler"),
     "featup": _Kind("heads.upsamplers.featup_checkpoint", "load_featup", file="foreign"),
-    "anyup": _Kind("heads.upsamplers.wrappers", "AnyUp", file="foreign"),
-    "naf": _Kind("heads.upsamplers.wrappers", "NAF", file="foreign"),
-    "loftup": _Kind("heads.upsamplers.wrappers", "LoftUp", file="foreign"),
+    "anyup": _Kind("heads.upsamplers.wrappers", "AnyUp", file="repository"),
+    "naf": _Kind("heads.upsamplers.wrappers", "NAF", file="repository"),
+    "loftup": _Kind("heads.upsamplers.wrappers", "LoftUp", file="repository"),
 }
 KINDS = ("none", *_KINDS)
 
@@ -50,11 +52,13 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
 
     Args:
         spec: ``none``, ``nearest``, ``bilinear``, ``bicubic``, ``guided``, ``bilateral``, ``implicit``;
-            ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of ``tools/train_upsampler.py``); ``featup:PATH``,
-            ``anyup:PATH``, ``naf:PATH``, ``loftup:PATH`` (files of others). ``?key=value&…`` sets an option of those
-            that are not trained by us, such as ``guided?radius=3``.
+            ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of ``tools/train_upsampler.py``); ``featup:PATH`` (a
+            published file); ``anyup:FILE``, ``naf:FILE``, ``loftup:FILE`` (published weights inside a clone of their
+            repository, or with ``?repository=FOLDER``; ``anyup:FOLDER?weights=FILE`` says the same).
+            ``?key=value&…`` sets an option of those that are not trained by us, such as ``guided?radius=3``.
         device: Where it runs.
-        channels: Width of the features to come; None checks nothing.
+        channels: Width of the features to come, checked before anything is upsampled: against the upsampler's config,
+            or, where the width is in somebody's weights, on one small map. None checks nothing.
 
     Returns:
         In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config and
@@ -80,9 +84,10 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
         raise ValueError(f"upsampler {spec!r}: its options are in the file, none can be set ({', '.join(options)})")
     upsampler = _from_training(kind, path) if _KINDS[kind].file == "trained" else _made(spec, kind, path, options)
     refuse_non_finite(upsampler.state_dict(), f"upsampler {spec!r}")
+    upsampler = upsampler.to(device).eval().requires_grad_(False)
     _check_channels(spec, upsampler, channels)
     upsampler.spec = spec
-    return upsampler.to(device).eval().requires_grad_(False)
+    return upsampler
 
 
 def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler:
@@ -90,10 +95,33 @@ def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler
     make = _class_of(kind)
     if path and not Path(path).exists():
         raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
+    if _KINDS[kind].file == "repository":
+        options = _repository(spec, kind, Path(path), options)
+        path = ""
     try:
         return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
     except (TypeError, RuntimeError) as error:  # an unknown option, one of a wrong kind, or a package that is absent
         raise ValueError(f"upsampler {spec!r}: {error}") from error
+
+
+def _repository(spec: str, kind: str, path: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns options with ``repository`` and ``weights``, of which the path of the spec is one.
+
+    Raises:
+        ValueError: the other one is not given, and no folder above the weights is a repository.
+    """
+    if path.is_dir():
+        if "weights" not in options:
+            raise ValueError(f"upsampler {spec!r}: {path} is a folder; write {kind}:{path}?weights=FILE")
+        return options | dict(repository=str(path))
+    above = (folder for folder in path.resolve().parents if (folder / "hubconf.py").is_file())
+    repository = options.get("repository") or next(above, None)
+    if repository is None:
+        raise ValueError(
+            f"upsampler {spec!r}: weights alone are not enough, the network is in its authors' repository; clone it "
+            f"and write {kind}:{path}?repository=FOLDER"
+        )
+    return options | dict(repository=str(repository), weights=str(path))
 
 
 def _from_training(kind: str, path: str) -> Upsampler:
@@ -147,6 +175,13 @@ def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:
 
 def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> None:
     """Refuses features of another width than the upsampler's, where it has one."""
+    if channels is not None and hasattr(upsampler, "try_width"):
+        try:
+            upsampler.try_width(channels)
+        except ValueError as error:
+            raise ValueError(
+                f"upsampler {spec!r} does not take the network's features of {channels} channels: {error}"
+            ) from error
     own = upsampler.config.get("channels")
     if channels is not None and own is not None and own != channels:
         raise ValueError(

@@ -31,8 +31,9 @@ data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade
   for knn, linear, robustness, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow;
   folders and mask values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
-  tools/train_upsampler.py), featup:PATH anyup:PATH naf:PATH loftup:PATH (files of others), none; several run one
-  after the other, bilinear always beside; docs/upsamplers.md
+  tools/train_upsampler.py), featup:FILE (published weights), anyup:FILE naf:FILE loftup:FILE (likewise, inside a
+  clone of their repository or with ?repository=FOLDER), none; several run one after the other, bilinear always
+  beside; docs/upsamplers.md
 settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
   linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""

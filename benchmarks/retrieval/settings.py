@@ -40,7 +40,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "compat", tuple(self.compat))
+        names = self.compat.split(",") if isinstance(self.compat, str) else self.compat  # text from a command line
+        object.__setattr__(self, "compat", tuple(names))
         legal = {"backend": BACKENDS, "dtype": ("float32", "float16"), "placement": ("replicate", "shard")}
         for name, values in legal.items():
             check_choice(name, getattr(self, name), values)

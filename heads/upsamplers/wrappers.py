@@ -6,6 +6,7 @@ repository it is given: name only folders that you trust. Their networks stay un
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class HubUpsampler(Upsampler):
 
     #: Where the method is published.
     home: str
+    #: Packages that its code imports beside torch, as pip calls them.
+    needs: tuple[str, ...] = ()
 
     def __init__(self, repository: str, weights: str, entry: str, **options: Any) -> None:
         super().__init__(repository=str(repository), weights=str(weights), entry=entry, **options)
@@ -49,7 +52,7 @@ class HubUpsampler(Upsampler):
                 f"{name}: weights={str(weights)!r} is not a file; get the weights of {entry!r} from the links of "
                 f"https://github.com/{self.home}, nothing is downloaded here"
             )
-        self.model = _entry(name, folder, entry)
+        self.model = _entry(name, folder, entry, self.needs)
         _fill(name, self.model, file)
         self.model.eval()
 
@@ -57,13 +60,43 @@ class HubUpsampler(Upsampler):
         """Calls their network; (B, C, H', W')."""
         raise NotImplementedError
 
+    def _hint(self, image: Tensor) -> str:
+        """What most likely went wrong when their network failed on an image (B, 3, H, W)."""
+        return "; weights, entry and the network's features must belong together"
+
+    def check(self, features: Tensor, output_size: tuple[int, int]) -> None:
+        """Raises a ValueError for features (B, C, h, w) or an output size that are known not to go; before any work."""
+
+    def try_width(self, channels: int) -> None:
+        """Upsamples one small map of that many channels, so that a file of another width shows before the first image.
+
+        Raises:
+            ValueError: their network does not take it.
+        """
+        parameter = next(self.model.parameters())
+        generator = torch.Generator().manual_seed(0)
+        cells = 16  # of their training; more than any of them needs
+        features = torch.randn(1, channels, cells, cells, generator=generator).to(parameter)
+        with torch.no_grad():
+            self.upsample(features.new_zeros(1, 3, 4 * cells, 4 * cells), features, (4 * cells, 4 * cells))
+
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`Upsampler`; the image must be normalised as theirs was (ImageNet's mean and deviation).
 
         Raises:
-            ValueError: their network gives another shape, as another version of it might.
+            ValueError: their network refuses image or features, or gives another shape, as another version might.
         """
-        out = self._run(image, features, tuple(output_size))
+        self.check(features, tuple(output_size))
+        try:
+            out = self._run(image, features, tuple(output_size))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever their code raises
+            raise ValueError(
+                f"{type(self).__name__}: the published network failed on features {tuple(features.shape)} and an image "
+                f"{tuple(image.shape)} on {image.device.type} ({type(error).__name__}: {str(error)[:200]})"
+                f"{self._hint(image)}"
+            ) from error
         expected = (*features.shape[:2], *output_size)
         if tuple(out.shape) != expected:
             raise ValueError(f"{type(self).__name__} gave {tuple(out.shape)}, expected {expected}: another version?")
@@ -97,16 +130,38 @@ class AnyUp(HubUpsampler):
 class NAF(HubUpsampler):
     """NAF (CVPR 2026): neighbourhood attention from the image alone, one set of weights for every backbone.
 
-    Needs the package ``natten``. Arguments as :class:`HubUpsampler`.
+    Needs the packages ``natten`` and ``einops``. With a recent natten (one without ``na2d_qk``) its code asks for the
+    back-end cutlass-fna, which is a CUDA one: run it on a GPU. The features' channels must be a multiple of its 4
+    heads; a window of 9 × 9 cells must fit into their grid. Arguments as :class:`HubUpsampler`.
     """
 
     home = "valeoai/NAF"
+    needs = ("natten", "einops")
+    window, heads = 9, 4  # of the published network
 
     def __init__(self, repository: str, weights: str, entry: str = "naf") -> None:
         super().__init__(repository, weights, entry)
 
+    def check(self, features: Tensor, output_size: tuple[int, int]) -> None:
+        """See :class:`HubUpsampler`."""
+        channels, grid = features.shape[1], tuple(features.shape[-2:])
+        if channels % self.heads:
+            raise ValueError(
+                f"NAF: features of {channels} channels: must be a multiple of {self.heads}, the heads of its attention"
+            )
+        if any(self.window * max(1, out // cells) > out for out, cells in zip(output_size, grid, strict=True)):
+            raise ValueError(
+                f"NAF: features of {grid[0]} × {grid[1]} cells to {output_size[0]} × {output_size[1]}: its window of "
+                f"{self.window} × {self.window} cells does not fit; give larger images, or take another upsampler"
+            )
+
     def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         return self.model(image, features, output_size)
+
+    def _hint(self, image: Tensor) -> str:
+        if image.device.type == "cuda":
+            return super()._hint(image)
+        return "; with a recent natten NAF runs on a CUDA device only (--device cuda)"
 
 
 @MODELS.register_module()
@@ -114,10 +169,12 @@ class LoftUp(HubUpsampler):
     """LoftUp (ICCV 2025): cross-attention from image coordinates; weights per backbone, ``entry`` names it.
 
     The result has the image's size and is resized bilinearly where another is asked for. It leaves the features' own
-    space: a read-out trained on them must be trained again. Arguments as :class:`HubUpsampler`.
+    space: a read-out trained on them must be trained again. Needs the packages ``einops``, ``matplotlib`` and
+    ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
     """
 
     home = "andrehuang/loftup"
+    needs = ("einops", "matplotlib", "huggingface_hub")
 
     def __init__(self, repository: str, weights: str, entry: str = "loftup_dinov2s") -> None:
         super().__init__(repository, weights, entry)
@@ -129,7 +186,7 @@ class LoftUp(HubUpsampler):
         return F.interpolate(out, size=output_size, mode="bilinear", align_corners=False)
 
 
-def _entry(name: str, folder: Path, entry: str) -> nn.Module:
+def _entry(name: str, folder: Path, entry: str, needs: tuple[str, ...]) -> nn.Module:
     """Builds the network of an entry without weights."""
     try:
         return torch.hub.load(str(folder), entry, source="local", pretrained=False)
@@ -138,7 +195,11 @@ def _entry(name: str, folder: Path, entry: str) -> nn.Module:
         if "Cannot find callable" in text or "'pretrained'" in text:
             raise ValueError(f"{name}: {folder}/hubconf.py has no {entry!r} that takes pretrained=False") from error
         if isinstance(error, ImportError) or "Missing dependencies" in text:
-            raise RuntimeError(f"{name}: {folder} needs a package that is absent ({text}); see its README") from error
+            absent = [package for package in needs if importlib.util.find_spec(package) is None]
+            cure = f"; install what is absent of what it imports: pip install {' '.join(absent)}" if absent else ""
+            raise RuntimeError(
+                f"{name}: {folder} needs a package that is absent ({text}){cure or '; see its README'}"
+            ) from error
         raise
 
 

@@ -20,7 +20,9 @@ from pretrain.upsampling.losses import Uncertainty, magnitude, magnitude_loss, r
 
 Encode = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> features (B, C, h, w) of a frozen backbone
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
-_KERNELS = {8: 8, 14: 29, 16: 29, 32: 35}  # pixels per cell: FeatUp's window of the downsampler
+# Pixels per cell: FeatUp's window of the downsampler, for ViTs of these patches and for a ResNet-50 (32). Of the same
+# strides are its ResNet-50 at doubled input (16) and DeepLab (8), for which it takes 35: give downsampler.kernel.
+_KERNELS = {8: 8, 14: 29, 16: 29, 32: 35}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class ImplicitSettings:
         steps: of NAdam (FeatUp takes 500 for a ResNet-50).
         lr: its learning rate.
         n_views: moved views encoded beforehand.
-        views_per_step: drawn among them in a step.
+        views_per_step: drawn among them in a step, each at most once (FeatUp draws with repetition).
         batch: views encoded at a time.
         components: principal components that are fitted; fewer where the features have fewer.
         pca_views: views whose features give the components; ``batch`` at most.
@@ -40,7 +42,9 @@ class ImplicitSettings:
         dropout: share of channels.
         pad: pixels mirrored outwards before a view is cut, less than the image's shorter side.
         max_zoom: largest enlargement of a view.
-        downsampler: registry dict; ``kernel`` is FeatUp's for 8, 14, 16 and 32 pixels per cell, else the cell's side.
+        downsampler: registry dict; ``kernel`` is by default 8, 29, 29 and 35 for 8, 14, 16 and 32 pixels per cell, else
+            the cell's side. These are FeatUp's for ViTs and for a ResNet-50 at its own stride; for a ResNet-50 whose
+            images are doubled (16 pixels per cell) and for DeepLab (8) it takes ``kernel=35``.
         uncertainty: weigh cells by a learned scale; False leaves the mean squared residual.
         magnitude: weight of the difference of pooled and target lengths.
         tv: weight of the total variation of lengths.

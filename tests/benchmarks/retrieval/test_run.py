@@ -211,6 +211,11 @@ def test_errors(toy_data: Any, colour_grid: Any, change: dict[str, Any], message
         retrieval.run(colour_grid(), toy_data(), replace(PLAIN, **change))
 
 
+def test_compat_names_from_a_command_line() -> None:
+    assert Settings(compat="hungarian").compat == ("hungarian",)
+    assert Settings(compat="hungarian,absent-is-zero").compat == ("hungarian", "absent-is-zero")
+
+
 def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> None:
     network = colour_grid()
     plain = retrieval.run(network, toy_data(), PLAIN)

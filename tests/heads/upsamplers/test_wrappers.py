@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
+from benchmarks.upsampling import load_upsampler
 from heads.upsamplers.wrappers import NAF, AnyUp, LoftUp
 
 HUBCONF = """
@@ -87,10 +89,10 @@ def test_runs_from_disk_and_builds_again_from_its_config(
 ) -> None:
     built = kind(str(repository), str(weights))
     assert not built.model.training
-    image, features = torch.randn(1, 3, 12, 18), torch.randn(1, 4, 2, 3)
+    image, features = torch.randn(1, 3, 12, 18), torch.randn(1, 4, 9, 9)
     for up in (built, MODELS.build(built.config)):
         torch.testing.assert_close(up(image, features, (12, 18)), 3 * F.interpolate(features, size=(12, 18)))
-        assert up(image, features, (5, 7)).shape == (1, 4, 5, 7)
+        assert up(image, features, (10, 15)).shape == (1, 4, 10, 15)
     assert up(image, features.half(), (12, 18)).dtype == torch.float16
 
 
@@ -121,6 +123,80 @@ def test_entries_and_packages(repository: Path, weights: Path) -> None:
             NAF(str(repository), str(weights))
 
 
+@pytest.mark.parametrize("kind, packages", [(NAF, "natten einops"), (LoftUp, "einops matplotlib huggingface_hub")])
+def test_every_absent_package_is_named(
+    kind: type[nn.Module], packages: str, repository: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their code stops at the first one; a user wants all of them."""
+    hubconf = repository / "hubconf.py"
+    hubconf.write_text(f"import {packages.split()[0]}_absent\n" + hubconf.read_text())
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name in packages.split() else find(name, *rest)
+    )
+    with pytest.raises(RuntimeError, match=f"pip install {packages}$"):
+        kind(str(repository), str(weights))
+
+
+@pytest.mark.parametrize(
+    "channels, grid, size, words",
+    [
+        (6, (9, 9), (18, 18), "features of 6 channels: must be a multiple of 4"),
+        (8, (8, 9), (16, 18), r"8 × 9 cells to 16 × 18: its window of 9 × 9 cells does not fit"),
+        (8, (9, 9), (9, 8), r"9 × 9 cells to 9 × 8"),
+    ],
+)
+def test_what_naf_cannot_take_is_refused_before_it_runs(
+    channels: int, grid: tuple[int, int], size: tuple[int, int], words: str, repository: Path, weights: Path
+) -> None:
+    up = NAF(str(repository), str(weights))
+    up.model.forward = lambda *_: pytest.fail("was called")
+    with pytest.raises(ValueError, match=words):
+        up(torch.randn(1, 3, *size), torch.randn(1, channels, *grid), size)
+
+
+def test_a_failure_deep_inside_is_one_sentence(repository: Path, weights: Path) -> None:
+    up = NAF(str(repository), str(weights))
+
+    def fail(*_: object) -> None:
+        raise NotImplementedError("cutlass-fna")
+
+    up.model.forward = fail
+    words = r"NAF: the published network failed on features \(1, 4, 9, 9\) .* on cpu \(NotImplementedError: cutlass-fna"
+    with pytest.raises(ValueError, match=words + ".*on a CUDA device only"):
+        up(torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9), (18, 18))
+
+
+def test_a_spec_names_weights_in_a_clone_or_both(repository: Path, weights: Path, tmp_path: Path) -> None:
+    inside = repository / "checkpoints" / "naf.pth"
+    inside.parent.mkdir()
+    inside.write_bytes(weights.read_bytes())
+    image, features = torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9)
+    for spec in (
+        f"naf:{inside}", f"naf:{weights}?repository={repository}", f"naf:{repository}?weights={weights}",
+        f"anyup:{inside}", f"loftup:{weights}?repository={repository}&entry=loftup_dinov2s",
+    ):  # fmt: skip
+        up = load_upsampler(spec, channels=4)
+        torch.testing.assert_close(up(image, features, (18, 18)), 3 * F.interpolate(features, size=(18, 18)))
+    with pytest.raises(ValueError, match=r"weights alone are not enough.*write anyup:.*weights.pth\?repository=FOLDER"):
+        load_upsampler(f"anyup:{weights}")
+    with pytest.raises(ValueError, match=r"is a folder; write anyup:.*\?weights=FILE"):
+        load_upsampler(f"anyup:{repository}")
+
+
+def test_weights_of_another_width_are_noticed_when_loaded(repository: Path, weights: Path) -> None:
+    spec = f"loftup:{weights}?repository={repository}"
+    (network,) = repository.glob("network_of_*.py")
+    line = "            size = image.shape[-2:]\n"
+    network.write_text(network.read_text().replace(line, line + "            features = features * ones(1, 4, 1, 1)\n"))
+    assert load_upsampler(spec) is not None
+    assert load_upsampler(spec, channels=4) is not None
+    with pytest.raises(ValueError, match=r"does not take the network's features of 6 channels: LoftUp: .*must belong"):
+        load_upsampler(spec, channels=6)
+    with pytest.raises(ValueError, match="does not take the network's features of 6 channels: NAF: .*multiple of 4"):
+        load_upsampler(f"naf:{weights}?repository={repository}", channels=6)
+
+
 def test_weights_must_fill_the_network(repository: Path, weights: Path) -> None:
     torch.save({"model": {"scale": torch.tensor([2.0])}}, weights)
     assert NAF(str(repository), str(weights)).model.scale == 2
@@ -136,5 +212,5 @@ def test_weights_must_fill_the_network(repository: Path, weights: Path) -> None:
 def test_another_version_with_another_result_is_noticed(repository: Path, weights: Path) -> None:
     up = NAF(str(repository), str(weights))
     up.model.forward = lambda image, features, size: features
-    with pytest.raises(ValueError, match=r"NAF gave \(1, 4, 2, 3\), expected \(1, 4, 6, 9\)"):
-        up(torch.randn(1, 3, 12, 18), torch.randn(1, 4, 2, 3), (6, 9))
+    with pytest.raises(ValueError, match=r"NAF gave \(1, 4, 9, 9\), expected \(1, 4, 18, 9\)"):
+        up(torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9), (18, 9))
