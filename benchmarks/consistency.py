@@ -3,11 +3,12 @@ moved image?
 
     residual of image x and jitter t:   pool(t(upsample(x, f(x)))) − f(t(x))
 
-Once with one pooling for all, the mean over each cell (``uniform``), and once with the downsampler and the uncertainty
-that were trained beside the upsampler (``own``). Jitters are drawn per image from the settings' seed, the same for all
-arms: these can be compared image by image (``paired``). Numbers of different backbones, and of features that an
-upsampler normalises first (``JBUStack(norm=True)``; f is then normalised on both sides), have different units and never
-share a protocol. The loss is that of FeatUp (arXiv 2403.10516), without random projection.
+Once with one pooling for all, the mean over each cell (``uniform``), and once with the downsampler
+and the uncertainty that were trained beside the upsampler (``own``). Jitters are drawn per image
+from the settings' seed, the same for all arms: these can be compared image by image (``paired``).
+Numbers of different backbones, and of features that an upsampler normalises first
+(``JBUStack(norm=True)``; f is then normalised on both sides), have different units and never share
+a protocol. The loss is that of FeatUp (arXiv 2403.10516), without random projection.
 """
 
 from __future__ import annotations
@@ -107,8 +108,8 @@ class Arm:
         spec: what the user called it.
         trainer: in eval mode.
         own: False: only the uniform pooling, nothing was trained.
-        space: another upsampler whose ``reference`` features pass before this arm's, so that both can be compared; None
-            takes them as they are.
+        space: another upsampler whose ``reference`` features pass before this arm's, so that both
+            can be compared; None takes them as they are.
     """
 
     spec: str
@@ -128,7 +129,8 @@ class Arm:
         return self.trainer.upsampler(images, features, tuple(images.shape[-2:]))
 
     def target(self, images: Tensor) -> Tensor:
-        """What upsampled features of images (B, 3, H, W) are compared with once they are pooled, (B, C, h, w)."""
+        """What upsampled features of images (B, 3, H, W) are compared with once they are pooled,
+        (B, C, h, w)."""
         return (self.space or self.trainer.upsampler).reference(self.trainer.encode(images))
 
     @property
@@ -179,7 +181,9 @@ def bilinear_of(arm: Arm) -> Arm:
     )  # fmt: skip
     plain.backbone.load_state_dict(arm.trainer.backbone.state_dict())
     plain = plain.to(next(arm.trainer.parameters()).device).eval()
-    return Arm("bilinear", plain, own=False, space=arm.trainer.upsampler if arm.normalises else None)
+    return Arm(
+        "bilinear", plain, own=False, space=arm.trainer.upsampler if arm.normalises else None
+    )
 
 
 @torch.inference_mode()
@@ -223,7 +227,9 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
 def _protocol(arm: Arm, data: Photos, ids: list[int], settings: Settings) -> dict[str, Any]:
     drawn = {key: value for key, value in asdict(settings).items() if key not in ("images", "batch_size")}
     trainer = arm.trainer
-    drawn |= data.protocol(ids) | dict(stride=trainer.map_stride, backbone=weights_fingerprint(trainer.backbone))
+    drawn |= data.protocol(ids) | dict(
+        stride=trainer.map_stride, backbone=weights_fingerprint(trainer.backbone)
+    )
     return drawn | (dict(space="normalised") if arm.normalises else {})
 
 

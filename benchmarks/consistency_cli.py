@@ -79,8 +79,8 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
     normalised = [arm.spec for arm in arms if arm.normalises]
     if 0 < len(normalised) < len(arms):
         raise ValueError(
-            f"{', '.join(normalised)} normalises features first (norm=True), the others do not: residuals have "
-            "different units; measure them in two calls"
+            f"{', '.join(normalised)} normalises features first (norm=True), the others do not: "
+            "residuals have different units; measure them in two calls"
         )
     return arms if any(arm.is_bilinear for arm in arms) else [bilinear_of(arms[0]), *arms]
 

@@ -186,25 +186,29 @@ class FeatureExtractor:
 
 @contextmanager
 def refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
-    """Turns a network's refusal of the size of its input, in timm an ``AssertionError``, into a sentence.
+    """Turns a network's refusal of the size of its input, in timm an ``AssertionError``, into a
+    sentence.
 
     Args:
         backbone: with an ``info``, as extractors have them.
         images: (B, 3, H, W), about to be encoded.
 
     Raises:
-        ValueError: the network refused; names the nearest size that fits, where that is one of whole patches.
+        ValueError: the network refused; names the nearest size that fits, where that is one of
+            whole patches.
     """
     try:
         yield
     except AssertionError as error:
         height, width = images.shape[-2:]
-        name, patch = getattr(backbone, "config", {}).get("name", "the network"), max(backbone.info.channels)
+        name = getattr(backbone, "config", {}).get("name", "the network")
+        patch = max(backbone.info.channels)
         fitting = " × ".join(str(max(1, round(side / patch)) * patch) for side in (height, width))
-        hint = f"; both sides must be multiples of {patch}, the nearest is {fitting}: set the benchmark's size"
-        whole = height % patch == 0 and width % patch == 0
+        hint = ""
+        if height % patch or width % patch:
+            hint = f"; both sides must be multiples of {patch}, the nearest is {fitting}: set size="
         raise ValueError(
-            f"images of {height} × {width} pixels: {name} refuses this size ({error}){'' if whole else hint}"
+            f"images of {height} × {width} pixels: {name} refuses this size ({error}){hint}"
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Image classification by k nearest neighbours on frozen vectors, votes weighted by temperature.
 
-With unit-norm vectors and cosines s_1 … s_k to the k nearest train images of labels y_j, the score of class c
-is Σ_j exp(s_j / T) · [y_j = c], after Wu et al. 2018 (arXiv 1805.01978); k = 20 and T = 0.07 as in DINO (2021). Images
-are resized bilinearly with antialiasing, DINO's bicubically.
+With unit-norm vectors and cosines s_1 … s_k to the k nearest train images of labels y_j, the score
+of class c is Σ_j exp(s_j / T) · [y_j = c], after Wu et al. 2018 (arXiv 1805.01978); k = 20 and T =
+0.07 as in DINO (2021). Images are resized bilinearly with antialiasing, DINO's bicubically.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class _Kind(NamedTuple):
     module: str
     name: str
     arguments: dict[str, Any] = {}
-    # "", trained (by us: its config is in the file), foreign (the class reads the file), repository (the class runs
-    # somebody's repository with a file of weights)
+    # "", trained (by us: its config is in the file), foreign (the class reads the file), repository
+    # (the class runs somebody's repository with a file of weights)
     file: str = ""
 
 
@@ -51,14 +51,17 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
     """Builds a frozen upsampler from a spec; imports no more than what it needs.
 
     Args:
-        spec: ``none``, ``nearest``, ``bilinear``, ``bicubic``, ``guided``, ``bilateral``, ``implicit``;
-            ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of ``tools/train_upsampler.py``); ``featup:PATH`` (a
-            published file); ``anyup:FILE``, ``naf:FILE``, ``loftup:FILE`` (published weights inside a clone of their
-            repository, or with ``?repository=FOLDER``; ``anyup:FOLDER?weights=FILE`` says the same).
-            ``?key=value&…`` sets an option of those that are not trained by us, such as ``guided?radius=3``.
+        spec: ``none``, ``nearest``, ``bilinear``, ``bicubic``, ``guided``, ``bilateral``,
+            ``implicit``; ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of
+            ``tools/train_upsampler.py``); ``featup:PATH`` (a published file); ``anyup:FILE``,
+            ``naf:FILE``, ``loftup:FILE`` (published weights inside a clone of their repository, or
+            with ``?repository=FOLDER``; ``anyup:FOLDER?weights=FILE`` says the same).
+            ``?key=value&…`` sets an option of those that are not trained by us, such as
+            ``guided?radius=3``.
         device: Where it runs.
-        channels: Width of the features to come, checked before anything is upsampled: against the upsampler's config,
-            or, where the width is in somebody's weights, on one small map. None checks nothing.
+        channels: Width of the features to come, checked before anything is upsampled: against the
+            upsampler's config, or, where the width is in somebody's weights, on one small map. None
+            checks nothing.
 
     Returns:
         In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config and
@@ -112,14 +115,16 @@ def _repository(spec: str, kind: str, path: Path, options: dict[str, Any]) -> di
     """
     if path.is_dir():
         if "weights" not in options:
-            raise ValueError(f"upsampler {spec!r}: {path} is a folder; write {kind}:{path}?weights=FILE")
+            raise ValueError(
+                f"upsampler {spec!r}: {path} is a folder; write {kind}:{path}?weights=FILE"
+            )
         return options | dict(repository=str(path))
     above = (folder for folder in path.resolve().parents if (folder / "hubconf.py").is_file())
     repository = options.get("repository") or next(above, None)
     if repository is None:
         raise ValueError(
-            f"upsampler {spec!r}: weights alone are not enough, the network is in its authors' repository; clone it "
-            f"and write {kind}:{path}?repository=FOLDER"
+            f"upsampler {spec!r}: weights alone are not enough, the network is in its authors' "
+            f"repository; clone it and write {kind}:{path}?repository=FOLDER"
         )
     return options | dict(repository=str(repository), weights=str(path))
 
@@ -180,7 +185,8 @@ def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> No
             upsampler.try_width(channels)
         except ValueError as error:
             raise ValueError(
-                f"upsampler {spec!r} does not take the network's features of {channels} channels: {error}"
+                f"upsampler {spec!r} does not take the network's features of {channels} channels: "
+                f"{error}"
             ) from error
     own = upsampler.config.get("channels")
     if channels is not None and own is not None and own != channels:

@@ -131,7 +131,8 @@ class CorrelationDecoder(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.predict = nn.Linear(width, 2)
-        # CIM's released code draws the last layer from N(0, 1): its first loss is 39 to 96 instead of 5 to 7.
+        # CIM's released code draws the last layer from N(0, 1): its first loss is 39 to 96 instead
+        # of 5 to 7.
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -13,12 +13,14 @@ softmax scores of class k on the image and on the masked image. Averages over im
     Coherency ↑         100 · mean (1 + ρ) / 2
     Complexity ↓        100 · mean over pixels of M
     Area ↓              100 · share of pixels with M > 0
-    ADCC ↑              100 · mean 3 / (1/Coherency + 1/(1 − Complexity) + 1/(1 − Drop)), of each image's own shares
+    ADCC ↑              100 · mean 3 / (1/Coherency + 1/(1 − Complexity) + 1/(1 − Drop)),
+                        of each image's own shares
 
 ρ is Pearson's correlation of M with the map of the masked image for the same class.
-Coherency, complexity and ADCC are those of Poppi et al. 2021 (arXiv 2104.10252) and their code. Until November 2026
-``complexity`` was what is called ``area`` now, and ADCC was made of it and of means over images: such records have
-another protocol. On one set of maps complexity fell from 0.703 to 0.298 by that, and ADCC rose from 0.547 to 0.844.
+Coherency, complexity and ADCC are those of Poppi et al. 2021 (arXiv 2104.10252) and their code.
+Until November 2026 ``complexity`` was what is called ``area`` now, and ADCC was made of it and of
+means over images: such records have another protocol. On one set of maps complexity fell from 0.703
+to 0.298 by that, and ADCC rose from 0.547 to 0.844.
 """
 
 from benchmarks.cam.measures import METRICS

@@ -62,7 +62,8 @@ def drop(y: np.ndarray, o: np.ndarray) -> np.ndarray:
 
 
 def adcc(coherency: np.ndarray, complexity: np.ndarray, drop: np.ndarray) -> np.ndarray:
-    """Harmonic mean of coherency, 1 − complexity and 1 − drop of each image (n,); 0 where one of them is 0."""
+    """Harmonic mean of coherency, 1 − complexity and 1 − drop of each image (n,); 0 where one of
+    them is 0."""
     parts = np.stack([coherency, 1 - complexity, 1 - drop]).astype(np.float64)
     positive = (parts > 0).all(0)
     return np.where(positive, 3 / (1 / np.where(parts > 0, parts, 1)).sum(0), 0.0)
@@ -74,13 +75,14 @@ def summarise(
     """Averages over images.
 
     Args:
-        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency``, ``complexity`` and ``area``, one entry per
-            image.
+        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency``, ``complexity`` and
+            ``area``, one entry per image.
         labels: (n,) true classes, by image.
         only_correct: Average over correctly classified images only.
 
     Returns:
-        ``METRICS`` in percent; the table with columns ``label`` and ``ADCC``, of the images that were averaged.
+        ``METRICS`` in percent; the table with columns ``label`` and ``ADCC``, of the images that
+        were averaged.
 
     Raises:
         ValueError: there is none, or a score is not a number.
@@ -97,6 +99,8 @@ def summarise(
     counts["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o)).tolist()
     values = dict(average_drop=average_drop(y, o), average_increase=average_increase(y, o))
     values |= dict(average_gain=average_gain(y, o), classified_correctly=float(right.mean()))
-    values |= {name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")}
+    values |= {
+        name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")
+    }
     metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
     return require_defined("cam", metrics, "scores of the images, masked or not, must be finite and above 0"), counts

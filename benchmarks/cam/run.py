@@ -99,6 +99,7 @@ def _look(
     maps = low.maps(hidden)
     after = classifier(maps.mean((2, 3))).gather(1, predicted[:, None])[:, 0]
     return dict(
-        predicted=predicted, Y=before.double(), O=after.double(), complexity=complexity(shown), area=area(shown),
+        predicted=predicted, Y=before.double(), O=after.double(),
+        complexity=complexity(shown), area=area(shown),
         coherency=coherency(shown, activation_maps(extractor, hidden, maps, weights)),
     )  # fmt: skip

@@ -22,9 +22,9 @@ class RandomCrop:
     """Train augmentation of the memory: a random resized crop, drawn from (seed, pass, image) alone.
 
     Attributes:
-        scale: Share of the image's area. Above 1 the crop may not fit; after ten tries the whole image is taken
-            (torchvision's is then cut to an aspect of 3:4 to 4:3; of 500 × 333 pixels and areas of 0.5 to 2, 28 % of
-            draws).
+        scale: Share of the image's area. Above 1 the crop may not fit; after ten tries the whole
+            image is taken (torchvision's is then cut to an aspect of 3:4 to 4:3; of 500 × 333
+            pixels and areas of 0.5 to 2, 28 % of draws).
         ratio: Width / height, drawn log-uniformly.
         seed: Of the protocol.
     """

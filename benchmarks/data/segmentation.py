@@ -57,8 +57,9 @@ class SegmentationFolder:
         train_exclude: Patterns of names that the train part leaves out, ``0016E5_*`` say, before ``every``; one text is
             cut at its commas. With a slash a pattern is compared with the path below the images' folder.
         val_exclude: Likewise of the val part.
-        keep_ignored: Make a class of the ignored values, in training and in the score. (The open re-implementation of
-            dense retrieval leaves it out of the score: retrieval's ``compat=ignored-is-a-class``.)
+        keep_ignored: Make a class of the ignored values, in training and in the score. (The open
+            re-implementation of dense retrieval leaves it out of the score: retrieval's
+            ``compat=ignored-is-a-class``.)
         resize_masks: Give masks of another size than their image the image's size (nearest label).
         allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
         images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`; ``{split}`` is

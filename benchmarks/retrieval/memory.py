@@ -24,7 +24,8 @@ from pretrain.views.photometric import Jitter, PhotometricSpec, sample
 from pretrain.views.photometric_torch import apply_torch
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
-# All four changes or none, at p = 0.5; the open re-implementation draws each of them at 0.5 by itself.
+# All four changes or none, at p = 0.5; the open re-implementation draws each of them at 0.5 by
+# itself.
 _JITTER = PhotometricSpec(jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, p=0.5))
 
 

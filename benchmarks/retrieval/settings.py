@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from benchmarks.neighbours import BACKENDS
 from pretrain.names import check_choice
 
-# Quirks of the open re-implementation, each by name; docs/retrieval.md says what each does and which give its numbers.
+# Quirks of the open re-implementation, each by name; docs/retrieval.md says what each does and
+# which give its numbers.
 COMPAT = (
     "hungarian",
     "ignore-is-class-0",
@@ -40,8 +41,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        names = self.compat.split(",") if isinstance(self.compat, str) else self.compat  # text from a command line
-        object.__setattr__(self, "compat", tuple(names))
+        compat = self.compat.split(",") if isinstance(self.compat, str) else self.compat
+        object.__setattr__(self, "compat", tuple(compat))
         legal = {"backend": BACKENDS, "dtype": ("float32", "float16"), "placement": ("replicate", "shard")}
         for name, values in legal.items():
             check_choice(name, getattr(self, name), values)
@@ -49,8 +50,8 @@ class Settings:
             check_choice("compat", quirk, COMPAT)
         if {"ignore-is-class-0", "ignored-is-a-class"} <= set(self.compat):
             raise ValueError(
-                f"compat={self.compat}: ignored pixels are class 0 or a class of their own in the memory, not both; "
-                "name one of 'ignore-is-class-0' and 'ignored-is-a-class'"
+                f"compat={self.compat}: ignored pixels are class 0 or a class of their own in the "
+                "memory, not both; name one of 'ignore-is-class-0' and 'ignored-is-a-class'"
             )
         positive = dict(
             neighbours=self.neighbours, temperature=self.temperature, passes=self.passes, batch_size=self.batch_size,

@@ -36,9 +36,11 @@ class Upsampler(nn.Module):
         return self.upsample(image, features, output_size)
 
     def reference(self, features: Tensor) -> Tensor:
-        """Brings features (B, C, h, w) of any image into the space of the upsampled ones, on their own grid.
+        """Brings features (B, C, h, w) of any image into the space of the upsampled ones, on their
+        own grid.
 
-        What :meth:`upsample` gives is to be compared with this. Themselves, but for an upsampler that normalises first.
+        What :meth:`upsample` gives is to be compared with this. Themselves, but for an upsampler
+        that normalises first.
         """
         return features
 

@@ -115,9 +115,10 @@ class JBUStack(LinearUpsampler):
         factor: high-resolution pixels per cell and axis, any integer ≥ 2: the backbone's stride, as a rule.
         radius: see :class:`JBULevel`.
         key_dim: see :class:`JBULevel`.
-        norm: LayerNorm over channels (eps 1e-5) before all else. What comes out is of the normalised space and is
-            trained and measured against normalised features (:meth:`reference`), as in FeatUp's script; nothing can be
-            folded (``foldable`` is False). Its scale and shift stay 1 and 0, as there: a trained scale would shrink the
+        norm: LayerNorm over channels (eps 1e-5) before all else. What comes out is of the
+            normalised space and is trained and measured against normalised features
+            (:meth:`reference`), as in FeatUp's script; nothing can be folded (``foldable`` is
+            False). Its scale and shift stay 1 and 0, as there: a trained scale would shrink the
             target with the residual. A file may bring others.
 
     Raises:
@@ -180,7 +181,8 @@ class JBUStack(LinearUpsampler):
         return identity + 0.1 * conv.weight.flatten(1), 0.1 * conv.bias
 
     def reference(self, features: Tensor) -> Tensor:
-        """See :class:`heads.upsamplers.base.Upsampler`: behind the LayerNorm, where there is one."""
+        """See :class:`heads.upsamplers.base.Upsampler`: behind the LayerNorm, where there is
+        one."""
         if self.norm is None:
             return features
         scale, shift = self.norm.weight.to(features.dtype), self.norm.bias.to(features.dtype)

@@ -65,10 +65,12 @@ class HubUpsampler(Upsampler):
         return "; weights, entry and the network's features must belong together"
 
     def check(self, features: Tensor, output_size: tuple[int, int]) -> None:
-        """Raises a ValueError for features (B, C, h, w) or an output size that are known not to go; before any work."""
+        """Raises a ValueError for features (B, C, h, w) or an output size that are known not to go;
+        before any work."""
 
     def try_width(self, channels: int) -> None:
-        """Upsamples one small map of that many channels, so that a file of another width shows before the first image.
+        """Upsamples one small map of that many channels, so that a file of another width shows
+        before the first image.
 
         Raises:
             ValueError: their network does not take it.
@@ -78,13 +80,16 @@ class HubUpsampler(Upsampler):
         cells = 16  # of their training; more than any of them needs
         features = torch.randn(1, channels, cells, cells, generator=generator).to(parameter)
         with torch.no_grad():
-            self.upsample(features.new_zeros(1, 3, 4 * cells, 4 * cells), features, (4 * cells, 4 * cells))
+            self.upsample(
+                features.new_zeros(1, 3, 4 * cells, 4 * cells), features, (4 * cells, 4 * cells)
+            )
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`Upsampler`; the image must be normalised as theirs was (ImageNet's mean and deviation).
 
         Raises:
-            ValueError: their network refuses image or features, or gives another shape, as another version might.
+            ValueError: their network refuses image or features, or gives another shape, as another
+                version might.
         """
         self.check(features, tuple(output_size))
         try:
@@ -93,9 +98,9 @@ class HubUpsampler(Upsampler):
             raise
         except Exception as error:  # whatever their code raises
             raise ValueError(
-                f"{type(self).__name__}: the published network failed on features {tuple(features.shape)} and an image "
-                f"{tuple(image.shape)} on {image.device.type} ({type(error).__name__}: {str(error)[:200]})"
-                f"{self._hint(image)}"
+                f"{type(self).__name__}: the published network failed on features "
+                f"{tuple(features.shape)} and an image {tuple(image.shape)} on {image.device.type} "
+                f"({type(error).__name__}: {str(error)[:200]}){self._hint(image)}"
             ) from error
         expected = (*features.shape[:2], *output_size)
         if tuple(out.shape) != expected:
@@ -130,9 +135,10 @@ class AnyUp(HubUpsampler):
 class NAF(HubUpsampler):
     """NAF (CVPR 2026): neighbourhood attention from the image alone, one set of weights for every backbone.
 
-    Needs the packages ``natten`` and ``einops``. With a recent natten (one without ``na2d_qk``) its code asks for the
-    back-end cutlass-fna, which is a CUDA one: run it on a GPU. The features' channels must be a multiple of its 4
-    heads; a window of 9 × 9 cells must fit into their grid. Arguments as :class:`HubUpsampler`.
+    Needs the packages ``natten`` and ``einops``. With a recent natten (one without ``na2d_qk``) its
+    code asks for the back-end cutlass-fna, which is a CUDA one: run it on a GPU. The features'
+    channels must be a multiple of its 4 heads; a window of 9 × 9 cells must fit into their grid.
+    Arguments as :class:`HubUpsampler`.
     """
 
     home = "valeoai/NAF"
@@ -147,12 +153,17 @@ class NAF(HubUpsampler):
         channels, grid = features.shape[1], tuple(features.shape[-2:])
         if channels % self.heads:
             raise ValueError(
-                f"NAF: features of {channels} channels: must be a multiple of {self.heads}, the heads of its attention"
+                f"NAF: features of {channels} channels: must be a multiple of {self.heads}, the heads "
+                "of its attention"
             )
-        if any(self.window * max(1, out // cells) > out for out, cells in zip(output_size, grid, strict=True)):
+        if any(
+            self.window * max(1, out // cells) > out
+            for out, cells in zip(output_size, grid, strict=True)
+        ):
             raise ValueError(
-                f"NAF: features of {grid[0]} × {grid[1]} cells to {output_size[0]} × {output_size[1]}: its window of "
-                f"{self.window} × {self.window} cells does not fit; give larger images, or take another upsampler"
+                f"NAF: features of {grid[0]} × {grid[1]} cells to {output_size[0]} × "
+                f"{output_size[1]}: its window of {self.window} × {self.window} cells does not fit; "
+                "give larger images, or take another upsampler"
             )
 
     def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
@@ -169,8 +180,8 @@ class LoftUp(HubUpsampler):
     """LoftUp (ICCV 2025): cross-attention from image coordinates; weights per backbone, ``entry`` names it.
 
     The result has the image's size and is resized bilinearly where another is asked for. It leaves the features' own
-    space: a read-out trained on them must be trained again. Needs the packages ``einops``, ``matplotlib`` and
-    ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
+    space: a read-out trained on them must be trained again. Needs the packages ``einops``,
+    ``matplotlib`` and ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
     """
 
     home = "andrehuang/loftup"
@@ -196,9 +207,9 @@ def _entry(name: str, folder: Path, entry: str, needs: tuple[str, ...]) -> nn.Mo
             raise ValueError(f"{name}: {folder}/hubconf.py has no {entry!r} that takes pretrained=False") from error
         if isinstance(error, ImportError) or "Missing dependencies" in text:
             absent = [package for package in needs if importlib.util.find_spec(package) is None]
-            cure = f"; install what is absent of what it imports: pip install {' '.join(absent)}" if absent else ""
+            cure = f"install them: pip install {' '.join(absent)}" if absent else "see its README"
             raise RuntimeError(
-                f"{name}: {folder} needs a package that is absent ({text}){cure or '; see its README'}"
+                f"{name}: {folder} needs a package that is absent ({text}); {cure}"
             ) from error
         raise
 

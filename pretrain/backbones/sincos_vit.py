@@ -17,7 +17,8 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.names import check_choice
 
 OWN_OPTIONS = ("freeze_patches", "position_resize")  # of SinCosViT, unknown to timm
-# What CIM's released code adds to the number of cells, so that rounding never makes a table one cell too small.
+# What CIM's released code adds to the number of cells, so that rounding never makes a table one
+# cell too small.
 _SPARE = 0.1
 
 
@@ -25,19 +26,20 @@ _SPARE = 0.1
 class SinCosViT(TimmBackbone):
     """A timm ViT initialised and frozen as MoCo v3 and CIM do it; keys, features and options as ``TimmBackbone``.
 
-    Position table: two-dimensional sine-cosine table of the grid of a whole image (``img_size``), zero for the class
-    token, not trained, resized bicubically for inputs of another size. So a small crop gets the whole image's layout,
-    not its own place in it. Patch embedding: uniform within ±√(6 / (3p² + D)), zero bias, and with
-    ``freeze_patches`` not trained. Linear layers: Xavier-uniform, zero bias (query, key and value count as one matrix);
+    Position table: two-dimensional sine-cosine table of the grid of a whole image (``img_size``),
+    zero for the class token, not trained, resized bicubically for inputs of another size. So a
+    small crop gets the whole image's layout, not its own place in it. Patch embedding: uniform
+    within ±√(6 / (3p² + D)), zero bias, and with ``freeze_patches`` not trained. Linear layers:
+    Xavier-uniform, zero bias (query, key and value count as one matrix);
     class token: normal with deviation 0.02.
 
     Args:
         name: timm name of a plain ViT.
         freeze_patches: keep the patch embedding at its initial values.
-        position_resize: how the table follows inputs of another size. ``timm``: with antialiasing. ``factor``: without
-            it and by the factor (cells + 0.1) / (cells of the table), as CIM's released code does. Equal at the table's
-            own size; at 4 × 4 of 14 × 14 cells they differ by 0.083 (ViT-Ti) to 0.073 (ViT-B), root mean square, of
-            0.708.
+        position_resize: how the table follows inputs of another size. ``timm``: with antialiasing.
+            ``factor``: without it and by the factor (cells + 0.1) / (cells of the table), as CIM's
+            released code does. Equal at the table's own size; at 4 × 4 of 14 × 14 cells they differ
+            by 0.083 (ViT-Ti) to 0.073 (ViT-B), root mean square, of 0.708.
         **options: as in ``TimmBackbone``.
 
     Attributes:
@@ -67,8 +69,8 @@ class SinCosViT(TimmBackbone):
         if position_resize == "factor":
             if model.num_prefix_tokens != (model.cls_token is not None) or model.no_embed_class:
                 raise ValueError(
-                    f"position_resize='factor': {name!r} has register tokens, or a class token without a position; "
-                    "take position_resize='timm'"
+                    f"position_resize='factor': {name!r} has register tokens, or a class token "
+                    "without a position; take position_resize='timm'"
                 )
             model._pos_embed = MethodType(_add_positions, model)
 
@@ -94,7 +96,8 @@ class SinCosViT(TimmBackbone):
 
 
 def _add_positions(model: VisionTransformer, patches: Tensor) -> Tensor:
-    """Takes the place of timm's method: tokens (B, P + h·w, D) of embedded patches (B, h, w, D), positions added."""
+    """Takes the place of timm's method: tokens (B, P + h·w, D) of embedded patches (B, h, w, D),
+    positions added."""
     grid = (patches.shape[1], patches.shape[2])
     tokens = patches.flatten(1, 2)
     prefix = model.num_prefix_tokens
@@ -110,8 +113,8 @@ def resized_by_factor(table: Tensor, own: tuple[int, int], grid: tuple[int, int]
     Args:
         table: (1, H·W, D) float.
         own: its grid (H, W).
-        grid: (h, w) of the result. Coordinates follow from the factors (h + 0.1) / H and (w + 0.1) / W, not from the
-            sizes.
+        grid: (h, w) of the result. Coordinates follow from the factors (h + 0.1) / H and (w + 0.1)
+            / W, not from the sizes.
 
     Returns:
         (1, h·w, D), dtype of ``table``; the table itself if the grid is its own.

@@ -129,7 +129,8 @@ class TimmBackbone(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """A plain dict from which ``MODELS.build(architecture(config))`` builds the same architecture."""
+        """A plain dict from which ``MODELS.build(architecture(config))`` builds the same
+        architecture."""
         return dict(self._config)
 
     def init_weights(self) -> None:
@@ -169,11 +170,12 @@ class TimmBackbone(nn.Module):
 
 
 def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the registry dict that builds a network of this ``config`` again, fresh, whatever fills it afterwards.
+    """Returns the registry dict that builds a network of this ``config`` again, fresh, whatever
+    fills it afterwards.
 
     Args:
-        config: of a backbone, as checkpoints hold it in ``meta["backbone"]``. That of a ``TimmBackbone`` names no
-            ``type``, that of any other class does.
+        config: of a backbone, as checkpoints hold it in ``meta["backbone"]``. That of a
+            ``TimmBackbone`` names no ``type``, that of any other class does.
     """
     kept = {key: value for key, value in config.items() if key not in _NOT_ARCHITECTURE}
     return {"type": "TimmBackbone"} | kept

@@ -32,8 +32,8 @@ class MultiViewConsistency(nn.Module):
         F = upsampler(x, f(x)) at the image's size;   for each of several jitters t:
         loss = 1/jitters · mean[(R·(pool(t(F)) − f(t(x))))² / (2 s²) + ln s] + crf·CRF(t₁(x), R·t₁(F)) + tv·TV(F)
 
-    An upsampler that normalises features first (``JBUStack(norm=True)``) has N(f(t(x))) in the place of f(t(x)), with
-    its own LayerNorm N, as FeatUp's script has.
+    An upsampler that normalises features first (``JBUStack(norm=True)``) has N(f(t(x))) in the
+    place of f(t(x)), with its own LayerNorm N, as FeatUp's script has.
 
     pool is a learned downsampler, s = Uncertainty(f(t(x))) a learned scale per cell, R a random projection of channels
     drawn anew for every image and jitter. pool and s are trained beside the upsampler. F is computed anew for every
@@ -52,8 +52,8 @@ class MultiViewConsistency(nn.Module):
         uncertainty: False leaves s away: the loss is the mean squared residual.
         crf: weight of the CRF term, for the first jitter only.
         crf_samples: pixels drawn for it.
-        tv: weight of the total variation of R·F, the mean over jitters. (FeatUp's script, which has weight 0 as well,
-            takes that of the squared lengths of the first moved map.)
+        tv: weight of the total variation of R·F, the mean over jitters. (FeatUp's script, which has
+            weight 0 as well, takes that of the squared lengths of the first moved map.)
         shared: compute the upsampler's weights once for all jitters. None: where it has no dropout, which changes
             nothing. True gives the JBU stack one dropout for all jitters of a step.
         recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for one more

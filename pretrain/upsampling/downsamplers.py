@@ -1,9 +1,10 @@
 """Learned downsamplers: from features at the image's resolution to the backbone's own grid.
 
-They stand for how a backbone pools its fine features into its cells; they are trained beside an upsampler and not
-needed afterwards (FeatUp, arXiv 2403.10516). Windows of k × k are laid over the map without padding, one per cell, at
-the stride ⌊(H − k)/(h − 1)⌋ in rows and likewise in columns; pixels that this leaves over are shared by both ends. The
-authors' code fails on most maps that are not square; this one takes any.
+They stand for how a backbone pools its fine features into its cells; they are trained beside an
+upsampler and not needed afterwards (FeatUp, arXiv 2403.10516). Windows of k × k are laid over the
+map without padding, one per cell, at the stride ⌊(H − k)/(h − 1)⌋ in rows and likewise in columns;
+pixels that this leaves over are shared by both ends. The authors' code fails on most maps that are
+not square; this one takes any.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from pretrain.upsampling.losses import Uncertainty, magnitude, magnitude_loss, r
 
 Encode = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> features (B, C, h, w) of a frozen backbone
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
-# Pixels per cell: FeatUp's window of the downsampler, for ViTs of these patches and for a ResNet-50 (32). Of the same
-# strides are its ResNet-50 at doubled input (16) and DeepLab (8), for which it takes 35: give downsampler.kernel.
+# Pixels per cell: FeatUp's window of the downsampler, for ViTs of these patches and for a ResNet-50
+# (32). Of the same strides are its ResNet-50 at doubled input (16) and DeepLab (8), for which it
+# takes 35: give downsampler.kernel.
 _KERNELS = {8: 8, 14: 29, 16: 29, 32: 35}
 
 
@@ -33,7 +34,8 @@ class ImplicitSettings:
         steps: of NAdam (FeatUp takes 500 for a ResNet-50).
         lr: its learning rate.
         n_views: moved views encoded beforehand.
-        views_per_step: drawn among them in a step, each at most once (FeatUp draws with repetition).
+        views_per_step: drawn among them in a step, each at most once (FeatUp draws with
+            repetition).
         batch: views encoded at a time.
         components: principal components that are fitted; fewer where the features have fewer.
         pca_views: views whose features give the components; ``batch`` at most.
@@ -42,9 +44,10 @@ class ImplicitSettings:
         dropout: share of channels.
         pad: pixels mirrored outwards before a view is cut, less than the image's shorter side.
         max_zoom: largest enlargement of a view.
-        downsampler: registry dict; ``kernel`` is by default 8, 29, 29 and 35 for 8, 14, 16 and 32 pixels per cell, else
-            the cell's side. These are FeatUp's for ViTs and for a ResNet-50 at its own stride; for a ResNet-50 whose
-            images are doubled (16 pixels per cell) and for DeepLab (8) it takes ``kernel=35``.
+        downsampler: registry dict; ``kernel`` is by default 8, 29, 29 and 35 for 8, 14, 16 and 32
+            pixels per cell, else the cell's side. These are FeatUp's for ViTs and for a ResNet-50
+            at its own stride; for a ResNet-50 whose images are doubled (16 pixels per cell) and for
+            DeepLab (8) it takes ``kernel=35``.
         uncertainty: weigh cells by a learned scale; False leaves the mean squared residual.
         magnitude: weight of the difference of pooled and target lengths.
         tv: weight of the total variation of lengths.

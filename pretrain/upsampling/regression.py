@@ -19,9 +19,9 @@ class ScaleRegression(nn.Module):
 
         loss = mean[(upsampler(x, f(reduce(x))) − f(x))²],   at the grid of f(x)
 
-    One reduction per step, uniform in ``scales``, to whole cells of the backbone. The target stands behind the
-    upsampler's own LayerNorm where it has one. No labels, no downsampler: made for upsamplers that do not depend on the
-    backbone, as NAF (CVPR 2026) is said to be trained.
+    One reduction per step, uniform in ``scales``, to whole cells of the backbone. The target stands
+    behind the upsampler's own LayerNorm where it has one. No labels, no downsampler: made for
+    upsamplers that do not depend on the backbone, as NAF (CVPR 2026) is said to be trained.
 
     Args:
         channels: unused; given by the model.

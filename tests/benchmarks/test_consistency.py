@@ -99,12 +99,19 @@ def test_a_stack_that_normalises_is_measured_in_its_own_space(
 
     with torch.no_grad():
         low, target = unit(trainer.encode(x)), unit(trainer.encode(jitter(x)))
-        fine = trainer.upsampler(x, trainer.encode(x), (32, 32)), F.interpolate(low, size=(32, 32), mode="bilinear")
+        fine = (
+            trainer.upsampler(x, trainer.encode(x), (32, 32)),
+            F.interpolate(low, size=(32, 32), mode="bilinear"),
+        )
         expected = [float(((F.avg_pool2d(jitter(maps), 8) - target) ** 2).mean()) for maps in fine]
-    assert [r.metrics["uniform_mse"].value for r in records[:2]] == pytest.approx(expected, rel=1e-4)
+    assert [r.metrics["uniform_mse"].value for r in records[:2]] == pytest.approx(
+        expected, rel=1e-4
+    )
     for name, one in (("norm", trainer), ("plain", arm.trainer)):
         torch.save(dict(meta=one.describe(), state_dict=one.state_dict()), tmp_path / f"{name}.pth")
-    with pytest.raises(ValueError, match=r"norm.pth normalises features first .*measure them in two calls"):
+    with pytest.raises(
+        ValueError, match=r"norm.pth normalises features first .*measure them in two calls"
+    ):
         load_arms([str(tmp_path / "plain.pth"), str(tmp_path / "norm.pth")], "cpu")
 
 

@@ -69,7 +69,9 @@ def test_a_backbone_of_another_class_is_trained_measured_and_used(
 ) -> None:
     """CIM's ViT names its class in its config; an upsampler for it passes through every tool."""
     torch.manual_seed(0)
-    options = dict(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=1, position_resize="factor")
+    options = dict(
+        img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=1, position_resize="factor"
+    )
     backbone = SinCosViT("vit_tiny_patch16_224", **options)
     state = {f"backbone.{name}": value for name, value in backbone.state_dict().items()}
     torch.save(dict(meta=dict(backbone=backbone.config), state_dict=state), tmp_path / "vit.pth")
@@ -83,7 +85,9 @@ def test_a_backbone_of_another_class_is_trained_measured_and_used(
     assert isinstance(arm.trainer.backbone, SinCosViT)
     assert isinstance(bilinear_of(arm).trainer.backbone, SinCosViT)
     extractor = FeatureExtractor.load(str(work / "final.pth"))
-    behind = extractor.through(load_upsampler(f"jbu:{work / 'final.pth'}", channels=extractor.channels), 2)
+    behind = extractor.through(
+        load_upsampler(f"jbu:{work / 'final.pth'}", channels=extractor.channels), 2
+    )
     assert behind.maps(torch.rand(1, 3, 32, 48)).shape == (1, 16, 16, 24)
 
 

@@ -43,7 +43,9 @@ def test_printed_vectors() -> None:
     assert 100 * average_drop(y, o) == pytest.approx(20.8333, abs=5e-5)
     assert 100 * average_increase(y, o) == 25
     assert 100 * average_gain(y, o) == pytest.approx(15, abs=1e-12)
-    alike, dense, lost = (np.array(values) for values in ([0.914, 0.9, 1], [0.441, 1.0, 0], [0.174, 0.2, 0]))
+    alike, dense, lost = (
+        np.array(values) for values in ([0.914, 0.9, 1], [0.441, 1.0, 0], [0.174, 0.2, 0])
+    )
     assert 100 * adcc(alike, dense, lost) == pytest.approx([73.284, 0, 100], abs=5e-4)
     assert average_gain(np.array([1.0, 0.5]), np.array([1.0, 0.75])) == 0.25  # nothing to gain on the first
 
@@ -128,12 +130,22 @@ def test_equals_the_slow_reimplementation(image_folder: Path, colour_grid: Any) 
         assert columns["area"][row] == pytest.approx((shown > 0).mean())
         correlation = np.corrcoef(shown.flatten(), again.flatten())[0, 1]
         assert columns["coherency"][row] == pytest.approx((1 + correlation) / 2, rel=1e-3)
-        shares = [(1 + correlation) / 2, 1 - shown.mean(), 1 - max(0, 1 - score(hidden)[y.argmax()] / y.max())]
-        assert columns["ADCC"][row] == pytest.approx(3 / sum(1 / share for share in shares), rel=1e-3)
+        shares = [
+            (1 + correlation) / 2,
+            1 - shown.mean(),
+            1 - max(0, 1 - score(hidden)[y.argmax()] / y.max()),
+        ]
+        assert columns["ADCC"][row] == pytest.approx(
+            3 / sum(1 / share for share in shares), rel=1e-3
+        )
     for name in ("ADCC", "complexity", "area", "coherency"):
         assert record.metrics[name].value == pytest.approx(100 * np.mean(columns[name]))
-    # Records of before, with the share of pixels as complexity and means of means, never share a column with these.
-    assert {"complexity": "mean of M", "adcc": "mean over images"}.items() <= record.protocol.items()
+    # Records of before, with the share of pixels as complexity and means of means, never share a
+    # column with these.
+    assert {
+        "complexity": "mean of M",
+        "adcc": "mean over images",
+    }.items() <= record.protocol.items()
 
 
 def test_a_mask_of_ones_and_zeros_and_fewer_images(image_folder: Path, colour_grid: Any) -> None:
@@ -154,7 +166,7 @@ def test_wrong_images_are_left_out_or_not() -> None:
     assert counts["image"] == [0] and counts["label"] == [1] and metrics["average_drop"].value == 0
     metrics, _ = summarise(table, labels, only_correct=False)
     assert metrics["average_drop"].value == 25 and metrics["classified_correctly"].value == 50
-    assert metrics["ADCC"].value == pytest.approx((100 + 50) / 2)  # the mean of 1 and 0.5, not that of the means, 0.75
+    assert metrics["ADCC"].value == pytest.approx((100 + 50) / 2)  # of 1 and 0.5, each its own
     assert metrics["complexity"].value == 25 and metrics["area"].value == 50
     with pytest.raises(ValueError, match="none of 2 images is classified correctly; set only_correct=False"):
         summarise(table, np.array([2, 2]), only_correct=True)

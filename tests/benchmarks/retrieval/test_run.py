@@ -31,7 +31,9 @@ from benchmarks.scores import IGNORE, SegmentationTally, image_counts
 PLAIN = Settings(size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4)
 
 
-def retrieve_slowly(network: Any, data: Any, k: int, beta: float, *, ignored_class: bool = False) -> np.ndarray:
+def retrieve_slowly(
+    network: Any, data: Any, k: int, beta: float, *, ignored_class: bool = False
+) -> np.ndarray:
     """Confusion matrix of the unbounded benchmark, patch by patch, in float64.
 
     Args:
@@ -84,7 +86,8 @@ def test_equals_the_slow_reimplementation(toy_data: Any, colour_grid: Any, backe
 
 
 def released_mean_iou(confusion: np.ndarray) -> float:
-    """As the open re-implementation scores: the best renaming of predictions, IoU 0 where there is nothing."""
+    """As the open re-implementation scores: the best renaming of predictions, IoU 0 where there is
+    nothing."""
     classes, best = range(len(confusion)), (-1.0, 0.0)
     for names in itertools.permutations(classes):
         renamed = confusion[:, names]
@@ -96,7 +99,8 @@ def released_mean_iou(confusion: np.ndarray) -> float:
 
 @pytest.fixture
 def ade_like(tmp_path: Path) -> Callable[..., SegmentationFolder]:
-    """Opens a toy set as ADE20K is: raw label 0 is ignored and covers a quarter of the patches, 1 to 3 are classes;
+    """Opens a toy set as ADE20K is: raw label 0 is ignored and covers a quarter of the patches, 1
+    to 3 are classes;
     noisy colours that overlap, so that every label is taken for every other one."""
     rng = np.random.default_rng(5)
     colours = np.array([[120, 120, 120], [160, 100, 100], [100, 160, 100], [100, 100, 160]])
@@ -107,9 +111,13 @@ def ade_like(tmp_path: Path) -> Callable[..., SegmentationFolder]:
             cells = rng.integers(0, 4, (5, 6))
             shift = rng.normal(0, 25, (5, 6, 3))
             mask = np.kron(cells, np.ones((8, 8), np.int64)).astype(np.uint8)
-            image = np.kron(colours[cells] + shift, np.ones((8, 8, 1))) + rng.normal(0, 10, (40, 48, 3))
+            image = np.kron(colours[cells] + shift, np.ones((8, 8, 1))) + rng.normal(
+                0, 10, (40, 48, 3)
+            )
             mask[rng.random(mask.shape) < 0.1] = 0
-            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / split / f"{index}.png")
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(
+                tmp_path / "images" / split / f"{index}.png"
+            )
             Image.fromarray(mask).save(tmp_path / "masks" / split / f"{index}.png")
 
     def make(**overrides: Any) -> SegmentationFolder:
@@ -122,7 +130,8 @@ def ade_like(tmp_path: Path) -> Callable[..., SegmentationFolder]:
 def test_ade20k_as_the_open_reimplementation_runs_it(
     ade_like: Callable[..., SegmentationFolder], colour_grid: Any
 ) -> None:
-    """The ignored label is a class of the memory, its pixels are not scored, and its IoU of 0 counts in the mean."""
+    """The ignored label is a class of the memory, its pixels are not scored, and its IoU of 0
+    counts in the mean."""
 
     class Centred(colour_grid):
         """Colours in all directions: neighbours are far enough apart for float32."""
@@ -140,7 +149,9 @@ def test_ade20k_as_the_open_reimplementation_runs_it(
     assert value == pytest.approx(released_mean_iou(confusion), rel=1e-12)
     assert record.protocol["memory_effective"] == 6 * 30 and 0 in record.counts["class_iou"]
     others = [(), names[:2], (*names[:2], "ignore-is-class-0"), names[2:]]
-    values = [retrieval.run(network, data, replace(PLAIN, compat=c)).metrics["mIoU"].value for c in others]
+    values = [
+        retrieval.run(network, data, replace(PLAIN, compat=c)).metrics["mIoU"].value for c in others
+    ]
     kept = retrieval.run(network, ade_like(keep_ignored=True), replace(PLAIN, compat=names[:2]))
     assert min(abs(other - value) for other in (*values[:3], kept.metrics["mIoU"].value)) > 1
     for name in ("majority", "position"):
@@ -197,11 +208,20 @@ def test_unusable_features_name_the_image(toy_data: Any, colour_grid: Any, value
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(size=(41, 48)), r"size=\(41, 48\) is no multiple of the feature stride 8; the nearest is \(40, 48\)"),
-        (dict(memory_size=5), "memory_size=5 leaves less than one patch for each of 6 images x 1 passes"),
+        (
+            dict(size=(41, 48)),
+            r"size=\(41, 48\) is no multiple of the feature stride 8; the nearest is \(40, 48\)",
+        ),
+        (
+            dict(memory_size=5),
+            "memory_size=5 leaves less than one patch for each of 6 images x 1 passes",
+        ),
         (dict(backend="faiss_cpu"), "did you mean 'faiss-cpu'"),
         (dict(compat=("hungarain",)), "compat='hungarain' .* did you mean 'hungarian'"),
-        (dict(compat=("ignore-is-class-0", "ignored-is-a-class")), "class 0 or a class of their own .* not both"),
+        (
+            dict(compat=("ignore-is-class-0", "ignored-is-a-class")),
+            "class 0 or a class of their own .* not both",
+        ),
         (dict(temperature=0), "temperature=0 must be greater than 0"),
         (dict(passes=2), "would store every patch 2 times"),
     ],

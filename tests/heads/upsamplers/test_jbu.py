@@ -206,8 +206,11 @@ def test_dropout_only_in_training() -> None:
 def test_every_parameter_learns() -> None:
     up = JBUStack(4, 6, norm=True)
     up(torch.randn(2, 3, 12, 18), torch.randn(2, 4, 2, 3), (12, 18)).square().sum().backward()
-    assert all(p.grad.abs().sum() > 0 for name, p in up.named_parameters() if not name.startswith("norm."))
-    assert up.norm.weight.grad is None and up.norm.bias.grad is None  # 1 and 0 for good, as in FeatUp's script
+    assert all(
+        p.grad.abs().sum() > 0 for name, p in up.named_parameters() if not name.startswith("norm.")
+    )
+    # 1 and 0 for good, as in FeatUp's script.
+    assert up.norm.weight.grad is None and up.norm.bias.grad is None
 
 
 def test_upsampled_features_have_a_reference_on_their_own_grid() -> None:

@@ -50,14 +50,16 @@ def test_inputs_of_any_size(size: int, cells: int) -> None:
 
 @torch.no_grad()
 def positions_of(backbone: SinCosViT, size: int) -> torch.Tensor:
-    """What is added to the embedded patches of an input of this size, (tokens, D), behind the class token."""
+    """What is added to the embedded patches of an input of this size, (tokens, D), behind the class
+    token."""
     model, grid = backbone.model, size // backbone.model.patch_embed.patch_size[0]
     return model._pos_embed(torch.zeros(1, grid, grid, model.embed_dim))[0]
 
 
 @pytest.mark.parametrize("size", [64, 160])
 def test_the_table_of_the_released_code(size: int) -> None:
-    """Exemplars of 64 px and contexts of 160 px at a table of 224 px: bicubic by a factor, without antialiasing."""
+    """Exemplars of 64 px and contexts of 160 px at a table of 224 px: bicubic by a factor, without
+    antialiasing."""
     backbone = SinCosViT("vit_tiny_patch16_224", depth=1, position_resize="factor")
     cells = size // 16
     table = build_sincos2d_pos_embed([14, 14], 192).view(1, 14, 14, 192).permute(0, 3, 1, 2)
@@ -65,16 +67,21 @@ def test_the_table_of_the_released_code(size: int) -> None:
     expected = torch.nn.functional.interpolate(table, scale_factor=factor, mode="bicubic")
     assert expected.shape == (1, 192, cells, cells)
     found = positions_of(backbone, size)
-    assert torch.equal(found[1:], expected[0].flatten(1).T) and torch.equal(found[0], backbone.model.cls_token[0, 0])
+    assert torch.equal(found[1:], expected[0].flatten(1).T) and torch.equal(
+        found[0], backbone.model.cls_token[0, 0]
+    )
 
 
 @pytest.mark.parametrize("width, timms, plain", [(192, 0.083, 0.034), (768, 0.073, 0.031)])
 def test_how_far_the_tables_are_apart(width: int, timms: float, plain: float) -> None:
-    """At 4 × 4 of 14 × 14; 0.083 and 0.034 of 0.708 were measured on the released function itself, for ViT-Ti."""
+    """At 4 × 4 of 14 × 14; 0.083 and 0.034 of 0.708 were measured on the released function itself,
+    for ViT-Ti."""
     table = build_sincos2d_pos_embed([14, 14], width)[None]
     found = resized_by_factor(table, (14, 14), (4, 4))
     for antialias, expected in ((True, timms), (False, plain)):
-        other = resample_abs_pos_embed(table, [4, 4], [14, 14], num_prefix_tokens=0, antialias=antialias)
+        other = resample_abs_pos_embed(
+            table, [4, 4], [14, 14], num_prefix_tokens=0, antialias=antialias
+        )
         assert (found - other).square().mean().sqrt().item() == pytest.approx(expected, abs=6e-4)
     assert found.square().mean().sqrt().item() == pytest.approx(0.708, abs=6e-4)
 
@@ -89,7 +96,8 @@ def test_both_tables_are_the_same_at_their_own_size_and_in_copies() -> None:
     follower = copy.deepcopy(released)
     with torch.no_grad():
         follower.model.pos_embed *= 2
-    assert not torch.allclose(positions_of(follower, 32), positions_of(released, 32))  # its own table, not the first's
+    # It resizes its own table, not the first network's.
+    assert not torch.allclose(positions_of(follower, 32), positions_of(released, 32))
     assert "position_resize" not in timms.config  # networks of before keep their identity
     again = MODELS.build(architecture(released.config))
     again.load_state_dict(released.state_dict())

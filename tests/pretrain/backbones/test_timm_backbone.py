@@ -99,7 +99,14 @@ def test_a_function_is_applied_to_every_tensor_of_features() -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        dict(type="SinCosViT", name="vit_tiny_patch16_224", freeze_patches=True, depth=1, embed_dim=12, num_heads=1),
+        dict(
+            type="SinCosViT",
+            name="vit_tiny_patch16_224",
+            freeze_patches=True,
+            depth=1,
+            embed_dim=12,
+            num_heads=1,
+        ),
         dict(name="test_resnet", output_stride=8, pretrained=True, checkpoint_activations=True),
     ],
     ids=["with its type", "timm"],

@@ -68,9 +68,11 @@ def test_equals_the_description_step_by_step(
 
 
 def featup_step(trainer: UpsamplerTrainer, plain: JBUStack, batch: Batch) -> Tensor:
-    """FeatUp's training step in its own words: the model is backbone and normalisation, and the upsampler comes after.
+    """FeatUp's training step in its own words: the model is backbone and normalisation, and the
+    upsampler comes after.
 
-    Features of the image and of its moved versions both come from that model; nothing else knows raw features.
+    Features of the image and of its moved versions both come from that model; nothing else knows
+    raw features.
     """
     image, objective = batch.views["global"].images[:, 0], trainer.objective
     norm = nn.LayerNorm(96, eps=1e-5)
@@ -89,7 +91,9 @@ def featup_step(trainer: UpsamplerTrainer, plain: JBUStack, batch: Batch) -> Ten
         projection = random_projection(2, 96, 6, like=target)
         scale = (objective.uncertainty.conv(target) + 0.1).exp().clamp_min(LEAST_SCALE)
         moved = jitter(fine)
-        residual = torch.einsum("bchw,bcd->bdhw", objective.downsampler(moved, (4, 5)) - target, projection)
+        residual = torch.einsum(
+            "bchw,bcd->bdhw", objective.downsampler(moved, (4, 5)) - target, projection
+        )
         loss = loss + (residual**2 / (2 * scale**2) + scale.log()).mean() / 2
         if number == 0:
             low = torch.einsum("bchw,bcd->bdhw", moved, projection)
@@ -101,16 +105,23 @@ def test_with_a_norm_the_loss_is_that_of_featups_script(
     make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
 ) -> None:
     trainer = make_trainer(dict(JBU, norm=True)).eval()
-    options = {name: trainer.upsampler.config[name] for name in ("channels", "factor", "radius", "key_dim")}
+    options = {
+        name: trainer.upsampler.config[name] for name in ("channels", "factor", "radius", "key_dim")
+    }
     plain = JBUStack(**options)
     plain.load_state_dict(trainer.upsampler.state_dict(), strict=False)
     terms = losses(trainer, batch)
-    found, expected = terms["loss_reconstruction"] + terms["loss_crf"], featup_step(trainer, plain.eval(), batch)
+    found, expected = (
+        terms["loss_reconstruction"] + terms["loss_crf"],
+        featup_step(trainer, plain.eval(), batch),
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     found.backward()
     expected_gradients = torch.autograd.grad(expected, list(plain.parameters()))
     for (name, _), gradient in zip(plain.named_parameters(), expected_gradients, strict=True):
-        torch.testing.assert_close(trainer.upsampler.get_parameter(name).grad, gradient, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(
+            trainer.upsampler.get_parameter(name).grad, gradient, rtol=1e-3, atol=1e-6
+        )
     assert trainer.upsampler.norm.weight.grad is None
 
 

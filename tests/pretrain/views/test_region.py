@@ -84,27 +84,36 @@ def test_a_region_that_crosses_opposite_edges_shrinks_about_its_centre() -> None
 
 
 def test_foreground_rate_of_the_published_ranges() -> None:
-    """0.3160 ± 0.0010 was found for 60,000 regions (deviation of one: 0.130); the page on CIM and its prior say so."""
+    """0.3160 ± 0.0010 was found for 60,000 regions (deviation of one: 0.130); the page on CIM and
+    its prior say so."""
     rng = np.random.default_rng(1)
     limits = dict(scale=(0.05, 0.48), ratio=(1 / 3, 3), flip=0.0, rng=rng)
-    areas = [abs(np.linalg.det(sample_region(*PARENT, rotation=45, **limits)[:, :2])) for _ in range(12_000)]
+    areas = [
+        abs(np.linalg.det(sample_region(*PARENT, rotation=45, **limits)[:, :2]))
+        for _ in range(12_000)
+    ]
     rate = np.mean(areas)
     assert rate == pytest.approx(0.316, abs=3 * 0.130 / math.sqrt(12_000))
-    assert -6 * (rate * math.log(rate) + (1 - rate) * math.log(1 - rate)) == pytest.approx(3.74, abs=0.02)
+    assert -6 * (rate * math.log(rate) + (1 - rate) * math.log(1 - rate)) == pytest.approx(
+        3.74, abs=0.02
+    )
     assert np.quantile(areas, [0.05, 0.95]) == pytest.approx([0.088, 0.516], abs=0.02)
     upright = [abs(np.linalg.det(sample_region(*PARENT, rotation=0, **limits)[:, :2])) for _ in range(4000)]
     assert np.mean(upright) == pytest.approx(0.253, abs=0.01)
 
 
 def test_the_recipe_covers_as_much_of_its_contexts() -> None:
-    """The published recipe's own views, on pixels: the mean of the maps is the mean area of the regions."""
+    """The published recipe's own views, on pixels: the mean of the maps is the mean area of the
+    regions."""
     recipe = ViewRecipe(CIM)
     rng, rates = np.random.default_rng(2), []
     for _ in range(100):
         plan = recipe.plan(375, 500, rng)
         views = recipe.render(np.zeros((375, 500, 3), np.uint8), plan)
         context, exemplars = views["context"].geometry[:1], views["exemplar"].geometry[None]
-        rates.append(geometry.coverage(context, exemplars, size=(CONTEXT, CONTEXT)).double().mean().item())
+        rates.append(
+            geometry.coverage(context, exemplars, size=(CONTEXT, CONTEXT)).double().mean().item()
+        )
     assert np.mean(rates) == pytest.approx(0.316, abs=3 * np.std(rates) / math.sqrt(len(rates)))
 
 
