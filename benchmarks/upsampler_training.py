@@ -14,7 +14,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine import cli
-from pretrain.engine.config_file import override, read_config, read_options
+from pretrain.engine.config_file import override, read_config, read_options, require_honoured
 from pretrain.engine.settings import ConfigError
 from pretrain.files import atomic_path, require_writable
 
@@ -92,6 +92,8 @@ def make_config(options: Options) -> Config:
     if not options.check:
         write_backbone(extractor, Path(cfg.work_dir) / BACKBONE)
         cfg.load_from = str(Path(cfg.work_dir) / BACKBONE)
+        instead = {"load_from": "the backbone given is what it starts from"}
+        require_honoured(cfg, read_options(options.cfg_options), instead=instead)
     return cfg
 
 

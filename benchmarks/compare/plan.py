@@ -25,7 +25,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.compare.configs import config_hash, find_config, load_config, plain, relevant
+from benchmarks.compare.configs import config_hash, find_config, flatten, load_config, plain, relevant
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.names import PlanError, check_folder_name, check_names
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
@@ -171,13 +171,22 @@ def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
+def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:
+    """Refuses overrides, however nested, of what the comparison sets in every trial: they would not count."""
+    named = flatten(overrides)
+    for key in ("schedule.samples", "schedule.epochs", "seed"):
+        if key in named:
+            raise PlanError(f"{where}: override {key!r}: the comparison's budget and seeds set this")
+    if "work_dir" in named:
+        raise PlanError(f"{where}: override 'work_dir': every trial has its own folder in the plan's")
+
+
 def _trials(arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]) -> tuple[Trial, ...]:
     """Seeds outermost: after the first seed of every arm there is already a table to look at."""
     resolved, seen = {}, {}
+    _refuse_set_later(common, "overrides")
     for arm in arms:
-        for key in ("schedule.samples", "schedule.epochs", "seed"):
-            if key in arm.overrides:
-                raise PlanError(f"arm {arm.name!r}: override {key!r}: the comparison's budget and seeds set this")
+        _refuse_set_later(arm.overrides, f"arm {arm.name!r}")
         config = load_config(arm.config, common, arm.overrides, where=f"arm {arm.name!r}")
         config.pop("work_dir", None)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from benchmarks.record import Record
 from benchmarks.weights import read_checkpoint
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.check import check_config
+from pretrain.engine.config_file import require_honoured
 from pretrain.engine.distributed import world
 from pretrain.engine.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
@@ -34,6 +36,17 @@ _NOT_RECIPE = {
     "model": ("backbone", "classes", "data_preprocessor"),
     "engine": ("checkpoint_every", "keep_checkpoints", "log_every", "compile", "channels_last", "deterministic"),
     "loader": ("workers", "prefetch", "max_bad_fraction"),
+}
+
+
+#: What a fine-tuning sets itself, and what says it instead.
+_INSTEAD = {
+    "model.data_preprocessor": "images are normalised as in the network's pretraining",
+    "model.classes": "classes are the folders of --data",
+    "source": "images are those of --data, or of --labels",
+    "seed": "give --seeds",
+    "work_dir": "give --work-dir",
+    "load_from": "the network given is what it starts from",
 }
 
 
@@ -86,6 +99,7 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     """
     cfg = Config.fromfile(settings.path)
     if settings.options:
+        _refuse_backbone(settings.options)
         cfg.merge_from_dict(dict(settings.options))
     labels = choose_labels(data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels)
     cfg.merge_from_dict(
@@ -109,8 +123,21 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
             "load_from": str(initial),
         }
     )
+    require_honoured(cfg, settings.options or {}, instead=_INSTEAD)
     _check(cfg, len(labels.names))
     return Fitted(cfg, labels, protocol, subject, initial, extractor)
+
+
+def _refuse_backbone(options: Mapping[str, Any]) -> None:
+    """The record describes the network by its spec, which would not tell an option set here."""
+    named = [key for key in options if key == "model.backbone" or key.startswith("model.backbone.")]
+    whole = options.get("model")
+    named += ["model.backbone"] if isinstance(whole, Mapping) and "backbone" in whole else []
+    if named:
+        raise ConfigError(
+            f"--cfg-options {named[0]}: the network is the one given, with options in its spec: "
+            "CHECKPOINT?key=value (no record would tell this override)"
+        )
 
 
 def network_config(extractor: FeatureExtractor) -> dict[str, Any]:

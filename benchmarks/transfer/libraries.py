@@ -5,14 +5,24 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import warnings
+from importlib import metadata
 
 _NEEDED = {"mmcv": "mmcv with operators", "mmseg": "mmsegmentation", "mmdet": "mmdet"}
+_PACKAGES = {"mmcv": "mmcv", "mmdet": "mmdet", "mmseg": "mmsegmentation"}
 _INSTALL = "install the transfer layer: bash tools/setup.sh transfer"
 
 
 def missing() -> list[str]:
     """Returns the names of what transfer needs and Python cannot find; imports nothing."""
     return [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+def versions() -> dict[str, str]:
+    """Returns the installed versions of mmcv, mmdet and mmseg, for records.
+
+    They are the packages' own: ``mmcv.__version__`` may have been changed by :func:`require`.
+    """
+    return {module: metadata.version(package) for module, package in _PACKAGES.items()}
 
 
 def require() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -86,11 +87,36 @@ def place_data(config: Config, root: str | Path | None) -> None:
     """
     old = config.get("data_root", "")
     if root is not None:
-        new = str(root).rstrip("/") + ("/" if old.endswith("/") else "")
-        _replace(config._cfg_dict, lambda value: new + value[len(old) :] if value.startswith(old) and old else value)
-        config.data_root = new
+        change = _rooted(old, root)
+        _replace(config._cfg_dict, change)
+        config.data_root = change(old) if old else str(root).rstrip("/")
     if not Path(config.get("data_root", ".")).is_dir():
         raise FileNotFoundError(f"no data folder {config.get('data_root')!r}; name it with --data ROOT (docs/data.md)")
+
+
+def options_there(options: dict[str, Any], config: Config, root: str | Path | None) -> dict[str, Any]:
+    """Overrides with ``root`` in the place of the recipe's ``data_root``, as :func:`place_data` puts it.
+
+    Args:
+        options: by dotted key.
+        config: the recipe before :func:`place_data`.
+        root: the folder that was given; None: none was.
+
+    Raises:
+        ValueError: both name a data folder.
+    """
+    if root is None:
+        return options
+    if "data_root" in options:
+        raise ValueError(
+            f"--cfg-options data_root={options['data_root']} and --data {root} both name the data: give one of the two"
+        )
+    return _replace(copy.deepcopy(options), _rooted(config.get("data_root", ""), root))
+
+
+def _rooted(old: str, root: str | Path) -> Callable[[str], str]:
+    new = str(root).rstrip("/") + ("/" if old.endswith("/") else "")
+    return lambda value: new + value[len(old) :] if value.startswith(old) and old else value
 
 
 def place_classes(config: Config) -> tuple[str, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from benchmarks.record import Metric, Record, require_defined, versions
 from benchmarks.transfer import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
+from pretrain.engine.config_file import require_honoured
 from pretrain.engine.distributed import broadcast, world
 from pretrain.engine.resumption import RunLock
 from pretrain.files import atomic_write
@@ -35,6 +36,18 @@ _DETECTION = {
 }  # fmt: skip
 PROCEDURE = 1  # of what this package does around the recipe; to be raised when a change of it may change numbers
 METRICS = ("mIoU", "pixel_accuracy", "box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75")
+
+
+# What a transfer sets itself, and what says it instead.
+_INSTEAD = {
+    "train_dataloader.batch_size": "give transfer.batch, images per step over all processes",
+    "model.data_preprocessor": "images are normalised as in the network's pretraining",
+    "randomness": "give --seeds",
+    "work_dir": "give --work-dir",
+    "load_from": "the network given is what it starts from",
+    "resume": "a run that was cut off goes on by itself",
+    "launcher": "give --launcher",
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ def _run(extractor: FeatureExtractor, fitted: Fitted, settings: Settings, progre
         "transfer", named_metrics(measured), fitted.protocol, counts=counts | _per_class(measured),
         cost=dict(seconds=time.perf_counter() - started),
         subject=extractor.describe() | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
-        versions=versions(device) | {name: sys.modules[name].__version__ for name in ("mmcv", "mmdet", "mmseg")},
+        versions=versions(device) | libraries.versions(),
     )  # fmt: skip
     if world()[0] == 0:
         atomic_write(finished, record.to_json() + "\n")
@@ -145,9 +158,10 @@ def fit(
     Raises:
         ValueError, FileNotFoundError: as :func:`run`.
     """
-    from benchmarks.transfer import recipe
+    from benchmarks.transfer import recipe, trial
 
     config, section = recipe.read_recipe(settings.recipe, settings.options)
+    asked = recipe.options_there(settings.options, config, data.root)
     recipe.place_data(config, data.root)
     if section.classes:
         recipe.place_classes(config)
@@ -165,6 +179,8 @@ def fit(
     parts = [protocol, identity(extractor.describe()), settings.tuning_seed, norm]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key
+    prepared = trial.prepare(copy.deepcopy(config), seed=settings.tuning_seed, work_dir=folder, name=key)
+    require_honoured(prepared, asked, instead=_INSTEAD)
     return Fitted(config, section, protocol, norm, key, folder)
 
 

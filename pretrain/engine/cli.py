@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from pretrain.data.sources import SourceError
 from pretrain.engine.build import build_runner, check
-from pretrain.engine.config_file import override, read_config, read_options
+from pretrain.engine.config_file import override, read_config, read_options, require_honoured
 from pretrain.engine.settings import ConfigError
 from pretrain.files import require_writable
 
@@ -50,6 +50,8 @@ def load_config(options: Options) -> Config:
         cfg.seed = options.seed
     if options.amp and cfg.get("engine", {}).get("precision", "fp32") == "fp32":
         cfg.merge_from_dict({"engine.precision": "bf16"})
+    instead = {"work_dir": "give one of the two", "seed": "give one of the two"}
+    require_honoured(cfg, read_options(options.cfg_options), instead=instead)
     return cfg
 
 

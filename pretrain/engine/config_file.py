@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,68 @@ def override(cfg: Config, options: Mapping[str, Any]) -> None:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         written = " ".join(f"{key}={value}" for key, value in options.items())
         raise ConfigError(f"--cfg-options {written}: the config has nothing there to override ({reason})") from error
+
+
+def require_honoured(
+    cfg: Config, options: Mapping[str, Any], *, instead: Mapping[str, str] | None = None
+) -> None:
+    """Refuses overrides that something set otherwise later: a record would say what did not run.
+
+    Args:
+        cfg: as it will run.
+        options: the overrides by dotted key.
+        instead: {beginning of dotted keys: what to do instead}.
+
+    Raises:
+        ConfigError: names the override, what it is in the config, and what to do.
+    """
+    values, cures = cfg.to_dict(), instead or {}
+    for key, asked in options.items():
+        for path, wanted, actual in _unlike(key, asked, _at(values, key)):
+            fitting = (text for start, text in cures.items() if _starts(path, start))
+            cure = next(fitting, "leave it out")
+            raise ConfigError(
+                f"--cfg-options {path}={wanted}: it would not count, the program itself sets it "
+                f"to {actual}; {cure}"
+            )
+
+
+_ABSENT = "nothing"
+
+
+def _starts(path: str, start: str) -> bool:
+    return path == start or path.startswith(start + ".")
+
+
+def _at(config: Any, key: str) -> Any:
+    """What stands at a dotted key; numbers count places of a list."""
+    for part in key.split("."):
+        if isinstance(config, list | tuple):
+            config = config[int(part)] if int(part) < len(config) else _ABSENT
+        else:
+            config = config.get(part, _ABSENT) if isinstance(config, Mapping) else _ABSENT
+    return config
+
+
+def _unlike(path: str, asked: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yields (dotted key, asked, actual) of every leaf that differs; more beside what was asked for is fine."""
+    if isinstance(asked, Mapping) and isinstance(actual, Mapping):
+        for key, value in asked.items():
+            if key != "_delete_":
+                yield from _unlike(f"{path}.{key}", value, actual.get(key, _ABSENT))
+    elif _is_list_of_dicts(asked) and isinstance(actual, list | tuple) and len(actual) >= len(asked):
+        for index, value in enumerate(asked):
+            yield from _unlike(f"{path}.{index}", value, actual[index])
+    elif _as_lists(asked) != _as_lists(actual):
+        yield path, asked, actual
+
+
+def _is_list_of_dicts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _value(text: str) -> Any:

@@ -19,6 +19,7 @@ from benchmarks.finetune.recipe import fit
 from benchmarks.finetune.run import finished
 from benchmarks.record import Record
 from benchmarks.suite import make_task
+from pretrain.engine.settings import ConfigError
 
 OPTIONS = {
     "schedule.global_batch": 4, "schedule.epochs": 2, "schedule.warmup_epochs": 0, "model.size": 32, "views.size": 32,
@@ -214,3 +215,22 @@ def test_a_pretraining_is_no_classifier(tmp_path: Path) -> None:
     torch.save({"meta": {"backbone": {"name": "test_resnet"}}, "state_dict": {}}, tmp_path / "final.pth")
     with pytest.raises(ValueError, match=r"holds no classifier: fine-tune it first"):
         Classifier.load(tmp_path / "final.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seed", 5, "=5: it would not count, .* sets it to 0; give --seeds"),
+        ("model.data_preprocessor.mean", [0, 0, 0], "normalised as in the network's pretraining"),
+        ("model.classes", ["a", "b"], "classes are the folders of --data"),
+        ("source.root", "elsewhere", "images are those of --data"),
+        ("load_from", "x.pth", "is what it starts from"),
+        ("model.backbone.drop_path_rate", 0.2, "the network is the one given, with options in its spec"),
+    ],
+)
+def test_overrides_that_would_not_count_are_refused(
+    split_folder: Path, tmp_path: Path, key: str, value: Any, words: str
+) -> None:
+    extractor, data = FeatureExtractor.load(NETWORK), ClassFolder(split_folder)
+    with pytest.raises(ConfigError, match=f"--cfg-options {key}.*{words}"):
+        fit(extractor, data, settings(tmp_path, OPTIONS | {key: value}))

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from benchmarks.transfer.recipe import (
     Section,
     data_fingerprint,
+    options_there,
     place_backbone,
     place_classes,
     place_data,
@@ -18,6 +19,7 @@ from benchmarks.transfer.recipe import (
     read_recipe,
     recipe_hash,
 )
+from pretrain.engine.config_file import require_honoured
 
 RECIPE = """
 transfer = dict(task="segmentation", batch=4, backbone="any", classes=True)
@@ -151,3 +153,16 @@ def test_no_recipe_and_no_section(recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no section transfer"):
         read_recipe(tmp_path / "plain.py")
     assert isinstance(Config.fromfile(recipe), Config)
+
+
+def test_overrides_follow_the_data_and_two_folders_are_refused(recipe: Path) -> None:
+    options = {"train_dataloader.dataset.dataset.ann_file": "data/some/other.txt", "model.x": 1}
+    config, _ = read_recipe(recipe, options)
+    root = recipe.parent / "root"
+    asked = options_there(options, config, root)
+    place_data(config, root)
+    assert asked == {"train_dataloader.dataset.dataset.ann_file": f"{root}/other.txt", "model.x": 1}
+    require_honoured(config, asked)
+    assert options["train_dataloader.dataset.dataset.ann_file"] == "data/some/other.txt"
+    with pytest.raises(ValueError, match="data_root=a and --data .* both name the data"):
+        options_there({"data_root": "a"}, config, root)

@@ -106,6 +106,18 @@ def test_two_processes_share_the_batch_and_write_one_record(data: Path, tmp_path
         ("random:test_resnet", {"model.backbone.name": "resnet18"}, "checkpoint holds 'test_resnet'"),
         ("random:test_resnet", {"transfer.backbone": "native"}, "is no plain ResNet"),
         ("random:test_resnet", {"model.decode_head.type": "FNCHead"}, "does not build.*FNCHead"),
+        (
+            "random:test_resnet",
+            {"train_dataloader.batch_size": 2},
+            "train_dataloader.batch_size=2: it would not count, .* sets it to 4; give transfer.batch",
+        ),
+        (
+            "random:test_resnet",
+            {"model.data_preprocessor.mean": [1, 2, 3]},
+            "data_preprocessor.mean=.*normalised as in the network's pretraining",
+        ),
+        ("random:test_resnet", {"randomness": {"seed": 7}}, "randomness.seed=7: .* sets it to 3?.*give --seeds"),
+        ("random:test_resnet", {"default_hooks.checkpoint.max_keep_ckpts": 9}, "sets it to 2; leave it out"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_training(
