@@ -81,7 +81,10 @@ class FeatureExtractor:
         kind, _, name = source.partition(":")
         common: dict[str, Any] = dict(spec=spec, weights=weights, map_stride=own.get("map_stride"))
         if kind in ("timm", "random"):
-            backbone, mean, std = _named(name, options, pretrained=kind == "timm", seed=int(own.get("seed", 0)))
+            seed = own.get("seed", 0)
+            if type(seed) is not int:
+                raise ValueError(f"spec {spec!r}: seed={seed!r} must be a whole number")
+            backbone, mean, std = _named(name, options, pretrained=kind == "timm", seed=seed)
             report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
             common |= dict(mean=mean, std=std, report=report)
         else:

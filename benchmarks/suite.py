@@ -16,6 +16,7 @@ from benchmarks.probe import segmentation as probe
 from benchmarks.record import Record
 from benchmarks.robustness import frozen as robustness
 from benchmarks.transfer import run as transfer
+from pretrain.annotations import fit_all
 from pretrain.names import check_choice, suggestion
 
 
@@ -137,6 +138,7 @@ def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> An
             raise ValueError(
                 f"benchmark {name!r} has no setting {key!r}{suggestion(key, legal)}; legal: {', '.join(legal)}"
             )
+    values = fit_all(values, benchmark.settings, where=f"benchmark {name!r}: ")
     try:
         return benchmark.settings(**values)
     except (TypeError, ValueError) as error:
@@ -144,7 +146,7 @@ def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> An
 
 
 def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> type:
-    """Returns the class that reads the benchmark's data, the names of its arguments checked; reads nothing.
+    """Returns the class that reads the benchmark's data, its arguments' names and types checked; reads nothing.
 
     Args:
         name: What the user calls the benchmark.
@@ -152,7 +154,8 @@ def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> ty
         arguments: Of the data set; ``type`` may be left out where the benchmark knows its own.
 
     Raises:
-        ValueError: an unknown or unsuitable ``type``, or an argument that it does not take, with a suggestion.
+        ValueError: an unknown or unsuitable ``type``, an argument that it does not take, with a suggestion, one of a
+            wrong type, or one that is missing.
     """
     legal = list(data_sets.__all__)
     kind = arguments.get("type")
@@ -171,6 +174,11 @@ def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> ty
                     f"benchmark {name!r}: {cls.__name__} has no argument {key!r}{suggestion(key, parameters)}; "
                     f"legal: {', '.join(parameters)}"
                 )
+    needed = [key for key, p in parameters.items() if p.default is p.empty and p.kind not in (p.VAR_KEYWORD,)]
+    for key in needed:
+        if key not in arguments:
+            raise ValueError(f"benchmark {name!r}: data of {cls.__name__} lacks {key}=; add it")
+    fit_all(arguments, cls, where=f"benchmark {name!r}: {cls.__name__}: ")
     return cls
 
 
@@ -192,4 +200,6 @@ def make_task(name: str, config: dict[str, Any]) -> Task:
     arguments = values.pop("data")
     settings = make_settings(name, benchmark, values)
     cls = data_class(name, benchmark, arguments)
-    return Task(name, benchmark, cls(**{k: v for k, v in arguments.items() if k != "type"}), settings)
+    given = {key: value for key, value in arguments.items() if key != "type"}
+    data = cls(**fit_all(given, cls, where=f"benchmark {name!r}: {cls.__name__}: "))
+    return Task(name, benchmark, data, settings)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
 from benchmarks.extractor import parse_spec
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
+from pretrain.annotations import fit_all
 from pretrain.data.folders import visible
 from pretrain.names import check_choice
 
@@ -133,6 +134,7 @@ def open_data(spec: str) -> RobustnessData:
     legal = ("part", "held_back", "seed", "every") if kind == "corrupted" else ("partial", "every")
     for name in options:
         check_choice(f"--data {spec!r}: option", name, legal if kind != "imagenet-c" else ("partial",))
+    options = fit_all(options, reader, where=f"--data {spec!r}: ")
     if not Path(root).is_dir():
         raise ValueError(f"--data {spec!r}: there is no folder {root}")
     if options.get("every", 1) < 1:

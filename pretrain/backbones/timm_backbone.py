@@ -107,8 +107,9 @@ class TimmBackbone(nn.Module):
             options.setdefault("dynamic_img_size", True)  # ViTs: position embeddings follow the size of the input
         try:
             self.model = timm.create_model(name, num_classes=0, **options)
-        except TypeError as error:
-            raise ValueError(f"backbone {name!r} does not take these options {options}: {error}") from error
+        except (TypeError, AssertionError) as error:
+            words = str(error) or "an illegal value"
+            raise ValueError(f"backbone {name!r} does not take these options {options}: {words}") from error
         if not hasattr(self.model, "forward_intermediates"):
             raise ValueError(
                 f"backbone {name!r}: timm gives no intermediate features for it; choose a ResNet, ViT or ConvNeXt"

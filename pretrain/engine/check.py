@@ -13,16 +13,15 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIMIZERS, TRANSFORMS, VISBACKENDS, Registry
 
+from pretrain.annotations import matches, spell
 from pretrain.engine.settings import (
     ConfigError,
     EngineSettings,
     LoaderSettings,
     ScheduleSettings,
     did_you_mean,
-    matches,
     read_section,
     require,
-    spell,
 )
 from pretrain.names import suggestion
 

@@ -6,12 +6,12 @@ dicts; ``pretrain.engine.check`` holds the rules for both kinds.
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
+from pretrain.annotations import matches, spell
 from pretrain.names import suggestion
 
 T = TypeVar("T")
@@ -105,37 +105,6 @@ def did_you_mean(name: str, options: typing.Iterable[str]) -> str:
     """Returns ``; did you mean 'x'?`` or, with nothing alike, the list of what is legal."""
     options = sorted(options)
     return suggestion(name, options) or f"; legal: {', '.join(options) or 'none'}"
-
-
-def matches(value: Any, annotation: Any) -> bool:
-    """Tells whether ``value`` fits a type annotation; True for annotations that configs do not spell.
-
-    Lists pass for tuples and ints for floats, because that is how they come out of a config file.
-    """
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return any(matches(value, option) for option in arguments)
-    if origin is Literal:
-        return value in arguments
-    if annotation is None or annotation is type(None):
-        return value is None
-    if annotation is bool:
-        return isinstance(value, bool)
-    if annotation in (int, float):
-        accepted = int if annotation is int else (int, float)
-        return isinstance(value, accepted) and not isinstance(value, bool)
-    if annotation is str:
-        return isinstance(value, str)
-    if tuple in (annotation, origin) or list in (annotation, origin):
-        return isinstance(value, (list, tuple))
-    if dict in (annotation, origin):
-        return isinstance(value, Mapping)
-    return True
-
-
-def spell(annotation: Any) -> str:
-    """Returns an annotation as a reader would write it."""
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
 def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -> T:

@@ -48,6 +48,38 @@ def test_mistakes_are_one_sentence(
     assert message in printed and printed.startswith("evaluate: ") and printed.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "settings", "message"),
+    [
+        ("?every=2", "knn.size=32", "ClassFolder: every=2 is of type int; must be tuple[int, int]"),
+        ("?every=1,2,3", "knn.size=32", "every=(1, 2, 3) is of type tuple; must be tuple[int, int]"),
+        ("?held_back=half", "knn.size=32", "held_back='half' is of type str; must be float"),
+        ("?train=2012", "knn.size=32", "2012"),  # a folder may be called so: it is looked for
+        ("", "knn.neighbours=2.5", "benchmark 'knn': neighbours=2.5 is of type float; must be int"),
+        ("", "knn.size=abc", "benchmark 'knn': size='abc' is of type str; must be int"),
+        ("", "knn.backend=3", "backend='3' is not one of"),
+    ],
+)
+def test_values_of_wrong_types_are_one_sentence(
+    run_tool: Callable[..., int], image_folder: Path, capsys: pytest.CaptureFixture[str], data: str, settings: str,
+    message: str,
+) -> None:  # fmt: skip
+    arguments = ("--benchmark", "knn", "--data", f"classes:{image_folder}{data}", "--set", settings)
+    assert run_tool("evaluate", "random:test_resnet", *arguments) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and printed.startswith("evaluate: ") and printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["output_stride=abc", "output_stride=2.5", "seed=abc", "map_stride=abc", "foo=1"])
+def test_wrong_options_of_networks_are_one_sentence(
+    run_tool: Callable[..., int], image_folder: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    arguments = ("--benchmark", "knn", "--data", f"classes:{image_folder}", "--quick")
+    assert run_tool("evaluate", f"random:test_resnet?{option}", *arguments) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("evaluate: ") and printed.count("\n") == 1 and option.split("=")[1] in printed
+
+
 def test_unequal_protocols_never_share_a_table() -> None:
     records = [Record("knn", {"top1": Metric(v, "%")}, {"neighbours": k}) for v, k in ((1.0, 5), (2.0, 5), (3.0, 6))]
     made = tables(records)
