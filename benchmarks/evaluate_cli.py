@@ -23,7 +23,7 @@ from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
 from benchmarks.evaluation_hook import REDUCED
 from benchmarks.evaluation_page import by_protocol, is_baseline, report, upsampler_of
-from benchmarks.extractor import FeatureExtractor, literal, parse_spec
+from benchmarks.extractor import FeatureExtractor, literal, split_options
 from benchmarks.record import Record
 from benchmarks.suite import Task, find_benchmark, make_task
 from benchmarks.upsampling import foreign_backbone, load_upsampler
@@ -144,7 +144,7 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     kind, colon, rest = item.partition(":")
     if not colon or kind not in _KINDS:
         raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(_KINDS)}")
-    root, options = parse_spec(rest)
+    root, options = split_options(rest)
     if reader in _WORDS:
         suits = kind in {DepthFolder: DEPTH_LAYOUTS, KeypointPairs: PAIR_LAYOUTS}.get(reader, LAYOUTS)
         if kind == "plain":

@@ -253,20 +253,36 @@ def identity(described: Mapping[str, Any]) -> str:
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such, else text.
+    """Splits the description of a network as :func:`split_options` does.
 
     Raises:
-        ValueError: an option without a value, or an unknown ``KIND:NAME``.
+        ValueError: as there, or an unknown ``KIND:NAME``.
     """
-    source, _, query = spec.partition("?")
-    try:
-        pairs = parse_qsl(query, strict_parsing=True, keep_blank_values=False) if query else []
-    except ValueError as error:
-        raise ValueError(f"spec {spec!r}: options are written ?key=value&key=value ({error})") from error
+    source, options = split_options(spec)
     kind, colon, _ = source.partition(":")
     if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
         raise ValueError(f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone")
-    return source, {key: literal(value) for key, value in pairs}
+    return source, options
+
+
+def split_options(spec: str) -> tuple[str, dict[str, Any]]:
+    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such, else text.
+
+    A plus is a plus, in paths too; ``%26`` stands for an ampersand inside a value.
+
+    Raises:
+        ValueError: an option without a value, or one that is given twice.
+    """
+    source, _, query = spec.partition("?")
+    try:
+        pairs = parse_qsl(query.replace("+", "%2B"), strict_parsing=True) if query else []
+    except ValueError as error:
+        raise ValueError(f"spec {spec!r}: options are written ?key=value&key=value ({error})") from error
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"spec {spec!r}: {twice}= is given twice; which one holds?")
+    return source, {name: literal(value) for name, value in pairs}
 
 
 def literal(text: str) -> Any:

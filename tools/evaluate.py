@@ -29,7 +29,8 @@ networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME)
 data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
   scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
   for knn, linear, robustness, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow;
-  folders and mask values: docs/data.md
+  ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
+  ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
   tools/train_upsampler.py), featup:FILE (published weights), anyup:FILE naf:FILE loftup:FILE (likewise, inside a
   clone of their repository or with ?repository=FOLDER), none; several run one after the other, bilinear always

@@ -18,8 +18,8 @@ from pretrain.data.decode import MAX_PIXELS, DecodeError, open_image, probe
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 MOST_CLASSES = 32_767  # that the int16 of labels can tell apart
 RAW_VALUES = 65_536  # 0 up to here: raw values that can be a class or ignored
-#: Files that hold a label map without loss, lower case. JPEG is none of them: it changes values.
-ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm", ".pfm", ".npy")
+#: Files that hold a label map, lower case. JPEG changes values and GIF renumbers them, so these are none.
+ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".pgm", ".pfm", ".npy")
 MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")  # Pillow's, of one channel; P: palette indices
 DEPTH_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 _GAP = rb"(?:\s|#[^\n]*\n)+"

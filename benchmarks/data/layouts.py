@@ -48,6 +48,7 @@ class Layout:
         splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
         inner: Folder that archives put around everything, looked for when the root lacks the image folder.
         listing: Text file with one name per line, or empty: all files are taken then.
+        declared: Whether the user says what the classes are.
         advice: What to do about mask values that the layout does not know, as the end of a sentence.
     """
 
@@ -59,6 +60,7 @@ class Layout:
     splits: dict[str, str] = field(default_factory=dict)
     inner: str = ""
     listing: str = ""
+    declared: bool = False
     advice: str = _ADVICE
 
     @property
@@ -244,7 +246,7 @@ def _plain(options: dict[str, Any]) -> Layout:
         "if the values of this mask are the classes, write values={values} in place of classes= and first=; otherwise "
         "check classes=, first= and ignore="
     )
-    return Layout(images, masks, values, ignore, advice=advice)
+    return Layout(images, masks, values, ignore, declared=True, advice=advice)
 
 
 def _class_values(options: dict[str, Any]) -> tuple[int, ...]:

@@ -78,6 +78,9 @@ def part_pairs(
     Raises:
         FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
     """
+    for name, split in zip(("train", "val"), parts, strict=True):
+        if not isinstance(split, str) or not split:
+            raise ValueError(f"{name}={split!r}: must be the name of a part; a number needs quotes, {name}='2012'")
     return [
         find_pairs(root, use_trainaug(layout, split), split, selection, kind=kind)
         for split, selection in zip(parts, chosen, strict=True)
@@ -242,8 +245,7 @@ def _look_up(path: Path, *files: _Files) -> tuple[set[str], list[str]]:
     found: set[str] = set()
     absent = []
     for line in filter(None, map(str.strip, text.splitlines())):
-        first = re.split(r"[\s,;]", line)[0].strip("\"'")
-        word = next((word for word in (line, first, first.rpartition("/")[2]) if word in index), None)
+        word = next((word for word in _words(line) if word in index), None)
         if word is None:
             absent.append(line)
         elif len(index[word]) > 1:
@@ -251,6 +253,15 @@ def _look_up(path: Path, *files: _Files) -> tuple[set[str], list[str]]:
         else:
             found |= index[word]
     return found, absent
+
+
+def _words(line: str) -> list[str]:
+    """What a line of a list may mean, the likeliest first."""
+    quote = re.match(r"""(["'])(.*?)\1""", line)
+    if quote:
+        return [quote[2], quote[2].rpartition("/")[2]]
+    words = [line, re.split(r"[,;\t]", line)[0].strip(), line.split()[0].strip(",;")]
+    return words + [word.rpartition("/")[2] for word in words[1:]]
 
 
 def _excluded(patterns: Sequence[str], images: _Files, masks: _Files, keys: set[str], split: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,30 @@ class SegmentationSplit(PairSplit):
         super().__init__(pairs, root=root, resize_labels=resize_labels)
         self._table, self._advice = layout.table(keep_ignored), layout.advice
         self.classes = len(layout.values) + keep_ignored
+        # A standard layout knows its classes: what a small part lacks of them is no mistake.
+        self._unread = set(range(len(self))) if layout.declared else set()
+        self._occurring = np.zeros(self.classes, bool)
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`PairSplit.load`; warns, when all pairs were read, of declared classes that occur in no mask."""
+        image, labels = super().load(index)
+        if self._unread:
+            pixels = np.bincount(labels.ravel() + 1, minlength=self.classes + 1)[1:]  # IGNORE is -1
+            self._occurring[pixels > 0] = True
+            self._unread.discard(index)
+            if not self._unread:
+                self._warn_of_classes()
+        return image, labels
+
+    def _warn_of_classes(self) -> None:
+        absent = np.flatnonzero(~self._occurring).tolist()
+        if 0 < len(absent) < self.classes:
+            words = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
+            warnings.warn(
+                f"{len(absent)} of {self.classes} classes occur in none of the {len(self)} masks of {self.name(0)} and "
+                f"what lies beside it: {words}. Nothing measures them; are classes=, values= and ignore= right?",
+                stacklevel=2,
+            )
 
     def read_labels(self, path: Path) -> np.ndarray:
         """Reads a mask (h, w) as int16 classes or ``IGNORE``.

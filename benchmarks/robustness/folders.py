@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
-from benchmarks.extractor import parse_spec
+from benchmarks.extractor import split_options
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from pretrain.annotations import fit_all
 from pretrain.data.folders import visible
@@ -129,7 +129,7 @@ def open_data(spec: str) -> RobustnessData:
     kind, colon, rest = spec.partition(":")
     if not colon or kind not in KINDS:
         raise ValueError(f"--data {spec!r}: write KIND:ROOT, kinds are {', '.join(KINDS)}")
-    root, options = parse_spec(rest)
+    root, options = split_options(rest)
     reader = _corrupted if kind == "corrupted" else _imagenet
     legal = ("part", "held_back", "seed", "every") if kind == "corrupted" else ("partial", "every")
     for name in options:

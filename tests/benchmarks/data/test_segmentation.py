@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,45 @@ def test_image_resizing_does_not_alias_and_keeps_position() -> None:
     assert (resize_image(half, (8, 8))[:, :3] < 20).all() and (resize_image(half, (8, 8))[:, 5:] > 235).all()
     assert centre_crop(half, 32, 0.5).shape == (32, 32, 3)
     assert (centre_crop(half, 32, 0.5)[:, :15] == 0).all() and (centre_crop(half, 32, 0.5)[:, 17:] == 255).all()
+
+
+def crop_of_the_whole(image: np.ndarray, size: int, fraction: float, resample: Image.Resampling) -> np.ndarray:
+    """The whole image enlarged, then cut: what :func:`centre_crop` is to ordinary images, to the bit."""
+    height, width = image.shape[:2]
+    short = max(size, round(size / fraction))
+    scale = short / min(height, width)
+    height, width = max(short, round(height * scale)), max(short, round(width * scale))
+    whole = np.asarray(Image.fromarray(image).resize((width, height), resample))
+    top, left = (height - size) // 2, (width - size) // 2
+    return whole[top : top + size, left : left + size]
+
+
+@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
+def test_long_images_are_cut_before_they_are_enlarged(
+    resample: Image.Resampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((50, 70), (70, 50), (64, 64), (9, 400), (400, 9), (1, 300), (301, 2), (300, 1)):
+        image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        for size, fraction in ((32, 0.875), (33, 1.0), (16, 0.5)):
+            expected = crop_of_the_whole(image, size, fraction, resample)
+            monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 1 << 24)
+            assert (centre_crop(image, size, fraction, resample) == expected).all()  # ordinary: to the bit
+            monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 0)
+            cut = centre_crop(image, size, fraction, resample)
+            assert np.abs(cut.astype(int) - expected).max() <= 1, (shape, size, fraction)
+
+
+def test_a_row_of_pixels_takes_little_memory() -> None:
+    """1 x 30,000 pixels: the enlarged whole would have 2 gigapixels."""
+    row = np.zeros((1, 30_000, 3), np.uint8)
+    row[:, 15_000:] = 255
+    for image in (row, row.transpose(1, 0, 2)):
+        tracemalloc.start()
+        square = centre_crop(image, 224, 0.875)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert square.shape == (224, 224, 3) and peak < 10 << 20
 
 
 def test_lists_of_names_choose_images_and_show_in_the_protocol(toy_data: Any, tmp_path: Path) -> None:
