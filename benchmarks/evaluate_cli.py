@@ -87,7 +87,7 @@ def evaluate(options: Options) -> None:
         written = RecordFile(options.out, console)
         _check_upsamplers(options, console)
         tasks = make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
-        _check_networks(options)
+        _check_networks(options, tasks)
         records: list[Record] = []
         try:
             for record in _run_all(options, tasks, device, console):
@@ -164,6 +164,8 @@ def _run_all(options: Options, tasks: list[Task], device: str, console: Console)
             extractor = FeatureExtractor.load(spec, weights=options.weights, device=device)
             if extractor.report is not None:
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
+            for task in tasks:  # the last one's images, too, before the first one's work
+                task.check(extractor)
             for task, seen in _behind_upsamplers(options, tasks, extractor, console):
                 shared = dist.is_initialized() and task.benchmark.run in _SHARED
                 words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
@@ -187,15 +189,19 @@ def _with_backend(task: Task, backend: str | None) -> Task:
     return task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
 
 
-def _check_networks(options: Options) -> None:
-    """Loads every network once before anything is measured: the last of many may be misspelt.
+def _check_networks(options: Options, tasks: list[Task]) -> None:
+    """Loads every network once before anything is measured: the last of many may be misspelt, or
+    refuse the size of the images.
 
     Raises:
-        ValueError, FileNotFoundError: as :meth:`FeatureExtractor.load`; a network that is named twice.
+        ValueError, FileNotFoundError: as :meth:`FeatureExtractor.load` and
+            :meth:`FeatureExtractor.check_size`; a network that is named twice.
     """
     require_distinct(options.networks, "network")
     for spec in options.networks if len(options.networks) > 1 else ():
-        FeatureExtractor.load(spec, weights=options.weights)
+        extractor = FeatureExtractor.load(spec, weights=options.weights)
+        for task in tasks:
+            task.check(extractor)
 
 
 def _check_upsamplers(options: Options, console: Console) -> None:

@@ -56,8 +56,9 @@ class EvaluationHook(Hook):
         weights: ``online`` or ``target`` backbone.
 
     Raises:
-        ValueError: nothing to run, ``every`` < 1, unknown weights; at the start of training, mistakes in a benchmark,
-            a missing target network, or a model whose parameters are sharded over processes.
+        ValueError: nothing to run, ``every`` < 1, unknown weights; at the start of training,
+            mistakes in a benchmark, images of a size that the network refuses, a missing target
+            network, or a model whose parameters are sharded over processes.
     """
 
     priority = "LOW"
@@ -71,10 +72,14 @@ class EvaluationHook(Hook):
         self._tasks: list[Task] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Makes sure that the network can be evaluated by one process, and that the data is open."""
+        """Makes sure that the network can be evaluated by one process, on images of this size, and
+        that the data is open."""
         self._backbone(runner)
         if not self._tasks:
             self.check_start()
+        with undisturbed():
+            for task in self._tasks:
+                task.check(self._extractor(runner, "start"))
 
     @property
     def asks_of_model(self) -> tuple[str, ...]:
@@ -102,13 +107,8 @@ class EvaluationHook(Hook):
 
     def evaluate(self, runner: Runner, step: int) -> None:
         """Runs all benchmarks on the present weights and logs them for ``step``."""
-        preprocessor = getattr(unwrapped(runner.model), "data_preprocessor", None)
-        normalisation = getattr(preprocessor, "normalisation", IMAGENET)
         with undisturbed():
-            extractor = FeatureExtractor(
-                self._backbone(runner), mean=normalisation["mean"], std=normalisation["std"],
-                spec=f"step {step}", weights=self.weights,
-            )  # fmt: skip
+            extractor = self._extractor(runner, f"step {step}")
             records = {task.name: task.run(extractor) for task in self._tasks}
         scalars = {}
         for name, record in records.items():
@@ -118,6 +118,17 @@ class EvaluationHook(Hook):
             runner.message_hub.update_scalar(key, value)
         runner.visualizer.add_scalars(scalars, step=step)
         runner.logger.info(f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items()))
+
+    def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
+        preprocessor = getattr(unwrapped(runner.model), "data_preprocessor", None)
+        normalisation = getattr(preprocessor, "normalisation", IMAGENET)
+        return FeatureExtractor(
+            self._backbone(runner),
+            mean=normalisation["mean"],
+            std=normalisation["std"],
+            spec=spec,
+            weights=self.weights,
+        )
 
     def _backbone(self, runner: Runner) -> nn.Module:
         model = unwrapped(runner.model)

@@ -147,6 +147,14 @@ class FeatureExtractor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
         return self._encoded(self.normalise(images)).vector.float()
 
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Encodes one black image of (H, W) pixels, so that a refusal shows before any work.
+
+        Raises:
+            ValueError: the network does not take this size, see :func:`refused_sizes`.
+        """
+        self.vector(torch.zeros(1, 3, *size))
+
     def describe(self) -> dict[str, Any]:
         """Says which network this is, as plain values for ``Record.subject``."""
         info = self.backbone.info

@@ -98,6 +98,16 @@ class Task:
     data: Any
     settings: Any
 
+    def check(self, extractor: Any) -> None:
+        """Raises a ValueError if the network refuses the images' size, before any work.
+
+        Args:
+            extractor: what :meth:`run` is going to get.
+        """
+        size = getattr(self.settings, "size", None)
+        if size is not None:
+            extractor.check_size((size, size) if isinstance(size, int) else size)
+
     def run(self, extractor: Any, **options: Any) -> Record:
         """Runs it; ``options`` go to the benchmark's ``run`` (``progress``)."""
         return self.benchmark.run(extractor, self.data, self.settings, **options)

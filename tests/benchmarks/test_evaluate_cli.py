@@ -39,6 +39,18 @@ def test_a_network_that_is_missing_is_found_before_anything_is_measured(image_fo
         evaluate(replace(given, networks=["random:test_resnet"] * 2))
 
 
+@pytest.mark.parametrize("networks", [["random:test_vit"], ["random:test_resnet", "random:test_vit"]])
+def test_a_size_that_a_network_refuses_is_found_before_anything_is_measured(
+    image_folder: Path, tmp_path: Path, networks: list[str]
+) -> None:
+    settings = ["knn.size=32", "linear.size=40"]
+    data, out = f"classes:{image_folder}", tmp_path / "r.jsonl"
+    given = arguments(out, networks, ["knn", "linear"], data, settings=settings)
+    with pytest.raises(ValueError, match=r"images of 40 × 40 pixels: test_vit refuses this size"):
+        evaluate(given)
+    assert not out.exists()
+
+
 def test_a_network_that_fails_leaves_the_records_before_it(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

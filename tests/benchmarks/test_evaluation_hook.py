@@ -126,3 +126,13 @@ def test_mistakes_show_before_the_first_step(image_folder: Path, tmp_path: Path,
     hook = dict(type="EvaluationHook", benchmarks=wrong)
     with pytest.raises(ValueError, match="no setting 'neighbors'.*did you mean 'neighbours'"):
         build_runner(config(image_folder, tmp_path, [hook])).train()
+
+
+def test_images_that_the_network_refuses_show_before_the_first_step(
+    image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]
+) -> None:
+    hook = dict(type="EvaluationHook", benchmarks=dict(knn=benchmarks["knn"] | dict(size=40)))
+    cfg = config(image_folder, tmp_path, [hook])
+    cfg.model.backbone = dict(type="TimmBackbone", name="test_vit", img_size=32)
+    with pytest.raises(ValueError, match="images of 40 × 40 pixels: test_vit refuses this size"):
+        build_runner(cfg).train()
