@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.weights import read_checkpoint, weights_fingerprint
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine import cli
+from pretrain.engine.build import check
 from pretrain.engine.config_file import override, read_config, read_options, require_honoured
 from pretrain.engine.settings import ConfigError
 from pretrain.files import atomic_path, require_writable
@@ -57,19 +59,28 @@ def train(options: Options) -> None:
     """
     if options.work_dir is not None:
         require_writable(options.work_dir, "--work-dir", folder=True)
-    cfg = make_config(options)
+    cfg, extractor = make_config(options)
+    backbone = Path(cfg.load_from)
+    if not holds_backbone(extractor, backbone):
+        unwritten = copy.deepcopy(cfg)
+        unwritten.pop("load_from")
+        if options.check:
+            cli.run(unwritten, check_only=True, resume=options.resume, launcher=options.launcher)
+            return
+        check(unwritten, resume=options.resume)  # a run that cannot begin leaves no backbone behind
+        write_backbone(extractor, backbone)
     cli.run(cfg, check_only=options.check, resume=options.resume, launcher=options.launcher)
 
 
-def make_config(options: Options) -> Config:
-    """Returns the config of a run and writes the backbone's weights into its folder.
+def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
+    """Returns the config of a run, whose ``load_from`` is where the backbone's weights belong, and the backbone.
 
     Args:
         options: of the command line.
 
     Raises:
-        ConfigError: an unknown backbone, a size that is not whole cells, nothing to train, or a folder that holds an
-            upsampler of another backbone.
+        ValueError: an unknown backbone, a size that is not whole cells, nothing to train, an override that would not
+            count.
         FileNotFoundError: no such checkpoint.
     """
     cfg = read_config(CONFIGS / f"{options.objective}.py")
@@ -81,20 +92,15 @@ def make_config(options: Options) -> Config:
         cfg.model.upsampler = dict(type=options.upsampler)
     cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{options.seed}"
     cfg.seed = options.seed
-    try:
-        extractor = FeatureExtractor.load(options.backbone)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    extractor = FeatureExtractor.load(options.backbone)
     if options.size % extractor.stride:
         raise ConfigError(f"--size {options.size}: must be a multiple of the backbone's stride {extractor.stride}")
     cfg.merge_from_dict(_of_arguments(options, extractor, consistency="pad" in cfg.model.objective))
     override(cfg, read_options(options.cfg_options))
-    if not options.check:
-        write_backbone(extractor, Path(cfg.work_dir) / BACKBONE)
-        cfg.load_from = str(Path(cfg.work_dir) / BACKBONE)
-        instead = {"load_from": "the backbone given is what it starts from"}
-        require_honoured(cfg, read_options(options.cfg_options), instead=instead)
-    return cfg
+    cfg.load_from = str(Path(cfg.work_dir) / BACKBONE)
+    instead = {"load_from": "the backbone given is what it starts from"}
+    require_honoured(cfg, read_options(options.cfg_options), instead=instead)
+    return cfg, extractor
 
 
 def _of_arguments(options: Options, extractor: FeatureExtractor, *, consistency: bool) -> dict[str, Any]:
@@ -114,20 +120,25 @@ def _of_arguments(options: Options, extractor: FeatureExtractor, *, consistency:
     return settings
 
 
-def write_backbone(extractor: FeatureExtractor, path: Path) -> None:
-    """Writes the weights as ``load_from`` reads them, with the spec and the weights' fingerprint.
+def holds_backbone(extractor: FeatureExtractor, path: Path) -> bool:
+    """Tells whether a run's folder has the backbone's weights already.
 
     Raises:
         ConfigError: the file is there and holds another backbone.
     """
+    if not path.is_file():
+        return False
+    meta = read_checkpoint(path)["meta"]
+    if meta["fingerprint"] != weights_fingerprint(extractor.backbone):
+        raise ConfigError(
+            f"--work-dir {path.parent}: holds an upsampler of another backbone ({meta['spec']}); choose another"
+        )
+    return True
+
+
+def write_backbone(extractor: FeatureExtractor, path: Path) -> None:
+    """Writes the weights as ``load_from`` reads them, with the spec and the weights' fingerprint."""
     fingerprint = weights_fingerprint(extractor.backbone)
-    if path.is_file():
-        found = read_checkpoint(path)["meta"]
-        if found["fingerprint"] != fingerprint:
-            raise ConfigError(
-                f"--work-dir {path.parent}: holds an upsampler of another backbone ({found['spec']}); choose another"
-            )
-        return
     state = {f"backbone.{key}": value for key, value in extractor.backbone.state_dict().items()}
     meta = dict(spec=extractor.spec, fingerprint=fingerprint)
     with atomic_path(path) as temporary:

@@ -68,9 +68,10 @@ def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, A
     Raises:
         PlanError: an override changes a key below something that the recipe does not have.
     """
-    from mmengine.config import Config  # here, because a trial's process needs the rest of this file without torch
+    # Imported here, because a trial's process needs the rest of this file without torch.
+    from pretrain.engine.config_file import read_config
 
-    config = Config.fromfile(path)
+    config = read_config(path)
     for change in changes:
         for key in change:
             _check_override(config._cfg_dict, key, where)

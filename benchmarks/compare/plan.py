@@ -32,6 +32,7 @@ from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
 from benchmarks.compare.prepare import PREPARERS, check_prepare
 from benchmarks.suite import find_benchmark
 from pretrain.engine.check import check_config
+from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
 
 KEYS = (
@@ -53,7 +54,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
             recipe does not have, two arms that are the same experiment.
     """
     path = find_config(path, "comparison")
-    raw = plain(Config.fromfile(path)._cfg_dict.to_dict())
+    raw = plain(read_config(path)._cfg_dict.to_dict())
     raw = {key: value for key, value in raw.items() if not key.startswith("_")}  # helper variables
     check_names("comparison key", raw, KEYS)
     missing = [key for key in REQUIRED if not raw.get(key)]

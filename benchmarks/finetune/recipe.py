@@ -22,7 +22,7 @@ from benchmarks.record import Record
 from benchmarks.weights import read_checkpoint
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.check import check_config
-from pretrain.engine.config_file import require_honoured
+from pretrain.engine.config_file import override, read_config, require_honoured
 from pretrain.engine.distributed import world
 from pretrain.engine.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
@@ -97,10 +97,10 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
         ConfigError, ValueError: a mistake in recipe, labels or data, as the engine would find it.
         FileNotFoundError: no such list of labels.
     """
-    cfg = Config.fromfile(settings.path)
+    cfg = read_config(settings.path)
     if settings.options:
         _refuse_backbone(settings.options)
-        cfg.merge_from_dict(dict(settings.options))
+        override(cfg, settings.options)
     labels = choose_labels(data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels)
     cfg.merge_from_dict(
         {

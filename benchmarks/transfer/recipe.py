@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 import pretrain.backbones  # noqa: F401 - registers TimmBackbone
+from pretrain.engine.config_file import override, read_config
 from pretrain.names import check_choice, suggestion
 
 SECTION = "transfer"
@@ -66,9 +67,9 @@ def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tupl
     if not Path(path).is_file():
         near = suggestion(Path(path).name, [p.name for p in Path(path).parent.glob("*.py")])
         raise FileNotFoundError(f"no recipe {path}{near}; those of this project lie in configs/transfer")
-    config = Config.fromfile(path)
+    config = read_config(path)
     if options:
-        config.merge_from_dict(options)
+        override(config, options)
     given = config.get(SECTION)
     if given is None:
         raise ValueError(f"{path} has no section transfer = dict(task=…, batch=…): those in configs/transfer have one")

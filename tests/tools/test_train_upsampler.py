@@ -97,8 +97,10 @@ def test_resumes_and_refuses_another_backbone(train: Tool, tmp_path: Path, capsy
     assert train(BACKBONE, *arguments, *OPTIONS) == 2
     assert "holds a run" in capsys.readouterr().err
     assert train(BACKBONE, *arguments, "--resume", *OPTIONS) == 0
-    assert train(f"{BACKBONE}&seed=1", *arguments, "--resume", *OPTIONS) == 2
-    assert "holds an upsampler of another backbone (random:test_resnet?output_stride=8)" in capsys.readouterr().err
+    for more in ([], ["--check"]):
+        assert train(f"{BACKBONE}&seed=1", *arguments, "--resume", *more, *OPTIONS) == 2
+        assert "holds an upsampler of another backbone (random:test_resnet?output_stride=8)" in capsys.readouterr().err
+    assert (tmp_path / "run" / "backbone.pth").is_file()
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
@@ -107,6 +109,9 @@ def test_resumes_and_refuses_another_backbone(train: Tool, tmp_path: Path, capsy
     ([BACKBONE, "--size", "30"], "--size 30: must be a multiple of the backbone's stride 8"),
     ([BACKBONE, "--upsampler", "bilinear", "--objective", "regression"], "nothing to train"),
     ([BACKBONE, "--cfg-options", "model.objective.jiters=2"], "did you mean 'jitters'"),
+    ([BACKBONE, "--cfg-options", "schedule"], "--cfg-options 'schedule': write KEY=VALUE"),
+    ([BACKBONE, "--cfg-options", "schedule.samples=8", "--cfg-options", "schedule.samples=9"], "is given twice"),
+    ([BACKBONE, "--cfg-options", "schedule.global_batch=4000"], "4000"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence(
     train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
@@ -114,6 +119,7 @@ def test_mistakes_are_one_sentence(
     assert train(*arguments, "--work-dir", str(tmp_path / "run")) == 2
     printed = capsys.readouterr().err
     assert words in printed and len(printed.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()  # no backbone.pth of a run that never began
 
 
 def test_checking_writes_nothing(train: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
