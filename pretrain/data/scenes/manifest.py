@@ -14,6 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pretrain.data.folders import SourceError
+from pretrain.data.listings import read_json
 from pretrain.files import atomic_write
 
 from .annotations import coco_header
@@ -71,14 +73,15 @@ def find_finished(out: Path, request: Request) -> dict | None:
 
     Raises:
         FileExistsError: ``out`` holds another data set, part of another one, or something else.
+        SourceError: its table of contents is damaged.
     """
     if (out / MANIFEST).exists():
-        manifest = json.loads((out / MANIFEST).read_text())
+        manifest = _read_request(out / MANIFEST)
         _demand_same(out, "holds", manifest["request"], request)
         return manifest
     begun = out / PARTS / "request.json"
     if begun.exists():
-        asked = json.loads(begun.read_text())
+        asked = _read_request(begun)
         _demand_same(out, "holds an unfinished part of", asked["request"], request)
         if asked["versions"] != versions():
             raise FileExistsError(
@@ -90,10 +93,22 @@ def find_finished(out: Path, request: Request) -> dict | None:
     return None
 
 
+def _read_request(path: Path) -> dict:
+    """Reads a file that holds a request and versions."""
+    content = read_json("scenes", path)
+    if not isinstance(content, dict) or not {"request", "versions"} <= content.keys():
+        raise SourceError(f"scenes: {path} was not written by make_scenes.py, or is damaged; choose another folder")
+    return content
+
+
 def _demand_same(out: Path, verb: str, there: dict, request: Request) -> None:
     if there != asdict(request):
+        try:
+            words = str(Request(**there))
+        except (TypeError, ValueError):  # of another version
+            words = str(there)
         raise FileExistsError(
-            f"{out} {verb} a different data set: there {Request(**there)}; asked for {request}. "
+            f"{out} {verb} a different data set: there {words}; asked for {request}. "
             f"Choose another folder, or delete that one"
         )
 

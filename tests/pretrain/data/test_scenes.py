@@ -446,6 +446,21 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
         write_scenes(scenes, IMAGES + 1, **ARGUMENTS)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "scenes.json is no valid json"),
+        ('{"seed": 1}', "scenes.json was not written by make_scenes.py, or is damaged"),
+        ("[]", "scenes.json was not written by make_scenes.py, or is damaged"),
+        ('{"versions": {}, "request": {"pictures": 5}}', "holds a different data set: there {'pictures': 5}"),
+    ],
+)
+def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str, words: str):
+    (tmp_path / "scenes.json").write_text(text)
+    with pytest.raises((ValueError, FileExistsError), match=words):
+        write_scenes(tmp_path, 20)
+
+
 def test_the_command_line_reports_and_says_what_is_next(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, run_tool: Callable[..., int]
 ):
