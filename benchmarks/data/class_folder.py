@@ -97,9 +97,9 @@ class ClassFolder:
         allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
 
     Raises:
-        ValueError: ``every`` below 1, not two classes, parts of a data set under other names than ``train`` and ``val``
-            at the place of the classes, classes of ``val`` that ``train`` lacks, a class of one image to be split, or
-            parts that share images.
+        ValueError: ``every`` below 1, not two classes, parts of a data set under other names than
+            ``train`` and ``val`` at the place of the classes, classes of ``val`` that ``train``
+            lacks, a class of one image to be split, or parts that share images.
     """
 
     def __init__(
@@ -172,8 +172,9 @@ def stratified_split(
         if len(members) < 2:
             name = repr(names[label]) if len(names) else str(label)
             raise ValueError(
-                f"class {name} has one image, of which no share can be held back: remove the class, give it a second "
-                "image, or split the data yourself into the folders train and val"
+                f"class {name} has one image, of which no share can be held back: remove the "
+                "class, give it a second image, or split the data yourself into the folders train "
+                "and val"
             )
         count = min(max(1, round(held_back * len(members))), len(members) - 1)
         chosen.append(np.random.default_rng([seed, int(label)]).permutation(members)[:count])
@@ -182,8 +183,9 @@ def stratified_split(
 
 
 def find_parts(root: Path, train: str = "train", val: str = "val") -> tuple[Path, Path] | None:
-    """Returns the folders of the train and the validation part; None where neither has been asked for by another name
-    than the usual one and they are not both there: then ``root`` is expected to hold the classes themselves.
+    """Returns the folders of the train and the validation part; None where neither has been asked
+    for by another name than the usual one and they are not both there: then ``root`` is expected to
+    hold the classes themselves.
 
     Raises:
         ValueError: a part that was asked for by name is missing; names the folders that are there.
@@ -205,14 +207,18 @@ def labelled_folder(root: Path) -> ImageFolder:
     """Reads the class folders of one part.
 
     Raises:
-        ValueError: there are none, or what lies at their place are parts of a data set; says what to do.
+        ValueError: there are none, or what lies at their place are parts of a data set; says what
+            to do.
     """
     try:
         source = ImageFolder(root)
     except PartsError as error:
         raise ValueError(_advice(error)) from error
     if source.classes is None:
-        raise ValueError(f"{root} has no class folders, two or more <class>/<image>: {source.unlabelled}")
+        raise ValueError(
+            f"{root} has no class folders, two or more <class>/<image>: "
+            f"{source.unlabelled}"
+        )
     return source
 
 
@@ -223,9 +229,10 @@ def _advice(error: PartsError) -> str:
     train = next((part for part in error.parts if part.lower().startswith("train")), error.parts[0])
     val = next((part for part in error.parts if part != train), "val")
     return (
-        f"{error.root} {lack}: {quoted(error.parts)} are parts of a data set, not classes. Rename them to train and "
-        f"val (a link will do), or write ?train={train}&val={val} behind the folder where options are taken; or name "
-        f"one part, {error.root / train}, of whose classes a share is then held back"
+        f"{error.root} {lack}: {quoted(error.parts)} are parts of a data set, not classes. Rename "
+        f"them to train and val (a link will do), or write ?train={train}&val={val} behind the "
+        f"folder where options are taken; or name one part, {error.root / train}, of whose classes "
+        "a share is then held back"
     )
 
 

@@ -44,7 +44,8 @@ class Labels:
         return dict(self.asked, images=len(self.names), list=self.fingerprint)
 
     def write(self, folder: str | Path) -> Path:
-        """Writes ``labels_<fingerprint>.txt``, a line ``path class`` each, unless it is there; returns its path.
+        """Writes ``labels_<fingerprint>.txt``, a line ``path class`` each, unless it is there;
+        returns its path.
 
         Raises:
             ValueError: a file name does not fit into a line.
@@ -53,7 +54,8 @@ class Labels:
         odd = [name for name in self.names if name != name.strip() or "\n" in name or "\r" in name]
         if odd:
             raise ValueError(
-                f"{odd[0]!r}: a list of labels cannot hold a name with a line end or outer blanks; rename the file"
+                f"{odd[0]!r}: a list of labels cannot hold a name with a line end or outer blanks; "
+                "rename the file"
             )
         if not path.exists():
             lines = (f"{name}\t{number}\n" for name, number in zip(self.names, self.numbers, strict=True))
@@ -143,8 +145,8 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     if several:
         fitting = [names[index] for index in known[several[0]]]
         raise ValueError(
-            f"{path}: {several[0]!r} fits {len(fitting)} training images, {', '.join(map(repr, fitting[:_SHOWN]))}; "
-            "write class folder and extension with it"
+            f"{path}: {several[0]!r} fits {len(fitting)} training images, "
+            f"{', '.join(map(repr, fitting[:_SHOWN]))}; write class folder and extension with it"
         )
     chosen = np.array([known[line][0] for line in lines])
     unique, counts = np.unique(chosen, return_counts=True)

@@ -32,8 +32,8 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
         How many boxes were written and how many without area were dropped, in words.
 
     Raises:
-        ValueError: a name listed twice, an XML file that is none, a number that is missing, or an object of another
-            class; names the file.
+        ValueError: a name listed twice, an XML file that is none, a number that is missing, or an
+            object of another class; names the file.
     """
     lists = {part: _stems(root / "ImageSets" / "Main" / f"{part}.txt") for part in PARTS}
     total, done, boxes, dropped = sum(map(len, lists.values())), 0, 0, 0

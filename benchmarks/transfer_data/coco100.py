@@ -33,8 +33,8 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
         How many instances were written, in words.
 
     Raises:
-        ValueError: two images of one id, two label images of one image, an image without labels, or a segment that
-            has no pixel in the label image; names the file.
+        ValueError: two images of one id, two label images of one image, an image without labels, or
+            a segment that has no pixel in the label image; names the file.
     """
     labels = read_json("coco100", root / f"{_PANOPTIC}.json")
     _unique(labels["images"], "id")
@@ -67,7 +67,10 @@ def _unique(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
     for row in rows:
         first = found.setdefault(row[key], row)
         if first is not row:
-            raise ValueError(f"{key} {row[key]!r} comes twice, for {first['file_name']!r} and {row['file_name']!r}")
+            raise ValueError(
+                f"{key} {row[key]!r} comes twice, for {first['file_name']!r} and "
+                f"{row['file_name']!r}"
+            )
     return found
 
 

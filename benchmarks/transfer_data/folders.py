@@ -35,10 +35,12 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 
 def place(source: Path, target: Path) -> None:
-    """Makes ``target`` the same file as ``source``: a hard link, or a copy where the file system allows none.
+    """Makes ``target`` the same file as ``source``: a hard link, or a copy where the file system
+    allows none.
 
     Raises:
-        ValueError: there is such a file already; as a hard link it would be another original, and be overwritten.
+        ValueError: there is such a file already; as a hard link it would be another original, and
+            be overwritten.
     """
     require_new(target, source)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,10 @@ def place(source: Path, target: Path) -> None:
 def require_new(target: Path, source: Path) -> None:
     """Raises a ValueError if ``target``, to be made from ``source``, is there already."""
     if target.exists():
-        raise ValueError(f"{source}: another file has become {target.name} already; their names must differ")
+        raise ValueError(
+            f"{source}: another file has become {target.name} already; their names "
+            "must differ"
+        )
 
 
 def write_classes(folder: Path, names: Sequence[str]) -> None:

@@ -35,8 +35,8 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         How many pairs were written, in words.
 
     Raises:
-        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share images, it has more
-            than 254 classes, or two files that would get one name.
+        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share
+            images, it has more than 254 classes, or two files that would get one name.
     """
     root, found = find_layout(root, layout)
     if len(found.values) > _MOST:

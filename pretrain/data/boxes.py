@@ -28,8 +28,9 @@ class CocoBoxes(FilesBelow):
     whole images give this source and ``CocoImages`` the same ``count``: equal steps are then equal epochs.
 
     Args:
-        annotations: The json file; ``images`` need their width and height, those of the upright image. A file of
-            another shape is refused: its boxes would be shifted. (One of the same shape but another scale is not.)
+        annotations: The json file; ``images`` need their width and height, those of the upright
+            image. A file of another shape is refused: its boxes would be shifted. (One of the same
+            shape but another scale is not.)
         root: Folder of the images.
         margin: Added to each side, as a share of the box's width or height; cut off at the image's border.
         min_size: Pixels.
@@ -38,8 +39,9 @@ class CocoBoxes(FilesBelow):
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
-        SourceError: file or folder is missing, the json is not COCO's (see :class:`pretrain.data.coco.CocoFile`), no
-            box is left, or one of the files looked at has another shape than the json says.
+        SourceError: file or folder is missing, the json is not COCO's (see
+            :class:`pretrain.data.coco.CocoFile`), no box is left, or one of the files looked at has
+            another shape than the json says.
         ValueError: an option is out of range, or there are fewer boxes than ``count``.
     """
 
@@ -79,14 +81,15 @@ class CocoBoxes(FilesBelow):
     def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
         """The one region; draws nothing."""
         del rng
-        return (Shot(self.name(index), lambda: self.read(index), self.box(index), size=self._size(index)),)
+        box, size = self.box(index), self._size(index)
+        return (Shot(self.name(index), lambda: self.read(index), box, size=size),)
 
     def _size(self, index: int) -> tuple[float, float]:
         """(H, W) in pixels of the image of box ``index``, as the json has it."""
         return tuple(self._sizes[index].tolist())
 
     def _require_sizes(self, file: CocoFile) -> None:
-        """A look at some files finds a json of other sizes at once; the others are checked when they are read."""
+        """Looks at some files, to find a json of other sizes at once; the others when they are read."""
         for index in np.unique(np.linspace(0, len(self) - 1, LOOKS).round().astype(int)).tolist():
             try:
                 check_size(self._size(index), probe(self.read(index)))
@@ -99,7 +102,7 @@ class CocoBoxes(FilesBelow):
 
 
 def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[float, float]]]:
-    """Returns (file name, label, box in the unit square, (H, W) of the json) of every usable annotation by name."""
+    """Returns (file name, label, box in the unit square, (H, W)) of the usable annotations."""
     index = {key: i for i, (key, _) in enumerate(file.categories)}
     found = []
     for instance in file.instances():
@@ -112,7 +115,7 @@ def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[f
             found.append((name, label, box, (height, width)))
     if not found:
         raise file.fail(
-            f"it has {len(file.annotations)} annotations, but no box of at least {min_size} × {min_size} px that is no "
-            "crowd; lower source.min_size"
+            f"it has {len(file.annotations)} annotations, but no box of at least {min_size} × "
+            f"{min_size} px that is no crowd; lower source.min_size"
         )
     return sorted(found, key=lambda entry: entry[0])

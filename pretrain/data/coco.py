@@ -21,7 +21,8 @@ class Instance:
 
     Attributes:
         file: that it is from. called: what messages call it.
-        image: id of its image. category: id of its category, None if the file has no categories or they do not matter.
+        image: id of its image. category: id of its category, None if the file has no categories or
+            they do not matter.
         row: the annotation itself.
     """
 
@@ -32,16 +33,18 @@ class Instance:
     row: dict[str, Any]
 
     def box(self) -> tuple[float, float, float, float]:
-        """Returns x, y, width and height in pixels; raises SourceError unless they are four finite numbers."""
+        """Returns x, y, width, height in pixels; raises SourceError unless all are finite."""
         box = self.row.get("bbox")
         if not isinstance(box, Sequence) or len(box) != 4 or not all(map(_is_finite, box)):
             raise self.file.fail(
-                f"{self.called} has the bbox {box!r}; legal is a bbox of four numbers, x, y, width and height"
+                f"{self.called} has the bbox {box!r}; legal is a bbox of four numbers, x, y, width "
+                "and height"
             )
         return tuple(box)
 
     def area(self) -> float:
-        """Returns the area in square pixels, of the box where the file does not tell (some converters leave it out).
+        """Returns the area in square pixels, of the box where the file does not tell (some
+        converters leave it out).
 
         Raises:
             SourceError: area or box are no numbers, or there is neither.
@@ -57,7 +60,8 @@ class Instance:
 
 
 class CocoFile:
-    """The lists of a COCO json file. Ids are whole numbers or text, the same kind everywhere, and none comes twice.
+    """The lists of a COCO json file. Ids are whole numbers or text, the same kind everywhere, and
+    none comes twice.
 
     Args:
         source: The caller's name, for messages.
@@ -68,20 +72,27 @@ class CocoFile:
     Attributes:
         images: id -> row of 'images', which has a file_name.
         categories: (id, name), sorted by id.
-        orphans: how many annotations belong to an image that the file does not list; they are left out.
+        orphans: how many annotations belong to an image that the file does not list; they are left
+            out.
 
     Raises:
-        SourceError: the file is missing, no json, lacks a list or a key, has an id twice, ids of both kinds, or
-            annotations none of which belongs to one of its images.
+        SourceError: the file is missing, no json, lacks a list or a key, has an id twice, ids of
+            both kinds, or annotations none of which belongs to one of its images.
     """
 
-    def __init__(self, source: str, path: str | Path, *, labels: bool, instances: bool = False) -> None:
+    def __init__(
+        self, source: str, path: str | Path, *, labels: bool, instances: bool = False
+    ) -> None:
         self.source, self.path = source, Path(path).expanduser()
         wanted = ["images"] + ["annotations"] * (labels or instances) + ["categories"] * labels
         content = self._read(wanted)
         self.images = self._by_id(content["images"], "images", ("file_name", "id"))
-        categories = self._by_id(content["categories"], "categories", ("id", "name")) if labels else {}
-        self.categories: list[tuple[Id, str]] = sorted((key, row["name"]) for key, row in categories.items())
+        categories = (
+            self._by_id(content["categories"], "categories", ("id", "name")) if labels else {}
+        )
+        self.categories: list[tuple[Id, str]] = sorted(
+            (key, row["name"]) for key, row in categories.items()
+        )
         self._category_ids = categories.keys() if labels else None
         self.annotations: list[Any] = content["annotations"] if labels or instances else []
         self.orphans = 0
@@ -92,12 +103,20 @@ class CocoFile:
 
     def _read(self, wanted: list[str]) -> dict[str, list[Any]]:
         if not self.path.is_file():
-            raise SourceError(f"{self.source}: annotations={self.path} does not exist; legal is a COCO json file")
+            raise SourceError(
+                f"{self.source}: annotations={self.path} does not exist; legal is a COCO json file"
+            )
         content = read_json(self.source, self.path)
-        missing = [key for key in wanted if not isinstance(content, dict) or not isinstance(content.get(key), list)]
+        missing = [
+            key
+            for key in wanted
+            if not isinstance(content, dict) or not isinstance(content.get(key), list)
+        ]
         if missing:
             lists = ", ".join(map(repr, missing))
-            raise SourceError(f"{self.source}: {self.path} has no list {lists}; legal is a COCO json file")
+            raise SourceError(
+                f"{self.source}: {self.path} has no list {lists}; legal is a COCO json file"
+            )
         return content
 
     def _by_id(self, rows: list[Any], kind: str, keys: tuple[str, str]) -> dict[Id, dict[str, Any]]:
@@ -106,23 +125,34 @@ class CocoFile:
         found: dict[Id, dict[str, Any]] = {}
         for row in rows:
             if not isinstance(row, dict) or "id" not in row or not isinstance(row.get(text), str):
-                raise self.fail(f"each of {kind!r} needs {keys[0]} and {keys[1]}, not so {_short(row)}")
+                raise self.fail(
+                    f"each of {kind!r} needs {keys[0]} and {keys[1]}, not so {_short(row)}"
+                )
             key = _id(row["id"])
             if key is None:
-                raise self.fail(f"{kind!r} has the id {row['id']!r}; legal are whole numbers, or text for all")
+                raise self.fail(
+                    f"{kind!r} has the id {row['id']!r}; legal are whole numbers, or text for all"
+                )
             if key in found:
                 raise self.fail(
-                    f"{kind!r} has the id {key!r} twice, for {found[key][text]!r} and {row[text]!r}; were files merged "
-                    "without numbering anew? Annotations would go to the wrong one"
+                    f"{kind!r} has the id {key!r} twice, for {found[key][text]!r} and "
+                    f"{row[text]!r}; were files merged without numbering anew? Annotations would "
+                    "go to the wrong one"
                 )
             found[key] = row
         if len({type(key) for key in found}) > 1:
-            number, word = (next(key for key in found if isinstance(key, kind)) for kind in (int, str))
-            raise self.fail(f"{kind!r} has ids that are numbers and ids that are text ({number}, {word!r}); take one")
+            number, word = (
+                next(key for key in found if isinstance(key, kind)) for kind in (int, str)
+            )
+            raise self.fail(
+                f"{kind!r} has ids that are numbers and ids that are text ({number}, {word!r}); "
+                "take one"
+            )
         return found
 
     def instances(self) -> Iterator[Instance]:
-        """Yields the annotations that are no crowds and belong to an image of the file, in the file's order.
+        """Yields the annotations that are no crowds and belong to an image of the file, in the
+        file's order.
 
         Raises:
             SourceError: see the class.
@@ -132,7 +162,10 @@ class CocoFile:
         for place, row in enumerate(self.annotations, 1):
             called = _called(row, place)
             if not isinstance(row, dict) or "image_id" not in row:
-                raise self.fail(f"each of 'annotations' needs image_id, category_id, and area or bbox, not so {called}")
+                raise self.fail(
+                    "each of 'annotations' needs image_id, category_id, and area or bbox, not so "
+                    f"{called}"
+                )
             if row.get("id") is not None:
                 self._require_new(_id(row["id"]), seen, called)
             image = self._reference(row, "image_id", self.images.keys(), called)
@@ -145,12 +178,13 @@ class CocoFile:
             self._tell_orphans(first)
 
     def size(self, key: Id) -> tuple[float, float]:
-        """Returns (width, height) of an image in pixels; raises SourceError unless both are positive numbers."""
+        """Returns (width, height) of an image in pixels; raises SourceError unless above 0."""
         row = self.images[key]
         size = row.get("width"), row.get("height")
         if not all(_is_finite(side) and side > 0 for side in size):
             raise self.fail(
-                f"image {row['file_name']!r} has width {size[0]!r} and height {size[1]!r}; legal are pixels"
+                f"image {row['file_name']!r} has width {size[0]!r} and height {size[1]!r}; legal "
+                "are pixels"
             )
         return size
 
@@ -174,22 +208,26 @@ class CocoFile:
         return category
 
     def _reference(self, row: dict[str, Any], name: str, known: Any, called: str) -> Id:
-        """Returns the id that a row refers to; text where the ids are numbers is an error, and the reverse."""
+        """Returns the id that a row refers to; raises SourceError for text in place of numbers."""
         key = _id(row[name])
         there = next(iter(known), key)
         if key is None or type(key) is not type(there):
             kinds = {int: "numbers", str: "text"}
             raise self.fail(
-                f"{called} has {name} {row[name]!r}, but the ids it refers to are {kinds.get(type(there))}, such as "
-                f"{there!r}; write both alike"
+                f"{called} has {name} {row[name]!r}, but the ids it refers to are "
+                f"{kinds.get(type(there))}, such as {there!r}; write both alike"
             )
         return key
 
     def _tell_orphans(self, first: str) -> None:
-        count = f"{self.orphans} of {len(self.annotations)} annotations belong to no image that the file lists"
+        share = f"{self.orphans} of {len(self.annotations)}"
+        count = f"{share} annotations belong to no image that the file lists"
         if self.orphans == len(self.annotations):
             raise self.fail(f"{count}: {first}")
-        warnings.warn(f"{self.source}: {self.path}: {count} and are left out; the first: {first}", stacklevel=3)
+        warnings.warn(
+            f"{self.source}: {self.path}: {count} and are left out; the first: {first}",
+            stacklevel=3,
+        )
 
 
 def _id(value: Any) -> Id | None:

@@ -83,8 +83,9 @@ def decode(data: bytes, min_size: tuple[int, int] | None = None) -> np.ndarray:
         (H, W, 3) uint8, RGB, C-contiguous, upright.
 
     Raises:
-        DecodeError: empty, no image, corrupt, truncated, larger than the memory or the limits (:data:`MAX_PIXELS`, and
-            178,956,970 pixels for what Pillow reads), or of a kind whose value range is undefined (floats).
+        DecodeError: empty, no image, corrupt, truncated, larger than the memory or the limits
+            (:data:`MAX_PIXELS`, and 178,956,970 pixels for what Pillow reads), or of a kind whose
+            value range is undefined (floats).
     """
     try:
         return _decode(data, min_size)
@@ -111,10 +112,12 @@ def decode_file(path: str | Path) -> np.ndarray:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Opens and loads a file as it is stored, not turned and not converted: for label maps, whose values count.
+    """Opens and loads a file as it is stored, not turned and not converted: for label maps, whose
+    values count.
 
     Raises:
-        DecodeError: empty, no image, corrupt, truncated, or larger than the memory or Pillow's limit.
+        DecodeError: empty, no image, corrupt, truncated, or larger than the memory or Pillow's
+            limit.
     """
     _require_bytes(data)
     image = _open(data)

@@ -17,7 +17,8 @@ SAMPLES = 3
 
 
 def describe_source(source: Source) -> str:
-    """Lists the classes or videos of a source with their counts, and a few of its files, evenly spread.
+    """Lists the classes or videos of a source with their counts, and a few of its files, evenly
+    spread.
 
     Returns:
         Lines, without a newline at the end.
@@ -43,7 +44,7 @@ def _contents(source: Source) -> str:
     empty = sum(not number for number in counts.values())
     extra = [f"{unlabelled} images without a label"] * bool(unlabelled)
     extra += [f"{empty} classes without an image"] * bool(empty)
-    return f"{len(counts)} classes (images): {_listed(counts)}{''.join(f'; {words}' for words in extra)}"
+    return "; ".join([f"{len(counts)} classes (images): {_listed(counts)}", *extra])
 
 
 def _listed(counts: dict[str, int]) -> str:

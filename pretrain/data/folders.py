@@ -1,7 +1,8 @@
 """Which files of a folder are images, which of its folders are classes: one rule for every reader.
 
-Names that begin with a dot are left out everywhere: they are what file managers and archives leave beside images
-(``._x.png``, ``.DS_Store``). Symbolic links are followed, but never in a circle. Names need not be valid UTF-8.
+Names that begin with a dot are left out everywhere: they are what file managers and archives leave
+beside images (``._x.png``, ``.DS_Store``). Symbolic links are followed, but never in a circle.
+Names need not be valid UTF-8.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 #: What counts as an image in a folder, compared in lower case.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".jp2", ".avif")
-#: Folders that hold a part of a data set, not a class of it: train, Val, validation, test_set, val2017, ...
-_PART = re.compile(r"(train|training|trainval|val|valid|validation|test|testing|dev|eval)([-_ ]?(set|\d{4}))?", re.I)
+EXTENSIONS = tuple(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .ppm .pgm .jp2 .avif".split())
+#: Folders that hold a part of a data set, not a class of it: train, Val, validation, test_set,
+#: val2017, ...
+_PART = re.compile(
+    r"(train|training|trainval|val|valid|validation|test|testing|dev|eval)([-_ ]?(set|\d{4}))?",
+    re.I,
+)
 
 
 class SourceError(ValueError):
@@ -39,11 +44,13 @@ class PartsError(SourceError):
 
 
 def require_folder(source: str, root: str | Path) -> Path:
-    """Returns the folder; raises SourceError, with the caller's name ``source``, if there is none."""
+    """Returns the folder; raises SourceError if there is none. ``source`` is the caller's name."""
     folder = Path(root).expanduser()
     if not folder.is_dir():
         state = _state(folder)
-        raise SourceError(f"{source}: root={folder} {state} ({folder.absolute()}); legal is a folder of images")
+        raise SourceError(
+            f"{source}: root={folder} {state} ({folder.absolute()}); legal is a folder of images"
+        )
     return folder
 
 
@@ -60,7 +67,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_image(name: str | Path, extensions: Sequence[str] = EXTENSIONS) -> bool:
-    """Whether a file is an image by its name; ``extensions`` are lower case and begin with a dot."""
+    """Whether a file is an image by its name; ``extensions`` are lower case, with their dot."""
     return not is_hidden(str(name)) and str(name).lower().endswith(tuple(extensions))
 
 
@@ -71,21 +78,26 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 def image_extensions(source: str, extensions: Sequence[str]) -> tuple[str, ...]:
     """Returns ``extensions`` in lower case; raises SourceError unless they are a list of such."""
-    wrong = isinstance(extensions, str) or not all(isinstance(e, str) and e.startswith(".") for e in extensions)
+    wrong = isinstance(extensions, str) or not all(
+        isinstance(e, str) and e.startswith(".") for e in extensions
+    )
     if wrong or not extensions:
-        raise SourceError(f"{source}: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']")
+        raise SourceError(
+            f"{source}: extensions={extensions!r}; legal is a list such as ['.jpg', '.png']"
+        )
     return tuple(extension.lower() for extension in extensions)
 
 
 def walk(folder: Path, exclude: Sequence[str] | str = ()) -> list[str]:
     """Lists all files below ``folder`` in no order, as paths relative to it.
 
-    Links are followed, but never into a folder being walked; a link that leads to itself or nowhere counts as a file,
-    so that reading it says what is wrong if its name is an image's.
+    Links are followed, but never into a folder being walked; a link that leads to itself or nowhere
+    counts as a file, so that reading it says what is wrong if its name is an image's.
 
     Args:
-        exclude: Files and folders to leave out. A pattern without a slash is compared with every single name, one
-            with a slash with the path from ``folder``; ``*`` and ``?`` stand for any characters, case counts.
+        exclude: Files and folders to leave out. A pattern without a slash is compared with every
+            single name, one with a slash with the path from ``folder``; ``*`` and ``?`` stand for
+            any characters, case counts.
 
     Raises:
         SourceError: a folder cannot be listed, or a pattern fits nothing.
@@ -112,8 +124,8 @@ def walk(folder: Path, exclude: Sequence[str] | str = ()) -> list[str]:
     idle = [pattern for pattern in patterns if pattern not in fitting]
     if idle:
         raise SourceError(
-            f"exclude={idle[0]!r} fits no file and no folder below {folder}; a name as 'masks' or '*_mask.png' is "
-            "looked for at any depth, a path as 'street/masks' from there on"
+            f"exclude={idle[0]!r} fits no file and no folder below {folder}; a name as 'masks' or "
+            "'*_mask.png' is looked for at any depth, a path as 'street/masks' from there on"
         )
     return files
 
@@ -138,7 +150,9 @@ def _patterns(exclude: Sequence[str] | str) -> tuple[str, ...]:
     patterns = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     wrong = [p for p in patterns if not isinstance(p, str) or not p.strip("/")]
     if wrong:
-        raise SourceError(f"exclude={exclude!r}: legal are names and paths such as ['masks', '*_mask.png']")
+        raise SourceError(
+            f"exclude={exclude!r}: legal are names and paths such as ['masks', '*_mask.png']"
+        )
     return tuple(pattern.strip("/") for pattern in patterns)
 
 
@@ -158,7 +172,8 @@ def list_images(
     """Lists the images below a folder, at any depth, sorted, as paths relative to it.
 
     Args:
-        source: The caller's name. unit: what an image is to it. advice: what to do if there is none. For messages.
+        source: The caller's name. unit: what an image is to it. advice: what to do if there is
+            none. For messages.
         extensions: What counts as an image, case ignored.
         exclude: See :func:`walk`.
 
@@ -175,8 +190,8 @@ def list_images(
         others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
         found = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file at all"
         raise SourceError(
-            f"{source}: no {unit} below {folder}, which holds {found}; legal extensions are {', '.join(wanted)}; "
-            f"{advice}, or set source.root or source.extensions"
+            f"{source}: no {unit} below {folder}, which holds {found}; legal extensions are "
+            f"{', '.join(wanted)}; {advice}, or set source.root or source.extensions"
         )
     return names
 
@@ -184,8 +199,8 @@ def list_images(
 def class_folders(source: str, root: Path, names: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Returns the class folders among images, sorted, or none and the reason in words.
 
-    The folders in ``root`` that hold images are the classes if there are at least two of them and no image lies in
-    ``root`` itself.
+    The folders in ``root`` that hold images are the classes if there are at least two of them and
+    no image lies in ``root`` itself.
 
     Args:
         source: The caller's name, for messages.
@@ -201,8 +216,9 @@ def class_folders(source: str, root: Path, names: Sequence[str]) -> tuple[tuple[
         if parts:
             part = next((part for part in parts if part.lower().startswith("train")), parts[0])
             raise PartsError(
-                f"{source}: {root} holds {quoted(parts)}: parts of a data set, not classes. Name the part with "
-                f"source.root={root / part}, or set source.labels=False to take the images of all parts, unlabelled",
+                f"{source}: {root} holds {quoted(parts)}: parts of a data set, not classes. Name "
+                f"the part with source.root={root / part}, or set source.labels=False to take the "
+                "images of all parts, unlabelled",
                 root,
                 parts,
             )
@@ -211,21 +227,27 @@ def class_folders(source: str, root: Path, names: Sequence[str]) -> tuple[tuple[
         return (), f"all {len(in_root)} images lie in {root} itself, not in class folders"
     if in_root:
         return (), (
-            f"{len(in_root)} of its images {'lie' if len(in_root) > 1 else 'lies'} in {root} itself, not in a class "
-            f"folder, the first is {in_root[0]!r}; move or exclude it to make classes of the {len(tops)} folders"
+            f"{len(in_root)} of its images {'lie' if len(in_root) > 1 else 'lies'} in {root} "
+            f"itself, not in a class folder, the first is {in_root[0]!r}; move or exclude it to "
+            f"make classes of the {len(tops)} folders"
         )
-    return (), f"all images of {root} lie in one folder, {tops[0]!r}; name the folder that holds the class folders"
+    return (
+        (),
+        f"all images of {root} lie in one folder, {tops[0]!r}; name the folder that holds the "
+        "class folders",
+    )
 
 
 def is_part(name: str) -> bool:
-    """Whether a folder is named like a part of a data set: train, Val, valid, validation, test, val2017, …"""
+    """Whether a folder is named like a part of a data set: train, Val, valid, test, val2017, …"""
     return _PART.fullmatch(name) is not None
 
 
 def _parts(tops: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """Names of the folders that are parts and not classes.
 
-    One class may well be called "train" (the vehicle): it holds its images itself and has no other part beside it.
+    One class may well be called "train" (the vehicle): it holds its images itself and has no other
+    part beside it.
     """
     parts = tuple(top for top in tops if is_part(top))
     flat = {top for top, *rest in (name.split(os.sep) for name in names) if len(rest) == 1}

@@ -69,12 +69,13 @@ class FramePairs:
         tracks: Json or csv file of boxes, see :func:`pretrain.data.videos.read_tracks`; None: whole frames only.
         margin: Added to each side of a tracked box, as a share of its width or height; cut off at the border.
         extensions: What counts as a frame, case ignored.
-        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with ``*`` for any
-            characters: ``["masks"]`` where each video has its masks beside its frames.
+        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with
+            ``*`` for any characters: ``["masks"]`` where each video has its masks beside its
+            frames.
 
     Raises:
-        SourceError: no video, nothing that ``exclude`` fits, one too short for ``min_gap``, or tracks that are empty,
-            wrong, or name a video or a frame that is not there.
+        SourceError: no video, nothing that ``exclude`` fits, one too short for ``min_gap``, or
+            tracks that are empty, wrong, or name a video or a frame that is not there.
         ValueError: a number is out of range.
     """
 

@@ -26,13 +26,16 @@ class RandomLabels:
         seed: of the labels alone; the run's seed does not enter.
 
     Raises:
-        ValueError: fewer than two classes or more than ``MAX_CLASSES``, or a seed out of range; and whatever the
-            inner source raises.
+        ValueError: fewer than two classes or more than ``MAX_CLASSES``, or a seed out of range; and
+            whatever the inner source raises.
     """
 
     def __init__(self, source: dict[str, Any], classes: int, seed: int = 0) -> None:
         if not 2 <= classes <= MAX_CLASSES:
-            raise ValueError(f"RandomLabels: classes={classes}; legal is at least 2 and at most {MAX_CLASSES}")
+            raise ValueError(
+                f"RandomLabels: classes={classes}; legal is at least 2 and at most "
+                f"{MAX_CLASSES}"
+            )
         check_seed("RandomLabels", seed)
         self.source = DATASETS.build(source)
         self.seed = seed

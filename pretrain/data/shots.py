@@ -36,7 +36,8 @@ class Shot:
         box: ``(x1, y1, x2, y2)`` of the region in the unit square of the upright image; None: the whole image.
         number: The file's own number, where several samples show one file, so that it counts as one if it is
             unreadable; None: the sample's.
-        size: ``(H, W)`` in pixels of the upright image in which the box was drawn, see :func:`check_size`; None: any.
+        size: ``(H, W)`` in pixels of the upright image in which the box was drawn, see
+            :func:`check_size`; None: any.
     """
 
     name: str
@@ -51,10 +52,12 @@ class WrongSize(DecodeError):
 
 
 def check_size(drawn: tuple[float, float], found: tuple[int, int]) -> None:
-    """Checks that boxes drawn in an image of one size fit a file of another; a mere change of scale does no harm.
+    """Checks that boxes drawn in an image of one size fit a file of another; a mere change of scale
+    does no harm.
 
     Args:
-        drawn: (H, W) in pixels. found: (H, W) of the upright file; each side may be a pixel off what scaling gives.
+        drawn: (H, W) in pixels. found: (H, W) of the upright file; each side may be a pixel off
+            what scaling gives.
 
     Raises:
         WrongSize: the shapes differ.
@@ -64,8 +67,9 @@ def check_size(drawn: tuple[float, float], found: tuple[int, int]) -> None:
         turned = (rows, columns) == (width, height)
         cause = ": the size before the EXIF turn" if turned else ""
         raise WrongSize(
-            f"boxes were drawn in an image of {width:g} × {height:g} px{cause}, but upright the file has {columns} × "
-            f"{rows}; they would be shifted. Write sizes and boxes of the upright image"
+            f"boxes were drawn in an image of {width:g} × {height:g} px{cause}, but upright the "
+            f"file has {columns} × {rows}; they would be shifted. Write sizes and boxes of the "
+            "upright image"
         )
 
 

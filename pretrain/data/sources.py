@@ -17,7 +17,13 @@ from mmengine.registry import DATASETS
 
 from pretrain.data.choice import choose
 from pretrain.data.coco import CocoFile, Id
-from pretrain.data.folders import EXTENSIONS, SourceError, class_folders, list_images, require_folder
+from pretrain.data.folders import (
+    EXTENSIONS,
+    SourceError,
+    class_folders,
+    list_images,
+    require_folder,
+)
 from pretrain.data.listings import read_lines
 
 #: Label of an image that has none although its source is labelled.
@@ -97,7 +103,10 @@ class FilesBelow:
     def _require_first(self, described_by: Path) -> None:
         """One look at the disk finds a wrong ``root``; looking at every file would take minutes on a network disk."""
         if not os.path.exists(self.name(0)):
-            comma = " (a comma separates nothing: write a tab between path and label, and no line of column names)"
+            comma = (
+                " (a comma separates nothing: write a tab between path and label, and no line of "
+                "column names)"
+            )
             raise SourceError(
                 f"{type(self).__name__}: {described_by} lists {self._names[0]!r}, but {self.name(0)} does not exist; "
                 f"set root to the folder that the listed paths start from (it is {str(self.root)!r})"
@@ -110,21 +119,23 @@ class ImageFolder(FilesBelow):
     """All images below a folder, at any depth, sorted by path.
 
     If no image lies in ``root`` itself and at least two of its folders hold images, these folders are the classes
-    (sorted by name; a folder without images is none). Otherwise the source is unlabelled, and ``unlabelled`` says why.
-    Folders that are parts of a data set (train, val, test, …) are refused at the place of classes. Symbolic links are
-    followed; names that begin with a dot are left out. The rule is that of :mod:`pretrain.data.folders`.
+    (sorted by name; a folder without images is none). Otherwise the source is unlabelled, and
+    ``unlabelled`` says why. Folders that are parts of a data set (train, val, test, …) are refused
+    at the place of classes. Symbolic links are followed; names that begin with a dot are left out.
+    The rule is that of :mod:`pretrain.data.folders`.
 
     Args:
         root: The folder.
         extensions: What counts as an image, case ignored.
-        labels: None: class folders are the labels if there are any. True: there must be. False: a tree of folders is
-            read without taking them for classes.
-        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with ``*`` for any
-            characters: ``["masks", "*_mask.png"]``.
+        labels: None: class folders are the labels if there are any. True: there must be. False: a
+            tree of folders is read without taking them for classes.
+        exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with
+            ``*`` for any characters: ``["masks", "*_mask.png"]``.
 
     Raises:
-        SourceError: ``root`` is missing, is no folder, or holds no image; its folders are parts and not classes; there
-            are no class folders though ``labels`` is True; something to exclude does not exist.
+        SourceError: ``root`` is missing, is no folder, or holds no image; its folders are parts and
+            not classes; there are no class folders though ``labels`` is True; something to exclude
+            does not exist.
     """
 
     def __init__(
@@ -142,7 +153,10 @@ class ImageFolder(FilesBelow):
         else:
             classes, self.unlabelled = class_folders("ImageFolder", folder, names)
         if labels and not classes:
-            raise SourceError(f"ImageFolder: labels=True, but there are no class folders: {self.unlabelled}")
+            raise SourceError(
+                "ImageFolder: labels=True, but there are no class folders: "
+                f"{self.unlabelled}"
+            )
         if not classes:
             super().__init__(folder, names, None, classes=None)
             return
@@ -156,16 +170,16 @@ class FileList(FilesBelow):
     """Images named by a text file, one path per line, in the file's order.
 
     A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab or blank
-    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or none has. A path may
-    come several times, to be shown more often, but not with different labels.
+    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or
+    none has. A path may come several times, to be shown more often, but not with different labels.
 
     Args:
         path: The text file (UTF-8, with or without a byte order mark). Empty lines are skipped.
         root: Folder that relative paths start from; empty: the folder that the process runs in.
 
     Raises:
-        SourceError: the list is missing or empty, only a part of it has labels, a label is :data:`MAX_CLASSES` or more,
-            a path has two labels, or the first image does not exist.
+        SourceError: the list is missing or empty, only a part of it has labels, a label is
+            :data:`MAX_CLASSES` or more, a path has two labels, or the first image does not exist.
     """
 
     def __init__(self, path: str | Path, root: str | Path = "") -> None:
@@ -196,16 +210,20 @@ class FileList(FilesBelow):
 
 
 def _whole_labels(path: Path, names: list[str], texts: list[str]) -> list[int]:
-    """Returns the labels of a list; raises SourceError for numbers that are no class's and for two of one image."""
+    """Returns the labels of a list; raises SourceError for no class's number and for two labels."""
     known: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
         if len(text) > len(str(MAX_CLASSES)) or int(text) >= MAX_CLASSES:
             raise SourceError(
-                f"FileList: {path}: {name!r} has the label {text}; legal are the numbers of classes, 0 to "
-                f"{MAX_CLASSES - 1}. If it is the id of something, number the classes 0, 1, 2, …"
+                f"FileList: {path}: {name!r} has the label {text}; legal are the numbers of "
+                f"classes, 0 to {MAX_CLASSES - 1}. If it is the id of something, number the "
+                "classes 0, 1, 2, …"
             )
         if known.setdefault(name, text) != text:
-            raise SourceError(f"FileList: {path}: {name!r} has two labels, {known[name]} and {text}; an image has one")
+            raise SourceError(
+                f"FileList: {path}: {name!r} has two labels, {known[name]} and "
+                f"{text}; an image has one"
+            )
     return [int(text) for text in texts]
 
 
@@ -218,14 +236,14 @@ class CocoImages(FilesBelow):
         root: Folder of the images.
         label: None: unlabelled. "largest": the category, as index into ``classes`` (categories sorted by id), of
             the instance with the largest area; crowds do not count, of equal areas the smaller id wins. An image
-            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have to leave out; at
-            least one image must have a label.
+            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have
+            to leave out; at least one image must have a label.
         count: How many of the images to use, chosen by ``seed`` (every subset equally likely); None: all.
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
-        SourceError: file or folder is missing, the json is not COCO's (see :class:`pretrain.data.coco.CocoFile`), it
-            lists no image, or none with a label.
+        SourceError: file or folder is missing, the json is not COCO's (see
+            :class:`pretrain.data.coco.CocoFile`), it lists no image, or none with a label.
         ValueError: there are fewer images than ``count``, or it or the seed is out of range.
     """
 
@@ -253,10 +271,12 @@ class CocoImages(FilesBelow):
             labels = [largest.get(key, NO_LABEL) for _, key in images]
             if all(label == NO_LABEL for label in labels):
                 raise file.fail(
-                    f"label='largest', but none of the {len(images)} images has an annotation that is no crowd "
-                    f"({len(file.annotations)} annotations in all); leave source.label out to train without labels"
+                    f"label='largest', but none of the {len(images)} images has an annotation that "
+                    f"is no crowd ({len(file.annotations)} annotations in all); leave source.label "
+                    "out to train without labels"
                 )
-            super().__init__(folder, names, labels, classes=tuple(name for _, name in file.categories))
+            classes = tuple(name for _, name in file.categories)
+            super().__init__(folder, names, labels, classes=classes)
         self._require_first(file.path)
 
 

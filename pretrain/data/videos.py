@@ -60,15 +60,16 @@ def find_videos(
 ) -> tuple[list[str], dict[str, Video]]:
     """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".") included.
 
-    Two frames of a video must not differ in their extension only, as an image and its mask do. The last number in a
-    frame's file name is its time, if all frames of the video have different ones up to
-    :data:`LATEST`; otherwise a frame's time is its place in the order of names.
+    Two frames of a video must not differ in their extension only, as an image and its mask do. The
+    last number in a frame's file name is its time, if all frames of the video have different ones
+    up to :data:`LATEST`; otherwise a frame's time is its place in the order of names.
 
     Returns:
         Paths of all frames relative to ``root``, video by video in their order, and the videos by name.
 
     Raises:
-        SourceError: there is no image, two of one stem in a folder, or ``extensions`` or ``exclude`` are wrong.
+        SourceError: there is no image, two of one stem in a folder, or ``extensions`` or
+            ``exclude`` are wrong.
     """
     folders: dict[str, list[str]] = defaultdict(list)
     advice = "put one folder of images for each video there"
@@ -87,14 +88,14 @@ def find_videos(
 
 
 def _require_stems(names: list[str]) -> None:
-    """Raises SourceError if two frames of a video have one name but for the extension: one is no frame then."""
+    """Raises SourceError if two frames of a video differ in their extension only."""
     known: dict[str, str] = {}
     for name in names:
         first = known.setdefault(os.path.splitext(name)[0], name)
         if first is not name:
             raise SourceError(
-                f"FramePairs: {first!r} and {name!r} are two frames of one name; is one a mask? Leave it out with "
-                "source.exclude or source.extensions"
+                f"FramePairs: {first!r} and {name!r} are two frames of one name; is one a mask? "
+                "Leave it out with source.exclude or source.extensions"
             )
 
 
@@ -158,9 +159,13 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         try:
             with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
                 reader = csv.DictReader(file, skipinitialspace=True)
-                twice = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+                columns = Counter(reader.fieldnames or ())
+                twice = [name for name, count in columns.items() if count > 1]
                 if twice:
-                    raise SourceError(f"FramePairs: tracks={path} has two columns {twice[0]!r}; name each once")
+                    raise SourceError(
+                        f"FramePairs: tracks={path} has two columns {twice[0]!r}; "
+                        "name each once"
+                    )
                 rows = list(reader)
         except (UnicodeDecodeError, csv.Error) as error:
             raise SourceError(f"FramePairs: tracks={path} is no csv file in UTF-8: {error}") from error

@@ -97,7 +97,10 @@ def _read_request(path: Path) -> dict:
     """Reads a file that holds a request and versions."""
     content = read_json("scenes", path)
     if not isinstance(content, dict) or not {"request", "versions"} <= content.keys():
-        raise SourceError(f"scenes: {path} was not written by make_scenes.py, or is damaged; choose another folder")
+        raise SourceError(
+            f"scenes: {path} was not written by make_scenes.py, or is damaged; "
+            "choose another folder"
+        )
     return content
 
 

@@ -37,15 +37,23 @@ def test_many_classes_are_summed_up(tmp_path: Path) -> None:
 def test_masks_beside_images_show(tmp_path: Path) -> None:
     """The mistake that this is for: masks become a second class, a second video."""
     make_files(tmp_path, *(f"{kind}/{i}.png" for kind in ("images", "masks") for i in range(8)))
-    assert describe_source(ImageFolder(tmp_path)).startswith("2 classes (images): images 8, masks 8")
-    assert describe_source(FramePairs(tmp_path, min_gap=1)).startswith("2 videos (frames): images 8, masks 8")
+    assert describe_source(ImageFolder(tmp_path)).startswith(
+        "2 classes (images): images 8, masks 8"
+    )
+    assert describe_source(FramePairs(tmp_path, min_gap=1)).startswith(
+        "2 videos (frames): images 8, masks 8"
+    )
 
 
 def test_sources_without_labels_and_with_few(tmp_path: Path) -> None:
     make_files(tmp_path, "a.jpg", "b.jpg")
-    assert describe_source(ImageFolder(tmp_path)).startswith(f"no labels (all 2 images lie in {tmp_path} itself")
+    assert describe_source(ImageFolder(tmp_path)).startswith(
+        f"no labels (all 2 images lie in {tmp_path} itself"
+    )
     inner = dict(type="ImageFolder", root=str(tmp_path))
-    assert describe_source(RandomLabels(inner, 4)).startswith("4 random labels over: no labels (all 2")
+    assert describe_source(RandomLabels(inner, 4)).startswith(
+        "4 random labels over: no labels (all 2"
+    )
     (tmp_path / "list.txt").write_text("a.jpg 0\nb.jpg 2\n")
     listed = describe_source(FileList(tmp_path / "list.txt", root=tmp_path))
     assert listed.startswith("3 classes (images): 0 1, 1 0, 2 1; 1 classes without an image\n")

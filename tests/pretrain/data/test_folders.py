@@ -35,9 +35,10 @@ def test_dot_files_are_no_images(tmp_path: Path) -> None:
 
 
 def test_order_of_clean_folders_is_that_of_paths(tmp_path: Path) -> None:
-    """Protocol hashes depend on it: sorted by the whole path as text, so "a-b" comes before "a/"."""
+    """Protocol hashes depend on it: sorted by the whole path, so "a-b" comes before "a/"."""
     make_files(tmp_path, "a/2.jpg", "a/10.jpg", "a-b/1.jpg", "B/1.jpg", "a/sub/0.jpg")
-    assert names(ImageFolder(tmp_path), tmp_path) == ["B/1.jpg", "a-b/1.jpg", "a/10.jpg", "a/2.jpg", "a/sub/0.jpg"]
+    order = ["B/1.jpg", "a-b/1.jpg", "a/10.jpg", "a/2.jpg", "a/sub/0.jpg"]
+    assert names(ImageFolder(tmp_path), tmp_path) == order
     assert ImageFolder(tmp_path).classes == ("B", "a", "a-b")
 
 
@@ -47,7 +48,9 @@ def test_links_that_lead_nowhere_or_to_themselves(tmp_path: Path, target: str) -
     (tmp_path / "self").symlink_to(target)
     assert names(ImageFolder(tmp_path), tmp_path) == ["a.jpg", "b/c.jpg"]
     if target != ".":
-        with pytest.raises(SourceError, match="root=.*self is a link to (self|missing), which leads nowhere"):
+        with pytest.raises(
+            SourceError, match="root=.*self is a link to (self|missing), which leads nowhere"
+        ):
             ImageFolder(tmp_path / "self")
 
 
@@ -56,27 +59,39 @@ def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monkey
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(SourceError, match=f"ImageFolder: folder {tmp_path} cannot be listed: Permission denied"):
+    with pytest.raises(
+        SourceError, match=f"ImageFolder: folder {tmp_path} cannot be listed: Permission denied"
+    ):
         ImageFolder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["train", "Val", "valid", "VALIDATION", "test", "training", "testing", "val2017"])
+@pytest.mark.parametrize(
+    "name", ["train", "Val", "valid", "VALIDATION", "test", "training", "testing", "val2017"]
+)
 def test_words_for_parts(name: str) -> None:
     assert is_part(name)
 
 
-@pytest.mark.parametrize("name", ["trains", "dog", "valley", "contest", "train_station", "n01440764", "2017"])
+@pytest.mark.parametrize(
+    "name", ["trains", "dog", "valley", "contest", "train_station", "n01440764", "2017"]
+)
 def test_other_words(name: str) -> None:
     assert not is_part(name)
 
 
-@pytest.mark.parametrize("parts", [("train", "test"), ("Training", "valid"), ("train_set", "test_set")])
+@pytest.mark.parametrize(
+    "parts", [("train", "test"), ("Training", "valid"), ("train_set", "test_set")]
+)
 def test_parts_are_no_classes(tmp_path: Path, parts: tuple[str, str]) -> None:
     make_files(tmp_path, *(f"{part}/{name}/1.jpg" for part in parts for name in ("cat", "dog")))
     with pytest.raises(PartsError, match="parts of a data set, not classes") as caught:
         ImageFolder(tmp_path)
-    assert f"source.root={tmp_path / parts[0]}" in str(caught.value) and "source.labels=False" in str(caught.value)
-    assert caught.value.parts == tuple(sorted(parts)) == pickle.loads(pickle.dumps(caught.value)).parts
+    assert f"source.root={tmp_path / parts[0]}" in str(
+        caught.value
+    ) and "source.labels=False" in str(caught.value)
+    assert (
+        caught.value.parts == tuple(sorted(parts)) == pickle.loads(pickle.dumps(caught.value)).parts
+    )
     assert len(ImageFolder(tmp_path, labels=False)) == 4
     assert ImageFolder(tmp_path / parts[0]).classes == ("cat", "dog")
 
@@ -95,7 +110,9 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_why_there_are_no_classes(tmp_path: Path) -> None:
     make_files(tmp_path, "cat/1.jpg", "dog/1.jpg", "cover.jpg")
     assert ImageFolder(tmp_path).classes is None
-    with pytest.raises(SourceError, match=r"labels=True, .* 1 of its images lies in .*, the first is 'cover.jpg'"):
+    with pytest.raises(
+        SourceError, match=r"labels=True, .* 1 of its images lies in .*, the first is 'cover.jpg'"
+    ):
         ImageFolder(tmp_path, labels=True)
     assert ImageFolder(tmp_path, labels=True, exclude=["cover.jpg"]).classes == ("cat", "dog")
     with pytest.raises(SourceError, match="all images of .* lie in one folder, 'cat'"):
@@ -117,7 +134,9 @@ def test_why_there_are_no_classes(tmp_path: Path) -> None:
     ],
 )
 def test_exclude(tmp_path: Path, exclude: str | list[str], left: list[str]) -> None:
-    make_files(tmp_path, "photos/1.jpg", "photos/2.jpg", "masks/1.png", "masks/2.png", "photos/masks/3.png")
+    make_files(
+        tmp_path, "photos/1.jpg", "photos/2.jpg", "masks/1.png", "masks/2.png", "photos/masks/3.png"
+    )
     source = ImageFolder(tmp_path, labels=False, exclude=exclude)
     assert names(source, tmp_path) == sorted(["photos/1.jpg", "photos/2.jpg", *left])
 
@@ -125,7 +144,9 @@ def test_exclude(tmp_path: Path, exclude: str | list[str], left: list[str]) -> N
 def test_exclude_that_fits_nothing(tmp_path: Path) -> None:
     make_files(tmp_path, "photos/1.jpg", "masks/1.png")
     for make in (ImageFolder, FramePairs):
-        with pytest.raises(SourceError, match=re.escape("exclude='mask' fits no file and no folder")):
+        with pytest.raises(
+            SourceError, match=re.escape("exclude='mask' fits no file and no folder")
+        ):
             make(tmp_path, exclude="mask")
         for wrong in ([3], [""], "/"):
             with pytest.raises(SourceError, match="legal are names and paths"):
@@ -133,7 +154,11 @@ def test_exclude_that_fits_nothing(tmp_path: Path) -> None:
 
 
 def test_masks_beside_frames_are_no_video(tmp_path: Path) -> None:
-    frames = [f"street/{kind}{i}.{end}" for kind, end in (("", "jpg"), ("masks/", "png")) for i in range(8)]
+    frames = [
+        f"street/{kind}{i}.{end}"
+        for kind, end in (("", "jpg"), ("masks/", "png"))
+        for i in range(8)
+    ]
     make_files(tmp_path, *frames)
     assert len(FramePairs(tmp_path, min_gap=1)) == 16
     source = FramePairs(tmp_path, min_gap=1, exclude=["masks"])
