@@ -78,6 +78,14 @@ def with_samples(config: dict[str, Any], samples: int) -> dict[str, Any]:
     return config
 
 
+def without_warmup(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of a resolved config whose learning rate starts at its peak."""
+    config = copy.deepcopy(config)
+    for key in ("warmup_samples", "warmup_epochs"):
+        config["schedule"].pop(key, None)
+    return config
+
+
 def recipe_hash(config: dict[str, Any]) -> str:
     """Fingerprint of a recipe without its seed and length: what a cost per sample depends on."""
     flat = {k: v for k, v in relevant(config).items() if k not in ("seed", "schedule.samples", "schedule.epochs")}
@@ -118,8 +126,9 @@ def count_flops_per_sample(config: dict[str, Any]) -> float:
 
 
 def pilot_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved on the way."""
-    config = with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"]))
+    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved on the way, without
+    the warm-up, which may be longer."""
+    config = without_warmup(with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"])))
     config.setdefault("engine", {}).update(log_every=1, checkpoint_every=10**9)
     config["hooks"] = []
     return config

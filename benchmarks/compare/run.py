@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.compare.arms import check_arms
 from benchmarks.compare.baseline import baseline_record, write_request
 from benchmarks.compare.budget import (
     ArmBudget,
@@ -23,6 +24,7 @@ from benchmarks.compare.budget import (
     recipe_hash,
     with_samples,
 )  # fmt: skip
+from benchmarks.compare.collect import started
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.finish import finish
@@ -66,7 +68,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
 
     Raises:
         PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or wrong, a budget that
-            buys nothing.
+            buys nothing or less than the warm-up, nothing to make a table of.
         Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all children have ended, and running again goes on.
     """
@@ -75,24 +77,43 @@ def run_comparison(plan: Plan, options: Options) -> int:
     check_names("arm in --only:", options.only, arms)
     if options.jobs is not None and options.jobs < 1:
         raise PlanError(f"--jobs {options.jobs}: must be at least 1")
-    failures: list[Failure] = []
+    if options.table_only:
+        return _show(plan, options.console)
     with exclusive(plan.work_dir, "comparison", wait_s=1):
-        if options.table_only:
-            budgets = load_budgets(plan.work_dir / "budget.json")
-        else:
-            budgets, failures = _do_what_is_missing(plan, options)
+        budgets, failures = _do_what_is_missing(plan, options)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, failures, complete, options.console)
     return 1 if failures else 0
 
 
+def _show(plan: Plan, console: Console) -> int:
+    """Writes table and page of what is there, without a lock: the comparison may be running.
+
+    Raises:
+        PlanError: nothing is there.
+    """
+    if not started(plan.trials):
+        raise PlanError(
+            f"--table-only: nothing there: {plan.work_dir} holds no trial of {plan.path}; check --work-dir, or run it "
+            "without --table-only"
+        )
+    complete = finish(plan, load_budgets(plan.work_dir / "budget.json"), console=console)
+    _report(plan, [], complete, console)
+    return 0
+
+
 def _do_what_is_missing(plan: Plan, options: Options) -> tuple[dict[str, ArmBudget], list[Failure]]:
-    for arm in options.redo:
-        shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
+    """Checks all that can be checked, then throws away what ``redo`` names, then works."""
     prepare(plan.prepare)
     for benchmark in plan.benchmarks:
         open_task(benchmark)  # data that is not there must show before hours of training, not after
+    known = {arm.name: int(plan.budget_amount) for arm in plan.arms} if plan.budget_kind == "samples" else {}
+    check_arms(plan, known)
     budgets = _budgets(plan, options)
+    if not known:
+        check_arms(plan, {arm: budget.samples for arm, budget in budgets.items()})
+    for arm in options.redo:
+        shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
     _write_trials(plan, budgets, options)
     return budgets, _run(plan, options)
 

@@ -131,7 +131,8 @@ def run_trial(directory: Path) -> None:
     """Does what is missing of a trial.
 
     Raises:
-        RuntimeError: the trainer failed, or another process works on this trial.
+        RuntimeError: the trainer failed.
+        Busy: another process works on this trial.
     """
     from benchmarks.compare.evaluate import evaluate, make_untrained
 

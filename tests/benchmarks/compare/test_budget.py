@@ -50,6 +50,8 @@ def test_samples_replace_epochs_in_a_copy() -> None:
     assert config["schedule"]["epochs"] == 3
     pilot = pilot_config({**config, "hooks": [{"type": "X"}]})
     assert pilot["schedule"]["samples"] == PILOT_STEPS * 8
+    for key in ("warmup_samples", "warmup_epochs"):  # longer than a pilot, whose training would refuse it
+        assert key not in pilot_config({**config, "schedule": {**config["schedule"], key: 10_000}})["schedule"]
     assert pilot["engine"]["log_every"] == 1 and pilot["hooks"] == []
 
 

@@ -74,6 +74,55 @@ def test_data_that_is_not_there_stops_before_any_training(toy: Toy, trainer: tup
     assert calls(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("overrides = {'schedule.warmup_samples': 800}", "arm 'weak': schedule: the warm-up takes 100 of 10 steps"),
+        (
+            "budget = dict(flops=1e11)\noverrides = {'schedule.warmup_samples': 160_000}",
+            "arm 'weak': schedule: the warm-up takes 20000 of ",
+        ),
+        ("arms['weak']['overrides']['source.root'] = 'nowhere'", "arm 'weak': source: "),
+        ("arms['weak']['overrides']['schedule.global_batch'] = 4000", "arm 'weak': schedule.global_batch=4000: larger"),
+    ],
+)
+def test_mistakes_of_an_arm_show_before_any_arm_trains(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, extra: str, words: str
+) -> None:
+    with pytest.raises(PlanError) as caught:
+        run(toy(extra), trainer)
+    assert words in str(caught.value) and calls(tmp_path) == [] and not Path("out/weak").exists()
+
+
+@pytest.mark.parametrize("options", [dict(layout="camvid", exclud="x"), dict(layout="plain", imags="x")])
+def test_an_unknown_option_of_data_shows_before_any_arm_trains(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, options: dict[str, str]
+) -> None:
+    path = toy(f"benchmarks['dense'] = dict(type='retrieval', data=dict(root={str(tmp_path)!r}, **{options}))")
+    with pytest.raises(PlanError, match=f"benchmark 'dense'.*{[*options][1]}"):
+        run(path, trainer)
+    assert calls(tmp_path) == []
+
+
+def test_results_are_thrown_away_only_when_the_rest_is_sound(toy: Toy, trainer: tuple[str, ...]) -> None:
+    assert run(toy("seeds = (0,)"), trainer)[0] == 0
+    broken = toy("seeds = (0,)\nbenchmarks['dense'] = dict(type='retrieval', data=dict(root='no', layout='camvid'))")
+    with pytest.raises(PlanError, match="not a folder"):
+        run(broken, trainer, redo=["weak"])
+    assert Path("out/weak/seed_0/records.jsonl").is_file()
+
+
+def test_the_table_can_be_looked_at_while_the_comparison_runs(toy: Toy, trainer: tuple[str, ...]) -> None:
+    path = toy("seeds = (0,)")
+    with pytest.raises(PlanError, match="nothing there: out holds no trial of .*toy.py; check --work-dir"):
+        run(path, trainer, table_only=True)
+    assert not Path("out").exists()
+    assert run(path, trainer)[0] == 0
+    with exclusive(Path("out"), "comparison", wait_s=0):
+        code, said = run(path, trainer, table_only=True)
+    assert code == 0 and "Next: open out/index.html" in said
+
+
 def test_a_failing_arm_stops_no_other_and_is_reported(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     path = toy("seeds = (0,)\ndel arms['untrained']")

@@ -22,6 +22,7 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
+from pretrain.folder_lock import Busy
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_two_processes_never_work_on_one_trial(
     directory = make(plan, "weak/seed_0", trainer)
     with open(directory / ".lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="another process works on this trial"):
+        with pytest.raises(Busy, match="another process works on this trial"):
             trials.run_trial(directory)
     trials.run_trial(directory)
 

@@ -1,0 +1,40 @@
+"""What the trained arms of a comparison need, checked by the trainer's own steps before any of them starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from benchmarks.compare.budget import with_samples, without_warmup
+from benchmarks.compare.names import PlanError
+from benchmarks.compare.parts import Plan
+from pretrain.engine.build import check
+
+
+def check_arms(plan: Plan, samples: Mapping[str, int]) -> None:
+    """Builds source, views, model, hooks and schedule of every trained arm once, as its training will; writes nothing.
+
+    A warm-up longer than the budget, data that are not there and an argument that a data set does not take would else
+    be found by one arm after the other, hours apart.
+
+    Args:
+        plan: the comparison.
+        samples: arm -> images that its budget buys. An arm without, whose budget is yet to be measured, is checked at
+            the length of its recipe and without warm-up.
+
+    Raises:
+        PlanError: the first mistake, with the arm's name.
+    """
+    recipes: dict[str, dict[str, Any]] = {}
+    for trial in plan.trials:
+        if trial.arm.train:
+            recipes.setdefault(trial.arm.name, trial.config)
+    for arm, recipe in recipes.items():
+        config = with_samples(recipe, samples[arm]) if arm in samples else without_warmup(recipe)
+        try:
+            # A folder of its own: what lies in a trial's is looked at when that is written.
+            check(Config({**config, "work_dir": str(plan.work_dir / "check")}))
+        except (ValueError, OSError) as error:
+            raise PlanError(f"arm {arm!r}: {error}") from error
