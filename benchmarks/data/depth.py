@@ -107,7 +107,7 @@ class DepthFolder:
         )
         self.train, self.val = (
             DepthSplit(pairs, root=self.root, scale=scale, resize_labels=resize_depth)
-            for pairs in part_pairs(self.root, where, (train, val), chosen, kind="depth maps")
+            for pairs in part_pairs(self.root, where, (train, val), chosen=chosen, kind="depth maps")
         )
         self._words: dict[str, Any] = dict(train=train, val=val, every=list(every), limit=list(limit))
         options = dict(depth=depth, images=images, scale=scale, resize_depth=resize_depth or None)

@@ -142,7 +142,7 @@ LAYOUTS: dict[str, Callable[[Path], Layout]] = {
 DEPTH_LAYOUTS = ("scenes", "plain")
 
 
-def folder_of(root: Path, pattern: str, word: str) -> tuple[Path, tuple[str, ...]]:
+def folder_of(root: Path, pattern: str, *, word: str) -> tuple[Path, tuple[str, ...]]:
     """Splits ``images`` or ``masks`` of a layout into the folder that is certain and the names below it.
 
     Args:
@@ -188,7 +188,7 @@ def find_layout(
         raise ValueError(f"options {sorted(given)} belong to layout='plain', not to layout={name!r}")
     check_choice("layout", name, [*LAYOUTS, "plain"])
     layout = LAYOUTS[name](root)
-    first_folder, _ = folder_of(root, layout.images, layout.split("train"))
+    first_folder, _ = folder_of(root, layout.images, word=layout.split("train"))
     if layout.inner and not first_folder.is_dir() and (root / layout.inner).is_dir():
         root = root / layout.inner
     return root, layout

@@ -48,9 +48,11 @@ def selections(
     Raises:
         ValueError: an option that is not as it must be, with an example.
     """
-    every = _pair("every", every, _is_count, "two whole numbers from 1 on, for example every=1,3")
-    limit = _pair("limit", limit, _is_limit, "two whole numbers from 1 on or None, for example limit=500,None")
-    names = _pair("names", names, _is_list, "two text files or None, for example names=few.txt,None")
+    every = _pair("every", every, is_legal=_is_count, legal="two whole numbers from 1 on, for example every=1,3")
+    limit = _pair(
+        "limit", limit, is_legal=_is_limit, legal="two whole numbers from 1 on or None, for example limit=500,None"
+    )
+    names = _pair("names", names, is_legal=_is_list, legal="two text files or None, for example names=few.txt,None")
     exclude = _patterns("train_exclude", train_exclude), _patterns("val_exclude", val_exclude)
     train, val = (Selection(*chosen) for chosen in zip(names, exclude, every, limit, strict=True))
     return train, val
@@ -63,8 +65,8 @@ def exclude_words(train: Selection, val: Selection) -> dict[str, list[str]]:
 
 
 def part_pairs(
-    root: Path, layout: Layout, parts: tuple[str, str],
-    chosen: tuple[Selection, Selection] = (Selection(), Selection()), *, kind: str = "masks",
+    root: Path, layout: Layout, parts: tuple[str, str], *,
+    chosen: tuple[Selection, Selection] = (Selection(), Selection()), kind: str = "masks",
 ) -> list[list[Pair]]:  # fmt: skip
     """Lists the (image, label map) files of the train and the val part.
 
@@ -82,13 +84,13 @@ def part_pairs(
         if not isinstance(split, str) or not split:
             raise ValueError(f"{name}={split!r}: must be the name of a part; a number needs quotes, {name}='2012'")
     return [
-        find_pairs(root, use_trainaug(layout, split), split, selection, kind=kind)
+        find_pairs(root, use_trainaug(layout, split), split, selection=selection, kind=kind)
         for split, selection in zip(parts, chosen, strict=True)
     ]
 
 
 def find_pairs(
-    root: Path, layout: Layout, split: str, selection: Selection = Selection(), *, kind: str = "masks"
+    root: Path, layout: Layout, split: str, *, selection: Selection = Selection(), kind: str = "masks"
 ) -> list[Pair]:
     """Lists the (image, label map) files that one part takes, in order of name.
 
@@ -98,16 +100,16 @@ def find_pairs(
         FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
     """
     word = layout.split(split)
-    images = _Files(root, layout.images, word, EXTENSIONS, what=f"images of split {split!r}")
-    masks = _Files(root, layout.masks, word, ENDINGS, what=f"{kind} of split {split!r}")
+    images = _Files(root, layout.images, word=word, endings=EXTENSIONS, what=f"images of split {split!r}")
+    masks = _Files(root, layout.masks, word=word, endings=ENDINGS, what=f"{kind} of split {split!r}")
     keys = images.files.keys() | masks.files.keys()
     if layout.listing:
         keys = _listed(root / layout.listing.format(split=word), images, masks)
     if selection.names is not None:
-        keys &= _chosen(Path(selection.names), images, keys, split)
-    keys -= _excluded(selection.exclude, images, masks, keys, split)
+        keys &= _chosen(Path(selection.names), images, keys=keys, split=split)
+    keys -= _excluded(selection.exclude, (images, masks), keys=keys, split=split)
     found, labels = images.single(keys), masks.single(keys)
-    _check_pairing(found, labels, images, masks, split=split, kind=kind[:-1])
+    _check_pairing(found, labels, images=images, masks=masks, split=split, kind=kind[:-1])
     pairs = [(found[key], labels[key]) for key in sorted(found)]
     return pairs[:: selection.every][: selection.limit]
 
@@ -126,8 +128,8 @@ class _Files:
         FileNotFoundError: no such folder.
     """
 
-    def __init__(self, root: Path, pattern: str, word: str, endings: Sequence[str], *, what: str) -> None:
-        self.folder, levels = folder_of(root, pattern, word)
+    def __init__(self, root: Path, pattern: str, *, word: str, endings: Sequence[str], what: str) -> None:
+        self.folder, levels = folder_of(root, pattern, word=word)
         self.pattern, self.what = pattern, what
         if not self.folder.is_dir():
             near = sorted(p.name for p in self.folder.parent.iterdir()) if self.folder.parent.is_dir() else []
@@ -180,7 +182,7 @@ def _expression(levels: Sequence[str], endings: Sequence[str]) -> re.Pattern[str
 
 
 def _check_pairing(
-    found: dict[str, Path], labels: dict[str, Path], images: _Files, masks: _Files, *, split: str, kind: str
+    found: dict[str, Path], labels: dict[str, Path], *, images: _Files, masks: _Files, split: str, kind: str
 ) -> None:
     """Raises ValueError unless every image has a label map and the reverse; ``kind`` is what a label map is called."""
     bare, orphans = sorted(found.keys() - labels.keys()), sorted(labels.keys() - found.keys())
@@ -188,7 +190,7 @@ def _check_pairing(
         raise ValueError(
             f"split {split!r}: {len(found)} images in {images.folder} and {len(labels)} {kind}s in {masks.folder} do "
             f"not pair: {len(bare)} images without {kind} {bare[:3]}, {len(orphans)} {kind}s without image "
-            f"{orphans[:3]}; {_rule(images.pattern, masks.pattern, kind)}. names= takes only images that a list names, "
+            f"{orphans[:3]}; {_rule(images.pattern, masks.pattern, kind=kind)}. names= takes the images of a list, "
             "train_exclude= and val_exclude= leave some out"
         )
     if not found:
@@ -197,7 +199,7 @@ def _check_pairing(
         raise ValueError(f"split {split!r}: no image with a {kind} in {images.folder}{advice}")
 
 
-def _rule(images: str, masks: str, kind: str) -> str:
+def _rule(images: str, masks: str, *, kind: str) -> str:
     if "*" in images or "*" in masks:
         return f"an image {images} and its {kind} {masks} have the same at the place of each star"
     return f"a {kind} is called like its image, ending in one of {', '.join(ENDINGS)}"
@@ -211,7 +213,7 @@ def _listed(path: Path, images: _Files, masks: _Files) -> set[str]:
     return found
 
 
-def _chosen(path: Path, images: _Files, keys: set[str], split: str) -> set[str]:
+def _chosen(path: Path, images: _Files, *, keys: set[str], split: str) -> set[str]:
     """Keys of the images that a user's list names."""
     found, absent = _look_up(path, images)
     absent += sorted(found - keys)
@@ -264,7 +266,7 @@ def _words(line: str) -> list[str]:
     return words + [word.rpartition("/")[2] for word in words[1:]]
 
 
-def _excluded(patterns: Sequence[str], images: _Files, masks: _Files, keys: set[str], split: str) -> set[str]:
+def _excluded(patterns: Sequence[str], kinds: Sequence[_Files], *, keys: set[str], split: str) -> set[str]:
     """Keys of images or label maps that fit a pattern.
 
     Raises:
@@ -272,18 +274,20 @@ def _excluded(patterns: Sequence[str], images: _Files, masks: _Files, keys: set[
     """
     result: set[str] = set()
     for pattern in patterns:
-        fitting = {key for files in (images, masks) for key in keys & files.files.keys() if _fits(pattern, files, key)}
+        fitting: set[str] = set()
+        for files in kinds:
+            fitting |= {key for key in keys & files.files.keys() if _fits(pattern, files, key=key)}
         if not fitting:
-            some = [path.name for paths in list(images.files.values())[:3] for path in paths]
+            some = sorted(kinds[0].files.values())[:3]
             raise ValueError(
-                f"exclude {pattern!r} fits no file of split {split!r}; there are {len(images.files)}, for example "
-                f"{', '.join(some)}; * stands for any characters"
+                f"exclude {pattern!r} fits no file of split {split!r}; there are {len(kinds[0].files)}, for example "
+                f"{', '.join(paths[0].name for paths in some)}; * stands for any characters"
             )
         result |= fitting
     return result
 
 
-def _fits(pattern: str, files: _Files, key: str) -> bool:
+def _fits(pattern: str, files: _Files, *, key: str) -> bool:
     """Whether a pattern fits a file's name or stem or, if it has a slash, its path below the folder."""
     for path in files.files[key]:
         relative = path.relative_to(files.folder)
@@ -293,7 +297,7 @@ def _fits(pattern: str, files: _Files, key: str) -> bool:
     return False
 
 
-def _pair(name: str, value: Any, is_legal: Callable[[Any], bool], legal: str) -> tuple[Any, Any]:
+def _pair(name: str, value: Any, *, is_legal: Callable[[Any], bool], legal: str) -> tuple[Any, Any]:
     """Two values for train and val; a text is cut at its comma."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else value
     if isinstance(value, str):

@@ -113,14 +113,12 @@ class SegmentationFolder:
         self.layout = layout
         plain = dict(images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values)
         self.root, self._layout = find_layout(Path(root), layout, **plain)
-        chosen = selections(
-            every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude
-        )
+        chosen = selections(every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude)
         self.train, self.val = (
             SegmentationSplit(
                 pairs, self._layout, root=self.root, keep_ignored=keep_ignored, resize_labels=resize_masks
             )
-            for pairs in part_pairs(self.root, self._layout, (train, val), chosen)
+            for pairs in part_pairs(self.root, self._layout, (train, val), chosen=chosen)
         )
         self._words: dict[str, Any] = dict(train=train, val=val, every=list(every), limit=list(limit))
         # No layout's name stands for these; C is in the protocol anyway.
@@ -129,6 +127,10 @@ class SegmentationFolder:
         self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
         for part, split in ((train, self.train), (val, self.val)):
             split.require_labels(part)
+        if self.classes == 1:
+            warnings.warn(
+                f"{self.root}: one class, so any network scores 100 %; ignored values are no class", stacklevel=2
+            )
 
     @property
     def classes(self) -> int:

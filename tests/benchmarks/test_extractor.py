@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.extractor import IMAGENET, FeatureExtractor, identity, parse_spec
+from benchmarks.extractor import IMAGENET, FeatureExtractor, identity, parse_spec, split_options
 from pretrain.backbones.timm_backbone import TimmBackbone
 
 SPEC = "random:test_resnet?output_stride=8"
@@ -165,6 +165,12 @@ def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
         match=r"images of 48 × 48 pixels: test_vit .* \(.*height \(48\) doesn't match.*\)$",
     ):
         getattr(fixed, encode)(torch.zeros(1, 3, 48, 48))
+
+
+def test_options_behind_a_folder() -> None:
+    assert split_options("a+b:c/data?masks=la+b/x%26y&train=t 1") == ("a+b:c/data", dict(masks="la+b/x&y", train="t 1"))
+    with pytest.raises(ValueError, match=r"train= is given twice; which one holds\?"):
+        split_options("data?train=a&val=c&train=b")
 
 
 def test_specs() -> None:

@@ -165,6 +165,12 @@ def test_classes_that_never_occur_are_told_once(tmp_path: Path) -> None:
         make(tmp_path, masks, values=(0, 255))
 
 
+def test_a_single_class_is_told(tmp_path: Path) -> None:
+    masks = dict(train=grey(0, 255), val=grey(0, 255))
+    with pytest.warns(UserWarning, match="one class, so any network scores 100 %"):
+        make(tmp_path, masks, classes=1, ignore=255)
+
+
 def test_masks_of_another_size_than_their_image(tmp_path: Path) -> None:
     masks = dict(train=grey(0, 1), val=grey(0, 1))
     with pytest.raises(ValueError, match=r"is 6x4 pixels, its image .* is 12x8; .* given it by resize_masks=True"):

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.parts import shared_images
+from benchmarks.transfer_data.segmentation import write_ade
 
 TOY = dict(masks="masks/{split}", classes=3, ignore=255)
 
@@ -101,3 +103,15 @@ def test_a_pair_of_an_image_with_itself_is_refused(
         KeypointPairs(root)
     assert KeypointPairs(root, allow_shared=True).protocol["shared_images"] == 1
     assert KeypointPairs(write_willow(tmp_path / "again"), allow_shared=True).protocol == clean
+
+
+def test_data_rewritten_for_fine_tuning_are_checked_too(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for folder, value in ((part, 90), (f"{part}annot", 3)):
+            path = tmp_path / "camvid" / folder / "a.png"
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.full((4, 4), value, np.uint8)).save(path)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="1 of the 1 val images are train images, too, .* take them out of one part"):
+        write_ade(tmp_path / "camvid", tmp_path / "out", layout="camvid")
+    assert not list((tmp_path / "out").iterdir())
