@@ -83,7 +83,8 @@ class TimmBackbone(nn.Module):
         init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` as in configs of mmengine's libraries, whose models fill
             it by calling ``init_weights``; keys ``model.*``.
         **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow ResNet.
-            timm starts every residual block of a ResNet as the identity, as PixPro's code does.
+            timm starts every residual block of a ResNet as the identity, as PixPro's code does;
+            ``zero_init_last=False`` starts the last norm of each at 1, as DenseCL's does.
 
     Raises:
         ValueError: unknown name (with suggestions), or an option that the network does not take.
