@@ -102,7 +102,8 @@ def _add_positions(model: VisionTransformer, patches: Tensor) -> Tensor:
     tokens = patches.flatten(1, 2)
     prefix = model.num_prefix_tokens
     if prefix:
-        tokens = torch.cat([model.cls_token.expand(len(tokens), -1, -1), tokens], 1)
+        # Not len(): an exported network takes any batch.
+        tokens = torch.cat([model.cls_token.expand(tokens.shape[0], -1, -1), tokens], 1)
     table = resized_by_factor(model.pos_embed[:, prefix:], tuple(model.patch_embed.grid_size), grid)
     return model.pos_drop(tokens + torch.cat([model.pos_embed[:, :prefix], table], 1))
 

@@ -92,9 +92,10 @@ def test_dilated_networks(write_ours: Callable[..., Path]) -> None:
     assert "output stride 32, not 8: torchvision's basic blocks do not dilate" in str(done)
 
 
-def test_networks_that_draw_their_own_weights(tmp_path: Path) -> None:
-    """A SinCosViT is a plain ViT once its weights are drawn."""
-    options = dict(img_size=32, depth=1, embed_dim=64, num_heads=2)
+@pytest.mark.parametrize("position_resize", ["timm", "factor"])
+def test_networks_that_draw_their_own_weights(tmp_path: Path, position_resize: str) -> None:
+    """A SinCosViT is a plain ViT once its weights are drawn, on images of its own size."""
+    options = dict(img_size=32, depth=1, embed_dim=64, num_heads=2, position_resize=position_resize)
     backbone = SinCosViT("vit_tiny_patch16_224", **options)
     state = {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
     torch.save(dict(state_dict=state, meta=dict(backbone=backbone.config)), tmp_path / "cim.pth")
@@ -102,6 +103,10 @@ def test_networks_that_draw_their_own_weights(tmp_path: Path) -> None:
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(load_as_told(done.export.line)(images), ours(tmp_path / "cim.pth", images))
+    done = export(str(tmp_path / "cim.pth"), "torchscript")
+    several = torch.randn(3, 3, 32, 32)
+    found = torch.jit.load(str(done.path))(several)[1]
+    torch.testing.assert_close(found, ours(tmp_path / "cim.pth", several))
 
 
 def test_safetensors_carry_their_provenance(write_ours: Callable[..., Path]) -> None:
