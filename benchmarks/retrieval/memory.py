@@ -177,7 +177,7 @@ def _allocate(
         label_dtype=labelling.dtype, word=labelling.word,
     )  # fmt: skip
     if not distributed or dist.get_rank() == 0:
-        print(f"retrieval needs at most a {need}", flush=True)
+        print(f"nearest neighbours need at most a {need}", flush=True)
     check_memory(need, available_bytes(home))
     return PatchMemory(
         images * per_image, width, classes=labelling.width, patch_pixels=patch_pixels,
