@@ -62,11 +62,11 @@ def require_writable(path: str | Path, option: str, *, folder: bool = False) -> 
         above = path if folder else path.parent
         while not os.path.lexists(above) and above != above.parent:
             above = above.parent
-        with tempfile.TemporaryFile(dir=above):
-            pass
+        with tempfile.TemporaryFile(dir=above) as file:
+            file.write(b"0" * 4096)  # a full disk lets files be opened
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise OSError(f"{option} {path}: cannot be written ({reason}); name another place") from error
+        raise OSError(f"{option}={path}: cannot be written ({reason}); choose another") from error
 
 
 def sha256_of(path: str | Path) -> str:

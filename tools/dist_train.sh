@@ -35,10 +35,16 @@ nodes=${NNODES:-1}
 address=${MASTER_ADDR:-127.0.0.1}
 if [ -n "${PORT:-}" ]; then
     port=$PORT
+    case $port in *[!0-9]*) echo "PORT=$port: a number is wanted, such as 29500" >&2; exit 2 ;; esac
 elif [ "$nodes" != 1 ]; then
     port=29500
 else
     port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+fi
+# The first node opens the port. A connection that succeeds shows that somebody else has it; bash needs no Python here.
+if [ "${NODE_RANK:-0}" = 0 ] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+    echo "PORT=$port: taken on this machine by another program; choose another, on all machines alike" >&2
+    exit 2
 fi
 
 # All nodes must name the run alike; on one node each launch is a run of its own.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pretrain.engine import checkpoints
 from pretrain.engine.config import parse
 from pretrain.engine.distributed import from_first_rank
 from pretrain.engine.settings import ConfigError
+from pretrain.files import require_writable
 from pretrain.folder_lock import Busy, FolderLock
 
 #: Sections that decide what is computed; a run is only continued by itself with the same ones.
@@ -85,7 +85,10 @@ class Resumption:
             ConfigError: the folder cannot be written, or holds another run; a checkpoint that cannot be continued.
             FileNotFoundError: no such checkpoint.
         """
-        require_writable(self._cfg.work_dir)
+        try:
+            require_writable(self._cfg.work_dir, "work_dir", folder=True)
+        except OSError as error:
+            raise ConfigError(str(error)) from error
         latest = checkpoints.latest_checkpoint(self._cfg.work_dir)
         if self._resume not in (True, False, "auto"):
             return self._find_named(Path(self._resume), latest)
@@ -164,22 +167,3 @@ class Resumption:
                 "another --work-dir"
             )
         return named
-
-
-def require_writable(folder: str | Path) -> None:
-    """Tries to write into a folder, or into the nearest one above it that is there; leaves nothing behind.
-
-    Raises:
-        ConfigError: it cannot be written; says why.
-    """
-    there = Path(folder).absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    try:
-        if not there.is_dir():
-            raise NotADirectoryError(f"{there} is a file")
-        with tempfile.TemporaryFile(dir=there) as file:
-            file.write(b"0" * 4096)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise ConfigError(f"work_dir={str(folder)!r}: cannot be written ({there}: {why}); choose another") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_several_nodes_meet_at_the_address_of_the_first(cluster: dict[str, str],
     for words in ("--nnodes 2", "--nproc-per-node 8", "--rdzv-endpoint 10.0.0.1:1234", "is_host=0", "--max-restarts 5"):
         assert words in launched
     assert launched.endswith("tools/train.py c.py --resume x.pth")
+
+
+def test_a_port_that_is_taken_is_named(cluster: dict[str, str], tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        for nodes in ("1", "2"):
+            cluster.update(NNODES=nodes, PORT=str(taken))
+            done = _run([str(TOOLS / "dist_train.sh"), "c.py", "2"], cluster, tmp_path)
+            assert done.returncode == 2 and done.stderr.startswith(f"PORT={taken}: taken on this machine"), done
+        launches = (tmp_path / "python").read_text().splitlines()
+        assert not any("torch.distributed.run" in line for line in launches)
+        cluster.update(NODE_RANK="1")  # the port is one of the first node
+        assert _run([str(TOOLS / "dist_train.sh"), "c.py", "2"], cluster, tmp_path).returncode == 0
+    cluster.update(NODE_RANK="0")
+    assert _run([str(TOOLS / "dist_train.sh"), "c.py", "2"], cluster, tmp_path).returncode == 0
+    cluster.update(PORT="http")
+    assert "PORT=http: a number" in _run([str(TOOLS / "dist_train.sh"), "c.py", "2"], cluster, tmp_path).stderr
 
 
 @pytest.mark.parametrize("name", ["tools/transfer.py", str(TOOLS / "transfer.py"), "transfer.py"])
