@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.data.parts import check_parts
 from pretrain.data.decode import decode_file
-from pretrain.data.folders import PartsError, quoted, visible
+from pretrain.data.folders import PartsError, expanded, quoted, visible
 from pretrain.data.sources import ImageFolder
 
 
@@ -108,7 +108,7 @@ class ClassFolder:
     ) -> None:  # fmt: skip
         if min(every) < 1:
             raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
-        self.root = Path(root).expanduser()
+        self.root = expanded(root)
         self._words: dict[str, Any] = dict(every=list(every))
         parts = find_parts(self.root, train, val)
         if parts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.label_maps import MOST_CLASSES, RAW_VALUES, value_table
+from pretrain.data.listings import read_json
 from pretrain.names import check_choice
 
 # COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
@@ -124,7 +124,10 @@ def _scenes(root: Path) -> Layout:
     path = root / "scenes.json"
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing, so the classes are not known: is {root} made by make_scenes.py?")
-    names = json.loads(path.read_text())["labels"]["names"][1:]  # the first is of raw value 0, ignored
+    try:
+        names = read_json("layout='scenes'", path)["labels"]["names"][1:]  # the first is of raw value 0, ignored
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} names no labels; it was not written by make_scenes.py, or is damaged") from error
     return Layout(
         images="images/{split}", masks="annotations/{split}/*.png", values=tuple(range(1, len(names) + 1)), ignore=(0,),
         names=tuple(map(str, names)),

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.loading import fingerprint
 from pretrain.data.choice import CHOICE, check_seed
+from pretrain.data.folders import expanded
 from pretrain.data.listings import read_lines
 from pretrain.data.sampler import stream
 from pretrain.files import atomic_write
@@ -127,7 +128,7 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
         FileNotFoundError: no such file.
         ValueError: an empty list, a line that fits no image or several, or an image listed twice.
     """
-    path = Path(file).expanduser()
+    path = expanded(file)
     if not path.is_file():
         raise FileNotFoundError(f"labels={str(file)!r}: no such file; legal is a text file with one image a line")
     lines = [line.split("\t")[0].strip() for line in read_lines(path)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pretrain.data.folders import SourceError
+from pretrain.data.folders import SourceError, expanded
 from pretrain.data.listings import read_json
 
 Id = int | str
@@ -83,7 +83,7 @@ class CocoFile:
     def __init__(
         self, source: str, path: str | Path, *, labels: bool, instances: bool = False
     ) -> None:
-        self.source, self.path = source, Path(path).expanduser()
+        self.source, self.path = source, expanded(path)
         wanted = ["images"] + ["annotations"] * (labels or instances) + ["categories"] * labels
         content = self._read(wanted)
         self.images = self._by_id(content["images"], "images", ("file_name", "id"))

@@ -43,9 +43,14 @@ class PartsError(SourceError):
         return type(self), (str(self), self.root, self.parts)
 
 
+def expanded(path: str | Path) -> Path:
+    """Returns the path with ``~`` replaced; a user that does not exist is left as written."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises a RuntimeError for such a user
+
+
 def require_folder(source: str, root: str | Path) -> Path:
     """Returns the folder; raises SourceError if there is none. ``source`` is the caller's name."""
-    folder = Path(root).expanduser()
+    folder = expanded(root)
     if not folder.is_dir():
         state = _state(folder)
         raise SourceError(

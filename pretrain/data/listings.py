@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pretrain.data.folders import SourceError
+from pretrain.data.folders import SourceError, expanded
 
 
 def read_lines(path: str | Path) -> list[str]:
@@ -18,7 +18,7 @@ def read_lines(path: str | Path) -> list[str]:
     Raises:
         SourceError: the file is missing, a folder, or text in UTF-16.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_file():
         state = "is a folder" if path.is_dir() else "does not exist"
         raise SourceError(f"{path} {state}; legal is a text file with one name a line")

@@ -21,6 +21,7 @@ from pretrain.data.folders import (
     EXTENSIONS,
     SourceError,
     class_folders,
+    expanded,
     list_images,
     require_folder,
 )
@@ -183,7 +184,7 @@ class FileList(FilesBelow):
     """
 
     def __init__(self, path: str | Path, root: str | Path = "") -> None:
-        path = Path(path).expanduser()
+        path = expanded(path)
         try:
             lines = read_lines(path)
         except SourceError as error:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pretrain.data.decode import DecodeError, probe
-from pretrain.data.folders import SourceError, list_images
+from pretrain.data.folders import SourceError, expanded, list_images
 from pretrain.data.listings import read_json
 from pretrain.data.shots import Box
 from pretrain.data.sources import FilesBelow
@@ -122,7 +122,7 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
         SourceError: the file is missing, empty or no such list, or an entry is wrong: an unknown video or frame, a
             second box of a track in a frame, a box without area inside the frame.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     rows = _read_rows(path)
     found: dict[tuple[str, str], dict[int, tuple[int, Box]]] = defaultdict(dict)
     sizes: dict[str, tuple[int, int]] = {}

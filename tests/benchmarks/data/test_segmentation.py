@@ -274,3 +274,10 @@ def test_errors_name_file_and_cure(change: Any, message: str, tmp_path: Path) ->
 def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         SegmentationFolder(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"labels": {"names": null}}'])
+def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "scenes.json").write_text(text)
+    with pytest.raises(ValueError, match="scenes.json (is no valid json|names no labels)"):
+        SegmentationFolder(tmp_path, "scenes")

@@ -34,6 +34,18 @@ def test_corrupted_takes_the_validation_part(write_classes: Write, tmp_path: Pat
     assert data.generated and not data.masked and not data.complete
 
 
+def test_parts_are_no_classes(write_classes: Write, tmp_path: Path) -> None:
+    """The rule of all readers; before, "train" and "test" were two classes that the classifier did not know."""
+    for part in ("train", "test"):
+        write_classes(tmp_path / part, COLOURS, 2)
+    for options in ("", "?part=all"):
+        with pytest.raises(ValueError, match="has a folder 'train' but no 'val': 'test', 'train' are parts"):
+            open_data(f"corrupted:{tmp_path}{options}")
+    write_classes(tmp_path / "test" / "n00000009", {"x": (1, 1, 1)}, 1)
+    with pytest.raises(ValueError, match="class 'n00000009' has one image"):
+        open_data(f"corrupted:{tmp_path / 'test'}")
+
+
 @pytest.mark.parametrize(("kind", "masked"), [("imagenet-a", True), ("imagenet-r", True), ("imagenet-sketch", False)])
 def test_sets_without_corruptions(kind: str, masked: bool, write_classes: Write, tmp_path: Path) -> None:
     root = write_classes(tmp_path / "set", COLOURS)

@@ -54,6 +54,15 @@ def test_links_that_lead_nowhere_or_to_themselves(tmp_path: Path, target: str) -
             ImageFolder(tmp_path / "self")
 
 
+def test_home_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``Path.expanduser`` would raise a RuntimeError."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_files(tmp_path, "photos/1.jpg")
+    assert len(ImageFolder("~/photos")) == 1
+    with pytest.raises(SourceError, match="root=~nobody-of-this-name/photos does not exist"):
+        ImageFolder("~nobody-of-this-name/photos")
+
+
 def test_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> None:
         raise PermissionError(13, "Permission denied", path)
