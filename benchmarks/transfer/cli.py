@@ -6,17 +6,19 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.distributed as dist
 from rich.console import Console
+from rich.status import Status
 
 from benchmarks.commands import RecordFile, require_distinct
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
-from benchmarks.transfer.run import Settings, fit, place_weights, run
+from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
 from benchmarks.tuning import next_step, print_tables, read_options, run_jobs
 from benchmarks.vectors import Progress
 from pretrain.engine.distributed import open_group
@@ -89,6 +91,10 @@ def _settings(options: Options) -> list[Settings]:
     return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(options.seeds)]
 
 
+def _tell(status: Status, phase: str, done: int, total: int) -> None:
+    status.update(f"{phase}: {done} of {total}")
+
+
 def _check(options: Options, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
     planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if options.check else 0  # set by tools/launching.sh
@@ -97,4 +103,6 @@ def _check(options: Options, jobs: list, data: TransferFolder, console: Console)
         fitted = fit(extractor, data, settings, processes=planned or None)
         said = [str(extractor.report)] if extractor.report is not None else []
         said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
+        with console.status("looking at the labels") as status:
+            said += look_at_labels(fitted, data, partial(_tell, status))
         console.print(f"{spec}: {'; '.join(said)}", markup=False, soft_wrap=True)

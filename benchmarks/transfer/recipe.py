@@ -254,8 +254,13 @@ def data_fingerprint(config: Config) -> str:
 
 def datasets(config: Config) -> list[ConfigDict]:
     """Returns the dicts of all data sets of the config that name their files, wrapped ones included."""
-    loaders = (config.get(f"{part}_dataloader") for part in ("train", "val", "test"))
-    return [part for loader in loaders if loader for part in _dicts(loader) if "data_prefix" in part and "type" in part]
+    return [data for part in ("train", "val", "test") for data in datasets_of(config, part)]
+
+
+def datasets_of(config: Config, part: str) -> list[ConfigDict]:
+    """The same of one part: ``train``, ``val`` or ``test``; none where the recipe has no such loader."""
+    loader = config.get(f"{part}_dataloader")
+    return [data for data in _dicts(loader or {}) if "data_prefix" in data and "type" in data]
 
 
 def _dicts(tree: Any) -> Iterator[ConfigDict]:

@@ -23,7 +23,7 @@ from benchmarks.transfer import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
 from pretrain.engine.config_file import require_honoured
-from pretrain.engine.distributed import broadcast, world
+from pretrain.engine.distributed import broadcast, from_first_rank, world
 from pretrain.engine.resumption import RunLock
 from pretrain.files import atomic_write
 
@@ -80,12 +80,14 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
     lock = RunLock(fitted.work_dir)
     lock.take(expected=True)
     try:
-        return _run(extractor, fitted, settings, progress)
+        return _run(extractor, fitted, data, settings, progress=progress)
     finally:
         lock.release()
 
 
-def _run(extractor: FeatureExtractor, fitted: Fitted, settings: Settings, progress: Any) -> Record:
+def _run(
+    extractor: FeatureExtractor, fitted: Fitted, data: TransferFolder, settings: Settings, *, progress: Any
+) -> Record:
     """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works in."""
     from benchmarks.transfer import trial
 
@@ -93,6 +95,7 @@ def _run(extractor: FeatureExtractor, fitted: Fitted, settings: Settings, progre
     known = broadcast(finished.read_text() if world()[0] == 0 and finished.is_file() else None)
     if known is not None:
         return Record.from_json(known)
+    look_at_labels(fitted, data, progress)
     started = time.perf_counter()
     placed = place_weights(extractor, fitted)
     config = trial.prepare(fitted.config, seed=settings.tuning_seed, work_dir=fitted.work_dir, name=fitted.key)
@@ -109,6 +112,23 @@ def _run(extractor: FeatureExtractor, fitted: Fitted, settings: Settings, progre
         atomic_write(finished, record.to_json() + "\n")
         trial.keep_last(fitted.work_dir)
     return broadcast(record)  # the first process's has the counts, and nobody goes on before it is written
+
+
+def look_at_labels(fitted: Fitted, data: TransferFolder, progress: Any = None) -> tuple[str, ...]:
+    """Checks all labels of the recipe's data once per process group and folder. Collective.
+
+    Returns:
+        Notes that are no mistakes, such as classes that never occur.
+
+    Raises:
+        ValueError, OSError: see :func:`benchmarks.transfer.labels.check_labels`; in all processes.
+    """
+    from benchmarks.transfer.labels import check_labels
+
+    key = f"{fitted.protocol['settings']} {fitted.protocol['labels']}"
+    if key not in data.checked:
+        data.checked[key] = from_first_rank(lambda: check_labels(fitted.config, progress))
+    return data.checked[key]
 
 
 def place_weights(extractor: FeatureExtractor, fitted: Fitted) -> Placement:

@@ -1,0 +1,109 @@
+"""The labels of a recipe's data, all looked at before training: which files, asked for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from benchmarks.data.transfer_folder import (
+    LabelMaps,
+    Progress,
+    check_coco,
+    check_label_maps,
+    check_voc,
+)
+from benchmarks.transfer.recipe import datasets_of
+
+_PARTS = ("train", "val", "test")
+_OUTSIDE = 255  # what mmsegmentation's losses and metric ignore
+
+
+def check_labels(config: Config, progress: Progress | None = None) -> tuple[str, ...]:
+    """Looks at every label of the data that a recipe names.
+
+    Args:
+        config: with data and classes in place; the libraries are imported.
+        progress: called as (phase, done, total).
+
+    Returns:
+        Notes that are no mistakes.
+
+    Raises:
+        ValueError: see :mod:`benchmarks.data.transfer_folder`; the library cannot list the files.
+    """
+    notes: list[str] = []
+    done: list[list[Any]] = []
+    scope = DefaultScope.overwrite_default_scope(config.default_scope)
+    with scope, DATASETS.switch_scope_and_registry(None) as registry:
+        for part, data in _parts(config):
+            kind = registry.get(data["type"])
+            if kind is None:
+                raise ValueError(
+                    f"{part}_dataloader: there is no data set of type {data['type']!r}"
+                )
+            where = [
+                kind,
+                *(
+                    str(data.get(key))
+                    for key in ("data_root", "ann_file", "data_prefix", "indices")
+                ),
+            ]
+            if where in done:  # val and test are often one
+                continue
+            done.append(where)
+            notes += _check(part, data, kind, config, progress)
+    return tuple(dict.fromkeys(notes))
+
+
+def _parts(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    for part in _PARTS:
+        for data in datasets_of(config, part):
+            yield part, data
+
+
+def _check(
+    part: str, data: dict[str, Any], kind: type, config: Config, progress: Progress | None
+) -> tuple[str, ...]:
+    """Checks one data set by its kind; of others than the three below nothing is known."""
+    bases = {base.__name__ for base in kind.__mro__}
+    if "BaseSegDataset" in bases:
+        return check_label_maps(_label_maps(part, data, kind), progress)
+    root = Path(data.get("data_root") or "")
+    classes = (data.get("metainfo") or {}).get("classes") or getattr(kind, "METAINFO", {}).get(
+        "classes", ()
+    )
+    if "CocoDataset" in bases:
+        if progress is not None:
+            progress(f"check {part} boxes", 0, 1)
+        images = root / data["data_prefix"].get("img", "")
+        masks = any(step.get("with_mask") for step in data.get("pipeline", ()))
+        return check_coco(
+            root / data["ann_file"], images=images, classes=tuple(classes), part=part, masks=masks
+        )
+    if "VOCDataset" in bases:
+        names = (root / data["ann_file"]).read_text(encoding="utf-8").split()
+        folder = root / data["data_prefix"].get("sub_data_root", "")
+        return check_voc(names, folder=folder, classes=tuple(classes), part=part, progress=progress)
+    return ()
+
+
+def _label_maps(part: str, data: dict[str, Any], kind: type) -> LabelMaps:
+    """The files as mmsegmentation lists them, and the values that its reader gives a class."""
+    try:
+        built = DATASETS.build(dict(data, pipeline=[]))
+        rows = [built.get_data_info(index) for index in range(len(built))]
+    except (AssertionError, KeyError, TypeError, OSError) as error:
+        raise ValueError(
+            f"the {part} part cannot be listed: {type(error).__name__}: {error}"
+        ) from error
+    pairs = [(Path(row["img_path"]), Path(row["seg_map_path"])) for row in rows]
+    # With a choice among the data set's own classes, masks keep the numbers of all of them.
+    names = kind.METAINFO["classes"] if built.label_map is not None else built.metainfo["classes"]
+    first = int(bool(built.reduce_zero_label))
+    reduced = (0,) if built.reduce_zero_label else ()
+    outside = () if first + len(names) > _OUTSIDE else (_OUTSIDE,)
+    return LabelMaps(part, pairs, tuple(names), first, (*reduced, *outside))
