@@ -108,6 +108,18 @@ class Task:
         if size is not None:
             extractor.check_size((size, size) if isinstance(size, int) else size)
 
+    @property
+    def metrics(self) -> tuple[str, ...] | None:
+        """Names of the metrics that a record will have with these data and settings; None where that is not known."""
+        names = self.benchmark.metrics
+        if names is None or self.benchmark.data is TransferFolder:  # there the recipe decides
+            return None
+        if isinstance(self.data, ClassFolder) and self.data.classes <= 5:
+            names = tuple(name for name in names if "top5" not in name)
+        if getattr(self.settings, "loss", "") == "relative":
+            names = tuple(name for name in names if name.startswith("aligned_"))
+        return names
+
     def run(self, extractor: Any, **options: Any) -> Record:
         """Runs it; ``options`` go to the benchmark's ``run`` (``progress``)."""
         return self.benchmark.run(extractor, self.data, self.settings, **options)

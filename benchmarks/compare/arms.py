@@ -1,4 +1,4 @@
-"""What the trained arms of a comparison need, checked by the trainer's own steps before any of them starts."""
+"""What can only be checked with the data opened: the columns of the table, and every arm by the trainer's own steps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ from typing import Any
 from mmengine.config import Config
 
 from benchmarks.compare.budget import with_samples, without_warmup
-from benchmarks.compare.names import PlanError
+from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan
+from benchmarks.suite import Task
 from pretrain.engine.build import check
+
+
+def check_columns(plan: Plan, tasks: Mapping[str, Task]) -> None:
+    """Checks that the opened benchmarks will measure what ranks the arms and what is shown.
+
+    Raises:
+        PlanError: a metric that these data or settings do not give (top-5 of three classes, metres of relative depth).
+    """
+    for column in (plan.primary, *plan.columns):
+        name, metric = column.split(".", 1)
+        if tasks[name].metrics is not None:
+            check_names(f"metric of benchmark {name!r} with these data and settings:", [metric], tasks[name].metrics)
 
 
 def check_arms(plan: Plan, samples: Mapping[str, int]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.compare.arms import check_arms
+from benchmarks.compare.arms import check_arms, check_columns
 from benchmarks.compare.baseline import baseline_record, write_request
 from benchmarks.compare.budget import (
     ArmBudget,
@@ -105,8 +105,8 @@ def _show(plan: Plan, console: Console) -> int:
 def _do_what_is_missing(plan: Plan, options: Options) -> tuple[dict[str, ArmBudget], list[Failure]]:
     """Checks all that can be checked, then throws away what ``redo`` names, then works."""
     prepare(plan.prepare)
-    for benchmark in plan.benchmarks:
-        open_task(benchmark)  # data that is not there must show before hours of training, not after
+    # Data that are not there and columns that stay empty must show before hours of training, not after.
+    check_columns(plan, {benchmark.name: open_task(benchmark) for benchmark in plan.benchmarks})
     known = {arm.name: int(plan.budget_amount) for arm in plan.arms} if plan.budget_kind == "samples" else {}
     check_arms(plan, known)
     budgets = _budgets(plan, options)

@@ -106,6 +106,14 @@ def test_records_have_the_declared_metrics_only(name: str, run: Callable[..., Re
 
 
 @pytest.mark.parametrize("name", FROZEN)
+def test_what_will_be_measured_is_known_beforehand(
+    name: str, run: Callable[..., Record], open_task: Callable[..., Task]
+) -> None:
+    for change in [{}, dict(loss="relative")] if name == "depth_probe" else [{}]:
+        assert set(open_task(name, **change).metrics) == set(run(name, **change).metrics)
+
+
+@pytest.mark.parametrize("name", FROZEN)
 def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
     name: str, run: Callable[..., Record], open_task: Callable[..., Task]
 ) -> None:

@@ -104,6 +104,15 @@ def test_an_unknown_option_of_data_shows_before_any_arm_trains(
     assert calls(tmp_path) == []
 
 
+def test_a_metric_that_the_data_do_not_give_shows_before_any_arm_trains(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, image_folder: Path
+) -> None:
+    images = f"benchmarks['images'] = dict(type='knn', data=dict(root={str(image_folder)!r}))"
+    with pytest.raises(PlanError, match="'images' with these data and settings: 'top5'; did you mean 'top1'"):
+        run(toy(f"{images}\ncolumns = ('images.top5',)"), trainer)
+    assert calls(tmp_path) == []
+
+
 def test_results_are_thrown_away_only_when_the_rest_is_sound(toy: Toy, trainer: tuple[str, ...]) -> None:
     assert run(toy("seeds = (0,)"), trainer)[0] == 0
     broken = toy("seeds = (0,)\nbenchmarks['dense'] = dict(type='retrieval', data=dict(root='no', layout='camvid'))")
