@@ -10,6 +10,7 @@ from typing import Any
 import timm
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
+from timm.layers import PatchEmbed
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
@@ -134,6 +135,25 @@ class TimmBackbone(nn.Module):
         """A plain dict from which ``MODELS.build(architecture(config))`` builds the same
         architecture."""
         return dict(self._config)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raises a ValueError for inputs of (H, W) pixels that the network's patch embedding refuses.
+
+        Arithmetic alone, nothing is encoded: timm itself fails with an ``AssertionError``, at the first image.
+        """
+        embedding = getattr(self.model, "patch_embed", None)
+        if not isinstance(embedding, PatchEmbed) or embedding.img_size is None:
+            return
+        name, (height, width) = self._config["name"], size
+        own, patch = embedding.img_size, embedding.patch_size
+        if embedding.strict_img_size and tuple(size) != tuple(own):
+            raise ValueError(f"{height} × {width} pixels: {name} takes {own[0]} × {own[1]} alone")
+        if not embedding.dynamic_img_pad and (height % patch[0] or width % patch[1]):
+            near = [max(1, round(n / cell)) * cell for n, cell in zip(size, patch, strict=True)]
+            raise ValueError(
+                f"{height} × {width} pixels: {name} takes whole patches of {patch[0]} × {patch[1]}; "
+                f"the nearest is {near[0]} × {near[1]}"
+            )
 
     def init_weights(self) -> None:
         """Fills the network from ``init_cfg``; without one it stays as timm drew it.

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, describe_source, limit_threads
 from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
-from pretrain.engine.check import Settings, check_config, check_wiring
+from pretrain.engine.check import Settings, check_config, check_sizes, check_wiring
 from pretrain.engine.config import PretrainConfig
 from pretrain.engine.distributed import current_device, from_first_rank, open_group, world
 from pretrain.engine.model import TrainedModel, check_hooks
@@ -139,6 +139,7 @@ def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path,
     classes = None if source.classes is None else len(source.classes)
     reason = getattr(source, "unlabelled", "")
     check_wiring(model.objectives, groups, _labelled(source), classes, reason=reason)
+    check_sizes(model, recipe.specs)
     _require_labels(model, source)
     state = torch.get_rng_state()  # whatever follows must not shift what the run draws
     hooks = [_build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])]

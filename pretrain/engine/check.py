@@ -6,12 +6,13 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIMIZERS, TRANSFORMS, VISBACKENDS, Registry
+from torch import nn
 
 from pretrain.annotations import matches, spell
 from pretrain.engine.settings import (
@@ -158,6 +159,28 @@ def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     return {p.name: hints.get(p.name, Any) for p in named}, open_ended
+
+
+def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
+    """Checks that the network takes the views that objectives read.
+
+    Args:
+        model: with ``objectives`` and, as a rule, a ``backbone`` that can tell (``check_size``).
+        views: view group -> what the recipe makes, each with a ``size`` (H, W).
+
+    Raises:
+        ConfigError: names the view.
+    """
+    check = getattr(getattr(model, "backbone", None), "check_size", None)
+    if check is None:
+        return
+    for group in {group for objective in model.objectives for group in objective.reads}:
+        sized = [view for view in views.get(group, ()) if hasattr(view, "size")]
+        for index, view in enumerate(sized):
+            try:
+                check(view.size)
+            except ValueError as error:
+                raise ConfigError(f"views.groups.{group}[{index}].size: {error}") from error
 
 
 def check_wiring(

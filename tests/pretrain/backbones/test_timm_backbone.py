@@ -116,3 +116,13 @@ def test_a_config_builds_the_architecture_again(config: dict[str, object]) -> No
     assert type(built).__name__ == config.get("type", "TimmBackbone")
     assert architecture(built.config) == {"output_stride": None} | architecture(config)
     assert not {"pretrained", "checkpoint_activations"} & built.config.keys()
+
+
+def test_sizes_are_checked_without_encoding() -> None:
+    TimmBackbone("test_resnet").check_size((33, 47))
+    vit = TimmBackbone("test_vit", img_size=32)
+    vit.check_size((48, 64))
+    with pytest.raises(ValueError, match="48 × 60 pixels: test_vit .* 16 × 16; the nearest is 48 × 64"):
+        vit.check_size((48, 60))
+    with pytest.raises(ValueError, match="48 × 48 pixels: test_vit takes 32 × 32 alone"):
+        TimmBackbone("test_vit", img_size=32, dynamic_img_size=False).check_size((48, 48))

@@ -63,6 +63,10 @@ WIRING = [
         "reads view group 'global', .*makes 'globl'; did you",
     ),
     (dict(views__groups={"global": [dict(size=32)]}), "needs 2 views in group 'global', the recipe makes 1"),
+    (
+        dict(views__groups={"global": [dict(size=36), dict(size=36)]}),
+        r"views.groups.global\[0\].size: 36 × 36 pixels: vit_tiny.* patches of 8 × 8; the nearest is 32 × 32",
+    ),
     (dict(source__labels=False, model__objectives=[dict(type="Supervised", num_classes=3)]), "Supervised needs labels"),
     (dict(model__objectives=[dict(type="Supervised", num_classes=2)]), "num_classes=2, but the source has 3 classes"),
     (dict(views__groups={"global": [dict(size=32, flop=1)]}), "views: .*flop"),
