@@ -33,7 +33,7 @@ def command_line() -> CommandLine:
     parser.add_argument("--seed", type=int, help="random seed in place of the config's")
     parser.add_cfg_options(example="source.root=DIR model.objectives.0.hidden=2048")
     parser.add_launcher()
-    parser.add_argument("--check", action="store_true", help="check the config and its data, then stop")
+    parser.add_argument("--check", action="store_true", help="check the config, list what its source holds, then stop")
     return parser
 
 

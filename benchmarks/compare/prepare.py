@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.transfer_data import data_set_bars, prepare_sets
+from pretrain.data.folders import visible
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
 from pretrain.threads import usable_cores
@@ -102,11 +103,19 @@ def prepare_transfer(
         raise PlanError(f"data for transfer: {error}") from error
 
 
+def _lot(file: Path) -> str:
+    """A number that depends on the names of a file and its class alone."""
+    name = f"{file.parent.name}/{file.name}"
+    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, int]:
     """Moves ``source/<class>/*`` to ``target/train`` and ``target/val``; returns both counts."""
     counts = {"train": 0, "val": 0}
-    for folder in sorted(p for p in source.iterdir() if p.is_dir() and p.name != BACKGROUND):
-        files = sorted(folder.iterdir(), key=lambda p: sha256(f"{folder.name}/{p.name}".encode()).hexdigest())
+    for folder in visible(source.iterdir()):
+        if not folder.is_dir() or folder.name == BACKGROUND:
+            continue
+        files = sorted(visible(folder.iterdir()), key=_lot)
         held = max(1, round(held_back * len(files)))
         for part, chosen in (("val", files[:held]), ("train", files[held:])):
             (target / part / folder.name).mkdir(parents=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.prepare import BACKGROUND, CALTECH, CAMVID, prepare, prepare_real
+from benchmarks.compare.prepare import BACKGROUND, CALTECH, CAMVID, prepare, prepare_real, split_classes
 
 
 def write_archive(path: Path, names: list[str]) -> None:
@@ -85,3 +85,16 @@ def test_scenes_are_written_once_and_another_request_is_refused(tmp_path: Path) 
     assert before and before == {p: p.stat().st_mtime_ns for p in (tmp_path / "scenes").rglob("*.jpg")}
     with pytest.raises(PlanError, match="prepare scenes: "):
         prepare({"scenes": {**request, "images": 10}})
+
+
+def test_the_lot_of_images_is_that_of_before_and_leaves_dot_files_out(tmp_path: Path) -> None:
+    """The val images are those of commit 3f8b577; what archives of macOS leave beside images is none."""
+    for name in ("a", "b"):
+        (tmp_path / "all" / name).mkdir(parents=True)
+        for file in (*(f"{i}.jpg" for i in range(10)), "._0.jpg", ".DS_Store"):
+            (tmp_path / "all" / name / file).write_text("x")
+    (tmp_path / "all" / ".cache").mkdir()
+    assert split_classes(tmp_path / "all", tmp_path / "out", 0.3) == (14, 6)
+    val = tmp_path / "out" / "val"
+    drawn = sorted(str(path.relative_to(val)) for path in val.rglob("*.jpg"))
+    assert drawn == ["a/1.jpg", "a/2.jpg", "a/6.jpg", "b/0.jpg", "b/2.jpg", "b/9.jpg"]
