@@ -1,4 +1,4 @@
-"""One process at a time in a folder, and the words by which the second one learns who the first is."""
+"""One process at a time in a folder; the second one learns who the first is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _held: dict[Path, _Hold] = {}
 
 
 def _drop_in_child() -> None:
-    """Closes the locks in a forked process: a loading worker that outlives its parent must not keep the folder."""
+    """Closes the locks in a forked process: a worker that outlives its parent keeps no folder."""
     for hold in _held.values():
         os.close(hold.file)
     _held.clear()
@@ -47,14 +47,15 @@ os.register_at_fork(after_in_child=_drop_in_child)
 class FolderLock:
     """Holds ``folder/.lock`` until it is released or the process ends, however it ends.
 
-    The file says who holds it, as JSON: host, pid, since. The system drops the lock of a killed process; on a file
-    system without locks the folder counts as held while the process that the file names lives on this host. Of another
-    host nothing can be told there, so its process does not stop this one.
+    The file says who holds it, as JSON: host, pid, since. The system drops the lock of a killed
+    process. On a file system without locks the folder counts as held while the process that the
+    file names lives on this host; a process of another host does not stop this one there.
 
     Args:
         folder: made if missing.
         what: what is locked, for the message.
-        wait_s: seconds to wait for another process, which may be about to end because it, or its parent, was killed.
+        wait_s: seconds to wait for another process, which may be about to end because it, or its
+            parent, was killed.
         shared: whether this process may hold the lock already; it then counts how often.
 
     Raises:
@@ -62,7 +63,9 @@ class FolderLock:
         OSError: the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, what: str, *, wait_s: float = 0.0, shared: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, what: str, *, wait_s: float = 0.0, shared: bool = False
+    ) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._place = folder.resolve()
@@ -77,9 +80,19 @@ class FolderLock:
                 holder = _read(file)
                 os.close(file)
                 self._released = True
-                raise Busy(f"{folder}: another process works on this {what}{_words(holder)}; wait for it or end it")
+                raise Busy(
+                    f"{folder}: another process works on this {what}{_words(holder)}; wait for it "
+                    "or end it"
+                )
             time.sleep(0.2)
-        _write(file, dict(host=socket.gethostname(), since=time.strftime("%Y-%m-%d %H:%M:%S"), **_process(os.getpid())))
+        _write(
+            file,
+            dict(
+                host=socket.gethostname(),
+                since=time.strftime("%Y-%m-%d %H:%M:%S"),
+                **_process(os.getpid()),
+            ),
+        )
         _held[self._place] = _Hold(file)
 
     def fileno(self) -> int:
@@ -131,7 +144,7 @@ def _take(file: int) -> bool:
 
 
 def _process(pid: int) -> dict[str, int]:
-    """Returns ``pid`` and, where /proc tells it, its start in ticks since boot, for pids are used again."""
+    """Returns ``pid`` and, where /proc tells it, its start in ticks: pids are used again."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 class HostBuffers(nn.Module):
     """A module some of whose buffers stay on the CPU wherever the module goes.
 
-    Numbers that decide which way a step takes (a seed, a counter) would otherwise make the CPU wait for the device
-    each time they are read. They are in checkpoints like all others. Under FSDP, which moves buffers by itself, they
-    follow the module, and reading them waits.
+    Numbers that decide which way a step takes (a seed, a counter) would otherwise make the CPU wait
+    for the device each time they are read. They are in checkpoints like all others. Under FSDP,
+    which moves buffers by itself, they follow the module, and reading them waits.
 
     Class attributes:
         on_host: names of these buffers.

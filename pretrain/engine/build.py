@@ -108,11 +108,12 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
         ConfigError: as :func:`build_runner`.
     """
     cfg = _with_defaults(cfg)
+    settings = check_config(cfg)
     lock = RunLock(cfg.work_dir)
     lock.take_if_there()
     lock.release()
     planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1])  # set by tools/launching.sh
-    ready = _prepare(cfg, check_config(cfg), resume, processes=planned)
+    ready = _prepare(cfg, settings, resume, processes=planned)
     schedule, images = ready.schedule, len(ready.loader.dataset)
     start = ready.checkpoint or (ready.start and f"the weights of {ready.start.source}") or "the beginning"
     length = f"{schedule.steps} steps of {schedule.global_batch}"

@@ -12,7 +12,6 @@ from pretrain.data.sources import SourceError
 from pretrain.engine.build import build_runner, check
 from pretrain.engine.config_file import override, read_config, read_options, require_honoured
 from pretrain.engine.settings import ConfigError
-from pretrain.files import require_writable
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,6 @@ def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> 
         ValueError, OSError: a mistake in the config or the data.
         RuntimeError: an error inside a step of the training: no mistake of the user's.
     """
-    work_dir = cfg.get("work_dir") or "work_dirs"
-    if isinstance(work_dir, str):  # what else it may be, check and build refuse
-        require_writable(work_dir, "work_dir", folder=True)
     if check_only:
         print(check(cfg, resume=resume))
         return

@@ -16,13 +16,16 @@ def read_config(path: str | Path) -> Config:
     """Reads a config file.
 
     Raises:
-        ConfigError: the file is no config, or running it fails; names the file and the cause.
+        ConfigError: the file is no config, running it fails, or a file that it builds on is missing; names the file and
+            the cause.
         OSError: the file is missing or unreadable.
     """
     try:
         return Config.fromfile(path)
-    except OSError:
-        raise
+    except OSError as error:
+        if error.filename is None or Path(error.filename) == Path(path):
+            raise
+        raise ConfigError(f"{path}: builds on {error.filename}: {error.strerror}; see its _base_") from error
     except Exception as error:  # a config is a program: anything may come out of it
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
 

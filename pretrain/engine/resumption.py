@@ -24,8 +24,9 @@ _NEEDED = ("meta", "state_dict", "optimizer", "sampler", "rng")
 class RunLock:
     """The mark of a run on its ``work_dir``: while it is held, no other process trains there.
 
-    The first process of a launch holds it for all. It ends with the run, however that ends, so a killed run's folder
-    can be resumed at once, and one whose run left no checkpoint is free for any other.
+    The first process of a launch holds it for all. It ends with the run, however that ends, so a
+    killed run's folder can be resumed at once, and one whose run left no checkpoint is free for any
+    other.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -33,8 +34,12 @@ class RunLock:
         self._lock: FolderLock | None = None
 
     def take_if_there(self) -> None:
-        """Takes the lock if the folder exists; nothing is made. Collective; see :meth:`take`."""
-        from_first_rank(lambda: self._take() if self._folder.is_dir() else None)
+        """Checks that the folder can be written, and takes the lock if it exists. Collective.
+
+        Raises:
+            ConfigError: the folder cannot be written, or another process trains in it.
+        """
+        from_first_rank(self._look)
 
     def take(self, *, expected: bool) -> None:
         """Takes the lock unless it is held; makes the folder. Collective.
@@ -47,7 +52,9 @@ class RunLock:
         """
         from_first_rank(lambda: self._take() if self._lock is None else None)
         if not expected and checkpoints.latest_checkpoint(self._folder) is not None:
-            raise ConfigError(f"work_dir={str(self._folder)!r}: another run began there just now; choose another")
+            raise ConfigError(
+                f"work_dir={str(self._folder)!r}: another run began there just now; choose another"
+            )
 
     def release(self) -> None:
         """Gives the folder free."""
@@ -55,14 +62,19 @@ class RunLock:
             self._lock.release()
             self._lock = None
 
+    def _look(self) -> None:
+        try:
+            require_writable(self._folder, "work_dir", folder=True)
+        except OSError as error:
+            raise ConfigError(str(error)) from error
+        if self._folder.is_dir():
+            self._take()
+
     def _take(self) -> None:
         try:
             self._lock = FolderLock(self._folder, "training", wait_s=LOCK_WAIT_S, shared=True)
         except Busy as error:
             raise ConfigError(f"work_dir: {error}, or choose another --work-dir") from error
-        except OSError as error:
-            why = error.strerror or error
-            raise ConfigError(f"work_dir={str(self._folder)!r}: cannot be written ({why}); choose another") from error
 
 
 class Resumption:
@@ -82,13 +94,9 @@ class Resumption:
         """Returns the checkpoint to continue from, None to begin anew.
 
         Raises:
-            ConfigError: the folder cannot be written, or holds another run; a checkpoint that cannot be continued.
+            ConfigError: the folder holds another run; a checkpoint that cannot be continued.
             FileNotFoundError: no such checkpoint.
         """
-        try:
-            require_writable(self._cfg.work_dir, "work_dir", folder=True)
-        except OSError as error:
-            raise ConfigError(str(error)) from error
         latest = checkpoints.latest_checkpoint(self._cfg.work_dir)
         if self._resume not in (True, False, "auto"):
             return self._find_named(Path(self._resume), latest)
@@ -96,7 +104,8 @@ class Resumption:
             return None
         if self._resume is False:
             raise ConfigError(
-                f"work_dir={self._cfg.work_dir}: holds a run ({latest.name}); continue it with --resume or choose "
+                f"work_dir={self._cfg.work_dir}: holds a run ({latest.name}); continue it with "
+                "--resume or choose "
                 "another --work-dir"
             )
         self._read(latest)
@@ -104,22 +113,27 @@ class Resumption:
         changed = [key for key in RECIPE if saved.get(key) != self._cfg.get(key)]
         if changed:
             raise ConfigError(
-                f"work_dir={self._cfg.work_dir}: holds a run with another {', '.join(changed)}; choose another "
-                f"--work-dir, or name the checkpoint (--resume {latest}) to continue it with this config"
+                f"work_dir={self._cfg.work_dir}: holds a run with another {', '.join(changed)}; "
+                "choose another "
+                f"--work-dir, or name the checkpoint (--resume {latest}) to continue it with this "
+                "config"
             )
         return latest
 
     def require_fit(self, model: nn.Module) -> None:
-        """Raises a :class:`ConfigError` if the checkpoint that was found is not one of this model."""
+        """Raises a :class:`ConfigError` if the checkpoint found is not one of this model."""
         if self._content is None:
             return
         theirs, own = self._content["state_dict"], model.state_dict()
-        wrong = [name for name in own if name not in theirs or theirs[name].shape != own[name].shape]
+        wrong = [
+            name for name in own if name not in theirs or theirs[name].shape != own[name].shape
+        ]
         wrong += sorted(theirs.keys() - own.keys())
         if wrong:
             first = ", ".join(wrong[:3]) + (", …" if len(wrong) > 3 else "")
             raise ConfigError(
-                f"--resume {self._path}: was written by another model, {len(wrong)} tensors differ ({first}); resume "
+                f"--resume {self._path}: was written by another model, {len(wrong)} tensors "
+                f"differ ({first}); resume "
                 "with the model of its run, or start a new run from its weights with load_from"
             )
 
@@ -133,24 +147,29 @@ class Resumption:
             content = checkpoints.read_checkpoint(path)
         except ValueError as error:
             older = [p for _, p in checkpoints.saved_steps(path.parent) if p != path]
-            cure = f"remove it to go on from {older[-1].name}" if older else "remove it to start anew"
+            cure = (
+                f"remove it to go on from {older[-1].name}" if older else "remove it to start anew"
+            )
             raise ConfigError(f"--resume: {error}. If it was cut short, {cure}") from error
         missing = [key for key in _NEEDED if key not in content]
         if missing:
             raise ConfigError(
-                f"--resume {path}: holds no {', '.join(missing)}; name an iter_N.pth, or start a new run from these "
+                f"--resume {path}: holds no {', '.join(missing)}; name an iter_N.pth, or start a "
+                "new run from these "
                 "weights with load_from"
             )
         self._path, self._content = path, content
 
     def _find_named(self, named: Path, latest: Path | None) -> Path:
-        """Returns the checkpoint ``named``, or the newest that this very launch has written since it began there.
+        """Returns the checkpoint ``named``, or the newest that this launch wrote since it began there.
 
-        A process that is restarted or requeued runs the same command again, which names the same checkpoint.
+        A process that is restarted or requeued runs the same command again, which names the same
+        checkpoint.
 
         Raises:
-            ConfigError: it holds weights only, or ``work_dir`` holds later checkpoints of something else: the newest
-                by number is what is kept, pointed at and continued, so the two runs would be mixed.
+            ConfigError: it holds weights only, or ``work_dir`` holds later checkpoints of something
+                else: the newest by number is what is kept, pointed at and continued, so the two
+                runs would be mixed.
         """
         origin = checkpoints.origin(named)
         if latest is not None and origin is not None:
@@ -162,8 +181,10 @@ class Resumption:
         later = [p.name for saved, p in checkpoints.saved_steps(self._cfg.work_dir) if saved > step]
         if later:
             raise ConfigError(
-                f"work_dir={self._cfg.work_dir}: holds later checkpoints ({', '.join(later)}) than --resume {named}, "
-                "and the latest would be taken for this run's; continue it with --resume, remove them, or choose "
+                f"work_dir={self._cfg.work_dir}: holds later checkpoints ({', '.join(later)}) "
+                f"than --resume {named}, "
+                "and the latest would be taken for this run's; continue it with --resume, remove "
+                "them, or choose "
                 "another --work-dir"
             )
         return named

@@ -48,16 +48,24 @@ class StartReport:
             "fresh": self.fresh,
             "not used": self.unused,
         }
-        counts = [f"{len(names)} {kind}{_places(names)}" for kind, names in kinds.items() if names or kind == "loaded"]
+        counts = [
+            f"{len(names)} {kind}{_places(names)}"
+            for kind, names in kinds.items()
+            if names or kind == "loaded"
+        ]
         return f"start weights from {self.source}: " + "; ".join([*counts, *self.notes])
 
 
-def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str, Any]] = ()) -> StartReport:
-    """Fills a model from a file and makes its copies (targets, second norms) anew, unless the file holds them.
+def load_start(
+    model: TrainedModel, path: str, objectives: Iterable[Mapping[str, Any]] = ()
+) -> StartReport:
+    """Fills a model from a file and makes those of its copies anew that the file does not hold.
 
-    The file is a checkpoint of ours, or holds the backbone alone: under ``backbone.``, or by the bare names of the
-    backbone's or of timm's state dict. The backbone must be filled whole, a mask token aside. Heads may be lacking and
-    then begin fresh; those of an objective of another type than the file's at this place are not taken.
+    The file is a checkpoint of ours, or holds the backbone alone: under ``backbone.``, or by the
+        bare names of the
+    backbone's or of timm's state dict. The backbone must be filled whole, a mask token aside. Heads
+    may be lacking and then begin fresh; those of an objective of another type than the file's at
+    this place are not taken.
 
     Args:
         model: just built, on the CPU, neither wrapped nor sharded.
@@ -65,11 +73,13 @@ def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str,
         objectives: the config's objectives.
 
     Raises:
-        ConfigError: no such file, or one that does not fit: names what is lacking or of another shape. Nothing is
-            changed then.
+        ConfigError: no such file, or one that does not fit: names what is lacking or of another
+            shape. Nothing is changed then.
     """
     if not Path(path).is_file():
-        raise ConfigError(f"load_from={path!r}: no such file; give the path of a checkpoint, or leave it out")
+        raise ConfigError(
+            f"load_from={path!r}: no such file; give the path of a checkpoint, or leave it out"
+        )
     try:
         content = checkpoints.read_checkpoint(path)
     except (ValueError, OSError) as error:
@@ -77,7 +87,11 @@ def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str,
     state, notes = _entries(content, model, path)
     own = model.state_dict()
     left_out = _of_other_objectives(content, [*objectives])
-    taken = {name: value for name, value in state.items() if name in own and not name.startswith(left_out)}
+    taken = {
+        name: value
+        for name, value in state.items()
+        if name in own and not name.startswith(left_out)
+    }
     _check_shapes(taken, own, path)
     refuse_non_finite(taken, f"load_from={path!r}")
     names = {id(module): f"{name}." for name, module in model.named_modules()}
@@ -88,13 +102,19 @@ def load_start(model: TrainedModel, path: str, objectives: Iterable[Mapping[str,
     _require_trained(model, {*taken, *copied}, path)
     model.load_state_dict(taken, strict=False)
     _copy(model, copied)
-    fresh = tuple(name for name in own if name not in taken and name not in copied and not name.endswith(_COUNTER))
+    fresh = tuple(
+        name
+        for name in own
+        if name not in taken and name not in copied and not name.endswith(_COUNTER)
+    )
     unused = tuple(name for name in state if name not in taken)
     notes += _normalisation_note(content, model)
     return StartReport(path, tuple(taken), tuple(copied), fresh, unused, notes)
 
 
-def _entries(content: dict[str, Any], model: TrainedModel, path: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _entries(
+    content: dict[str, Any], model: TrainedModel, path: str
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Returns the file's tensors by names of the model.
 
     Raises:
@@ -114,16 +134,22 @@ def _entries(content: dict[str, Any], model: TrainedModel, path: str) -> tuple[d
     best = max(spellings, key=lambda names: len(names.keys() & state.keys()))
     if best.keys() & state.keys():
         notes = () if best is spellings[0] else ("its names are those of a backbone alone",)
-        return {f"backbone.{best[n]}" if n in best else n: value for n, value in state.items()}, notes
+        return {
+            f"backbone.{best[n]}" if n in best else n: value for n, value in state.items()
+        }, notes
     raise ConfigError(
-        f"load_from={path!r}: holds no backbone of this model, whose names are backbone.{wanted[0]}, …; the file has "
-        f"{len(state)} tensors{_places(state, ' such as ')}. Name a checkpoint of a pretraining with this backbone, "
+        f"load_from={path!r}: holds no backbone of this model, whose names are "
+        f"backbone.{wanted[0]}, …; the file has "
+        f"{len(state)} tensors{_places(state, ' such as ')}. Name a checkpoint of a pretraining "
+        "with this backbone, "
         "or turn a file of others into one: python tools/import.py FILE"
     )
 
 
-def _of_other_objectives(content: dict[str, Any], objectives: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Returns the prefixes of objectives that were of another type in the run that wrote the file."""
+def _of_other_objectives(
+    content: dict[str, Any], objectives: list[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Returns the prefixes of objectives that were of another type in the file's run."""
     meta = content.get("meta")
     if not isinstance(meta, dict) or not isinstance(meta.get("cfg"), str):
         return ()
@@ -132,7 +158,9 @@ def _of_other_objectives(content: dict[str, Any], objectives: list[Mapping[str, 
     except ValueError:  # a checkpoint of another program, with a config of its own kind
         return ()
     pairs = zip(earlier, objectives, strict=False)
-    return tuple(f"objectives.{i}." for i, (old, new) in enumerate(pairs) if _kinds(old) != _kinds(new))
+    return tuple(
+        f"objectives.{i}." for i, (old, new) in enumerate(pairs) if _kinds(old) != _kinds(new)
+    )
 
 
 def _kinds(objective: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -151,17 +179,25 @@ def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: 
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError(
-            f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, or take from the file "
+            f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, "
+            "or take from the file "
             "what fits: python tools/import.py FILE writes its backbone alone"
         )
 
 
-def _require_whole(prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str) -> None:
+def _require_whole(
+    prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
+) -> None:
     """Raises a :class:`ConfigError` if a part of the module at ``prefix`` is not in the file."""
-    missing = [name for name in own if name.startswith(prefix) and name not in taken and not _may_lack(name)]
+    missing = [
+        name
+        for name in own
+        if name.startswith(prefix) and name not in taken and not _may_lack(name)
+    ]
     if missing:
         raise ConfigError(
-            f"load_from={path!r}: lacks {len(missing)} tensors of {prefix.rstrip('.')}{_places(missing, ' such as ')}, "
+            f"load_from={path!r}: lacks {len(missing)} tensors of "
+            f"{prefix.rstrip('.')}{_places(missing, ' such as ')}, "
             "which would stay random; name a file of this very architecture"
         )
 
@@ -173,7 +209,7 @@ def _may_lack(name: str) -> bool:
 def _complete_copies(
     pairs: list[tuple[str, str]], taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
 ) -> dict[str, str]:
-    """Returns {name within a copy: name of its original} for the copies that the file does not hold.
+    """Returns {name within a copy: name of its original} for copies that the file lacks.
 
     Raises:
         ConfigError: the file holds a part of a copy.
@@ -183,12 +219,14 @@ def _complete_copies(
         if any(name.startswith(copy) for name in taken):
             _require_whole(copy, taken, own, path)
             continue
-        copied |= {name: original + name.removeprefix(copy) for name in own if name.startswith(copy)}
+        copied |= {
+            name: original + name.removeprefix(copy) for name in own if name.startswith(copy)
+        }
     return copied
 
 
 def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
-    """Raises a :class:`ConfigError` for parameters that would stay as they were drawn, since nothing trains them."""
+    """Raises a :class:`ConfigError` for parameters that nothing fills and nothing trains."""
     followers = {id(p) for _, copy in model.copies() for p in copy.parameters()}
     random = [
         name
@@ -197,7 +235,8 @@ def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
     ]
     if random:
         raise ConfigError(
-            f"load_from={path!r}: lacks {len(random)} tensors{_places(random, ' such as ')} that nothing trains, so "
+            f"load_from={path!r}: lacks {len(random)} tensors{_places(random, ' such as ')} that "
+            "nothing trains, so "
             "they would stay random; name a file that holds them"
         )
 
@@ -217,11 +256,18 @@ def _normalisation_note(content: dict[str, Any], model: TrainedModel) -> tuple[s
     ours = getattr(model.data_preprocessor, "normalisation", None)
     if not isinstance(theirs, dict) or ours is None:
         return ()
-    differing = [key for key in ours if max(abs(a - b) for a, b in zip(ours[key], theirs[key], strict=True)) > 1e-3]
+    differing = [
+        key
+        for key in ours
+        if max(abs(a - b) for a, b in zip(ours[key], theirs[key], strict=True)) > 1e-3
+    ]
     if not differing:
         return ()
     there = ", ".join(f"{key} {[round(v, 4) for v in theirs[key]]}" for key in differing)
-    return (f"WARNING: they were trained on pixels normalised by {there}: set model.data_preprocessor to it",)
+    return (
+        f"WARNING: they were trained on pixels normalised by {there}: set model.data_preprocessor "
+        "to it",
+    )
 
 
 def _places(names: Iterable[str], before: str = ": ") -> str:

@@ -47,10 +47,10 @@ def apply_torch(images: Tensor, photometric: Photometric) -> Tensor:
     host = photometric.map(lambda field: field.cpu())
     result = torch.empty(images.shape, dtype=torch.float32, device=images.device)
     for steps, members in _jitter_groups(host):
-        chosen = members.to(images.device, non_blocking=True)
+        chosen = _sent(members, images.device)
         group = _as_float(images.index_select(0, chosen))
         for step in steps:
-            group = _JITTER[step](group, _factors(host, step, members).to(images.device, non_blocking=True))
+            group = _JITTER[step](group, _sent(_factors(host, step, members), images.device))
         result.index_copy_(0, chosen, group)
     _apply_to(result, host.grey.nonzero()[:, 0], lambda group, _: grey(group).expand_as(group))
     sigmas = host.blur_sigma.double()
@@ -65,8 +65,15 @@ def apply_torch(images: Tensor, photometric: Photometric) -> Tensor:
 def _apply_to(images: Tensor, members: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Replaces ``images[members]`` by ``function(images[members], members)``; nothing happens for no members."""
     if len(members):
-        chosen = members.to(images.device, non_blocking=True)
+        chosen = _sent(members, images.device)
         images.index_copy_(0, chosen, function(images.index_select(0, chosen), members))
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Returns a CPU tensor on ``device``; by way of page-locked memory, so that nothing waits."""
+    if device.type != "cpu" and tensor.device.type == "cpu" and torch.cuda.is_available():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _as_float(images: Tensor) -> Tensor:
@@ -156,7 +163,7 @@ def blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
         images: (N, 3, H, W) float32. sigma: (N,) pixels, on the CPU. radius: taps to each side; where the image is
             smaller than that, H − 1 or W − 1.
     """
-    weights = blur_kernel(sigma.double(), radius).float().to(images.device, non_blocking=True)  # (N, 2r+1)
+    weights = _sent(blur_kernel(sigma.double(), radius).float(), images.device)  # (N, 2r+1)
     for dim in (2, 3):
         reach = min(radius, images.shape[dim] - 1)
         taps = weights[:, radius - reach : radius + reach + 1]
@@ -172,7 +179,7 @@ def blur(images: Tensor, sigma: Tensor, radius: int) -> Tensor:
 
 def solarise(images: Tensor, threshold: Tensor) -> Tensor:
     """Returns 1 − I where I ≥ threshold, else I. ``images`` (N, 3, H, W) in [0, 1], ``threshold`` (N,)."""
-    limit = threshold.to(images.device, non_blocking=True).view(-1, 1, 1, 1)
+    limit = _sent(threshold, images.device).view(-1, 1, 1, 1)
     # The in-place comparison writes 0 and 1 as floats and is vectorised; a boolean mask is not.
     above = images.clone().ge_(limit)
     return images.addcmul(above, 1 - 2 * images)

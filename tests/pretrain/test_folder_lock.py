@@ -1,4 +1,4 @@
-"""One process at a time in a folder: also after kills, in forks, and on file systems without locks."""
+"""One process at a time in a folder: after kills, in forks, on file systems without locks."""
 
 from __future__ import annotations
 
@@ -37,13 +37,17 @@ def other(tmp_path: Path) -> subprocess.Popen[str]:
     process.wait()
 
 
-def test_the_second_process_learns_who_the_first_is(other: subprocess.Popen[str], tmp_path: Path) -> None:
-    words = rf"another process works on this training \(process {other.pid} on {socket.gethostname()}, since 20"
+def test_the_second_process_learns_who_the_first_is(
+    other: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    words = rf"works on this training \(process {other.pid} on {socket.gethostname()}, since 20"
     with pytest.raises(Busy, match=words):
         FolderLock(tmp_path / "run", "training", shared=True)
 
 
-def test_a_killed_process_leaves_the_folder_free(other: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_killed_process_leaves_the_folder_free(
+    other: subprocess.Popen[str], tmp_path: Path
+) -> None:
     other.kill()
     with FolderLock(tmp_path / "run", "training", wait_s=30):
         assert json.loads((tmp_path / "run" / ".lock").read_text())["pid"] == os.getpid()
@@ -87,7 +91,9 @@ def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_locks")
-def test_without_locks_the_mark_of_a_living_process_counts(other: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_without_locks_the_mark_of_a_living_process_counts(
+    other: subprocess.Popen[str], tmp_path: Path
+) -> None:
     with pytest.raises(Busy, match=f"process {other.pid} on"):
         FolderLock(tmp_path / "run", "training")
     other.kill()

@@ -1,10 +1,11 @@
 """No step needs more of a device than its kernels, shown without one.
 
-Tensors on torch's ``meta`` device have no values: whatever would wait for a value (``.item()``, ``int(tensor)``,
-``bool(tensor)``, ``nonzero``) raises. :class:`Watch` adds what that device tolerates: a tensor that was left on the CPU
-meeting one of the device, and copies to the device that wait until they are done. The step is that of the training
-loop from the preprocessed batch to the targets; the preprocessor, which sorts images by their photometrics on the CPU,
-is not part of it. Autocast, which the meta device lacks, is left away.
+Tensors on torch's ``meta`` device have no values: whatever would wait for a value (``.item()``,
+``int(tensor)``, ``bool(tensor)``, ``nonzero``) raises. :class:`Watch` adds what that device
+tolerates: a tensor that was left on the CPU meeting one of the device, and copies to the device
+that wait until they are done. The step is that of the training loop from the preprocessed batch to
+the targets; the preprocessor, which sorts images by their photometrics on the CPU, is not part of
+it. Autocast, which the meta device lacks, is left away.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -32,7 +34,7 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.check import register_all
 from pretrain.engine.model import TrainedModel
 from pretrain.objectives.base import Objective
-from pretrain.structures import Batch, Views
+from pretrain.structures import Batch, Views, collate
 from pretrain.views.preprocessor import ViewPreprocessor
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -42,7 +44,7 @@ IMAGES = 4
 
 
 class Watch(TorchDispatchMode):
-    """Raises where a tensor left on the CPU meets the device, or a copy to the device waits; counts operator calls."""
+    """Raises where a tensor left on the CPU meets the device, or a copy to it waits; counts calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +58,9 @@ class Watch(TorchDispatchMode):
         left = [tuple(t.shape) for t in given if t.device.type == "cpu" and t.ndim > 0]
         result = func(*args, **(kwargs or {}))
         made = {value.device.type for value in tree_leaves(result) if isinstance(value, Tensor)}
-        overtaken = (kwargs or {}).get("non_blocking") or (func is torch.ops.aten.copy_.default and args[2:] == (True,))
+        overtaken = (kwargs or {}).get("non_blocking") or (
+            func is torch.ops.aten.copy_.default and args[2:] == (True,)
+        )
         waits = not overtaken
         if "meta" in devices and left:
             if func is not torch.ops.aten.copy_.default or waits:
@@ -82,7 +86,9 @@ def watched() -> Iterator[Watch]:
         yield watch
 
 
-def from_numbers(data: Any, *, device: Any = None, _make: Any = torch.tensor, **options: Any) -> Tensor:
+def from_numbers(
+    data: Any, *, device: Any = None, _make: Any = torch.tensor, **options: Any
+) -> Tensor:
     """``torch.tensor`` as devices see it: made on the CPU, then copied, which is waited for."""
     if device is not None and torch.device(device).type != "cpu":
         raise RuntimeError("torch.tensor(…, device=…) copies its numbers to the device and waits")
@@ -95,7 +101,9 @@ def fake_batch(views: dict[str, Any]) -> Batch:
     for name, specs in TRANSFORMS.build(views).specs.items():
         side = specs[0].size if isinstance(specs[0].size, int) else specs[0].size[0]
         geometry = torch.empty(IMAGES, len(specs), 2, 3, dtype=torch.float64, device="meta")
-        groups[name] = Views(torch.empty(IMAGES, len(specs), 3, side, side, device="meta"), geometry)
+        groups[name] = Views(
+            torch.empty(IMAGES, len(specs), 3, side, side, device="meta"), geometry
+        )
     numbers = torch.empty(IMAGES, dtype=torch.int64, device="meta")
     return Batch(groups, numbers, numbers)
 
@@ -136,7 +144,9 @@ def test_adco_waits_for_nothing_once_its_negatives_are_full() -> None:
 @pytest.mark.parametrize("upsampler", [None, "Interpolation"])
 def test_a_step_of_an_upsampler_waits_for_nothing(recipe: str, upsampler: str | None) -> None:
     cfg = Config.fromfile(ROOT / "configs" / "upsamplers" / f"{recipe}.py")
-    config = cfg.model.to_dict() | dict(backbone=dict(type="TimmBackbone", name="test_resnet", output_stride=8))
+    config = cfg.model.to_dict() | dict(
+        backbone=dict(type="TimmBackbone", name="test_resnet", output_stride=8)
+    )
     if upsampler is not None:
         if recipe == "regression":
             pytest.skip("nothing to train")
@@ -219,23 +229,43 @@ def test_frozen_encoding_waits_for_nothing(name: str, dtype: torch.dtype) -> Non
         assert extractor.vector(images).shape == (2, backbone.info.vector)
 
 
-def test_batches_reach_the_device_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every tensor that the preprocessor moves comes from page-locked memory and is not waited for."""
+def drawn_batch(path: Path) -> Batch:
+    """Returns a batch of the views of a config as it leaves the loader, 16 images made tiny."""
+    register_all()
+    recipe = TRANSFORMS.build(Config.fromfile(path).views.to_dict())
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    plans = [recipe.plan(64, 64, rng) for _ in range(16)]
+    samples = [Batch(recipe.render(image, plan), None, torch.tensor(0)) for plan in plans]
+    batch = collate(samples)
+    for group in batch.views.values():
+        group.images = group.images[..., ::4, ::4].contiguous()
+    return batch
+
+
+def test_what_the_preprocessor_sends_is_page_locked_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It forms groups on the CPU; the batch itself is pinned by the loader, what is formed by it."""
+    batch = drawn_batch(ROOT / "configs" / "_base_" / "views_pixpro224.py")
+    preprocessor = ViewPreprocessor().to("meta")
+    pinned: list[Tensor] = []
     copies: list[bool] = []
     move = Tensor.to
 
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor)
+        return tensor
+
     def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if args and isinstance(args[0], torch.device):
-            copies.append(kwargs.get("non_blocking", False))
+        if args and args[0] == torch.device("meta") and tensor.device.type == "cpu":
+            locked = any(tensor is other for other in pinned)
+            copies.append(locked and kwargs.get("non_blocking", False))
         return move(tensor, *args, **kwargs)
 
-    cfg = Config.fromfile(ROOT / "configs" / "quick" / "scenes64.py")
-    batch = fake_batch(cfg.views.to_dict()).map(torch.zeros_like)
-    pinned: list[Tensor] = []
-    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
-    batch.pin_memory()
-    assert len(pinned) == 2 * len(batch.views) + 2  # images, places; labels, ids
-    preprocessor = ViewPreprocessor().to("meta")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
     monkeypatch.setattr(Tensor, "to", to)
-    preprocessor(batch)
-    assert len(copies) == len(pinned) and all(copies)
+    prepared = preprocessor(batch.pin_memory())["batch"]
+    assert prepared.views["global"].images.device.type == "meta"
+    assert len(copies) > 20 and all(copies)

@@ -1,4 +1,4 @@
-"""``load_from``: what is filled, what follows it, what is refused; for every objective of the quick recipes."""
+"""``load_from``: what is filled, what follows it, what is refused; for every quick recipe."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def bare(model: TrainedModel, path: Path) -> Path:
 def equal(first: nn.Module, second: nn.Module) -> bool:
     """Tells whether two modules hold the same parameters and buffers to the bit."""
     one, other = first.state_dict(), second.state_dict()
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+    return one.keys() == other.keys() and all(
+        torch.equal(value, other[name]) for name, value in one.items()
+    )
 
 
 @pytest.mark.parametrize("recipe", QUICK)
@@ -108,7 +110,9 @@ def test_bare_names_fill_the_backbone(rename: Callable[[str], str], tmp_path: Pa
     assert "bare.pth" in str(report) and "1 not used: fc.weight" in str(report)
 
 
-def test_heads_of_another_objective_are_left_alone(make_config: Callable, train: Callable, tmp_path: Path) -> None:
+def test_heads_of_another_objective_are_left_alone(
+    make_config: Callable, train: Callable, tmp_path: Path
+) -> None:
     """Both heads are called objectives.0.projector and have one shape."""
     heads = dict(hidden=16, dim=8)
     train(make_config(tmp_path / "first", model__objectives=[dict(type="SimCLR", **heads)]))
@@ -117,7 +121,9 @@ def test_heads_of_another_objective_are_left_alone(make_config: Callable, train:
     fresh = build_runner(other).raw_model.objectives.state_dict()
     other.load_from = str(tmp_path / "first" / "final.pth")
     model = build_runner(other).raw_model
-    assert torch.equal(model.backbone.state_dict()["model.norm.weight"], weights["backbone.model.norm.weight"])
+    assert torch.equal(
+        model.backbone.state_dict()["model.norm.weight"], weights["backbone.model.norm.weight"]
+    )
     for name, value in model.objectives.state_dict().items():
         assert torch.equal(value, fresh[name]), name
 
@@ -133,11 +139,26 @@ def change(**changes: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 WRONG = [
-    (change(backbone__model__norm__weight=None), "lacks 1 tensors of backbone such as backbone.model.norm.weight"),
-    (change(backbone__model__norm__weight=torch.zeros(3)), r"backbone.model.norm.weight is \(3,\) there and \(24,\)"),
-    (change(target_backbone__model__norm__bias=None), "lacks 1 tensors of target_backbone such as .*norm.bias"),
-    (change(objectives__0__target_projector__0__weight=None), "lacks 1 tensors of objectives.0.target_projector"),
-    (lambda state: {f"encoder.{k}": v for k, v in state.items()}, "holds no backbone of this model.*tools/import.py"),
+    (
+        change(backbone__model__norm__weight=None),
+        "lacks 1 tensors of backbone such as backbone.model.norm.weight",
+    ),
+    (
+        change(backbone__model__norm__weight=torch.zeros(3)),
+        r"backbone.model.norm.weight is \(3,\) there and \(24,\)",
+    ),
+    (
+        change(target_backbone__model__norm__bias=None),
+        "lacks 1 tensors of target_backbone such as .*norm.bias",
+    ),
+    (
+        change(objectives__0__target_projector__0__weight=None),
+        "lacks 1 tensors of objectives.0.target_projector",
+    ),
+    (
+        lambda state: {f"encoder.{k}": v for k, v in state.items()},
+        "holds no backbone of this model.*tools/import.py",
+    ),
     (lambda state: dict(epoch=3), "holds no backbone of this model.*the file has 0 tensors"),
 ]
 
@@ -147,7 +168,11 @@ def test_files_that_do_not_fit_are_refused_before_anything_is_written(
     make_config: Callable, tmp_path: Path, spoil: Callable, words: str
 ) -> None:
     cfg = make_config(tmp_path / "run", model__objectives=PIXPRO)
-    state = spoil(build_runner(make_config(tmp_path / "other", model__objectives=PIXPRO)).raw_model.state_dict())
+    state = spoil(
+        build_runner(
+            make_config(tmp_path / "other", model__objectives=PIXPRO)
+        ).raw_model.state_dict()
+    )
     torch.save(dict(state_dict=state), tmp_path / "file.pth")
     cfg.load_from = str(tmp_path / "file.pth")
     for start in (build_runner, check):
@@ -174,14 +199,18 @@ def test_what_nothing_trains_may_not_stay_random(tmp_path: Path) -> None:
     model = build(tiny("simclr_scenes64"), 1)
     path = bare(model, tmp_path / "bare.pth")
     model.objectives.append(Frozen(model.backbone.info))
-    with pytest.raises(ConfigError, match="lacks 2 tensors such as objectives.1.projection.weight.* nothing trains"):
+    with pytest.raises(
+        ConfigError, match="lacks 2 tensors such as objectives.1.projection.weight.* nothing trains"
+    ):
         load_start(model, str(path))
 
 
 def test_another_normalisation_is_told(tmp_path: Path) -> None:
     model = build(tiny("simclr_scenes64"), 1)
     state = {f"backbone.{name}": value for name, value in model.backbone.state_dict().items()}
-    meta = dict(normalisation=dict(mean=[0.5] * 3, std=model.data_preprocessor.normalisation["std"]))
+    meta = dict(
+        normalisation=dict(mean=[0.5] * 3, std=model.data_preprocessor.normalisation["std"])
+    )
     torch.save(dict(state_dict=state, meta=meta), tmp_path / "vit.pth")
     assert "WARNING: they were trained on pixels normalised by mean [0.5, 0.5, 0.5]" in str(
         load_start(model, str(tmp_path / "vit.pth"))
@@ -206,7 +235,8 @@ class StartHook(Hook):
         pairs = [(a.state_dict(), b.state_dict()) for a, b in model.copies()]
         same = all(torch.equal(one[name], other[name]) for one, other in pairs for name in one)
         total = sum(float(p.double().sum()) for p in model.backbone.parameters())
-        Path(runner.work_dir, f"rank{world()[0]}.json").write_text(json.dumps([len(pairs), same, total]))
+        Path(runner.work_dir, f"rank{world()[0]}.json").write_text(json.dumps([len(pairs), same,
+        total]))
 """
 
 
@@ -216,10 +246,20 @@ def test_two_processes_begin_alike(
     (tmp_path / "probe.py").write_text(START)
     options = dict(model__objectives=PIXPRO, schedule__samples=12)
     model = build_runner(make_config(tmp_path / "other", seed=9, **options)).raw_model
-    extra = dict(load_from=str(bare(model, tmp_path / "bare.pth")), custom_imports=dict(imports=["probe"]))
+    extra = dict(
+        load_from=str(bare(model, tmp_path / "bare.pth")), custom_imports=dict(imports=["probe"])
+    )
     cfg = make_config(tmp_path / "two", **options, **extra, hooks=[dict(type="StartHook")])
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
-    process = helpers.start([*launch, *helpers.command(cfg)], tmp_path / "log", PYTHONPATH=str(tmp_path))
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        f"--master-port={free_port}",
+    ]
+    process = helpers.start(
+        [*launch, *helpers.command(cfg)], tmp_path / "log", PYTHONPATH=str(tmp_path)
+    )
     assert process.wait(timeout=120) == 0, (tmp_path / "log").read_text()
     ranks = [json.loads((tmp_path / "two" / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     total = sum(float(p.double().sum()) for p in model.backbone.parameters())
@@ -227,14 +267,21 @@ def test_two_processes_begin_alike(
 
 
 def test_wrappers_names_are_cut_and_weights_are_numbers(tmp_path: Path) -> None:
-    config = dict(type="Pretrainer", backbone=dict(type="TimmBackbone", name="test_resnet"), objectives=PIXPRO)
+    config = dict(
+        type="Pretrainer", backbone=dict(type="TimmBackbone", name="test_resnet"), objectives=PIXPRO
+    )
     first, path = build(config, 1), tmp_path / "bare.pth"
-    state = {f"module.backbone._orig_mod.{key}": v.clone() for key, v in first.backbone.state_dict().items()}
+    state = {
+        f"module.backbone._orig_mod.{key}": v.clone()
+        for key, v in first.backbone.state_dict().items()
+    }
     torch.save(dict(state_dict=state), path)
     second = build(config, 2)
     load_start(second, str(path), PIXPRO)
     assert equal(first.backbone, second.backbone)
     next(value for value in state.values() if value.is_floating_point()).view(-1)[0] = float("nan")
     torch.save(dict(state_dict=state), path)
-    with pytest.raises(ValueError, match="load_from=.*backbone.model.* holds 1 values of .* that are NaN"):
+    with pytest.raises(
+        ValueError, match="load_from=.*backbone.model.* holds 1 values of .* that are NaN"
+    ):
         load_start(build(config, 3), str(path), PIXPRO)
