@@ -14,6 +14,11 @@ from torch.nn import functional as F
 from benchmarks.finetune.model import Finetuner
 from benchmarks.finetune.seeding import seeded
 from benchmarks.finetune.views import FinetuneViews
+from pretrain.engine.model import check_hooks
+from pretrain.engine.nonfinite import NonFiniteHook
+from pretrain.engine.settings import ConfigError
+from pretrain.hooks.collapse import CollapseHook
+from pretrain.hooks.throughput import ThroughputHook
 from pretrain.structures import Batch, Views
 
 BACKBONE = dict(type="TimmBackbone", name="test_resnet")
@@ -142,3 +147,12 @@ def test_illegal_views() -> None:
         FinetuneViews(randaugment="rnd-m9")
     with pytest.raises(ValueError, match="size=0"):
         FinetuneViews(size=0)
+
+
+def test_hooks_that_ask_for_more_than_a_classifier_has_are_refused() -> None:
+    model = make(**OFF)
+    with pytest.raises(ConfigError, match="CollapseHook asks the model for group, weights, term_name"):
+        check_hooks([CollapseHook()], model)
+    with pytest.raises(ConfigError, match=r"objectives.online_groups, .* efficiency_at=None"):
+        check_hooks([ThroughputHook()], model)
+    check_hooks([ThroughputHook(efficiency_at=None), NonFiniteHook()], model)

@@ -8,7 +8,12 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+from pretrain.engine.model import check_hooks
 from pretrain.engine.optim import parameter_groups
+from pretrain.engine.settings import ConfigError
+from pretrain.hooks.collapse import CollapseHook
+from pretrain.hooks.early_clip import EarlyClipHook
+from pretrain.hooks.throughput import ThroughputHook
 from pretrain.structures import Batch
 from pretrain.upsampling.model import UpsamplerTrainer, completed
 
@@ -70,3 +75,11 @@ def test_draws_depend_on_seed_and_step_alone(make_trainer: Callable[..., Upsampl
 def test_other_modes_are_refused(make_trainer: Callable[..., UpsamplerTrainer], batch: Batch) -> None:
     with pytest.raises(ValueError, match="mode='predict': only 'loss'"):
         make_trainer(JBU)(batch, mode="predict")
+
+
+def test_hooks_that_watch_a_pretraining_are_refused(make_trainer: Callable[..., UpsamplerTrainer]) -> None:
+    trainer = make_trainer(JBU)
+    for hook in (CollapseHook(), ThroughputHook()):
+        with pytest.raises(ConfigError, match=f"{type(hook).__name__} asks the model for .*UpsamplerTrainer does not"):
+            check_hooks([hook], trainer)
+    check_hooks([EarlyClipHook(), ThroughputHook(efficiency_at=None)], trainer)
