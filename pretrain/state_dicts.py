@@ -26,17 +26,17 @@ def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: two keys that are then one; names both.
     """
-    found: dict[str, str] = {}
+    originals: dict[str, str] = {}
     result: dict[str, Tensor] = {}
     for key, value in state.items():
         *modules, last = str(key).split(".")
         bare = ".".join([name for name in modules if name not in _WRAPPERS] + [last])
         if bare in result:
             raise ValueError(
-                f"{found[bare]!r} and {key!r} would both be {bare!r} without wrappers' names: the "
+                f"{originals[bare]!r} and {key!r} would both be {bare!r} without wrappers' names: the "
                 "file holds two networks in one; save the one to be read alone"
             )
-        found[bare], result[bare] = key, value
+        originals[bare], result[bare] = key, value
     return result
 
 

@@ -89,8 +89,8 @@ def check_label_maps(maps: LabelMaps, progress: Progress | None = None) -> tuple
     def classes_in(pair: tuple[Path, Path]) -> np.ndarray:
         return _classes_in(*pair, table=table, advice=advice)
 
-    for done, found in enumerate(ordered_map(classes_in, maps.pairs, ahead=32), start=1):
-        seen[found] += 1
+    for done, present in enumerate(ordered_map(classes_in, maps.pairs, ahead=32), start=1):
+        seen[present] += 1
         if progress is not None and (done % 100 == 0 or done == len(maps.pairs)):
             progress(f"check {maps.part} label maps", done, len(maps.pairs))
     if not seen.any():
@@ -212,12 +212,12 @@ def _check_images(file: CocoFile, folder: Path) -> None:
         path = folder / file.images[keys[place]]["file_name"]
         width, height = file.size(keys[place])
         try:
-            found = probe(path.read_bytes())
+            size = probe(path.read_bytes())
         except DecodeError as error:
             raise ValueError(f"{path}: {error}") from error
-        if found != (height, width):
+        if size != (height, width):
             raise file.fail(
-                f"image {path} (upright) is {found[1]}x{found[0]} pixels, the file says "
+                f"image {path} (upright) is {size[1]}x{size[0]} pixels, the file says "
                 f"{width:g}x{height:g}: its boxes are of another picture, or of one before its "
                 "EXIF turn"
             )
@@ -254,8 +254,8 @@ def check_voc(
     def objects_of(name: str) -> list[str]:
         return _voc_objects(folder, name, classes)
 
-    for done, found in enumerate(ordered_map(objects_of, names, ahead=32), start=1):
-        counts.update(found)
+    for done, called in enumerate(ordered_map(objects_of, names, ahead=32), start=1):
+        counts.update(called)
         if progress is not None and (done % 500 == 0 or done == len(names)):
             progress(f"check {part} boxes", done, len(names))
     if not counts:
@@ -275,7 +275,7 @@ def _voc_objects(folder: Path, name: str, classes: Sequence[str]) -> list[str]:
         objects = ElementTree.parse(path).getroot().findall("object")
     except ElementTree.ParseError as error:
         raise ValueError(f"{path}: no annotation of VOC ({error})") from error
-    found = []
+    names = []
     for thing in objects:
         called, box = thing.findtext("name", ""), thing.find("bndbox")
         if called not in classes:
@@ -291,5 +291,5 @@ def _voc_objects(folder: Path, name: str, classes: Sequence[str]) -> list[str]:
         if not (left < right and top < bottom):
             corners = f"x {left:g} to {right:g}, y {top:g} to {bottom:g}"
             raise ValueError(f"{path}: the box of a {called} has no area: {corners}")
-        found.append(called)
-    return found
+        names.append(called)
+    return names
