@@ -101,6 +101,9 @@ def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler
     if _KINDS[kind].file == "repository":
         options = _repository(spec, kind, Path(path), options)
         path = ""
+    weights = options.get("weights") or path
+    if weights and Path(weights).is_file():
+        read_checkpoint(weights)  # says what a file is that is no checkpoint; the classes know torch alone
     try:
         return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
     except (TypeError, RuntimeError) as error:  # an unknown option, one of a wrong kind, or a package that is absent

@@ -94,3 +94,12 @@ def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> N
     for spec in ("jbu:nowhere.pth", "featup:nowhere.ckpt"):
         with pytest.raises(FileNotFoundError, match="nowhere"):
             load_upsampler(spec)
+
+
+def test_a_foreign_file_that_is_no_checkpoint_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "hubconf.py").write_text("dependencies = []")
+    (tmp_path / "x.pth").write_text("<!DOCTYPE html><title>Quota exceeded</title>")
+    words = "x.pth cannot be read .*: it is a web page .HTML, titled 'Quota exceeded'"
+    for kind in ("featup", "anyup", "loftup", "jbu"):
+        with pytest.raises(ValueError, match=words):
+            load_upsampler(f"{kind}:{tmp_path}/x.pth")
