@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_written(
     make_config: Callable, tmp_path: Path, place: str, start: Callable
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="work_dir .*: cannot be written .*; name another place"):
+    with pytest.raises(ConfigError, match="work_dir=.*: cannot be written .*; choose another"):
         start(make_config(tmp_path / place))
 
 
