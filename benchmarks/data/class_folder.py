@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,18 @@ class ClassFolder:
             for source, chosen, step in zip(sources, ids, every, strict=True)
         )
         self._words |= check_parts(self.train.files, self.val.files, allow_shared=allow_shared, cure=cure)
+        self._warn_of_classes(every[0])
+
+    def _warn_of_classes(self, step: int) -> None:
+        """Tells of classes of which taking every n-th train image leaves none: nothing can be that class."""
+        left = set(self.train.labels.tolist())
+        gone = [name for number, name in enumerate(self.class_names) if number not in left]
+        if gone:
+            warnings.warn(
+                f"{self.root}: {len(gone)} of {self.classes} classes have no train image with "
+                f"every={step}: {quoted(gone)}; their val images count as wrong",
+                stacklevel=3,
+            )
 
     @property
     def classes(self) -> int:

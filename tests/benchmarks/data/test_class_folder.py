@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,14 @@ def test_reasons_name_image_and_class(image_folder: Path, tmp_path: Path) -> Non
     shutil.copy(image_folder / "red" / "000.jpg", tmp_path / "data" / "cover.jpg")
     with pytest.raises(ValueError, match="no class folders.* 'cover.jpg'"):
         ClassFolder(tmp_path / "data")
+
+
+def test_classes_that_every_leaves_without_train_images_are_told(image_folder: Path) -> None:
+    with pytest.warns(UserWarning, match="2 of 3 classes have no train image with every=18: 'green', 'red'"):
+        assert set(ClassFolder(image_folder, every=(18, 1)).train.labels.tolist()) == {0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ClassFolder(image_folder, every=(2, 1))
 
 
 def test_names_that_are_not_utf8(image_folder: Path, tmp_path: Path) -> None:
