@@ -100,7 +100,7 @@ class DepthFolder:
     ) -> None:  # fmt: skip
         if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
             raise ValueError(f"scale={scale!r}: must be a positive number, the values per metre: {_SCALES}")
-        self.layout, self.root = layout, Path(root)
+        self.layout, self.root = layout, Path(root).expanduser()
         where = depth_layout(self.root, layout, images=images, depth=depth)
         chosen = selections(
             every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude

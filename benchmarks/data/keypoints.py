@@ -69,9 +69,9 @@ class KeypointPairs:
         self, root: str | Path, layout: str = "pfwillow", *, every: int = 1, allow_shared: bool = False
     ) -> None:
         check_choice("layout", layout, LAYOUTS)
-        self.root, self.layout = Path(root), layout
-        if every < 1:
-            raise ValueError(f"every={every} must be at least 1")
+        self.root, self.layout = Path(root).expanduser(), layout
+        if type(every) is not int or every < 1:
+            raise ValueError(f"every={every!r} must be at least 1, a whole number")
         if not self.root.is_dir():
             raise FileNotFoundError(f"root={str(root)!r} is not a folder")
         self.images = _read_folders(self.root)

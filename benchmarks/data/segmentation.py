@@ -112,7 +112,7 @@ class SegmentationFolder:
     ) -> None:  # fmt: skip
         self.layout = layout
         plain = dict(images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values)
-        self.root, self._layout = find_layout(Path(root), layout, **plain)
+        self.root, self._layout = find_layout(Path(root).expanduser(), layout, **plain)
         chosen = selections(every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude)
         self.train, self.val = (
             SegmentationSplit(

@@ -281,3 +281,9 @@ def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "scenes.json").write_text(text)
     with pytest.raises(ValueError, match="scenes.json (is no valid json|names no labels)"):
         SegmentationFolder(tmp_path, "scenes")
+
+
+def test_a_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_layout(tmp_path / "data", "camvid")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert SegmentationFolder("~/data", "camvid").protocol == SegmentationFolder(tmp_path / "data", "camvid").protocol
