@@ -78,7 +78,7 @@ class Batch:
     Attributes:
         views: group name -> views; ``global`` holds the two large ones.
         labels: (B,) int64, or None when the source has none.
-        ids: (B,) int64, index of each image in its source.
+        ids: (B,) int64, index of each image in its source; on the CPU in training as well.
         skipped: (id, reason) of files that could not be decoded and were replaced by another image; the id is that of
             the image, or of the file where a source's samples share files (``pretrain.data.shots``).
     """

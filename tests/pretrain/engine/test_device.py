@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from benchmarks.extractor import FeatureExtractor
+from benchmarks.finetune import model as _finetuner  # noqa: F401 — registers it
 from benchmarks.upsampling import load_upsampler
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
@@ -156,6 +158,16 @@ def test_a_step_of_an_upsampler_waits_for_nothing(recipe: str, upsampler: str | 
     model, batch = built(config), fake_batch(views)
     with uncast():
         step(model, batch)  # what depends on sizes alone is made once and kept
+    with watched():
+        step(model, batch)
+
+
+def test_a_step_of_a_fine_tuning_waits_for_nothing() -> None:
+    backbone = dict(type="TimmBackbone", name="test_resnet")
+    config = dict(type="Finetuner", backbone=backbone, classes=["a", "b", "c"], erase=0.9)
+    model = built(config)
+    views = dict(type="ViewRecipe", groups={"global": [dict(size=64)]})
+    batch = replace(fake_batch(views), ids=torch.arange(IMAGES))
     with watched():
         step(model, batch)
 
