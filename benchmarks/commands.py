@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from benchmarks.record import Record
@@ -70,6 +71,23 @@ class RecordFile:
                 continue
             return str(path)
         return "no file"
+
+
+def choose_device(name: str | None) -> str:
+    """Returns the device to work on; None: cuda where it is, else cpu.
+
+    Raises:
+        ValueError: no such device on this machine.
+    """
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind, index = torch.device(name).type, torch.device(name).index or 0
+    except RuntimeError as error:
+        raise ValueError(f"--device {name!r}: no device; write cpu, cuda or cuda:0") from error
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs that torch can use")
+    return name
 
 
 def require_distinct(values: Sequence[str], option: str) -> None:

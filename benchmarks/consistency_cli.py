@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
+from benchmarks.commands import RecordFile, choose_device, full_names, require_distinct, shorten
 from benchmarks.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
 from benchmarks.record import Record
 from benchmarks.weights import weights_fingerprint
@@ -55,7 +54,7 @@ def evaluate(options: Options) -> None:
     require_distinct(options.checkpoints, "checkpoint")
     require_distinct(options.data, "--data")
     folders = [Photos(folder) for folder in options.data]
-    arms = load_arms(options.checkpoints, options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    arms = load_arms(options.checkpoints, choose_device(options.device))
     for folder, data in zip(options.data, folders, strict=True):
         records = _measure(arms, data, settings, written, title=folder, console=console)
         names = shorten([arm.spec for arm in arms], max(20, console.width // 3))

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from benchmarks import depth, retrieval
-from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
+from benchmarks.commands import RecordFile, choose_device, full_names, require_distinct, shorten
 from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
 from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
@@ -77,7 +77,7 @@ def evaluate(options: Options) -> None:
     """
     console = Console()
     with _process_group() as rank:
-        device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = choose_device(options.device)
         if device == "cuda" and dist.is_initialized():
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         if device == "cpu":

@@ -141,7 +141,10 @@ def is_mistake(error: BaseException) -> bool:
 
 def sentence(error: BaseException) -> str:
     """Returns the message of a mistake on one line, never empty."""
-    text = " ".join(str(error).split())
+    text = str(error).strip()
+    if "\nOriginal Traceback (most recent call last):" in text:  # out of a loading process of torch
+        text = text.splitlines()[-1].partition(": ")[2]
+    text = " ".join(text.split())
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         other = "" if error.filename2 is None else f" -> {error.filename2}"
         text = f"{error.filename}{other}: {error.strerror}"

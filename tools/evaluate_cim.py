@@ -30,9 +30,11 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Prints three lines below a heading."""
+    from benchmarks.commands import choose_device
     from benchmarks.localisation import localise
 
-    found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=args.device)
+    device = choose_device(args.device)
+    found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=device)
     print(f"{found.images} images, {found.exemplars} exemplars each, foreground {found.foreground:.3f}")
     rows = [("network", found.iou, found.loss), ("prior", 0.0, found.prior)]
     for name, iou, loss in [*rows, ("position", found.position_iou, found.position)]:

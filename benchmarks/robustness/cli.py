@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
+from benchmarks.commands import RecordFile, choose_device, full_names, require_distinct, shorten
 from benchmarks.evaluation_page import by_protocol
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.record import Record, read_all
@@ -85,7 +84,7 @@ def _evaluate(options: Options, console: Console) -> None:
     require_distinct(options.data, "--data")
     sets = [open_data(spec) for spec in options.data]
     reference = read_all(options.reference) if options.reference else []
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(options.device)
     classifiers = [Classifier.load(path, device) for path in options.classifiers]
     for data in sets:  # every mistake that can be found now is found before hours of work
         data.conditions(settings.corruptions, settings.severities)

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
-from benchmarks.commands import RecordFile, full_names, require_distinct, shorten
+from benchmarks.commands import RecordFile, choose_device, full_names, require_distinct, shorten
 from benchmarks.record import Metric, Record, read_all
 
 RECORD = Record("knn", {"top1": Metric(12.5, "%", "higher")}, {"neighbours": 3})
@@ -69,6 +70,15 @@ def test_where_the_current_folder_is_full_too_temporary_files_take_the_record(
     assert read_all(temporary / "rescued_r.jsonl") == [RECORD]
     with pytest.raises(OSError, match="temporary/rescued_r.jsonl"):
         file.require_whole()
+
+
+def test_devices_that_are_not_there_are_refused() -> None:
+    assert choose_device("cpu") == "cpu"
+    assert choose_device(None) == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ValueError, match="--device 'gpu': no device; write cpu, cuda or cuda:0"):
+        choose_device("gpu")
+    with pytest.raises(ValueError, match=r"--device cuda:99: this machine has \d+ GPUs that torch can use"):
+        choose_device("cuda:99")
 
 
 def test_what_is_named_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

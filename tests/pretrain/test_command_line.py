@@ -15,6 +15,11 @@ from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
+FROM_A_WORKER = """Caught ValueError in DataLoader worker process 0.
+Original Traceback (most recent call last):
+  File "a.py", line 1, in read
+ValueError: a.jpg: no image
+"""
 
 
 def run_raising(error: BaseException) -> int:
@@ -28,6 +33,7 @@ def run_raising(error: BaseException) -> int:
     ("error", "words"),
     [
         (ValueError("size=3:\n  must be 4"), "tool: size=3: must be 4"),
+        (ValueError(FROM_A_WORKER), "tool: a.jpg: no image\n"),
         (ConfigError("schedule.epoch: unknown"), "tool: schedule.epoch: unknown"),
         (FileNotFoundError("no checkpoint a.pth"), "tool: no checkpoint a.pth"),
         (PermissionError(13, "Permission denied", "/a/b"), "tool: /a/b: Permission denied"),
