@@ -1,4 +1,4 @@
-"""How many threads a process may start: its share of the cores, and never more than the user said."""
+"""How many threads a process may start: its share of the cores, never more than the user said."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Returns the number of cores this process may use: the affinity mask, cut by a container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Returns how many cores this process may use: its affinity, cut by a container's quota."""
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
     quota_file = Path("/sys/fs/cgroup/cpu.max")
     if quota_file.exists():
         quota, period = quota_file.read_text().split()
@@ -21,13 +22,14 @@ def usable_cores() -> int:
 def thread_limits(processes: int, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Returns the variables that limit the threads of each of several processes of this machine.
 
-    A process that believes it owns all cores slows the others down, and a user who says less knows why (other people's
-    work on the machine): each gets the smaller of its share of the cores and what the user set. ``MKL_NUM_THREADS``
-    follows ``OMP_NUM_THREADS`` where only that is set.
+    A process that believes it owns all cores slows the others down, and a user who says less knows
+    why (other people's work on the machine): each gets the smaller of its share of the cores and
+    what the user set. ``MKL_NUM_THREADS`` follows ``OMP_NUM_THREADS`` where only that is set.
 
     Args:
         processes: how many run at once.
-        environment: holds the user's values, if any; what is no number above 0 is passed over, as OpenMP does.
+        environment: holds the user's values, if any; what is no number above 0 is passed over, as
+            OpenMP does.
     """
     share = max(1, usable_cores() // processes)
     openmp = _number(environment.get("OMP_NUM_THREADS", ""))

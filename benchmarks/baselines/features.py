@@ -1,4 +1,4 @@
-"""What stands in for a network: pixels, colours and places as features, or a predictor that looks at no image."""
+"""What stands in for a network: pixels, colours and places, or a predictor that sees no image."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ PIXELS = 16  # side of the small image that stands for a vector
 class ColourPosition:
     """Feature extractor without a network: mean colour and position of each patch, device CPU.
 
-    Channels: R, G, B in [-0.5, 0.5], x and y in [-0.5, 0.5] times ``position_weight``, and a constant 1. On the unit
-    sphere the cosine of two such features is about 1 - |difference|²/2: without the constant it would compare
-    directions of colour only, and grey would have none.
+    Channels: R, G, B in [-0.5, 0.5], x and y in [-0.5, 0.5] times ``position_weight``, and a
+    constant 1. On the unit sphere the cosine of two such features is about 1 - |difference|²/2:
+    without the constant it would compare directions of colour only, and grey would have none.
 
     Args:
         stride: Pixels per patch.
         position_weight: Of x and y against colour.
-        upsampled_stride: Pixels per output of what reads the features out at another resolution; None = ``stride``.
+        upsampled_stride: Pixels per output of what reads the features out at another resolution;
+            None = ``stride``.
     """
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     channels = 6
     upsampler = None
 
-    def __init__(self, stride: int, position_weight: float = 1.0, *, upsampled_stride: int | None = None) -> None:
+    def __init__(
+        self, stride: int, position_weight: float = 1.0, *, upsampled_stride: int | None = None
+    ) -> None:
         self.stride, self.position_weight = stride, position_weight
         self.grid_stride, self.upsampled_stride = stride, upsampled_stride or stride
         self.device = torch.device("cpu")
@@ -37,7 +40,9 @@ class ColourPosition:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], to (B, 6, H / stride, W / stride)."""
         colour = F.avg_pool2d(self.normalise(images), self.stride) - 0.5
         h, w = colour.shape[-2:]
-        y, x = torch.meshgrid((torch.arange(h) + 0.5) / h - 0.5, (torch.arange(w) + 0.5) / w - 0.5, indexing="ij")
+        y, x = torch.meshgrid(
+            (torch.arange(h) + 0.5) / h - 0.5, (torch.arange(w) + 0.5) / w - 0.5, indexing="ij"
+        )
         position = self.position_weight * torch.stack([x, y]).expand(len(images), 2, h, w)
         return torch.cat([colour, position, torch.ones(len(images), 1, h, w)], 1)
 
@@ -51,11 +56,13 @@ class ColourPosition:
 
     def describe(self) -> dict[str, Any]:
         """See ``FeatureExtractor.describe``."""
-        return dict(spec="colour_position", stride=self.stride, position_weight=self.position_weight)
+        return dict(
+            spec="colour_position", stride=self.stride, position_weight=self.position_weight
+        )
 
 
 class Pixels:
-    """Vector extractor without a network: the image at 16×16 pixels, mid-grey as zero, device CPU."""
+    """Vectors without a network: the image at 16×16 pixels, mid-grey as zero, device CPU."""
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Trivial predictors of whole images: the largest class, 16×16 pixels as the vector, and mean colours for maps."""
+"""Trivial predictors of whole images: largest class, 16×16 pixels, mean colours for maps."""
 
 from __future__ import annotations
 
@@ -21,27 +21,35 @@ from benchmarks.vectors import Progress, accuracy
 COLOUR_STRIDE = 8  # pixels per mean colour of the maps that stand for a network's
 
 
-def knn_majority(data: ClassFolder, settings: knn.Settings, *, progress: Progress | None = None) -> Record:
-    """The classes with most train images, everywhere: the first for top-1, the first five for top-5."""
+def knn_majority(
+    data: ClassFolder, settings: knn.Settings, *, progress: Progress | None = None
+) -> Record:
+    """The largest train classes, everywhere: the first for top-1, the first five for top-5."""
     started = time.perf_counter()
     metrics, counts = accuracy(_class_counts(data), data.val.labels)
     protocol = knn.protocol_of(data, settings, backend=_backend(settings))
     return _record("knn", metrics, counts, protocol, started)
 
 
-def knn_pixels(data: ClassFolder, settings: knn.Settings, *, progress: Progress | None = None) -> Record:
+def knn_pixels(
+    data: ClassFolder, settings: knn.Settings, *, progress: Progress | None = None
+) -> Record:
     """kNN with :class:`Pixels` as the network."""
     return knn.run(Pixels(), data, replace(settings, backend=_backend(settings)), progress=progress)
 
 
-def linear_majority(data: ClassFolder, settings: linear.Settings, *, progress: Progress | None = None) -> Record:
+def linear_majority(
+    data: ClassFolder, settings: linear.Settings, *, progress: Progress | None = None
+) -> Record:
     """See :func:`knn_majority`."""
     started = time.perf_counter()
     metrics, counts = accuracy(_class_counts(data), data.val.labels)
     return _record("linear", metrics, counts, linear.protocol_of(data, settings), started)
 
 
-def linear_pixels(data: ClassFolder, settings: linear.Settings, *, progress: Progress | None = None) -> Record:
+def linear_pixels(
+    data: ClassFolder, settings: linear.Settings, *, progress: Progress | None = None
+) -> Record:
     """Logistic regression on :class:`Pixels`."""
     return linear.run(Pixels(), data, settings, progress=progress)
 
@@ -53,8 +61,10 @@ def robustness_pixels(
     return robustness.run(Pixels(), data, settings, progress=progress)
 
 
-def cam_colour_position(data: ClassFolder, settings: cam.Settings, *, progress: Progress | None = None) -> Record:
-    """Activation maps of a classifier that knows mean colours only (means over an image do not tell place)."""
+def cam_colour_position(
+    data: ClassFolder, settings: cam.Settings, *, progress: Progress | None = None
+) -> Record:
+    """Activation maps of a classifier that knows mean colours only: a mean tells no place."""
     return cam.run(ColourPosition(COLOUR_STRIDE), data, settings, progress=progress)
 
 
@@ -65,13 +75,17 @@ CAM: dict[str, Callable[..., Record]] = {"colour_position": cam_colour_position}
 
 
 def _class_counts(data: ClassFolder) -> Tensor:
-    """Scores (n, C) of the validation images: the train part's images of each class, the same in every row."""
+    """Scores (n, C) of the val images: how many train images a class has, the same in every row."""
     counts = torch.bincount(data.train.labels, minlength=data.classes)
     return counts.expand(len(data.val), -1)
 
 
 def _record(
-    benchmark: str, metrics: dict[str, Any], counts: dict[str, Any], protocol: dict[str, Any], started: float
+    benchmark: str,
+    metrics: dict[str, Any],
+    counts: dict[str, Any],
+    protocol: dict[str, Any],
+    started: float,
 ) -> Record:
     cost, predictor = dict(seconds=time.perf_counter() - started), NoImage("majority")
     return Record(benchmark, metrics, protocol, counts, cost, predictor.describe(), versions("cpu"))

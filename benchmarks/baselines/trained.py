@@ -1,4 +1,4 @@
-"""Trivial predictors under the protocols of probes and decoder, which are trained on dense labels."""
+"""Trivial predictors under the protocols of probes and decoder, which train on dense labels."""
 
 from __future__ import annotations
 
@@ -22,50 +22,82 @@ from benchmarks.vectors import Progress
 
 
 def probe_majority(
-    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: SegmentationFolder,
+    settings: probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """The class with most pixels in the train part, everywhere."""
-    return _probe_by_place("majority", data, settings, stride, train_stride=train_stride, progress=progress)
+    return _probe_by_place(
+        "majority", data, settings, stride, train_stride=train_stride, progress=progress
+    )
 
 
 def probe_position(
-    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: SegmentationFolder,
+    settings: probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """The class that the train part shows most often at the same pixel."""
-    return _probe_by_place("position", data, settings, stride, train_stride=train_stride, progress=progress)
+    return _probe_by_place(
+        "position", data, settings, stride, train_stride=train_stride, progress=progress
+    )
 
 
 def probe_colour_position(
-    data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: SegmentationFolder,
+    settings: probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """A linear probe on :class:`ColourPosition`."""
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
     return probe.run(features, data, settings, progress=progress)
 
 
 def depth_probe_mean(
-    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: DepthFolder,
+    settings: depth_probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """The mean depth of the train part, everywhere."""
-    return _depth_by_place("mean", data, settings, stride, train_stride=train_stride, progress=progress)
+    return _depth_by_place(
+        "mean", data, settings, stride, train_stride=train_stride, progress=progress
+    )
 
 
 def depth_probe_position(
-    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: DepthFolder,
+    settings: depth_probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
-    """The mean depth of the train part at the same pixel; the mean of all where none is known there."""
-    return _depth_by_place("position", data, settings, stride, train_stride=train_stride, progress=progress)
+) -> Record:
+    """The mean depth of the train part at the same pixel, of all where none is known there."""
+    return _depth_by_place(
+        "position", data, settings, stride, train_stride=train_stride, progress=progress
+    )
 
 
 def depth_probe_colour_position(
-    data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None = None,
+    data: DepthFolder,
+    settings: depth_probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None = None,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """A linear depth probe on :class:`ColourPosition`."""
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
     return depth_probe.run(features, data, settings, progress=progress)
@@ -88,32 +120,50 @@ def decoder_position(
 def decoder_colour_position(
     data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
 ) -> Record:
-    """Nearest neighbours on :class:`ColourPosition` in place of a trained decoder: there is nothing to train on."""
+    """Nearest neighbours on :class:`ColourPosition` in place of a trained decoder."""
     started = time.perf_counter()
     tally = SegmentationTally(data.classes)
-    memory = retrieval.Settings(size=settings.size, memory_size=102_400, passes=1, augment=False, backend="torch")
+    memory = retrieval.Settings(
+        size=settings.size, memory_size=102_400, passes=1, augment=False, backend="torch"
+    )
     label_val(
-        ColourPosition(settings.stride), data, memory, labelling=class_labels(data, memory),
-        score=lambda shares, batch: score_batch(tally, shares, batch), progress=progress, distributed=False,
-    )  # fmt: skip
+        ColourPosition(settings.stride),
+        data,
+        memory,
+        labelling=class_labels(data, memory),
+        score=lambda shares, batch: score_batch(tally, shares, batch),
+        progress=progress,
+        distributed=False,
+    )
     return _decoder_record("colour_position", tally, data, settings, started)
 
 
 PROBE: dict[str, Callable[..., Record]] = {
-    "majority": probe_majority, "position": probe_position, "colour_position": probe_colour_position,
-}  # fmt: skip
+    "majority": probe_majority,
+    "position": probe_position,
+    "colour_position": probe_colour_position,
+}
 DEPTH_PROBE: dict[str, Callable[..., Record]] = {
-    "mean": depth_probe_mean, "position": depth_probe_position, "colour_position": depth_probe_colour_position,
-}  # fmt: skip
+    "mean": depth_probe_mean,
+    "position": depth_probe_position,
+    "colour_position": depth_probe_colour_position,
+}
 DECODER: dict[str, Callable[..., Record]] = {
-    "majority": decoder_majority, "position": decoder_position, "colour_position": decoder_colour_position,
-}  # fmt: skip
+    "majority": decoder_majority,
+    "position": decoder_position,
+    "colour_position": decoder_colour_position,
+}
 
 
 def _probe_by_place(
-    name: str, data: SegmentationFolder, settings: probe.Settings, stride: int, *, train_stride: int | None,
+    name: str,
+    data: SegmentationFolder,
+    settings: probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None,
     progress: Progress | None,
-) -> Record:  # fmt: skip
+) -> Record:
     started = time.perf_counter()
     tally = _tally_by_place(name, data, settings, progress)
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
@@ -131,18 +181,33 @@ def _decoder_by_place(
 
 
 def _decoder_record(
-    name: str, tally: SegmentationTally, data: SegmentationFolder, settings: decoder.Settings, started: float
+    name: str,
+    tally: SegmentationTally,
+    data: SegmentationFolder,
+    settings: decoder.Settings,
+    started: float,
 ) -> Record:
-    protocol, cost = decoder.protocol_of(data, settings), dict(seconds=time.perf_counter() - started)
+    protocol, cost = (
+        decoder.protocol_of(data, settings),
+        dict(seconds=time.perf_counter() - started),
+    )
     return record_of("decoder", tally, protocol, compat=(), cost=cost, extractor=NoImage(name))
 
 
 def _depth_by_place(
-    name: str, data: DepthFolder, settings: depth_probe.Settings, stride: int, *, train_stride: int | None,
+    name: str,
+    data: DepthFolder,
+    settings: depth_probe.Settings,
+    stride: int,
+    *,
+    train_stride: int | None,
     progress: Progress | None,
-) -> Record:  # fmt: skip
+) -> Record:
     started = time.perf_counter()
-    sums, known = torch.zeros(settings.size, dtype=torch.float64), torch.zeros(settings.size, dtype=torch.int64)
+    sums, known = (
+        torch.zeros(settings.size, dtype=torch.float64),
+        torch.zeros(settings.size, dtype=torch.int64),
+    )
     for batch in _batches(data.train, settings, "count", progress):
         sums += batch.masks.double().sum(0)  # unknown depths are 0
         known += (batch.masks > 0).sum(0)
@@ -153,7 +218,9 @@ def _depth_by_place(
             tally.add(prediction, target, image)
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
     cost = dict(seconds=time.perf_counter() - started)
-    return depth_probe.record_of(tally, depth_probe.protocol_of(features, data, settings), cost, NoImage(name))
+    return depth_probe.record_of(
+        tally, depth_probe.protocol_of(features, data, settings), cost, NoImage(name)
+    )
 
 
 def depths_by_place(sums: Tensor, known: Tensor, *, everywhere: bool) -> Tensor:
@@ -177,9 +244,12 @@ def depths_by_place(sums: Tensor, known: Tensor, *, everywhere: bool) -> Tensor:
 
 
 def _tally_by_place(
-    name: str, data: SegmentationFolder, settings: probe.Settings | decoder.Settings, progress: Progress | None
+    name: str,
+    data: SegmentationFolder,
+    settings: probe.Settings | decoder.Settings,
+    progress: Progress | None,
 ) -> SegmentationTally:
-    """Scores the most frequent class of the train part, at the same pixel (``position``) or anywhere (``majority``)."""
+    """Scores the train part's most frequent class, at the pixel (``position``) or of all."""
     height, width = settings.size
     counts = torch.zeros(height * width * data.classes, dtype=torch.int32)
     place = torch.arange(height * width).view(height, width) * data.classes
@@ -201,7 +271,10 @@ def _tally_by_place(
 
 
 def _batches(
-    split: PairSplit, settings: probe.Settings | decoder.Settings, phase: str, progress: Progress | None
+    split: PairSplit,
+    settings: probe.Settings | decoder.Settings,
+    phase: str,
+    progress: Progress | None,
 ) -> Iterator[LabelledBatch]:
     total = split.batch_count(settings.batch_size)
     for done, batch in enumerate(split.batches(settings.size, settings.batch_size), start=1):

@@ -1,4 +1,4 @@
-"""What can only be checked with the data opened: the columns of the table, and every arm by the trainer's own steps."""
+"""What can only be checked with the data opened: the table's columns, and every trained arm."""
 
 from __future__ import annotations
 
@@ -18,24 +18,29 @@ def check_columns(plan: Plan, tasks: Mapping[str, Task]) -> None:
     """Checks that the opened benchmarks will measure what ranks the arms and what is shown.
 
     Raises:
-        PlanError: a metric that these data or settings do not give (top-5 of three classes, metres of relative depth).
+        PlanError: a metric that these data or settings do not give (top-5 of three classes, metres
+            of relative depth).
     """
     for column in (plan.primary, *plan.columns):
         name, metric = column.split(".", 1)
         if tasks[name].metrics is not None:
-            check_names(f"metric of benchmark {name!r} with these data and settings:", [metric], tasks[name].metrics)
+            check_names(
+                f"metric of benchmark {name!r} with these data and settings:",
+                [metric],
+                tasks[name].metrics,
+            )
 
 
 def check_arms(plan: Plan, samples: Mapping[str, int]) -> None:
-    """Builds source, views, model, hooks and schedule of every trained arm once, as its training will; writes nothing.
+    """Builds all that the training of each arm will, once; writes nothing.
 
-    A warm-up longer than the budget, data that are not there and an argument that a data set does not take would else
-    be found by one arm after the other, hours apart.
+    A warm-up longer than the budget, data that are not there and an argument that a data set does
+    not take would else be found by one arm after the other, hours apart.
 
     Args:
         plan: the comparison.
-        samples: arm -> images that its budget buys. An arm without, whose budget is yet to be measured, is checked at
-            the length of its recipe and without warm-up.
+        samples: arm -> images that its budget buys. An arm without, whose budget is yet to be
+            measured, is checked at the length of its recipe and without warm-up.
 
     Raises:
         PlanError: the first mistake, with the arm's name.

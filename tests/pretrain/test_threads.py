@@ -21,7 +21,11 @@ from pretrain import threads
     ],
 )
 def test_the_smaller_of_share_and_wish(
-    monkeypatch: pytest.MonkeyPatch, cores: int, processes: int, given: dict[str, str], expected: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    processes: int,
+    given: dict[str, str],
+    expected: tuple[str, str],
 ) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: cores)
     limits = threads.thread_limits(processes, given)

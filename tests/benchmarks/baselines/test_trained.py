@@ -1,4 +1,5 @@
-"""Most frequent class and mean depth per pixel, against counting; colours under the protocol of a probe."""
+"""Most frequent class and mean depth per pixel, against counting; colours under the protocol of a
+probe."""
 
 from __future__ import annotations
 
@@ -37,17 +38,24 @@ def test_most_frequent_class_anywhere_and_at_the_pixel(toy_data: Any) -> None:
             DECODER[name](data, decoder.Settings(size=(40, 48))),
         ):
             accuracy = 100 * right[labelled].mean()
-            assert record.metrics["pixel_accuracy"].value == pytest.approx(accuracy), (name, record.benchmark)
+            assert record.metrics["pixel_accuracy"].value == pytest.approx(accuracy), (
+                name,
+                record.benchmark,
+            )
 
 
 def test_colour_tells_the_classes_of_the_toys_apart(toy_data: Any) -> None:
-    """Their masks are drawn in class colours: a predictor that reads colours is far above one that does not."""
+    """Their masks are drawn in class colours: a predictor that reads colours is far above one that
+    does not."""
     data = toy_data()
     settings = probe.Settings(size=(40, 48), epochs=1, least_steps=200)
     assert PROBE["colour_position"](data, settings, 1).metrics["pixel_accuracy"].value > 90
     record = DECODER["colour_position"](data, decoder.Settings(size=(40, 48)))
     assert record.metrics["pixel_accuracy"].value > 90
-    assert DECODER["position"](data, decoder.Settings(size=(40, 48))).metrics["pixel_accuracy"].value < 60
+    assert (
+        DECODER["position"](data, decoder.Settings(size=(40, 48))).metrics["pixel_accuracy"].value
+        < 60
+    )
 
 
 @pytest.mark.parametrize("loss", ["metric", "relative"])
@@ -63,11 +71,15 @@ def test_mean_depths_anywhere_and_at_the_pixel(toy_depth: Any, loss: str) -> Non
         assert ("RMSE" in record.metrics) == (loss == "metric")
         if loss == "metric":
             error = (prediction[None] - val)[known]
-            assert record.metrics["RMSE"].value == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)
+            assert record.metrics["RMSE"].value == pytest.approx(
+                np.sqrt((error**2).mean()), rel=1e-5
+            )
     assert DEPTH_PROBE["colour_position"](data, settings, 1).metrics["aligned_delta1"].value > 0
 
 
 def test_without_any_known_depth_there_is_no_mean() -> None:
     nothing = torch.zeros(2, 2)
-    with pytest.raises(ValueError, match="no depth of the train part is known: its maps hold 0 only; check depth="):
+    with pytest.raises(
+        ValueError, match="no depth of the train part is known: its maps hold 0 only; check depth="
+    ):
         depths_by_place(nothing.double(), nothing.long(), everywhere=True)

@@ -11,7 +11,9 @@ from benchmarks.transfer.run import named_metrics
 
 
 def test_names_units_and_direction() -> None:
-    found = named_metrics({"exact_mIoU": 12.5, "exact_aAcc": 50.0, "mIoU": 12.0, "coco/bbox_mAP": 0.25})
+    found = named_metrics(
+        {"exact_mIoU": 12.5, "exact_aAcc": 50.0, "mIoU": 12.0, "coco/bbox_mAP": 0.25}
+    )
     assert found == {
         "mIoU": Metric(12.5, "%", "higher"),
         "pixel_accuracy": Metric(50.0, "%", "higher"),
@@ -21,6 +23,9 @@ def test_names_units_and_direction() -> None:
 
 @pytest.mark.parametrize("measured", [{"exact_mIoU": math.nan}, {"coco/bbox_mAP": -1.0}])
 def test_nothing_labelled_is_an_error_that_says_so(measured: dict[str, float]) -> None:
-    """mmsegmentation divides 0 by 0 where all masks are ignored, COCO's code says -1 where there is no object."""
-    with pytest.raises(ValueError, match="is nan, it is not defined: the val part must hold labelled pixels or obj"):
+    """mmsegmentation divides 0 by 0 where all masks are ignored, COCO's code says -1 where there is
+    no object."""
+    with pytest.raises(
+        ValueError, match="is nan, it is not defined: the val part must hold labelled pixels or obj"
+    ):
         named_metrics(measured)
