@@ -34,6 +34,7 @@ from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import Monitor, display
 from benchmarks.compare.trial import TRAINER, make_spec, missing, read_spec, write_trial
+from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
 from pretrain.threads import thread_limits
 
@@ -69,6 +70,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
     Raises:
         PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or wrong, a budget that
             buys nothing or less than the warm-up, nothing to make a table of.
+        OSError: the folder cannot be written.
         Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all children have ended, and running again goes on.
     """
@@ -79,6 +81,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
         raise PlanError(f"--jobs {options.jobs}: must be at least 1")
     if options.table_only:
         return _show(plan, options.console)
+    require_writable(plan.work_dir, "--work-dir", folder=True)
     with exclusive(plan.work_dir, "comparison", wait_s=1):
         budgets, failures = _do_what_is_missing(plan, options)
         complete = finish(plan, budgets, console=options.console)
@@ -91,12 +94,14 @@ def _show(plan: Plan, console: Console) -> int:
 
     Raises:
         PlanError: nothing is there.
+        OSError: the folder cannot be written.
     """
     if not started(plan.trials):
         raise PlanError(
             f"--table-only: nothing there: {plan.work_dir} holds no trial of {plan.path}; check --work-dir, or run it "
             "without --table-only"
         )
+    require_writable(plan.work_dir, "--work-dir", folder=True)
     complete = finish(plan, load_budgets(plan.work_dir / "budget.json"), console=console)
     _report(plan, [], complete, console)
     return 0

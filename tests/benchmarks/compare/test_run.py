@@ -113,6 +113,15 @@ def test_a_metric_that_the_data_do_not_give_shows_before_any_arm_trains(
     assert calls(tmp_path) == []
 
 
+def test_a_folder_that_cannot_be_written_is_found_before_any_work(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    Path("taken").write_text("a file")
+    with pytest.raises(OSError, match="--work-dir=taken/out: cannot be written .*; choose another"):
+        run_comparison(load_plan(toy(), "taken/out"), Options(jobs=1, trainer=trainer))
+    assert calls(tmp_path) == []
+
+
 def test_results_are_thrown_away_only_when_the_rest_is_sound(toy: Toy, trainer: tuple[str, ...]) -> None:
     assert run(toy("seeds = (0,)"), trainer)[0] == 0
     broken = toy("seeds = (0,)\nbenchmarks['dense'] = dict(type='retrieval', data=dict(root='no', layout='camvid'))")
