@@ -13,6 +13,7 @@ from mmengine.registry import MODELS
 from benchmarks.extractor import parse_spec
 from benchmarks.weights import read_checkpoint, state_fingerprint
 from heads.upsamplers.base import Upsampler
+from pretrain.annotations import fit_all
 from pretrain.names import check_choice
 from pretrain.state_dicts import refuse_non_finite
 
@@ -104,6 +105,7 @@ def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler
     weights = options.get("weights") or path
     if weights and Path(weights).is_file():
         read_checkpoint(weights)  # says what a file is that is no checkpoint; the classes know torch alone
+    options = fit_all(options, make, where=f"upsampler {spec!r}: ")
     try:
         return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
     except (TypeError, RuntimeError) as error:  # an unknown option, one of a wrong kind, or a package that is absent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from typing import Any, Literal
 def matches(value: Any, annotation: Any) -> bool:
     """Tells whether ``value`` fits a type annotation; True for annotations that configs do not spell.
 
-    Lists pass for tuples and ints for floats, because that is how they come out of a config file.
+    Lists pass for tuples and ints for floats, because that is how they come out of a config file. NaN fits no number:
+    it would pass every check of a range.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
@@ -25,7 +27,7 @@ def matches(value: Any, annotation: Any) -> bool:
         return isinstance(value, bool)
     if annotation in (int, float):
         accepted = int if annotation is int else (int, float)
-        return isinstance(value, accepted) and not isinstance(value, bool)
+        return isinstance(value, accepted) and not isinstance(value, bool) and not _is_nan(value)
     if annotation is str:
         return isinstance(value, str)
     if tuple in (annotation, origin) or list in (annotation, origin):
@@ -33,6 +35,15 @@ def matches(value: Any, annotation: Any) -> bool:
     if dict in (annotation, origin):
         return isinstance(value, Mapping)
     return True
+
+
+def kind(value: Any) -> str:
+    """Says in a message what a value that does not fit is: "of type str", or "not a number"."""
+    return "not a number" if _is_nan(value) else f"of type {type(value).__name__}"
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def spell(annotation: Any) -> str:
@@ -74,8 +85,8 @@ def fit_all(values: Mapping[str, Any], taker: Callable[..., Any], *, where: str)
     for name, value in values.items():
         result[name] = fitted(value, hints.get(name, Any))
         if not matches(result[name], hints.get(name, Any)):
-            kind = type(value).__name__
-            raise ValueError(f"{where}{name}={value!r} is of type {kind}; must be {spell(hints[name])}")
+            legal = spell(hints[name])
+            raise ValueError(f"{where}{name}={value!r} is {kind(value)}; must be {legal}")
     return result
 
 

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIMIZERS, TRANSFORMS, VISBACKENDS, Registry
 from torch import nn
 
-from pretrain.annotations import matches, spell
+from pretrain.annotations import kind, matches, spell
 from pretrain.engine.settings import (
     ConfigError,
     EngineSettings,
@@ -126,7 +126,7 @@ def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]
             raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{hint}")
         if name in legal and not matches(item, legal[name]):
             raise ConfigError(
-                f"{place}.{name}={item!r} is of type {type(item).__name__}; {cls.__name__} takes {spell(legal[name])}"
+                f"{place}.{name}={item!r} is {kind(item)}; {cls.__name__} takes {spell(legal[name])}"
             )
         _check_inside(f"{place}.{name}", registry, item, supplied)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from pretrain.annotations import matches, spell
+from pretrain.annotations import kind, matches, spell
 from pretrain.names import suggestion
 
 T = TypeVar("T")
@@ -123,6 +123,6 @@ def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -
             raise ConfigError(f"{section}.{name}: unknown field{did_you_mean(name, known)}")
         if not matches(value, hints[name]):
             raise ConfigError(
-                f"{section}.{name}={value!r} is of type {type(value).__name__}; must be {spell(hints[name])}"
+                f"{section}.{name}={value!r} is {kind(value)}; must be {spell(hints[name])}"
             )
     return cls(**values)

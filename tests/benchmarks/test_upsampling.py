@@ -85,6 +85,7 @@ def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> N
         (f"jbu:{tmp_path}/backbone.pth", "lacks meta"),
         (f"jbu:{crooked}", "does not fit the JBUStack it describes: 2 keys differ, the first .'fixup_proj.1.bias'"),
         ("guided?raduis=1", "raduis"),
+        ("guided?radius=abc", "radius=.abc. is of type str; must be int"),
         ("guided?radius", "key=value"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -18,6 +18,9 @@ from pretrain.annotations import fit_all, fitted, matches
         (2.5, int, False),
         (True, int, False),
         (2, float, True),
+        (float("nan"), float, False),
+        ((1.0, float("nan")), tuple[float, ...], False),
+        (float("inf"), float, True),
         ("2", float, False),
         ([1, 3], tuple[int, int], True),
         ((1, 3, 5), tuple[int, int], False),
@@ -77,3 +80,11 @@ def test_values_of_a_wrong_type_are_named() -> None:
     assert fit_all({"root": "a", "every": 2, "depth": 3}, reader, where="") == dict(root="a", every=2, depth=3)
     with pytest.raises(ValueError, match="every='x' is of type str; must be int"):
         fit_all({"every": "x"}, reader, where="")
+
+
+def test_nan_is_no_number_in_messages() -> None:
+    def take(height: float) -> float:
+        return height
+
+    with pytest.raises(ValueError, match="x: height=nan is not a number; must be float"):
+        fit_all({"height": float("nan")}, take, where="x: ")
