@@ -217,7 +217,7 @@ def refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
         fitting = " × ".join(str(max(1, round(side / patch)) * patch) for side in (height, width))
         hint = ""
         if height % patch or width % patch:
-            hint = f"; both sides must be multiples of {patch}, the nearest is {fitting}: set size="
+            hint = f"; both sides must be multiples of {patch}, the nearest size is {fitting}; set it by size="
         raise ValueError(
             f"images of {height} × {width} pixels: {name} refuses this size ({error}){hint}"
         ) from error

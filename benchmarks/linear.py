@@ -88,7 +88,8 @@ def require_divisible(data: ClassFolder, settings: Settings) -> None:
     """Raises a ValueError that names a class with a single train image, of which a sweep can hold back none."""
     if len(settings.weight_decays) > 1:
         labels = data.train.labels.numpy()
-        stratified_split(labels, settings.held_back, settings.seed, names=data.class_names)
+        cure = "name a single one of weight_decays, for whose choice nothing is held back"
+        stratified_split(labels, settings.held_back, settings.seed, names=data.class_names, cure=cure)
 
 
 def choose_weight_decay(

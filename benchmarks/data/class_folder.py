@@ -161,7 +161,12 @@ class ClassFolder:
 
 
 def stratified_split(
-    labels: np.ndarray, held_back: float, seed: int, *, names: Sequence[str] = ()
+    labels: np.ndarray,
+    held_back: float,
+    seed: int,
+    *,
+    names: Sequence[str] = (),
+    cure: str = "split the data yourself into the folders train and val",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws a share of each class.
 
@@ -170,6 +175,7 @@ def stratified_split(
         held_back: Share in (0, 1), rounded per class, at least one image, at most all but one.
         seed: Of the draw; a class's draw depends on the seed, its number and its size only.
         names: Of the classes, for messages; empty: they are called by their numbers.
+        cure: For messages: what else than another image helps a class of one image.
 
     Returns:
         (kept, held back), ascending indices.
@@ -186,8 +192,7 @@ def stratified_split(
             name = repr(names[label]) if len(names) else str(label)
             raise ValueError(
                 f"class {name} has one image, of which no share can be held back: remove the "
-                "class, give it a second image, or split the data yourself into the folders train "
-                "and val"
+                f"class, give it a second image, or {cure}"
             )
         count = min(max(1, round(held_back * len(members))), len(members) - 1)
         chosen.append(np.random.default_rng([seed, int(label)]).permutation(members)[:count])

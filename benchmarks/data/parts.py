@@ -38,10 +38,10 @@ def check_parts(train: Sequence[Path], val: Sequence[Path], *, allow_shared: boo
         return {}
     if not allow_shared:
         ours, theirs = shared[0]
+        first = str(ours) if ours == theirs else f"{ours}, which is {theirs}"
         raise ValueError(
             f"{len(shared)} of the {len(val)} val images are train images, too, and would find themselves; the first: "
-            f"{ours}, which is {theirs}. Cure: {cure}; if it is meant, allow_shared=True, which the record's protocol "
-            "then says"
+            f"{first}. Cure: {cure}; if it is meant, allow_shared=True, which the record's protocol then says"
         )
     return dict(shared_images=len(shared))
 

@@ -68,8 +68,10 @@ def import_networks(
     for which, network in networks.items():
         name, own = _architecture(network, found, backbone, source)
         backbones[which] = TimmBackbone(name, **own | (options or {}))
+        placed = _last_norm_where_it_stands(network, backbones[which].model)
+        _refuse_non_finite(placed, source)
         try:
-            loads[which], changes = _fill(backbones[which], network, source)
+            loads[which], changes = _fill(backbones[which], placed, source)
         except ValueError as error:
             raise ValueError(f"{error}{_by_shapes(network, found) if backbone else ''}") from error
         filled.append((network, set(loads[which].loaded), changes))
@@ -121,9 +123,7 @@ def call(config: dict[str, Any]) -> str:
 
 def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:
     """Puts a network's tensors in; returns what was filled and what was changed."""
-    network = _last_norm_where_it_stands(network, backbone.model)
     state, name = dict(network.translated.state), backbone.config["name"]
-    _refuse_non_finite(network, source)
     changes = network.translated.changes + _resize_positions(backbone.model, state)
     changes += _fill_layer_scale(backbone.model, state)
     bias = "patch_embed.proj.bias"

@@ -155,7 +155,7 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
 @pytest.mark.parametrize("encode", ["maps", "encode", "vector"])
 def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
     vit = FeatureExtractor.load("random:test_vit?img_size=32")
-    words = r"images of 40 × 64 pixels: test_vit refuses .*multiples of 16, the nearest is 32 × 64"
+    words = r"images of 40 × 64 pixels: test_vit refuses .*multiples of 16, the nearest size is 32 × 64"
     with pytest.raises(ValueError, match=words):
         getattr(vit, encode)(torch.zeros(1, 3, 40, 64))
     assert getattr(vit, encode)(torch.zeros(1, 3, 48, 64)).shape[0] == 1

@@ -55,7 +55,8 @@ def test_one_folder_for_both_parts_is_refused(reader: str, toy_root: Path) -> No
         )
 
     for options in (dict(images="images/train"), dict(images="images/{split}", val="train")):
-        with pytest.raises(ValueError, match=r"6 of the 6 val images are train images, too, .*000\.png.*\{split\}"):
+        words = r"6 of the 6 val images are train images, too, .*000\.png\. Cure: .*\{split\}"
+        with pytest.raises(ValueError, match=words):
             open_data(**options)
         accepted = open_data(**options, allow_shared=True)
         assert accepted.protocol["shared_images"] == 6

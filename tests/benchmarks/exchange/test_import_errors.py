@@ -61,6 +61,8 @@ def test_weights_that_are_no_numbers_are_named_as_in_the_file(state: State, tmp_
     broken["layer2.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     content = dict(state_dict=under("module.encoder_q.", broken) | {"module.queue": torch.zeros(2)})
     refused(content, tmp_path, r"state_dict/encoder_q.layer2.0.conv1.weight holds 1 values of 9,216 that are NaN")
+    named = dict(backbone="resnet18", options=dict(layers=(1, 1, 1, 1), channels=(64, 16, 16, 16)))
+    refused(broken, tmp_path, r"that are NaN or infinite; .* take an earlier checkpoint$", **named)
     head = {"module.encoder_q.fc.0.weight": torch.tensor([float("nan")]), "module.queue": torch.zeros(2)}
     torch.save(dict(state_dict=under("module.encoder_q.", state) | head), tmp_path / "theirs.pth")
     import_file(tmp_path / "theirs.pth", tmp_path / "ours.pth")  # a head is not taken
