@@ -93,6 +93,7 @@ def test_vit_b_has_the_layers_of_the_recipe() -> None:
     assert {group["weight_decay"] for group in groups} == {0.0, 0.05}
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize(
     ("name", "backbone"),
     [

@@ -42,7 +42,7 @@ def test_the_users_own_choice_is_respected() -> None:
     assert faults("keep", MALLOC_ARENA_MAX="2") == "unsupported"
 
 
-LARGE = 700_000_000  # bytes: more than an interpreter with torch, whose peak must not show them
+LARGE = 200_000_000  # bytes: many times a bare interpreter, whose peak must not show them
 
 
 def test_the_peak_is_not_the_parents() -> None:
@@ -51,7 +51,7 @@ def test_the_peak_is_not_the_parents() -> None:
     code = "from pretrain.memory import peak_resident; print(peak_resident())"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert len(held) < peak_resident()
-    assert 5e6 < int(child.stdout) < 0.2 * LARGE
+    assert 5e6 < int(child.stdout) < 0.5 * LARGE
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of other processes")
