@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from torch import Tensor
@@ -28,10 +29,11 @@ def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
         return {}
     state = find_state(read_checkpoint(path))
     name = "levels" if weights == "online" else "target_levels"
-    marked = [key.split(f".{name}.")[0] for key in state if key.startswith("objectives.") and f".{name}." in key]
+    found = (re.match(rf"objectives\.(\d+)\.(.+\.)?{name}\.", key) for key in state)
+    marked = [(int(match[1]), match[0]) for match in found if match]  # objective 2 is before 10
     if not marked:
         return {}
-    prefix = f"{min(marked)}.{name}."
+    prefix = min(marked)[1]
     levels = {key: value for key, value in state.items() if key.startswith(prefix)}
     refuse_non_finite(levels, path)
     return {key[len(prefix) :]: value for key, value in levels.items()}

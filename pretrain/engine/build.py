@@ -145,14 +145,14 @@ def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path,
     state = torch.get_rng_state()  # whatever follows must not shift what the run draws
     hooks = [_build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])]
     check_hooks(hooks, model)
-    from_first_rank(lambda: place.require_fit(model))
     start = None
     if checkpoint is None and cfg.get("load_from"):
         start = load_start(model, cfg.load_from, cfg.model.get("objectives") or ())
     try:
-        build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
+        optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"optimizer: {error}") from error
+    from_first_rank(lambda: place.require_fit(model, optimizer))
     torch.set_rng_state(state)
     return _Prepared(cfg, settings, model, schedule, loader, hooks, checkpoint, start)
 

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import torch.distributed as dist
 from mmengine.config import Config
 
+from pretrain.data import UnreadableData
 from pretrain.data.sources import SourceError
 from pretrain.engine.build import build_runner, check
 from pretrain.engine.config_file import override, read_config, read_options, require_honoured
+from pretrain.engine.nonfinite import NonFiniteError
 from pretrain.engine.settings import ConfigError
+from pretrain.hooks.skipped_files import TooManyBadFiles
+
+# What settings or data mend, and no traceback explains, though it shows in training only.
+_MISTAKES = (ConfigError, SourceError, UnreadableData, NonFiniteError, TooManyBadFiles)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> 
     """Trains what a config describes, or checks it and prints what would be trained.
 
     Raises:
-        ValueError, OSError: a mistake in the config or the data.
+        ValueError, OSError: a mistake in the config or the data; loss or gradients are not finite.
         RuntimeError: an error inside a step of the training: no mistake of the user's.
     """
     if check_only:
@@ -72,7 +78,7 @@ def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> 
     runner = build_runner(cfg, resume=resume, launcher=launcher)
     try:
         runner.train()
-    except (ConfigError, SourceError):
+    except _MISTAKES:
         raise
     except ValueError as error:  # of a loss or a layer: whoever mends it needs the traceback
         raise RuntimeError("the training stopped with an error, see above") from error

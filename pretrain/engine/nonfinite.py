@@ -21,7 +21,7 @@ FP16_TOLERATED_SKIPS = 25
 GRADIENT_NORM = "gradient norm"
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(ValueError):
     """Loss or gradients became infinite or NaN."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 from torch import nn
+from torch.optim import Optimizer
 
 from pretrain.engine import checkpoints
 from pretrain.engine.config import parse
@@ -18,6 +19,7 @@ from pretrain.folder_lock import Busy, FolderLock
 #: Sections that decide what is computed; a run is only continued by itself with the same ones.
 RECIPE = ("model", "source", "views", "schedule", "optimizer", "seed")
 LOCK_WAIT_S = 5.0  # a killed run's processes may take a moment to end
+_OTHERWISE = "resume with the {} of its run, or start a new run from its weights with load_from"
 _NEEDED = ("meta", "state_dict", "optimizer", "sampler", "rng")
 
 
@@ -105,8 +107,7 @@ class Resumption:
         if self._resume is False:
             raise ConfigError(
                 f"work_dir={self._cfg.work_dir}: holds a run ({latest.name}); continue it with "
-                "--resume or choose "
-                "another --work-dir"
+                "--resume or choose another --work-dir"
             )
         self._read(latest)
         saved = parse(self._content["meta"]["cfg"])
@@ -114,16 +115,19 @@ class Resumption:
         if changed:
             raise ConfigError(
                 f"work_dir={self._cfg.work_dir}: holds a run with another {', '.join(changed)}; "
-                "choose another "
-                f"--work-dir, or name the checkpoint (--resume {latest}) to continue it with this "
-                "config"
+                f"choose another --work-dir, or name the checkpoint (--resume {latest}) to "
+                "continue it with this config"
             )
         return latest
 
-    def require_fit(self, model: nn.Module) -> None:
-        """Raises a :class:`ConfigError` if the checkpoint found is not one of this model."""
+    def require_fit(self, model: nn.Module, optimizer: Optimizer) -> None:
+        """Raises a :class:`ConfigError` if the checkpoint is not one of this model and optimiser."""
         if self._content is None:
             return
+        self._require_model(model)
+        self._require_optimizer(optimizer)
+
+    def _require_model(self, model: nn.Module) -> None:
         theirs, own = self._content["state_dict"], model.state_dict()
         wrong = [
             name for name in own if name not in theirs or theirs[name].shape != own[name].shape
@@ -133,9 +137,21 @@ class Resumption:
             first = ", ".join(wrong[:3]) + (", …" if len(wrong) > 3 else "")
             raise ConfigError(
                 f"--resume {self._path}: was written by another model, {len(wrong)} tensors "
-                f"differ ({first}); resume "
-                "with the model of its run, or start a new run from its weights with load_from"
+                f"differ ({first}); {_OTHERWISE.format('model')}"
             )
+
+    def _require_optimizer(self, optimizer: Optimizer) -> None:
+        """Compares the type and the groups of parameters: state is kept by place in a group."""
+        saved = parse(self._content["meta"]["cfg"]).get("optimizer", {}).get("type")
+        theirs = [len(group["params"]) for group in self._content["optimizer"]["param_groups"]]
+        own = [len(group["params"]) for group in optimizer.param_groups]
+        named = self._cfg.optimizer.type
+        if (saved, theirs) == (named, own):
+            return
+        raise ConfigError(
+            f"--resume {self._path}: was written by another optimizer, {saved} of groups of "
+            f"{theirs} parameters, here it is {named} of {own}; {_OTHERWISE.format('optimizer')}"
+        )
 
     def _read(self, path: Path) -> None:
         """Reads a checkpoint and checks that it holds what a run needs to go on.
@@ -155,8 +171,7 @@ class Resumption:
         if missing:
             raise ConfigError(
                 f"--resume {path}: holds no {', '.join(missing)}; name an iter_N.pth, or start a "
-                "new run from these "
-                "weights with load_from"
+                "new run from these weights with load_from"
             )
         self._path, self._content = path, content
 
@@ -182,9 +197,7 @@ class Resumption:
         if later:
             raise ConfigError(
                 f"work_dir={self._cfg.work_dir}: holds later checkpoints ({', '.join(later)}) "
-                f"than --resume {named}, "
-                "and the latest would be taken for this run's; continue it with --resume, remove "
-                "them, or choose "
-                "another --work-dir"
+                f"than --resume {named}, and the latest would be taken for this run's; continue "
+                "it with --resume, remove them, or choose another --work-dir"
             )
         return named

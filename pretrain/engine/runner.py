@@ -152,7 +152,7 @@ class PretrainRunner(Runner):
         checkpoint = checkpoints.read_checkpoint(filename)
         meta = checkpoint["meta"]
         sharding.load_model(self.raw_model, checkpoint["state_dict"], strict=True)
-        sharding.load_optimizer(self.raw_model, self.optim_wrapper, checkpoint["optimizer"])
+        self._load_optimizer(checkpoint["optimizer"])
         self.train_loop._iter = meta["iter"]
         self.sampler.load_state(checkpoint["sampler"])
         self.train_seconds = meta["seconds"]
@@ -166,6 +166,15 @@ class PretrainRunner(Runner):
                 "images is the same, random numbers drawn inside the model start anew"
             )
         self.logger.info(f"resumed {filename} at step {meta['iter']} of {self.schedule.steps}")
+
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """Restores the optimiser's state; its settings stay the config's, where torch would take the checkpoint's."""
+        groups = self.optim_wrapper.param_groups
+        names = {"weight_decay", *self.cfg.optimizer}
+        settings = [{name: group[name] for name in names & group.keys()} for group in groups]
+        sharding.load_optimizer(self.raw_model, self.optim_wrapper, state)
+        for group, own in zip(self.optim_wrapper.param_groups, settings, strict=True):
+            group.update(own)
 
     def restore_rng(self) -> None:
         """Sets this process's generators as they were when the checkpoint was written, if one was resumed."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
-from pretrain.annotations import kind, matches, spell
+from pretrain.annotations import fit_all
 from pretrain.names import suggestion
 
 T = TypeVar("T")
@@ -116,13 +116,12 @@ def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -
     values = {} if values is None else values
     if not isinstance(values, Mapping):
         raise ConfigError(f"{section}={values!r}: must be a dict of {cls.__name__}'s fields")
-    hints = typing.get_type_hints(cls)
     known = [f.name for f in fields(cls)]
-    for name, value in values.items():
+    for name in values:
         if name not in known:
             raise ConfigError(f"{section}.{name}: unknown field{did_you_mean(name, known)}")
-        if not matches(value, hints[name]):
-            raise ConfigError(
-                f"{section}.{name}={value!r} is {kind(value)}; must be {spell(hints[name])}"
-            )
+    try:
+        values = fit_all(values, cls, where=f"{section}.")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return cls(**values)

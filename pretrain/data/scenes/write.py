@@ -50,7 +50,10 @@ class Job:
         """Whether all files of the job are there in full; after a loss of power some may be empty."""
         if not self.note(out).exists():
             return False
-        files = json.loads(self.note(out).read_text())["files"]
+        try:
+            files = json.loads(self.note(out).read_bytes())["files"]
+        except ValueError:  # the note itself was cut short
+            return False
         return all((out / name).exists() and (out / name).stat().st_size == size for name, (size, _) in files.items())
 
 

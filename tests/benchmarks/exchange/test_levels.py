@@ -19,3 +19,10 @@ def test_levels_are_found_in_our_checkpoints_alone(tmp_path: Path) -> None:
     assert pretrained_levels("random:resnet18") == {}
     torch.save({"state_dict": others}, path)
     assert pretrained_levels(str(path)) == {}
+
+
+def test_of_several_pyramids_that_of_the_first_objective_by_number_counts(tmp_path: Path) -> None:
+    path, key = tmp_path / "c.pth", "fpn.inner_blocks.0.0.weight"
+    state = {f"objectives.{i}.levels.{key}": torch.full((1,), i) for i in (10, 2)}
+    torch.save({"state_dict": state | {"backbone.model.x": torch.ones(1)}, "meta": {}}, path)
+    assert pretrained_levels(str(path)) == {key: torch.full((1,), 2)}

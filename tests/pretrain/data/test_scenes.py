@@ -420,6 +420,16 @@ def test_a_job_whose_file_was_emptied_is_done_again(tmp_path: Path):
     assert not Job("image", "val", 0, 2).is_done(tmp_path)
 
 
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_job_whose_note_was_cut_short_is_done_again(tmp_path: Path, length: int):
+    request, job = Request(images=5, size=96, seed=0, sequences=0), Job("image", "val", 0, 1)
+    do_job(tmp_path, request, job)
+    job.note(tmp_path).write_bytes(job.note(tmp_path).read_bytes()[:length])
+    assert not job.is_done(tmp_path)
+    do_job(tmp_path, request, job)
+    assert job.is_done(tmp_path)
+
+
 def alive(group: int) -> bool:
     try:
         os.killpg(group, 0)

@@ -10,9 +10,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from pretrain.annotations import matches
 from pretrain.engine.build import build_runner, check
 from pretrain.engine.check import check_config
-from pretrain.engine.settings import ConfigError, EngineSettings, LoaderSettings, matches, read_section
+from pretrain.engine.settings import ConfigError, EngineSettings, LoaderSettings, read_section
 
 MISTAKES = [
     (dict(shedule=dict(epochs=1)), "shedule: unknown top-level key; did you mean 'schedule'"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pretrain.command_line import MISTAKE, CommandLine, main
 from pretrain.engine import build, checkpoints, cli
 from pretrain.engine.resumption import Resumption
 from pretrain.engine.settings import ConfigError
@@ -37,6 +39,29 @@ def test_a_mistake_is_found_before_anything_is_made(arguments: Callable[..., cli
     with pytest.raises(ConfigError, match=r"schedule.epoch: unknown field; did you mean 'epochs'\?"):
         cli.train(arguments(cfg_options=["schedule.epoch=1"]))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_is_one_sentence_and_exit_code_2(
+    arguments: Callable[..., cli.Options], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = arguments(cfg_options=["schedule.lr=1e30", "schedule.warmup_samples=0"])
+    assert main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
+    assert "The ids of the images are in" in line and "lower the learning rate" in line
+
+
+def test_unreadable_files_are_one_sentence_and_exit_code_2(
+    arguments: Callable[..., cli.Options],
+    capsys: pytest.CaptureFixture[str],
+    image_folder: Path,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(image_folder, tmp_path / "images")
+    sorted((tmp_path / "images").rglob("*.jpg"))[5].write_bytes(b"no image")
+    options = arguments(cfg_options=[f"source.root={tmp_path / 'images'}"])
+    assert main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
+    assert "1 unreadable file" in line and "raise loader.max_bad_fraction" in line
 
 
 def test_check_trains_nothing(

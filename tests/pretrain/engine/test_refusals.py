@@ -166,6 +166,29 @@ def test_a_checkpoint_of_another_model(
         start(cfg, resume=tmp_path / "first" / "iter_3.pth")
 
 
+OTHER_OPTIMIZERS = [
+    (dict(type="AdamW"), r"SGD of groups of \[\d+, \d+\] .* AdamW of"),
+    (dict(type="SGD", momentum=0.9, layer_decay=0.8), r"groups of \[\d+, \d+\] parameters, here it is SGD of"),
+]
+
+
+@pytest.mark.parametrize("start", [build_runner, check])
+@pytest.mark.parametrize(("optimizer", "words"), OTHER_OPTIMIZERS, ids=["type", "groups"])
+def test_a_checkpoint_of_another_optimizer(
+    make_config: Callable,
+    train: Callable,
+    tmp_path: Path,
+    start: Callable,
+    optimizer: dict[str, Any],
+    words: str,
+) -> None:
+    train(make_config(tmp_path / "first", schedule__samples=16))
+    cfg = make_config(tmp_path / "second", optimizer=dict(optimizer, _delete_=True))
+    with pytest.raises(ConfigError, match=f"iter_3.pth: was written by another optimizer, .*{words}"):
+        start(cfg, resume=tmp_path / "first" / "iter_3.pth")
+    assert not (tmp_path / "second").exists()
+
+
 @pytest.mark.parametrize("start", [build_runner, check])
 def test_a_folder_in_which_another_process_trains(
     make_config: Callable, tmp_path: Path, start: Callable, monkeypatch: pytest.MonkeyPatch

@@ -52,6 +52,19 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     assert curves[0] == curves[1]
 
 
+def test_a_resumed_run_has_the_settings_of_its_own_config(
+    make_config: Callable, train: Callable, helpers: SimpleNamespace, tmp_path: Path
+) -> None:
+    train(make_config(tmp_path / "first", schedule__samples=16))
+    changed = make_config(
+        tmp_path / "second", optimizer__weight_decay=0.1, optimizer__momentum=0.5
+    )
+    last = train(changed, resume=tmp_path / "first" / "iter_3.pth")
+    groups = last["optimizer"]["param_groups"]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert [group["momentum"] for group in groups] == [0.5, 0.5]
+
+
 def test_files_and_their_contents(
     make_config: Callable, train: Callable, helpers: SimpleNamespace, tmp_path: Path
 ) -> None:
