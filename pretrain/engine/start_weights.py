@@ -62,10 +62,9 @@ def load_start(
     """Fills a model from a file and makes those of its copies anew that the file does not hold.
 
     The file is a checkpoint of ours, or holds the backbone alone: under ``backbone.``, or by the
-        bare names of the
-    backbone's or of timm's state dict. The backbone must be filled whole, a mask token aside. Heads
-    may be lacking and then begin fresh; those of an objective of another type than the file's at
-    this place are not taken.
+    bare names of the backbone's or of timm's state dict. The backbone must be filled whole, a mask
+    token aside. Heads may be lacking and then begin fresh; those of an objective of another type
+    than the file's at this place are not taken.
 
     Args:
         model: just built, on the CPU, neither wrapped nor sharded.
