@@ -37,6 +37,7 @@ _WORDS = {
     DepthFolder: "layout with depth maps (scenes, plain with depth=)",
     KeypointPairs: "layout of keypoint pairs (pfwillow)",
 }
+_CLASSES = "folder 'classes:ROOT' (or scenes:ROOT without options; with them write classes:ROOT/crops?…)"
 _SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
 _KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
@@ -111,12 +112,13 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
 
     Args:
         names: Benchmarks.
-        data: ``LAYOUT:ROOT?options``; the one that suits a benchmark is taken.
+        data: ``LAYOUT:ROOT?options``; the one that suits a benchmark is taken, each must suit one.
         settings: ``BENCHMARK.KEY=VALUE``.
         quick: Start from the reduced settings.
 
     Raises:
-        ValueError: no or several data sets for a benchmark, an unknown benchmark, setting or layout.
+        ValueError: no or several data sets for a benchmark, one that none reads, an unknown benchmark, setting or
+            layout.
     """
     chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
     form, example = f"BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}", f"{names[0]}.size=64"
@@ -126,16 +128,20 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
             raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
         chosen[name][field] = literal(value)
     opened: dict[type | None, Task] = {}
-    tasks = []
+    tasks, unread = [], list(data)
     for name, own in chosen.items():
         reader = find_benchmark(name).data
-        found = [d for d in (_data_of(item, reader) for item in data) if d is not None]
+        suiting = {item: _data_of(item, reader) for item in data}
+        found = [arguments for arguments in suiting.values() if arguments is not None]
+        unread = [item for item in unread if suiting[item] is None]
         if len(found) != 1:
-            kind = _WORDS.get(reader, "folder 'classes:ROOT'")
+            kind = _WORDS.get(reader, _CLASSES)
             raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
         task = make_task(name, (REDUCED.get(name, {}) if quick else {}) | own | dict(data=found[0]))
         task.data = opened.setdefault(reader, task).data  # benchmarks that read the same data share decoded images
         tasks.append(task)
+    if unread:
+        raise ValueError(f"--data {unread[0]!r}: none of the benchmarks {', '.join(names)} reads it; leave it out")
     return tasks
 
 
@@ -150,8 +156,8 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
         if kind == "plain":
             suits = reader is not KeypointPairs and ("depth" in options) == (reader is DepthFolder)
         return dict(root=root, layout=kind) | options if suits else None
-    if kind == "scenes":
-        return dict(root=str(Path(root) / "crops"))
+    if kind == "scenes":  # its options are those of masks and depth maps
+        return None if options else dict(root=str(Path(root) / "crops"))
     return dict(root=root) | options if kind == "classes" else None
 
 

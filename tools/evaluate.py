@@ -28,7 +28,8 @@ networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME)
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
 data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
   scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
-  for knn, linear, robustness, cam: classes (scenes brings its own in ROOT/crops); for correspondence: pfwillow;
+  for knn, linear, robustness, cam: classes (or scenes without options, which brings ROOT/crops); for correspondence:
+  pfwillow; a --data that no benchmark reads is refused;
   ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
   ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by

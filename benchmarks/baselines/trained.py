@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,34 +22,6 @@ from benchmarks.scores import IGNORE, SegmentationTally
 from benchmarks.vectors import Progress
 
 
-def probe_majority(
-    data: SegmentationFolder,
-    settings: probe.Settings,
-    stride: int,
-    *,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Record:
-    """The class with most pixels in the train part, everywhere."""
-    return _probe_by_place(
-        "majority", data, settings, stride, train_stride=train_stride, progress=progress
-    )
-
-
-def probe_position(
-    data: SegmentationFolder,
-    settings: probe.Settings,
-    stride: int,
-    *,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Record:
-    """The class that the train part shows most often at the same pixel."""
-    return _probe_by_place(
-        "position", data, settings, stride, train_stride=train_stride, progress=progress
-    )
-
-
 def probe_colour_position(
     data: SegmentationFolder,
     settings: probe.Settings,
@@ -62,34 +35,6 @@ def probe_colour_position(
     return probe.run(features, data, settings, progress=progress)
 
 
-def depth_probe_mean(
-    data: DepthFolder,
-    settings: depth_probe.Settings,
-    stride: int,
-    *,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Record:
-    """The mean depth of the train part, everywhere."""
-    return _depth_by_place(
-        "mean", data, settings, stride, train_stride=train_stride, progress=progress
-    )
-
-
-def depth_probe_position(
-    data: DepthFolder,
-    settings: depth_probe.Settings,
-    stride: int,
-    *,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Record:
-    """The mean depth of the train part at the same pixel, of all where none is known there."""
-    return _depth_by_place(
-        "position", data, settings, stride, train_stride=train_stride, progress=progress
-    )
-
-
 def depth_probe_colour_position(
     data: DepthFolder,
     settings: depth_probe.Settings,
@@ -101,20 +46,6 @@ def depth_probe_colour_position(
     """A linear depth probe on :class:`ColourPosition`."""
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
     return depth_probe.run(features, data, settings, progress=progress)
-
-
-def decoder_majority(
-    data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
-) -> Record:
-    """See :func:`probe_majority`."""
-    return _decoder_by_place("majority", data, settings, progress)
-
-
-def decoder_position(
-    data: SegmentationFolder, settings: decoder.Settings, *, progress: Progress | None = None
-) -> Record:
-    """See :func:`probe_position`."""
-    return _decoder_by_place("position", data, settings, progress)
 
 
 def decoder_colour_position(
@@ -138,32 +69,16 @@ def decoder_colour_position(
     return _decoder_record("colour_position", tally, data, settings, started)
 
 
-PROBE: dict[str, Callable[..., Record]] = {
-    "majority": probe_majority,
-    "position": probe_position,
-    "colour_position": probe_colour_position,
-}
-DEPTH_PROBE: dict[str, Callable[..., Record]] = {
-    "mean": depth_probe_mean,
-    "position": depth_probe_position,
-    "colour_position": depth_probe_colour_position,
-}
-DECODER: dict[str, Callable[..., Record]] = {
-    "majority": decoder_majority,
-    "position": decoder_position,
-    "colour_position": decoder_colour_position,
-}
-
-
 def _probe_by_place(
     name: str,
     data: SegmentationFolder,
     settings: probe.Settings,
     stride: int,
     *,
-    train_stride: int | None,
-    progress: Progress | None,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
 ) -> Record:
+    """The class with most pixels in the train part (``majority``), or at the same pixel of it (``position``)."""
     started = time.perf_counter()
     tally = _tally_by_place(name, data, settings, progress)
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
@@ -173,8 +88,13 @@ def _probe_by_place(
 
 
 def _decoder_by_place(
-    name: str, data: SegmentationFolder, settings: decoder.Settings, progress: Progress | None
+    name: str,
+    data: SegmentationFolder,
+    settings: decoder.Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
+    """See :func:`_probe_by_place`."""
     started = time.perf_counter()
     tally = _tally_by_place(name, data, settings, progress)
     return _decoder_record(name, tally, data, settings, started)
@@ -200,9 +120,11 @@ def _depth_by_place(
     settings: depth_probe.Settings,
     stride: int,
     *,
-    train_stride: int | None,
-    progress: Progress | None,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
 ) -> Record:
+    """The mean depth of the train part (``mean``), or at the same pixel of it (``position``), of all pixels where no
+    depth is known there."""
     started = time.perf_counter()
     sums, known = (
         torch.zeros(settings.size, dtype=torch.float64),
@@ -281,3 +203,20 @@ def _batches(
         yield batch
         if progress:
             progress(phase, done, total)
+
+
+PROBE: dict[str, Callable[..., Record]] = {
+    "majority": partial(_probe_by_place, "majority"),
+    "position": partial(_probe_by_place, "position"),
+    "colour_position": probe_colour_position,
+}
+DEPTH_PROBE: dict[str, Callable[..., Record]] = {
+    "mean": partial(_depth_by_place, "mean"),
+    "position": partial(_depth_by_place, "position"),
+    "colour_position": depth_probe_colour_position,
+}
+DECODER: dict[str, Callable[..., Record]] = {
+    "majority": partial(_decoder_by_place, "majority"),
+    "position": partial(_decoder_by_place, "position"),
+    "colour_position": decoder_colour_position,
+}

@@ -13,7 +13,14 @@ from pretrain.files import sha256_of
 _TAIL = 4096  # bytes at a file's end, compared before whole files are: compressed pixels differ there
 
 
-def check_parts(train: Sequence[Path], val: Sequence[Path], *, allow_shared: bool, cure: str) -> dict[str, int]:
+def check_parts(
+    train: Sequence[Path],
+    val: Sequence[Path],
+    *,
+    allow_shared: bool,
+    cure: str,
+    option: str = "allow_shared=True",
+) -> dict[str, int]:
     """Refuses two parts that share an image, whatever the file is called in each of them.
 
     Files are compared byte by byte, links by what they lead to. An image that was written anew (another format or
@@ -24,6 +31,7 @@ def check_parts(train: Sequence[Path], val: Sequence[Path], *, allow_shared: boo
         val: Image files of the val part.
         allow_shared: Accept what they share.
         cure: What the user can do about it, as the end of a sentence.
+        option: How the user writes ``allow_shared``.
 
     Returns:
         What belongs to the protocol: nothing for parts that share no image, else ``shared_images``, how many images of
@@ -41,7 +49,7 @@ def check_parts(train: Sequence[Path], val: Sequence[Path], *, allow_shared: boo
         first = str(ours) if ours == theirs else f"{ours}, which is {theirs}"
         raise ValueError(
             f"{len(shared)} of the {len(val)} val images are train images, too, and would find themselves; the first: "
-            f"{first}. Cure: {cure}; if it is meant, allow_shared=True, which the record's protocol then says"
+            f"{first}. Cure: {cure}; if it is meant, {option}, which the record's protocol then says"
         )
     return dict(shared_images=len(shared))
 

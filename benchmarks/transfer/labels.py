@@ -1,4 +1,5 @@
-"""The labels of a recipe's data, all looked at before training: which files, asked for what."""
+"""The labels of a recipe's data, all looked at before training: which files, asked for what; and
+whether images that are scored lie in the training data, too."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
+from benchmarks.data.parts import check_parts
 from benchmarks.data.transfer_folder import (
     LabelMaps,
     Progress,
@@ -16,14 +18,15 @@ from benchmarks.data.transfer_folder import (
     check_label_maps,
     check_voc,
 )
-from benchmarks.transfer.recipe import datasets_of
+from benchmarks.transfer.recipe import SECTION, datasets_of
 
 _PARTS = ("train", "val", "test")
+_READ = ("BaseSegDataset", "CocoDataset", "VOCDataset")  # kinds whose files are known here
 _OUTSIDE = 255  # what mmsegmentation's losses and metric ignore
 
 
 def check_labels(config: Config, progress: Progress | None = None) -> tuple[str, ...]:
-    """Looks at every label of the data that a recipe names.
+    """Looks at every label of the data that a recipe names, then for images in two parts.
 
     Args:
         config: with data and classes in place; the libraries are imported.
@@ -33,10 +36,13 @@ def check_labels(config: Config, progress: Progress | None = None) -> tuple[str,
         Notes that are no mistakes.
 
     Raises:
-        ValueError: see :mod:`benchmarks.data.transfer_folder`; the library cannot list the files.
+        ValueError: see :mod:`benchmarks.data.transfer_folder`; the library cannot list the files;
+            images of the training data are scored, unless the recipe has
+            ``transfer.allow_shared``.
     """
     notes: list[str] = []
-    done: list[list[Any]] = []
+    done: list[tuple[list[Any], list[Path]]] = []
+    images: dict[str, list[Path]] = {part: [] for part in _PARTS}
     scope = DefaultScope.overwrite_default_scope(config.default_scope)
     with scope, DATASETS.switch_scope_and_registry(None) as registry:
         for part, data in _parts(config):
@@ -45,18 +51,34 @@ def check_labels(config: Config, progress: Progress | None = None) -> tuple[str,
                 raise ValueError(
                     f"{part}_dataloader: there is no data set of type {data['type']!r}"
                 )
-            where = [
-                kind,
-                *(
-                    str(data.get(key))
-                    for key in ("data_root", "ann_file", "data_prefix", "indices")
-                ),
-            ]
-            if where in done:  # val and test are often one
-                continue
-            done.append(where)
-            notes += _check(part, data, kind, config, progress)
-    return tuple(dict.fromkeys(notes))
+            where = _where(kind, data)
+            files = next((files for known, files in done if known == where), None)
+            if files is None:  # val and test are often one
+                notes += _check(part, data, kind, config, progress)
+                files = _images(part, data, kind)
+                done.append((where, files))
+            images[part] += files
+    allowed = config.get(SECTION, {}).get("allow_shared", False)
+    return tuple(dict.fromkeys(notes + _check_shared(images, allow_shared=allowed)))
+
+
+def _where(kind: type, data: dict[str, Any]) -> list[Any]:
+    """What tells two data sets of a recipe apart."""
+    keys = ("data_root", "ann_file", "data_prefix", "indices")
+    return [kind, *(str(data.get(key)) for key in keys)]
+
+
+def _check_shared(images: dict[str, list[Path]], *, allow_shared: bool) -> list[str]:
+    """Refuses images that are trained on and scored; returns a note where that is allowed."""
+    scored = list(dict.fromkeys(images["val"] + images["test"]))
+    shared = check_parts(
+        images["train"],
+        scored,
+        allow_shared=allow_shared,
+        cure="take them out of one part, or check the recipe's folders and lists",
+        option="--cfg-options transfer.allow_shared=True",
+    )
+    return [f"{shared['shared_images']} images that are scored are trained on"] if shared else []
 
 
 def _parts(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -91,15 +113,28 @@ def _check(
     return ()
 
 
-def _label_maps(part: str, data: dict[str, Any], kind: type) -> LabelMaps:
-    """The files as mmsegmentation lists them, and the values that its reader gives a class."""
+def _images(part: str, data: dict[str, Any], kind: type) -> list[Path]:
+    """The images that a data set gives; none of a kind that is not known."""
+    if not any(base.__name__ in _READ for base in kind.__mro__):
+        return []
+    _, rows = _listed(part, data)
+    return [Path(row["img_path"]) for row in rows]
+
+
+def _listed(part: str, data: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]:
+    """The library's data set and its rows, after all that it leaves out."""
     try:
         built = DATASETS.build(dict(data, pipeline=[]))
-        rows = [built.get_data_info(index) for index in range(len(built))]
+        return built, [built.get_data_info(index) for index in range(len(built))]
     except (AssertionError, KeyError, TypeError, OSError) as error:
         raise ValueError(
             f"the {part} part cannot be listed: {type(error).__name__}: {error}"
         ) from error
+
+
+def _label_maps(part: str, data: dict[str, Any], kind: type) -> LabelMaps:
+    """The files as mmsegmentation lists them, and the values that its reader gives a class."""
+    built, rows = _listed(part, data)
     pairs = [(Path(row["img_path"]), Path(row["seg_map_path"])) for row in rows]
     # With a choice among the data set's own classes, masks keep the numbers of all of them.
     names = kind.METAINFO["classes"] if built.label_map is not None else built.metainfo["classes"]

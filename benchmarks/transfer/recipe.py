@@ -39,16 +39,20 @@ class Section:
             ``any``: whichever network was pretrained.
         classes: the classes are those that ``classes.json`` of the data folder lists; else those of the data set's
             class.
+        allow_shared: accept images that lie in the training data and in what is scored; the protocol then says so.
     """
 
     task: str
     batch: int
     backbone: str = "native"
     classes: bool = False
+    allow_shared: bool = False
 
     def __post_init__(self) -> None:
         check_choice("transfer.task", self.task, ("segmentation", "detection"))
         check_choice("transfer.backbone", self.backbone, ("native", "timm", "any"))
+        if type(self.allow_shared) is not bool:
+            raise ValueError(f"transfer.allow_shared={self.allow_shared!r} must be True or False")
         if self.batch < 1:
             raise ValueError(f"transfer.batch={self.batch} must be at least 1, images per step over all processes")
 

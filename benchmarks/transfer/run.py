@@ -191,6 +191,8 @@ def fit(
         batch=section.batch, options=settings.options,
         iterations=config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs")),
     )  # fmt: skip
+    if section.allow_shared:
+        protocol["allow_shared"] = True
     if section.backbone == "native":
         _require_resnet(extractor, config.model.backbone.get("depth"))
     recipe.place_backbone(config, section, extractor.backbone.config)

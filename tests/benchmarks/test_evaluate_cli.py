@@ -137,6 +137,23 @@ def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
     assert [type(task.data) for task in tasks] == [SegmentationFolder, DepthFolder]
 
 
+def test_options_that_the_crops_of_scenes_would_drop_are_refused(image_folder: Path) -> None:
+    folder = image_folder.parent / "scenes"
+    folder.mkdir()
+    (folder / "crops").symlink_to(image_folder)
+    assert len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)) == 1
+    with pytest.raises(ValueError, match=r"--benchmark knn .*scenes:ROOT without options; with them .*, found 0"):
+        make_tasks(["knn"], [f"scenes:{folder}?every=2,2"], [], quick=True)
+    (task,) = make_tasks(["knn"], [f"classes:{folder}/crops?every=2,2"], [], quick=True)
+    assert 0 < len(task.data.train) < len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)[0].data.train)
+
+
+def test_data_that_no_benchmark_reads_are_refused(image_folder: Path, tmp_path: Path) -> None:
+    unread = f"pfwillow:{tmp_path}"
+    with pytest.raises(ValueError, match=f"--data '{unread}': none of the benchmarks knn reads it; leave it out"):
+        make_tasks(["knn"], [f"classes:{image_folder}", unread], [], quick=True)
+
+
 def test_a_setting_that_is_given_twice_is_refused(image_folder: Path) -> None:
     with pytest.raises(ValueError, match="--set: knn.size is given twice, '32' and '64'; give it once"):
         make_tasks(["knn"], [f"classes:{image_folder}"], ["knn.size=32", "knn.size=64"], quick=True)

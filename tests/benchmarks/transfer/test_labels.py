@@ -75,3 +75,43 @@ def test_a_class_name_too_few_is_found_before_training(ade_root: Path, tmp_path:
     notes = transfer.look_at_labels(fitted, data)
     shutil.rmtree(root / "annotations")  # a second seed reads no label map again
     assert transfer.look_at_labels(fitted, data) == notes
+
+
+@pytest.mark.parametrize("layout", ["label maps", "COCO", "VOC"])
+def test_images_that_are_trained_on_and_scored_are_refused(
+    layout: str, ade_root: Path, coco_root: Path, voc_root: Path, tmp_path: Path
+) -> None:
+    recipe, source, scored, trained = {
+        "label maps": ("ade20k_fcn_r50_80k", ade_root, "images/validation", "images/training"),
+        "COCO": ("coco_maskrcnn_r50_fpn_1x", coco_root, "val2017", "train2017"),
+        "VOC": ("voc0712_fasterrcnn_r50_c4_24k", voc_root, "", ""),
+    }[layout]
+    root = tmp_path / "data"
+    shutil.copytree(source, root)
+    if layout == "VOC":  # the image of another list under a name of its own
+        images = root / "VOC2007" / "JPEGImages"
+        target, origin = images / "2008_000003.jpg", images / "2008_000001.jpg"
+    else:
+        target, origin = (sorted((root / folder).iterdir())[1] for folder in (scored, trained))
+    shutil.copyfile(origin, target)
+    config = placed(recipe, root)
+    with pytest.raises(ValueError, match=rf"1 of the \d val images .*{target.name}.*allow_shared=True"):
+        check_labels(config)
+    config.transfer.allow_shared = True
+    assert "1 images that are scored are trained on" in check_labels(config)
+
+
+def test_shared_images_that_are_allowed_stand_in_the_protocol(ade_root: Path, tmp_path: Path) -> None:
+    recipe, extractor = str(FOLDER / "ade20k_fcn_r50_80k.py"), FeatureExtractor.load("random:resnet50")
+    runs = [
+        transfer.fit(
+            extractor,
+            TransferFolder(ade_root),
+            transfer.Settings(recipe, options=options, work_dir=str(tmp_path)),
+        )
+        for options in ({}, {"transfer.allow_shared": True})
+    ]
+    assert "allow_shared" not in runs[0].protocol and runs[1].protocol["allow_shared"] is True
+    assert runs[0].key != runs[1].key
+    with pytest.raises(ValueError, match="transfer.allow_shared='yes' must be True or False"):
+        read_recipe(recipe, {"transfer.allow_shared": "yes"})
