@@ -127,9 +127,10 @@ def _listed(part: str, data: dict[str, Any]) -> tuple[Any, list[dict[str, Any]]]
         built = DATASETS.build(dict(data, pipeline=[]))
         return built, [built.get_data_info(index) for index in range(len(built))]
     except (AssertionError, KeyError, TypeError, OSError) as error:
-        raise ValueError(
-            f"the {part} part cannot be listed: {type(error).__name__}: {error}"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename:
+            reason = f"{error.filename}: {error.strerror}"
+        raise ValueError(f"the {part} part cannot be listed: {reason}") from error
 
 
 def _label_maps(part: str, data: dict[str, Any], kind: type) -> LabelMaps:

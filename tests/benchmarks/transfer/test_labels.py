@@ -57,7 +57,7 @@ def test_a_label_map_that_training_would_meet_late(ade_root: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=rf"{last.name} holds the values \[151\].*150 classes"):
         check_labels(placed("ade20k_fcn_r50_80k", root))
     shutil.rmtree(root / "images" / "training")
-    with pytest.raises(ValueError, match="the train part cannot be listed|has no images"):
+    with pytest.raises(ValueError, match="the train part cannot be listed: .*images/training: No such file"):
         check_labels(placed("ade20k_fcn_r50_80k", root))
 
 
