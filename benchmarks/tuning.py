@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+import torch.distributed as dist
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -22,7 +25,25 @@ from benchmarks.record import Record
 from benchmarks.vectors import Progress
 from pretrain.backbones.sincos_vit import OWN_OPTIONS
 from pretrain.command_line import read_pairs
-from pretrain.engine.distributed import world
+from pretrain.engine.distributed import open_group, world
+from pretrain.memory import keep_freed_memory
+
+
+@contextmanager
+def process_group(launcher: str) -> Iterator[None]:
+    """Joins the processes that were launched together and leaves them at the end.
+
+    Args:
+        launcher: who started the processes, see :func:`pretrain.engine.distributed.open_group`.
+    """
+    try:
+        open_group(launcher)
+        if not torch.cuda.is_available():
+            keep_freed_memory()
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:

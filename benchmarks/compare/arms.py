@@ -1,4 +1,5 @@
-"""What can only be checked with the data opened: the table's columns, and every trained arm."""
+"""What can only be checked with the data opened: the table's columns, the sizes of images against
+the arms' networks, and every trained arm."""
 
 from __future__ import annotations
 
@@ -6,11 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from benchmarks.compare.budget import with_samples, without_warmup
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan
+from benchmarks.extractor import FeatureExtractor
 from benchmarks.suite import Task
+from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.build import check
 
 
@@ -29,6 +33,32 @@ def check_columns(plan: Plan, tasks: Mapping[str, Task]) -> None:
                 [metric],
                 tasks[name].metrics,
             )
+
+
+def check_sizes(plan: Plan, tasks: Mapping[str, Task]) -> None:
+    """Checks that the network of each arm takes images of each benchmark's size.
+
+    Args:
+        plan: the comparison.
+        tasks: benchmark -> the opened task.
+
+    Raises:
+        PlanError: a network cannot be built, or refuses a size; with the names of arm and
+            benchmark.
+    """
+    networks = {trial.arm.name: trial.config["model"]["backbone"] for trial in plan.trials}
+    for arm, network in networks.items():
+        try:
+            # Without pretrained weights: they do not change which sizes a network takes.
+            backbone = MODELS.build(architecture(network)).eval()
+        except (ValueError, OSError) as error:
+            raise PlanError(f"arm {arm!r}: {error}") from error
+        extractor = FeatureExtractor(backbone, spec=arm)
+        for name, task in tasks.items():
+            try:
+                task.check(extractor)
+            except ValueError as error:
+                raise PlanError(f"arm {arm!r}, benchmark {name!r}: {error}") from error
 
 
 def check_arms(plan: Plan, samples: Mapping[str, int]) -> None:

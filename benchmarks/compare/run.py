@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchmarks.compare.arms import check_arms, check_columns
+from benchmarks.compare.arms import check_arms, check_columns, check_sizes
 from benchmarks.compare.baseline import baseline_record, write_request
 from benchmarks.compare.budget import (
     ArmBudget,
@@ -110,10 +110,13 @@ def _show(plan: Plan, console: Console) -> int:
 def _do_what_is_missing(plan: Plan, options: Options) -> tuple[dict[str, ArmBudget], list[Failure]]:
     """Checks all that can be checked, then throws away what ``redo`` names, then works."""
     prepare(plan.prepare)
-    # Data that are not there and columns that stay empty must show before hours of training, not after.
-    check_columns(plan, {benchmark.name: open_task(benchmark) for benchmark in plan.benchmarks})
+    # Data that are not there, columns that stay empty and sizes that a network refuses must show before hours of
+    # training, not after.
+    tasks = {benchmark.name: open_task(benchmark) for benchmark in plan.benchmarks}
+    check_columns(plan, tasks)
     known = {arm.name: int(plan.budget_amount) for arm in plan.arms} if plan.budget_kind == "samples" else {}
     check_arms(plan, known)
+    check_sizes(plan, tasks)
     budgets = _budgets(plan, options)
     if not known:
         check_arms(plan, {arm: budget.samples for arm, budget in budgets.items()})

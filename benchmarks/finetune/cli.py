@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
 from rich.console import Console
 
 from benchmarks.commands import RecordFile, require_distinct
@@ -18,11 +16,10 @@ from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.record import Record, read_all
-from benchmarks.tuning import next_step, print_tables, read_options, run_jobs
+from benchmarks.tuning import next_step, print_tables, process_group, read_options, run_jobs
 from benchmarks.vectors import Progress
-from pretrain.engine.distributed import broadcast, open_group, world
+from pretrain.engine.distributed import broadcast, world
 from pretrain.files import require_writable
-from pretrain.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,7 @@ def finetune_all(options: Options) -> None:
         ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
     """
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
-    try:
-        open_group(options.launcher)
-        if not torch.cuda.is_available():
-            keep_freed_memory()
+    with process_group(options.launcher):
         written = RecordFile(options.out, console)
         require_writable(options.work_dir, "--work-dir", folder=True)
         require_distinct(options.checkpoints, "checkpoint")
@@ -77,9 +71,6 @@ def finetune_all(options: Options) -> None:
             records += run_jobs(open_jobs, one, weights=options.weights, out=written, console=console)
             _tell(options, records, console)
             written.require_whole()
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def _settings(options: Options) -> list[Settings]:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-import torch.distributed as dist
 from rich.console import Console
 from rich.status import Status
 
@@ -19,11 +17,9 @@ from benchmarks.extractor import FeatureExtractor
 from benchmarks.record import Record
 from benchmarks.transfer import libraries
 from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
-from benchmarks.tuning import next_step, print_tables, read_options, run_jobs
+from benchmarks.tuning import next_step, print_tables, process_group, read_options, run_jobs
 from benchmarks.vectors import Progress
-from pretrain.engine.distributed import open_group
 from pretrain.files import require_writable
-from pretrain.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -56,14 +52,11 @@ def transfer(options: Options) -> None:
         ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
     """
     console = Console(file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0")  # what libraries print goes elsewhere
-    try:
-        written = RecordFile(options.out, console)
-        require_writable(options.work_dir, "--work-dir", folder=True)
-        require_distinct(options.checkpoints, "checkpoint")
-        libraries.require()
-        open_group(options.launcher)
-        if not torch.cuda.is_available():
-            keep_freed_memory()
+    written = RecordFile(options.out, console)
+    require_writable(options.work_dir, "--work-dir", folder=True)
+    require_distinct(options.checkpoints, "checkpoint")
+    libraries.require()
+    with process_group(options.launcher):
         data = TransferFolder(options.data)
         jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
         _check(options, jobs, data, console)
@@ -80,9 +73,6 @@ def transfer(options: Options) -> None:
         if following:
             console.print(f"next: {following}", markup=False, soft_wrap=True)
         written.require_whole()
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def _settings(options: Options) -> list[Settings]:

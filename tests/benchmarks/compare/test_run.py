@@ -113,6 +113,17 @@ def test_a_metric_that_the_data_do_not_give_shows_before_any_arm_trains(
     assert calls(tmp_path) == []
 
 
+def test_a_size_that_an_arm_refuses_shows_before_any_arm_trains(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path, image_folder: Path
+) -> None:
+    images = f"benchmarks['images'] = dict(type='knn', data=dict(root={str(image_folder)!r}), size=40)"
+    backbone = "dict(_delete_=True, type='TimmBackbone', name='test_vit')"
+    network = f"arms['untrained']['overrides'] = {{'model.backbone': {backbone}}}"
+    with pytest.raises(PlanError, match="arm 'untrained', benchmark 'images': images of 40 × 40 pixels: test_vit"):
+        run(toy(f"{images}\n{network}"), trainer)
+    assert calls(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_any_work(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
