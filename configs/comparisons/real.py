@@ -8,7 +8,7 @@
 # CamVid's val part is 101 frames of one drive, 0016E5, as are 204 of its 367 train images. `retrieval` is the usual
 # protocol, whose memory holds these neighbours in time; that of `other_drives` holds only the 163 train images of the
 # drives 0001TP and 0006R0. Only what holds in both says something of streets that were not seen.
-# Hardware: 2 CPU cores, about a quarter of an hour. Expected result: docs/results.md. Status: our own recipe.
+# Hardware: 2 CPU cores, 16 minutes without `other_drives`. Expected result: docs/results.md. Status: our own recipe.
 # Knob people ask for: budget.
 title = "Real photos: Caltech-101 → CamVid"
 _root = "data/real"

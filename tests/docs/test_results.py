@@ -63,3 +63,25 @@ def test_what_is_said_of_fine_tuning_on_photos_follows_from_the_table() -> None:
     assert above("SimCLR", "PixContrast", "segmentation.pixel_accuracy")
     assert not above("SimCLR", "PixContrast", "segmentation.mIoU")
     assert not any(above(a, b, "detection.box_AP") for a in rows for b in rows if a != b)
+
+
+def test_what_is_said_of_two_protocols_on_camvid_follows_from_the_table() -> None:
+    """Apart with neighbours of the scored drive in memory, not without; colour and place above every arm there."""
+    with open(ROOT / "docs" / "results" / "real.csv", newline="", encoding="utf-8") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    trained = ("SimCLR", "PixContrast", "PixPro")
+
+    def span(arm: str, column: str) -> tuple[float, float]:
+        mean, half = float(rows[arm][column]), float(rows[arm][f"{column} ±"])
+        return mean - half, mean + half
+
+    for column in ("retrieval.mIoU", "knn.top1"):
+        assert all(span(arm, column)[0] > span("random", column)[1] for arm in trained)
+    assert not any(span(a, "other_drives.mIoU")[0] > span("random", "other_drives.mIoU")[1] for a in trained)
+    assert span("PixPro", "retrieval.mIoU")[0] > span("SimCLR", "retrieval.mIoU")[1]
+    assert span("PixPro", "other_drives.mIoU")[0] < span("SimCLR", "other_drives.mIoU")[1]
+    guess = float(rows["baseline colour_position"]["other_drives.mIoU"])
+    assert all(float(rows[arm]["other_drives.mIoU"]) < guess for arm in trained)
+    assert span("PixPro", "other_drives.mIoU")[1] < guess < span("PixContrast", "other_drives.mIoU")[1]
+    pixels = float(rows["baseline pixels"]["knn.top1"])
+    assert all(span(arm, "knn.top1")[0] < pixels < span(arm, "knn.top1")[1] for arm in trained)
