@@ -48,11 +48,11 @@ def bccd() -> dict[str, bytes]:
     train image has two boxes without area besides."""
     empty = THING.format("RBC", 7, 7, 7, 7) + THING.format("RBC", 7, 7, 9, 7)
     files = {"det_bccd/LICENSE": b"MIT"}
-    for stem in ("B1", "B2", "B3", "B4", "B5"):
+    for grey, stem in enumerate(("B1", "B2", "B3", "B4", "B5"), start=99):  # no image twice
         things = THING.format("WBC", 1, 1, 40, 30) + THING.format("Platelets", 11, 6, 16, 9)
         xml = CELL.format(things + (empty if stem == "B1" else ""))
         files[f"det_bccd/BCCD/Annotations/{stem}.xml"] = xml.encode()
-        files[f"det_bccd/BCCD/JPEGImages/{stem}.jpg"] = image_bytes(np.full((30, 40, 3), 99, np.uint8), "JPEG")
+        files[f"det_bccd/BCCD/JPEGImages/{stem}.jpg"] = image_bytes(np.full((30, 40, 3), grey, np.uint8), "JPEG")
     files["det_bccd/BCCD/ImageSets/Main/train.txt"] = b"B1\nB2\nB3\nB4\n"
     files["det_bccd/BCCD/ImageSets/Main/val.txt"] = b"B5\n"
     return files
