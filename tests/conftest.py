@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import runpy
-import signal
 import socket
+import subprocess
 import sys
-import traceback
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+OWN_PROCESS = "PIXELPRETEXT_TEST_IN_OWN_PROCESS"  # set where a test marked own_process is to run as it is
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; several thread pools on them slow each other.
@@ -29,43 +29,30 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(128 * 1024))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declares the marker of :func:`pytest_pyfunc_call`."""
-    config.addinivalue_line("markers", "own_process: runs the test in a forked process, whose memory ends with it")
+    config.addinivalue_line("markers", "own_process: runs the test in a fresh process, whose memory ends with it")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs tests marked ``own_process``, those that train networks of full size, in a forked process."""
-    if pyfuncitem.get_closest_marker("own_process") is None or not hasattr(os, "fork"):
+    """Runs tests marked ``own_process``, those that train networks of full size, by a pytest of their own.
+
+    Not in a forked process: torch refuses to go backward in a child of a process whose autograd has started threads.
+    """
+    if pyfuncitem.get_closest_marker("own_process") is None or OWN_PROCESS in os.environ:
         return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _call_and_exit(pyfuncitem, arguments, writing)
-    os.close(writing)
-    try:
-        with open(reading, encoding="utf8") as failure:
-            text = failure.read()
-    except BaseException:  # interrupted, or the limit of time
-        os.kill(child, signal.SIGKILL)
-        raise
-    finally:
-        _, status = os.waitpid(child, 0)
-    if text or status:
-        pytest.fail(text or f"the test's process ended with status {status}", pytrace=False)
+    with tempfile.TemporaryDirectory() as folder:
+        # --runxfail: a failure is the parent's to judge.
+        command = [sys.executable, "-m", "pytest", "-q", "--runxfail", "-p", "no:xdist", f"--basetemp={folder}/own"]
+        child = subprocess.run(
+            [*command, pyfuncitem.nodeid],
+            cwd=pyfuncitem.config.rootpath,
+            env={**os.environ, OWN_PROCESS: "1"},
+            capture_output=True,
+            text=True,
+        )
+    if child.returncode:
+        pytest.fail(f"in its own process, exit code {child.returncode}:\n{child.stdout}\n{child.stderr}", pytrace=False)
     return True
-
-
-def _call_and_exit(test: pytest.Function, arguments: dict[str, object], writing: int) -> NoReturn:
-    """Runs the test and ends this forked process; what went wrong is written to the pipe ``writing``."""
-    try:
-        test.obj(**arguments)
-    except BaseException:
-        with open(writing, "w", encoding="utf8") as failure:
-            failure.write(traceback.format_exc())
-    finally:
-        sys.stdout.flush()
-        os._exit(0)
 
 
 @pytest.fixture(scope="session")
