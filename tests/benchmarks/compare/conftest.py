@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Writes what tools/train.py writes. The arm's fake score stands in its learning rate; fail.txt and slow.txt beside the
-# recipe make it fail or wait.
+# recipe make it fail or wait (seconds per step).
 TRAINER = """
 import json, os, sys, time
 from pathlib import Path
@@ -29,7 +29,7 @@ done = json.loads((work / "step.json").read_text()) if (work / "step.json").exis
 rows = ["step,samples,lr,loss,samples_per_s"]
 for step in range(done + 1, total + 1):
     if (root / "slow.txt").exists():
-        time.sleep(0.3)
+        time.sleep(float((root / "slow.txt").read_text()))
     (work / "step.json").write_text(json.dumps(step))
     progress = {"step": step, "total": total, "samples_per_s": 100 * lr, "seconds": step, "state": "running"}
     (work / "progress.json").write_text(json.dumps(progress))

@@ -169,7 +169,7 @@ def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tm
     """The second arm waits in its training when the comparison dies; no child may survive it."""
     path = toy("seeds = (0,)\ndel arms['untrained']")
     assert run(path, trainer, only=["strong"])[0] == 0
-    (tmp_path / "slow.txt").touch()
+    (tmp_path / "slow.txt").write_text("0.3")
     script = tmp_path / "main.py"
     script.write_text(
         "import sys\nfrom benchmarks.compare.plan import load_plan\n"
