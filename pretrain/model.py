@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import Encodings
 from pretrain.engine.model import TrainedModel
-from pretrain.objectives.base import follower
+from pretrain.objectives.parts.base import follower
 from pretrain.structures import Batch
 
 
@@ -72,7 +72,7 @@ class Pretrainer(TrainedModel):
 
         Args:
             batch: normalised batch on the model's device.
-            mode: only "loss"; evaluation goes through ``benchmarks.extractor.FeatureExtractor``.
+            mode: only "loss"; evaluation goes through ``benchmarks.core.extractor.FeatureExtractor``.
         """
         if mode != "loss":
             raise ValueError(f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone")

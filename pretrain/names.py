@@ -25,6 +25,22 @@ def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
         raise ValueError(f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}")
 
 
+def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
+    """Does nothing if all of ``given`` are ``legal``.
+
+    Args:
+        where: what the names belong to, as the reader of the message knows it (``"comparison key"``).
+
+    Raises:
+        ValueError: one of them is not; names it, what is legal and what was probably meant.
+    """
+    legal = [str(name) for name in legal]
+    for name in given:
+        if str(name) not in legal:
+            near = suggestion(str(name), legal)
+            raise ValueError(f"unknown {where} {name!r}{near}; legal: {', '.join(legal) or 'none'}")
+
+
 def printable(text: str) -> str:
     """Returns text that every terminal and log takes: bytes of file names that are not UTF-8 as ``\\xe9``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Compiles mmcv once, keeps its wheel and installs it; see benchmarks/transfer/mmcv_wheel.py."""
+"""Compiles mmcv once, keeps its wheel and installs it; see benchmarks/mm/mmcv_wheel.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.transfer.mmcv_wheel import main  # noqa: E402
+from benchmarks.mm.mmcv_wheel import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,7 +29,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Draws and says where."""
-    from benchmarks.pictures.from_config import draw_config_views
+    from benchmarks.report.pictures.from_config import draw_config_views
     from pretrain.engine.config_file import read_config
     from pretrain.files import require_writable
 

@@ -36,7 +36,7 @@ upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbo
   tools/train_upsampler.py), featup:FILE (published weights), anyup:FILE naf:FILE loftup:FILE (likewise, inside a
   clone of their repository or with ?repository=FOLDER), none; several run one after the other, bilinear always
   beside; docs/upsamplers.md
-settings: the fields of Settings in benchmarks/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
+settings: the fields of Settings in benchmarks/frozen/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
   linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
@@ -78,7 +78,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluates."""
-    from benchmarks.evaluate_cli import Options, evaluate
+    from benchmarks.evaluate.run import Options, evaluate
 
     evaluate(Options(**vars(args)))
 

@@ -30,8 +30,8 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Prints three lines below a heading."""
-    from benchmarks.commands import choose_device
-    from benchmarks.localisation import localise
+    from benchmarks.core.commands import choose_device
+    from benchmarks.evaluate.cim import localise
 
     device = choose_device(args.device)
     found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=device)

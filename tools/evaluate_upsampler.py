@@ -40,7 +40,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Evaluates."""
-    from benchmarks.consistency_cli import Options, evaluate
+    from benchmarks.upsampling.cli import Options, evaluate
 
     evaluate(Options(**vars(args)))
 

@@ -38,7 +38,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Exports and prints how the file is loaded."""
-    from benchmarks.exchange.export import export
+    from benchmarks.export.run import export
     from pretrain.files import require_writable
 
     if args.out is not None:

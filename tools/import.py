@@ -40,7 +40,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Imports."""
-    from benchmarks.exchange.import_cli import Options, import_checkpoint
+    from benchmarks.export.import_cli import Options, import_checkpoint
 
     import_checkpoint(Options(**vars(args)))
 

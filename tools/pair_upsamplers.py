@@ -31,8 +31,8 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Reads records, prints and writes the tables."""
-    from benchmarks.paired import paired_tables
-    from benchmarks.record import read_all
+    from benchmarks.core.record import read_all
+    from benchmarks.evaluate.paired import paired_tables
     from pretrain.files import atomic_write, require_writable
 
     if args.out is not None:

@@ -32,8 +32,8 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the data sets and says what each holds."""
-    from benchmarks.compare.prepare import shared_folder
-    from benchmarks.transfer_data import SETS, data_set_bars, prepare_sets
+    from benchmarks.data.prepare import SETS, data_set_bars, prepare_sets
+    from benchmarks.data.prepare.for_comparison import shared_folder
 
     archives = args.archives or shared_folder()
     with data_set_bars() as bar:

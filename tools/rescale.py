@@ -29,7 +29,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the file and says what changed."""
-    from pretrain.engine.rescale import rescale_checkpoint
+    from pretrain.rescale import rescale_checkpoint
 
     done = rescale_checkpoint(args.checkpoint, args.out)
     for change in done.versions:

@@ -58,7 +58,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Builds the runner and trains."""
-    from benchmarks.upsampler_training import Options, train
+    from benchmarks.upsampling.training import Options, train
 
     train(Options(**vars(args)))
 

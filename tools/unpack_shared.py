@@ -30,7 +30,7 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Unpacks."""
-    from benchmarks.compare.prepare import prepare_real
+    from benchmarks.data.prepare.for_comparison import prepare_real
 
     prepare_real(out=args.out, archives=args.archives, held_back=args.held_back)
 

@@ -12,8 +12,8 @@ from mmengine.registry import MODELS
 from benchmarks.compare.budget import with_samples, without_warmup
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.suite import Task
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.evaluate.suite import Task
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.build import check
 

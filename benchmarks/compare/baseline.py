@@ -16,7 +16,7 @@ from benchmarks.compare.evaluate import run_baseline
 from benchmarks.compare.local import end_with_parent
 from benchmarks.compare.parts import Baseline, Benchmark
 from benchmarks.compare.progress import read_json
-from benchmarks.record import Record
+from benchmarks.core.record import Record
 from pretrain.files import atomic_write
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
+from benchmarks.compare.fairness import Fairness, compare_configs
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.progress import read_json
-from benchmarks.compare.statistics import Fairness, compare_configs
 from benchmarks.compare.table import Row
 from benchmarks.compare.trial import read_spec, records_of
-from benchmarks.pictures.curves import read_curve
-from benchmarks.record import Record
+from benchmarks.core.record import Record
+from benchmarks.report.pictures.curves import read_curve
 from pretrain.files import atomic_write
 
 
@@ -82,7 +82,7 @@ def collect_fairness(plan: Plan) -> Fairness:
 
 
 def write_all_records(records: Sequence[Record], path: Path) -> None:
-    """Writes the records of all trials into one JSON-lines file, readable by ``benchmarks.record.read_all``."""
+    """Writes the records of all trials into one JSON-lines file, readable by ``benchmarks.core.record.read_all``."""
     atomic_write(path, "".join(record.to_json() + "\n" for record in records))
 
 

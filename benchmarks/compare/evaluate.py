@@ -12,9 +12,9 @@ from mmengine.runner import set_random_seed
 
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Baseline, Benchmark
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import Record
-from benchmarks.suite import Task, data_class, find_benchmark, make_settings, make_task
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record
+from benchmarks.evaluate.suite import Task, data_class, find_benchmark, make_settings, make_task
 from pretrain.engine.check import register_all
 from pretrain.files import atomic_path
 

@@ -30,9 +30,9 @@ from benchmarks.compare.table import (
     to_screen,
     verdicts,
 )
-from benchmarks.pictures.curves import draw_curves
-from benchmarks.pictures.from_config import draw_config_views
-from benchmarks.pictures.pca import draw_pca, load_images, principal_colours
+from benchmarks.report.pictures.curves import draw_curves
+from benchmarks.report.pictures.from_config import draw_config_views
+from benchmarks.report.pictures.pca import draw_pca, load_images, principal_colours
 from pretrain.files import atomic_write
 
 PICTURE_IMAGES, PICTURE_SIZE = 8, 128  # defaults of pictures = dict(count=…, size=…)
@@ -110,7 +110,7 @@ def _pictures(plan: Plan, console: Console) -> list[tuple[str, str]]:
 
 
 def _draw_pca(plan: Plan, path: Path) -> bool:
-    from benchmarks.extractor import FeatureExtractor
+    from benchmarks.core.extractor import FeatureExtractor
 
     checkpoints = {}
     for trial in plan.trials:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from pretrain.names import suggestion
+from pretrain import names
 
 
 class PlanError(ValueError):
@@ -13,17 +14,20 @@ class PlanError(ValueError):
 
 
 def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
-    """Raises :class:`PlanError` for the first of ``given`` that is not ``legal``, with the nearest legal name.
+    """As :func:`pretrain.names.check_names`, but raises :class:`PlanError`."""
+    with plan_errors():
+        names.check_names(where, given, legal)
 
-    Args:
-        where: what the names belong to, as the reader of the message knows it (``"comparison key"``).
-    """
-    legal = [str(name) for name in legal]
-    for name in given:
-        if str(name) not in legal:
-            raise PlanError(
-                f"unknown {where} {name!r}{suggestion(str(name), legal)}; legal: {', '.join(legal) or 'none'}"
-            )
+
+@contextmanager
+def plan_errors(prefix: str = "") -> Iterator[None]:
+    """Turns what is wrong with values and files into a :class:`PlanError` that opens with ``prefix``."""
+    try:
+        yield
+    except PlanError:
+        raise
+    except (ValueError, FileNotFoundError, FileExistsError) as error:
+        raise PlanError(f"{prefix}{error}") from error
 
 
 def check_folder_name(where: str, name: str) -> None:

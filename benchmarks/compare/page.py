@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.compare.table import NONE, Comparison, ranking, text_cells, to_markdown, verdicts
-from benchmarks.pages import (
+from benchmarks.report.html import (
     html_figures,
     html_files,
     html_page,

@@ -29,8 +29,8 @@ from benchmarks.compare.configs import config_hash, find_config, flatten, load_c
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.names import PlanError, check_folder_name, check_names
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
-from benchmarks.compare.prepare import PREPARERS, check_prepare
-from benchmarks.suite import find_benchmark
+from benchmarks.compare.prepare import check_prepare
+from benchmarks.evaluate.suite import find_benchmark
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
@@ -78,7 +78,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         budget_amount=amount,
         primary=raw["primary"],
         trials=_trials(arms, seeds, folder, raw.get("overrides", {})),
-        prepare=_prepare(raw.get("prepare", {})),
+        prepare=check_prepare(raw.get("prepare", {})),
         baselines=_baselines(raw.get("baselines", {}), benchmarks),
         pictures=_pictures(raw.get("pictures", {})),
         columns=columns,
@@ -158,13 +158,6 @@ def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:
     known = find_benchmark(types[name]).metrics
     if known is not None:
         check_names(f"metric of benchmark {name!r}:", [metric], known)
-
-
-def _prepare(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    check_names("prepare step", raw, PREPARERS)
-    for name, arguments in raw.items():
-        check_prepare(name, arguments)
-    return raw
 
 
 def _pictures(raw: dict[str, Any]) -> dict[str, Any]:

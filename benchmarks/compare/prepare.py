@@ -2,153 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-import shutil
-import tarfile
-from collections.abc import Callable, Sequence
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from benchmarks.compare.names import PlanError, check_names
-from benchmarks.transfer_data import data_set_bars, prepare_sets
-from pretrain.data.folders import visible
-from pretrain.data.scenes.write import write_scenes
-from pretrain.files import atomic_write
-from pretrain.threads import usable_cores
-
-SHARED_VARIABLE = "PIXELPRETEXT_SHARED"
-CALTECH, CAMVID = "pretrain_caltech101_s128", "seg_camvid"
-BACKGROUND = "BACKGROUND_Google"  # a mixture, not a class
+from benchmarks.compare.names import check_names, plan_errors
+from benchmarks.data.prepare.for_comparison import PREPARERS, check_arguments
 
 
-def prepare_scenes(*, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10) -> None:
-    """Writes the procedural data set; does nothing when it is there."""
-    workers = usable_cores() if images >= 500 else 1  # below that, starting processes takes longer than drawing
-    write_scenes(out, images, size=size, seed=seed, sequences=sequences, workers=workers, console=Console(stderr=True))
-
-
-def shared_folder() -> Path:
-    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` beside the repository."""
-    beside = Path(__file__).resolve().parents[3] / "shared"
-    return Path(os.environ.get(SHARED_VARIABLE) or beside) / "data"
-
-
-def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.2) -> None:
-    """Unpacks the real photos: ``out/caltech101/{train,val}/<class>/*.jpg`` and
-    ``out/camvid/{train,trainannot,val,valannot}``.
-
-    Of every Caltech class a share is held back as ``val``: the files with the smallest SHA-256 of their name, so the
-    same ones on every machine. Nothing that is evaluated on is pretrained on. The background folder is left out.
-
-    Args:
-        out: folder to make; left alone when it is complete.
-        archives: folder of the ``.tar`` files; None = :func:`shared_folder`.
-        held_back: share in (0, 1).
+def check_prepare(steps: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns ``steps``: preparer's name -> its arguments.
 
     Raises:
-        PlanError: the archives are not there; says where they were looked for and how to name another place. Or
-            ``held_back`` is not in (0, 1), or ``out`` was split at another share.
+        PlanError: an unknown preparer, or arguments that do not fit it.
     """
-    if not 0 < held_back < 1:
-        raise PlanError(f"real images: held_back = {held_back} must lie between 0 and 1, both excluded")
-    target, words = Path(out), f"held_back={held_back}"
-    if (target / "complete.txt").is_file():
-        made = (target / "complete.txt").read_text().strip()
-        if f"({words})" not in made:
-            raise PlanError(f"real images: {target} holds {made!r}, not {words}: delete it or take another out")
-        return
-    source = Path(archives) if archives else shared_folder()
-    for name in (CALTECH, CAMVID):
-        if not (source / f"{name}.tar").is_file():
-            raise PlanError(
-                f"real images: no {name}.tar in {source}. Set {SHARED_VARIABLE} to the folder that holds "
-                f"data/{name}.tar; without them run configs/comparisons/scenes.py, which draws its own images."
-            )
-    unpacking = target.with_name(f".{target.name}.unpacking")
-    shutil.rmtree(unpacking, ignore_errors=True)
-    for name in (CALTECH, CAMVID):
-        with tarfile.open(source / f"{name}.tar") as archive:
-            archive.extractall(unpacking, filter="data")
-    kept, held = split_classes(unpacking / CALTECH, unpacking / "caltech101", held_back)
-    (unpacking / CAMVID).rename(unpacking / "camvid")
-    shutil.rmtree(unpacking / CALTECH)
-    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({words})\n")
-    if target.exists():
-        shutil.rmtree(target)  # without complete.txt it is the rest of something that was interrupted
-    unpacking.rename(target)
-
-
-def prepare_transfer(
-    *, out: str, sets: Sequence[str], scenes: str = "data/scenes", archives: str | None = None
-) -> None:
-    """Rewrites labelled data for fine-tuning with mmsegmentation and mmdet; leaves alone what is there.
-
-    Args:
-        out: folder to write one folder per set into.
-        sets: names of :data:`benchmarks.transfer_data.SETS`.
-        scenes: what :func:`prepare_scenes` wrote, for the sets made of it.
-        archives: folder of the ``.tar`` files; None = :func:`shared_folder`.
-
-    Raises:
-        PlanError: an unknown set, an original that is missing, or a folder that was made from another one.
-    """
-    try:
-        with data_set_bars() as bar:
-            prepare_sets(sets, out, scenes=scenes, archives=archives or shared_folder(), progress=bar)
-    except (ValueError, FileNotFoundError) as error:
-        raise PlanError(f"data for transfer: {error}") from error
-
-
-def _lot(file: Path) -> str:
-    """A number that depends on the names of a file and its class alone."""
-    name = f"{file.parent.name}/{file.name}"
-    return sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, int]:
-    """Moves ``source/<class>/*`` to ``target/train`` and ``target/val``; returns both counts."""
-    counts = {"train": 0, "val": 0}
-    for folder in visible(source.iterdir()):
-        if not folder.is_dir() or folder.name == BACKGROUND:
-            continue
-        files = sorted(visible(folder.iterdir()), key=_lot)
-        held = max(1, round(held_back * len(files)))
-        for part, chosen in (("val", files[:held]), ("train", files[held:])):
-            (target / part / folder.name).mkdir(parents=True)
-            for file in chosen:
-                file.rename(target / part / folder.name / file.name)
-            counts[part] += len(chosen)
-    return counts["train"], counts["val"]
-
-
-PREPARERS: dict[str, Callable[..., None]] = {
-    "scenes": prepare_scenes, "real": prepare_real, "transfer": prepare_transfer
-}  # fmt: skip
-
-
-def check_prepare(name: str, arguments: Any) -> None:
-    """Raises :class:`PlanError` unless ``arguments`` fit the preparer of that name."""
-    parameters = inspect.signature(PREPARERS[name]).parameters
-    if not isinstance(arguments, dict):
-        raise PlanError(f"prepare {name} = {arguments!r}: must be a dict of {', '.join(parameters)}")
-    check_names(f"argument of prepare {name}:", arguments, parameters)
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
-    if missing:
-        raise PlanError(f"prepare {name}: missing {', '.join(missing)}")
+    check_names("prepare step", steps, PREPARERS)
+    with plan_errors():
+        for name, arguments in steps.items():
+            check_arguments(name, arguments)
+    return steps
 
 
 def prepare(steps: dict[str, dict[str, Any]]) -> None:
     """Runs the preparation of a comparison.
 
     Raises:
-        PlanError: an argument is illegal, or something else lies where the data shall be written.
+        PlanError: an argument is illegal, an original is missing, or something else lies where the data shall be
+            written.
     """
     for name, arguments in steps.items():
-        try:
+        with plan_errors(f"prepare {name}: "):
             PREPARERS[name](**arguments)
-        except (ValueError, FileExistsError) as error:
-            raise error if isinstance(error, PlanError) else PlanError(f"prepare {name}: {error}") from error

@@ -12,9 +12,10 @@ import pandas as pd
 from rich.table import Table
 
 from benchmarks.compare.configs import differences, flatten
+from benchmarks.compare.fairness import Fairness
 from benchmarks.compare.names import check_names
-from benchmarks.compare.statistics import Fairness, Interval, interval_of_runs
-from benchmarks.record import Metric
+from benchmarks.core.record import Metric
+from benchmarks.core.statistics import Interval, interval_of_runs
 
 COSTS = {
     "samples": ("samples", 0),

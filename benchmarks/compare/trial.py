@@ -24,7 +24,7 @@ from benchmarks.compare.local import GRACE_SECONDS, end_with_parent
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Benchmark, Trial
 from benchmarks.compare.progress import read_json
-from benchmarks.record import Record, read_all
+from benchmarks.core.record import Record, read_all
 from pretrain.files import atomic_write
 from pretrain.folder_lock import exclusive
 from pretrain.memory import peak_resident

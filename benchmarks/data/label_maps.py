@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scores import IGNORE
 from pretrain.data.decode import MAX_PIXELS, DecodeError, open_image, probe
+
+IGNORE = -1  # the label of pixels that count nowhere, in every mask the readers hand out
 
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 MOST_CLASSES = 32_767  # that the int16 of labels can tell apart

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.label_maps import class_numbers
+from benchmarks.data.label_maps import IGNORE, class_numbers
 from benchmarks.data.layouts import Layout, find_layout
 from benchmarks.data.pairing import exclude_words, part_pairs, selections
 from benchmarks.data.pairs import PairSplit, check_parts_of_pairs
-from benchmarks.scores import IGNORE
 
 
 class SegmentationSplit(PairSplit):

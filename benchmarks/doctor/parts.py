@@ -109,7 +109,7 @@ def nearest_neighbours() -> Part:
 
 def transfer() -> list[Part]:
     """mmcv with its operators, mmsegmentation, mmdet and what they need: looked at, not imported (that takes 7 s)."""
-    from benchmarks.transfer import mmcv_wheel
+    from benchmarks.mm import mmcv_wheel
 
     gives = "fine-tuning on ADE20K and COCO (pretraining and frozen evaluation work without)"
     found = mmcv_wheel.installed()
@@ -135,7 +135,7 @@ def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
     """Whether mmcv's CUDA operators are those of the GPUs here; nothing to say without a GPU."""
     import torch
 
-    from benchmarks.transfer import mmcv_wheel
+    from benchmarks.mm import mmcv_wheel
 
     there = {f"{device['capability']}".replace(".", "") for device in machine.accelerators()}
     if not there:

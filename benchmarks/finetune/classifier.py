@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from benchmarks.extractor import normalise, refused_sizes
+from benchmarks.core.extractor import normalise, refused_sizes
 from benchmarks.finetune.head import PooledHead
-from benchmarks.weights import fill, read_checkpoint, weights_fingerprint
+from benchmarks.weights.checkpoint import fill, read_checkpoint, weights_fingerprint
 from pretrain.backbones.timm_backbone import TimmBackbone, architecture
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.commands import RecordFile, require_distinct
+from benchmarks.core.commands import RecordFile, require_distinct
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record, read_all
+from benchmarks.core.vectors import Progress
 from benchmarks.data import ClassFolder
-from benchmarks.extractor import FeatureExtractor
 from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
-from benchmarks.record import Record, read_all
-from benchmarks.tuning import next_step, print_tables, process_group, read_options, run_jobs
-from benchmarks.vectors import Progress
+from benchmarks.finetune.tuning import next_step, print_tables, process_group, read_options, run_jobs
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import require_writable
 

@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from benchmarks.core.extractor import FeatureExtractor, identity, parse_spec
+from benchmarks.core.record import Record
 from benchmarks.data.class_folder import ClassFolder
-from benchmarks.extractor import FeatureExtractor, identity, parse_spec
 from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
 from benchmarks.finetune.labels import Labels, choose_labels
 from benchmarks.finetune.settings import Settings
-from benchmarks.record import Record
-from benchmarks.weights import read_checkpoint
+from benchmarks.weights.checkpoint import read_checkpoint
 from pretrain.backbones.timm_backbone import architecture
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import override, read_config, require_honoured
 from pretrain.engine.distributed import world
-from pretrain.engine.saving import FINAL
+from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
 from pretrain.files import atomic_path

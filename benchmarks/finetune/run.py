@@ -14,18 +14,18 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.record import Metric, Record, versions
+from benchmarks.core.vectors import accuracy, require_finite
 from benchmarks.data.class_folder import ClassFolder, ClassSplit
-from benchmarks.extractor import FeatureExtractor, identity
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
 from benchmarks.finetune.settings import Settings
-from benchmarks.record import Metric, Record, versions
-from benchmarks.vectors import accuracy, require_finite
-from benchmarks.weights import read_checkpoint
+from benchmarks.weights.checkpoint import read_checkpoint
 from pretrain.engine.build import build_runner
 from pretrain.engine.checkpoints import rng_state, set_rng_state
 from pretrain.engine.distributed import broadcast, current_device, world
-from pretrain.engine.progress import ProgressHook
+from pretrain.engine.hooks.progress import ProgressHook
 from pretrain.engine.resumption import RunLock
 
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
@@ -111,7 +111,7 @@ def _evaluate(fitted: Fitted, data: ClassFolder, settings: Settings, progress: P
 def evaluate(
     classifier: Classifier, split: ClassSplit, *, batch_size: int = 64, progress: Progress | None = None
 ) -> tuple[dict[str, Metric], dict[str, Any]]:
-    """Returns metrics and counts of :func:`benchmarks.vectors.accuracy` on a split: bicubic resize, centre crop.
+    """Returns metrics and counts of :func:`benchmarks.core.vectors.accuracy` on a split: bicubic resize, centre crop.
 
     Raises:
         ValueError: scores that are not finite; names the image.

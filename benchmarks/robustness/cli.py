@@ -13,10 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.commands import RecordFile, choose_device, full_names, require_distinct, shorten
-from benchmarks.evaluation_page import by_protocol
+from benchmarks.core.commands import RecordFile, choose_device, full_names, require_distinct, shorten
+from benchmarks.core.record import Record, by_protocol, read_all
 from benchmarks.finetune.classifier import Classifier
-from benchmarks.record import Record, read_all
 from benchmarks.robustness.folders import open_data
 from benchmarks.robustness.measures import relative_to
 from benchmarks.robustness.run import Settings, run

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.core.extractor import split_options
 from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
-from benchmarks.extractor import split_options
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from pretrain.annotations import fit_all
 from pretrain.data.folders import visible

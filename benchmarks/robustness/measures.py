@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.record import Metric, Record
+from benchmarks.core.record import Metric, Record
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
 #: Top-1 errors of AlexNet on the published ImageNet-C files, mean of the five severities, as listed in the README of

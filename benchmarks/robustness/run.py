@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.core.record import Record, versions
+from benchmarks.core.vectors import Progress, require_finite
 from benchmarks.data.class_folder import ClassSplit
 from benchmarks.data.loading import fingerprint, ordered_map
-from benchmarks.record import Record, versions
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
 from benchmarks.robustness.folders import Condition, RobustnessData
 from benchmarks.robustness.measures import summarise
-from benchmarks.vectors import Progress, require_finite
 from pretrain.names import check_choice
 
 _TOP = 5

@@ -29,7 +29,7 @@ def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str
     import torch
 
     from pretrain.memory import keep_freed_memory, peak_resident
-    from pretrain.objectives.supcon_loss import ContrastOptions, supcon_loss
+    from pretrain.objectives.parts.supcon_loss import ContrastOptions, supcon_loss
 
     torch.set_num_threads(1)
     keep_freed_memory()

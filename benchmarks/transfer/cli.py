@@ -11,14 +11,14 @@ from functools import partial
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks.commands import RecordFile, require_distinct
+from benchmarks.core.commands import RecordFile, require_distinct
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record
+from benchmarks.core.vectors import Progress
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import Record
-from benchmarks.transfer import libraries
+from benchmarks.finetune.tuning import next_step, print_tables, process_group, read_options, run_jobs
+from benchmarks.mm import libraries
 from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
-from benchmarks.tuning import next_step, print_tables, process_group, read_options, run_jobs
-from benchmarks.vectors import Progress
 from pretrain.files import require_writable
 
 

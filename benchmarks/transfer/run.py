@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.record import Metric, Record, require_defined, versions
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.exchange.export_source import Network, NoCounterpart
-from benchmarks.exchange.levels import pretrained_levels
-from benchmarks.exchange.plain import plain_resnet
-from benchmarks.extractor import FeatureExtractor, identity
-from benchmarks.record import Metric, Record, require_defined, versions
-from benchmarks.transfer import libraries
+from benchmarks.export.plain import plain_resnet
+from benchmarks.export.pyramid import pretrained_levels
+from benchmarks.export.source import Network, NoCounterpart
+from benchmarks.mm import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
 from pretrain.engine.config_file import require_honoured

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from benchmarks.exchange.positions import resized_positions
 from benchmarks.transfer.parts import Parts
+from benchmarks.weights.positions import resized_positions
 
 _SHARED_HEAD = "roi_head.shared_head."  # where C4 detectors keep the last stage of the backbone
 _CURE = "Take a checkpoint of the recipe's network, or a recipe that takes any (transfer.backbone='any')"

@@ -18,7 +18,7 @@ _base_ = [
     "mmseg::_base_/schedules/schedule_80k.py",
 ]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 transfer = dict(task="segmentation", batch=16, backbone="native")
 model = dict(
     pretrained=None,

@@ -23,7 +23,7 @@ _base_ = [
     "mmseg::_base_/schedules/schedule_160k.py",
 ]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 transfer = dict(task="segmentation", batch=16, backbone="timm")
 find_unused_parameters = True  # the last LayerNorm of the network, which maps do not pass through
 model = dict(

@@ -21,18 +21,18 @@ from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_sizes, check_wiring
 from pretrain.engine.config import PretrainConfig
 from pretrain.engine.distributed import current_device, from_first_rank, open_group, world
+from pretrain.engine.hooks.nonfinite import NonFiniteHook
+from pretrain.engine.hooks.preemption import PreemptionHook, ignore_in_worker
+from pretrain.engine.hooks.progress import ProgressHook
+from pretrain.engine.hooks.saving import SaveHook
+from pretrain.engine.hooks.skipped_files import SkippedFilesHook
 from pretrain.engine.model import TrainedModel, check_hooks
-from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.optim import build_optimizer
-from pretrain.engine.preemption import PreemptionHook, ignore_in_worker
-from pretrain.engine.progress import ProgressHook
 from pretrain.engine.resumption import Resumption, RunLock
 from pretrain.engine.runner import PretrainRunner
-from pretrain.engine.saving import SaveHook
 from pretrain.engine.schedule import Schedule, make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
 from pretrain.engine.start_weights import StartReport, load_start
-from pretrain.hooks.skipped_files import SkippedFilesHook
 from pretrain.memory import keep_freed_memory
 from pretrain.structures import collate
 

@@ -57,7 +57,7 @@ class Settings:
 
 def register_all() -> None:
     """Imports every module of the packages whose classes configs name, so that they are in mmengine's registries."""
-    own = ("backbones", "data", "views", "objectives", "hooks", "engine", "upsampling")
+    own = ("backbones", "data", "views", "objectives", "hooks", "engine", "engine.hooks", "upsampling")
     for package in (*(f"pretrain.{name}" for name in own), "heads.upsamplers"):
         root = importlib.import_module(package)
         for module in pkgutil.iter_modules(root.__path__):

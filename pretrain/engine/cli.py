@@ -12,9 +12,9 @@ from pretrain.data import UnreadableData
 from pretrain.data.sources import SourceError
 from pretrain.engine.build import build_runner, check
 from pretrain.engine.config_file import override, read_config, read_options, require_honoured
-from pretrain.engine.nonfinite import NonFiniteError
+from pretrain.engine.hooks.nonfinite import NonFiniteError
+from pretrain.engine.hooks.skipped_files import TooManyBadFiles
 from pretrain.engine.settings import ConfigError
-from pretrain.hooks.skipped_files import TooManyBadFiles
 
 # What settings or data mend, and no traceback explains, though it shows in training only.
 _MISTAKES = (ConfigError, SourceError, UnreadableData, NonFiniteError, TooManyBadFiles)

@@ -35,7 +35,7 @@ class TrainedModel(BaseModel):
       output;
     - ``momentum_at(progress)``: weight of the targets' old values;
     - on each of ``objectives``: ``online_groups``, ``target_groups``, ``bounds``
-      (:class:`pretrain.objectives.base.Objective`); asked for as ``objectives.online_groups`` and
+      (:class:`pretrain.objectives.parts.base.Objective`); asked for as ``objectives.online_groups`` and
       so on.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pretrain.objectives.base import Bounds, Objective
+from pretrain.objectives.parts.base import Bounds, Objective
 
 FAST_MOMENTUM = 0.9  # below it a target is its online network of ten steps ago: no anchor
 FEW_FOR_BATCHNORM = 32  # images per process below which batch statistics are the usual suspect

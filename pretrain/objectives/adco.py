@@ -15,8 +15,8 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.host_buffers import HostBuffers
-from pretrain.objectives.base import Bounds, Objective, follower
-from pretrain.objectives.reduce import gather
+from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.objectives.parts.reduce import gather
 from pretrain.structures import Batch
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.attack import (
+from pretrain.objectives.parts.attack import (
     Attack,
     AttackedLoss,
     ChangedEncodings,
@@ -20,7 +20,7 @@ from pretrain.objectives.attack import (
     detached,
     total_loss,
 )
-from pretrain.objectives.base import Bounds, Objective
+from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.structures import Batch
 
 CHOICES = {

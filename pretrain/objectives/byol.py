@@ -12,7 +12,7 @@ from heads.precision import full_precision, no_autocast
 from heads.projector import pixel_mlp, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Bounds, Objective, follower
+from pretrain.objectives.parts.base import Bounds, Objective, follower
 from pretrain.structures import Batch
 
 

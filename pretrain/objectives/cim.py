@@ -14,7 +14,7 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
 from pretrain.geometry import coverage
-from pretrain.objectives.base import Bounds, Objective
+from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.structures import Batch
 
 SIDES = ("exemplar", "context", "both")

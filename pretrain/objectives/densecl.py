@@ -11,9 +11,9 @@ from heads.precision import full_precision, no_autocast
 from heads.projector import start_linear_layers
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Bounds, Objective, follower
-from pretrain.objectives.levels import Levels
-from pretrain.objectives.queue import KeyQueue, info_nce
+from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.objectives.parts.levels import Levels
+from pretrain.objectives.parts.queue import KeyQueue, info_nce
 from pretrain.structures import Batch
 
 

@@ -14,9 +14,9 @@ from heads.projector import pixel_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import cell_centres, inside, pixel_positives
-from pretrain.objectives.base import Bounds, Objective, follower
-from pretrain.objectives.levels import Levels
-from pretrain.objectives.reduce import mean_over_valid
+from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.objectives.parts.levels import Levels
+from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
 
 

@@ -15,9 +15,9 @@ from heads.projector import pixel_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import pixel_positives
-from pretrain.objectives.base import Bounds, Objective, follower
-from pretrain.objectives.levels import Levels
-from pretrain.objectives.reduce import mean_over_valid
+from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.objectives.parts.levels import Levels
+from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
 
 LOSS_FACTOR = {"repository": 2.0, "paper": 1.0}  # the authors' code doubles each direction: ideal −4 instead of −2
@@ -75,7 +75,7 @@ class PixPro(Objective):
 
     Args:
         stride: stride of the map to learn on; None takes the deepest. Not together with ``pyramid``.
-        pyramid: feature-pyramid pretraining, see :class:`pretrain.objectives.levels.Levels`; its weights stay in the
+        pyramid: feature-pyramid pretraining, see :class:`pretrain.objectives.parts.levels.Levels`; its weights stay in the
             checkpoint for transfer. The loss is the plain mean over levels with shared projector and propagation (our
             choice: the paper does not say).
         hidden: width inside the projector: 4096 in the authors' code, 2048 in re-implementations of the paper.

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Bounds, Objective
+from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.structures import Batch
 
 LOSSES = {"l1": F.l1_loss, "l2": F.mse_loss}

@@ -11,8 +11,8 @@ from heads.precision import full_precision
 from heads.projector import start_linear_layers, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Bounds, Objective
-from pretrain.objectives.supcon_loss import ContrastOptions, supcon_loss
+from pretrain.objectives.parts.base import Bounds, Objective
+from pretrain.objectives.parts.supcon_loss import ContrastOptions, supcon_loss
 from pretrain.structures import Batch
 
 
@@ -30,7 +30,7 @@ class SupCon(Objective):
             in the authors' ImageNet script, "torch" in their CIFAR code.
         normalise_encoder: whether vectors are brought to unit length before the projector.
         temperature, form, denominator, anchors, max_positives, chunk: see
-            :class:`~pretrain.objectives.supcon_loss.ContrastOptions`.
+            :class:`~pretrain.objectives.parts.supcon_loss.ContrastOptions`.
         loss_scale: what the loss is multiplied by; the paper takes τ. The log's ``unscaled`` is without it.
 
     Raises:

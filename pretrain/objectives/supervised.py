@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
-from pretrain.objectives.base import Bounds, Objective
-from pretrain.objectives.reduce import mean_over_valid
+from pretrain.objectives.parts.base import Bounds, Objective
+from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
 
 

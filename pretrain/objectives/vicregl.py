@@ -14,9 +14,9 @@ from heads.projector import pixel_mlp, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import pixel_distances
-from pretrain.objectives.base import Bounds, Objective
-from pretrain.objectives.levels import Levels
-from pretrain.objectives.reduce import gather
+from pretrain.objectives.parts.base import Bounds, Objective
+from pretrain.objectives.parts.levels import Levels
+from pretrain.objectives.parts.reduce import gather
 from pretrain.structures import Batch
 
 EPSILON = 1e-4  # under the root of the spread, whose slope at 0 would be infinite

@@ -65,7 +65,7 @@ class UpsamplerTrainer(DrawingModel):
 
         Args:
             batch: normalised batch on the model's device.
-            mode: only "loss"; evaluation goes through ``benchmarks.extractor.FeatureExtractor``.
+            mode: only "loss"; evaluation goes through ``benchmarks.core.extractor.FeatureExtractor``.
         """
         if mode != "loss":
             raise ValueError(f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate an upsampler")

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmarks.transfer import libraries
+from benchmarks.mm import libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "transfer.md"

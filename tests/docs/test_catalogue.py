@@ -16,7 +16,7 @@ from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
-from pretrain.objectives.base import Objective, follower
+from pretrain.objectives.parts.base import Objective, follower
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[2]

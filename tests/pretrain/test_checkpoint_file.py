@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmarks.weights import read_checkpoint as read_in_benchmarks
+from benchmarks.weights.checkpoint import read_checkpoint as read_in_benchmarks
 from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.exchange.levels import pretrained_levels
-from benchmarks.upsampling import load_upsampler
+from benchmarks.core.upsamplers import load_upsampler
+from benchmarks.export.pyramid import pretrained_levels
 from heads.upsamplers.jbu import JBUStack
-from pretrain.engine.rescale import rescale
+from pretrain.rescale import rescale
 from pretrain.state_dicts import refuse_non_finite, unwrapped
 
 NAN = float("nan")

@@ -123,7 +123,7 @@ def test_an_option_with_several_values_adds_those_given_later(tool: str) -> None
 
 def test_below_the_tools_options_are_typed() -> None:
     """argparse is met where a command line is read, and where checkpoints that hold its results are."""
-    readers = {"pretrain/command_line.py", "benchmarks/transfer/mmcv_wheel.py", "pretrain/checkpoint_file.py"}
+    readers = {"pretrain/command_line.py", "benchmarks/mm/mmcv_wheel.py", "pretrain/checkpoint_file.py"}
     found = set()
     for folder in ("pretrain", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.evaluate_cli import tables
-from benchmarks.record import Metric, Record, read_all
+from benchmarks.core.record import Metric, Record, read_all
+from benchmarks.evaluate.run import tables
 
 
 def test_several_networks_and_benchmarks(

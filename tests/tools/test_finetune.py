@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import tuning
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import read_all
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import read_all
+from benchmarks.finetune import tuning
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = [

@@ -9,8 +9,8 @@ import pytest
 import timm
 import torch
 
-from benchmarks.exchange.import_cli import backbone_of
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.export.import_cli import backbone_of
 
 
 def test_a_file_goes_in_and_comes_out(

@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.core.extractor import FeatureExtractor
 from pretrain.engine import checkpoints
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
-from pretrain.engine.rescale import initial_model, rescale, rescale_checkpoint
 from pretrain.engine.settings import ConfigError
+from pretrain.rescale import initial_model, rescale, rescale_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

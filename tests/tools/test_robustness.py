@@ -11,8 +11,8 @@ import torch
 from mmengine.registry import MODELS
 from PIL import Image
 
+from benchmarks.core.record import read_all
 from benchmarks.finetune.classifier import Classifier
-from benchmarks.record import read_all
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.consistency import bilinear_of, load_arm
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import read_all
-from benchmarks.upsampling import load_upsampler
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import read_all
+from benchmarks.core.upsamplers import load_upsampler
+from benchmarks.upsampling.consistency import bilinear_of, load_arm
 from pretrain.backbones.sincos_vit import SinCosViT
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 """90,000 iterations of 16 images with SGD, as detectron2's 1x: learning rate / 10 at 60,000 and 80,000."""
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=90_000)
 val_cfg = None  # evaluated once, with the last weights

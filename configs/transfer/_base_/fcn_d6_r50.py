@@ -8,7 +8,7 @@ Differs: ResNet v1 with a 7 x 7 stem, whose keys a pretrained ResNet-50 has, not
 
 _base_ = ["mmseg::_base_/models/fcn_r50-d8.py", "mmseg::_base_/default_runtime.py"]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 model = dict(
     pretrained=None,
     backbone=dict(

@@ -10,7 +10,7 @@ Source:   our own recipe
 
 _base_ = ["mmdet::_base_/models/faster-rcnn_r50_fpn.py", "mmdet::_base_/default_runtime.py"]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 transfer = dict(task="detection", batch=8, backbone="any", classes=True)
 data_root = "data/transfer/bccd/"
 _iterations = 100

@@ -10,7 +10,7 @@ Source:   our own recipe
 
 _base_ = ["mmseg::_base_/models/fcn_r50-d8.py", "mmseg::_base_/default_runtime.py"]
 
-custom_imports = dict(imports=["benchmarks.transfer.modules"])
+custom_imports = dict(imports=["benchmarks.mm.modules"])
 transfer = dict(task="segmentation", batch=8, backbone="any", classes=True)
 data_root = "data/transfer/camvid/"
 _iterations = 200

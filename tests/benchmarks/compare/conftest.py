@@ -42,7 +42,7 @@ BENCHMARK = '''
 import json, os
 from dataclasses import dataclass
 from pathlib import Path
-from benchmarks.record import Metric, Record
+from benchmarks.core.record import Metric, Record
 
 @dataclass(frozen=True)
 class Settings:

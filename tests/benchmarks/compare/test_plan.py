@@ -14,7 +14,7 @@ from benchmarks.compare.configs import config_hash, differences, find_config, fl
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 from pretrain.engine.check import register_all
-from pretrain.objectives.base import Objective
+from pretrain.objectives.parts.base import Objective
 
 Toy = Callable[..., Path]
 DENSE = "benchmarks['dense'] = dict(type='retrieval', data=dict(root='x', layout='camvid'))"

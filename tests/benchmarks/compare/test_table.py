@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.compare.fairness import compare_configs
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.page import Report, write_report
-from benchmarks.compare.statistics import compare_configs
 from benchmarks.compare.table import (
     Row,
     TableError,
@@ -24,7 +24,7 @@ from benchmarks.compare.table import (
     to_screen,
     verdicts,
 )
-from benchmarks.record import Metric
+from benchmarks.core.record import Metric
 
 NAN = float("nan")
 FAIR = compare_configs({"A": {"lr": 1, "views": 2}, "B": {"lr": 3, "views": 2}})

@@ -18,8 +18,8 @@ from benchmarks.compare.configs import write_config
 from benchmarks.compare.parts import Benchmark, Plan
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.progress import read_json
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import read_all
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
 from pretrain.folder_lock import Busy

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.data import SegmentationFolder
-from benchmarks.data.label_maps import check_label_map, class_numbers, read_raw, value_table
-from benchmarks.scores import IGNORE
+from benchmarks.data.label_maps import IGNORE, check_label_map, class_numbers, read_raw, value_table
 
 RAW = np.array([[0, 1, 2], [255, 2, 1]], np.uint8)
 

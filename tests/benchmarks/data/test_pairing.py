@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairing import selections
-from benchmarks.suite import make_task
+from benchmarks.evaluate.suite import make_task
 
 
 def put_image(path: Path, shade: int) -> None:

@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.data.parts import shared_images
-from benchmarks.transfer_data.segmentation import write_ade
+from benchmarks.data.prepare.segmentation import write_ade
 
 TOY = dict(masks="masks/{split}", classes=3, ignore=255)
 

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from benchmarks.data import SegmentationFolder
+from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.loading import centre_crop, resize_image, resize_mask
 from benchmarks.data.pairs import RandomCrop
-from benchmarks.scores import IGNORE
 
 
 def put(path: Path, values: Any, palette: bool = False) -> None:

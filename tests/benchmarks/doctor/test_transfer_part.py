@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.doctor import machine, parts, report
-from benchmarks.transfer import mmcv_wheel
-from benchmarks.transfer.mmcv_wheel import Installed
+from benchmarks.mm import mmcv_wheel
+from benchmarks.mm.mmcv_wheel import Installed
 
 OPERATORS = Path("_ext.so")
 

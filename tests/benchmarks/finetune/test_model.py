@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from benchmarks.finetune.model import Finetuner
 from benchmarks.finetune.seeding import seeded
 from benchmarks.finetune.views import FinetuneViews
+from pretrain.engine.hooks.nonfinite import NonFiniteHook
 from pretrain.engine.model import check_hooks
-from pretrain.engine.nonfinite import NonFiniteHook
 from pretrain.engine.settings import ConfigError
 from pretrain.hooks.collapse import CollapseHook
 from pretrain.hooks.throughput import ThroughputHook

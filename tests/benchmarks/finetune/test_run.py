@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.evaluate.suite import make_task
 from benchmarks.finetune import Settings, run
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import fit
 from benchmarks.finetune.run import finished
-from benchmarks.record import Record
-from benchmarks.suite import make_task
 from pretrain.engine.settings import ConfigError
 
 OPTIONS = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.record import Metric, Record
+from benchmarks.core.record import Metric, Record
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from benchmarks.robustness.measures import (
     ALEXNET_ERROR,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
-from benchmarks.record import Record
-from benchmarks.robustness import frozen
+from benchmarks.frozen import robustness as frozen
 from benchmarks.robustness.corruptions import corrupt, generator
 from benchmarks.robustness.folders import open_data
 from benchmarks.robustness.run import Settings, run

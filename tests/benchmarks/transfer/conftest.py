@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.transfer import libraries
+from benchmarks.mm import libraries
 
 SIZE = (96, 128)  # height, width of every toy image
 SHADES = np.random.default_rng(7).integers(40, 216, (256, 3))  # colour of each label

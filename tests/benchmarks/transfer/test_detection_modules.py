@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from benchmarks.transfer.parts import Parts, pretrained_parts
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.objectives.levels import Levels
+from pretrain.objectives.parts.levels import Levels
 
 pytestmark = pytest.mark.usefixtures("transfer_libraries")
 WIDTHS = {4: 8, 8: 12, 16: 16, 32: 20}  # channels of a toy backbone's maps, by stride
@@ -214,7 +214,7 @@ def test_precise_statistics_are_plain_averages_over_the_batches_after_training(t
 
 
 def test_precise_bn_needs_a_batch() -> None:
-    from benchmarks.transfer.modules.precise_bn import PreciseBN
+    from benchmarks.mm.modules.precise_bn import PreciseBN
 
     with pytest.raises(ValueError, match=r"PreciseBN\.batches=0 must be at least 1"):
         PreciseBN(batches=0)

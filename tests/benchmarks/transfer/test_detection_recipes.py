@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import Record
 from benchmarks.transfer import run as transfer
 from pretrain.backbones.timm_backbone import TimmBackbone
-from pretrain.objectives.levels import Levels
+from pretrain.objectives.parts.levels import Levels
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"
 pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.own_process]

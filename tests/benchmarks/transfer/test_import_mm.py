@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.exchange.import_run import import_file
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.export.import_run import import_file
 
 pytestmark = pytest.mark.usefixtures("transfer_libraries")
 

@@ -12,8 +12,8 @@ SCRIPT = """
 import importlib, pkgutil, runpy, sys
 sys.path.insert(0, {root!r})
 import benchmarks, heads, pretrain
-import benchmarks.suite, benchmarks.extractor, benchmarks.evaluate_cli, benchmarks.doctor.report, benchmarks.transfer
-import benchmarks.transfer.mmcv_wheel, benchmarks.evaluation_hook
+import benchmarks.evaluate.suite, benchmarks.core.extractor, benchmarks.evaluate.run, benchmarks.doctor.report, benchmarks.transfer
+import benchmarks.mm.mmcv_wheel, benchmarks.evaluate.hook
 for module in pkgutil.walk_packages(pretrain.__path__, "pretrain."):
     importlib.import_module(module.name)
 for tool in ("train", "evaluate", "compare", "transfer", "build_mmcv"):

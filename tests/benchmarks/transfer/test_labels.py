@@ -11,8 +11,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.extractor import FeatureExtractor
 from benchmarks.transfer import run as transfer
 from benchmarks.transfer.labels import check_labels
 from benchmarks.transfer.recipe import place_data, read_recipe

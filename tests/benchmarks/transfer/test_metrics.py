@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from benchmarks.record import Metric
+from benchmarks.core.record import Metric
 from benchmarks.transfer.run import named_metrics
 
 

@@ -14,8 +14,8 @@ from mmengine.registry import HOOKS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.extractor import FeatureExtractor
 from benchmarks.transfer import run as transfer
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"

@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.record import Record, read_all
 from benchmarks.data import TransferFolder
-from benchmarks.extractor import FeatureExtractor
-from benchmarks.record import Record, read_all
 from benchmarks.transfer import run as transfer
 from benchmarks.transfer import trial
 

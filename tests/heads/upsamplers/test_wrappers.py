@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import nn
 
-from benchmarks.upsampling import load_upsampler
+from benchmarks.core.upsamplers import load_upsampler
 from heads.upsamplers.wrappers import NAF, AnyUp, LoftUp
 
 HUBCONF = """

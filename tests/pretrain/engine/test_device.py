@@ -27,15 +27,15 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.extractor import FeatureExtractor
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.finetune import model as _finetuner  # noqa: F401 — registers it
-from benchmarks.upsampling import load_upsampler
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.check import register_all
 from pretrain.engine.model import TrainedModel
-from pretrain.objectives.base import Objective
+from pretrain.objectives.parts.base import Objective
 from pretrain.structures import Batch, Views, collate
 from pretrain.views.preprocessor import ViewPreprocessor
 

@@ -16,10 +16,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from pretrain.engine import distributed, preemption, sharding
+from pretrain.engine import distributed, sharding
 from pretrain.engine.build import build_runner
 from pretrain.engine.distributed import detect_launcher, open_group
-from pretrain.engine.preemption import SIGNALS, Preempted, PreemptionHook
+from pretrain.engine.hooks import preemption
+from pretrain.engine.hooks.preemption import SIGNALS, Preempted, PreemptionHook
 from pretrain.engine.settings import ConfigError
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pretrain.engine.build import build_runner
-from pretrain.engine.nonfinite import FP16_TOLERATED_SKIPS, NonFiniteError
-from pretrain.engine.progress import append_curve, cut_curve
-from pretrain.hooks.skipped_files import TooManyBadFiles
+from pretrain.engine.hooks.nonfinite import FP16_TOLERATED_SKIPS, NonFiniteError
+from pretrain.engine.hooks.progress import append_curve, cut_curve
+from pretrain.engine.hooks.skipped_files import TooManyBadFiles
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_the_ids(make_config: Callable, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pretrain.engine.preemption import REQUEUE_EXIT_CODE
+from pretrain.engine.hooks.preemption import REQUEUE_EXIT_CODE
 
 PIXPRO = [dict(type="PixPro", hidden=16, dim=8)]
 LONG = dict(schedule__samples=160)  # 40 steps: time enough to be killed in
@@ -33,7 +33,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 
 from pretrain.engine.distributed import world
-from pretrain.objectives.base import Objective
+from pretrain.objectives.parts.base import Objective
 
 
 @HOOKS.register_module()

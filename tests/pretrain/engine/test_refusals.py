@@ -20,7 +20,7 @@ from mmengine.registry import DATASETS, HOOKS
 from pretrain.data.sources import NO_LABEL, ImageFolder
 from pretrain.engine import checkpoints, resumption
 from pretrain.engine.build import build_runner, check
-from pretrain.engine.preemption import INTERRUPT_EXIT_CODE
+from pretrain.engine.hooks.preemption import INTERRUPT_EXIT_CODE
 from pretrain.engine.settings import ConfigError
 from pretrain.folder_lock import FolderLock
 

@@ -21,7 +21,7 @@ from pretrain.engine.check import register_all
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.settings import ConfigError
 from pretrain.engine.start_weights import load_start
-from pretrain.objectives.base import Objective
+from pretrain.objectives.parts.base import Objective
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = sorted(path.stem for path in (ROOT / "configs" / "quick").glob("*.py"))

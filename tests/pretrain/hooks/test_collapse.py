@@ -19,7 +19,7 @@ from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
 from pretrain.geometry import identity
 from pretrain.hooks.collapse import CollapseHook, FeatureCollapse
-from pretrain.objectives.base import Bounds
+from pretrain.objectives.parts.base import Bounds
 from pretrain.structures import Batch, Views
 
 IMAGES, CHANNELS, SIDE = 16, 24, 4

@@ -8,7 +8,7 @@ import pytest
 
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
-from pretrain.objectives.base import Bounds
+from pretrain.objectives.parts.base import Bounds
 from pretrain.objectives.simclr import SimCLR
 from pretrain.objectives.supcon import SupCon
 

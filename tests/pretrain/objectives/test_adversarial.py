@@ -17,9 +17,9 @@ from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import identity
 from pretrain.objectives.adversarial import Adversarial
-from pretrain.objectives.attack import Attack, AttackedLoss, check_whole
-from pretrain.objectives.base import Objective, follower
 from pretrain.objectives.instance_discrimination import instance_loss
+from pretrain.objectives.parts.attack import Attack, AttackedLoss, check_whole
+from pretrain.objectives.parts.base import Objective, follower
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
 

@@ -20,8 +20,8 @@ from pretrain.encodings import Encodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
 from pretrain.objectives.adversarial import Adversarial
-from pretrain.objectives.attack import ChangedEncodings, Layout, changed_batch
-from pretrain.objectives.base import follower
+from pretrain.objectives.parts.attack import ChangedEncodings, Layout, changed_batch
+from pretrain.objectives.parts.base import follower
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
 

@@ -18,8 +18,8 @@ from pretrain.engine.efficiency import BarePasses
 from pretrain.engine.schedule import make_schedule
 from pretrain.geometry import from_box
 from pretrain.model import Pretrainer
-from pretrain.objectives.base import follower
 from pretrain.objectives.cim import CIM, map_iou, map_loss, margins, prior_loss
+from pretrain.objectives.parts.base import follower
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.engine.check import register_all
 from pretrain.geometry import identity
 from pretrain.objectives.densecl import DenseCL, dense_info_nce, nearest_cells
-from pretrain.objectives.queue import KeyQueue
+from pretrain.objectives.parts.queue import KeyQueue
 from pretrain.structures import Batch, Views
 
 INFO = FeatureInfo({8: 6, 16: 10}, 7)

@@ -11,9 +11,9 @@ from torch import nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
+from pretrain.objectives.parts.supcon_loss import ContrastOptions, supcon_loss
 from pretrain.objectives.simclr import SimCLR
 from pretrain.objectives.supcon import SupCon
-from pretrain.objectives.supcon_loss import ContrastOptions, supcon_loss
 from pretrain.structures import Batch, Views
 
 INFO = FeatureInfo({8: 6}, 6)

@@ -1,0 +1,37 @@
+"""The objects of the generated data set "scenes" in COCO's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.data.prepare.coco import PARTS
+from benchmarks.data.prepare.folders import Progress, place, write_classes
+from pretrain.data.folders import visible
+from pretrain.data.listings import read_json
+
+
+def write_scene_objects(root: Path, target: Path, progress: Progress | None = None) -> str:
+    """Writes ``{train,val}2017/*.jpg`` and ``annotations/instances_{train,val}2017.json``, all of them hard links.
+
+    Args:
+        root: What ``tools/make_scenes.py`` wrote.
+        target: An existing folder.
+        progress: Called with (images done, images in all).
+
+    Returns:
+        How many images and instances were written, in words.
+    """
+    images = {part: visible((root / "images" / part).iterdir()) for part in PARTS}
+    total, done, words = sum(map(len, images.values())), 0, []
+    for part, folder in PARTS.items():
+        file = root / f"instances_{part}.json"
+        place(file, target / "annotations" / f"instances_{folder}.json")
+        for image in images[part]:
+            place(image, target / folder / image.name)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        content = read_json("scenes_detection", file)
+        words.append(f"{part}: {len(images[part])} images, {len(content['annotations'])} instances")
+    write_classes(target, [category["name"] for category in content["categories"]])
+    return "; ".join(words)

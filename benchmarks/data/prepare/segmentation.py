@@ -1,0 +1,71 @@
+"""Any segmentation data set that frozen evaluation reads, rewritten in ADE20K's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.data.layouts import find_layout
+from benchmarks.data.pairing import part_pairs
+from benchmarks.data.parts import check_parts
+from benchmarks.data.prepare.folders import Progress, place, require_new, write_classes
+from benchmarks.data.segmentation import SegmentationSplit
+from pretrain.data.decode import decode_file
+
+_PARTS = {"train": "training", "val": "validation"}
+_MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind it) for ignored
+
+
+def write_ade(root: Path, target: Path, progress: Progress | None = None, *, layout: str) -> str:
+    """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png`` below ``target``.
+
+    Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG images are hard links to
+    the originals, others are written as JPEG of quality 95. A file in a folder of its own (Cityscapes) gets the
+    folder's name in front.
+
+    Args:
+        root: The data set.
+        target: An existing folder.
+        progress: Called with (pairs done, pairs in all).
+        layout: One of those of ``SegmentationFolder``; where it tells no names, classes are called by their numbers.
+
+    Returns:
+        How many pairs were written, in words.
+
+    Raises:
+        FileNotFoundError, ValueError: the data set is not as its layout says, its parts share
+            images, it has more than 254 classes, or two files that would get one name.
+    """
+    root, found = find_layout(root, layout)
+    if len(found.values) > _MOST:
+        raise ValueError(f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them")
+    parts = part_pairs(root, found, ("train", "val"))
+    files = [[image for image, _ in pairs] for pairs in parts]
+    check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")
+    total, done = sum(map(len, parts)), 0
+    for name, pairs in zip(_PARTS.values(), parts, strict=True):
+        reader = SegmentationSplit(pairs, found, root=root, keep_ignored=False)
+        (target / "annotations" / name).mkdir(parents=True)
+        for image, mask in pairs:
+            stem = f"{image.parent.name}_{image.stem}" if found.grouped else image.stem
+            _place_jpeg(image, target / "images" / name / f"{stem}.jpg")
+            # IGNORE is -1: class c becomes c + 1 and ignored pixels 0.
+            labels = (reader.read_labels(mask) + 1).astype(np.uint8)
+            Image.fromarray(labels).save(target / "annotations" / name / f"{stem}.png")
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    write_classes(target, found.names or tuple(map(str, range(len(found.values)))))
+    train, val = map(len, parts)
+    return f"train: {train} images, val: {val} images, {len(found.values)} classes"
+
+
+def _place_jpeg(source: Path, target: Path) -> None:
+    if source.suffix.lower() in (".jpg", ".jpeg"):
+        place(source, target)
+        return
+    require_new(target, source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(decode_file(source)).save(target, quality=95, subsampling=0)

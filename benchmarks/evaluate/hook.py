@@ -1,0 +1,152 @@
+"""Benchmarks during pretraining, with reduced settings, without disturbing it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import barrier
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import nn
+
+from benchmarks.core.extractor import IMAGENET, FeatureExtractor
+from benchmarks.evaluate.suite import Task, make_task
+from pretrain.engine.distributed import world
+from pretrain.engine.sharding import is_sharded
+from pretrain.hooks.collapse import unwrapped
+
+# Seconds, not minutes, on small data; any of these can be set otherwise in the config.
+REDUCED: dict[str, dict[str, Any]] = {
+    "retrieval": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
+    "depth": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
+    "knn": dict(size=96),
+    "linear": dict(size=96, weight_decays=(1e-2,)),
+    "robustness": dict(size=96, weight_decays=(1e-2,), severities=(3,)),
+    "probe": dict(size=(128, 128), epochs=5, least_steps=200),
+    "depth_probe": dict(size=(128, 128), epochs=5, least_steps=200),
+    "decoder": dict(size=(128, 128), dim=64, steps=200, images_per_step=8, lr=2e-3),
+    "cam": dict(size=96, weight_decays=(1e-2,), images=500),
+    "correspondence": dict(size=(128, 128)),
+}
+
+
+@HOOKS.register_module()
+class EvaluationHook(Hook):
+    """Runs benchmarks every ``every`` optimiser steps and after the last one.
+
+    Configs name it after ``custom_imports = dict(imports=["benchmarks.evaluate.hook"])``: what trains does not import
+    what measures.
+
+    Process 0 evaluates, the others wait at a barrier: an evaluation must be shorter than the process group's timeout
+    (30 minutes). Train mode and all random states are put back, so training goes on as it would
+    have without the hook. Results go to the message hub and the visualizer as ``eval/NAME.metric`` and, as records,
+    to ``evaluations.jsonl`` in the work_dir.
+
+    Args:
+        benchmarks: name -> dict(type=…, data=dict(…), settings…); the type may be left out if the name is one. What is
+            not set comes from ``REDUCED``.
+        every: Optimiser steps between evaluations.
+        weights: ``online`` or ``target`` backbone.
+
+    Raises:
+        ValueError: nothing to run, ``every`` < 1, unknown weights; at the start of training,
+            mistakes in a benchmark, images of a size that the network refuses, a missing target
+            network, or a model whose parameters are sharded over processes.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, benchmarks: dict[str, dict[str, Any]], every: int = 1000, weights: str = "online") -> None:
+        if not benchmarks or every < 1:
+            raise ValueError(f"EvaluationHook: benchmarks={benchmarks!r} must not be empty, every={every} at least 1")
+        if weights not in ("online", "target"):
+            raise ValueError(f"EvaluationHook: weights={weights!r} must be 'online' or 'target'")
+        self.benchmarks, self.every, self.weights = benchmarks, every, weights
+        self._tasks: list[Task] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Makes sure that the network can be evaluated by one process, on images of this size, and
+        that the data is open."""
+        self._backbone(runner)
+        if not self._tasks:
+            self.check_start()
+        with undisturbed():
+            for task in self._tasks:
+                task.check(self._extractor(runner, "start"))
+
+    @property
+    def asks_of_model(self) -> tuple[str, ...]:
+        """The network that is evaluated."""
+        return ("backbone" if self.weights == "online" else "target_backbone",)
+
+    def check_start(self) -> None:
+        """Opens the data, so that a mistake shows before the run begins."""
+        if world()[0] != 0:
+            return
+        self._tasks = []
+        for name, config in self.benchmarks.items():
+            kind = config.get("type", name)
+            self._tasks.append(make_task(name, dict(type=kind) | REDUCED.get(kind, {}) | dict(config)))
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Evaluates if it is time."""
+        step = runner.iter + 1
+        if step % self.every == 0 or step == runner.max_iters:
+            if runner.rank == 0:
+                self.evaluate(runner, step)
+            barrier()
+
+    def evaluate(self, runner: Runner, step: int) -> None:
+        """Runs all benchmarks on the present weights and logs them for ``step``."""
+        with undisturbed():
+            extractor = self._extractor(runner, f"step {step}")
+            records = {task.name: task.run(extractor) for task in self._tasks}
+        scalars = {}
+        for name, record in records.items():
+            scalars |= {f"eval/{name}.{metric}": value.value for metric, value in record.metrics.items()}
+            record.append(Path(runner.work_dir) / "evaluations.jsonl")
+        for key, value in scalars.items():
+            runner.message_hub.update_scalar(key, value)
+        runner.visualizer.add_scalars(scalars, step=step)
+        runner.logger.info(f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items()))
+
+    def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
+        preprocessor = getattr(unwrapped(runner.model), "data_preprocessor", None)
+        normalisation = getattr(preprocessor, "normalisation", IMAGENET)
+        return FeatureExtractor(
+            self._backbone(runner),
+            mean=normalisation["mean"],
+            std=normalisation["std"],
+            spec=spec,
+            weights=self.weights,
+        )
+
+    def _backbone(self, runner: Runner) -> nn.Module:
+        model = unwrapped(runner.model)
+        if is_sharded(model):
+            raise ValueError("EvaluationHook: process 0 alone cannot run a model sharded by FSDP; evaluate checkpoints")
+        backbone = getattr(model, "backbone" if self.weights == "online" else "target_backbone", None)
+        if backbone is None:
+            raise ValueError(f"EvaluationHook: weights={self.weights!r}, but no objective keeps one; use 'online'")
+        return backbone
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Puts the random states of Python, NumPy and torch (CPU and GPUs) back on leaving."""
+    state, array_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(array_state)

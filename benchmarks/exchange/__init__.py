@@ -1,1 +1,0 @@
-"""Weights in and out: other libraries' file layouts from and to timm's key names."""

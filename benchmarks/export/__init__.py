@@ -1,0 +1,1 @@
+"""Checkpoints in other libraries' formats, and theirs as ours."""

@@ -1,0 +1,127 @@
+"""From a file of others to a checkpoint of ours."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.weights.checkpoint import read_checkpoint
+from benchmarks.weights.layouts import UPSAMPLERS, find_layout
+from benchmarks.weights.network import Imported, call, import_networks
+from heads.upsamplers.featup_checkpoint import load_featup
+from pretrain.files import atomic_path, sha256_of
+from pretrain.state_dicts import refuse_non_finite
+
+_SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
+_PREFIXES = dict(online="backbone.", target="target_backbone.")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an import gave.
+
+    Attributes:
+        path: The checkpoint of ours.
+        lines: What to tell the user, a sentence each.
+    """
+
+    path: Path
+    lines: tuple[str, ...]
+
+
+def import_file(
+    path: str | Path, out: str | Path | None = None, *, layout: str = "auto", backbone: str | None = None,
+    options: dict[str, Any] | None = None, weights: str | None = None,
+) -> Written:  # fmt: skip
+    """Reads a checkpoint of others and writes one of ours, atomically.
+
+    Args:
+        path: The file; ``torch.save``'s or safetensors.
+        out: Where to; None: ``work_dirs/imported/<its name>.pth``.
+        layout: A layout's name, or ``auto``.
+        backbone: timm name; None infers it from shapes.
+        options: Of the network.
+        weights: ``online`` or ``target`` takes that network alone; None takes both where there are two.
+
+    Returns:
+        The checkpoint: ``backbone.*`` and, of two networks, ``target_backbone.*``; ``meta`` has ``backbone``,
+        ``normalisation`` and ``imported``. For an upsampler ``upsampler.*`` and ``meta["upsampler"]``.
+
+    Raises:
+        ValueError, FileNotFoundError: as :func:`benchmarks.weights.checkpoint.read_checkpoint`,
+            :func:`benchmarks.weights.network.import_networks`; ``out`` is ``path``.
+    """
+    path = Path(path)
+    out = Path("work_dirs/imported") / f"{_SUFFIXES.sub('', path.name)}.pth" if out is None else Path(out)
+    if layout not in ("auto", *UPSAMPLERS):
+        find_layout(layout)  # a wrong name is told before anything is read
+    content = read_checkpoint(path)
+    if out.resolve() == path.resolve():
+        raise ValueError(f"--out {out} is the file that is read; name another")
+    meta: dict[str, Any] = dict(imported=dict(file=path.name, sha256=sha256_of(path)))
+    if layout in UPSAMPLERS or (layout == "auto" and _is_featup(content)):
+        state, lines = _upsampler(path, meta, backbone, weights)
+    else:
+        imported = import_networks(
+            content, str(path), layout=layout, backbone=backbone, options=options, weights=weights
+        )
+        state, lines = _networks(imported, meta)
+    with atomic_path(out) as temporary:
+        torch.save(dict(state_dict=state, meta=meta), temporary)
+    return Written(out, tuple(lines))
+
+
+def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """State dict of a checkpoint of ours and what to tell; fills ``meta``."""
+    found, layout = imported.found, imported.found.layout
+    backbone = imported.backbones["online"]
+    places = {name: network.place + network.copies for name, network in found.networks.items()}
+    meta |= dict(backbone=backbone.config, normalisation=imported.normalisation)
+    meta["imported"] |= dict(
+        layout=layout.name, source=layout.source, status=layout.status, places=places, report=imported.report.plain()
+    )
+    lines = [
+        f"layout {layout.name} ({layout.source}; {layout.status}): {found.why}",
+        f"network {call(backbone.config)}, normalisation mean {imported.normalisation['mean']} std "
+        f"{imported.normalisation['std']}",
+        f"keys: {imported.report}",
+    ]
+    if layout.note:
+        lines.append(f"assumed: {layout.note}")
+    is_convnext = all(n.translated.dialect.family == "convnext" for n in found.networks.values())
+    if layout.convnext_note and is_convnext and not backbone.config.get("head_norm_first"):
+        lines.append(f"differs: {layout.convnext_note}")
+    if len(imported.backbones) == 2:
+        lines.append(
+            f"both networks are in the checkpoint; tools take the online one, --weights target the other"
+            f"{', which is what its authors evaluate' if layout.usual == 'target' else ''}"
+        )
+    state = {
+        _PREFIXES[which] + key: value
+        for which, b in imported.backbones.items()
+        for key, value in b.state_dict().items()
+    }
+    return state, lines
+
+
+def _upsampler(
+    path: Path, meta: dict[str, Any], backbone: str | None, weights: str | None
+) -> tuple[dict[str, Any], list[str]]:
+    if backbone or weights:
+        raise ValueError("--backbone and --weights are of networks; the layout 'featup' is of an upsampler's files")
+    stack = load_featup(path)
+    refuse_non_finite(stack.state_dict(), str(path))
+    meta["upsampler"] = stack.config
+    counts = {name: len(getattr(stack.report, name)) for name in ("loaded", "missing", "unexpected", "ignored")}
+    meta["imported"] |= dict(layout="featup", source="FeatUp, 2403.10516", report=counts)
+    lines = [f"an upsampler for features of {stack.config['channels']} channels: {stack.config}", str(stack.report)]
+    return {f"upsampler.{key}": value for key, value in stack.state_dict().items()}, lines
+
+
+def _is_featup(content: dict[str, Any]) -> bool:
+    state = content.get("state_dict")
+    return isinstance(state, dict) and any(str(key).startswith("upsampler.up1.") for key in state)

@@ -1,0 +1,159 @@
+"""What the command lines of fine-tuning share: options, one run after the other, one table over seeds, what is next."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from benchmarks.core.commands import RecordFile, full_names, shorten
+from benchmarks.core.extractor import FeatureExtractor, identity, literal
+from benchmarks.core.record import Record, by_protocol
+from benchmarks.core.statistics import interval_of_runs
+from benchmarks.core.vectors import Progress
+from pretrain.backbones.sincos_vit import OWN_OPTIONS
+from pretrain.command_line import read_pairs
+from pretrain.engine.distributed import open_group, world
+from pretrain.memory import keep_freed_memory
+
+
+@contextmanager
+def process_group(launcher: str) -> Iterator[None]:
+    """Joins the processes that were launched together and leaves them at the end.
+
+    Args:
+        launcher: who started the processes, see :func:`pretrain.engine.distributed.open_group`.
+    """
+    try:
+        open_group(launcher)
+        if not torch.cuda.is_available():
+            keep_freed_memory()
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
+    """Reads ``--cfg-options KEY=VALUE …``.
+
+    Raises:
+        ValueError: an item without a value, a key that is given twice; names ``example`` as one that is right.
+    """
+    return read_pairs(items, option="--cfg-options", example=example, parse=literal)
+
+
+def run_jobs(
+    jobs: Sequence[tuple[str, Any]], run: Callable[[FeatureExtractor, Any, Progress], Record], *, weights: str,
+    out: RecordFile, console: Console,
+) -> list[Record]:  # fmt: skip
+    """Runs one fine-tuning after the other behind a bar; the first process appends each new record to ``out`` at once,
+    so that what is measured survives whatever comes after.
+
+    Args:
+        jobs: (spec of the network, settings with a ``tuning_seed``).
+        run: called with the network, the settings and a progress callback (phase, done, total).
+        weights: ``online`` or ``target``, of our checkpoints.
+        out: gets the records; one that stands there word for word is not appended again.
+        console: where the bar is drawn.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    lines = out.path.read_text().splitlines() if out.path.is_file() else []
+    known = {_as_written_now(line) for line in lines}
+    records = []
+    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+        for number, (spec, settings) in enumerate(jobs, start=1):
+            title = f"{number}/{len(jobs)} {spec} seed {settings.tuning_seed}"
+            bar = bars.add_task(title)
+
+            def progress(phase: str, done: int, total: int, bar: TaskID = bar, title: str = title) -> None:
+                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
+
+            records.append(run(FeatureExtractor.load(spec, weights=weights), settings, progress))
+            bars.remove_task(bar)
+            if world()[0] == 0 and records[-1].to_json() not in known:
+                out.append(records[-1])
+    return records
+
+
+def _as_written_now(line: str) -> str:
+    """A stored line as today's records are written, which have more fields; what is no record stays as it is."""
+    try:
+        return Record.from_json(line).to_json()
+    except ValueError:
+        return line
+
+
+def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Record]) -> str | None:
+    """Returns what would tell more about these results: more seeds, the untrained network; None with both there."""
+    if len(seeds) == 1:
+        return f"other seeds show the spread: {shlex.join(['python', *sys.argv])} --seeds 0 1 2"
+    if not any(spec.startswith("random:") for spec in specs):
+        control = untrained_spec(records[0].subject["backbone"])
+        return f"{control!r} beside the checkpoints tells what pretraining was worth"
+    return None
+
+
+def untrained_spec(config: Mapping[str, Any]) -> str:
+    """Returns the spec of the same architecture with random weights: ``random:NAME?option=value&…``.
+
+    Args:
+        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
+    """
+    left_out = ("name", "type", "pretrained", *OWN_OPTIONS)
+    options = {key: value for key, value in config.items() if key not in left_out and value is not None}
+    written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
+    return f"random:{config['name']}" + (f"?{written}" if written else "")
+
+
+def print_tables(records: Sequence[Record], console: Console) -> None:
+    """Prints :func:`tables` with names that fit beside the numbers, and below them what was shortened in full."""
+    names = shorten([str(record.subject["spec"]) for record in records], max(20, console.width // 3))
+    for table in tables(records, names):
+        console.print(table)
+    for line in full_names(names):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
+    """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over them.
+
+    Args:
+        records: of fine-tunings; those of one network have one :func:`benchmarks.core.extractor.identity`.
+        short: what to print for a network; None: its spec.
+    """
+    result, short = [], short or {}
+    for group in by_protocol(records):
+        metrics = group[0].metrics
+        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+        headings = [metric.heading(name) for name, metric in metrics.items()]
+        for name in ("network", "seeds", *headings, "s per seed"):
+            justify = "left" if name in ("network", "seeds") else "right"
+            table.add_column(escape(name), justify=justify, overflow="fold")
+        networks: dict[str, list[Record]] = {}
+        for record in group:
+            networks.setdefault(identity(record.subject), []).append(record)
+        for found in networks.values():
+            seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
+            values = [_interval(found, name) for name in metrics]
+            seconds = statistics.fmean(record.cost["seconds"] for record in found)
+            spec = str(found[0].subject["spec"])
+            table.add_row(escape(short.get(spec, spec)), seeds, *values, f"{seconds:.0f}")
+        result.append(table)
+    return result
+
+
+def _interval(records: list[Record], name: str) -> str:
+    """``mean ± half-width`` of a metric over records, the value alone if there is one."""
+    return interval_of_runs([record.metrics[name].value for record in records]).text()

@@ -1,0 +1,1 @@
+"""Benchmarks of frozen features, and the trivial predictors beside them."""

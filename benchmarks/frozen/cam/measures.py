@@ -1,0 +1,106 @@
+"""The formulas of CAM quality, all in shares; percent only in the metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.core.record import Metric, require_defined
+
+_BETTER = dict(
+    ADCC="higher",
+    average_drop="lower",
+    average_increase="higher",
+    average_gain="higher",
+    coherency="higher",
+    complexity="lower",
+    area="lower",
+    classified_correctly="higher",
+)
+METRICS = tuple(_BETTER)
+
+
+def average_drop(y: np.ndarray, o: np.ndarray) -> float:
+    """mean(max(0, Y − O) / Y) of scores (n,) on images and on masked images."""
+    return float(np.mean(drop(y, o)))
+
+
+def average_increase(y: np.ndarray, o: np.ndarray) -> float:
+    """Share of O > Y."""
+    return float(np.mean(o > y))
+
+
+def average_gain(y: np.ndarray, o: np.ndarray) -> float:
+    """mean(max(0, O − Y) / (1 − Y)); an image of score 1 cannot gain and counts 0."""
+    gain = np.maximum(0, o - y)
+    return float(np.mean(np.divide(gain, 1 - y, out=np.zeros_like(gain), where=y < 1)))
+
+
+def coherency(first: Tensor, second: Tensor) -> Tensor:
+    """(1 + ρ) / 2 of each pair of maps (B, H, W), float64 (B,); ρ = 0 where a map is constant."""
+    a, b = (m.flatten(1).double() - m.flatten(1).double().mean(1, keepdim=True) for m in (first, second))
+    norms = a.norm(dim=1) * b.norm(dim=1)
+    return (1 + torch.where(norms > 0, (a * b).sum(1) / norms.clamp_min(1e-300), 0.0)) / 2
+
+
+def complexity(maps: Tensor) -> Tensor:
+    """Mean of each map (B, H, W) in [0, 1], its L1 norm per pixel: float64 (B,)."""
+    return maps.double().mean((1, 2))
+
+
+def area(maps: Tensor) -> Tensor:
+    """Share of each map's pixels (B, H, W) above 0, however little: float64 (B,)."""
+    return (maps > 0).double().mean((1, 2))
+
+
+def drop(y: np.ndarray, o: np.ndarray) -> np.ndarray:
+    """max(0, Y − O) / Y of each image, (n,)."""
+    return np.maximum(0, y - o) / y
+
+
+def adcc(coherency: np.ndarray, complexity: np.ndarray, drop: np.ndarray) -> np.ndarray:
+    """Harmonic mean of coherency, 1 − complexity and 1 − drop of each image (n,); 0 where one of
+    them is 0."""
+    parts = np.stack([coherency, 1 - complexity, 1 - drop]).astype(np.float64)
+    positive = (parts > 0).all(0)
+    return np.where(positive, 3 / (1 / np.where(parts > 0, parts, 1)).sum(0), 0.0)
+
+
+def summarise(
+    table: dict[str, list], labels: np.ndarray, *, only_correct: bool
+) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """Averages over images.
+
+    Args:
+        table: columns ``image``, ``predicted``, ``Y``, ``O``, ``coherency``, ``complexity`` and
+            ``area``, one entry per image.
+        labels: (n,) true classes, by image.
+        only_correct: Average over correctly classified images only.
+
+    Returns:
+        ``METRICS`` in percent; the table with columns ``label`` and ``ADCC``, of the images that
+        were averaged.
+
+    Raises:
+        ValueError: there is none, or a score is not a number.
+    """
+    image, predicted = np.array(table["image"], np.int64), np.array(table["predicted"], np.int64)
+    right = labels[image] == predicted
+    kept = right if only_correct else np.ones_like(right)
+    if not kept.any():
+        raise ValueError(f"none of {len(image)} images is classified correctly; set only_correct=False")
+    table = table | dict(label=labels[image].tolist())
+    counts = {name: [value for value, keep in zip(column, kept, strict=True) if keep] for name, column in table.items()}
+    columns = {name: np.array(counts[name]) for name in ("Y", "O", "coherency", "complexity")}
+    y, o = columns["Y"], columns["O"]
+    counts["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o)).tolist()
+    values = dict(average_drop=average_drop(y, o), average_increase=average_increase(y, o))
+    values |= dict(average_gain=average_gain(y, o), classified_correctly=float(right.mean()))
+    values |= {
+        name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")
+    }
+    metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
+    return require_defined("cam", metrics, "scores of the images, masked or not, must be finite and above 0"), counts

@@ -1,0 +1,110 @@
+"""Backbone, head and upsamplers as one network."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.upsamplers import load_upsampler
+from benchmarks.frozen.decoder.settings import UPSAMPLERS, Settings
+from heads.segformer import SegformerHead
+from heads.upsamplers.base import Upsampler
+from heads.upsamplers.jbu import JBUStack
+from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
+
+#: Kinds with parameters, whose specs on a command line need a file: here they begin untrained.
+_TRAINABLE = {"jbu": JBUStack.__name__, "neighbourhood": NeighbourhoodUpsampler.__name__}
+
+
+class DecoderNetwork(nn.Module):
+    """Normalised images to logits.
+
+    Args:
+        backbone: gives a pyramid; copied, so that training leaves the original alone.
+        head: reads it.
+        finetune: whether the backbone takes gradients. It stays in eval mode in any case.
+    """
+
+    def __init__(self, backbone: nn.Module, head: SegformerHead, *, finetune: bool) -> None:
+        super().__init__()
+        self.backbone, self.head, self.finetune = copy.deepcopy(backbone).requires_grad_(finetune), head, finetune
+
+    def train(self, mode: bool = True) -> DecoderNetwork:
+        """Train mode for the head alone."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised -> (B, classes, H / stride, W / stride)."""
+        with torch.set_grad_enabled(self.finetune and torch.is_grad_enabled()):
+            pyramid = self.backbone(images).pyramid
+        return self.head(images, pyramid)
+
+
+def make_network(extractor: FeatureExtractor, classes: int, settings: Settings) -> tuple[DecoderNetwork, dict]:
+    """Builds the network on the extractor's device; the head's initial weights do not depend on the upsampler.
+
+    Returns:
+        The network; what its upsamplers are, as ``FeatureExtractor.describe()`` says it of one.
+
+    Raises:
+        ValueError: a size that is no multiple of the deepest stride used; an upsampler that cannot be trained here.
+    """
+    channels = extractor.backbone.info.channels
+    if any(side % max(max(channels), settings.stride) for side in settings.size):
+        raise ValueError(f"size={settings.size} must be a multiple of the deepest stride, {max(channels)}")
+    head = SegformerHead(channels, classes, dim=settings.dim, stride=settings.stride)
+    config = upsampler_config(extractor, settings)
+    for place, stride in enumerate(head.strides):
+        if stride > settings.stride:
+            head.upsamplers[place] = make_upsampler(config, settings.dim, stride, settings.stride)
+    network = DecoderNetwork(extractor.backbone, head, finetune=settings.finetune).to(extractor.device)
+    spec = settings.upsampler or getattr(extractor.upsampler, "spec", "bilinear")
+    if any(True for _ in head.upsamplers.parameters()):
+        spec = f"{spec.partition(':')[0]}, trained here"  # whatever weights a file held, they were not used
+    return network, dict(spec=spec, **config)
+
+
+def upsampler_config(extractor: FeatureExtractor, settings: Settings) -> dict[str, Any]:
+    """The registry's config of the kind of upsampler to train.
+
+    Raises:
+        ValueError: the extractor's upsampler is none that can be built and trained anew.
+    """
+    if settings.upsampler in _TRAINABLE:
+        return dict(type=_TRAINABLE[settings.upsampler])
+    if settings.upsampler or extractor.upsampler is None:
+        return dict(load_upsampler(settings.upsampler or "bilinear").config)
+    config = dict(getattr(extractor.upsampler, "config", {}))
+    trainable = {load_upsampler(kind).config["type"] for kind in UPSAMPLERS if kind not in _TRAINABLE}
+    if config.get("type") not in trainable | set(_TRAINABLE.values()):
+        name = type(extractor.upsampler).__name__
+        raise ValueError(f"upsampler {name}: a decoder trains its own, of a kind among {', '.join(UPSAMPLERS)}")
+    return config
+
+
+def make_upsampler(config: dict[str, Any], dim: int, stride: int, target: int) -> Upsampler:
+    """Builds a new upsampler for a level of ``dim`` channels from one stride to another.
+
+    Raises:
+        ValueError: strides that a stack of integer factors cannot join.
+    """
+    if config["type"] != JBUStack.__name__:
+        return MODELS.build(dict(config))
+    if stride % target:
+        raise ValueError(f"stride={target}: a joint bilateral stack needs a divisor of the level's stride {stride}")
+    return MODELS.build(dict(config) | dict(channels=dim, factor=stride // target))
+
+
+def loss_of(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
+    """Mean cross-entropy of logits (B, C, h, w), resized bilinearly to masks (B, H, W), over pixels that count."""
+    resized = F.interpolate(logits, size=tuple(masks.shape[1:]), mode="bilinear", align_corners=False)
+    total = F.cross_entropy(resized, masks.long(), ignore_index=ignore, reduction="sum")
+    return total / (masks != ignore).sum().clamp_min(1)

@@ -1,0 +1,173 @@
+"""A split as probes see it: features, what an upsampler computes of an image, and labels, by the images' numbers.
+
+Frozen features never change, nor do the weights of an upsampler: both are computed once and kept while a budget of
+bytes lasts, features first; what does not fit is computed anew whenever it is asked for. Budget and batches change the
+speed only: what is rounded for keeping (``dtype``) is rounded, kept or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.data.pairs import LabelledBatch, PairSplit
+from benchmarks.frozen.probe.readout import OwnGrid
+from benchmarks.frozen.retrieval.memory_need import available_bytes
+from benchmarks.frozen.retrieval.settings import grid_of
+
+Progress = Callable[[str, int, int], None]  # (phase, done, total)
+UPSAMPLED_BYTES = 1 << 30  # of upsampled features at once, where a read-out cannot be folded
+
+
+class Kept:
+    """Tensors by key, computed once and kept while a budget lasts; never thrown out again.
+
+    Args:
+        budget: Bytes.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.left = budget
+        self._held: dict[tuple[str, int], tuple[Tensor, ...]] = {}
+
+    def get(self, key: tuple[str, int]) -> tuple[Tensor, ...] | None:
+        """What is kept under a key; None if nothing is."""
+        return self._held.get(key)
+
+    def put(self, key: tuple[str, int], tensors: tuple[Tensor, ...]) -> None:
+        """Keeps tensors if the budget allows; views are copied, lest they keep their whole batch alive."""
+        size = sum(t.numel() * t.element_size() for t in tensors)
+        if key not in self._held and size <= self.left:
+            self.left -= size
+            self._held[key] = tuple(t.clone() if t.untyped_storage().nbytes() > t.nbytes else t for t in tensors)
+
+
+def budget_of(most: int, device: torch.device | str) -> int:
+    """Bytes that may be kept: ``most``, but no more than half of what is free on the device."""
+    return min(most, available_bytes(device) // 2)
+
+
+@dataclass
+class Piece:
+    """A few images, ready for a read-out.
+
+    Attributes:
+        features: (B, C, h, w) float32.
+        prepared: what :meth:`OwnGrid.prepare` made of them, float32.
+        batch: images and masks.
+    """
+
+    features: Tensor
+    prepared: tuple[Tensor, ...]
+    batch: LabelledBatch
+
+
+class ProbeImages:
+    """Images of one split behind one network.
+
+    Args:
+        extractor: Anything with ``encode``, ``normalise``, ``device``, ``channels`` and ``grid_stride``.
+        split: The images.
+        size: (H, W) they are resized to.
+        kept: Where features and prepared tensors are kept.
+        dtype: What prepared tensors are rounded to.
+
+    Raises:
+        ValueError: the size is no multiple of the network's stride.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, split: PairSplit, size: tuple[int, int], *, kept: Kept,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:  # fmt: skip
+        self.extractor, self.split, self.size, self.kept, self.dtype = extractor, split, size, kept, dtype
+        self.grid = grid_of(size, extractor.grid_stride)
+        self.device = torch.device(extractor.device)
+        # Single images spare the CPU the putting together of what is kept; a GPU wants batches.
+        self.piece = 1 if self.device.type == "cpu" else None
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def statistics(
+        self, batch_size: int, *, seen: Callable[[Tensor], None] | None = None, progress: Progress | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Encodes all images once.
+
+        Args:
+            batch_size: Images at once.
+            seen: Called with the masks of each batch.
+            progress: Called with ("encode", batches done, batches in all).
+
+        Returns:
+            Mean and standard deviation (C,) of the features over all cells, float32; 1 for a constant channel.
+
+        Raises:
+            ValueError: a feature that is not finite; names the image.
+        """
+        count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        for done, batch in enumerate(self.split.batches(self.size, batch_size), start=1):
+            features = self._encode(batch)
+            cells = features.cpu().double().transpose(0, 1).flatten(1)  # (C, B·h·w)
+            count, total, squares = count + cells.shape[1], total + cells.sum(1), squares + cells.square().sum(1)
+            if seen:
+                seen(batch.masks)
+            if progress:
+                progress("encode", done, self.split.batch_count(batch_size))
+        mean = total / count
+        std = (squares / count - mean.square()).clamp_min(0).sqrt()
+        std = torch.where(std > 1e-6 * std.max().clamp_min(1e-30), std, torch.ones_like(std))
+        return mean.float().to(self.device), std.float().to(self.device)
+
+    def masks(self, ids: Sequence[int]) -> Tensor:
+        """Label maps (B, H, W) of these images, on the device."""
+        return self.split.take(ids, self.size).masks.to(self.device)
+
+    @torch.no_grad()
+    def pieces(self, ids: Sequence[int], readout: OwnGrid) -> Iterator[Piece]:
+        """Yields these images with their features, prepared for a read-out, one or some at a time."""
+        step = self.piece or len(ids)
+        if not readout.folded:
+            height, width = readout.size
+            step = min(step, max(1, UPSAMPLED_BYTES // (4 * self.extractor.channels * height * width)))
+        for start in range(0, len(ids), step):
+            batch = self.split.take(ids[start : start + step], self.size)
+            features = self._features(batch)
+            yield Piece(features, self._prepared(batch, features, readout), batch)
+
+    def _features(self, batch: LabelledBatch) -> Tensor:
+        held = [self.kept.get(("features", image)) for image in batch.ids]
+        if any(h is None for h in held):
+            return self._encode(batch)
+        return torch.cat([h[0] for h in held]) if len(held) > 1 else held[0][0]
+
+    def _prepared(self, batch: LabelledBatch, features: Tensor, readout: OwnGrid) -> tuple[Tensor, ...]:
+        held = [self.kept.get(("prepared", image)) for image in batch.ids]
+        if any(h is None for h in held):
+            made = readout.prepare(self.extractor.normalise(batch.images), features)
+            made = tuple(t.to(self.dtype) if t.is_floating_point() else t for t in made)
+            for row, image in enumerate(batch.ids):
+                self.kept.put(("prepared", image), tuple(t[row : row + 1] for t in made))
+        else:
+            made = held[0] if len(held) == 1 else tuple(torch.cat(part) for part in zip(*held, strict=True))
+        return tuple(t.float() if t.is_floating_point() else t for t in made)
+
+    def _encode(self, batch: LabelledBatch) -> Tensor:
+        features = self.extractor.encode(batch.images)
+        if tuple(features.shape[-2:]) != self.grid:
+            raise ValueError(
+                f"the network gives maps of {features.shape[-2]}x{features.shape[-1]} where stride "
+                f"{self.extractor.grid_stride} asks for {self.grid[0]}x{self.grid[1]}; choose a size that is a "
+                "multiple of its deepest stride"
+            )
+        finite = torch.isfinite(features).flatten(1).all(1)
+        if not finite.all():
+            name = self.split.name(batch.ids[int((~finite).nonzero()[0])])
+            raise ValueError(f"{name}: a feature is not finite; did training diverge?")
+        for row, image in enumerate(batch.ids):
+            self.kept.put(("features", image), (features[row : row + 1],))
+        return features

@@ -1,0 +1,79 @@
+"""From an extractor and labelled images to the outputs of a trained probe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data.pairs import LabelledBatch
+from benchmarks.frozen.probe.images import Kept, ProbeImages, Progress, budget_of
+from benchmarks.frozen.probe.losses import Loss
+from benchmarks.frozen.probe.readout import OwnGrid, read_out
+from benchmarks.frozen.probe.settings import Settings
+from benchmarks.frozen.probe.training import LinearProbe, fit, predict
+from benchmarks.frozen.retrieval.settings import grid_of
+
+
+class Targets(Protocol):
+    """What outputs should vary by, gathered from the masks of the train part while it is encoded."""
+
+    def add(self, masks: Tensor) -> None:
+        """Sees the label maps (B, H, W) of a batch."""
+
+    def scale_and_shift(self) -> tuple[float, float]:
+        """Deviation and mean of the labels."""
+
+
+def probe_features(
+    extractor: FeatureExtractor, data: SegmentationFolder | DepthFolder, settings: Settings, *, outputs: int,
+    loss: Loss, score: Callable[[Tensor, LabelledBatch], None], targets: Targets | None = None,
+    progress: Progress | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Trains a probe on the train part and hands its outputs on the val part to ``score``.
+
+    Args:
+        extractor, data, settings, progress: As :func:`benchmarks.frozen.probe.segmentation.run`.
+        outputs: K.
+        loss: What is minimised.
+        score: Called with outputs (B, K, H', W') and the batch they belong to.
+        targets: Scales the outputs; None leaves them.
+
+    Returns:
+        Cost of the record: seconds (of encoding, of training), bytes kept, whether the probe was folded (1 or 0), and
+        the loss over the last tenth of the steps.
+
+    Raises:
+        ValueError: size and strides do not fit, a feature that is not finite (named image), a diverging probe.
+    """
+    started = time.perf_counter()
+    size = grid_of(settings.size, extractor.upsampled_stride)
+    behind = read_out(extractor.upsampler, size)
+    low = settings.train_at == "low"
+    kept = Kept(budget_of(settings.cache_bytes, extractor.device))
+    dtype = getattr(torch, settings.weights_dtype)
+    budget = kept.left
+    train = ProbeImages(extractor, data.train, settings.size, kept=kept, dtype=dtype)
+    mean, std = train.statistics(settings.batch_size, seen=targets.add if targets else None, progress=progress)
+    encoded = time.perf_counter()
+    scale, shift = targets.scale_and_shift() if targets else (1.0, 0.0)
+    probe = LinearProbe(
+        mean, std, outputs, scale=scale, shift=shift, initial_std=loss.initial_std, seed=settings.seed
+    )
+    last = fit(
+        probe, train, OwnGrid() if low else behind, loss, size=train.grid if low else size, settings=settings,
+        progress=progress,
+    )  # fmt: skip
+    trained = time.perf_counter()
+    cost = dict(kept_bytes=budget - kept.left, folded=float(behind.folded), train_loss=last)
+    val = ProbeImages(extractor, data.val, settings.size, kept=Kept(0), dtype=dtype)
+    for made, batch in predict(probe, val, behind, settings.batch_size, progress):
+        score(made, batch)
+    return dict(
+        seconds=time.perf_counter() - started, encode_seconds=encoded - started, train_seconds=trained - encoded, **cost
+    )

@@ -1,0 +1,1 @@
+"""mmcv, mmdet and mmsegmentation: they are imported here only, beside ``benchmarks.transfer``."""

@@ -1,0 +1,1 @@
+"""Training of feature upsamplers, and how consistent they are."""

@@ -1,0 +1,1 @@
+"""What several objectives share: their base, feature levels, reductions, the queue, the attack."""

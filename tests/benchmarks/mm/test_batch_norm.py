@@ -1,0 +1,70 @@
+"""Statistics measured over batches against their closed form, in one process and in two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, distributed, multiprocessing, nn
+
+from benchmarks.mm.batch_norm import measure, trained_norms
+
+BATCHES = torch.from_numpy(np.random.default_rng(0).normal(3, 2, (5, 4, 2)).astype(np.float32))  # (batch, row, D)
+
+
+class Toy(BaseModel):
+    """BatchNorm on the input, on nothing, and twice a batch on the input and its double."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen, self.idle, self.twice = nn.BatchNorm1d(2), nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+        self.idle.running_mean.fill_(5.0)
+
+    def forward(self, inputs: Tensor, mode: str = "tensor") -> dict[str, Tensor]:
+        return {"loss": (self.seen(inputs) + self.twice(inputs) + self.twice(2 * inputs)).sum()}
+
+
+def measured(batches: Tensor) -> Toy:
+    """A toy with statistics of some of the batches."""
+    model = Toy().train()
+    measure(model, trained_norms(model), [dict(inputs=batch) for batch in batches], len(batches))
+    return model
+
+
+def check(model: Toy, batches: Tensor) -> None:
+    """Plain averages of the means and unbiased variances of the batches, computed by numpy."""
+    rows = batches.numpy()
+    mean, var = rows.mean(1).mean(0), rows.var(1, ddof=1).mean(0)
+    np.testing.assert_allclose(model.seen.running_mean, mean, rtol=1e-5)
+    np.testing.assert_allclose(model.seen.running_var, var, rtol=1e-5)
+    np.testing.assert_allclose(model.twice.running_mean, 1.5 * mean, rtol=1e-5)  # (1 + 2) / 2
+    np.testing.assert_allclose(model.twice.running_var, 2.5 * var, rtol=1e-5)  # (1 + 4) / 2
+    assert model.idle.running_mean.tolist() == [5, 5] and model.idle.running_var.tolist() == [1, 1]
+    assert model.seen.momentum == 0.1 and model.seen.num_batches_tracked == 0
+
+
+def test_statistics_are_plain_averages_over_batches() -> None:
+    check(measured(BATCHES), BATCHES)
+
+
+def test_layers_in_eval_mode_are_left_alone() -> None:
+    model = Toy().train()
+    model.seen.eval()
+    assert trained_norms(model) == [model.idle, model.twice]
+
+
+def worker(rank: int, folder: str) -> None:
+    """The first process sees three batches, the second two."""
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    torch.save(measured(BATCHES[:3] if rank == 0 else BATCHES[3:]).state_dict(), f"{folder}/{rank}.pth")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    multiprocessing.spawn(worker, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        model = Toy()
+        model.load_state_dict(torch.load(tmp_path / f"{rank}.pth"))
+        check(model, BATCHES)
