@@ -1,4 +1,6 @@
-"""Compiles the operators of feature upsampling into the wheel where that is possible; all else is in pyproject.toml."""
+"""Compiles the operators of feature upsampling into the wheel where that is possible; all else is
+in pyproject.toml.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ PACKAGE = Path("heads", "upsamplers")
 
 
 def builder() -> ModuleType:
-    """heads/upsamplers/build.py, loaded by its path: the project is not importable while it is being installed."""
+    """heads/upsamplers/build.py, loaded by its path: the project is not importable while it is
+    being installed.
+    """
     path = Path(__file__).resolve().parent / PACKAGE / "build.py"
     spec = importlib.util.spec_from_file_location("operators_build", path)
     module = importlib.util.module_from_spec(spec)
@@ -25,14 +29,18 @@ def builder() -> ModuleType:
 
 
 class BuildWithOperators(build_py):
-    """Adds the compiled libraries, and their sources for a machine that can compile them only later."""
+    """Adds the compiled libraries, and their sources for a machine that can compile them only
+    later.
+    """
 
     def run(self) -> None:
         """Never fails because of the operators: without them plain torch computes the same."""
         super().run()
         build, target = builder(), Path(self.build_lib) / PACKAGE
         failures = {device: build.attempt(device) for device in build.devices()}
-        self.libraries = [build.built(device)[0] for device, failure in failures.items() if not failure]
+        self.libraries = [
+            build.built(device)[0] for device, failure in failures.items() if not failure
+        ]
         for failure in filter(None, failures.values()):
             print(failure, file=sys.stderr)
         if self.editable_mode:
@@ -53,7 +61,9 @@ class PlatformWheel(bdist_wheel):
         self.run_command("build")
         if self.get_finalized_command("build_py").libraries:
             self.root_is_pure = False
-            self.distribution.has_ext_modules = lambda: True  # so that files go where platform-specific ones belong
+            self.distribution.has_ext_modules = lambda: (
+                True
+            )  # so that files go where platform-specific ones belong
         super().run()
 
     def get_tag(self) -> tuple[str, str, str]:

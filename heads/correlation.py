@@ -1,4 +1,6 @@
-"""Correlation decoders: from tokens of a context and of exemplars to one map per exemplar that says where it lies."""
+"""Correlation decoders: from tokens of a context and of exemplars to one map per exemplar that says
+where it lies.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,23 @@ from heads.precision import full_precision, no_autocast
 
 
 class _Block(nn.Module):
-    """x ← x + correlate(LN(x), LN(z)), one LN for both; then x ← x + MLP(LN(x)) with a hidden width of 4·width."""
+    """x ← x + correlate(LN(x), LN(z)), one LN for both; then x ← x + MLP(LN(x)) with a hidden width
+    of 4·width.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.mlp = nn.Sequential(
-            nn.LayerNorm(width, eps=1e-6), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+            nn.LayerNorm(width, eps=1e-6),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
         )
 
-    def forward(self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    def forward(
+        self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]
+    ) -> Tensor:
         """Updates context tokens.
 
         Args:
@@ -34,25 +43,37 @@ class _Block(nn.Module):
         x = x + self.correlate(self.norm(x), self.norm(z), grids)
         return x + self.mlp(x)
 
-    def correlate(self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-        """Returns the update of normalised context tokens by normalised exemplar tokens, shapes as in forward."""
+    def correlate(
+        self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]
+    ) -> Tensor:
+        """Returns the update of normalised context tokens by normalised exemplar tokens, shapes as
+        in forward.
+        """
         raise NotImplementedError
 
 
 class CrossAttentionBlock(_Block):
-    """Every context token attends to all tokens of an exemplar: global, wherever in it they lie. 3,152,384 parameters
-    at a width of 512."""
+    """Every context token attends to all tokens of an exemplar: global, wherever in it they lie.
+    3,152,384 parameters at a width of 512."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width)
         self.heads = heads
         self.query, self.key, self.value, self.project = (nn.Linear(width, width) for _ in range(4))
 
-    def correlate(self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-        """Cost O(B·K·N·M·width); queries are computed once per image as long as x is the same for all exemplars."""
+    def correlate(
+        self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]
+    ) -> Tensor:
+        """Cost O(B·K·N·M·width); queries are computed once per image as long as x is the same for
+        all exemplars.
+        """
         per_image = max(x.shape[1], z.shape[1])
         q, k, v = (
-            layer(tokens).unflatten(3, (self.heads, -1)).transpose(2, 3).expand(-1, per_image, -1, -1, -1).flatten(0, 1)
+            layer(tokens)
+            .unflatten(3, (self.heads, -1))
+            .transpose(2, 3)
+            .expand(-1, per_image, -1, -1, -1)
+            .flatten(0, 1)
             for layer, tokens in ((self.query, x), (self.key, z), (self.value, z))
         )
         out = F.scaled_dot_product_attention(q, k, v)  # (B·K, heads, N, width / heads)
@@ -60,23 +81,30 @@ class CrossAttentionBlock(_Block):
 
 
 class ConvolutionBlock(_Block):
-    """The exemplar's map slides over the context's, channel by channel: local, and only at the exemplar's own scale.
+    """The exemplar's map slides over the context's, channel by channel: local, and only at the
+    exemplar's own scale.
 
-    Channel c of the update at p is Σ_j q_c(p + j) · k_c(j) / √M over the M cells j of the exemplar, zeros outside the
-    context; the exemplar's cell of index (h//2, w//2) lies on p.
+    Channel c of the update at p is Σ_j q_c(p + j) · k_c(j) / √M over the M cells j of the exemplar,
+    zeros outside the context; the exemplar's cell of index (h//2, w//2) lies on p.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
         self.query, self.key, self.project = (nn.Linear(width, width) for _ in range(3))
 
-    def correlate(self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
+    def correlate(
+        self, x: Tensor, z: Tensor, grids: tuple[tuple[int, int], tuple[int, int]]
+    ) -> Tensor:
         """Memory O(B·N·M·width) for the context's windows; time O(B·K·N·M·width)."""
         grid, (height, width) = grids
         maps = self.query(x).flatten(0, 1).transpose(1, 2).unflatten(2, grid)
         above, left = height // 2, width // 2
         maps = F.pad(maps, (left, width - 1 - left, above, height - 1 - above))
-        windows = F.unfold(maps, (height, width)).unflatten(1, (-1, height * width)).unflatten(0, x.shape[:2])
+        windows = (
+            F.unfold(maps, (height, width))
+            .unflatten(1, (-1, height * width))
+            .unflatten(0, x.shape[:2])
+        )
         kernels = self.key(z) / (height * width) ** 0.5
         if x.shape[1] == 1:
             return self.project(torch.einsum("bcjn,bkjc->bknc", windows[:, 0], kernels))
@@ -86,10 +114,11 @@ class ConvolutionBlock(_Block):
 class CorrelationDecoder(nn.Module):
     """Says for every cell of a context whether an exemplar shows it.
 
-    One linear layer brings both sides to ``width``; the context's tokens get a fixed sine-cosine table of their grid,
-    the exemplar's get none. Blocks update the context's tokens, which do not see each other; a last LayerNorm and a
-    linear layer give two classes per cell. A class token of the context would be one more query that no other token
-    sees and whose output nobody reads, so it is left out; those of exemplars are keys.
+    One linear layer brings both sides to ``width``; the context's tokens get a fixed sine-cosine
+    table of their grid, the exemplar's get none. Blocks update the context's tokens, which do not
+    see each other; a last LayerNorm and a linear layer give two classes per cell. A class token of
+    the context would be one more query that no other token sees and whose output nobody reads, so
+    it is left out; those of exemplars are keys.
 
     Args:
         channels: D of the tokens.
@@ -97,9 +126,9 @@ class CorrelationDecoder(nn.Module):
         heads: of the attention; divides ``width``.
         depth: number of blocks.
         correlation: "cross_attention" or "convolution" (patch tokens only).
-        joint: 0 decodes every exemplar alone. K > 0: the map of each of exactly K exemplars is decoded in sight of
-            all of them; a learned vector per exemplar, added to its tokens and to the queries of its map, tells which
-            one is asked for. Only with "cross_attention".
+        joint: 0 decodes every exemplar alone. K > 0: the map of each of exactly K exemplars is
+            decoded in sight of all of them; a learned vector per exemplar, added to its tokens and
+            to the queries of its map, tells which one is asked for. Only with "cross_attention".
 
     Raises:
         ValueError: a setting out of range, or ``joint`` with "convolution".
@@ -117,17 +146,27 @@ class CorrelationDecoder(nn.Module):
     ) -> None:
         super().__init__()
         if width < 4 or width % 4 or width % max(heads, 1) or heads < 1:
-            raise ValueError(f"width={width}, heads={heads}: width must be a multiple of 4 and of heads")
+            raise ValueError(
+                f"width={width}, heads={heads}: width must be a multiple of 4 and of heads"
+            )
         if depth < 1 or joint < 0:
-            raise ValueError(f"depth={depth}, joint={joint}: depth must be at least 1, joint at least 0")
+            raise ValueError(
+                f"depth={depth}, joint={joint}: depth must be at least 1, joint at least 0"
+            )
         if correlation not in ("cross_attention", "convolution"):
-            raise ValueError(f"correlation={correlation!r}: must be 'cross_attention' or 'convolution'")
+            raise ValueError(
+                f"correlation={correlation!r}: must be 'cross_attention' or 'convolution'"
+            )
         if joint and correlation == "convolution":
-            raise ValueError(f"joint={joint}: only with correlation='cross_attention'; a kernel is one exemplar's")
+            raise ValueError(
+                f"joint={joint}: only with correlation='cross_attention'; a kernel is one "
+                "exemplar's"
+            )
         self.width, self.joint, self.attends = width, joint, correlation == "cross_attention"
         self.embed = nn.Linear(channels, width)
         self.blocks = nn.ModuleList(
-            CrossAttentionBlock(width, heads) if self.attends else ConvolutionBlock(width) for _ in range(depth)
+            CrossAttentionBlock(width, heads) if self.attends else ConvolutionBlock(width)
+            for _ in range(depth)
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.predict = nn.Linear(width, 2)
@@ -145,7 +184,8 @@ class CorrelationDecoder(nn.Module):
 
         Args:
             context: (B, D, h, w) map. exemplars: (B, K, D, h', w') maps.
-            prefix: (B, K, P, D) further tokens of the exemplars, such as a class token; unused by "convolution".
+            prefix: (B, K, P, D) further tokens of the exemplars, such as a class token; unused by
+                "convolution".
 
         Returns:
             (B, K, 2, h, w) scores of "not shown" and "shown".
@@ -154,11 +194,17 @@ class CorrelationDecoder(nn.Module):
             ValueError: ``joint`` is set and there are not that many exemplars.
         """
         if self.joint and exemplars.shape[1] != self.joint:
-            raise ValueError(f"joint={self.joint}: the batch holds {exemplars.shape[1]} exemplars per image")
+            raise ValueError(
+                f"joint={self.joint}: the batch holds {exemplars.shape[1]} exemplars per image"
+            )
         grids = tuple(context.shape[2:]), tuple(exemplars.shape[3:])
         with no_autocast(context):
-            x = self.embed(full_precision(context).flatten(2).transpose(1, 2))[:, None]  # (B, 1, N, width)
-            x = x + build_sincos2d_pos_embed(list(grids[0]), self.width, device=x.device, dtype=x.dtype)
+            x = self.embed(full_precision(context).flatten(2).transpose(1, 2))[
+                :, None
+            ]  # (B, 1, N, width)
+            x = x + build_sincos2d_pos_embed(
+                list(grids[0]), self.width, device=x.device, dtype=x.dtype
+            )
             z = full_precision(exemplars).flatten(3).transpose(2, 3)
             if prefix is not None and self.attends:
                 z = torch.cat([full_precision(prefix), z], 2)

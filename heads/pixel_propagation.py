@@ -11,21 +11,24 @@ from heads.precision import full_precision, no_autocast
 class PixelPropagation(nn.Module):
     """y_i = Σ_j max(cos(x_i, x_j), 0)^γ · g(x_j), over all cells j of the same map, i included.
 
-    The weights are neither divided by their sum nor passed through a softmax; the cosine in the loss removes the scale.
-    Cost O(B·N²·D) time and O(B·N²) memory for N = H·W cells.
+    The weights are neither divided by their sum nor passed through a softmax; the cosine in the
+    loss removes the scale. Cost O(B·N²·D) time and O(B·N²) memory for N = H·W cells.
 
     Args:
         channels: D.
         gamma: exponent of the similarity; 2 in the released scripts.
-        layers: linear layers of g: 0 identity, 1 a 1×1 convolution (released scripts), 2 conv-BN-ReLU-conv.
-        normalise_values: L2-normalise g(x_j) over channels before the sum. The authors' code does, the paper's
-            equations do not; it changes the direction of y where norms differ.
+        layers: linear layers of g: 0 identity, 1 a 1×1 convolution (released scripts), 2
+            conv-BN-ReLU-conv.
+        normalise_values: L2-normalise g(x_j) over channels before the sum. The authors' code does,
+            the paper's equations do not; it changes the direction of y where norms differ.
 
     Raises:
         ValueError: ``layers`` not 0, 1 or 2, or ``gamma`` not positive.
     """
 
-    def __init__(self, channels: int, gamma: float = 2.0, *, layers: int = 1, normalise_values: bool = True) -> None:
+    def __init__(
+        self, channels: int, gamma: float = 2.0, *, layers: int = 1, normalise_values: bool = True
+    ) -> None:
         super().__init__()
         if layers not in (0, 1, 2):
             raise ValueError(f"layers={layers}: pixel propagation has 0, 1 or 2 layers")
@@ -45,7 +48,9 @@ class PixelPropagation(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Propagates x (B, D, H, W) -> y (B, D, H, W), not normalised; computed in float32 at least."""
+        """Propagates x (B, D, H, W) -> y (B, D, H, W), not normalised; computed in float32 at
+        least.
+        """
         values = full_precision(self.transform(x)).flatten(2)  # (B, D, N)
         with no_autocast(x):  # the power of a small cosine underflows in half precision
             if self.normalise_values:

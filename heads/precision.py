@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def full_precision(x: Tensor) -> Tensor:
-    """Returns ``x`` in float32 if it is float16 or bfloat16, unchanged otherwise (float64 tests stay float64)."""
+    """Returns ``x`` in float32 if it is float16 or bfloat16, unchanged otherwise (float64 tests
+    stay float64).
+    """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 

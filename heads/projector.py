@@ -1,4 +1,6 @@
-"""Small MLPs between a backbone and a loss: on pooled vectors, or on every cell of a map as 1×1 convolutions."""
+"""Small MLPs between a backbone and a loss: on pooled vectors, or on every cell of a map as 1×1
+convolutions.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,17 @@ def vector_mlp(
     last_shift: bool = True,
     last_bias: bool = True,
 ) -> nn.Sequential:
-    """Builds an MLP for vectors (B, channels) -> (B, out): (Linear, BN, ReLU) × (layers − 1), Linear [, BN].
+    """Builds an MLP for vectors (B, channels) -> (B, out): (Linear, BN, ReLU) × (layers − 1),
+    Linear [, BN].
 
     Args:
         channels: input width. hidden: width between layers. out: output width.
         layers: number of linear layers, at least 1.
         last_norm: end in a BatchNorm, as SimCLR's code does.
-        last_shift: whether that BatchNorm learns a shift; False keeps it at 0, as SimCLR's code does.
-        last_bias: whether the last linear layer has a bias where no BatchNorm follows; BYOL's code has none.
+        last_shift: whether that BatchNorm learns a shift; False keeps it at 0, as SimCLR's code
+            does.
+        last_bias: whether the last linear layer has a bias where no BatchNorm follows; BYOL's code
+            has none.
 
     Raises:
         ValueError: ``layers`` below 1.
@@ -41,15 +46,18 @@ def vector_mlp(
         if not last:
             modules.append(nn.ReLU(inplace=True))
     if last_norm:
-        modules[-1].bias.requires_grad_(last_shift)  # frozen at 0: the checkpoint's keys do not depend on it
+        modules[-1].bias.requires_grad_(
+            last_shift
+        )  # frozen at 0: the checkpoint's keys do not depend on it
     return nn.Sequential(*modules)
 
 
 def pixel_mlp(channels: int, hidden: int, out: int, *, layers: int = 2) -> nn.Sequential:
-    """Builds an MLP for maps (B, channels, H, W) -> (B, out, H, W): 1×1 conv, BN, ReLU, …, 1×1 conv, all with bias.
+    """Builds an MLP for maps (B, channels, H, W) -> (B, out, H, W): 1×1 conv, BN, ReLU, …, 1×1
+    conv, all with bias.
 
-    PixPro's projector and predictor; with 2048 → 4096 → 256 it has 9,449,728 parameters. Arguments as in
-    :func:`vector_mlp`.
+    PixPro's projector and predictor; with 2048 → 4096 → 256 it has 9,449,728 parameters. Arguments
+    as in :func:`vector_mlp`.
     """
     widths = _widths(channels, hidden, out, layers)
     modules: list[nn.Module] = []
@@ -61,12 +69,13 @@ def pixel_mlp(channels: int, hidden: int, out: int, *, layers: int = 2) -> nn.Se
 
 
 def start_linear_layers(module: nn.Module, start: str) -> None:
-    """Draws the weights of all linear layers anew and sets their biases to 0; 1×1 convolutions stay.
+    """Draws the weights of all linear layers anew and sets their biases to 0; 1×1 convolutions
+    stay.
 
     Args:
         module: whose layers they are.
-        start: "torch": all stay as torch drew them. "normal": N(0, 0.01²), SimCLR's code and SupCon's for ImageNet.
-            "kaiming": N(0, 2 / width of the input), DenseCL's code.
+        start: "torch": all stay as torch drew them. "normal": N(0, 0.01²), SimCLR's code and
+            SupCon's for ImageNet. "kaiming": N(0, 2 / width of the input), DenseCL's code.
 
     Raises:
         ValueError: unknown ``start``.

@@ -16,9 +16,10 @@ class SegformerHead(nn.Module):
 
         logits = P·dropout(relu(BN(Fuse·[up(L_s·F_s + l_s) for the strides s])))
 
-    Every level passes a linear layer to ``dim`` channels, is upsampled to one feature per ``stride`` pixels, and a 1×1
-    convolution fuses them. Upsamplers see the image and the level behind its linear layer, so their width is ``dim``;
-    they are trained with the rest where they have parameters.
+    Every level passes a linear layer to ``dim`` channels, is upsampled to one feature per
+    ``stride`` pixels, and a 1×1 convolution fuses them. Upsamplers see the image and the level
+    behind its linear layer, so their width is ``dim``; they are trained with the rest where they
+    have parameters.
 
     Args:
         channels: stride -> width of the level; levels finer than ``stride`` are not read.
@@ -33,26 +34,39 @@ class SegformerHead(nn.Module):
     """
 
     def __init__(
-        self, channels: Mapping[int, int], classes: int, *, dim: int = 256, stride: int = 4,
-        upsamplers: Mapping[int, Upsampler] | None = None, dropout: float = 0.1,
-    ) -> None:  # fmt: skip
+        self,
+        channels: Mapping[int, int],
+        classes: int,
+        *,
+        dim: int = 256,
+        stride: int = 4,
+        upsamplers: Mapping[int, Upsampler] | None = None,
+        dropout: float = 0.1,
+    ) -> None:
         super().__init__()
         self.strides, self.stride = tuple(sorted(s for s in channels if s >= stride)), stride
         if not self.strides:
-            raise ValueError(f"stride={stride}: there is no level at it or coarser, only {sorted(channels)}")
+            raise ValueError(
+                f"stride={stride}: there is no level at it or coarser, only {sorted(channels)}"
+            )
         self.linear = nn.ModuleList(nn.Conv2d(channels[s], dim, 1) for s in self.strides)
         self.fuse = nn.Sequential(
-            nn.Conv2d(dim * len(self.strides), dim, 1, bias=False), nn.BatchNorm2d(dim), nn.ReLU(inplace=True)
+            nn.Conv2d(dim * len(self.strides), dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
+            nn.ReLU(inplace=True),
         )
         self.classify = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(dim, classes, 1))
         found = upsamplers or {}
-        self.upsamplers = nn.ModuleList(found[s] if s in found else Interpolation("bilinear") for s in self.strides)
+        self.upsamplers = nn.ModuleList(
+            found[s] if s in found else Interpolation("bilinear") for s in self.strides
+        )
 
     def forward(self, image: Tensor, pyramid: Mapping[int, Tensor]) -> Tensor:
         """Segments.
 
         Args:
-            image: (B, 3, H, W) normalised as the backbone's input; H and W multiples of the strides.
+            image: (B, 3, H, W) normalised as the backbone's input; H and W multiples of the
+                strides.
             pyramid: stride -> (B, C_stride, H / stride, W / stride).
 
         Returns:
@@ -60,7 +74,11 @@ class SegformerHead(nn.Module):
         """
         size = tuple(side // self.stride for side in image.shape[-2:])
         levels = []
-        for stride, linear, upsampler in zip(self.strides, self.linear, self.upsamplers, strict=True):
+        for stride, linear, upsampler in zip(
+            self.strides, self.linear, self.upsamplers, strict=True
+        ):
             level = linear(pyramid[stride])
-            levels.append(level if stride == self.stride else upsampler.upsample(image, level, size))
+            levels.append(
+                level if stride == self.stride else upsampler.upsample(image, level, size)
+            )
         return self.classify(self.fuse(torch.cat(levels, 1)))

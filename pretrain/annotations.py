@@ -1,4 +1,6 @@
-"""Values held against type annotations: what configs and command lines give, before it reaches the code."""
+"""Values held against type annotations: what configs and command lines give, before it reaches the
+code.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from typing import Any, Literal
 
 
 def matches(value: Any, annotation: Any) -> bool:
-    """Tells whether ``value`` fits a type annotation; True for annotations that configs do not spell.
+    """Tells whether ``value`` fits a type annotation; True for annotations that configs do not
+    spell.
 
-    Lists pass for tuples and ints for floats, because that is how they come out of a config file. NaN fits no number:
-    it would pass every check of a range.
+    Lists pass for tuples and ints for floats, because that is how they come out of a config file.
+    NaN fits no number: it would pass every check of a range.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
@@ -48,14 +51,19 @@ def _is_nan(value: Any) -> bool:
 
 def spell(annotation: Any) -> str:
     """Returns an annotation as a reader would write it."""
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    return (
+        annotation.__name__
+        if isinstance(annotation, type)
+        else str(annotation).replace("typing.", "")
+    )
 
 
 def fitted(value: Any, annotation: Any) -> Any:
-    """Returns a value as its annotation has it, where the two mean the same; else the value as it is.
+    """Returns a value as its annotation has it, where the two mean the same; else the value as it
+    is.
 
-    A command line tells neither a number from a name of digits (``train=2012``) nor one value from a list of one
-    (``severities=3``), and text with commas is a list (``names=a.txt,b.txt``).
+    A command line tells neither a number from a name of digits (``train=2012``) nor one value from
+    a list of one (``severities=3``), and text with commas is a list (``names=a.txt,b.txt``).
     """
     if matches(value, annotation):
         return value
@@ -91,7 +99,9 @@ def fit_all(values: Mapping[str, Any], taker: Callable[..., Any], *, where: str)
 
 
 def _elements_match(values: list | tuple, arguments: tuple[Any, ...]) -> bool:
-    """Whether elements fit ``tuple[X, ...]``, ``tuple[X, Y]`` or ``list[X]``, given what stands in the brackets."""
+    """Whether elements fit ``tuple[X, ...]``, ``tuple[X, Y]`` or ``list[X]``, given what stands in
+    the brackets.
+    """
     if not arguments:
         return True
     if len(arguments) == 1 or arguments[-1] is Ellipsis:

@@ -1,8 +1,9 @@
 """What all command lines share: one parser, one rule for mistakes, one set of exit codes.
 
-A mistake of the user (``ValueError`` and its subclasses, ``OSError``) and a lack of memory are one sentence on stderr
-that begins with the tool's name, and exit code 2. Every other exception is a bug and keeps its traceback, exit code 1.
-With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as well.
+A mistake of the user (``ValueError`` and its subclasses, ``OSError``) and a lack of memory are one
+sentence on stderr that begins with the tool's name, and exit code 2. Every other exception is a bug
+and keeps its traceback, exit code 1. With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as
+well.
 """
 
 from __future__ import annotations
@@ -14,12 +15,21 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141  # exit codes; the last two are what shells show for SIGINT and SIGPIPE
-EXIT_CODES = "exit codes: 0 done, 2 a mistake in the arguments, the config or the data, 130 interrupted, 1 a bug"
+MISTAKE, INTERRUPTED, BROKEN_PIPE = (
+    2,
+    130,
+    141,
+)  # exit codes; the last two are what shells show for SIGINT and SIGPIPE
+EXIT_CODES = (
+    "exit codes: 0 done, 2 a mistake in the arguments, the config or the data, 130 interrupted, "
+    "1 a bug"
+)
 
 
 class AddValues(argparse.Action):
-    """An option with several values: given again, its values are added; the default counts only where it is absent."""
+    """An option with several values: given again, its values are added; the default counts only
+    where it is absent.
+    """
 
     def __call__(
         self,
@@ -34,7 +44,8 @@ class AddValues(argparse.Action):
 
 
 class CommandLine(argparse.ArgumentParser):
-    """The parser of one tool: a description, examples below the options, and mistakes as one sentence.
+    """The parser of one tool: a description, examples below the options, and mistakes as one
+    sentence.
 
     Args:
         tool: its name, with which every message begins.
@@ -52,7 +63,9 @@ class CommandLine(argparse.ArgumentParser):
         self.tool = tool
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:
-        """See :class:`argparse.ArgumentParser`; options with several values add up, see :class:`AddValues`."""
+        """See :class:`argparse.ArgumentParser`; options with several values add up, see
+        :class:`AddValues`.
+        """
         several = options.get("nargs") in ("+", "*") or isinstance(options.get("nargs"), int)
         if several and names[0].startswith("-"):
             options.setdefault("action", AddValues)
@@ -69,7 +82,10 @@ class CommandLine(argparse.ArgumentParser):
     def add_weights(self) -> None:
         """``--weights``."""
         self.add_argument(
-            "--weights", default="online", choices=("online", "target"), help="of our checkpoints (default: online)"
+            "--weights",
+            default="online",
+            choices=("online", "target"),
+            help="of our checkpoints (default: online)",
         )
 
     def add_launcher(self) -> None:
@@ -94,7 +110,12 @@ class CommandLine(argparse.ArgumentParser):
     def add_seeds(self) -> None:
         """``--seeds``."""
         self.add_argument(
-            "--seeds", nargs="+", type=int, default=[0], metavar="SEED", help="fine-tune once with each (default: 0)"
+            "--seeds",
+            nargs="+",
+            type=int,
+            default=[0],
+            metavar="SEED",
+            help="fine-tune once with each (default: 0)",
         )
 
 
@@ -135,7 +156,9 @@ def main(
 
 
 def is_mistake(error: BaseException) -> bool:
-    """Tells whether the user can mend what is wrong: a mistake in what was given, or too little memory."""
+    """Tells whether the user can mend what is wrong: a mistake in what was given, or too little
+    memory.
+    """
     return isinstance(error, (ValueError, OSError)) or _is_lack_of_memory(error)
 
 
@@ -149,12 +172,22 @@ def sentence(error: BaseException) -> str:
         other = "" if error.filename2 is None else f" -> {error.filename2}"
         text = f"{error.filename}{other}: {error.strerror}"
     if _is_lack_of_memory(error):
-        text = f"out of memory{': ' if text else ''}{text}; smaller images or batches, or fewer processes, need less"
-    return text or f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it arose"
+        text = (
+            f"out of memory{': ' if text else ''}{text}; smaller images or batches, or fewer "
+            "processes, need less"
+        )
+    return text or (
+        f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it arose"
+    )
 
 
 def read_pairs(
-    items: Iterable[str], *, option: str, example: str, parse: Callable[[str], Any], form: str = "KEY=VALUE"
+    items: Iterable[str],
+    *,
+    option: str,
+    example: str,
+    parse: Callable[[str], Any],
+    form: str = "KEY=VALUE",
 ) -> dict[str, Any]:
     """Reads ``KEY=VALUE`` of an option that takes several.
 
@@ -173,14 +206,20 @@ def read_pairs(
         if not equals or not key:
             raise ValueError(f"{option} {item!r}: write {form}, as in {example}")
         if key in given:
-            raise ValueError(f"{option}: {key} is given twice, {given[key]!r} and {text!r}; give it once")
+            raise ValueError(
+                f"{option}: {key} is given twice, {given[key]!r} and {text!r}; give it once"
+            )
         given[key] = text
     return {key: parse(text) for key, text in given.items()}
 
 
 def _is_lack_of_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")  # not imported for this: a tool without torch has none of its exceptions
-    return isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+    torch = sys.modules.get(
+        "torch"
+    )  # not imported for this: a tool without torch has none of its exceptions
+    return isinstance(error, MemoryError) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    )
 
 
 def _tell(tool: str, text: str) -> None:
@@ -191,7 +230,9 @@ def _tell(tool: str, text: str) -> None:
 
 
 def _nobody_reads() -> bool:
-    """Tells whether stdout is a closed pipe, and lets the interpreter end without complaining about it."""
+    """Tells whether stdout is a closed pipe, and lets the interpreter end without complaining about
+    it.
+    """
     watch = select.poll()
     watch.register(sys.stdout.fileno(), select.POLLERR | select.POLLHUP)
     if not watch.poll(0):

@@ -16,14 +16,17 @@ from pretrain.structures import Batch
 class Encodings:
     """Lazy online and target encodings of one batch.
 
-    Each view goes through the network on its own, so that BatchNorm statistics are per view, as in the papers.
+    Each view goes through the network on its own, so that BatchNorm statistics are per view, as in
+    the papers.
 
     Args:
         batch: normalised batch.
         online: trained backbone.
         target: its EMA follower, or None if no objective asked for one.
-        second_norms: the online network's BatchNorms for adversarial images, or None if no objective asked for them.
-        normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were normalised with.
+        second_norms: the online network's BatchNorms for adversarial images, or None if no
+            objective asked for them.
+        normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were
+            normalised with.
     """
 
     def __init__(
@@ -48,7 +51,9 @@ class Encodings:
             RuntimeError: nobody said which.
         """
         if self._normalisation is None:
-            raise RuntimeError("normalisation unknown: pass Encodings(…, normalisation=(mean, std))")
+            raise RuntimeError(
+                "normalisation unknown: pass Encodings(…, normalisation=(mean, std))"
+            )
         return self._normalisation
 
     def online(
@@ -58,15 +63,17 @@ class Encodings:
 
         Args:
             group: name of a view group in the batch.
-            images: (B, V, 3, H, W) other pixels to encode in place of the group's own (same geometry); not cached.
+            images: (B, V, 3, H, W) other pixels to encode in place of the group's own (same
+                geometry); not cached.
             norm: "clean", or "adversarial" for the second set of BatchNorms; only with ``images``.
-            frozen: evaluation mode: BatchNorms use their running statistics and leave them, no dropout; only with
-                ``images``.
+            frozen: evaluation mode: BatchNorms use their running statistics and leave them, no
+                dropout; only with ``images``.
 
         Raises:
-            ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, or ``frozen`` with a network that
-                recomputes activations, which would happen in training mode.
-            RuntimeError: there is no second set, because no objective declared ``needs_adversarial_norm``.
+            ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, or ``frozen``
+                with a network that recomputes activations, which would happen in training mode.
+            RuntimeError: there is no second set, because no objective declared
+                ``needs_adversarial_norm``.
         """
         if norm not in ("clean", "adversarial"):
             raise ValueError(f"norm={norm!r}: must be 'clean' or 'adversarial'")
@@ -74,10 +81,14 @@ class Encodings:
             if norm != "clean" or frozen:
                 raise ValueError(f"norm={norm!r}, frozen={frozen}: only for given images")
             if ("online", group) not in self._cache:
-                self._cache["online", group] = [self._online(v) for v in self._batch.views[group].images.unbind(1)]
+                self._cache["online", group] = [
+                    self._online(v) for v in self._batch.views[group].images.unbind(1)
+                ]
             return self._cache["online", group]
         if frozen and recomputes(self._online):
-            raise ValueError("backbone.checkpoint_activations=True: recomputation would leave evaluation mode")
+            raise ValueError(
+                "backbone.checkpoint_activations=True: recomputation would leave evaluation mode"
+            )
         with self._route(norm), evaluating(self._online) if frozen else nullcontext():
             self._latest[group] = [self._online(view) for view in images.unbind(1)]
         return self._latest[group]
@@ -86,20 +97,27 @@ class Encodings:
         """Returns the target features of every view of a group, without gradient.
 
         Raises:
-            RuntimeError: there is no target network, because no objective declared ``needs_target``.
+            RuntimeError: there is no target network, because no objective declared
+                ``needs_target``.
         """
         if self._target is None:
-            raise RuntimeError("no target network: set needs_target = True on the objective that calls encode.target")
+            raise RuntimeError(
+                "no target network: set needs_target = True on the objective that calls "
+                "encode.target"
+            )
         if ("target", group) not in self._cache:
             with torch.no_grad():
-                self._cache["target", group] = [self._target(v) for v in self._batch.views[group].images.unbind(1)]
+                self._cache["target", group] = [
+                    self._target(v) for v in self._batch.views[group].images.unbind(1)
+                ]
         return self._cache["target", group]
 
     def encoded(self, group: str) -> list[Features] | None:
-        """Returns each view's pooled vector and deepest online map, detached, if some objective asked for this group.
+        """Returns each view's pooled vector and deepest online map, detached, if some objective
+        asked for this group.
 
-        The group's own pixels if they were encoded, else the images last given for it. Finer maps are left out: kept
-        until the next step, they would hold most of the activations' memory.
+        The group's own pixels if they were encoded, else the images last given for it. Finer maps
+        are left out: kept until the next step, they would hold most of the activations' memory.
         """
         features = self._cache.get(("online", group), self._latest.get(group))
         if features is None:
@@ -111,7 +129,9 @@ class Encodings:
         if norm == "clean":
             return nullcontext()
         if self._second_norms is None:
-            raise RuntimeError("no second BatchNorms: set needs_adversarial_norm = True on the objective that asks")
+            raise RuntimeError(
+                "no second BatchNorms: set needs_adversarial_norm = True on the objective that asks"
+            )
         return self._second_norms.within(self._online)
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path``; on leaving without an error it is synced and renamed to ``path``.
+    """Gives a temporary path beside ``path``; on leaving without an error it is synced and renamed
+    to ``path``.
 
-    The temporary name keeps the suffix, because writers such as ``Image.save`` choose the format by it.
+    The temporary name keeps the suffix, because writers such as ``Image.save`` choose the format by
+    it.
 
     Args:
         path: Where the file shall be. Its folder is made if it is missing.
@@ -40,14 +42,18 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     Text is written in UTF-8; file names in it that are none give their own bytes back.
     """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+        temporary.write_bytes(
+            data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+        )
 
 
 def require_writable(path: str | Path, option: str, *, folder: bool = False) -> None:
-    """Refuses an output that cannot be written, before the work whose result shall go there. Leaves nothing behind.
+    """Refuses an output that cannot be written, before the work whose result shall go there. Leaves
+    nothing behind.
 
     Args:
-        path: of a file to write or to append to, or of a folder; neither it nor the folders above it need exist.
+        path: of a file to write or to append to, or of a folder; neither it nor the folders above
+            it need exist.
         option: what the user calls it, for the message.
         folder: whether ``path`` is a folder.
 

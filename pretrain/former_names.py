@@ -14,8 +14,9 @@ from types import ModuleType
 class FormerNames(MetaPathFinder, Loader):
     """Finds a module under its former dotted name and hands out the one that it has become.
 
-    Configs and objectives of one's own hold such names. The finder must be asked before Python's own: a module below a
-    moved package would otherwise be found on the package's path and be loaded a second time under its former name.
+    Configs and objectives of one's own hold such names. The finder must be asked before Python's
+    own: a module below a moved package would otherwise be found on the package's path and be loaded
+    a second time under its former name.
 
     Args:
         moved: former dotted name -> present one.
@@ -43,7 +44,9 @@ class FormerNames(MetaPathFinder, Loader):
         former = module.__name__
         present = self.present(former)
         warnings.warn(
-            f"{former} is now {present}; the former name ends with the next release", FutureWarning, stacklevel=2
+            f"{former} is now {present}; the former name ends with the next release",
+            FutureWarning,
+            stacklevel=2,
         )
         sys.modules[former] = importlib.import_module(present)
 

@@ -1,13 +1,15 @@
 """Where a view lies in its source image, and everything that follows from it.
 
-Convention, fixed here once: an image, whatever its size, is the **unit square**, x to the right and y down, and the
-unit square is the **area** covered by its pixels. So pixel (row i, column j) of an H×W image has its centre at
-``((j + 0.5) / W, (i + 0.5) / H)``, and a crop of h×w pixels at (top, left) covers ``left / W … (left + w) / W``. The
-same holds for the cells of a feature map, which makes the centre of a cell independent of the stride that produced it.
+Convention, fixed here once: an image, whatever its size, is the **unit square**, x to the right and
+y down, and the unit square is the **area** covered by its pixels. So pixel (row i, column j) of an
+H×W image has its centre at ``((j + 0.5) / W, (i + 0.5) / H)``, and a crop of h×w pixels at (top,
+left) covers ``left / W … (left + w) / W``. The same holds for the cells of a feature map, which
+makes the centre of a cell independent of the stride that produced it.
 
-A view's geometry is one affine map ``(2, 3) float64`` from the view's unit square to the source image's:
-``p_source = M[:, :2] @ p_view + M[:, 2]``. Crop, flip, rotation and nested crops are such maps; they compose and
-invert. x and y are normalised separately (as in PixPro), so the aspect ratio of the source is not preserved.
+A view's geometry is one affine map ``(2, 3) float64`` from the view's unit square to the source
+image's: ``p_source = M[:, :2] @ p_view + M[:, 2]``. Crop, flip, rotation and nested crops are such
+maps; they compose and invert. x and y are normalised separately (as in PixPro), so the aspect ratio
+of the source is not preserved.
 
 Positions are ``(..., N, 2)`` as (x, y). Cells are numbered row by row: index = row · W + column.
 """
@@ -27,19 +29,23 @@ def from_box(boxes: Tensor) -> Tensor:
     """Turns boxes into maps.
 
     Args:
-        boxes: (..., 4) ``x1, y1, x2, y2`` in the source's unit square. The view's left edge lies at x1 and its right
-            edge at x2, so ``x1 > x2`` is a horizontally flipped view, ``y1 > y2`` a vertically flipped one.
+        boxes: (..., 4) ``x1, y1, x2, y2`` in the source's unit square. The view's left edge lies at
+            x1 and its right edge at x2, so ``x1 > x2`` is a horizontally flipped view, ``y1 > y2``
+            a vertically flipped one.
 
     Returns:
         (..., 2, 3) float64 maps.
     """
     x1, y1, x2, y2 = boxes.to(torch.float64).unbind(-1)
     zero = torch.zeros_like(x1)
-    return torch.stack([torch.stack([x2 - x1, zero, x1], -1), torch.stack([zero, y2 - y1, y1], -1)], -2)
+    return torch.stack(
+        [torch.stack([x2 - x1, zero, x1], -1), torch.stack([zero, y2 - y1, y1], -1)], -2
+    )
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Returns the map "first ``inner``, then ``outer``": a view of a view is ``compose(parent_map, child_map)``.
+    """Returns the map "first ``inner``, then ``outer``": a view of a view is ``compose(parent_map,
+    child_map)``.
 
     Args:
         outer: (..., 2, 3). inner: (..., 2, 3), leading shapes broadcast.
@@ -92,7 +98,8 @@ def cell_centres(geometry: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def cell_diagonals(geometry: Tensor, size: tuple[int, int]) -> Tensor:
-    """Returns the length of a cell's diagonal in the source's unit square, (B,); the longer one if the cell is skewed.
+    """Returns the length of a cell's diagonal in the source's unit square, (B,); the longer one if
+    the cell is skewed.
 
     Args:
         geometry: (B, 2, 3). size: (H, W) of the feature map.
@@ -110,23 +117,28 @@ def pixel_distances(
     size_k: tuple[int, int],
     normaliser: str = "larger",
 ) -> Tensor:
-    """Returns distances between the cells of two views, in units of a cell diagonal: (B, N_q, N_k) float64.
+    """Returns distances between the cells of two views, in units of a cell diagonal: (B, N_q, N_k)
+    float64.
 
     Args:
         geometry_q: (B, 2, 3). geometry_k: (B, 2, 3).
         size_q: (H, W) of the first feature map. size_k: of the second.
-        normaliser: "larger" or "smaller" of the two views' diagonals. PixPro's code takes the larger; the paper only
-            says that distances are normalised by the diagonal.
+        normaliser: "larger" or "smaller" of the two views' diagonals. PixPro's code takes the
+            larger; the paper only says that distances are normalised by the diagonal.
 
     Raises:
         ValueError: unknown ``normaliser``.
     """
     if normaliser not in ("larger", "smaller"):
-        raise ValueError(f"normaliser={normaliser!r}: must be 'larger' or 'smaller' (of the two cell diagonals)")
-    # Squared differences in float64 rather than cdist's matrix-product form: ties at the threshold must not depend on
-    # rounding.
+        raise ValueError(
+            f"normaliser={normaliser!r}: must be 'larger' or 'smaller' (of the two cell diagonals)"
+        )
+    # Squared differences in float64 rather than cdist's matrix-product form: ties at the threshold
+    # must not depend on rounding.
     distance = torch.cdist(
-        cell_centres(geometry_q, size_q), cell_centres(geometry_k, size_k), compute_mode="donot_use_mm_for_euclid_dist"
+        cell_centres(geometry_q, size_q),
+        cell_centres(geometry_k, size_k),
+        compute_mode="donot_use_mm_for_euclid_dist",
     )
     pick = torch.maximum if normaliser == "larger" else torch.minimum
     diagonal = pick(cell_diagonals(geometry_q, size_q), cell_diagonals(geometry_k, size_k))
@@ -143,24 +155,29 @@ def pixel_positives(
     pos_radius_diag: float = 0.7,
     normaliser: str = "larger",
 ) -> Tensor:
-    """Returns which cells of two views show the same place: the positive mask of PixPro and PixContrast.
+    """Returns which cells of two views show the same place: the positive mask of PixPro and
+    PixContrast.
 
-    A(m, n) = [ ‖centre_q(m) − centre_k(n)‖ / max(D_q, D_k) < pos_radius_diag ], see :func:`pixel_distances` for the
-    arguments. The mask with the roles swapped is the transpose. It carries no gradient. Cost O(B·N_q·N_k).
+    A(m, n) = [ ‖centre_q(m) − centre_k(n)‖ / max(D_q, D_k) < pos_radius_diag ], see
+    :func:`pixel_distances` for the arguments. The mask with the roles swapped is the transpose. It
+    carries no gradient. Cost O(B·N_q·N_k).
 
     Args:
-        pos_radius_diag: threshold in cell diagonals. 0.7 is just under the distance 1/√2 of neighbours on aligned
-            square grids, so aligned equal crops match one to one.
+        pos_radius_diag: threshold in cell diagonals. 0.7 is just under the distance 1/√2 of
+            neighbours on aligned square grids, so aligned equal crops match one to one.
 
     Returns:
         (B, N_q, N_k) bool.
     """
-    distances = pixel_distances(geometry_q, geometry_k, size_q=size_q, size_k=size_k, normaliser=normaliser)
+    distances = pixel_distances(
+        geometry_q, geometry_k, size_q=size_q, size_k=size_k, normaliser=normaliser
+    )
     return distances < pos_radius_diag
 
 
 def inside(points: Tensor, geometry: Tensor) -> Tensor:
-    """Returns which points (B, N, 2) of the source's unit square lie within the views (B, 2, 3): (B, N) bool.
+    """Returns which points (B, N, 2) of the source's unit square lie within the views (B, 2, 3):
+    (B, N) bool.
 
     The left and top edges count as inside, the right and bottom ones do not.
     """
@@ -171,8 +188,9 @@ def inside(points: Tensor, geometry: Tensor) -> Tensor:
 def coverage(context: Tensor, parts: Tensor, *, size: tuple[int, int]) -> Tensor:
     """Returns which pixels of a view each of several other views shows: CIM's target map.
 
-    A pixel belongs to a part if its centre lies in the part's (possibly turned) square. Cost O(B·K·H·W) time; the
-    largest tensor is one float64 per pixel and part (0.3 GB for 256 images, 6 parts and 160 px).
+    A pixel belongs to a part if its centre lies in the part's (possibly turned) square. Cost
+    O(B·K·H·W) time; the largest tensor is one float64 per pixel and part (0.3 GB for 256 images, 6
+    parts and 160 px).
 
     Args:
         context: (B, 2, 3). parts: (B, K, 2, 3). size: (H, W), pixels or cells of the context.
@@ -180,7 +198,9 @@ def coverage(context: Tensor, parts: Tensor, *, size: tuple[int, int]) -> Tensor
     Returns:
         (B, K, H, W) bool.
     """
-    local = compose(invert(parts), context[:, None])  # (B, K, 2, 3), from the context's square to the part's
+    local = compose(
+        invert(parts), context[:, None]
+    )  # (B, K, 2, 3), from the context's square to the part's
     centres = unit_grid(size, context.device).to(context.dtype).unflatten(0, size)  # (H, W, 2)
     covered = torch.ones((*local.shape[:2], *size), dtype=torch.bool, device=context.device)
     for axis in range(2):
@@ -201,8 +221,12 @@ def overlap_fraction(geometry_q: Tensor, geometry_k: Tensor) -> Tensor:
     """
     for name, maps in (("geometry_q", geometry_q), ("geometry_k", geometry_k)):
         if maps[..., 0, 1].any() or maps[..., 1, 0].any():
-            raise ValueError(f"{name}: a rotated or skewed view; overlap_fraction takes axis-aligned views only")
-    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=geometry_q.dtype, device=geometry_q.device)
+            raise ValueError(
+                f"{name}: a rotated or skewed view; overlap_fraction takes axis-aligned views only"
+            )
+    corners = torch.tensor(
+        [[0.0, 0.0], [1.0, 1.0]], dtype=geometry_q.dtype, device=geometry_q.device
+    )
     box_q, box_k = apply(geometry_q, corners), apply(geometry_k, corners)
     low = torch.maximum(box_q.amin(-2), box_k.amin(-2))
     high = torch.minimum(box_q.amax(-2), box_k.amax(-2))
@@ -211,10 +235,11 @@ def overlap_fraction(geometry_q: Tensor, geometry_k: Tensor) -> Tensor:
 
 
 def correspondences(geometry_q: Tensor, geometry_k: Tensor, points: Tensor) -> Tensor:
-    """Maps points of views q to the same places in views k, both in their own unit squares: (B, N, 2).
+    """Maps points of views q to the same places in views k, both in their own unit squares: (B, N,
+    2).
 
     Args:
-        geometry_q: (B, 2, 3). geometry_k: (B, 2, 3). points: (B, N, 2) or (N, 2) in the unit square of q. Results
-            outside [0, 1] lie outside view k.
+        geometry_q: (B, 2, 3). geometry_k: (B, 2, 3). points: (B, N, 2) or (N, 2) in the unit square
+            of q. Results outside [0, 1] lie outside view k.
     """
     return apply(compose(invert(geometry_k), geometry_q), points)

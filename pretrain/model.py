@@ -23,13 +23,16 @@ class Pretrainer(TrainedModel):
     Args:
         backbone: registry dict of the backbone.
         objectives: registry dicts, each with an optional ``weight`` (default 1).
-        momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows along a cosine over
-            the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro, BYOL: 0.99 → 1).
+        momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows
+            along a cosine over the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro,
+            BYOL: 0.99 → 1).
         group: view group whose features hooks look at; one that the trained network sees.
-        data_preprocessor: registry dict of the module that applies photometrics and normalises on the device.
+        data_preprocessor: registry dict of the module that applies photometrics and normalises on
+            the device.
 
     Raises:
-        ValueError: no objectives, momentum outside [0, 1], or a group that the trained network does not see.
+        ValueError: no objectives, momentum outside [0, 1], or a group that the trained network does
+            not see.
     """
 
     def __init__(
@@ -51,18 +54,22 @@ class Pretrainer(TrainedModel):
         self.backbone = MODELS.build(backbone)
         self.weights = [float(o.get("weight", 1.0)) for o in objectives]
         self.objectives = nn.ModuleList(
-            MODELS.build({**{k: v for k, v in o.items() if k != "weight"}, "features": self.backbone.info})
+            MODELS.build(
+                {**{k: v for k, v in o.items() if k != "weight"}, "features": self.backbone.info}
+            )
             for o in objectives
         )
-        self.target_backbone = follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
+        self.target_backbone = (
+            follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
+        )
         wanted = any(o.needs_adversarial_norm for o in self.objectives)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
         seen = sorted({name for o in self.objectives for name in o.online_groups})
         if group not in seen:
             raise ValueError(
-                f"group={group!r}: no objective shows it to the trained network, hooks would see none; legal: "
-                f"{', '.join(seen)}"
+                f"group={group!r}: no objective shows it to the trained network, hooks would "
+                f"see none; legal: {', '.join(seen)}"
             )
         self.group = group
         self.last_features = None
@@ -72,10 +79,13 @@ class Pretrainer(TrainedModel):
 
         Args:
             batch: normalised batch on the model's device.
-            mode: only "loss"; evaluation goes through ``benchmarks.core.extractor.FeatureExtractor``.
+            mode: only "loss"; evaluation goes through
+                ``benchmarks.core.extractor.FeatureExtractor``.
         """
         if mode != "loss":
-            raise ValueError(f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone")
+            raise ValueError(
+                f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone"
+            )
         encode = Encodings(
             batch,
             self.backbone,
@@ -84,9 +94,13 @@ class Pretrainer(TrainedModel):
             normalisation=self._normalisation(),
         )
         terms: dict[str, Tensor] = {}
-        for index, (objective, weight) in enumerate(zip(self.objectives, self.weights, strict=True)):
+        for index, (objective, weight) in enumerate(
+            zip(self.objectives, self.weights, strict=True)
+        ):
             for name, value in objective(batch, encode).items():
-                terms[self.term_name(index, name)] = weight * value if "loss" in name else value.detach()
+                terms[self.term_name(index, name)] = (
+                    weight * value if "loss" in name else value.detach()
+                )
         self.last_features = encode.encoded(self.group)
         if self.training:
             with torch.no_grad():
@@ -95,12 +109,16 @@ class Pretrainer(TrainedModel):
         return terms
 
     def _normalisation(self) -> tuple[Tensor, Tensor] | None:
-        """Mean and std of pixels in [0, 1], as the preprocessor knows them; another preprocessor need not."""
+        """Mean and std of pixels in [0, 1], as the preprocessor knows them; another preprocessor
+        need not.
+        """
         preprocessor = self.data_preprocessor
         return (preprocessor.mean, preprocessor.std) if hasattr(preprocessor, "mean") else None
 
     def term_name(self, index: int, name: str) -> str:
-        """Returns the output's key of a term; an index is added only where two objectives of one type share it."""
+        """Returns the output's key of a term; an index is added only where two objectives of one
+        type share it.
+        """
         kinds = [type(o).__name__ for o in self.objectives]
         kind = kinds[index]
         return f"{kind}.{name}" if kinds.count(kind) == 1 else f"{kind}{index}.{name}"
@@ -111,17 +129,26 @@ class Pretrainer(TrainedModel):
         return [self.backbone, *([] if self.target_backbone is None else [self.target_backbone])]
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a checkpoint tells of the model, as plain values: enough to build the backbone again."""
-        return {"backbone": self.backbone.config, "normalisation": self.data_preprocessor.normalisation}
+        """Returns what a checkpoint tells of the model, as plain values: enough to build the
+        backbone again.
+        """
+        return {
+            "backbone": self.backbone.config,
+            "normalisation": self.data_preprocessor.normalisation,
+        }
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every (online, target) pair of modules of the model."""
         pairs = [] if self.target_backbone is None else [(self.backbone, self.target_backbone)]
-        return pairs + [pair for objective in self.objectives for pair in objective.momentum_pairs()]
+        return pairs + [
+            pair for objective in self.objectives for pair in objective.momentum_pairs()
+        ]
 
     def copies(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns the momentum pairs, and each BatchNorm with its twin for adversarial images."""
-        return self.momentum_pairs() + ([] if self.second_norms is None else self.second_norms.twins(self.backbone))
+        return self.momentum_pairs() + (
+            [] if self.second_norms is None else self.second_norms.twins(self.backbone)
+        )
 
     def momentum_at(self, progress: float) -> float:
         """Returns the momentum at ``progress`` in [0, 1] of the run's optimiser steps."""
@@ -136,8 +163,9 @@ class Pretrainer(TrainedModel):
     def update_targets(self, progress: float) -> None:
         """Moves every target towards its online module; called once after each optimiser step.
 
-        Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's code. A backbone's
-        parameters listed in its ``shared_with_target`` (names relative to it) are copied instead.
+        Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's
+        code. A backbone's parameters listed in its ``shared_with_target`` (names relative to it)
+        are copied instead.
 
         Args:
             progress: optimiser steps done / steps of the run, in [0, 1].

@@ -18,18 +18,22 @@ def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
     """Does nothing if ``value`` is one of ``legal``.
 
     Raises:
-        ValueError: it is not; names the argument, the value, what is legal and what was probably meant.
+        ValueError: it is not; names the argument, the value, what is legal and what was probably
+            meant.
     """
     legal = list(legal)
     if value not in legal:
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}")
+        raise ValueError(
+            f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}"
+        )
 
 
 def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
     """Does nothing if all of ``given`` are ``legal``.
 
     Args:
-        where: what the names belong to, as the reader of the message knows it (``"comparison key"``).
+        where: what the names belong to, as the reader of the message knows it (``"comparison
+            key"``).
 
     Raises:
         ValueError: one of them is not; names it, what is legal and what was probably meant.
@@ -42,5 +46,7 @@ def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
 
 
 def printable(text: str) -> str:
-    """Returns text that every terminal and log takes: bytes of file names that are not UTF-8 as ``\\xe9``."""
+    """Returns text that every terminal and log takes: bytes of file names that are not UTF-8 as
+    ``\\xe9``.
+    """
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

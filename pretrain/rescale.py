@@ -1,4 +1,6 @@
-"""Trained weights with the norms they began with, so that what a pretraining has learnt is its directions alone."""
+"""Trained weights with the norms they began with, so that what a pretraining has learnt is its
+directions alone.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ class Rescaling:
     Attributes:
         factors: name -> ||w_init|| / ||w|| of every tensor that was scaled.
         zero: tensors left alone because they are, or began as, all zeros.
-        versions: libraries whose version is not that of the run, as "torch 2.3.0 -> 2.4.0"; another version may
-            draw other weights, of nearly the same norms.
+        versions: libraries whose version is not that of the run, as "torch 2.3.0 -> 2.4.0"; another
+            version may draw other weights, of nearly the same norms.
     """
 
     factors: dict[str, float]
@@ -38,30 +40,43 @@ class Rescaling:
     def __str__(self) -> str:
         values = sorted(self.factors.values())
         spread = (
-            f"factors {values[0]:.3g} to {values[-1]:.3g}, median {statistics.median(values):.3g}" if values else ""
+            f"factors {values[0]:.3g} to {values[-1]:.3g}, median {statistics.median(values):.3g}"
+            if values
+            else ""
         )
-        return f"{len(values)} tensors scaled ({spread or 'none'}), {len(self.zero)} left alone (zero norm)"
+        return (
+            f"{len(values)} tensors scaled ({spread or 'none'}), {len(self.zero)} left alone "
+            "(zero norm)"
+        )
 
 
 def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
-    """Builds the model of a run as it was before its first step, from the config and seed in its checkpoint.
+    """Builds the model of a run as it was before its first step, from the config and seed in its
+    checkpoint.
 
-    The engine seeds right before it builds the model, and so does this: the weights are the same to the last bit with
-    the same versions of the libraries. Python's, NumPy's and torch's generators are seeded on the way.
+    The engine seeds right before it builds the model, and so does this: the weights are the same to
+    the last bit with the same versions of the libraries. Python's, NumPy's and torch's generators
+    are seeded on the way.
 
     Raises:
-        ValueError: the checkpoint is not one of this engine, or its run began with the weights of ``load_from``.
+        ValueError: the checkpoint is not one of this engine, or its run began with the weights of
+            ``load_from``.
     """
     meta = checkpoint.get("meta")
-    if not isinstance(meta, dict) or not {"cfg", "seed"} <= meta.keys() or "state_dict" not in checkpoint:
+    if (
+        not isinstance(meta, dict)
+        or not {"cfg", "seed"} <= meta.keys()
+        or "state_dict" not in checkpoint
+    ):
         raise ValueError(
-            "no config and seed inside; name a checkpoint that tools/train.py wrote (final.pth, iter_N.pth)"
+            "no config and seed inside; name a checkpoint that tools/train.py wrote (final.pth, "
+            "iter_N.pth)"
         )
     cfg = parse(meta["cfg"])
     if cfg.get("load_from"):
         raise ValueError(
-            f"the run began with the weights of load_from={cfg.load_from!r} and not with fresh ones; rescaling needs a "
-            "run from scratch"
+            f"the run began with the weights of load_from={cfg.load_from!r} and not with fresh "
+            "ones; rescaling needs a run from scratch"
         )
     register_all()
     set_random_seed(meta["seed"])
@@ -72,19 +87,24 @@ def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
 def rescale(
     state: dict[str, Tensor], initial: nn.Module
 ) -> tuple[dict[str, Tensor], dict[str, float], tuple[str, ...]]:
-    """Scales every parameter tensor w to w·||w_init|| / ||w|| (l2 norms, in float64); buffers stay as they are.
+    """Scales every parameter tensor w to w·||w_init|| / ||w|| (l2 norms, in float64); buffers stay
+    as they are.
 
     Returns:
-        The new state dict, the factors by name, and the names of the tensors left alone because a norm is zero (a
-        scale of zero would wipe out, from zero nothing can be scaled).
+        The new state dict, the factors by name, and the names of the tensors left alone because a
+        norm is zero (a scale of zero would wipe out, from zero nothing can be scaled).
 
     Raises:
-        ValueError: the state dict is not one of this model, or has weights that are NaN or infinite.
+        ValueError: the state dict is not one of this model, or has weights that are NaN or
+            infinite.
     """
     parameters = dict(initial.named_parameters(remove_duplicate=False))
     wrong = [n for n, p in parameters.items() if n not in state or state[n].shape != p.shape]
     if wrong:
-        raise ValueError(f"{len(wrong)} parameters of the config's model are not in the file, such as {wrong[0]!r}")
+        raise ValueError(
+            f"{len(wrong)} parameters of the config's model are not in the file, such as "
+            f"{wrong[0]!r}"
+        )
     refuse_non_finite({name: state[name] for name in parameters}, "the checkpoint")
     scaled, factors, zero = dict(state), {}, []
     for name, first in parameters.items():
@@ -98,9 +118,11 @@ def rescale(
 
 
 def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
-    """Writes a checkpoint's weights, each tensor with its initial norm, as a file of weights (atomically).
+    """Writes a checkpoint's weights, each tensor with its initial norm, as a file of weights
+    (atomically).
 
-    The file has what ``final.pth`` has: it is read by ``load_from`` and by ``FeatureExtractor``, not by ``--resume``.
+    The file has what ``final.pth`` has: it is read by ``load_from`` and by ``FeatureExtractor``,
+    not by ``--resume``.
 
     Raises:
         FileNotFoundError: no such checkpoint. OSError: ``out`` cannot be written.
@@ -120,5 +142,7 @@ def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
     written = {"meta": meta | {"rescaled_from": str(path)}, "state_dict": state, "message_hub": {}}
     checkpoints.write_checkpoint(written, out)
     then, now = meta.get("versions", {}), versions()
-    differing = tuple(f"{k} {then[k]} -> {now[k]}" for k in ("torch", "timm") if then.get(k, now[k]) != now[k])
+    differing = tuple(
+        f"{k} {then[k]} -> {now[k]}" for k in ("torch", "timm") if then.get(k, now[k]) != now[k]
+    )
     return Rescaling(factors, zero, differing)

@@ -33,8 +33,8 @@ def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         bare = ".".join([name for name in modules if name not in _WRAPPERS] + [last])
         if bare in result:
             raise ValueError(
-                f"{originals[bare]!r} and {key!r} would both be {bare!r} without wrappers' names: the "
-                "file holds two networks in one; save the one to be read alone"
+                f"{originals[bare]!r} and {key!r} would both be {bare!r} without wrappers' "
+                "names: the file holds two networks in one; save the one to be read alone"
             )
         originals[bare], result[bare] = key, value
     return result
@@ -61,5 +61,6 @@ def refuse_non_finite(state: Mapping[str, Tensor], source: str) -> None:
     others = f", and so do {len(broken) - 1} other tensors" if len(broken) > 1 else ""
     raise ValueError(
         f"{source}: {broken[0]} holds {count} values of {first.numel():,} that are NaN or "
-        f"infinite{others}; the training diverged or the file is damaged: take an earlier checkpoint"
+        f"infinite{others}; the training diverged or the file is damaged: take an earlier "
+        "checkpoint"
     )

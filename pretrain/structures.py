@@ -1,7 +1,7 @@
 """What travels from the data set to the objectives: views, their geometry and the batch.
 
-Axis letters here and everywhere: B images, V views, D channels, H W grid, N = H·W, K queue or memory entries, C
-classes.
+Axis letters here and everywhere: B images, V views, D channels, H W grid, N = H·W, K queue or
+memory entries, C classes.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from torch import Tensor
 
 @dataclass
 class Photometric:
-    """Sampled photometric parameters; every field has the leading shape of the views it belongs to, ``(...)``.
+    """Sampled photometric parameters; every field has the leading shape of the views it belongs to,
+    ``(...)``.
 
-    One sampled set serves both executors (torch on the model's device, OpenCV in CPU workers). The steps apply in the
-    papers' order: colour jitter, greyscale, blur, solarise; normalisation follows.
+    One sampled set serves both executors (torch on the model's device, OpenCV in CPU workers). The
+    steps apply in the papers' order: colour jitter, greyscale, blur, solarise; normalisation
+    follows.
 
     Attributes:
         brightness: (...) float32, factor, 1 = none.
         contrast: (...) float32, factor, 1 = none.
         saturation: (...) float32, factor, 1 = none.
         hue: (...) float32, turns of the colour circle in [-0.5, 0.5], 0 = none.
-        order: (..., 4) int64, the order in which 0 brightness, 1 contrast, 2 saturation and 3 hue apply.
+        order: (..., 4) int64, the order in which 0 brightness, 1 contrast, 2 saturation and 3 hue
+            apply.
         grey: (...) bool.
         blur_sigma: (...) float32, pixels of the view, 0 = none.
-        solarise: (...) float32, values at or above this threshold in [0, 1] are inverted; above 1 = none.
+        solarise: (...) float32, values at or above this threshold in [0, 1] are inverted; above 1 =
+            none.
     """
 
     brightness: Tensor
@@ -47,7 +51,12 @@ class Photometric:
     @staticmethod
     def stack(items: list[Photometric]) -> Photometric:
         """Stacks parameter sets along a new first axis."""
-        return Photometric(**{f.name: torch.stack([getattr(i, f.name) for i in items]) for f in fields(Photometric)})
+        return Photometric(
+            **{
+                f.name: torch.stack([getattr(i, f.name) for i in items])
+                for f in fields(Photometric)
+            }
+        )
 
 
 @dataclass
@@ -55,9 +64,10 @@ class Views:
     """V views of one kind. A sample, before collation, lacks the axis B.
 
     Attributes:
-        images: (B, V, 3, H, W); uint8 RGB as they leave the workers, float32 normalised as objectives see them.
-        geometry: (B, V, 2, 3) float64, per view the affine map from its unit square to the source image's
-            (see ``pretrain.geometry`` for the convention).
+        images: (B, V, 3, H, W); uint8 RGB as they leave the workers, float32 normalised as
+            objectives see them.
+        geometry: (B, V, 2, 3) float64, per view the affine map from its unit square to the source
+            image's (see ``pretrain.geometry`` for the convention).
         photometric: parameters still to be applied, fields (B, V); None once they are.
     """
 
@@ -79,8 +89,9 @@ class Batch:
         views: group name -> views; ``global`` holds the two large ones.
         labels: (B,) int64, or None when the source has none.
         ids: (B,) int64, index of each image in its source; on the CPU in training as well.
-        skipped: (id, reason) of files that could not be decoded and were replaced by another image; the id is that of
-            the image, or of the file where a source's samples share files (``pretrain.data.shots``).
+        skipped: (id, reason) of files that could not be decoded and were replaced by another image;
+            the id is that of the image, or of the file where a source's samples share files
+            (``pretrain.data.shots``).
     """
 
     views: dict[str, Views]
@@ -111,13 +122,22 @@ def collate(samples: list[Batch]) -> Batch:
     """
     labelled = [s.labels is not None for s in samples]
     if any(labelled) and not all(labelled):
-        raise ValueError(f"labels: {sum(labelled)} of {len(samples)} samples have one; a source labels all or none")
+        raise ValueError(
+            f"labels: {sum(labelled)} of {len(samples)} samples have one; a source labels all "
+            "or none"
+        )
     views = {}
     for name in samples[0].views:
         group = [s.views[name] for s in samples]
-        photometric = None if group[0].photometric is None else Photometric.stack([v.photometric for v in group])
+        photometric = (
+            None
+            if group[0].photometric is None
+            else Photometric.stack([v.photometric for v in group])
+        )
         views[name] = Views(
-            torch.stack([v.images for v in group]), torch.stack([v.geometry for v in group]), photometric
+            torch.stack([v.images for v in group]),
+            torch.stack([v.geometry for v in group]),
+            photometric,
         )
     return Batch(
         views=views,

@@ -1,1 +1,3 @@
-"""A package, so that processes that tests start find this folder and not the ``tests`` that mmsegmentation installs."""
+"""A package, so that processes that tests start find this folder and not the ``tests`` that
+mmsegmentation installs.
+"""

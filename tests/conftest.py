@@ -17,32 +17,47 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN_PROCESS = "PIXELPRETEXT_TEST_IN_OWN_PROCESS"  # set where a test marked own_process is to run as it is
+OWN_PROCESS = (
+    "PIXELPRETEXT_TEST_IN_OWN_PROCESS"  # set where a test marked own_process is to run as it is
+)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; several thread pools on them slow each other.
     torch.set_num_threads(1)
-# Training and evaluation keep what they have freed, unless the user chose otherwise. A worker that runs thousands of
-# tests must not: it would hold the peak of the largest one to its end.
+# Training and evaluation keep what they have freed, unless the user chose otherwise. A worker that
+# runs thousands of tests must not: it would hold the peak of the largest one to its end.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(128 * 1024))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declares the marker of :func:`pytest_pyfunc_call`."""
-    config.addinivalue_line("markers", "own_process: runs the test in a fresh process, whose memory ends with it")
+    config.addinivalue_line(
+        "markers", "own_process: runs the test in a fresh process, whose memory ends with it"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs tests marked ``own_process``, those that train networks of full size, by a pytest of their own.
+    """Runs tests marked ``own_process``, those that train networks of full size, by a pytest of
+    their own.
 
-    Not in a forked process: torch refuses to go backward in a child of a process whose autograd has started threads.
+    Not in a forked process: torch refuses to go backward in a child of a process whose autograd has
+    started threads.
     """
     if pyfuncitem.get_closest_marker("own_process") is None or OWN_PROCESS in os.environ:
         return None
     with tempfile.TemporaryDirectory() as folder:
         # --runxfail: a failure is the parent's to judge.
-        command = [sys.executable, "-m", "pytest", "-q", "--runxfail", "-p", "no:xdist", f"--basetemp={folder}/own"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--runxfail",
+            "-p",
+            "no:xdist",
+            f"--basetemp={folder}/own",
+        ]
         child = subprocess.run(
             [*command, pyfuncitem.nodeid],
             cwd=pyfuncitem.config.rootpath,
@@ -51,13 +66,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             text=True,
         )
     if child.returncode:
-        pytest.fail(f"in its own process, exit code {child.returncode}:\n{child.stdout}\n{child.stderr}", pytrace=False)
+        pytest.fail(
+            f"in its own process, exit code {child.returncode}:\n{child.stdout}\n{child.stderr}",
+            pytrace=False,
+        )
     return True
 
 
 @pytest.fixture(scope="session")
 def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder ``<class>/<name>.jpg``: 3 classes of 8 small JPEGs, landscape and portrait, class given by the hue.
+    """A folder ``<class>/<name>.jpg``: 3 classes of 8 small JPEGs, landscape and portrait, class
+    given by the hue.
 
     Read-only by convention, because it is shared by the session: copy it before changing it.
     """
@@ -77,16 +96,22 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets that lies beside some checkouts; tests that need it are skipped elsewhere."""
+    """The folder of real data sets that lies beside some checkouts; tests that need it are skipped
+    elsewhere.
+    """
     folder = Path(os.environ.get("PIXELPRETEXT_SHARED", ROOT.parent / "shared")) / "data"
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}: set PIXELPRETEXT_SHARED to the folder that holds data/")
+        pytest.skip(
+            f"no real data at {folder}: set PIXELPRETEXT_SHARED to the folder that holds data/"
+        )
     return folder
 
 
 @pytest.fixture
 def run_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Returns ``run_tool(name, *arguments)``: runs ``tools/name.py`` in this process and returns its exit code."""
+    """Returns ``run_tool(name, *arguments)``: runs ``tools/name.py`` in this process and returns
+    its exit code.
+    """
 
     def run(name: str, *arguments: object) -> int:
         path = str(ROOT / "tools" / f"{name}.py")
@@ -109,5 +134,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def tiny_backbone() -> dict[str, object]:
-    """Config of the smallest ResNet in timm (0.37 M parameters): 96 channels at stride 8 instead of 32."""
+    """Config of the smallest ResNet in timm (0.37 M parameters): 96 channels at stride 8 instead of
+    32.
+    """
     return dict(type="TimmBackbone", name="test_resnet", output_stride=8)

@@ -1,4 +1,6 @@
-"""Compares pretraining objectives under one budget: arms × seeds × benchmarks, one table with intervals, one page."""
+"""Compares pretraining objectives under one budget: arms × seeds × benchmarks, one table with
+intervals, one page.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,29 @@ def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("compare", __doc__, examples=EPILOG)
     parser.add_argument("config", help="comparison config, see docs/comparing.md")
-    parser.add_argument("--work-dir", help="folder of everything it makes (default: work_dirs/<config name>)")
-    parser.add_argument("--jobs", type=int, help="trials at once (default: one per GPU, else one per core)")
     parser.add_argument(
-        "--redo", action="append", default=[], metavar="ARM",
-        help="throw this arm's results away first; may be repeated",
-    )  # fmt: skip
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="ARM", help="run this arm alone; may be repeated"
+        "--work-dir", help="folder of everything it makes (default: work_dirs/<config name>)"
     )
-    parser.add_argument("--table-only", action="store_true", help="run nothing, rebuild table, pictures and page")
+    parser.add_argument(
+        "--jobs", type=int, help="trials at once (default: one per GPU, else one per core)"
+    )
+    parser.add_argument(
+        "--redo",
+        action="append",
+        default=[],
+        metavar="ARM",
+        help="throw this arm's results away first; may be repeated",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="ARM",
+        help="run this arm alone; may be repeated",
+    )
+    parser.add_argument(
+        "--table-only", action="store_true", help="run nothing, rebuild table, pictures and page"
+    )
     return parser
 
 

@@ -1,4 +1,6 @@
-"""Draws the geometry of a training config's views: positive pairs, or nested views and where they lie."""
+"""Draws the geometry of a training config's views: positive pairs, or nested views and where they
+lie.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ def command_line() -> CommandLine:
     parser.add_argument("config", help="training config with source and views")
     parser.add_argument("out", help="PNG to write")
     parser.add_argument("--images", type=int, default=3, help="rows (default 3)")
-    parser.add_argument("--grid", type=int, default=7, help="cells per side of the feature map (default 7)")
-    parser.add_argument("--group", default="global", help="view group (default global; exemplar for CIM)")
+    parser.add_argument(
+        "--grid", type=int, default=7, help="cells per side of the feature map (default 7)"
+    )
+    parser.add_argument(
+        "--group", default="global", help="view group (default global; exemplar for CIM)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="chooses images and crops (default 0)")
     return parser
 
@@ -37,7 +43,11 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--images {args.images} and --grid {args.grid} must be at least 1")
     require_writable(args.out, "out")
     config, grid = read_config(args.config).to_dict(), (args.grid, args.grid)
-    print(draw_config_views(config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid))
+    print(
+        draw_config_views(
+            config, args.out, count=args.images, seed=args.seed, group=args.group, grid=grid
+        )
+    )
 
 
 if __name__ == "__main__":

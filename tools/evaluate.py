@@ -1,4 +1,6 @@
-"""Measures frozen features, upsampled or not: dense retrieval, depth, kNN, linear probes; one table per protocol."""
+"""Measures frozen features, upsampled or not: dense retrieval, depth, kNN, linear probes; one table
+per protocol.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ settings: the fields of Settings in benchmarks/frozen/retrieval/settings.py, pro
   linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
 
-BENCHMARKS = "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
+BENCHMARKS = (
+    "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
+)
 
 
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("evaluate", __doc__, examples=EPILOG)
-    parser.add_argument("networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below")
+    parser.add_argument(
+        "networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below"
+    )
     parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
     parser.add_argument(
@@ -59,19 +65,34 @@ def command_line() -> CommandLine:
     )
     parser.add_weights()
     parser.add_argument(
-        "--upsampler", nargs="+", default=[], metavar="NAME[:PATH]", help="what maps are upsampled by, see below"
+        "--upsampler",
+        nargs="+",
+        default=[],
+        metavar="NAME[:PATH]",
+        help="what maps are upsampled by, see below",
     )
     parser.add_argument(
-        "--upsampled-stride", type=int, metavar="N", help="pixels per upsampled feature (default: 1, 2 or 4)"
+        "--upsampled-stride",
+        type=int,
+        metavar="N",
+        help="pixels per upsampled feature (default: 1, 2 or 4)",
     )
-    parser.add_argument("--quick", action="store_true", help="reduced settings, those of evaluation during training")
-    parser.add_argument("--baselines", action="store_true", help="also trivial predictors under the same protocol")
     parser.add_argument(
-        "--report", metavar="FOLDER", help="also a page with pictures of the features: FOLDER/index.html"
+        "--quick", action="store_true", help="reduced settings, those of evaluation during training"
+    )
+    parser.add_argument(
+        "--baselines", action="store_true", help="also trivial predictors under the same protocol"
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="also a page with pictures of the features: FOLDER/index.html",
     )
     parser.add_device()
     parser.add_argument(
-        "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"
+        "--out",
+        default="work_dirs/evaluations.jsonl",
+        help="records are appended to this file (default: %(default)s)",
     )
     return parser
 

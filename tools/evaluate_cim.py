@@ -20,9 +20,13 @@ without looking: "prior" knows the mean foreground rate, "position" where exempl
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("evaluate_cim", __doc__, examples=EPILOG)
-    parser.add_argument("checkpoint", help="final.pth or iter_N.pth of a training with the objective CIM")
+    parser.add_argument(
+        "checkpoint", help="final.pth or iter_N.pth of a training with the objective CIM"
+    )
     parser.add_argument("--images", required=True, help="folder of images, at any depth")
-    parser.add_argument("--limit", type=int, default=256, help="images at most, the first by path (default 256)")
+    parser.add_argument(
+        "--limit", type=int, default=256, help="images at most, the first by path (default 256)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the views (default 0)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
     return parser
@@ -35,7 +39,10 @@ def run(args: argparse.Namespace) -> None:
 
     device = choose_device(args.device)
     found = localise(args.checkpoint, args.images, limit=args.limit, seed=args.seed, device=device)
-    print(f"{found.images} images, {found.exemplars} exemplars each, foreground {found.foreground:.3f}")
+    print(
+        f"{found.images} images, {found.exemplars} exemplars each, foreground "
+        f"{found.foreground:.3f}"
+    )
     rows = [("network", found.iou, found.loss), ("prior", 0.0, found.prior)]
     for name, iou, loss in [*rows, ("position", found.position_iou, found.position)]:
         print(f"{name:<10} IoU {100 * iou:5.1f} %   loss {loss:.4f}")

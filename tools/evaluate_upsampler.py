@@ -1,4 +1,6 @@
-"""Compares trained upsamplers of one backbone by their consistency on held-out images, bilinear always beside."""
+"""Compares trained upsamplers of one backbone by their consistency on held-out images, bilinear
+always beside.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,25 @@ other benchmarks through an upsampler: python tools/evaluate.py"""
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("evaluate_upsampler", __doc__, examples=EPILOG)
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="of tools/train_upsampler.py")
-    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="images not trained on")
-    parser.add_argument("--size", type=int, default=224, help="side of the central crop in pixels (default: 224)")
-    parser.add_argument("--images", type=int, help="this many, spread evenly over the folder (default: all)")
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="of tools/train_upsampler.py"
+    )
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FOLDER", help="images not trained on"
+    )
+    parser.add_argument(
+        "--size", type=int, default=224, help="side of the central crop in pixels (default: 224)"
+    )
+    parser.add_argument(
+        "--images", type=int, help="this many, spread evenly over the folder (default: all)"
+    )
     parser.add_argument("--jitters", type=int, default=4, help="per image (default: 4)")
     parser.add_argument("--seed", type=int, default=0, help="of the jitters (default: 0)")
     parser.add_device()
     parser.add_argument(
-        "--out", default="work_dirs/evaluations.jsonl", help="records are appended to this file (default: %(default)s)"
+        "--out",
+        default="work_dirs/evaluations.jsonl",
+        help="records are appended to this file (default: %(default)s)",
     )
     return parser
 

@@ -1,4 +1,6 @@
-"""Writes a network's weights for another library, proves that they load there, and prints the line that does it."""
+"""Writes a network's weights for another library, proves that they load there, and prints the line
+that does it.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,17 @@ def command_line() -> CommandLine:
     parser = CommandLine("export", __doc__, examples=EPILOG)
     parser.add_argument("network", help="CHECKPOINT, timm:NAME or random:NAME, see below")
     parser.add_argument(
-        "--to", required=True, metavar="FORMAT",
-        help="timm, torchvision, mmdet, mmseg, detectron2, huggingface, safetensors, onnx or torchscript",
-    )  # fmt: skip
-    parser.add_argument("--out", help="file to write, a folder for huggingface (default: beside the checkpoint)")
+        "--to",
+        required=True,
+        metavar="FORMAT",
+        help=(
+            "timm, torchvision, mmdet, mmseg, detectron2, huggingface, safetensors, onnx or "
+            "torchscript"
+        ),
+    )
+    parser.add_argument(
+        "--out", help="file to write, a folder for huggingface (default: beside the checkpoint)"
+    )
     parser.add_weights()
     parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
     return parser
@@ -43,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
 
     if args.out is not None:
         require_writable(Path(args.out).parent, "--out", folder=True)
-    print(export(args.network, args.to, out=args.out, weights=args.weights, overwrite=args.overwrite))
+    print(
+        export(args.network, args.to, out=args.out, weights=args.weights, overwrite=args.overwrite)
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Fine-tunes networks for classification, on all labels or a fraction, and measures them; several seeds, one table."""
+"""Fine-tunes networks for classification, on all labels or a fraction, and measures them; several
+seeds, one table.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +34,34 @@ exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mist
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("finetune", __doc__, examples=EPILOG)
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="networks to start from, see below")
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="networks to start from, see below"
+    )
     parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/finetune, see below")
     parser.add_argument("--data", required=True, metavar="ROOT", help="class folders, see below")
     parser.add_seeds()
-    parser.add_argument("--fraction", type=float, default=1.0, help="labelled share of each class (default: 1)")
+    parser.add_argument(
+        "--fraction", type=float, default=1.0, help="labelled share of each class (default: 1)"
+    )
     parser.add_argument("--fraction-seed", type=int, default=0, help="of that choice (default: 0)")
-    parser.add_argument("--labels", metavar="FILE", help="a list of the labelled images instead of a fraction")
+    parser.add_argument(
+        "--labels", metavar="FILE", help="a list of the labelled images instead of a fraction"
+    )
     parser.add_weights()
     parser.add_cfg_options(example="schedule.epochs=50")
-    parser.add_argument("--check", action="store_true", help="check everything, say what is to do, then stop")
-    parser.add_launcher()
-    parser.add_argument("--work-dir", default="work_dirs/finetune", help="checkpoints and logs (default: %(default)s)")
     parser.add_argument(
-        "--out", default="work_dirs/finetune/results.jsonl", help="records are appended here (default: %(default)s)"
+        "--check", action="store_true", help="check everything, say what is to do, then stop"
+    )
+    parser.add_launcher()
+    parser.add_argument(
+        "--work-dir",
+        default="work_dirs/finetune",
+        help="checkpoints and logs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        default="work_dirs/finetune/results.jsonl",
+        help="records are appended here (default: %(default)s)",
     )
     return parser
 

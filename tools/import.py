@@ -1,4 +1,6 @@
-"""Turns a checkpoint of others into one of ours: finds the layout, infers the network, accounts for every tensor."""
+"""Turns a checkpoint of others into one of ours: finds the layout, infers the network, accounts for
+every tensor.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,29 @@ what is in it."""
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("import", __doc__, examples=EPILOG)
-    parser.add_argument("file", nargs="?", help="checkpoint on disk (torch.save or safetensors); nothing is downloaded")
     parser.add_argument(
-        "--from", dest="layout", default="auto", metavar="LAYOUT", help="see --layouts (default: recognise it)"
+        "file",
+        nargs="?",
+        help="checkpoint on disk (torch.save or safetensors); nothing is downloaded",
     )
-    parser.add_argument("--backbone", metavar="NAME[?OPTIONS]", help="timm name (default: inferred from shapes)")
     parser.add_argument(
-        "--weights", choices=("online", "target"), help="take this network alone (default: all the file holds)"
+        "--from",
+        dest="layout",
+        default="auto",
+        metavar="LAYOUT",
+        help="see --layouts (default: recognise it)",
     )
-    parser.add_argument("--out", help="where to (default: work_dirs/imported/<name of the file>.pth)")
+    parser.add_argument(
+        "--backbone", metavar="NAME[?OPTIONS]", help="timm name (default: inferred from shapes)"
+    )
+    parser.add_argument(
+        "--weights",
+        choices=("online", "target"),
+        help="take this network alone (default: all the file holds)",
+    )
+    parser.add_argument(
+        "--out", help="where to (default: work_dirs/imported/<name of the file>.pth)"
+    )
     parser.add_argument("--layouts", action="store_true", help="list the layouts")
     return parser
 

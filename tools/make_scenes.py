@@ -18,15 +18,26 @@ Run again after an interruption, it writes only what is missing. Layouts and lab
 
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
-    words = 'Draws the data set "scenes": no network, the same bytes for the same seed and library versions.'
+    words = (
+        'Draws the data set "scenes": no network, the same bytes for the same seed and library '
+        "versions."
+    )
     parser = CommandLine("make_scenes", words, examples=EPILOG)
     parser.add_argument("out", type=Path, help="folder of the data set; made if missing")
-    parser.add_argument("--images", type=int, default=1000, help="images over both splits, 4:1 (default 1000)")
-    parser.add_argument("--size", type=int, default=96, help="side of the images in pixels (default 96)")
+    parser.add_argument(
+        "--images", type=int, default=1000, help="images over both splits, 4:1 (default 1000)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=96, help="side of the images in pixels (default 96)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="0 or larger (default 0)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    parser.add_argument("--sequences", type=int, default=10, help="sequences over both splits, 4:1 (default 10)")
-    parser.add_argument("--sheet", type=Path, metavar="PNG", help="also write a picture of the first 24 images")
+    parser.add_argument(
+        "--sequences", type=int, default=10, help="sequences over both splits, 4:1 (default 10)"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="also write a picture of the first 24 images"
+    )
     return parser
 
 

@@ -1,4 +1,6 @@
-"""Summarises evaluations of upsamplers on several networks: means with intervals, differences to bilinear."""
+"""Summarises evaluations of upsamplers on several networks: means with intervals, differences to
+bilinear.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Networks are the repetitions: 95 % t-intervals over them. Differences to bilinea
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("pair_upsamplers", __doc__, examples=EPILOG)
-    parser.add_argument("records", nargs="+", help="files of records, as tools/evaluate.py --out writes them")
+    parser.add_argument(
+        "records", nargs="+", help="files of records, as tools/evaluate.py --out writes them"
+    )
     parser.add_argument("--out", help="Markdown file to write")
     return parser
 

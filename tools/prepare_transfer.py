@@ -24,9 +24,17 @@ def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("prepare_transfer", __doc__, examples=EPILOG)
     parser.add_argument("out", help="folder to write one folder per set into")
-    parser.add_argument("--sets", nargs="+", metavar="SET", help="which of those below (default: all)")
-    parser.add_argument("--scenes", default="data/scenes", help="what tools/make_scenes.py wrote (default data/scenes)")
-    parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
+    parser.add_argument(
+        "--sets", nargs="+", metavar="SET", help="which of those below (default: all)"
+    )
+    parser.add_argument(
+        "--scenes",
+        default="data/scenes",
+        help="what tools/make_scenes.py wrote (default data/scenes)",
+    )
+    parser.add_argument(
+        "--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)"
+    )
     return parser
 
 
@@ -37,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
 
     archives = args.archives or shared_folder()
     with data_set_bars() as bar:
-        done = prepare_sets(args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar)
+        done = prepare_sets(
+            args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar
+        )
     for name, words in done.items():
         print(f"{Path(args.out) / name}: {words}")
 

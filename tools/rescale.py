@@ -1,4 +1,6 @@
-"""Scales each weight tensor of a checkpoint back to the norm it began with, before a downstream run."""
+"""Scales each weight tensor of a checkpoint back to the norm it began with, before a downstream
+run.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def run(args: argparse.Namespace) -> None:
 
     done = rescale_checkpoint(args.checkpoint, args.out)
     for change in done.versions:
-        print(f"warning: {change} since the run: the initial weights drawn again may be others", file=sys.stderr)
+        print(
+            f"warning: {change} since the run: the initial weights drawn again may be others",
+            file=sys.stderr,
+        )
     print(f"{args.out}: {done}")
 
 

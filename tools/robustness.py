@@ -1,4 +1,6 @@
-"""Measures how a fine-tuned classifier stands corrupted and shifted images: ImageNet-A, -R, -Sketch, -C, any folder."""
+"""Measures how a fine-tuned classifier stands corrupted and shifted images: ImageNet-A, -R,
+-Sketch, -C, any folder.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,36 @@ def command_line() -> CommandLine:
     parser.add_argument("--data", nargs="+", default=[], metavar="KIND:ROOT", help="see below")
     parser.add_argument("--corruptions", nargs="+", metavar="NAME", help="default: all 15")
     parser.add_argument("--severities", nargs="+", type=int, metavar="1…5", help="default: all 5")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn for corrupted images (default: 0)")
-    parser.add_argument("--size", type=int, help="side of the input in pixels (default: the classifier's; sheet: 224)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of what is drawn for corrupted images (default: 0)"
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        help="side of the input in pixels (default: the classifier's; sheet: 224)",
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="images at once (default: 64)")
     parser.add_device()
     parser.add_argument(
-        "--reference", metavar="RECORDS", help="a file of records: their errors are the unit of one more mCE"
+        "--reference",
+        metavar="RECORDS",
+        help="a file of records: their errors are the unit of one more mCE",
     )
-    parser.add_argument("--sheet", metavar="IMAGE", help="draw all corruptions of one image instead")
-    parser.add_argument("--shown", type=int, metavar="PIXELS", help="side of each picture in the sheet")
-    parser.add_argument("--speed", action="store_true", help="measure the corruptions' speed on one thread instead")
     parser.add_argument(
-        "--out", help="records are appended here (work_dirs/robustness.jsonl); of a sheet: work_dirs/corruptions.png"
+        "--sheet", metavar="IMAGE", help="draw all corruptions of one image instead"
+    )
+    parser.add_argument(
+        "--shown", type=int, metavar="PIXELS", help="side of each picture in the sheet"
+    )
+    parser.add_argument(
+        "--speed", action="store_true", help="measure the corruptions' speed on one thread instead"
+    )
+    parser.add_argument(
+        "--out",
+        help=(
+            "records are appended here (work_dirs/robustness.jsonl); of a sheet: "
+            "work_dirs/corruptions.png"
+        ),
     )
     return parser
 

@@ -24,16 +24,28 @@ def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("train", __doc__, examples=EPILOG)
     parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="folder for checkpoints and logs (default: work_dirs/<config name>)")
     parser.add_argument(
-        "--resume", nargs="?", const="auto", default=False, metavar="auto|PATH",
+        "--work-dir", help="folder for checkpoints and logs (default: work_dirs/<config name>)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        default=False,
+        metavar="auto|PATH",
         help="continue from the newest checkpoint in the work_dir, or from this one",
-    )  # fmt: skip
-    parser.add_argument("--amp", action="store_true", help="mixed precision: bf16 unless the config says fp16")
+    )
+    parser.add_argument(
+        "--amp", action="store_true", help="mixed precision: bf16 unless the config says fp16"
+    )
     parser.add_argument("--seed", type=int, help="random seed in place of the config's")
     parser.add_cfg_options(example="source.root=DIR model.objectives.0.hidden=2048")
     parser.add_launcher()
-    parser.add_argument("--check", action="store_true", help="check the config, list what its source holds, then stop")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check the config, list what its source holds, then stop",
+    )
     return parser
 
 

@@ -37,22 +37,37 @@ def command_line() -> CommandLine:
     parser.add_argument("backbone", help="CHECKPOINT, timm:NAME or random:NAME, see below")
     parser.add_argument("--data", required=True, help="folder of images, at any depth")
     parser.add_argument(
-        "--upsampler", choices=("JBUStack", "NeighbourhoodUpsampler", "bilinear"), help="default: the objective's own"
+        "--upsampler",
+        choices=("JBUStack", "NeighbourhoodUpsampler", "bilinear"),
+        help="default: the objective's own",
     )
     parser.add_argument("--objective", default="consistency", choices=("consistency", "regression"))
-    parser.add_argument("--size", type=int, default=224, help="side of the training crops in pixels (default: 224)")
-    parser.add_argument("--samples", type=int, help="images shown in all (default: the config's, 8,000)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(
-        "--work-dir", help="folder for checkpoints and logs (default: work_dirs/upsamplers/<kind>_<seed>)"
+        "--size", type=int, default=224, help="side of the training crops in pixels (default: 224)"
     )
     parser.add_argument(
-        "--resume", nargs="?", const="auto", default=False, metavar="auto|PATH",
+        "--samples", type=int, help="images shown in all (default: the config's, 8,000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument(
+        "--work-dir",
+        help="folder for checkpoints and logs (default: work_dirs/upsamplers/<kind>_<seed>)",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        default=False,
+        metavar="auto|PATH",
         help="continue from the newest checkpoint in the work_dir, or from this one",
-    )  # fmt: skip
-    parser.add_cfg_options(example="schedule.lr=3e-4 model.objective.jitters=3 model.upsampler.radius=2")
+    )
+    parser.add_cfg_options(
+        example="schedule.lr=3e-4 model.objective.jitters=3 model.upsampler.radius=2"
+    )
     parser.add_launcher()
-    parser.add_argument("--check", action="store_true", help="check the settings and the data, then stop")
+    parser.add_argument(
+        "--check", action="store_true", help="check the settings and the data, then stop"
+    )
     return parser
 
 

@@ -1,4 +1,6 @@
-"""Fine-tunes pretrained networks with mmsegmentation or mmdet by a published protocol and measures them."""
+"""Fine-tunes pretrained networks with mmsegmentation or mmdet by a published protocol and measures
+them.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,27 @@ bash tools/setup.sh transfer"""
 def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("transfer", __doc__, examples=EPILOG)
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="pretrained networks, see below")
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="pretrained networks, see below"
+    )
     parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/transfer")
-    parser.add_argument("--data", metavar="ROOT", help="the data folder, in place of the recipe's data_root")
+    parser.add_argument(
+        "--data", metavar="ROOT", help="the data folder, in place of the recipe's data_root"
+    )
     parser.add_seeds()
     parser.add_weights()
     parser.add_cfg_options(example="train_cfg.max_iters=1000")
     parser.add_argument("--check", action="store_true", help="only check recipe, networks and data")
     parser.add_launcher()
-    parser.add_argument("--work-dir", default="work_dirs/transfer", help="logs and checkpoints (default: %(default)s)")
     parser.add_argument(
-        "--out", default="work_dirs/transfer.jsonl", help="records are appended to this file (default: %(default)s)"
+        "--work-dir",
+        default="work_dirs/transfer",
+        help="logs and checkpoints (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        default="work_dirs/transfer.jsonl",
+        help="records are appended to this file (default: %(default)s)",
     )
     return parser
 

@@ -21,9 +21,14 @@ def command_line() -> CommandLine:
     """Returns the command line's parser."""
     parser = CommandLine("unpack_shared", __doc__, examples=EPILOG)
     parser.add_argument("out", help="folder to make")
-    parser.add_argument("--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)")
     parser.add_argument(
-        "--held-back", type=float, default=0.2, help="share of each Caltech class kept for val (default 0.2)"
+        "--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)"
+    )
+    parser.add_argument(
+        "--held-back",
+        type=float,
+        default=0.2,
+        help="share of each Caltech class kept for val (default 0.2)",
     )
     return parser
 

@@ -1,7 +1,9 @@
-"""One trivial baseline, in a process of its own: ``python -m benchmarks.compare.baseline DIRECTORY``.
+"""One trivial baseline, in a process of its own: ``python -m benchmarks.compare.baseline
+DIRECTORY``.
 
-A baseline has no network and no seed; it shows what a benchmark gives away for nothing. ``request.json`` says what was
-asked for, ``record.json`` holds the result with the request's fingerprint.
+A baseline has no network and no seed; it shows what a benchmark gives away for nothing.
+``request.json`` says what was asked for, ``record.json`` holds the result with the request's
+fingerprint.
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from pretrain.files import atomic_write
 def write_request(directory: Path, baseline: Baseline) -> None:
     """Writes what is asked for."""
     atomic_write(
-        directory / "request.json", json.dumps({**asdict(baseline), "hash": baseline.hash}, indent=1, default=repr)
+        directory / "request.json",
+        json.dumps({**asdict(baseline), "hash": baseline.hash}, indent=1, default=repr),
     )
 
 
 def baseline_record(directory: Path, baseline: Baseline) -> Record | None:
-    """Returns the record made for this very baseline, None if it is missing or was made with other settings."""
+    """Returns the record made for this very baseline, None if it is missing or was made with other
+    settings.
+    """
     stored = read_json(directory / "record.json")
     return Record.from_json(stored["record"]) if stored.get("hash") == baseline.hash else None
 
@@ -41,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     digest = request.pop("hash")
     baseline = Baseline(**{**request, "benchmark": Benchmark(**request["benchmark"])})
     record = run_baseline(baseline)
-    atomic_write(Path(directory) / "record.json", json.dumps({"hash": digest, "record": record.to_json()}))
+    atomic_write(
+        Path(directory) / "record.json", json.dumps({"hash": digest, "record": record.to_json()})
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """From a budget to the number of samples of each arm: counted or measured, never assumed.
 
-``samples`` is the number itself. ``flops`` divides the budget by the floating point operations that one sample costs
-this arm, counted while one real step runs (forward, backward, target passes). ``seconds`` divides by the seconds per
-sample of a short pilot run, made with as many trials beside it as the comparison itself will have.
+``samples`` is the number itself. ``flops`` divides the budget by the floating point operations that
+one sample costs this arm, counted while one real step runs (forward, backward, target passes).
+``seconds`` divides by the seconds per sample of a short pilot run, made with as many trials beside
+it as the comparison itself will have.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from pretrain.engine.check import register_all
 from pretrain.files import atomic_write
 from pretrain.structures import Batch, collate
 
-PROBE_BATCH = 32  # cost per sample does not depend on the batch, but for the B×B similarities of image-level losses
+# cost per sample does not depend on the batch, but for the B×B similarities of image-level losses
+PROBE_BATCH = 32
 PILOT_STEPS = 24
 PILOT_SKIP = 8  # first steps of the pilot, which pay for allocation and for filling the loader
 
@@ -49,7 +51,9 @@ class ArmBudget:
     note: str = ""
 
 
-def samples_for(kind: str, amount: float, *, global_batch: int, cost_per_sample: float | None = None) -> int:
+def samples_for(
+    kind: str, amount: float, *, global_batch: int, cost_per_sample: float | None = None
+) -> int:
     """Returns how many samples a budget buys, rounded down to whole steps.
 
     Args:
@@ -64,7 +68,8 @@ def samples_for(kind: str, amount: float, *, global_batch: int, cost_per_sample:
     steps = int(wanted / global_batch + 1e-9)
     if steps < 1:
         raise PlanError(
-            f"budget {kind} = {amount:g} does not pay for one step of {global_batch} samples ({wanted:.1f} samples)"
+            f"budget {kind} = {amount:g} does not pay for one step of {global_batch} samples "
+            f"({wanted:.1f} samples)"
         )
     return steps * global_batch
 
@@ -88,12 +93,18 @@ def without_warmup(config: dict[str, Any]) -> dict[str, Any]:
 
 def recipe_hash(config: dict[str, Any]) -> str:
     """Fingerprint of a recipe without its seed and length: what a cost per sample depends on."""
-    flat = {k: v for k, v in relevant(config).items() if k not in ("seed", "schedule.samples", "schedule.epochs")}
+    flat = {
+        k: v
+        for k, v in relevant(config).items()
+        if k not in ("seed", "schedule.samples", "schedule.epochs")
+    }
     return config_hash(flat)
 
 
 def probe_batch(config: dict[str, Any], size: int) -> Batch:
-    """Returns a batch of the recipe's views of noise images, with labels; its shapes are those of real input."""
+    """Returns a batch of the recipe's views of noise images, with labels; its shapes are those of
+    real input.
+    """
     register_all()
     recipe = TRANSFORMS.build(copy.deepcopy(config["views"]))
     rng = np.random.default_rng(0)
@@ -106,11 +117,13 @@ def probe_batch(config: dict[str, Any], size: int) -> Batch:
 
 
 def count_flops_per_sample(config: dict[str, Any]) -> float:
-    """Counts the floating point operations of one training step of the recipe, divided by its samples.
+    """Counts the floating point operations of one training step of the recipe, divided by its
+    samples.
 
-    A real step runs on the CPU under torch's FlopCounterMode: matrix products and convolutions of every online pass,
-    backward pass and target pass. Elementwise work (normalisation, losses' reductions, photometrics) is not counted, as
-    is usual. Costs one step of at most ``PROBE_BATCH`` samples.
+    A real step runs on the CPU under torch's FlopCounterMode: matrix products and convolutions of
+    every online pass, backward pass and target pass. Elementwise work (normalisation, losses'
+    reductions, photometrics) is not counted, as is usual. Costs one step of at most ``PROBE_BATCH``
+    samples.
     """
     register_all()
     size = min(int(config["schedule"]["global_batch"]), PROBE_BATCH)
@@ -126,9 +139,11 @@ def count_flops_per_sample(config: dict[str, Any]) -> float:
 
 
 def pilot_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved on the way, without
-    the warm-up, which may be longer."""
-    config = without_warmup(with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"])))
+    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved
+    on the way, without the warm-up, which may be longer."""
+    config = without_warmup(
+        with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"]))
+    )
     config.setdefault("engine", {}).update(log_every=1, checkpoint_every=10**9)
     config["hooks"] = []
     return config
@@ -145,7 +160,8 @@ def pilot_seconds_per_sample(work_dir: Path) -> float:
     curve = pd.read_csv(work_dir / "curve.csv")
     if "samples_per_s" not in curve or len(curve) <= PILOT_SKIP:
         raise PlanError(
-            f"{work_dir}/curve.csv: no samples_per_s after {PILOT_SKIP} steps; the pilot cannot set a budget"
+            f"{work_dir}/curve.csv: no samples_per_s after {PILOT_SKIP} steps; the pilot cannot "
+            "set a budget"
         )
     return float((1.0 / curve["samples_per_s"].iloc[PILOT_SKIP:]).median())
 
@@ -164,20 +180,25 @@ def plan_budgets(
     pilot: Callable[[list[str]], dict[str, float]],
     count: Callable[[dict[str, Any]], float] = count_flops_per_sample,
 ) -> dict[str, ArmBudget]:
-    """Returns every trained arm's budget; what is on record for the same recipe and budget is kept, so that a
-    comparison that goes on another day still trains all its seeds equally long.
+    """Returns every trained arm's budget; what is on record for the same recipe and budget is kept,
+    so that a comparison that goes on another day still trains all its seeds equally long.
 
     Args:
         configs: arm -> resolved recipe.
         path: JSON file that holds the record.
-        pilot: runs pilots of the named arms and returns seconds per sample; called once, for ``seconds`` only.
+        pilot: runs pilots of the named arms and returns seconds per sample; called once, for
+            ``seconds`` only.
 
     Raises:
         PlanError: the budget does not pay for one step of an arm.
     """
     recorded = read_json(path)
     known = load_budgets(path) if recorded.get("budget") == {kind: amount} else {}
-    known = {arm: b for arm, b in known.items() if arm in configs and b.config_hash == recipe_hash(configs[arm])}
+    known = {
+        arm: b
+        for arm, b in known.items()
+        if arm in configs and b.config_hash == recipe_hash(configs[arm])
+    }
     todo = [arm for arm in configs if arm not in known]
     seconds = pilot(todo) if kind == "seconds" and todo else {}
     for arm in todo:

@@ -21,7 +21,9 @@ from pretrain.files import atomic_write
 
 
 def row_of(record: Record, *, arm: str, seed: int | None, benchmark: str) -> Row:
-    """Turns a record into a table row, metrics that are not defined (NaN) included: the table says so."""
+    """Turns a record into a table row, metrics that are not defined (NaN) included: the table says
+    so.
+    """
     return Row(arm, seed, benchmark, record.metrics, record.protocol, record.protocol_hash)
 
 
@@ -42,7 +44,9 @@ def collect_rows(plan: Plan) -> tuple[list[Row], list[Record]]:
 
 
 def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
-    """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory, PFLOPs."""
+    """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory,
+    PFLOPs.
+    """
     costs = []
     for trial in started(plan.trials):
         spec, state = read_spec(trial.directory), read_json(trial.directory / "state.json")
@@ -82,7 +86,9 @@ def collect_fairness(plan: Plan) -> Fairness:
 
 
 def write_all_records(records: Sequence[Record], path: Path) -> None:
-    """Writes the records of all trials into one JSON-lines file, readable by ``benchmarks.core.record.read_all``."""
+    """Writes the records of all trials into one JSON-lines file, readable by
+    ``benchmarks.core.record.read_all``.
+    """
     atomic_write(path, "".join(record.to_json() + "\n" for record in records))
 
 
@@ -92,5 +98,7 @@ def baseline_rows(plan: Plan) -> list[Row]:
     for baseline in plan.baselines:
         record = baseline_record(plan.work_dir / "baselines" / baseline.path, baseline)
         if record is not None:
-            rows.append(row_of(record, arm=baseline.name, seed=None, benchmark=baseline.benchmark.name))
+            rows.append(
+                row_of(record, arm=baseline.name, seed=None, benchmark=baseline.benchmark.name)
+            )
     return rows

@@ -1,6 +1,7 @@
 """Resolved configs: merging overrides, writing, hashing and comparing them.
 
-Everything here works on plain dicts, so that two configs are equal exactly when their written forms are.
+Everything here works on plain dicts, so that two configs are equal exactly when their written forms
+are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from benchmarks.compare.names import PlanError
 from pretrain.files import atomic_write
 from pretrain.names import suggestion
 
-# Changing these changes when files are written or how fast, not what is learnt: a finished trial stays valid.
+# Changing these changes when files are written or how fast, not what is learnt: a finished trial
+# stays valid.
 HARMLESS = (
     "work_dir",
     "vis_backends",
@@ -49,12 +51,17 @@ def find_config(path: str | Path, where: str) -> Path:
         if candidate.is_file():
             return candidate
     folder = Path(path).parent
-    beside = [str(folder / p.name) for p in sorted((Path(__file__).resolve().parents[2] / folder).glob("*.py"))]
+    beside = [
+        str(folder / p.name)
+        for p in sorted((Path(__file__).resolve().parents[2] / folder).glob("*.py"))
+    ]
     raise PlanError(f"{where}: no config file {str(path)!r}{suggestion(str(path), beside)}")
 
 
 def plain(value: Any) -> Any:
-    """Returns ``value`` with mmengine's dict classes turned into dicts, at all depths; lists and tuples stay."""
+    """Returns ``value`` with mmengine's dict classes turned into dicts, at all depths; lists and
+    tuples stay.
+    """
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -63,7 +70,8 @@ def plain(value: Any) -> Any:
 
 
 def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, Any]:
-    """Reads a recipe and merges overrides in order (dotted keys as in ``--cfg-options``; ``_delete_`` is honoured).
+    """Reads a recipe and merges overrides in order (dotted keys as in ``--cfg-options``;
+    ``_delete_`` is honoured).
 
     Raises:
         PlanError: an override changes a key below something that the recipe does not have.
@@ -77,11 +85,17 @@ def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, A
             _check_override(config._cfg_dict, key, where)
         config.merge_from_dict(plain(change))
     # Names that begin with an underscore are the recipe's own helpers.
-    return {key: value for key, value in plain(config._cfg_dict.to_dict()).items() if not key.startswith("_")}
+    return {
+        key: value
+        for key, value in plain(config._cfg_dict.to_dict()).items()
+        if not key.startswith("_")
+    }
 
 
 def _check_override(config: Any, key: str, where: str) -> None:
-    """Raises unless every parent of the dotted ``key`` exists in ``config``; its last part may be new below the top."""
+    """Raises unless every parent of the dotted ``key`` exists in ``config``; its last part may be
+    new below the top.
+    """
     *parents, last = key.split(".")
     at = config
     for depth, part in enumerate(parents or [last]):
@@ -101,7 +115,8 @@ def write_config(config: dict[str, Any], path: Path, header: str = "") -> None:
     """Writes a config as a Python file that mmengine reads back to an equal dict.
 
     Raises:
-        PlanError: a value has no literal form (a class, a function, nan); use registry names instead.
+        PlanError: a value has no literal form (a class, a function, nan); use registry names
+            instead.
     """
     lines = [f"# {line}" for line in header.splitlines()]
     for key, value in config.items():
@@ -112,14 +127,17 @@ def write_config(config: dict[str, Any], path: Path, header: str = "") -> None:
             same = False
         if not same:
             raise PlanError(
-                f"config key {key!r} cannot be written as text: {text[:120]}; use strings, numbers, lists, dicts"
+                f"config key {key!r} cannot be written as text: {text[:120]}; use strings, "
+                "numbers, lists, dicts"
             )
         lines.append(f"{key} = {text}")
     atomic_write(path, "\n".join(lines) + "\n")
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Returns dotted key -> leaf value; empty dicts and lists, and lists of plain values, are leaves."""
+    """Returns dotted key -> leaf value; empty dicts and lists, and lists of plain values, are
+    leaves.
+    """
     if isinstance(config, dict) and config:
         items = config.items()
     elif isinstance(config, list | tuple) and any(isinstance(item, dict) for item in config):
@@ -135,21 +153,31 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 def relevant(config: dict[str, Any]) -> dict[str, Any]:
     """Returns the flattened config without the keys in ``HARMLESS``."""
     flat = flatten(config)
-    return {k: v for k, v in flat.items() if not any(k == h or k.startswith(h + ".") for h in HARMLESS)}
+    return {
+        k: v for k, v in flat.items() if not any(k == h or k.startswith(h + ".") for h in HARMLESS)
+    }
 
 
 def inherited(path: str | Path) -> list[Path]:
-    """Returns a config file and all it inherits from, itself first, but for bases in libraries (``mmdet::…``)."""
+    """Returns a config file and all it inherits from, itself first, but for bases in libraries
+    (``mmdet::…``).
+    """
     path = Path(path)
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    named = [n.value for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "_base_"]
+    named = [
+        n.value
+        for n in tree.body
+        if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "_base_"
+    ]
     bases = ast.literal_eval(named[-1]) if named else []
     own = [base for base in ([bases] if isinstance(bases, str) else bases) if "::" not in base]
     return [path, *(file for base in own for file in inherited(path.parent / base))]
 
 
 def config_hash(value: Any) -> str:
-    """Returns the first 12 hex digits of the sha256 of the canonical JSON of ``value`` (tuples count as lists)."""
+    """Returns the first 12 hex digits of the sha256 of the canonical JSON of ``value`` (tuples
+    count as lists).
+    """
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()[:12]
 
 

@@ -1,4 +1,6 @@
-"""From a benchmark's line in a comparison config to a record; the untrained network and the trivial predictors."""
+"""From a benchmark's line in a comparison config to a record; the untrained network and the trivial
+predictors.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def open_task(benchmark: Benchmark) -> Task:
         PlanError: it is not there, or not as its layout says.
     """
     try:
-        return make_task(benchmark.name, {"type": benchmark.type, "data": benchmark.data, **benchmark.settings})
+        return make_task(
+            benchmark.name, {"type": benchmark.type, "data": benchmark.data, **benchmark.settings}
+        )
     except (ValueError, OSError) as error:
         raise PlanError(f"benchmark {benchmark.name!r}: {error}") from error
 
@@ -57,14 +61,16 @@ def evaluate(checkpoint: Path, benchmark: Benchmark) -> Record:
 
 
 def make_untrained(config_path: Path, checkpoint: Path) -> None:
-    """Writes the network of a recipe as it is before the first step of a run with the recipe's seed.
+    """Writes the network of a recipe as it is before the first step of a run with the recipe's
+    seed.
 
-    The file has what a trained checkpoint's ``final.pth`` has as far as an evaluation reads it: ``state_dict`` and in
-    ``meta`` the backbone's config and the normalisation.
+    The file has what a trained checkpoint's ``final.pth`` has as far as an evaluation reads it:
+    ``state_dict`` and in ``meta`` the backbone's config and the normalisation.
     """
     register_all()
     config = Config.fromfile(config_path)
-    # The same call with which the engine seeds a run, so trained arms of this seed started from these very weights.
+    # The same call with which the engine seeds a run, so trained arms of this seed started from
+    # these very weights.
     set_random_seed(int(config.get("seed", 0)))
     model = MODELS.build(copy.deepcopy(config.model.to_dict()))
     meta = {
@@ -85,10 +91,15 @@ def check_baseline(baseline: Baseline) -> None:
     """
     benchmark = find_benchmark(baseline.benchmark.type)
     if not benchmark.baselines:
-        raise PlanError(f"baseline {baseline.name!r}: {baseline.benchmark.type!r} has no trivial predictors")
+        raise PlanError(
+            f"baseline {baseline.name!r}: {baseline.benchmark.type!r} has no trivial predictors"
+        )
     check_names(f"type of baseline {baseline.name!r}:", [baseline.type], benchmark.baselines)
     if "stride" in benchmark.baseline_needs and "stride" not in baseline.settings:
-        raise PlanError(f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms beside it")
+        raise PlanError(
+            f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms "
+            "beside it"
+        )
 
 
 def run_baseline(baseline: Baseline) -> Record:

@@ -16,7 +16,7 @@ from benchmarks.compare.collect import (
     collect_rows,
     started,
     write_all_records,
-)  # fmt: skip
+)
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan, Trial
@@ -39,7 +39,9 @@ PICTURE_IMAGES, PICTURE_SIZE = 8, 128  # defaults of pictures = dict(count=…, 
 
 
 def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bool:
-    """Writes everything that people look at, from whatever has finished; returns whether that is all of it."""
+    """Writes everything that people look at, from whatever has finished; returns whether that is
+    all of it.
+    """
     rows, records = collect_rows(plan)
     table = build_table(
         rows,
@@ -65,38 +67,60 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
             console.print(screen)
         for sentence in [*ranking(table), *verdicts(table)]:
             console.print(sentence, markup=False, highlight=False)
-    console.print(f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv", markup=False)
+    console.print(
+        f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv",
+        markup=False,
+    )
     return len(rows) == expected
 
 
-def _page(plan: Plan, table: Comparison, pictures: list[tuple[str, str]], *, found: int, expected: int) -> Report:
+def _page(
+    plan: Plan, table: Comparison, pictures: list[tuple[str, str]], *, found: int, expected: int
+) -> Report:
     notes = [
-        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds; budget per trained arm: {plan.budget_amount:,.0f} "
-        f"{plan.budget_kind}; written {time.strftime('%Y-%m-%d %H:%M')}.",
+        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds; budget per trained arm: "
+        f"{plan.budget_amount:,.0f} {plan.budget_kind}; written "
+        f"{time.strftime('%Y-%m-%d %H:%M')}.",
     ]
     if found < expected:
         notes.append(f"INCOMPLETE: {found} of {expected} records are there.")
     files = [
-        ("table.md", "table, Markdown"), ("table.csv", "table, CSV"), ("table.json", "table and values per seed, JSON"),
-        ("records.jsonl", "all records with protocols and raw counts"), ("budget.json", "measured budgets"),
-    ]  # fmt: skip
+        ("table.md", "table, Markdown"),
+        ("table.csv", "table, CSV"),
+        ("table.json", "table and values per seed, JSON"),
+        ("records.jsonl", "all records with protocols and raw counts"),
+        ("budget.json", "measured budgets"),
+    ]
     links = [(file, words) for file, words in files if (plan.work_dir / file).exists()]
     for trial in started(plan.trials):
         place = f"{trial.arm.name}/seed_{trial.seed}"
-        links += [(f"{place}/config.py", f"{trial.name}: config"), (f"{place}/log.txt", f"{trial.name}: log")]
+        links += [
+            (f"{place}/config.py", f"{trial.name}: config"),
+            (f"{place}/log.txt", f"{trial.name}: log"),
+        ]
     links = [(file, words) for file, words in links if (plan.work_dir / file).exists()]
     return Report(table, f"python tools/compare.py {plan.path}", notes, pictures, links)
 
 
 def _pictures(plan: Plan, console: Console) -> list[tuple[str, str]]:
-    """Draws what can be drawn; a picture that fails is told and left out, since the numbers do not hang on it."""
+    """Draws what can be drawn; a picture that fails is told and left out, since the numbers do not
+    hang on it.
+    """
     out = []
     steps = (
-        ("pca.png", "Dense features of the first seed: three main components as red, green, blue; per arm one basis "
-         "for all images, so colours compare along a row and not between rows.", _draw_pca),
-        ("curves.png", "Training curves, one line per seed. Losses of two objectives do not compare.", _draw_curves),
+        (
+            "pca.png",
+            "Dense features of the first seed: three main components as red, green, blue; per "
+            "arm one basis for all images, so colours compare along a row and not between rows.",
+            _draw_pca,
+        ),
+        (
+            "curves.png",
+            "Training curves, one line per seed. Losses of two objectives do not compare.",
+            _draw_curves,
+        ),
         ("pairs.png", "Positive pairs of the first trained arm's views.", _draw_pairs),
-    )  # fmt: skip
+    )
     for file, caption, draw in steps:
         path = plan.work_dir / "pictures" / file
         try:
@@ -120,10 +144,14 @@ def _draw_pca(plan: Plan, path: Path) -> bool:
     folder = plan.pictures.get("folder")
     if not checkpoints or folder is None:
         return False
-    images = load_images(folder, plan.pictures.get("count", PICTURE_IMAGES), plan.pictures.get("size", PICTURE_SIZE))
+    images = load_images(
+        folder, plan.pictures.get("count", PICTURE_IMAGES), plan.pictures.get("size", PICTURE_SIZE)
+    )
     rows = {}
     for arm, file in checkpoints.items():
-        rows[arm] = principal_colours(FeatureExtractor.load(str(file), device=device()).maps(images).cpu())
+        rows[arm] = principal_colours(
+            FeatureExtractor.load(str(file), device=device()).maps(images).cpu()
+        )
     draw_pca(images, rows, path)
     return True
 
@@ -142,7 +170,11 @@ def _draw_curves(plan: Plan, path: Path) -> bool:
 def _draw_pairs(plan: Plan, path: Path) -> bool:
     """Draws the pairs of the first arm that learns from two views; not every objective does."""
     trained = [trial for trial in plan.trials if trial.arm.train]
-    paired = [trial for trial in trained if len(trial.config["views"].get("groups", {}).get("global", ())) >= 2]
+    paired = [
+        trial
+        for trial in trained
+        if len(trial.config["views"].get("groups", {}).get("global", ())) >= 2
+    ]
     if paired:
         draw_config_views(paired[0].config, path)
     return bool(paired)

@@ -1,4 +1,6 @@
-"""The local executor: a few tasks at once as processes of this machine, watched, stopped cleanly, reported."""
+"""The local executor: a few tasks at once as processes of this machine, watched, stopped cleanly,
+reported.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from pathlib import Path
 
 from pretrain.threads import thread_limits, usable_cores
 
-GRACE_SECONDS = 30.0  # a trainer told to stop writes a checkpoint first; on a slow disk that takes a while
+GRACE_SECONDS = (
+    30.0  # a trainer told to stop writes a checkpoint first; on a slow disk that takes a while
+)
 
 
 @dataclass
@@ -36,7 +40,9 @@ class Task:
 
 @dataclass
 class Running:
-    """A started task; ``slot`` in [0, jobs) tells concurrent ones apart, ``started`` is ``time.monotonic``'s."""
+    """A started task; ``slot`` in [0, jobs) tells concurrent ones apart, ``started`` is
+    ``time.monotonic``'s.
+    """
 
     task: Task
     process: subprocess.Popen
@@ -78,8 +84,9 @@ def run_tasks(
 ) -> list[Failure]:
     """Runs all tasks, up to ``jobs`` at once; a failing one does not stop the others.
 
-    Each process gets its share of the cores as threads, fewer if the user's ``OMP_NUM_THREADS`` says so, and, with
-    ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time to write a checkpoint.
+    Each process gets its share of the cores as threads, fewer if the user's ``OMP_NUM_THREADS``
+    says so, and, with ``gpus`` > 0, one GPU in turn. Ctrl-C or SIGTERM stops every child, with time
+    to write a checkpoint.
 
     Args:
         watch: called about every ``poll_seconds`` with the current :class:`Status`.
@@ -135,7 +142,9 @@ def _collect(status: Status) -> None:
         if running.process.returncode == 0:
             status.done[running.task.name] = time.monotonic() - running.started
         else:
-            status.failures.append(Failure(running.task, running.process.returncode, tail(running.task.log)))
+            status.failures.append(
+                Failure(running.task, running.process.returncode, tail(running.task.log))
+            )
 
 
 def stop_all(processes: Sequence[subprocess.Popen], grace_seconds: float = GRACE_SECONDS) -> None:
@@ -160,7 +169,8 @@ def _signal_group(process: subprocess.Popen, number: int) -> None:
 
 
 def end_with_parent() -> None:
-    """Called by a task's process: ends its whole group when the executor is gone, killed without a chance to stop it.
+    """Called by a task's process: ends its whole group when the executor is gone, killed without a
+    chance to stop it.
 
     Does nothing in a process that :func:`run_tasks` did not start.
     """

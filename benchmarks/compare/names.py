@@ -10,7 +10,9 @@ from pretrain import names
 
 
 class PlanError(ValueError):
-    """A comparison that cannot be run as written; the message names the key, the value and what is legal."""
+    """A comparison that cannot be run as written; the message names the key, the value and what is
+    legal.
+    """
 
 
 def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
@@ -21,7 +23,9 @@ def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
 
 @contextmanager
 def plan_errors(prefix: str = "") -> Iterator[None]:
-    """Turns what is wrong with values and files into a :class:`PlanError` that opens with ``prefix``."""
+    """Turns what is wrong with values and files into a :class:`PlanError` that opens with
+    ``prefix``.
+    """
     try:
         yield
     except PlanError:

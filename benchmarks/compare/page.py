@@ -1,4 +1,6 @@
-"""One page per comparison, ``report.md`` and ``index.html``: table, pictures, links to everything behind them."""
+"""One page per comparison, ``report.md`` and ``index.html``: table, pictures, links to everything
+behind them.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,10 @@ def _html(report: Report) -> str:
     ]
     for name, digest in table.hashes.items():
         words = ", ".join(f"{key}={value}" for key, value in table.protocols[name].items())
-        body.append(f"<li><b>{esc(name)}</b> <code>{digest}</code><br><span class='note'>{esc(words)}</span></li>")
+        body.append(
+            f"<li><b>{esc(name)}</b> <code>{digest}</code><br><span "
+            f"class='note'>{esc(words)}</span></li>"
+        )
     return html_page(table.title, report.command, [*body, "</ul>", *html_files(report.links)])
 
 
@@ -79,11 +84,20 @@ def _html_table(table: Comparison) -> str:
 def _html_fairness(table: Comparison) -> list[str]:
     whole, _ = table.fairness.groups()
     out = ["<h2>What was held equal, what differs</h2>"]
-    out.append(f"<p>Equal in all arms: {html.escape(', '.join(whole) or 'nothing as a whole')}.</p>")
+    out.append(
+        f"<p>Equal in all arms: {html.escape(', '.join(whole) or 'nothing as a whole')}.</p>"
+    )
     if table.fairness.different:
-        arms = list(dict.fromkeys(arm for values in table.fairness.different.values() for arm in values))
-        lines = [[key, *(str(v[arm]) for arm in arms)] for key, v in table.fairness.different.items()]
+        arms = list(
+            dict.fromkeys(arm for values in table.fairness.different.values() for arm in values)
+        )
+        lines = [
+            [key, *(str(v[arm]) for arm in arms)] for key, v in table.fairness.different.items()
+        ]
         out.append(html_table(["key", *arms], lines))
     out.append(f"<details><summary>all {len(table.fairness.equal)} equal keys</summary><ul>")
-    out += [f"<li><code>{html.escape(f'{key} = {value!r}')}</code></li>" for key, value in table.fairness.equal.items()]
+    out += [
+        f"<li><code>{html.escape(f'{key} = {value!r}')}</code></li>"
+        for key, value in table.fairness.equal.items()
+    ]
     return [*out, "</ul></details>"]

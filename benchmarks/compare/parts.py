@@ -1,4 +1,6 @@
-"""What a comparison consists of: arms, benchmarks, baselines, trials and the plan that holds them. Plain data."""
+"""What a comparison consists of: arms, benchmarks, baselines, trials and the plan that holds them.
+Plain data.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of its ``Settings``."""
+    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of
+    its ``Settings``.
+    """
 
     name: str
     type: str
@@ -36,15 +40,25 @@ class Benchmark:
 
     @property
     def hash(self) -> str:
-        """Changes with anything that may change the number, the content of a recipe it names included."""
-        recipes = [v for v in self.settings.values() if isinstance(v, str) and v.endswith(".py") and Path(v).is_file()]
-        content = [file.read_text(encoding="utf-8") for recipe in recipes for file in inherited(recipe)]
+        """Changes with anything that may change the number, the content of a recipe it names
+        included.
+        """
+        recipes = [
+            v
+            for v in self.settings.values()
+            if isinstance(v, str) and v.endswith(".py") and Path(v).is_file()
+        ]
+        content = [
+            file.read_text(encoding="utf-8") for recipe in recipes for file in inherited(recipe)
+        ]
         return config_hash([self.type, self.data, self.settings, *content])
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A trivial predictor: ``type`` names it, ``benchmark`` gives its data, sizes and the columns it stands in."""
+    """A trivial predictor: ``type`` names it, ``benchmark`` gives its data, sizes and the columns
+    it stands in.
+    """
 
     name: str
     type: str

@@ -1,4 +1,5 @@
-"""What a comparison shall do: its config read, checked and expanded into trials before any work starts.
+"""What a comparison shall do: its config read, checked and expanded into trials before any work
+starts.
 
 A comparison config is a Python file with these keys (``legal`` below is the list that is checked):
 
@@ -11,7 +12,8 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
     primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, the best first
     prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))    # data that is written if missing
     baselines = dict(NAME=dict(type="pixels", benchmark="knn"))      # trivial predictors below the arms; type= may be
-                                                      # left out if the name is one, benchmark= may be several names
+                                                      # left out if the name is one, benchmark= may
+                                                      be several names
     pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
     columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
     title = "…"; next_step = "…"                      # words of the report and of the last line on screen
@@ -25,7 +27,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from benchmarks.compare.configs import config_hash, find_config, flatten, load_config, plain, relevant
+from benchmarks.compare.configs import (
+    config_hash,
+    find_config,
+    flatten,
+    load_config,
+    plain,
+    relevant,
+)
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.names import PlanError, check_folder_name, check_names
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
@@ -36,9 +45,20 @@ from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
 
 KEYS = (
-    "base", "overrides", "budget", "seeds", "arms", "benchmarks", "primary",
-    "prepare", "baselines", "pictures", "columns", "title", "next_step",
-)  # fmt: skip
+    "base",
+    "overrides",
+    "budget",
+    "seeds",
+    "arms",
+    "benchmarks",
+    "primary",
+    "prepare",
+    "baselines",
+    "pictures",
+    "columns",
+    "title",
+    "next_step",
+)
 REQUIRED = ("base", "budget", "arms", "benchmarks", "primary")
 BUDGETS = ("samples", "flops", "seconds")
 
@@ -50,8 +70,8 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         work_dir: folder of the whole comparison; ``work_dirs/<config name>`` when None.
 
     Raises:
-        PlanError: an unknown or missing key (with a suggestion), an illegal value, an override of a key that the
-            recipe does not have, two arms that are the same experiment.
+        PlanError: an unknown or missing key (with a suggestion), an illegal value, an override of a
+            key that the recipe does not have, two arms that are the same experiment.
     """
     path = find_config(path, "comparison")
     raw = plain(read_config(path)._cfg_dict.to_dict())
@@ -59,7 +79,9 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
     check_names("comparison key", raw, KEYS)
     missing = [key for key in REQUIRED if not raw.get(key)]
     if missing:
-        raise PlanError(f"{path}: missing or empty: {', '.join(missing)}; required are {', '.join(REQUIRED)}")
+        raise PlanError(
+            f"{path}: missing or empty: {', '.join(missing)}; required are {', '.join(REQUIRED)}"
+        )
     folder = Path(work_dir) if work_dir else Path("work_dirs") / path.stem
     kind, amount = _budget(raw["budget"])
     seeds = _seeds(raw.get("seeds", (0,)))
@@ -89,7 +111,9 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
 
 def _budget(raw: Any) -> tuple[str, float]:
     if not isinstance(raw, dict) or len(raw) != 1:
-        raise PlanError(f"budget = {raw!r}: give exactly one of {', '.join(f'dict({b}=…)' for b in BUDGETS)}")
+        raise PlanError(
+            f"budget = {raw!r}: give exactly one of {', '.join(f'dict({b}=…)' for b in BUDGETS)}"
+        )
     check_names("budget", raw, BUDGETS)
     ((kind, amount),) = raw.items()
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
@@ -104,19 +128,28 @@ def _seeds(raw: Any) -> tuple[int, ...]:
         or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds)
         or len(set(seeds)) < len(seeds)
     ):
-        raise PlanError(f"seeds = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)")
+        raise PlanError(
+            f"seeds = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)"
+        )
     return seeds
 
 
 def _arm(name: str, raw: Any, base: str) -> Arm:
     check_folder_name("arm", name)
     if not isinstance(raw, dict):
-        raise PlanError(f"arm {name!r} = {raw!r}: must be a dict with any of config, overrides, train")
+        raise PlanError(
+            f"arm {name!r} = {raw!r}: must be a dict with any of config, overrides, train"
+        )
     check_names(f"key of arm {name!r}:", raw, ("config", "overrides", "train"))
     train = raw.get("train", True)
     if not isinstance(train, bool):
         raise PlanError(f"arm {name!r}: train = {train!r} must be True or False")
-    return Arm(name, find_config(raw.get("config") or base, f"arm {name!r}"), raw.get("overrides") or {}, train)
+    return Arm(
+        name,
+        find_config(raw.get("config") or base, f"arm {name!r}"),
+        raw.get("overrides") or {},
+        train,
+    )
 
 
 def _benchmark(name: str, raw: Any) -> Benchmark:
@@ -136,11 +169,18 @@ def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Ba
     for name, spec in raw.items():
         check_folder_name("baseline", name)
         if not isinstance(spec, dict) or not spec.get("benchmark"):
-            raise PlanError(f"baseline {name!r} = {spec!r}: needs benchmark='…', and type='…' unless its name is one")
-        chosen = [spec["benchmark"]] if isinstance(spec["benchmark"], str) else list(spec["benchmark"])
+            raise PlanError(
+                f"baseline {name!r} = {spec!r}: needs benchmark='…', and type='…' unless its "
+                "name is one"
+            )
+        chosen = (
+            [spec["benchmark"]] if isinstance(spec["benchmark"], str) else list(spec["benchmark"])
+        )
         check_names(f"benchmark of baseline {name!r}:", chosen, named)
         settings = {key: value for key, value in spec.items() if key not in ("type", "benchmark")}
-        needs = {benchmark: find_benchmark(named[benchmark].type).baseline_needs for benchmark in chosen}
+        needs = {
+            benchmark: find_benchmark(named[benchmark].type).baseline_needs for benchmark in chosen
+        }
         check_names(f"key of baseline {name!r}:", settings, dict.fromkeys(sum(needs.values(), ())))
         for benchmark, keys in needs.items():
             own = {key: value for key, value in settings.items() if key in keys}
@@ -166,16 +206,24 @@ def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:
-    """Refuses overrides, however nested, of what the comparison sets in every trial: they would not count."""
+    """Refuses overrides, however nested, of what the comparison sets in every trial: they would not
+    count.
+    """
     named = flatten(overrides)
     for key in ("schedule.samples", "schedule.epochs", "seed"):
         if key in named:
-            raise PlanError(f"{where}: override {key!r}: the comparison's budget and seeds set this")
+            raise PlanError(
+                f"{where}: override {key!r}: the comparison's budget and seeds set this"
+            )
     if "work_dir" in named:
-        raise PlanError(f"{where}: override 'work_dir': every trial has its own folder in the plan's")
+        raise PlanError(
+            f"{where}: override 'work_dir': every trial has its own folder in the plan's"
+        )
 
 
-def _trials(arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]) -> tuple[Trial, ...]:
+def _trials(
+    arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]
+) -> tuple[Trial, ...]:
     """Seeds outermost: after the first seed of every arm there is already a table to look at."""
     resolved, seen = {}, {}
     _refuse_set_later(common, "overrides")
@@ -189,10 +237,13 @@ def _trials(arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dic
             raise PlanError(f"arm {arm.name!r} ({arm.config}): {error}") from error
         resolved[arm.name] = config
         # All untrained arms of one model are one experiment, whatever their objectives.
-        same = config_hash([relevant(config) if arm.train else config["model"].get("backbone"), arm.train])
+        same = config_hash(
+            [relevant(config) if arm.train else config["model"].get("backbone"), arm.train]
+        )
         if same in seen:
             raise PlanError(
-                f"arms {seen[same]!r} and {arm.name!r} are the same experiment: remove one or change its overrides"
+                f"arms {seen[same]!r} and {arm.name!r} are the same experiment: remove one or "
+                "change its overrides"
             )
         seen[same] = arm.name
     return tuple(

@@ -25,8 +25,8 @@ def prepare(steps: dict[str, dict[str, Any]]) -> None:
     """Runs the preparation of a comparison.
 
     Raises:
-        PlanError: an argument is illegal, an original is missing, or something else lies where the data shall be
-            written.
+        PlanError: an argument is illegal, an original is missing, or something else lies where the
+            data shall be written.
     """
     for name, arguments in steps.items():
         with plan_errors(f"prepare {name}: "):

@@ -21,8 +21,10 @@ class Monitor:
     """Reads the trials' state files and estimates the time left.
 
     Args:
-        directories: task name -> trial directory (holding ``state.json`` and ``pretrain/progress.json``).
-        weights: task name -> expected work in arbitrary units (samples to train plus a share for evaluation).
+        directories: task name -> trial directory (holding ``state.json`` and
+            ``pretrain/progress.json``).
+        weights: task name -> expected work in arbitrary units (samples to train plus a share for
+            evaluation).
         jobs: how many run at once.
     """
 
@@ -37,25 +39,35 @@ class Monitor:
         step, total = progress.get("step", 0), max(progress.get("total", 1), 1)
         if phase != "pretraining":
             return phase, 1.0 if phase.startswith("evaluating") else 0.0, ""
-        return phase, step / total, f"step {step}/{total} · {progress.get('samples_per_s', 0):.0f} images/s"
+        return (
+            phase,
+            step / total,
+            f"step {step}/{total} · {progress.get('samples_per_s', 0):.0f} images/s",
+        )
 
     def seconds_left(self, status: Status) -> float | None:
-        """Returns the estimated seconds until all is done; None before anything of weight can be told.
+        """Returns the estimated seconds until all is done; None before anything of weight can be
+        told.
 
-        Seconds per unit of work come from finished trials and from what the running ones expect for themselves.
-        Pretraining counts as 90 % of a trial; the evaluation's own progress is not known.
+        Seconds per unit of work come from finished trials and from what the running ones expect for
+        themselves. Pretraining counts as 90 % of a trial; the evaluation's own progress is not
+        known.
         """
         known = [(seconds, self.weights.get(name, 0.0)) for name, seconds in status.done.items()]
         running = []
         for task in (r.task for r in status.running):
             _, fraction, _ = self.describe(task.name)
-            progress = read_json(self.directories.get(task.name, Path()) / "pretrain" / "progress.json")
+            progress = read_json(
+                self.directories.get(task.name, Path()) / "pretrain" / "progress.json"
+            )
             weight = self.weights.get(task.name, 0.0)
             running.append((1 - 0.9 * fraction) * weight)
             if progress.get("eta_s") and fraction < 1:
                 known.append((progress["eta_s"], 0.9 * (1 - fraction) * weight))
         # A trial of little weight is mostly start-up: nothing follows from it for the long ones.
-        if max((weight for _, weight in known), default=0.0) < 0.1 * max(self.weights.values(), default=1.0):
+        if max((weight for _, weight in known), default=0.0) < 0.1 * max(
+            self.weights.values(), default=1.0
+        ):
             return None
         rate = sum(seconds for seconds, _ in known) / sum(weight for _, weight in known)
         waiting = sum(self.weights.get(task.name, 0.0) for task in status.waiting)
@@ -66,13 +78,24 @@ class Monitor:
     def headline(self, status: Status) -> str:
         """One line: counts and the time left."""
         left = self.seconds_left(status)
-        counts = f"{len(status.done)} done, {len(status.running)} running, {len(status.waiting)} waiting"
+        counts = (
+            f"{len(status.done)} done, {len(status.running)} running, {len(status.waiting)} waiting"
+        )
         failed = f", {len(status.failures)} FAILED" if status.failures else ""
-        return f"{counts}{failed} · {'time left unknown yet' if left is None else f'about {clock(left)} left'}"
+        return (
+            f"{counts}{failed} · "
+            f"{'time left unknown yet' if left is None else f'about {clock(left)} left'}"
+        )
 
     def table(self, status: Status) -> Table:
         """The screen: headline and one row per running trial."""
-        table = Table(title=self.headline(status), title_justify="left", box=None, show_header=False, padding=(0, 1))
+        table = Table(
+            title=self.headline(status),
+            title_justify="left",
+            box=None,
+            show_header=False,
+            padding=(0, 1),
+        )
         for running in status.running:
             phase, fraction, details = self.describe(running.task.name)
             filled = round(fraction * 24)
@@ -103,7 +126,9 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def display(monitor: Monitor, console: Console) -> Iterator[Callable[[Status], None]]:
-    """Gives the executor's ``watch`` function: a live table on a terminal, else a line per minute and per event."""
+    """Gives the executor's ``watch`` function: a live table on a terminal, else a line per minute
+    and per event.
+    """
     if console.is_terminal:
         with Live(console=console, refresh_per_second=2, transient=True) as live:
             yield lambda status: live.update(monitor.table(status))
@@ -115,8 +140,14 @@ def display(monitor: Monitor, console: Console) -> Iterator[Callable[[Status], N
         if time.monotonic() - last["time"] < PLAIN_EVERY_SECONDS and ended == last["ended"]:
             return
         last.update(time=time.monotonic(), ended=ended)
-        details = "; ".join(f"{r.task.name} {_plain_phase(monitor, r.task.name)}" for r in status.running)
-        console.print(monitor.headline(status) + (f" · {details}" if details else ""), markup=False, soft_wrap=True)
+        details = "; ".join(
+            f"{r.task.name} {_plain_phase(monitor, r.task.name)}" for r in status.running
+        )
+        console.print(
+            monitor.headline(status) + (f" · {details}" if details else ""),
+            markup=False,
+            soft_wrap=True,
+        )
 
     yield watch
 

@@ -23,7 +23,7 @@ from benchmarks.compare.budget import (
     plan_budgets,
     recipe_hash,
     with_samples,
-)  # fmt: skip
+)
 from benchmarks.compare.collect import started
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.evaluate import open_task
@@ -38,7 +38,9 @@ from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
 from pretrain.threads import thread_limits
 
-EVALUATION_SHARE = 0.1  # expected work of a trial's benchmarks, as a share of the longest pretraining
+EVALUATION_SHARE = (
+    0.1  # expected work of a trial's benchmarks, as a share of the longest pretraining
+)
 
 
 @dataclass
@@ -65,11 +67,12 @@ def run_comparison(plan: Plan, options: Options) -> int:
     """Does what is missing of a comparison and writes table, pictures and page.
 
     Returns:
-        Exit code: 0, or 1 if a trial failed (its log's end is printed; the others' results are in the table).
+        Exit code: 0, or 1 if a trial failed (its log's end is printed; the others' results are in
+            the table).
 
     Raises:
-        PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or wrong, a budget that
-            buys nothing or less than the warm-up, nothing to make a table of.
+        PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or
+            wrong, a budget that buys nothing or less than the warm-up, nothing to make a table of.
         OSError: the folder cannot be written.
         Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all children have ended, and running again goes on.
@@ -98,8 +101,8 @@ def _show(plan: Plan, console: Console) -> int:
     """
     if not started(plan.trials):
         raise PlanError(
-            f"--table-only: nothing there: {plan.work_dir} holds no trial of {plan.path}; check --work-dir, or run it "
-            "without --table-only"
+            f"--table-only: nothing there: {plan.work_dir} holds no trial of {plan.path}; check "
+            "--work-dir, or run it without --table-only"
         )
     require_writable(plan.work_dir, "--work-dir", folder=True)
     complete = finish(plan, load_budgets(plan.work_dir / "budget.json"), console=console)
@@ -110,11 +113,15 @@ def _show(plan: Plan, console: Console) -> int:
 def _do_what_is_missing(plan: Plan, options: Options) -> tuple[dict[str, ArmBudget], list[Failure]]:
     """Checks all that can be checked, then throws away what ``redo`` names, then works."""
     prepare(plan.prepare)
-    # Data that are not there, columns that stay empty and sizes that a network refuses must show before hours of
-    # training, not after.
+    # Data that are not there, columns that stay empty and sizes that a network refuses must show
+    # before hours of training, not after.
     tasks = {benchmark.name: open_task(benchmark) for benchmark in plan.benchmarks}
     check_columns(plan, tasks)
-    known = {arm.name: int(plan.budget_amount) for arm in plan.arms} if plan.budget_kind == "samples" else {}
+    known = (
+        {arm.name: int(plan.budget_amount) for arm in plan.arms}
+        if plan.budget_kind == "samples"
+        else {}
+    )
     check_arms(plan, known)
     check_sizes(plan, tasks)
     budgets = _budgets(plan, options)
@@ -142,28 +149,51 @@ def _budgets(plan: Plan, options: Options) -> dict[str, ArmBudget]:
         pilot=lambda arms: _pilots(plan, {arm: configs[arm] for arm in arms}, options),
     )
     for arm, budget in budgets.items():
-        gflops = "" if budget.flops_per_sample is None else f", {budget.flops_per_sample / 1e9:.3g} GFLOPs each"
-        speed = (
-            "" if budget.seconds_per_sample is None else f", {1 / budget.seconds_per_sample:.1f} images/s in the pilot"
+        gflops = (
+            ""
+            if budget.flops_per_sample is None
+            else f", {budget.flops_per_sample / 1e9:.3g} GFLOPs each"
         )
-        options.console.print(f"budget of {arm}: {budget.samples:,} samples{gflops}{speed} {budget.note}", markup=False)
+        speed = (
+            ""
+            if budget.seconds_per_sample is None
+            else f", {1 / budget.seconds_per_sample:.1f} images/s in the pilot"
+        )
+        options.console.print(
+            f"budget of {arm}: {budget.samples:,} samples{gflops}{speed} {budget.note}",
+            markup=False,
+        )
     return budgets
 
 
 def _pilots(plan: Plan, configs: dict[str, dict[str, Any]], options: Options) -> dict[str, float]:
-    """Runs a short training of every arm, as many at once as the comparison will, and returns seconds per sample."""
-    folders = {arm: plan.work_dir / "pilots" / f"{arm}_{recipe_hash(config)}" for arm, config in configs.items()}
+    """Runs a short training of every arm, as many at once as the comparison will, and returns
+    seconds per sample.
+    """
+    folders = {
+        arm: plan.work_dir / "pilots" / f"{arm}_{recipe_hash(config)}"
+        for arm, config in configs.items()
+    }
     tasks = []
     for arm, config in configs.items():
         shutil.rmtree(folders[arm], ignore_errors=True)
         write_config(pilot_config(config), folders[arm] / "config.py", header=f"pilot of {arm}")
-        command = [*options.trainer, str(folders[arm] / "config.py"), "--work-dir", str(folders[arm])]
+        command = [
+            *options.trainer,
+            str(folders[arm] / "config.py"),
+            "--work-dir",
+            str(folders[arm]),
+        ]
         tasks.append(Task(f"pilot of {arm}", command, folders[arm] / "log.txt"))
     monitor = Monitor({}, {}, options.jobs or default_jobs(_gpus()))
     with display(monitor, options.console) as watch:
-        failures = run_tasks(tasks, options.jobs or default_jobs(_gpus()), gpus=_gpus(), watch=watch)
+        failures = run_tasks(
+            tasks, options.jobs or default_jobs(_gpus()), gpus=_gpus(), watch=watch
+        )
     if failures:
-        raise PlanError("\n".join(f"{f.task.name} failed ({f.task.log}):\n{f.tail}" for f in failures))
+        raise PlanError(
+            "\n".join(f"{f.task.name} failed ({f.task.log}):\n{f.tail}" for f in failures)
+        )
     return {arm: pilot_seconds_per_sample(folder) for arm, folder in folders.items()}
 
 
@@ -173,14 +203,19 @@ def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -
         config = trial.config
         if trial.arm.train:
             config = with_samples(config, budgets[trial.arm.name].samples)
-        write_trial(trial.directory, make_spec(trial, config, plan.benchmarks, options.trainer), config)
+        write_trial(
+            trial.directory, make_spec(trial, config, plan.benchmarks, options.trainer), config
+        )
 
 
 def unfinished(plan: Plan, only: Sequence[str] = ()) -> list[Trial]:
     """Returns the trials (of the arms in ``only``, or all) that lack a record."""
     chosen = [t for t in plan.trials if not only or t.arm.name in only]
     return [
-        t for t in chosen if not (t.directory / "trial.json").is_file() or missing(t.directory, read_spec(t.directory))
+        t
+        for t in chosen
+        if not (t.directory / "trial.json").is_file()
+        or missing(t.directory, read_spec(t.directory))
     ]
 
 
@@ -190,8 +225,9 @@ def _run(plan: Plan, options: Options) -> list[Failure]:
     jobs = options.jobs or default_jobs(_gpus())
     threads = thread_limits(jobs)["OMP_NUM_THREADS"]
     options.console.print(
-        f"{plan.name}: {len(plan.trials)} trials, {len(plan.trials) - len(unfinished(plan))} finished before, "
-        f"{len(trials)} to run, {jobs} at once, threads each: {threads} · {plan.work_dir}",
+        f"{plan.name}: {len(plan.trials)} trials, {len(plan.trials) - len(unfinished(plan))} "
+        f"finished before, {len(trials)} to run, {jobs} at once, threads each: {threads} · "
+        f"{plan.work_dir}",
         markup=False,
         soft_wrap=True,
     )
@@ -221,7 +257,9 @@ def _missing_baselines(plan: Plan) -> dict[str, Path]:
 def _task(module: str, name: str, directory: Path) -> Task:
     """Returns the process that does the work of one directory."""
     command = [sys.executable, "-m", f"benchmarks.compare.{module}", str(directory)]
-    root = Path(__file__).resolve().parents[2]  # so that the module is found from whatever folder this was started in
+    root = (
+        Path(__file__).resolve().parents[2]
+    )  # so that the module is found from whatever folder this was started in
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
     return Task(name, command, directory / "log.txt", env={"PYTHONPATH": path})
 
@@ -230,7 +268,8 @@ def _report(plan: Plan, failures: Sequence[Failure], complete: bool, console: Co
     """Prints failures and, last, one line on what to run next."""
     for failure in failures:
         console.print(
-            f"\n[bold red]FAILED[/] {failure.task.name} (exit code {failure.code}), end of {failure.task.log}:"
+            f"\n[bold red]FAILED[/] {failure.task.name} (exit code {failure.code}), end of "
+            f"{failure.task.log}:"
         )
         console.print(failure.tail, markup=False, highlight=False)
     page = plan.work_dir / "index.html"

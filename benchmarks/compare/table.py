@@ -1,4 +1,6 @@
-"""From the trials' records to one table: arms ranked by the primary metric, mean ± 95 % interval over seeds, cost."""
+"""From the trials' records to one table: arms ranked by the primary metric, mean ± 95 % interval
+over seeds, cost.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,8 @@ def build_table(
     untrained: Sequence[str] = (),
     title: str = "",
 ) -> Comparison:
-    """Ranks the arms, the best mean of the primary metric first; an arm that has none is not ranked and comes last.
+    """Ranks the arms, the best mean of the primary metric first; an arm that has none is not ranked
+    and comes last.
 
     Args:
         rows: one per trial and benchmark. arms: all arms, also those without a record yet.
@@ -103,8 +106,8 @@ def build_table(
         untrained: arms that were not trained; the report tells which others lie above them.
 
     Raises:
-        TableError: records of one benchmark have unequal protocol hashes, or one metric has two directions; names two
-            of them and how they differ.
+        TableError: records of one benchmark have unequal protocol hashes, or one metric has two
+            directions; names two of them and how they differ.
         PlanError: ``primary`` or a column names a metric that no record has.
     """
     protocols = _protocols([*rows, *baselines])
@@ -148,17 +151,21 @@ def _protocols(rows: Sequence[Row]) -> dict[str, Row]:
         if known.protocol_hash != row.protocol_hash:
             changed = differences(flatten(known.protocol), flatten(row.protocol))
             raise TableError(
-                f"benchmark {row.benchmark!r}: records of unequal protocol cannot share a column: "
-                f"{_who(known)} has {known.protocol_hash}, {_who(row)} has {row.protocol_hash}; "
-                f"differing: {'; '.join(changed[:8]) or 'nothing in the protocol line itself'}. "
-                "Delete records.jsonl (of a baseline: record.json) in the folder of the older one and run "
-                "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
+                f"benchmark {row.benchmark!r}: records of unequal protocol cannot share a "
+                f"column: {_who(known)} has {known.protocol_hash}, {_who(row)} has "
+                f"{row.protocol_hash}; differing: "
+                f"{'; '.join(changed[:8]) or 'nothing in the protocol line itself'}. Delete "
+                "records.jsonl (of a baseline: record.json) in the folder of the older one and "
+                "run tools/compare.py again: it repeats the evaluation and keeps the "
+                "pretraining"
             )
     return first
 
 
 def _metrics(rows: Sequence[Row]) -> dict[str, Metric]:
-    """Returns ``benchmark.metric`` -> one of its values, after checking that all agree on the direction."""
+    """Returns ``benchmark.metric`` -> one of its values, after checking that all agree on the
+    direction.
+    """
     first: dict[str, tuple[Row, Metric]] = {}
     for row in rows:
         for name, metric in row.metrics.items():
@@ -166,9 +173,10 @@ def _metrics(rows: Sequence[Row]) -> dict[str, Metric]:
             known, other = first.setdefault(column, (row, metric))
             if other.better != metric.better:
                 raise TableError(
-                    f"metric {column!r}: {other.better} is better in the record of {_who(known)}, {metric.better} in "
-                    f"that of {_who(row)}. Delete records.jsonl in the folder of the older one and run "
-                    "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
+                    f"metric {column!r}: {other.better} is better in the record of "
+                    f"{_who(known)}, {metric.better} in that of {_who(row)}. Delete "
+                    "records.jsonl in the folder of the older one and run tools/compare.py "
+                    "again: it repeats the evaluation and keeps the pretraining"
                 )
     return {column: metric for column, (_, metric) in first.items()}
 
@@ -187,7 +195,11 @@ def _who(row: Row) -> str:
 def _mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     if not costs:
         return {}
-    frame = pd.DataFrame(costs).reindex(columns=["arm", *COSTS]).astype({name: "float64" for name in COSTS})
+    frame = (
+        pd.DataFrame(costs)
+        .reindex(columns=["arm", *COSTS])
+        .astype({name: "float64" for name in COSTS})
+    )
     means = frame.groupby("arm").mean().dropna(axis="columns", how="all")
     return {arm: row.dropna().to_dict() for arm, row in means.iterrows()}
 
@@ -239,18 +251,26 @@ def text_cells(table: Comparison) -> tuple[list[str], list[list[str]]]:
 
 def _heading(column: str, unit: str, better: str) -> str:
     """``benchmark.metric [unit]``, with an arrow where lower is better."""
-    return column + (f" [{unit}]" if unit and unit != "1" else "") + (" ↓" if better == "lower" else "")
+    return (
+        column
+        + (f" [{unit}]" if unit and unit != "1" else "")
+        + (" ↓" if better == "lower" else "")
+    )
 
 
 def ranking(table: Comparison) -> list[str]:
-    """Returns the sentences on order and intervals: what ranks, what ± is, and what has no mean and why."""
+    """Returns the sentences on order and intervals: what ranks, what ± is, and what has no mean and
+    why.
+    """
     lower = " (lower is better)" if table.better[table.primary] == "lower" else ""
-    sentences = [f"Ranked by {table.primary}{lower}; mean ± half-width of the 95 % t-interval over seeds."]
+    sentences = [
+        f"Ranked by {table.primary}{lower}; mean ± half-width of the 95 % t-interval over seeds."
+    ]
     for line in table.values:
         if line["column"] in table.columns and not math.isfinite(line["value"]):
             sentences.append(
-                f"{line['column']} of {line['arm']}, seed {line['seed']}, is not a number in its record: "
-                "the arm has no mean of it."
+                f"{line['column']} of {line['arm']}, seed {line['seed']}, is not a number in "
+                "its record: the arm has no mean of it."
             )
     return sentences
 
@@ -262,12 +282,17 @@ def to_markdown(table: Comparison) -> str:
     out += [f"| {' | '.join(line)} |" for line in lines]
     out += ["", *ranking(table), *verdicts(table)]
     out += ["", "Protocols (records of unequal protocol never share a column):", ""]
-    out += [f"- `{name}` {digest}: {_protocol_line(table.protocols[name])}" for name, digest in table.hashes.items()]
+    out += [
+        f"- `{name}` {digest}: {_protocol_line(table.protocols[name])}"
+        for name, digest in table.hashes.items()
+    ]
     whole, partly = table.fairness.groups()
     out += ["", f"Held equal in all arms: {', '.join(whole) or 'nothing as a whole'}."]
     if table.fairness.different:
         out += ["", f"What differs (in {', '.join(partly)}):", ""]
-        out += [f"- `{key}`: {_by_value(values)}" for key, values in table.fairness.different.items()]
+        out += [
+            f"- `{key}`: {_by_value(values)}" for key, values in table.fairness.different.items()
+        ]
     return "\n".join(out) + "\n"
 
 
@@ -284,8 +309,8 @@ def _protocol_line(protocol: dict[str, Any]) -> str:
 
 
 def verdicts(table: Comparison) -> list[str]:
-    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below it where lower is
-    better."""
+    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below
+    it where lower is better."""
     sentences = []
     better = table.better[table.primary]
     side, sign = ("below", -1) if better == "lower" else ("above", 1)
@@ -294,7 +319,8 @@ def verdicts(table: Comparison) -> list[str]:
         if base is None or not base.defined:
             continue
         others = {
-            arm: cells[table.primary] for arm, cells in table.cells.items()
+            arm: cells[table.primary]
+            for arm, cells in table.cells.items()
             if arm not in table.untrained and table.primary in cells
         }
         clear = [arm for arm, interval in others.items() if interval.better_than(base, better)]
@@ -326,7 +352,10 @@ def to_json(table: Comparison) -> str:
             "protocol_hashes": table.hashes,
             "protocols": table.protocols,
             "rows": json.loads(numbers),
-            "values": [{**v, "value": v["value"] if math.isfinite(v["value"]) else None} for v in table.values],
+            "values": [
+                {**v, "value": v["value"] if math.isfinite(v["value"]) else None}
+                for v in table.values
+            ],
             "held_equal": table.fairness.equal,
             "differs": table.fairness.different,
         },
@@ -336,22 +365,35 @@ def to_json(table: Comparison) -> str:
 
 
 def to_screen(table: Comparison) -> list[Table]:
-    """Returns the results and, where there are any, the costs as two tables, each made to fit 80 characters."""
+    """Returns the results and, where there are any, the costs as two tables, each made to fit 80
+    characters.
+    """
     headings, lines = text_cells(table)
     results = 3 + len(table.columns)  # rank, arm, metrics, seeds; the rest is cost
     screens = [_screen(table.title, headings[:results], [line[:results] for line in lines])]
     if len(headings) > results:
-        spent = [[line[1], *line[results:]] for line in lines if any(cell != NONE for cell in line[results:])]
-        screens.append(_screen("Cost of pretraining, mean over seeds", ["arm", *headings[results:]], spent))
+        spent = [
+            [line[1], *line[results:]]
+            for line in lines
+            if any(cell != NONE for cell in line[results:])
+        ]
+        screens.append(
+            _screen("Cost of pretraining, mean over seeds", ["arm", *headings[results:]], spent)
+        )
     return screens
 
 
 def _screen(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     screen = Table(title=title, title_justify="left")
     for heading in headings:
-        # Three metrics fit 80 characters if "retrieval.mIoU [%]" takes three lines and what needs no words has none.
-        short = {"rank": "#", "seeds": "n"}.get(heading, heading.replace(".", "\n", 1).replace(" [", "\n["))
+        # Three metrics fit 80 characters if "retrieval.mIoU [%]" takes three lines and what needs
+        # no words has none.
+        short = {"rank": "#", "seeds": "n"}.get(
+            heading, heading.replace(".", "\n", 1).replace(" [", "\n[")
+        )
         screen.add_column(short, justify="left" if heading == "arm" else "right", no_wrap=True)
     for line in lines:
-        screen.add_row(*line, style="dim" if any(cell.startswith("(") for cell in line[:2]) else None)
+        screen.add_row(
+            *line, style="dim" if any(cell.startswith("(") for cell in line[:2]) else None
+        )
     return screen

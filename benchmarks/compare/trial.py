@@ -1,9 +1,10 @@
-"""One trial, in a process of its own: pretrain, then every benchmark. ``python -m benchmarks.compare.trial DIRECTORY``.
+"""One trial, in a process of its own: pretrain, then every benchmark. ``python -m
+benchmarks.compare.trial DIRECTORY``.
 
-The directory holds what was asked for (``trial.json``, ``config.py``), what is going on (``state.json``, ``log.txt``),
-the training's own folder (``pretrain/``) or the untrained network (``untrained.pth``), and the results
-(``records.jsonl``). Whether something is missing is read from these alone, so a trial killed at any moment goes on
-where it stood.
+The directory holds what was asked for (``trial.json``, ``config.py``), what is going on
+(``state.json``, ``log.txt``), the training's own folder (``pretrain/``) or the untrained network
+(``untrained.pth``), and the results (``records.jsonl``). Whether something is missing is read from
+these alone, so a trial killed at any moment goes on where it stood.
 """
 
 from __future__ import annotations
@@ -62,21 +63,38 @@ class TrialSpec:
 
 
 def make_spec(
-    trial: Trial, config: dict[str, Any], benchmarks: Sequence[Benchmark], trainer: Sequence[str] = TRAINER
+    trial: Trial,
+    config: dict[str, Any],
+    benchmarks: Sequence[Benchmark],
+    trainer: Sequence[str] = TRAINER,
 ) -> TrialSpec:
     """Turns a trial and its config, budget included, into what is written to its directory."""
     samples = int(config["schedule"]["samples"]) if trial.arm.train else 0
     # Only backbone and input say what an untrained network is; the rest of its recipe may change.
     kept = config if trial.arm.train else {k: config[k] for k in ("model", "seed") if k in config}
-    flat = {k: v for k, v in relevant(kept).items() if trial.arm.train or not k.startswith("model.objectives")}
-    return TrialSpec(trial.arm.name, trial.seed, trial.arm.train, samples, flat, tuple(benchmarks), tuple(trainer))
+    flat = {
+        k: v
+        for k, v in relevant(kept).items()
+        if trial.arm.train or not k.startswith("model.objectives")
+    }
+    return TrialSpec(
+        trial.arm.name,
+        trial.seed,
+        trial.arm.train,
+        samples,
+        flat,
+        tuple(benchmarks),
+        tuple(trainer),
+    )
 
 
 def write_trial(directory: Path, spec: TrialSpec, config: dict[str, Any]) -> None:
-    """Makes or renews a trial directory; benchmarks may be added or changed at any time, the pretraining may not.
+    """Makes or renews a trial directory; benchmarks may be added or changed at any time, the
+    pretraining may not.
 
     Raises:
-        StaleTrial: the directory holds work of another config; names the differences and the way out.
+        StaleTrial: the directory holds work of another config; names the differences and the way
+            out.
     """
     old = read_json(directory / "trial.json")
     begun = (
@@ -85,16 +103,25 @@ def write_trial(directory: Path, spec: TrialSpec, config: dict[str, Any]) -> Non
         or (directory / "untrained.pth").exists()
     )
     if old and begun and old.get("hash") != spec.hash:
-        changed = differences(old.get("config", {}), json.loads(json.dumps(spec.config, default=repr)))
-        shown = "\n  ".join(changed[:8]) + (f"\n  … and {len(changed) - 8} more" if len(changed) > 8 else "")
+        changed = differences(
+            old.get("config", {}), json.loads(json.dumps(spec.config, default=repr))
+        )
+        shown = "\n  ".join(changed[:8]) + (
+            f"\n  … and {len(changed) - 8} more" if len(changed) > 8 else ""
+        )
         raise StaleTrial(
             f"{directory} was begun with another config:\n  {shown}\n"
             f"Throw its results away with --redo {spec.arm}, or take another --work-dir."
         )
     write_config(
-        config, directory / "config.py", header=f"{spec.arm}, seed {spec.seed}: resolved, written by tools/compare.py"
+        config,
+        directory / "config.py",
+        header=f"{spec.arm}, seed {spec.seed}: resolved, written by tools/compare.py",
     )
-    atomic_write(directory / "trial.json", json.dumps({**asdict(spec), "hash": spec.hash}, indent=1, default=repr))
+    atomic_write(
+        directory / "trial.json",
+        json.dumps({**asdict(spec), "hash": spec.hash}, indent=1, default=repr),
+    )
 
 
 def read_spec(directory: Path) -> TrialSpec:
@@ -110,13 +137,17 @@ def read_spec(directory: Path) -> TrialSpec:
 
 
 def records_of(directory: Path, spec: TrialSpec) -> dict[str, Record]:
-    """Returns benchmark name -> newest record made by this pretraining with these benchmark settings."""
+    """Returns benchmark name -> newest record made by this pretraining with these benchmark
+    settings.
+    """
     path = directory / "records.jsonl"
     wanted = {b.name: b.hash for b in spec.benchmarks}
     found = {}
     for record in read_all(path) if path.is_file() else []:
         made = record.subject.get("trial", {})
-        if made.get("config") == spec.hash and wanted.get(made.get("benchmark")) == made.get("settings"):
+        if made.get("config") == spec.hash and wanted.get(made.get("benchmark")) == made.get(
+            "settings"
+        ):
             found[made["benchmark"]] = record
     return found
 
@@ -137,7 +168,8 @@ def run_trial(directory: Path) -> None:
     from benchmarks.compare.evaluate import evaluate, make_untrained
 
     spec = read_spec(directory)
-    # A killed comparison's trial needs its grace to write a checkpoint; then this one goes on from there.
+    # A killed comparison's trial needs its grace to write a checkpoint; then this one goes on from
+    # there.
     with exclusive(directory, "trial", wait_s=LOCK_SECONDS) as lock:
         state = State(directory)
         if spec.train:
@@ -151,10 +183,15 @@ def run_trial(directory: Path) -> None:
             started = time.monotonic()
             record = evaluate(checkpoint, benchmark)
             made = {
-                "arm": spec.arm, "seed": spec.seed, "benchmark": benchmark.name,
-                "config": spec.hash, "settings": benchmark.hash,
-            }  # fmt: skip
-            replace(record, subject={**record.subject, "trial": made}).append(directory / "records.jsonl")
+                "arm": spec.arm,
+                "seed": spec.seed,
+                "benchmark": benchmark.name,
+                "config": spec.hash,
+                "settings": benchmark.hash,
+            }
+            replace(record, subject={**record.subject, "trial": made}).append(
+                directory / "records.jsonl"
+            )
             state.add(evaluation_seconds=time.monotonic() - started)
         state.set(phase="done")
 
@@ -182,8 +219,8 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
     A SIGTERM to this process waits for the trainer, which gets it too and writes a checkpoint.
 
     Args:
-        lock: file descriptor of the trial's lock; the trainer inherits it, so the trial stays locked as long as it
-            lives.
+        lock: file descriptor of the trial's lock; the trainer inherits it, so the trial stays
+            locked as long as it lives.
 
     Raises:
         RuntimeError: the trainer ended with an error, or without ``final.pth``.
@@ -227,7 +264,9 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
     if process.returncode != 0:
-        raise RuntimeError(f"pretraining ended with exit code {process.returncode}; its messages stand above")
+        raise RuntimeError(
+            f"pretraining ended with exit code {process.returncode}; its messages stand above"
+        )
     if not final.is_file():
         raise RuntimeError(f"pretraining ended without an error but left no {final}")
     return final

@@ -1,1 +1,3 @@
-"""What every benchmark needs: the network's features, the record of a measurement, scores, intervals."""
+"""What every benchmark needs: the network's features, the record of a measurement, scores,
+intervals.
+"""

@@ -1,4 +1,6 @@
-"""What the command lines of benchmarks share: records that survive a full disk, and names that fit into tables."""
+"""What the command lines of benchmarks share: records that survive a full disk, and names that fit
+into tables.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _GAP = "…"
 class RecordFile:
     """The file that a command appends its records to, tried before any work.
 
-    A record that cannot be written there goes to the screen and to a file of the same name, with ``rescued_`` before
-    it, in the current folder or in that of temporary files.
+    A record that cannot be written there goes to the screen and to a file of the same name, with
+    ``rescued_`` before it, in the current folder or in that of temporary files.
 
     Args:
         path: JSON lines; appended to. console: where losses and the summary are told.
@@ -38,7 +40,9 @@ class RecordFile:
         self.failure: OSError | None = None
 
     def append(self, record: Record) -> None:
-        """Appends a record; never raises for want of a disk, so that the measurements after it go on."""
+        """Appends a record; never raises for want of a disk, so that the measurements after it go
+        on.
+        """
         try:
             record.append(self.path)
             self.appended += 1
@@ -49,15 +53,19 @@ class RecordFile:
     def summarise(self) -> None:
         """Says how many records the file got, if it got any."""
         if self.appended:
-            self.console.print(f"{self.appended} records appended to {self.path}", markup=False, soft_wrap=True)
+            self.console.print(
+                f"{self.appended} records appended to {self.path}", markup=False, soft_wrap=True
+            )
 
     def require_whole(self) -> None:
-        """Raises an :class:`OSError` that says where the records are which the file did not get; none: nothing."""
+        """Raises an :class:`OSError` that says where the records are which the file did not get;
+        none: nothing.
+        """
         if self.failure is not None:
             places = ", ".join(dict.fromkeys(self.elsewhere))
             raise OSError(
-                f"{self.path}: {len(self.elsewhere)} records could not be appended ({self.failure}); they stand on the "
-                f"screen and in {places}"
+                f"{self.path}: {len(self.elsewhere)} records could not be appended "
+                f"({self.failure}); they stand on the screen and in {places}"
             ) from self.failure
 
     def _rescue(self, record: Record) -> str:
@@ -86,7 +94,9 @@ def choose_device(name: str | None) -> str:
     except RuntimeError as error:
         raise ValueError(f"--device {name!r}: no device; write cpu, cuda or cuda:0") from error
     if kind == "cuda" and index >= torch.cuda.device_count():
-        raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} GPUs that torch can use")
+        raise ValueError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} GPUs that torch can use"
+        )
     return name
 
 
@@ -104,7 +114,9 @@ def require_distinct(values: Sequence[str], option: str) -> None:
         source, query, options = value.partition("?")
         key = f"{Path(source).resolve()}{query}{options}" if Path(source).exists() else value
         if key in first:
-            raise ValueError(f"{option} {value!r} is named twice ({first[key]!r} before it); name it once")
+            raise ValueError(
+                f"{option} {value!r} is named twice ({first[key]!r} before it); name it once"
+            )
         first[key] = value
 
 
@@ -147,7 +159,9 @@ def _common(names: Sequence[str]) -> tuple[int, int]:
 
 
 def _around(name: str, start: int, stop: int, width: int) -> str:
-    """The part ``start:stop`` of a name with as much of what surrounds it as ``width`` allows, gaps marked."""
+    """The part ``start:stop`` of a name with as much of what surrounds it as ``width`` allows, gaps
+    marked.
+    """
     free = max(0, width - (stop - start) - 2 * len(_GAP))
     first, last = max(0, start - free // 2), min(len(name), stop + free - free // 2)
     return _GAP * (first > 0) + name[first:last] + _GAP * (last < len(name))

@@ -1,4 +1,6 @@
-"""A frozen backbone as every benchmark sees it: un-normalised images in, feature maps and vectors out."""
+"""A frozen backbone as every benchmark sees it: un-normalised images in, feature maps and vectors
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,28 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from benchmarks.weights.checkpoint import LoadReport, fill, find_state, read_checkpoint, weights_fingerprint
+from benchmarks.weights.checkpoint import (
+    LoadReport,
+    fill,
+    find_state,
+    read_checkpoint,
+    weights_fingerprint,
+)
 from benchmarks.weights.layouts import IMAGENET
 from benchmarks.weights.network import import_networks
 from benchmarks.weights.recognise import Unrecognised
 from pretrain.backbones.timm_backbone import Features, TimmBackbone, architecture
 
-_OURS = ("weights", "seed", "map_stride", "backbone", "layout")  # spec options that are not the network's own
-_PIECE_BYTES = 256 << 20  # of features at the image's size at once: what an upsampler may make on its way
+_OURS = (
+    "weights",
+    "seed",
+    "map_stride",
+    "backbone",
+    "layout",
+)  # spec options that are not the network's own
+_PIECE_BYTES = (
+    256 << 20
+)  # of features at the image's size at once: what an upsampler may make on its way
 
 
 class FeatureExtractor:
@@ -37,18 +53,26 @@ class FeatureExtractor:
         weights: ``online`` or ``target``.
         map_stride: Which map of the pyramid ``maps`` gives; None = the deepest.
         report: What was loaded; None for a network that never was in a file.
-        upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the backbone, with the
-            normalised image; ``maps`` then gives one feature per ``upsampled_stride`` pixels.
-        upsampled_stride: Pixels per feature behind the upsampler. Probes bring their logits to this grid, too, where
-            there is no upsampler.
+        upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the
+            backbone, with the normalised image; ``maps`` then gives one feature per
+            ``upsampled_stride`` pixels.
+        upsampled_stride: Pixels per feature behind the upsampler. Probes bring their logits to this
+            grid, too, where there is no upsampler.
     """
 
     def __init__(
-        self, backbone: nn.Module, *, mean: tuple[float, ...] = IMAGENET["mean"],
-        std: tuple[float, ...] = IMAGENET["std"], spec: str = "given", weights: str = "online",
-        map_stride: int | None = None, report: LoadReport | None = None, upsampler: Any = None,
+        self,
+        backbone: nn.Module,
+        *,
+        mean: tuple[float, ...] = IMAGENET["mean"],
+        std: tuple[float, ...] = IMAGENET["std"],
+        spec: str = "given",
+        weights: str = "online",
+        map_stride: int | None = None,
+        report: LoadReport | None = None,
+        upsampler: Any = None,
         upsampled_stride: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
         self.upsampler, self.upsampled_stride = upsampler, upsampled_stride
@@ -57,20 +81,24 @@ class FeatureExtractor:
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
     @classmethod
-    def load(cls, spec: str, weights: str = "online", device: torch.device | str = "cpu") -> FeatureExtractor:
+    def load(
+        cls, spec: str, weights: str = "online", device: torch.device | str = "cpu"
+    ) -> FeatureExtractor:
         """Builds an extractor from a spec.
 
         Args:
-            spec: ``PATH.pth`` (a checkpoint of ours; one in a layout of :mod:`benchmarks.weights.layouts`,
-                ``?layout=NAME`` where several fit; or any state dict with ``?backbone=TIMM_NAME``), ``timm:NAME``
-                (timm's pretrained weights) or ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed
-                by ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network such as
-                ``output_stride=8``.
+            spec: ``PATH.pth`` (a checkpoint of ours; one in a layout of
+                :mod:`benchmarks.weights.layouts`, ``?layout=NAME`` where several fit; or any state
+                dict with ``?backbone=TIMM_NAME``), ``timm:NAME`` (timm's pretrained weights) or
+                ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed by
+                ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network
+                such as ``output_stride=8``.
             weights: ``online`` or ``target`` where a file holds both; ``?weights=`` overrides it.
             device: Where it runs.
 
         Raises:
-            ValueError: unknown spec, option or network; a file that would leave part of the backbone random.
+            ValueError: unknown spec, option or network; a file that would leave part of the
+                backbone random.
             FileNotFoundError: no such file.
         """
         source, options = parse_spec(spec)
@@ -88,7 +116,9 @@ class FeatureExtractor:
             report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
             common |= dict(mean=mean, std=std, report=report)
         else:
-            backbone, settings = _from_file(source, own.get("backbone"), options, weights, own.get("layout", "auto"))
+            backbone, settings = _from_file(
+                source, own.get("backbone"), options, weights, own.get("layout", "auto")
+            )
             common |= settings
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
@@ -96,7 +126,8 @@ class FeatureExtractor:
     def through(self, upsampler: Any, upsampled_stride: int) -> FeatureExtractor:
         """The same network, not copied, behind another upsampler (None: on its own grid).
 
-        An upsampler with ``bind``, as the implicit one, gets the network: it encodes views of an image itself.
+        An upsampler with ``bind``, as the implicit one, gets the network: it encodes views of an
+        image itself.
         """
         other = copy.copy(self)
         other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
@@ -127,14 +158,21 @@ class FeatureExtractor:
         if self.upsampler is None:
             return features
         size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
-        # At most a piece passes through the image's own size, as a stack of fixed factors does on its way to any grid.
-        piece = max(1, _PIECE_BYTES // (4 * features.shape[1] * images.shape[-2] * images.shape[-1]))
+        # At most a piece passes through the image's own size, as a stack of fixed factors does on
+        # its way to any grid.
+        piece = max(
+            1, _PIECE_BYTES // (4 * features.shape[1] * images.shape[-2] * images.shape[-1])
+        )
         parts = zip(normalised.split(piece), features.split(piece), strict=True)
-        return torch.cat([self.upsampler.upsample(image, feature, size).float() for image, feature in parts])
+        return torch.cat(
+            [self.upsampler.upsample(image, feature, size).float() for image, feature in parts]
+        )
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encodes as :meth:`maps`, without the upsampler: (B, C, h, w) float32 on the network's own grid."""
+        """Encodes as :meth:`maps`, without the upsampler: (B, C, h, w) float32 on the network's own
+        grid.
+        """
         return self.features(self.normalise(images))
 
     @torch.no_grad()
@@ -159,18 +197,27 @@ class FeatureExtractor:
         """Says which network this is, as plain values for ``Record.subject``."""
         info = self.backbone.info
         described: dict[str, Any] = dict(
-            spec=self.spec, weights=self.weights, backbone=getattr(self.backbone, "config", {}), stride=self.stride,
-            map_channels=info.channels[self._map_stride], vector_channels=info.vector, mean=self.mean, std=self.std,
+            spec=self.spec,
+            weights=self.weights,
+            backbone=getattr(self.backbone, "config", {}),
+            stride=self.stride,
+            map_channels=info.channels[self._map_stride],
+            vector_channels=info.vector,
+            mean=self.mean,
+            std=self.std,
             fingerprint=weights_fingerprint(self.backbone),
-        )  # fmt: skip
+        )
         if self.upsampler is not None:
             described["upsampler"] = describe_upsampler(self.upsampler)
         if self.report is not None:
-            described["keys"] = {n: len(getattr(self.report, n)) for n in ("loaded", "missing", "unexpected")}
+            described["keys"] = {
+                n: len(getattr(self.report, n)) for n in ("loaded", "missing", "unexpected")
+            }
         return described
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Turns images as :meth:`maps` takes them into the backbone's input (B, 3, H, W) float32, on its device.
+        """Turns images as :meth:`maps` takes them into the backbone's input (B, 3, H, W) float32,
+        on its device.
 
         Raises:
             ValueError: another shape.
@@ -184,7 +231,9 @@ class FeatureExtractor:
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
-        """Eval mode whatever a training loop set meanwhile; each module's own mode comes back after."""
+        """Eval mode whatever a training loop set meanwhile; each module's own mode comes back
+        after.
+        """
         training = [module for module in self.backbone.modules() if module.training]
         for module in training:
             module.training = False
@@ -217,14 +266,20 @@ def refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
         fitting = " × ".join(str(max(1, round(side / patch)) * patch) for side in (height, width))
         hint = ""
         if height % patch or width % patch:
-            hint = f"; both sides must be multiples of {patch}, the nearest size is {fitting}; set it by size="
+            hint = (
+                f"; both sides must be multiples of {patch}, the nearest size is {fitting}; set "
+                "it by size="
+            )
         raise ValueError(
             f"images of {height} × {width} pixels: {name} refuses this size ({error}){hint}"
         ) from error
 
 
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], device: torch.device) -> Tensor:
-    """Turns images (B, 3, H, W) uint8, or float in [0, 1], into (B, 3, H, W) float32 on ``device``, channels last.
+def normalise(
+    images: Tensor, mean: Sequence[float], std: Sequence[float], device: torch.device
+) -> Tensor:
+    """Turns images (B, 3, H, W) uint8, or float in [0, 1], into (B, 3, H, W) float32 on ``device``,
+    channels last.
 
     Raises:
         ValueError: another shape.
@@ -239,19 +294,28 @@ def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], devic
 
 
 def describe_upsampler(upsampler: Any) -> dict[str, Any]:
-    """Says which upsampler this is, as plain values: what it was called, its config, a fingerprint of its weights."""
-    described = dict(spec=getattr(upsampler, "spec", type(upsampler).__name__), type=type(upsampler).__name__)
+    """Says which upsampler this is, as plain values: what it was called, its config, a fingerprint
+    of its weights.
+    """
+    described = dict(
+        spec=getattr(upsampler, "spec", type(upsampler).__name__), type=type(upsampler).__name__
+    )
     if isinstance(upsampler, nn.Module):
-        described |= dict(config=dict(getattr(upsampler, "config", {})), fingerprint=weights_fingerprint(upsampler))
+        described |= dict(
+            config=dict(getattr(upsampler, "config", {})),
+            fingerprint=weights_fingerprint(upsampler),
+        )
     if getattr(upsampler, "trained_on", None):
         described["trained_on"] = upsampler.trained_on
     return described
 
 
 def identity(described: Mapping[str, Any]) -> str:
-    """First 12 hex digits of a hash of weights, architecture and normalisation: what makes a network this one.
+    """First 12 hex digits of a hash of weights, architecture and normalisation: what makes a
+    network this one.
 
-    Dilation, attention heads and colours change features and leave the weights' fingerprint as it is.
+    Dilation, attention heads and colours change features and leave the weights' fingerprint as it
+    is.
 
     Args:
         described: what :meth:`FeatureExtractor.describe` says, from a record that was read as well.
@@ -269,12 +333,15 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     source, options = split_options(spec)
     kind, colon, _ = source.partition(":")
     if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
-        raise ValueError(f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone")
+        raise ValueError(
+            f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone"
+        )
     return source, options
 
 
 def split_options(spec: str) -> tuple[str, dict[str, Any]]:
-    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such, else text.
+    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such,
+    else text.
 
     A plus is a plus, in paths too; ``%26`` stands for an ampersand inside a value.
 
@@ -285,7 +352,9 @@ def split_options(spec: str) -> tuple[str, dict[str, Any]]:
     try:
         pairs = parse_qsl(query.replace("+", "%2B"), strict_parsing=True) if query else []
     except ValueError as error:
-        raise ValueError(f"spec {spec!r}: options are written ?key=value&key=value ({error})") from error
+        raise ValueError(
+            f"spec {spec!r}: options are written ?key=value&key=value ({error})"
+        ) from error
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -294,7 +363,9 @@ def split_options(spec: str) -> tuple[str, dict[str, Any]]:
 
 
 def literal(text: str) -> Any:
-    """Returns what ``text`` from a command line means: a Python literal if it reads as one, a bool, else itself."""
+    """Returns what ``text`` from a command line means: a Python literal if it reads as one, a bool,
+    else itself.
+    """
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -323,7 +394,10 @@ def _from_file(
         backbone = MODELS.build(architecture(meta["backbone"]) | options)
         prefix = {"online": "backbone.", "target": "target_backbone."}[weights]
         if not any(key.startswith(prefix) for key in content["state_dict"]):
-            raise ValueError(f"{path} has no {weights} weights (keys {prefix}*); it was trained without that network")
+            raise ValueError(
+                f"{path} has no {weights} weights (keys {prefix}*); it was trained without that "
+                "network"
+            )
         report = fill(backbone, content["state_dict"], prefix=prefix, source=path)
         normalisation = meta.get("normalisation", IMAGENET)
         return backbone, dict(report=report, mean=normalisation["mean"], std=normalisation["std"])
@@ -337,5 +411,9 @@ def _from_file(
         backbone = TimmBackbone(name, **options)
         return backbone, dict(report=fill(backbone.model, find_state(content), source=path))
     if weights == "target" and len(imported.backbones) == 1:
-        raise ValueError(f"weights='target': {path} is not a checkpoint of ours, it holds one network")
-    return imported.backbones[weights], dict(report=imported.loads[weights]) | imported.normalisation
+        raise ValueError(
+            f"weights='target': {path} is not a checkpoint of ours, it holds one network"
+        )
+    return imported.backbones[weights], dict(
+        report=imported.loads[weights]
+    ) | imported.normalisation

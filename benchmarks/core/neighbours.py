@@ -1,7 +1,8 @@
 """Exact k nearest neighbours by inner product: three back-ends, one result (up to ties).
 
-``torch`` chunked matmul with a running top-k, any device; ``faiss-cpu`` and ``faiss-gpu`` flat indices.
-``auto`` is torch on a GPU and faiss-cpu on a CPU where it is installed (1.5-2 times torch's speed on one core).
+``torch`` chunked matmul with a running top-k, any device; ``faiss-cpu`` and ``faiss-gpu`` flat
+indices. ``auto`` is torch on a GPU and faiss-cpu on a CPU where it is installed (1.5-2 times
+torch's speed on one core).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch import Tensor
 from pretrain.names import check_choice
 
 BACKENDS = ("auto", "torch", "faiss-cpu", "faiss-gpu")
-# 128 x 32,768 similarities are 16 MB: close to a CPU's last cache, and large enough for the matmul to run at full rate.
+# 128 x 32,768 similarities are 16 MB: close to a CPU's last cache, and large enough for the matmul
+# to run at full rate.
 QUERY_CHUNK = {"cpu": 128, "cuda": 4096}
 KEY_CHUNK = {"cpu": 32_768, "cuda": 65_536}
 
@@ -32,7 +34,8 @@ class Index(Protocol):
 
 
 def resolve_backend(backend: str, device: torch.device | str) -> str:
-    """Turns ``auto`` into a back-end; one that cannot run here becomes ``torch`` (same neighbours), with a warning.
+    """Turns ``auto`` into a back-end; one that cannot run here becomes ``torch`` (same neighbours),
+    with a warning.
 
     Raises:
         ValueError: unknown name.
@@ -53,13 +56,17 @@ def resolve_backend(backend: str, device: torch.device | str) -> str:
 
 @cache  # said once per process
 def _torch_instead(backend: str, reason: str) -> str:
-    warnings.warn(f"backend={backend!r}: {reason}; torch searches instead, with the same neighbours", stacklevel=3)
+    warnings.warn(
+        f"backend={backend!r}: {reason}; torch searches instead, with the same neighbours",
+        stacklevel=3,
+    )
     return "torch"
 
 
 def build_index(keys: Tensor, backend: str = "auto") -> Index:
-    """Builds an index over ``keys`` (M, D) float32 or float16; similarities are computed in float32 by torch and
-    faiss-cpu (float16 keys are widened chunk by chunk), so float16 costs rounding of the keys only.
+    """Builds an index over ``keys`` (M, D) float32 or float16; similarities are computed in float32
+    by torch and faiss-cpu (float16 keys are widened chunk by chunk), so float16 costs rounding of
+    the keys only.
 
     Raises:
         ValueError: no keys, or an unknown back-end.
@@ -81,7 +88,9 @@ class TorchIndex:
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """See :class:`Index`; k is clamped to M."""
         k = min(k, len(self.keys))
-        queries = queries.to(self.keys.device, torch.float64 if self.keys.dtype == torch.float64 else torch.float32)
+        queries = queries.to(
+            self.keys.device, torch.float64 if self.keys.dtype == torch.float64 else torch.float32
+        )
         parts = [self._search(part, k) for part in queries.split(self._query_chunk)]
         return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
@@ -99,7 +108,9 @@ class TorchIndex:
 
 
 class FaissIndex:
-    """faiss flat inner product, on CPU without a second copy of float32 keys, or on the current GPU."""
+    """faiss flat inner product, on CPU without a second copy of float32 keys, or on the current
+    GPU.
+    """
 
     def __init__(self, keys: Tensor, *, gpu: bool) -> None:
         import faiss
@@ -130,20 +141,28 @@ class FaissIndex:
         """See :class:`Index`; k is clamped to M."""
         k = min(k, self._count)
         if not len(queries):
-            return torch.empty(0, k, device=self._device), torch.empty(0, k, dtype=torch.int64, device=self._device)
+            return torch.empty(0, k, device=self._device), torch.empty(
+                0, k, dtype=torch.int64, device=self._device
+            )
         array = _array(queries)
         if self._index is not None:
             similarity, indices = self._index.search(array, k)
         else:
-            similarity, indices = self._faiss.knn(array, self._keys, k, metric=self._faiss.METRIC_INNER_PRODUCT)
-        return torch.from_numpy(similarity).to(self._device), torch.from_numpy(indices).to(self._device)
+            similarity, indices = self._faiss.knn(
+                array, self._keys, k, metric=self._faiss.METRIC_INNER_PRODUCT
+            )
+        return torch.from_numpy(similarity).to(self._device), torch.from_numpy(indices).to(
+            self._device
+        )
 
 
 class DistributedIndex:
-    """Keys split over the processes of the default group, each searching its own for everybody's queries.
+    """Keys split over the processes of the default group, each searching its own for everybody's
+    queries.
 
-    ``search`` is a collective: every process must call it equally often (with (0, D) queries when it has none left).
-    Traffic per call: all queries and k (similarity, index) pairs per query and process; never labels or keys.
+    ``search`` is a collective: every process must call it equally often (with (0, D) queries when
+    it has none left). Traffic per call: all queries and k (similarity, index) pairs per query and
+    process; never labels or keys.
     """
 
     def __init__(self, local: Index, keys: Tensor) -> None:
@@ -164,7 +183,9 @@ class DistributedIndex:
         dist.all_gather(everyone, padded)
         similarity, indices = self._local.search(torch.cat(everyone), k)
         missing = k - similarity.shape[1]  # this process may hold fewer than k keys
-        similarity = torch.nn.functional.pad(similarity.float(), (0, missing), value=-torch.inf).contiguous()
+        similarity = torch.nn.functional.pad(
+            similarity.float(), (0, missing), value=-torch.inf
+        ).contiguous()
         indices = torch.nn.functional.pad(indices + self._offset, (0, missing)).contiguous()
         similarities = [torch.empty_like(similarity) for _ in range(world)]
         found = [torch.empty_like(indices) for _ in range(world)]

@@ -1,8 +1,9 @@
 """The result of a benchmark: numbers with units, the protocol that produced them, and raw counts.
 
-Two records may stand in one table column only if their protocol hashes are equal. The protocol names everything
-that changes the number except what is being measured: data (by content), split, sizes, stride, parameters, seed and
-back-end. Which network was measured is the record's ``subject``; library versions and device are kept beside.
+Two records may stand in one table column only if their protocol hashes are equal. The protocol
+names everything that changes the number except what is being measured: data (by content), split,
+sizes, stride, parameters, seed and back-end. Which network was measured is the record's
+``subject``; library versions and device are kept beside.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any
 from pretrain.names import check_choice
 
 BETTER = ("higher", "lower")
-# Records written before metrics had a direction: in these benchmarks lower is better, as it is for names that end so.
+# Records written before metrics had a direction: in these benchmarks lower is better, as it is for
+# names that end so.
 _LOWER_BENCHMARKS = ("robustness", "consistency")
 _LOWER_ENDINGS = ("RMSE", "average_drop", "complexity", "error", "error_increase")
 
@@ -87,7 +89,8 @@ class Record:
         benchmark: Its name: ``retrieval``, ``knn``, ``linear``, …
         metrics: name -> value, unit and direction.
         protocol: What the number depends on apart from the network; JSON values only.
-        counts: Raw per-image or per-class counts, JSON values only, from which intervals are bootstrapped.
+        counts: Raw per-image or per-class counts, JSON values only, from which intervals are
+            bootstrapped.
         cost: seconds, bytes, …; not part of the protocol.
         subject: Which network: ``FeatureExtractor.describe()``.
         versions: Library versions and device; recorded, not hashed.
@@ -103,18 +106,27 @@ class Record:
 
     @property
     def protocol_line(self) -> str:
-        """The protocol as one line, ``key=value`` in alphabetical order, nested keys joined by a dot."""
-        return f"{self.benchmark}: " + " ".join(f"{k}={v}" for k, v in sorted(_flatten(self.protocol).items()))
+        """The protocol as one line, ``key=value`` in alphabetical order, nested keys joined by a
+        dot.
+        """
+        return f"{self.benchmark}: " + " ".join(
+            f"{k}={v}" for k, v in sorted(_flatten(self.protocol).items())
+        )
 
     @property
     def protocol_hash(self) -> str:
         """First 12 hex digits of the SHA-256 of the canonical JSON of benchmark name and protocol."""
-        text = json.dumps([self.benchmark, self.protocol], sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(
+            [self.benchmark, self.protocol], sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_json(self) -> str:
         """One line of JSON; NaN becomes null."""
-        plain = asdict(self) | {"protocol_line": self.protocol_line, "protocol_hash": self.protocol_hash}
+        plain = asdict(self) | {
+            "protocol_line": self.protocol_line,
+            "protocol_hash": self.protocol_hash,
+        }
         return json.dumps(_without_nan(plain), allow_nan=False)
 
     @classmethod
@@ -122,12 +134,15 @@ class Record:
         """Reads what :meth:`to_json` wrote.
 
         Raises:
-            ValueError: not JSON, a key is missing, or the stored hash is not that of the stored protocol
-                (the line was edited, or written by a version that hashed otherwise).
+            ValueError: not JSON, a key is missing, or the stored hash is not that of the stored
+                protocol (the line was edited, or written by a version that hashed otherwise).
         """
         plain = json.loads(line)
         try:
-            metrics = {name: _read_metric(plain["benchmark"], name, m) for name, m in plain["metrics"].items()}
+            metrics = {
+                name: _read_metric(plain["benchmark"], name, m)
+                for name, m in plain["metrics"].items()
+            }
             beside = {name: plain[name] for name in ("counts", "cost", "subject", "versions")}
             record = cls(plain["benchmark"], metrics, plain["protocol"], **beside)
             stored = plain["protocol_hash"]
@@ -135,14 +150,17 @@ class Record:
             raise ValueError(f"not a record: {error!r} in {line[:80]!r}") from error
         if stored != record.protocol_hash:
             raise ValueError(
-                f"protocol_hash is {stored}, but the protocol in the same line hashes to {record.protocol_hash}; "
-                "the line was changed after it was written: run the benchmark again"
+                f"protocol_hash is {stored}, but the protocol in the same line hashes to "
+                f"{record.protocol_hash}; the line was changed after it was written: run the "
+                "benchmark again"
             )
         return record
 
     def append(self, path: str | Path) -> None:
-        """Appends the record to a JSON-lines file: one locked write, synced, so that parallel writers and crashes
-        leave whole lines only. A torn last line of an earlier crash is closed off first."""
+        """Appends the record to a JSON-lines file: one locked write, synced, so that parallel
+        writers and crashes leave whole lines only. A torn last line of an earlier crash is closed
+        off first.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -159,10 +177,12 @@ class Record:
 
 
 def read_all(path: str | Path) -> list[Record]:
-    """Reads every record of a JSON-lines file; a line that is not whole JSON is passed over with a warning.
+    """Reads every record of a JSON-lines file; a line that is not whole JSON is passed over with a
+    warning.
 
     Raises:
-        ValueError: a whole line is not a record, or its hash does not fit; the message names file and line.
+        ValueError: a whole line is not a record, or its hash does not fit; the message names file
+            and line.
     """
     records = []
     for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
@@ -171,7 +191,10 @@ def read_all(path: str | Path) -> list[Record]:
         try:
             records.append(Record.from_json(line))
         except json.JSONDecodeError:
-            warnings.warn(f"{path}:{number}: not whole JSON (a crash while writing?), passed over", stacklevel=2)
+            warnings.warn(
+                f"{path}:{number}: not whole JSON (a crash while writing?), passed over",
+                stacklevel=2,
+            )
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return records
@@ -193,7 +216,9 @@ def versions(device: str) -> dict[str, str]:
 
 
 def _read_metric(benchmark: str, name: str, stored: dict[str, Any]) -> Metric:
-    """A metric of a stored record; without a direction by the rule of its time, its benchmark's and name's."""
+    """A metric of a stored record; without a direction by the rule of its time, its benchmark's and
+    name's.
+    """
     value = math.nan if stored["value"] is None else stored["value"]
     lower = benchmark in _LOWER_BENCHMARKS or name.endswith(_LOWER_ENDINGS)
     return Metric(value, stored["unit"], stored.get("better", "lower" if lower else "higher"))

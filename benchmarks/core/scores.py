@@ -1,4 +1,6 @@
-"""Segmentation scores from one confusion matrix over the whole set, with per-image counts for the bootstrap."""
+"""Segmentation scores from one confusion matrix over the whole set, with per-image counts for the
+bootstrap.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,22 @@ class SegmentationTally:
         """
         valid = target != IGNORE
         pairs = target[valid].long() * self.classes + prediction[valid].long()
-        counts = torch.bincount(pairs, minlength=self.classes**2).cpu().numpy().reshape(self.classes, self.classes)
+        counts = (
+            torch.bincount(pairs, minlength=self.classes**2)
+            .cpu()
+            .numpy()
+            .reshape(self.classes, self.classes)
+        )
         self.confusion += counts
         self._images[image] = np.stack([counts.diagonal(), counts.sum(0), counts.sum(1)])
 
     def per_image(self) -> dict[str, list[int]]:
-        """Sparse (image, class) table of intersection, predicted and true pixels, rows with any pixel only."""
-        table: dict[str, list[int]] = {n: [] for n in ("image", "class", "intersection", "predicted", "true")}
+        """Sparse (image, class) table of intersection, predicted and true pixels, rows with any
+        pixel only.
+        """
+        table: dict[str, list[int]] = {
+            n: [] for n in ("image", "class", "intersection", "predicted", "true")
+        }
         for image, counts in sorted(self._images.items()):
             present = np.flatnonzero(counts[1] + counts[2])
             table["image"] += [image] * len(present)
@@ -50,17 +61,23 @@ class SegmentationTally:
         return table
 
     def merge(self, others: list[dict[str, list[int]]], confusion: np.ndarray) -> None:
-        """Takes over the per-image tables of all processes and the confusion matrix summed over them."""
+        """Takes over the per-image tables of all processes and the confusion matrix summed over
+        them.
+        """
         self.confusion = confusion
         self._images = {}
         for table in others:
             for row in zip(*table.values(), strict=True):
                 image, label, *counts = row
-                self._images.setdefault(image, np.zeros((3, self.classes), np.int64))[:, label] = counts
+                self._images.setdefault(image, np.zeros((3, self.classes), np.int64))[:, label] = (
+                    counts
+                )
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """Intersection over union per class, (C,) float64, NaN where the union is empty; ``confusion`` (C, C)."""
+    """Intersection over union per class, (C,) float64, NaN where the union is empty; ``confusion``
+    (C, C).
+    """
     intersection = confusion.diagonal().astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - intersection
     return np.divide(intersection, union, out=np.full(len(confusion), np.nan), where=union > 0)
@@ -71,7 +88,8 @@ def mean_iou(confusion: np.ndarray, *, absent_as_zero: bool = False) -> float:
 
     Args:
         confusion: (C, C) counts, [true, predicted].
-        absent_as_zero: Count a class that occurs nowhere as IoU 0 (compat only: it punishes small validation sets).
+        absent_as_zero: Count a class that occurs nowhere as IoU 0 (compat only: it punishes small
+            validation sets).
     """
     iou = class_iou(confusion)
     if absent_as_zero:
@@ -86,9 +104,10 @@ def pixel_accuracy(confusion: np.ndarray) -> float:
 
 
 def hungarian(confusion: np.ndarray) -> np.ndarray:
-    """Renames predicted classes so that the sum of IoUs is largest: returns the confusion matrix with its columns
-    permuted. Never lowers the mean IoU: pairs of present classes are preferred among equals, so the number of
-    classes with a non-empty union is as small as it can be. Cost O(C³).
+    """Renames predicted classes so that the sum of IoUs is largest: returns the confusion matrix
+    with its columns permuted. Never lowers the mean IoU: pairs of present classes are preferred
+    among equals, so the number of classes with a non-empty union is as small as it can be. Cost
+    O(C³).
     """
     true, predicted = confusion.sum(1), confusion.sum(0)
     union = true[:, None] + predicted[None, :] - confusion
@@ -99,7 +118,8 @@ def hungarian(confusion: np.ndarray) -> np.ndarray:
 
 
 def image_counts(counts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Unpacks a record's counts for the bootstrap over images: sum the rows of a resample, divide, average.
+    """Unpacks a record's counts for the bootstrap over images: sum the rows of a resample, divide,
+    average.
 
     Args:
         counts: ``Record.counts`` of a segmentation record (keys ``confusion`` and ``per_image``).
@@ -113,5 +133,7 @@ def image_counts(counts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     columns = np.array(table["class"], np.int64)
     intersection, union = (np.zeros((len(ids), classes), np.int64) for _ in range(2))
     intersection[rows, columns] = table["intersection"]
-    union[rows, columns] = np.array(table["predicted"]) + table["true"] - np.array(table["intersection"])
+    union[rows, columns] = (
+        np.array(table["predicted"]) + table["true"] - np.array(table["intersection"])
+    )
     return intersection, union

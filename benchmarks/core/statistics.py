@@ -14,7 +14,8 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of ``n`` runs and the half-width of its interval; ``half`` is None for fewer than two runs.
+    """Mean of ``n`` runs and the half-width of its interval; ``half`` is None for fewer than two
+    runs.
 
     The mean is NaN and has no half-width where a run has no value.
     """
@@ -29,11 +30,15 @@ class Interval:
         return math.isfinite(self.mean)
 
     def better_than(self, other: Interval, better: str) -> bool:
-        """Whether this whole interval lies on the better side of the other, ``better`` as in ``Metric``."""
+        """Whether this whole interval lies on the better side of the other, ``better`` as in
+        ``Metric``.
+        """
         return other.above(self) if better == "lower" else self.above(other)
 
     def above(self, other: Interval) -> bool:
-        """Whether this whole interval lies above the other; False where either has no width to speak of."""
+        """Whether this whole interval lies above the other; False where either has no width to
+        speak of.
+        """
         if self.half is None or other.half is None:
             return False
         return self.mean - self.half > other.mean + other.half
@@ -42,14 +47,17 @@ class Interval:
         """``mean ± half``, the mean alone, or ``not defined``."""
         if not self.defined:
             return "not defined"
-        return f"{self.mean:.{digits}f}" + ("" if self.half is None else f" ± {self.half:.{digits}f}")
+        return f"{self.mean:.{digits}f}" + (
+            "" if self.half is None else f" ± {self.half:.{digits}f}"
+        )
 
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """Student's interval of a mean: x̄ ± t_{(1+c)/2, n−1} · s / √n, with s the sample standard deviation (n − 1).
+    """Student's interval of a mean: x̄ ± t_{(1+c)/2, n−1} · s / √n, with s the sample standard
+    deviation (n − 1).
 
-    It assumes that runs differ by their seed alone and about normally. With two seeds t is 12.7: such an interval is
-    honest and wide.
+    It assumes that runs differ by their seed alone and about normally. With two seeds t is 12.7:
+    such an interval is honest and wide.
 
     Args:
         values: one number per run.
@@ -63,7 +71,9 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
     if array.size == 1:
         return Interval(float(array[0]), None, 1)
     quantile = stats.t.ppf((1 + confidence) / 2, array.size - 1)
-    return Interval(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)), array.size)
+    return Interval(
+        float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)), array.size
+    )
 
 
 def interval_of_runs(values: Sequence[float]) -> Interval:

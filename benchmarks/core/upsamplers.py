@@ -17,11 +17,16 @@ from pretrain.annotations import fit_all
 from pretrain.names import check_choice
 from pretrain.state_dicts import refuse_non_finite
 
-_PREFIX, _BACKBONE = "upsampler.", "backbone."  # of the keys in a checkpoint of an upsampler's training
+_PREFIX, _BACKBONE = (
+    "upsampler.",
+    "backbone.",
+)  # of the keys in a checkpoint of an upsampler's training
 
 
 class _Kind(NamedTuple):
-    """How a kind of upsampler is made: the class, arguments its name stands for, what file it needs."""
+    """How a kind of upsampler is made: the class, arguments its name stands for, what file it
+    needs.
+    """
 
     module: str
     name: str
@@ -38,7 +43,9 @@ _KINDS = {
     "guided": _Kind("heads.upsamplers.guided_filter", "GuidedFilter"),
     "bilateral": _Kind("heads.upsamplers.bilateral", "JointBilateral"),
     "jbu": _Kind("heads.upsamplers.jbu", "JBUStack", file="trained"),
-    "neighbourhood": _Kind("heads.upsamplers.neighbourhood", "NeighbourhoodUpsampler", file="trained"),
+    "neighbourhood": _Kind(
+        "heads.upsamplers.neighbourhood", "NeighbourhoodUpsampler", file="trained"
+    ),
     "implicit": _Kind("pretrain.upsampling.implicit", "ImplicitUpsampler"),
     "featup": _Kind("heads.upsamplers.featup_checkpoint", "load_featup", file="foreign"),
     "anyup": _Kind("heads.upsamplers.wrappers", "AnyUp", file="repository"),
@@ -48,7 +55,9 @@ _KINDS = {
 KINDS = ("none", *_KINDS)
 
 
-def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: int | None = None) -> Upsampler | None:
+def load_upsampler(
+    spec: str, device: torch.device | str = "cpu", *, channels: int | None = None
+) -> Upsampler | None:
     """Builds a frozen upsampler from a spec; imports no more than what it needs.
 
     Args:
@@ -65,13 +74,14 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
             checks nothing.
 
     Returns:
-        In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the backbone's config and
-        fingerprint where the file tells, ``report`` an account of a foreign file's keys where its reader gives one.
-        None for ``none``.
+        In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the
+        backbone's config and fingerprint where the file tells, ``report`` an account of a foreign
+        file's keys where its reader gives one. None for ``none``.
 
     Raises:
-        ValueError: unknown kind (with a suggestion) or option, a file missing from the spec or one too many, a file
-            that holds another upsampler or does not fill it, an upsampler for features of another width.
+        ValueError: unknown kind (with a suggestion) or option, a file missing from the spec or one
+            too many, a file that holds another upsampler or does not fill it, an upsampler for
+            features of another width.
         FileNotFoundError: no such file.
     """
     source, _, query = spec.partition("?")
@@ -85,8 +95,15 @@ def load_upsampler(spec: str, device: torch.device | str = "cpu", *, channels: i
     if kind == "none":
         return None
     if _KINDS[kind].file == "trained" and options:
-        raise ValueError(f"upsampler {spec!r}: its options are in the file, none can be set ({', '.join(options)})")
-    upsampler = _from_training(kind, path) if _KINDS[kind].file == "trained" else _made(spec, kind, path, options)
+        raise ValueError(
+            f"upsampler {spec!r}: its options are in the file, none can be set "
+            f"({', '.join(options)})"
+        )
+    upsampler = (
+        _from_training(kind, path)
+        if _KINDS[kind].file == "trained"
+        else _made(spec, kind, path, options)
+    )
     refuse_non_finite(upsampler.state_dict(), f"upsampler {spec!r}")
     upsampler = upsampler.to(device).eval().requires_grad_(False)
     _check_channels(spec, upsampler, channels)
@@ -104,11 +121,16 @@ def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler
         path = ""
     weights = options.get("weights") or path
     if weights and Path(weights).is_file():
-        read_checkpoint(weights)  # says what a file is that is no checkpoint; the classes know torch alone
+        read_checkpoint(
+            weights
+        )  # says what a file is that is no checkpoint; the classes know torch alone
     options = fit_all(options, make, where=f"upsampler {spec!r}: ")
     try:
         return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
-    except (TypeError, RuntimeError) as error:  # an unknown option, one of a wrong kind, or a package that is absent
+    except (
+        TypeError,
+        RuntimeError,
+    ) as error:  # an unknown option, one of a wrong kind, or a package that is absent
         raise ValueError(f"upsampler {spec!r}: {error}") from error
 
 
@@ -135,29 +157,45 @@ def _repository(spec: str, kind: str, path: Path, options: dict[str, Any]) -> di
 
 
 def _from_training(kind: str, path: str) -> Upsampler:
-    """An upsampler from a checkpoint of our training: ``meta["upsampler"]`` and the keys under ``upsampler.``."""
+    """An upsampler from a checkpoint of our training: ``meta["upsampler"]`` and the keys under
+    ``upsampler.``.
+    """
     content = read_checkpoint(path)
     meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
     if "upsampler" not in meta or not isinstance(content.get("state_dict"), dict):
         raise ValueError(
-            f"{path} is no checkpoint of an upsampler's training: it lacks meta['upsampler']; a file published with "
-            "FeatUp is 'featup:PATH', a backbone is named in the place of the network"
+            f"{path} is no checkpoint of an upsampler's training: it lacks meta['upsampler']; a "
+            "file published with FeatUp is 'featup:PATH', a backbone is named in the place of "
+            "the network"
         )
     found, wanted = meta["upsampler"].get("type"), _KINDS[kind].name
     if found != wanted:
-        other = next((k for k, v in _KINDS.items() if v.name == found and v.file == "trained"), None)
-        raise ValueError(f"{path} holds a {found}, not a {wanted}{f'; write {other}:{path}' if other else ''}")
+        other = next(
+            (k for k, v in _KINDS.items() if v.name == found and v.file == "trained"), None
+        )
+        raise ValueError(
+            f"{path} holds a {found}, not a {wanted}{f'; write {other}:{path}' if other else ''}"
+        )
     _class_of(kind)  # registers it
     upsampler = MODELS.build(dict(meta["upsampler"]))
-    state = {k[len(_PREFIX) :]: v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)}
+    state = {
+        k[len(_PREFIX) :]: v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)
+    }
     own = upsampler.state_dict()
-    wrong = own.keys() ^ state.keys() | {k for k in own.keys() & state.keys() if own[k].shape != state[k].shape}
+    wrong = own.keys() ^ state.keys() | {
+        k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
+    }
     if wrong:
         raise ValueError(
-            f"{path} does not fit the {found} it describes: {len(wrong)} keys differ, the first {sorted(wrong)[:3]}"
+            f"{path} does not fit the {found} it describes: {len(wrong)} keys differ, the first "
+            f"{sorted(wrong)[:3]}"
         )
     upsampler.load_state_dict(state)
-    backbone = {k.removeprefix(_BACKBONE): v for k, v in content["state_dict"].items() if k.startswith(_BACKBONE)}
+    backbone = {
+        k.removeprefix(_BACKBONE): v
+        for k, v in content["state_dict"].items()
+        if k.startswith(_BACKBONE)
+    }
     upsampler.trained_on = dict(
         backbone=meta.get("backbone"), fingerprint=state_fingerprint(backbone) if backbone else None
     )
@@ -169,7 +207,9 @@ def _class_of(kind: str) -> Any:
 
 
 def family(spec: str) -> str:
-    """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``, ``guided?radius=2`` as it is."""
+    """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``,
+    ``guided?radius=2`` as it is.
+    """
     kind, colon, path = spec.partition(":")
     if not colon:
         return spec
@@ -178,9 +218,15 @@ def family(spec: str) -> str:
 
 
 def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:
-    """Whether an upsampler that belongs to one backbone was trained with another than the one of this fingerprint."""
+    """Whether an upsampler that belongs to one backbone was trained with another than the one of
+    this fingerprint.
+    """
     known = getattr(upsampler, "trained_on", {}).get("fingerprint")
-    return "channels" in getattr(upsampler, "config", {}) and known is not None and known != fingerprint
+    return (
+        "channels" in getattr(upsampler, "config", {})
+        and known is not None
+        and known != fingerprint
+    )
 
 
 def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> None:
@@ -196,7 +242,8 @@ def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> No
     own = upsampler.config.get("channels")
     if channels is not None and own is not None and own != channels:
         raise ValueError(
-            f"upsampler {spec!r} is for features of {own} channels, the network has {channels}; one that mixes "
-            "channels belongs to the backbone it was trained with: train one for this network, or take one for any "
+            f"upsampler {spec!r} is for features of {own} channels, the network has {channels}; "
+            "one that mixes channels belongs to the backbone it was trained with: train one "
+            "for this network, or take one for any "
             f"({', '.join(k for k, v in _KINDS.items() if not v.file)}, neighbourhood)"
         )

@@ -19,7 +19,8 @@ def check_settings(settings: Any, positive: Sequence[str]) -> None:
     """Checks what the settings of kNN and linear probe share.
 
     Args:
-        settings: has ``crop_fraction`` and the fields named next. positive: fields that must be above 0.
+        settings: has ``crop_fraction`` and the fields named next. positive: fields that must be
+            above 0.
 
     Raises:
         ValueError: names the field, its value and what is legal.
@@ -32,9 +33,15 @@ def check_settings(settings: Any, positive: Sequence[str]) -> None:
 
 
 def encode_split(
-    extractor: FeatureExtractor, split: ClassSplit, *, size: int, batch_size: int, crop_fraction: float,
-    phase: str = "encode", progress: Progress | None = None,
-) -> Tensor:  # fmt: skip
+    extractor: FeatureExtractor,
+    split: ClassSplit,
+    *,
+    size: int,
+    batch_size: int,
+    crop_fraction: float,
+    phase: str = "encode",
+    progress: Progress | None = None,
+) -> Tensor:
     """Encodes a split in order: (n, D) float32 on the CPU.
 
     Raises:
@@ -70,7 +77,8 @@ def require_finite(values: Tensor, ids: Sequence[int], split: ClassSplit, what: 
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[str, Any]]:
-    """Top-1 and top-5 accuracy in percent (top-5 only with more than five classes), and which images were right.
+    """Top-1 and top-5 accuracy in percent (top-5 only with more than five classes), and which
+    images were right.
 
     Args:
         scores: (n, C), larger is likelier. Among equal scores the smaller class wins.
@@ -80,10 +88,14 @@ def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[st
         ValueError: no image, or a score that is not finite (its rank would mean nothing).
 
     Returns:
-        Metrics; counts: ``label`` (n) and ``top1`` (n) 0/1, ``top5`` likewise, for the bootstrap over images.
+        Metrics; counts: ``label`` (n) and ``top1`` (n) 0/1, ``top5`` likewise, for the bootstrap
+        over images.
     """
     if not len(scores) or not torch.isfinite(scores.double()).all():
-        raise ValueError(f"scores of {len(scores)} val images: at least one image, and all of them finite, are needed")
+        raise ValueError(
+            f"scores of {len(scores)} val images: at least one image, and all of them finite, "
+            "are needed"
+        )
     ranked = torch.sort(scores, dim=1, descending=True, stable=True).indices
     metrics, counts = {}, {"label": labels.tolist()}
     for k in (1, 5):

@@ -1,4 +1,6 @@
-"""Labelled images that benchmarks read: masks, depth maps and class folders with two parts each, keypoint pairs."""
+"""Labelled images that benchmarks read: masks, depth maps and class folders with two parts each,
+keypoint pairs.
+"""
 
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.depth import DepthFolder

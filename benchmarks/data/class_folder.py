@@ -22,7 +22,9 @@ from pretrain.data.sources import ImageFolder
 class ClassSplit:
     """One part of a class folder; ``labels`` is (n,) int64."""
 
-    def __init__(self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path) -> None:
+    def __init__(
+        self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path
+    ) -> None:
         self._source, self._ids, self._root = source, ids, root
         self.labels = torch.from_numpy(labels)
         rows = ((str(f.relative_to(root)), file_size(f)) for f in self.files)
@@ -46,15 +48,20 @@ class ClassSplit:
         return Path(self.name(index)).relative_to(self._root).as_posix()
 
     def batches(
-        self, size: int, batch_size: int, *, crop_fraction: float,
+        self,
+        size: int,
+        batch_size: int,
+        *,
+        crop_fraction: float,
         resample: Image.Resampling = Image.Resampling.BILINEAR,
-    ) -> Iterator[tuple[Tensor, list[int]]]:  # fmt: skip
+    ) -> Iterator[tuple[Tensor, list[int]]]:
         """Yields (images (B, 3, size, size) uint8, indices) in order.
 
         Args:
             size: Side of the square in pixels.
             batch_size: B.
-            crop_fraction: The shorter side is resized to ``size / crop_fraction`` before the central square is cut.
+            crop_fraction: The shorter side is resized to ``size / crop_fraction`` before the
+                central square is cut.
             resample: how it is resized.
 
         Raises:
@@ -72,9 +79,15 @@ class ClassSplit:
                 start, window = start + len(window), []
 
     def image(
-        self, index: int, size: int, fraction: float, resample: Image.Resampling = Image.Resampling.BILINEAR
+        self,
+        index: int,
+        size: int,
+        fraction: float,
+        resample: Image.Resampling = Image.Resampling.BILINEAR,
     ) -> np.ndarray:
-        """One image as in :meth:`batches`: (size, size, 3) uint8, not to be written to (small sets stay in memory)."""
+        """One image as in :meth:`batches`: (size, size, 3) uint8, not to be written to (small sets
+        stay in memory).
+        """
         cache = self._cache.setdefault((size, fraction, int(resample)), {})
         if index in cache:
             return cache[index]
@@ -85,17 +98,19 @@ class ClassSplit:
 
 
 class ClassFolder:
-    """Class folders, split by folders ``train`` and ``val`` below the root or, where these are missing, by lot.
+    """Class folders, split by folders ``train`` and ``val`` below the root or, where these are
+    missing, by lot.
 
     Args:
         root: Holds ``train/<class>/…`` and ``val/<class>/…``, or ``<class>/…``.
         train: Name of the train folder.
         val: Name of the validation folder.
-        held_back: Share of every class that becomes the validation part when there are no such folders
-            (rounded, at least one image, and at least one stays).
+        held_back: Share of every class that becomes the validation part when there are no such
+            folders (rounded, at least one image, and at least one stays).
         seed: Of that draw.
         every: (train, val) take every n-th image of each part.
-        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
+        allow_shared: Accept images that lie in both parts; the protocol then counts them
+            (``shared_images``).
 
     Raises:
         ValueError: ``every`` below 1, not two classes, parts of a data set under other names than
@@ -104,9 +119,16 @@ class ClassFolder:
     """
 
     def __init__(
-        self, root: str | Path, *, train: str = "train", val: str = "val", held_back: float = 0.2, seed: int = 0,
-        every: tuple[int, int] = (1, 1), allow_shared: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        root: str | Path,
+        *,
+        train: str = "train",
+        val: str = "val",
+        held_back: float = 0.2,
+        seed: int = 0,
+        every: tuple[int, int] = (1, 1),
+        allow_shared: bool = False,
+    ) -> None:
         if min(every) < 1:
             raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
         self.root = expanded(root)
@@ -127,16 +149,25 @@ class ClassFolder:
             labels = _labels(source, self.class_names)
             ids = list(stratified_split(labels, held_back, seed, names=self.class_names))
             self._words |= dict(held_back=held_back, split_seed=seed)
-            cure = "the parts are drawn by lot from one folder, so delete all but one of each image's copies in it"
+            cure = (
+                "the parts are drawn by lot from one folder, so delete all but one of each "
+                "image's copies in it"
+            )
         self.train, self.val = (
-            ClassSplit(source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root)
+            ClassSplit(
+                source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root
+            )
             for source, chosen, step in zip(sources, ids, every, strict=True)
         )
-        self._words |= check_parts(self.train.files, self.val.files, allow_shared=allow_shared, cure=cure)
+        self._words |= check_parts(
+            self.train.files, self.val.files, allow_shared=allow_shared, cure=cure
+        )
         self._warn_of_classes(every[0])
 
     def _warn_of_classes(self, step: int) -> None:
-        """Tells of classes of which taking every n-th train image leaves none: nothing can be that class."""
+        """Tells of classes of which taking every n-th train image leaves none: nothing can be that
+        class.
+        """
         left = set(self.train.labels.tolist())
         gone = [name for number, name in enumerate(self.class_names) if number not in left]
         if gone:
@@ -155,9 +186,13 @@ class ClassFolder:
     def protocol(self) -> dict[str, Any]:
         """What of the data belongs to a protocol; no path."""
         return dict(
-            **self._words, classes=self.classes, train_images=len(self.train), val_images=len(self.val),
-            train_content=self.train.fingerprint, val_content=self.val.fingerprint,
-        )  # fmt: skip
+            **self._words,
+            classes=self.classes,
+            train_images=len(self.train),
+            val_images=len(self.val),
+            train_content=self.train.fingerprint,
+            val_content=self.val.fingerprint,
+        )
 
 
 def stratified_split(
@@ -213,7 +248,11 @@ def find_parts(root: Path, train: str = "train", val: str = "val") -> tuple[Path
     if not missing:
         return parts
     if (train, val) != ("train", "val"):
-        folders = [path.name for path in visible(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+        folders = (
+            [path.name for path in visible(root.iterdir()) if path.is_dir()]
+            if root.is_dir()
+            else []
+        )
         raise ValueError(
             f"{root} has no folder {quoted(missing)} (train={train!r}, val={val!r}); it holds "
             f"{quoted(folders) or 'no folder'}"
@@ -234,8 +273,7 @@ def labelled_folder(root: Path) -> ImageFolder:
         raise ValueError(_advice(error)) from error
     if source.classes is None:
         raise ValueError(
-            f"{root} has no class folders, two or more <class>/<image>: "
-            f"{source.unlabelled}"
+            f"{root} has no class folders, two or more <class>/<image>: {source.unlabelled}"
         )
     return source
 
@@ -243,7 +281,11 @@ def labelled_folder(root: Path) -> ImageFolder:
 def _advice(error: PartsError) -> str:
     """Says how folders that are parts should be called to be taken for such."""
     usual = [name for name in ("train", "val") if name in error.parts]
-    lack = f"has a folder {usual[0]!r} but no {'val' if usual == ['train'] else 'train'!r}" if usual else "has parts"
+    lack = (
+        f"has a folder {usual[0]!r} but no {'val' if usual == ['train'] else 'train'!r}"
+        if usual
+        else "has parts"
+    )
     train = next((part for part in error.parts if part.lower().startswith("train")), error.parts[0])
     val = next((part for part in error.parts if part != train), "val")
     return (

@@ -20,7 +20,8 @@ _SCALES = "1000 for millimetres, 100 for centimetres, 256 for KITTI, 1 for metre
 
 
 class DepthSplit(PairSplit):
-    """Image and depth map pairs of one part of a data set; label maps are float32 metres, 0 where not known.
+    """Image and depth map pairs of one part of a data set; label maps are float32 metres, 0 where
+    not known.
 
     Args:
         pairs, root, resize_labels: As for :class:`PairSplit`.
@@ -33,14 +34,19 @@ class DepthSplit(PairSplit):
     cure = "hold 0, negative numbers, NaN or infinity; check depth="
 
     def __init__(
-        self, pairs: list[tuple[Path, Path]], *, root: Path, scale: float | None = None, resize_labels: bool = False
+        self,
+        pairs: list[tuple[Path, Path]],
+        *,
+        root: Path,
+        scale: float | None = None,
+        resize_labels: bool = False,
     ) -> None:
         super().__init__(pairs, root=root, resize_labels=resize_labels)
         self._scale = scale
 
     def read_labels(self, path: Path) -> np.ndarray:
-        """Reads a depth map (h, w) as float32 metres, 0 where not known: where the file holds 0, a negative number, NaN
-        or infinity.
+        """Reads a depth map (h, w) as float32 metres, 0 where not known: where the file holds 0, a
+        negative number, NaN or infinity.
 
         Raises:
             ValueError: not readable, not one channel, or 8 bits without a scale; names the file.
@@ -50,8 +56,9 @@ class DepthSplit(PairSplit):
         if kind != "f" and raw.dtype.itemsize < 2 and self._scale is None:
             held = "an array of 8 bits" if path.suffix == ".npy" else "a L image"
             raise ValueError(
-                f"{path} is {held}; a depth map must be one channel of 16 bits that hold millimetres, or of floats "
-                "that hold metres, 0 where the depth is not known. 8 bits need scale=, the number of values per metre"
+                f"{path} is {held}; a depth map must be one channel of 16 bits that hold "
+                "millimetres, or of floats that hold metres, 0 where the depth is not known. 8 "
+                "bits need scale=, the number of values per metre"
             )
         scale = self._scale or (1.0 if kind == "f" else _PER_METRE)
         depths = raw.astype(np.float32) * np.float32(1 / scale)
@@ -72,44 +79,68 @@ class DepthFolder:
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name.
         limit: (train, val) at most so many images, after ``every``; None = no limit.
-        names: (train, val) text files with one image name per line: only these are taken; None = all. One text is cut
-            at its comma.
-        train_exclude: Patterns of names that the train part leaves out, before ``every``; one text is cut at its
-            commas. With a slash a pattern is compared with the path below the images' folder.
+        names: (train, val) text files with one image name per line: only these are taken; None =
+            all. One text is cut at its comma.
+        train_exclude: Patterns of names that the train part leaves out, before ``every``; one text
+            is cut at its commas. With a slash a pattern is compared with the path below the images'
+            folder.
         val_exclude: Likewise of the val part.
-        scale: Values per metre in the depth maps: 256 for KITTI; None: 1000 for whole numbers, 1 for floats.
-        resize_depth: Give depth maps of another size than their image the image's size (nearest depth).
-        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
-        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`; ``{split}`` is
-            replaced by the part.
+        scale: Values per metre in the depth maps: 256 for KITTI; None: 1000 for whole numbers, 1
+            for floats.
+        resize_depth: Give depth maps of another size than their image the image's size (nearest
+            depth).
+        allow_shared: Accept images that lie in both parts; the protocol then counts them
+            (``shared_images``).
+        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`;
+            ``{split}`` is replaced by the part.
         depth: Folder of depth maps, or names with stars.
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
-        ValueError: images without depth maps or the reverse, names that differ, nothing left, parts that share
-            images, a part without a single known depth, or an illegal option.
+        ValueError: images without depth maps or the reverse, names that differ, nothing left, parts
+            that share images, a part without a single known depth, or an illegal option.
     """
 
     def __init__(
-        self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
-        every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
+        self,
+        root: str | Path,
+        layout: str,
+        *,
+        train: str = "train",
+        val: str = "val",
+        every: tuple[int, int] = (1, 1),
+        limit: tuple[int | None, int | None] = (None, None),
         names: str | tuple[str | None, str | None] = (None, None),
-        train_exclude: str | tuple[str, ...] = (), val_exclude: str | tuple[str, ...] = (),
-        scale: float | None = None, resize_depth: bool = False, allow_shared: bool = False,
-        images: str | None = None, depth: str | None = None,
-    ) -> None:  # fmt: skip
+        train_exclude: str | tuple[str, ...] = (),
+        val_exclude: str | tuple[str, ...] = (),
+        scale: float | None = None,
+        resize_depth: bool = False,
+        allow_shared: bool = False,
+        images: str | None = None,
+        depth: str | None = None,
+    ) -> None:
         if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
-            raise ValueError(f"scale={scale!r}: must be a positive number, the values per metre: {_SCALES}")
+            raise ValueError(
+                f"scale={scale!r}: must be a positive number, the values per metre: {_SCALES}"
+            )
         self.layout, self.root = layout, Path(root).expanduser()
         where = depth_layout(self.root, layout, images=images, depth=depth)
         chosen = selections(
-            every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude
+            every=every,
+            limit=limit,
+            names=names,
+            train_exclude=train_exclude,
+            val_exclude=val_exclude,
         )
         self.train, self.val = (
             DepthSplit(pairs, root=self.root, scale=scale, resize_labels=resize_depth)
-            for pairs in part_pairs(self.root, where, (train, val), chosen=chosen, kind="depth maps")
+            for pairs in part_pairs(
+                self.root, where, (train, val), chosen=chosen, kind="depth maps"
+            )
         )
-        self._words: dict[str, Any] = dict(train=train, val=val, every=list(every), limit=list(limit))
+        self._words: dict[str, Any] = dict(
+            train=train, val=val, every=list(every), limit=list(limit)
+        )
         options = dict(depth=depth, images=images, scale=scale, resize_depth=resize_depth or None)
         self._words |= {key: value for key, value in options.items() if value is not None}
         self._words |= exclude_words(*chosen)
@@ -121,17 +152,23 @@ class DepthFolder:
     def protocol(self) -> dict[str, Any]:
         """What of the data belongs to a protocol: layout, parts, counts, content keys; no path."""
         return dict(
-            layout=self.layout, **self._words, train_images=len(self.train), val_images=len(self.val),
-            train_content=self.train.fingerprint, val_content=self.val.fingerprint,
-        )  # fmt: skip
+            layout=self.layout,
+            **self._words,
+            train_images=len(self.train),
+            val_images=len(self.val),
+            train_content=self.train.fingerprint,
+            val_content=self.val.fingerprint,
+        )
 
 
 def _warn_of_scale(path: Path, depths: np.ndarray) -> None:
-    """Warns of a depth map (h, w) in metres whose median no scene has: the likely cause is its scale."""
+    """Warns of a depth map (h, w) in metres whose median no scene has: the likely cause is its
+    scale.
+    """
     median = float(np.median(depths[depths > 0]))
     if not _PLAUSIBLE[0] <= median <= _PLAUSIBLE[1]:
         warnings.warn(
-            f"the median depth of {path} is {median:.4g} m; is that so? scale= says how many values make a metre: "
-            f"{_SCALES}",
+            f"the median depth of {path} is {median:.4g} m; is that so? scale= says how many "
+            f"values make a metre: {_SCALES}",
             stacklevel=3,
         )

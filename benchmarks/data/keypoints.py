@@ -1,4 +1,6 @@
-"""Pairs of images whose keypoints correspond: semantic correspondence, read from the PF-WILLOW layout."""
+"""Pairs of images whose keypoints correspond: semantic correspondence, read from the PF-WILLOW
+layout.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ _SLACK = 1.0  # pixels that a keypoint may lie outside its image: annotators cli
 
 @dataclass(frozen=True)
 class KeypointImage:
-    """One image and its keypoints; point k of every image in ``folder`` marks the same part of an object.
+    """One image and its keypoints; point k of every image in ``folder`` marks the same part of an
+    object.
 
     Attributes:
         path: of the image. folder: the subset it belongs to.
@@ -38,7 +41,9 @@ class KeypointImage:
 
     @property
     def box(self) -> tuple[float, float]:
-        """(height, width) in pixels of the keypoints' bounding box, what stands for the object's box in PF-WILLOW."""
+        """(height, width) in pixels of the keypoints' bounding box, what stands for the object's
+        box in PF-WILLOW.
+        """
         width, height = np.ptp(self.points, axis=0)
         return float(height), float(width)
 
@@ -46,27 +51,33 @@ class KeypointImage:
 class KeypointPairs:
     """Image pairs with corresponding keypoints; there is no train part, nothing is fitted.
 
-    PF-WILLOW (Ham et al. 2016, arXiv 1511.05065): one folder per subset, in it ``NAME.png`` beside ``NAME.mat`` with
-    the variable ``pts_coord`` (2, K): x, then y. Every ordered pair of two images of a subset is a pair.
+    PF-WILLOW (Ham et al. 2016, arXiv 1511.05065): one folder per subset, in it ``NAME.png`` beside
+    ``NAME.mat`` with the variable ``pts_coord`` (2, K): x, then y. Every ordered pair of two images
+    of a subset is a pair.
 
     Args:
         root: Folder of the subsets, or the folder around it.
         layout: ``pfwillow``.
         every: Take every n-th pair.
-        allow_shared: Accept pairs of an image with its own copy; the protocol then counts these images
-            (``shared_images``).
+        allow_shared: Accept pairs of an image with its own copy; the protocol then counts these
+            images (``shared_images``).
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: no pair; an image without keypoints or the reverse; two images of one name; a copy of an image in
-            its subset; a file that is not readable; keypoints that are not finite, lie outside their image or whose
-            number differs within a subset.
+        ValueError: no pair; an image without keypoints or the reverse; two images of one name; a
+            copy of an image in its subset; a file that is not readable; keypoints that are not
+            finite, lie outside their image or whose number differs within a subset.
     """
 
     relative_to = "box"  # what PF-WILLOW measures distances against
 
     def __init__(
-        self, root: str | Path, layout: str = "pfwillow", *, every: int = 1, allow_shared: bool = False
+        self,
+        root: str | Path,
+        layout: str = "pfwillow",
+        *,
+        every: int = 1,
+        allow_shared: bool = False,
     ) -> None:
         check_choice("layout", layout, LAYOUTS)
         self.root, self.layout = Path(root).expanduser(), layout
@@ -78,10 +89,13 @@ class KeypointPairs:
         self.pairs = _ordered_pairs(self.images)[::every]
         if not self.pairs:
             raise ValueError(
-                f"{self.root}: no two images with keypoints in one folder; layout 'pfwillow' is SUBSET/NAME.png beside "
-                f"SUBSET/NAME.mat with the variable {_VARIABLE!r}"
+                f"{self.root}: no two images with keypoints in one folder; layout 'pfwillow' is "
+                f"SUBSET/NAME.png beside SUBSET/NAME.mat with the variable {_VARIABLE!r}"
             )
-        rows = ((f"{i.folder}/{i.path.name}", file_size(i.path), i.points.tobytes().hex()) for i in self.images)
+        rows = (
+            (f"{i.folder}/{i.path.name}", file_size(i.path), i.points.tobytes().hex())
+            for i in self.images
+        )
         self._words = dict(layout=layout, every=every, content=fingerprint(rows))
         self._words |= _check_copies(self.images, allow_shared=allow_shared)
 
@@ -101,7 +115,9 @@ class KeypointPairs:
 
 
 def _read_folders(root: Path) -> list[KeypointImage]:
-    """All annotated images below ``root``, by folder and name; names that begin with a dot are left out."""
+    """All annotated images below ``root``, by folder and name; names that begin with a dot are left
+    out.
+    """
     files = visible(root.rglob("*.mat"))
     images = [_read_image(file, root) for file in files]
     known = {image.path for image in images}
@@ -109,7 +125,8 @@ def _read_folders(root: Path) -> list[KeypointImage]:
         bare = [path.name for path in _images_in(folder) if path not in known]
         if bare:
             raise ValueError(
-                f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; NAME.mat belongs beside each"
+                f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; "
+                "NAME.mat belongs beside each"
             )
     return images
 
@@ -122,9 +139,14 @@ def _read_image(file: Path, root: Path) -> KeypointImage:
     """The image beside a .mat file, with its keypoints."""
     near = [path for path in _images_in(file.parent) if path.stem == file.stem]
     if not near:
-        raise ValueError(f"{file} has no image beside it: looked for {file.stem} with {', '.join(EXTENSIONS)}")
+        raise ValueError(
+            f"{file} has no image beside it: looked for {file.stem} with {', '.join(EXTENSIONS)}"
+        )
     if len(near) > 1:
-        raise ValueError(f"{file} has {len(near)} images beside it, {[path.name for path in near]}: leave one there")
+        raise ValueError(
+            f"{file} has {len(near)} images beside it, {[path.name for path in near]}: leave "
+            "one there"
+        )
     try:
         height, width = probe(near[0].read_bytes())
     except DecodeError as error:
@@ -133,13 +155,16 @@ def _read_image(file: Path, root: Path) -> KeypointImage:
     outside = (points < -_SLACK) | (points > np.array([width, height]) + _SLACK)
     if outside.any():
         first = points[outside.any(1)][0].tolist()
-        raise ValueError(f"{file}: keypoint {first} lies outside its image of {width} x {height} pixels (upright)")
+        raise ValueError(
+            f"{file}: keypoint {first} lies outside its image of {width} x {height} pixels "
+            "(upright)"
+        )
     return KeypointImage(near[0], file.parent.relative_to(root).as_posix(), (height, width), points)
 
 
 def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[str, int]:
-    """Refuses an image and its copy in one folder, which would be a pair that asks nothing; returns the protocol's
-    words about those that are accepted."""
+    """Refuses an image and its copy in one folder, which would be a pair that asks nothing; returns
+    the protocol's words about those that are accepted."""
     first: dict[tuple[str, str], Path] = {}
     copies = 0
     for image in images:
@@ -150,8 +175,9 @@ def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[st
         copies += 1
         if not allow_shared:
             raise ValueError(
-                f"{image.path} is a copy of {original}, so that the two are a pair that asks nothing; delete one with "
-                "its .mat file. If it is meant: allow_shared=True, and the record's protocol says so"
+                f"{image.path} is a copy of {original}, so that the two are a pair that asks "
+                "nothing; delete one with its .mat file. If it is meant: allow_shared=True, "
+                "and the record's protocol says so"
             )
     return dict(shared_images=copies) if copies else {}
 
@@ -166,7 +192,10 @@ def _read_points(file: Path) -> np.ndarray:
         raise ValueError(f"{file} has no variable {_VARIABLE!r}")
     points = np.asarray(content[_VARIABLE], np.float64)
     if points.ndim != 2 or len(points) != 2 or not np.isfinite(points).all():
-        raise ValueError(f"{file}: {_VARIABLE} must be (2, K) finite numbers, x and y; found shape {points.shape}")
+        raise ValueError(
+            f"{file}: {_VARIABLE} must be (2, K) finite numbers, x and y; found shape "
+            f"{points.shape}"
+        )
     return points.T
 
 
@@ -178,5 +207,7 @@ def _ordered_pairs(images: list[KeypointImage]) -> list[tuple[int, int]]:
     for folder, members in folders.items():
         counts = {len(images[i].points) for i in members}
         if len(counts) > 1:
-            raise ValueError(f"folder {folder!r}: images have {sorted(counts)} keypoints; all must have the same")
+            raise ValueError(
+                f"folder {folder!r}: images have {sorted(counts)} keypoints; all must have the same"
+            )
     return [pair for members in folders.values() for pair in permutations(members, 2)]

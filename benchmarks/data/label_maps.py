@@ -1,4 +1,5 @@
-"""Reading one label map: raw values of a mask or a depth map, whatever the file is, and what is wrong with them.
+"""Reading one label map: raw values of a mask or a depth map, whatever the file is, and what is
+wrong with them.
 
 Nothing here needs a data set: :func:`check_label_map` looks at a single file.
 """
@@ -19,9 +20,19 @@ IGNORE = -1  # the label of pixels that count nowhere, in every mask the readers
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 MOST_CLASSES = 32_767  # that the int16 of labels can tell apart
 RAW_VALUES = 65_536  # 0 up to here: raw values that can be a class or ignored
-#: Files that hold a label map, lower case. JPEG changes values and GIF renumbers them, so these are none.
+# : Files that hold a label map, lower case. JPEG changes values and GIF renumbers them, so these
+# are none.
 ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".pgm", ".pfm", ".npy")
-MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")  # Pillow's, of one channel; P: palette indices
+MASK_MODES = (
+    "1",
+    "L",
+    "P",
+    "I",
+    "I;16",
+    "I;16B",
+    "I;16L",
+    "F",
+)  # Pillow's, of one channel; P: palette indices
 DEPTH_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PGM = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
@@ -51,8 +62,14 @@ def read_raw(path: Path, *, word: str = "mask", modes: Collection[str] = MASK_MO
         raise ValueError(f"{path} {error}") from error
     except MemoryError as error:
         raise MemoryError(f"{path}: not enough memory to read this {word}") from error
-    except (ValueError, OSError, EOFError) as error:  # numpy's and our own; DecodeError is a ValueError
-        raise ValueError(f"{path}: not readable as a {word} ({str(error) or type(error).__name__})") from error
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+    ) as error:  # numpy's and our own; DecodeError is a ValueError
+        raise ValueError(
+            f"{path}: not readable as a {word} ({str(error) or type(error).__name__})"
+        ) from error
 
 
 def class_numbers(path: Path, table: np.ndarray, *, advice: str) -> np.ndarray:
@@ -61,22 +78,28 @@ def class_numbers(path: Path, table: np.ndarray, *, advice: str) -> np.ndarray:
     Args:
         path: The file.
         table: (65536,) int16, raw value -> class, ``IGNORE`` or ``UNKNOWN``.
-        advice: What to do about unknown values, as the end of a sentence; ``{values}`` in it is replaced by the values
-            of this mask that are not ignored, separated by commas.
+        advice: What to do about unknown values, as the end of a sentence; ``{values}`` in it is
+            replaced by the values of this mask that are not ignored, separated by commas.
 
     Returns:
         (h, w) int16 classes or ``IGNORE``.
 
     Raises:
-        ValueError: as :func:`read_raw`; fractions; values that the table does not know; names the file.
+        ValueError: as :func:`read_raw`; fractions; values that the table does not know; names the
+            file.
     """
     raw = read_raw(path)
     if raw.dtype.kind == "f":
         whole = raw.astype(np.int64) if np.isfinite(raw).all() else None
         if whole is None or (whole != raw).any():
-            raise ValueError(f"{path} holds fractions or NaN; a mask must hold whole class numbers: convert it first")
+            raise ValueError(
+                f"{path} holds fractions or NaN; a mask must hold whole class numbers: convert "
+                "it first"
+            )
         raw = whole
-    known = raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2  # nothing to look for outside the table
+    known = (
+        raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2
+    )  # nothing to look for outside the table
     raw = raw.astype(np.uint8) if raw.dtype.kind == "b" else raw
     inside = raw if known else np.clip(raw, 0, RAW_VALUES - 1)
     labels = table[inside]
@@ -86,14 +109,18 @@ def class_numbers(path: Path, table: np.ndarray, *, advice: str) -> np.ndarray:
         values = np.unique(raw[labels == UNKNOWN])[:5].tolist()
         classes = len(np.unique(table[table >= 0]))
         raise ValueError(
-            f"{path} holds the values {values}, which are neither a class (there are {classes}) nor ignored; "
-            + advice.replace("{values}", _listed(raw[labels != IGNORE]))
+            f"{path} holds the values {values}, which are neither a class (there are {classes}) "
+            "nor ignored; " + advice.replace("{values}", _listed(raw[labels != IGNORE]))
         )
     return labels
 
 
 def check_label_map(
-    path: Path, *, values: Collection[int], image: Path | None = None, advice: str = "convert the mask first"
+    path: Path,
+    *,
+    values: Collection[int],
+    image: Path | None = None,
+    advice: str = "convert the mask first",
 ) -> None:
     """Reads one mask of class numbers as evaluation does, and says what is wrong with it.
 
@@ -104,7 +131,8 @@ def check_label_map(
         advice: As for :func:`class_numbers`.
 
     Raises:
-        ValueError: not readable, colours, other values, or another size than the image (upright); names the file.
+        ValueError: not readable, colours, other values, or another size than the image (upright);
+            names the file.
     """
     labels = class_numbers(path, value_table(tuple(values)), advice=advice)
     if image is None:
@@ -116,7 +144,9 @@ def check_label_map(
     check_size(labels, path, size=size, image=image)
 
 
-def check_size(labels: np.ndarray, path: Path, *, size: tuple[int, int], image: Path, cure: str = "") -> None:
+def check_size(
+    labels: np.ndarray, path: Path, *, size: tuple[int, int], image: Path, cure: str = ""
+) -> None:
     """Compares the size of a label map (h, w) with ``size`` (H, W) of its upright image.
 
     Raises:
@@ -129,7 +159,9 @@ def check_size(labels: np.ndarray, path: Path, *, size: tuple[int, int], image: 
         )
 
 
-def value_table(values: tuple[int, ...], ignore: tuple[int, ...] = (), *, keep_ignored: bool = False) -> np.ndarray:
+def value_table(
+    values: tuple[int, ...], ignore: tuple[int, ...] = (), *, keep_ignored: bool = False
+) -> np.ndarray:
     """Raw value -> class, (65536,) int16: position in ``values``, ``IGNORE`` or ``UNKNOWN``.
 
     Args:
@@ -144,14 +176,17 @@ def value_table(values: tuple[int, ...], ignore: tuple[int, ...] = (), *, keep_i
 
 
 class _Unsuitable(Exception):
-    """A file that is readable, but holds what a label map may not; continues the sentence that names the file."""
+    """A file that is readable, but holds what a label map may not; continues the sentence that
+    names the file.
+    """
 
 
 def _read_image(data: bytes, word: str, modes: Collection[str]) -> np.ndarray:
     image = open_image(data)
     if image.mode not in modes:
         raise _Unsuitable(
-            f"is a {image.mode} image; a {word} must be one channel of numbers, not colours: convert it first"
+            f"is a {image.mode} image; a {word} must be one channel of numbers, not colours: "
+            "convert it first"
         )
     return np.array(image)
 
@@ -161,14 +196,18 @@ def _one_channel(array: np.ndarray) -> np.ndarray:
     around = (axis for axis in (0, array.ndim - 1) if array.ndim == 3 and array.shape[axis] == 1)
     flat = array.squeeze(tuple(around))
     if flat.ndim != 2 or flat.dtype.kind not in "buif":
-        raise _Unsuitable(f"holds {array.shape} values of {array.dtype}; expected are (height, width) numbers")
+        raise _Unsuitable(
+            f"holds {array.shape} values of {array.dtype}; expected are (height, width) numbers"
+        )
     _require_pixels(flat.shape[1], flat.shape[0])
     return flat
 
 
 def _require_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _Unsuitable(f"has {width} x {height} pixels, more than the limit of {MAX_PIXELS:,}; scale it down")
+        raise _Unsuitable(
+            f"has {width} x {height} pixels, more than the limit of {MAX_PIXELS:,}; scale it down"
+        )
 
 
 def _read_pgm(data: bytes) -> np.ndarray | None:

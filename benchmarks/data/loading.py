@@ -1,4 +1,6 @@
-"""Reading, resizing and caching of evaluation images: each file is decoded once, on a few threads, in order."""
+"""Reading, resizing and caching of evaluation images: each file is decoded once, on a few threads,
+in order.
+"""
 
 from __future__ import annotations
 
@@ -17,40 +19,51 @@ from pretrain.threads import usable_cores
 In = TypeVar("In")
 Out = TypeVar("Out")
 
-# Resized sets up to this size stay in memory, so that the second network evaluated on them decodes nothing.
+# Resized sets up to this size stay in memory, so that the second network evaluated on them decodes
+# nothing.
 CACHE_BYTES = 1 << 30
 
 
-# Images are cut before they are enlarged where the enlarged whole would have more pixels than this (50 MB).
+# Images are cut before they are enlarged where the enlarged whole would have more pixels than this
+# (50 MB).
 _MOST_PIXELS = 1 << 24
 
 
 def resize_image(
     image: np.ndarray, size: tuple[int, int], resample: Image.Resampling = Image.Resampling.BILINEAR
 ) -> np.ndarray:
-    """Resizes (h, w, 3) uint8 to ``size`` (H, W), aspect ratio not kept, with antialiasing (Pillow's)."""
+    """Resizes (h, w, 3) uint8 to ``size`` (H, W), aspect ratio not kept, with antialiasing
+    (Pillow's).
+    """
     if image.shape[:2] == tuple(size):
         return image
     return np.asarray(Image.fromarray(image).resize(size[::-1], resample))
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes (h, w) labels to ``size`` (H, W): pixel i takes the label under its own centre, (i + 0.5) · h / H."""
+    """Resizes (h, w) labels to ``size`` (H, W): pixel i takes the label under its own centre, (i +
+    0.5) · h / H.
+    """
     if mask.shape == tuple(size):
         return mask
     rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(mask.shape, size, strict=True)
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for old, new in zip(mask.shape, size, strict=True)
     )
     return mask[rows[:, None], columns[None, :]]
 
 
 def centre_crop(
-    image: np.ndarray, size: int, fraction: float, resample: Image.Resampling = Image.Resampling.BILINEAR
+    image: np.ndarray,
+    size: int,
+    fraction: float,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``; (h, w, 3) uint8.
+    """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``;
+    (h, w, 3) uint8.
 
-    Of a very long and narrow image (``_MOST_PIXELS``) only what the square shows is resized: the same square, but for a
-    rounding of single grey levels.
+    Of a very long and narrow image (``_MOST_PIXELS``) only what the square shows is resized: the
+    same square, but for a rounding of single grey levels.
     """
     height, width = image.shape[:2]
     short = max(size, round(size / fraction))
@@ -64,12 +77,21 @@ def centre_crop(
 
 
 def _resized_part(
-    image: np.ndarray, size: tuple[int, int], part: tuple[int, int, int, int], resample: Image.Resampling
+    image: np.ndarray,
+    size: tuple[int, int],
+    part: tuple[int, int, int, int],
+    resample: Image.Resampling,
 ) -> np.ndarray:
-    """What :func:`resize_image` to ``size`` (H, W) shows in ``part`` (top, left, bottom, right), without the rest."""
+    """What :func:`resize_image` to ``size`` (H, W) shows in ``part`` (top, left, bottom, right),
+    without the rest.
+    """
     top, left, bottom, right = part
-    rows, columns = image.shape[0] / size[0], image.shape[1] / size[1]  # pixels of the image per new pixel
-    # Few pixels of the image are cut out first: Pillow's box has the precision of float32, coarse in a long image.
+    rows, columns = (
+        image.shape[0] / size[0],
+        image.shape[1] / size[1],
+    )  # pixels of the image per new pixel
+    # Few pixels of the image are cut out first: Pillow's box has the precision of float32, coarse
+    # in a long image.
     reach = 4  # of the widest filter, in pixels of the coarser of both grids
     first_row = max(0, int(top * rows - reach * max(1, rows)))
     first_column = max(0, int(left * columns - reach * max(1, columns)))
@@ -77,14 +99,18 @@ def _resized_part(
     last_column = min(image.shape[1], int(right * columns + reach * max(1, columns)) + 1)
     near = np.ascontiguousarray(image[first_row:last_row, first_column:last_column])
     box = (
-        left * columns - first_column, top * rows - first_row,
-        min(right * columns - first_column, near.shape[1]), min(bottom * rows - first_row, near.shape[0]),
-    )  # fmt: skip
+        left * columns - first_column,
+        top * rows - first_row,
+        min(right * columns - first_column, near.shape[1]),
+        min(bottom * rows - first_row, near.shape[0]),
+    )
     return np.asarray(Image.fromarray(near).resize((right - left, bottom - top), resample, box=box))
 
 
 def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) -> Iterator[Out]:
-    """``map`` on threads, results in order, at most ``ahead`` of them waiting (decoding releases Python's lock)."""
+    """``map`` on threads, results in order, at most ``ahead`` of them waiting (decoding releases
+    Python's lock).
+    """
     workers = min(8, usable_cores())
     if workers == 1:
         yield from map(function, items)
@@ -104,8 +130,10 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) 
 
 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
-    """Content key of a data set: first 12 hex digits of SHA-256 over its rows (names and file sizes, no paths above
-    the root), so that a moved copy keeps its protocol hash and a changed one does not."""
+    """Content key of a data set: first 12 hex digits of SHA-256 over its rows (names and file
+    sizes, no paths above the root), so that a moved copy keeps its protocol hash and a changed one
+    does not.
+    """
     text = "\n".join("\t".join(row) for row in rows)
     # names that are not UTF-8 give their own bytes back, as the file system has them
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]

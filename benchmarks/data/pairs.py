@@ -12,14 +12,22 @@ import torch
 from torch import Tensor
 
 from benchmarks.data.label_maps import check_size
-from benchmarks.data.loading import CACHE_BYTES, file_size, fingerprint, ordered_map, resize_image, resize_mask
+from benchmarks.data.loading import (
+    CACHE_BYTES,
+    file_size,
+    fingerprint,
+    ordered_map,
+    resize_image,
+    resize_mask,
+)
 from benchmarks.data.parts import check_parts
 from pretrain.data.decode import decode_file
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Train augmentation of the memory: a random resized crop, drawn from (seed, pass, image) alone.
+    """Train augmentation of the memory: a random resized crop, drawn from (seed, pass, image)
+    alone.
 
     Attributes:
         scale: Share of the image's area. Above 1 the crop may not fit; after ten tries the whole
@@ -51,8 +59,8 @@ class LabelledBatch:
 
     Attributes:
         images: (B, 3, H, W) uint8 RGB.
-        masks: (B, H, W) what is known of each pixel: int16 classes, ``IGNORE`` (-1) where nothing counts; or float32
-            depths in metres, 0 where none is known.
+        masks: (B, H, W) what is known of each pixel: int16 classes, ``IGNORE`` (-1) where nothing
+            counts; or float32 depths in metres, 0 where none is known.
         ids: index of each image in its split.
         repeat: which augmentation pass this is, 0 first.
     """
@@ -69,26 +77,37 @@ def _below(path: Path, root: Path) -> str:
 
 
 def _turned(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether a label map lies across its image: no size for resizing, but a turn that one of them lacks."""
-    return (labels[0] > labels[1]) != (image[0] > image[1]) and labels[0] != labels[1] and image[0] != image[1]
+    """Whether a label map lies across its image: no size for resizing, but a turn that one of them
+    lacks.
+    """
+    return (
+        (labels[0] > labels[1]) != (image[0] > image[1])
+        and labels[0] != labels[1]
+        and image[0] != image[1]
+    )
 
 
 class PairSplit:
-    """Image and label map pairs of one part of a data set; what a label map holds is :meth:`read_labels`' matter.
+    """Image and label map pairs of one part of a data set; what a label map holds is
+    :meth:`read_labels`' matter.
 
-    Resizing: images bilinear with antialiasing, label maps by the label under the pixel's centre, both straight to the
-    asked size without keeping the aspect ratio; scores are those of the resized label map.
+    Resizing: images bilinear with antialiasing, label maps by the label under the pixel's centre,
+    both straight to the asked size without keeping the aspect ratio; scores are those of the
+    resized label map.
 
     Args:
         pairs: The files.
         root: Folder of the data set; names count from there in :attr:`fingerprint`.
-        resize_labels: Give a label map of another size than its image the image's, instead of refusing it.
+        resize_labels: Give a label map of another size than its image the image's, instead of
+            refusing it.
     """
 
     label_bytes = 2  # of one pixel's label, for the decision whether resized pairs stay in memory
     resize_option = "resize_masks"  # what readers call the argument ``resize_labels``
 
-    def __init__(self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False) -> None:
+    def __init__(
+        self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False
+    ) -> None:
         self._pairs, self._resize_labels = pairs, resize_labels
         rows = ((_below(i, root), file_size(i), file_size(m)) for i, m in pairs)
         self.fingerprint = fingerprint(rows)
@@ -114,7 +133,10 @@ class PairSplit:
         """
         raise NotImplementedError
 
-    lacking, cure = "", ""  # what is said if no pixel counts, before and behind the name of the part
+    lacking, cure = (
+        "",
+        "",
+    )  # what is said if no pixel counts, before and behind the name of the part
 
     def counts(self, labels: np.ndarray) -> np.ndarray:
         """Which pixels of a label map (h, w) count: (h, w) bool."""
@@ -131,7 +153,11 @@ class PairSplit:
         labels = self.read_labels(label_path)
         if self._resize_labels and not _turned(labels.shape, image.shape[:2]):
             labels = resize_mask(labels, image.shape[:2])
-        cure = "" if self._resize_labels else f", or be given it by {self.resize_option}=True (nearest label)"
+        cure = (
+            ""
+            if self._resize_labels
+            else f", or be given it by {self.resize_option}=True (nearest label)"
+        )
         check_size(labels, label_path, size=image.shape[:2], image=image_path, cure=cure)
         return image, labels
 
@@ -145,20 +171,27 @@ class PairSplit:
             The file and its label map.
 
         Raises:
-            ValueError: no pixel of the part counts, so that nothing could be scored; or as :meth:`load`.
+            ValueError: no pixel of the part counts, so that nothing could be scored; or as
+                :meth:`load`.
         """
         for index, (_, path) in enumerate(self._pairs):
             labels = self.load(index)[1]
             if self.counts(labels).any():
                 return path, labels
         raise ValueError(
-            f"no {self.lacking} of the {part} part ({len(self)}, the first of {self.name(0)}) {self.cure}"
+            f"no {self.lacking} of the {part} part ({len(self)}, the first of {self.name(0)}) "
+            f"{self.cure}"
         )
 
     def batches(
-        self, size: tuple[int, int], batch_size: int, *,
-        part: tuple[int, int] | None = None, passes: int = 1, crop: RandomCrop | None = None,
-    ) -> Iterator[LabelledBatch]:  # fmt: skip
+        self,
+        size: tuple[int, int],
+        batch_size: int,
+        *,
+        part: tuple[int, int] | None = None,
+        passes: int = 1,
+        crop: RandomCrop | None = None,
+    ) -> Iterator[LabelledBatch]:
         """Yields the split in order, batch by batch, all passes of a batch one after the other.
 
         Args:
@@ -166,24 +199,33 @@ class PairSplit:
             batch_size: Images per batch.
             part: (first, end) numbers of the batches to yield; None yields all.
             passes: How often each batch is yielded; its files are decoded once.
-            crop: Cuts a random part for each pass; None takes whole images (kept in memory while they are small).
+            crop: Cuts a random part for each pass; None takes whole images (kept in memory while
+                they are small).
         """
         first, end = part or (0, self.batch_count(batch_size))
         ids = range(first * batch_size, min(end * batch_size, len(self)))
         window: list[list[tuple[np.ndarray, np.ndarray]]] = []
         start = ids.start
-        for views in ordered_map(lambda i: self._views(i, size, passes, crop), ids, ahead=2 * batch_size):
+        for views in ordered_map(
+            lambda i: self._views(i, size, passes, crop), ids, ahead=2 * batch_size
+        ):
             window.append(views)
             if len(window) == batch_size or start + len(window) == ids.stop:
                 for repeat in range(passes):
-                    images = torch.from_numpy(np.stack([v[repeat][0] for v in window])).permute(0, 3, 1, 2)
+                    images = torch.from_numpy(np.stack([v[repeat][0] for v in window])).permute(
+                        0, 3, 1, 2
+                    )
                     masks = torch.from_numpy(np.stack([v[repeat][1] for v in window]))
-                    yield LabelledBatch(images, masks, list(range(start, start + len(window))), repeat)
+                    yield LabelledBatch(
+                        images, masks, list(range(start, start + len(window))), repeat
+                    )
                 start += len(window)
                 window = []
 
     def take(self, ids: Sequence[int], size: tuple[int, int]) -> LabelledBatch:
-        """Reads the pairs of these numbers, whole images resized to ``size`` (kept in memory while they are small)."""
+        """Reads the pairs of these numbers, whole images resized to ``size`` (kept in memory while
+        they are small).
+        """
         pairs = [self._resized(int(index), tuple(size)) for index in ids]
         images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
         masks = torch.from_numpy(np.stack([mask for _, mask in pairs]))
@@ -203,7 +245,12 @@ class PairSplit:
         for repeat in range(passes):
             top, left, h, w = crop.box(*mask.shape, (repeat, index))
             window = slice(top, top + h), slice(left, left + w)
-            views.append((resize_image(np.ascontiguousarray(image[window]), size), resize_mask(mask[window], size)))
+            views.append(
+                (
+                    resize_image(np.ascontiguousarray(image[window]), size),
+                    resize_mask(mask[window], size),
+                )
+            )
         return views
 
     def _resized(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -219,5 +266,8 @@ class PairSplit:
 
 def check_parts_of_pairs(train: PairSplit, val: PairSplit, *, allow_shared: bool) -> dict[str, int]:
     """:func:`benchmarks.data.parts.check_parts` for two parts of pairs."""
-    cure = "write {split} into images= where the parts have folders of their own, or name another part by train=, val="
+    cure = (
+        "write {split} into images= where the parts have folders of their own, or name another "
+        "part by train=, val="
+    )
     return check_parts(train.files, val.files, allow_shared=allow_shared, cure=cure)

@@ -1,5 +1,5 @@
-"""Whether the two parts of a data set share images: an image that lies in both finds itself, and its score is worth
-nothing."""
+"""Whether the two parts of a data set share images: an image that lies in both finds itself, and
+its score is worth nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from benchmarks.data.loading import ordered_map
 from pretrain.files import sha256_of
 
-_TAIL = 4096  # bytes at a file's end, compared before whole files are: compressed pixels differ there
+_TAIL = (
+    4096  # bytes at a file's end, compared before whole files are: compressed pixels differ there
+)
 
 
 def check_parts(
@@ -23,8 +25,8 @@ def check_parts(
 ) -> dict[str, int]:
     """Refuses two parts that share an image, whatever the file is called in each of them.
 
-    Files are compared byte by byte, links by what they lead to. An image that was written anew (another format or
-    quality) is not recognised.
+    Files are compared byte by byte, links by what they lead to. An image that was written anew
+    (another format or quality) is not recognised.
 
     Args:
         train: Image files of the train part.
@@ -34,8 +36,8 @@ def check_parts(
         option: How the user writes ``allow_shared``.
 
     Returns:
-        What belongs to the protocol: nothing for parts that share no image, else ``shared_images``, how many images of
-        the val part lie in the train part too.
+        What belongs to the protocol: nothing for parts that share no image, else ``shared_images``,
+        how many images of the val part lie in the train part too.
 
     Raises:
         ValueError: they share images; says how many, names the first in both parts and the cure.
@@ -48,20 +50,25 @@ def check_parts(
         ours, theirs = shared[0]
         first = str(ours) if ours == theirs else f"{ours}, which is {theirs}"
         raise ValueError(
-            f"{len(shared)} of the {len(val)} val images are train images, too, and would find themselves; the first: "
-            f"{first}. Cure: {cure}; if it is meant, {option}, which the record's protocol then says"
+            f"{len(shared)} of the {len(val)} val images are train images, too, and would find "
+            f"themselves; the first: {first}. Cure: {cure}; if it is meant, {option}, which the "
+            "record's protocol then says"
         )
     return dict(shared_images=len(shared))
 
 
 def shared_images(train: Sequence[Path], val: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Lists (val file, train file) of equal content, in the order of ``val``; empty files are equal to none.
+    """Lists (val file, train file) of equal content, in the order of ``val``; empty files are equal
+    to none.
 
     Raises:
         OSError: a file cannot be read.
     """
     partners = _linked(train, val)
-    train_keys, val_keys = dict.fromkeys(train), dict.fromkeys(path for path in val if path not in partners)
+    train_keys, val_keys = (
+        dict.fromkeys(train),
+        dict.fromkeys(path for path in val if path not in partners),
+    )
     # Each key costs more than the one before and is asked of fewer files: of most only their size.
     for key in (_size, _tail, sha256_of):
         train_keys, val_keys = _keys(train_keys, key), _keys(val_keys, key)
@@ -73,7 +80,9 @@ def shared_images(train: Sequence[Path], val: Sequence[Path]) -> list[tuple[Path
 
 
 def _linked(train: Sequence[Path], val: Sequence[Path]) -> dict[Path, Path]:
-    """Val file -> train file for those that are one file, links of any kind followed; reads nothing."""
+    """Val file -> train file for those that are one file, links of any kind followed; reads
+    nothing.
+    """
     places = {_place(path): path for path in reversed(train)}
     places.pop(None, None)
     found = {path: places.get(_place(path)) for path in val}

@@ -21,9 +21,14 @@ class SegmentationSplit(PairSplit):
     cure = "hold ignored values; check layout=, or classes=, first=, values= and ignore="
 
     def __init__(
-        self, pairs: list[tuple[Path, Path]], layout: Layout, *, root: Path, keep_ignored: bool,
+        self,
+        pairs: list[tuple[Path, Path]],
+        layout: Layout,
+        *,
+        root: Path,
+        keep_ignored: bool,
         resize_labels: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(pairs, root=root, resize_labels=resize_labels)
         self._table, self._advice = layout.table(keep_ignored), layout.advice
         self.classes = len(layout.values) + keep_ignored
@@ -32,7 +37,9 @@ class SegmentationSplit(PairSplit):
         self._occurring = np.zeros(self.classes, bool)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`PairSplit.load`; warns, when all pairs were read, of declared classes that occur in no mask."""
+        """As :meth:`PairSplit.load`; warns, when all pairs were read, of declared classes that
+        occur in no mask.
+        """
         image, labels = super().load(index)
         if self._unread:
             pixels = np.bincount(labels.ravel() + 1, minlength=self.classes + 1)[1:]  # IGNORE is -1
@@ -47,8 +54,9 @@ class SegmentationSplit(PairSplit):
         if 0 < len(absent) < self.classes:
             words = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
             warnings.warn(
-                f"{len(absent)} of {self.classes} classes occur in none of the {len(self)} masks of {self.name(0)} and "
-                f"what lies beside it: {words}. Nothing measures them; are classes=, values= and ignore= right?",
+                f"{len(absent)} of {self.classes} classes occur in none of the {len(self)} "
+                f"masks of {self.name(0)} and what lies beside it: {words}. Nothing measures "
+                "them; are classes=, values= and ignore= right?",
                 stacklevel=2,
             )
 
@@ -56,7 +64,8 @@ class SegmentationSplit(PairSplit):
         """Reads a mask (h, w) as int16 classes or ``IGNORE``.
 
         Raises:
-            ValueError: not readable, colours, or a value that the layout does not know; names the file.
+            ValueError: not readable, colours, or a value that the layout does not know; names the
+                file.
         """
         return class_numbers(path, self._table, advice=self._advice)
 
@@ -70,65 +79,100 @@ class SegmentationFolder:
 
     Args:
         root: Folder of the data set.
-        layout: ``ade20k``, ``voc``, ``coco-stuff``, ``camvid``, ``cityscapes``, ``scenes``, or ``plain``, to which
-            ``images``, ``masks``, ``classes``, ``first``, ``ignore`` and ``values`` belong.
+        layout: ``ade20k``, ``voc``, ``coco-stuff``, ``camvid``, ``cityscapes``, ``scenes``, or
+            ``plain``, to which ``images``, ``masks``, ``classes``, ``first``, ``ignore`` and
+            ``values`` belong.
         train: Name of the part for the memory (VOC: also ``trainaug``).
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name: a smaller, still spread-out set.
         limit: (train, val) at most so many images, after ``every``; None = no limit.
-        names: (train, val) text files with one image name per line: only these are taken, before ``every`` (the fixed
-            lists of low-shot protocols); None = all. One text is cut at its comma.
-        train_exclude: Patterns of names that the train part leaves out, ``0016E5_*`` say, before ``every``; one text is
-            cut at its commas. With a slash a pattern is compared with the path below the images' folder.
+        names: (train, val) text files with one image name per line: only these are taken, before
+            ``every`` (the fixed lists of low-shot protocols); None = all. One text is cut at its
+            comma.
+        train_exclude: Patterns of names that the train part leaves out, ``0016E5_*`` say, before
+            ``every``; one text is cut at its commas. With a slash a pattern is compared with the
+            path below the images' folder.
         val_exclude: Likewise of the val part.
         keep_ignored: Make a class of the ignored values, in training and in the score. (The open
             re-implementation of dense retrieval leaves it out of the score: retrieval's
             ``compat=ignored-is-a-class``.)
         resize_masks: Give masks of another size than their image the image's size (nearest label).
-        allow_shared: Accept images that lie in both parts; the protocol then counts them (``shared_images``).
-        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`; ``{split}`` is
-            replaced by the part.
+        allow_shared: Accept images that lie in both parts; the protocol then counts them
+            (``shared_images``).
+        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`;
+            ``{split}`` is replaced by the part.
         masks: Folder of masks, or names with stars.
         classes: C.
         first: Raw mask value of class 0; None = 0.
         ignore: Raw mask value or values that count nowhere.
-        values: Raw mask values of classes 0, 1, …, in place of ``classes`` and ``first``: ``0,255``.
+        values: Raw mask values of classes 0, 1, …, in place of ``classes`` and ``first``:
+            ``0,255``.
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
-        ValueError: images without masks or the reverse, names that differ, nothing left, parts that share images, a
-            part without a single pixel that has a class, or an illegal option.
+        ValueError: images without masks or the reverse, names that differ, nothing left, parts that
+            share images, a part without a single pixel that has a class, or an illegal option.
     """
 
     def __init__(
-        self, root: str | Path, layout: str, *, train: str = "train", val: str = "val",
-        every: tuple[int, int] = (1, 1), limit: tuple[int | None, int | None] = (None, None),
+        self,
+        root: str | Path,
+        layout: str,
+        *,
+        train: str = "train",
+        val: str = "val",
+        every: tuple[int, int] = (1, 1),
+        limit: tuple[int | None, int | None] = (None, None),
         names: str | tuple[str | None, str | None] = (None, None),
-        train_exclude: str | tuple[str, ...] = (), val_exclude: str | tuple[str, ...] = (),
-        keep_ignored: bool = False, resize_masks: bool = False, allow_shared: bool = False,
-        images: str | None = None, masks: str | None = None, classes: int | None = None, first: int | None = None,
-        ignore: int | tuple[int, ...] | None = None, values: tuple[int, ...] | None = None,
-    ) -> None:  # fmt: skip
+        train_exclude: str | tuple[str, ...] = (),
+        val_exclude: str | tuple[str, ...] = (),
+        keep_ignored: bool = False,
+        resize_masks: bool = False,
+        allow_shared: bool = False,
+        images: str | None = None,
+        masks: str | None = None,
+        classes: int | None = None,
+        first: int | None = None,
+        ignore: int | tuple[int, ...] | None = None,
+        values: tuple[int, ...] | None = None,
+    ) -> None:
         self.layout = layout
-        plain = dict(images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values)
+        plain = dict(
+            images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values
+        )
         self.root, self._layout = find_layout(Path(root).expanduser(), layout, **plain)
-        chosen = selections(every=every, limit=limit, names=names, train_exclude=train_exclude, val_exclude=val_exclude)
+        chosen = selections(
+            every=every,
+            limit=limit,
+            names=names,
+            train_exclude=train_exclude,
+            val_exclude=val_exclude,
+        )
         self.train, self.val = (
             SegmentationSplit(
-                pairs, self._layout, root=self.root, keep_ignored=keep_ignored, resize_labels=resize_masks
+                pairs,
+                self._layout,
+                root=self.root,
+                keep_ignored=keep_ignored,
+                resize_labels=resize_masks,
             )
             for pairs in part_pairs(self.root, self._layout, (train, val), chosen=chosen)
         )
-        self._words: dict[str, Any] = dict(train=train, val=val, every=list(every), limit=list(limit))
+        self._words: dict[str, Any] = dict(
+            train=train, val=val, every=list(every), limit=list(limit)
+        )
         # No layout's name stands for these; C is in the protocol anyway.
-        self._words |= {key: plain[key] for key in sorted(plain) if plain[key] is not None and key != "classes"}
+        self._words |= {
+            key: plain[key] for key in sorted(plain) if plain[key] is not None and key != "classes"
+        }
         self._words |= exclude_words(*chosen) | (dict(resize_masks=True) if resize_masks else {})
         self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
         for part, split in ((train, self.train), (val, self.val)):
             split.require_labels(part)
         if self.classes == 1:
             warnings.warn(
-                f"{self.root}: one class, so any network scores 100 %; ignored values are no class", stacklevel=2
+                f"{self.root}: one class, so any network scores 100 %; ignored values are no class",
+                stacklevel=2,
             )
 
     @property
@@ -145,6 +189,11 @@ class SegmentationFolder:
     def protocol(self) -> dict[str, Any]:
         """What of the data belongs to a protocol: layout, parts, counts, content keys; no path."""
         return dict(
-            layout=self.layout, **self._words, classes=self.classes, train_images=len(self.train),
-            val_images=len(self.val), train_content=self.train.fingerprint, val_content=self.val.fingerprint,
-        )  # fmt: skip
+            layout=self.layout,
+            **self._words,
+            classes=self.classes,
+            train_images=len(self.train),
+            val_images=len(self.val),
+            train_content=self.train.fingerprint,
+            val_content=self.val.fingerprint,
+        )

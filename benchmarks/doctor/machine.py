@@ -19,8 +19,12 @@ def cpu_features() -> list[str]:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return []
-    words = {word for line in info.read_text().splitlines() if line.lower().startswith(("flags", "features"))
-             for word in line.split(":", 1)[1].split()}
+    words = {
+        word
+        for line in info.read_text().splitlines()
+        if line.lower().startswith(("flags", "features"))
+        for word in line.split(":", 1)[1].split()
+    }
     return [feature for feature in CPU_FEATURES if feature in words]
 
 
@@ -30,7 +34,10 @@ def memory_gib() -> dict[str, float]:
     if not info.exists():
         return {}
     kib = {line.split(":")[0]: int(line.split()[1]) for line in info.read_text().splitlines()}
-    return {"total": round(kib["MemTotal"] / 2**20, 1), "available": round(kib["MemAvailable"] / 2**20, 1)}
+    return {
+        "total": round(kib["MemTotal"] / 2**20, 1),
+        "available": round(kib["MemAvailable"] / 2**20, 1),
+    }
 
 
 def disk_gib(folder: Path) -> dict[str, float]:
@@ -40,7 +47,9 @@ def disk_gib(folder: Path) -> dict[str, float]:
 
 
 def shared_memory_gib() -> float | None:
-    """Returns the free space in GiB of ``/dev/shm``, through which workers hand over batches; None without one."""
+    """Returns the free space in GiB of ``/dev/shm``, through which workers hand over batches; None
+    without one.
+    """
     folder = Path("/dev/shm")
     return round(shutil.disk_usage(folder).free / 2**30, 1) if folder.exists() else None
 
@@ -54,22 +63,28 @@ def accelerators() -> list[dict[str, object]]:
     found = []
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append({
-            "name": properties.name,
-            "memory_gib": round(properties.total_memory / 2**30, 1),
-            "capability": f"{properties.major}.{properties.minor}",
-            "bf16": properties.major >= 8,
-        })
+        found.append(
+            {
+                "name": properties.name,
+                "memory_gib": round(properties.total_memory / 2**30, 1),
+                "capability": f"{properties.major}.{properties.minor}",
+                "bf16": properties.major >= 8,
+            }
+        )
     return found
 
 
 def silent_gpu() -> bool:
-    """Returns whether the driver shows a GPU that torch cannot use (a CPU-only torch, a driver that is too old)."""
+    """Returns whether the driver shows a GPU that torch cannot use (a CPU-only torch, a driver that
+    is too old).
+    """
     import torch
 
     if torch.cuda.is_available() or shutil.which("nvidia-smi") is None:
         return False
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
+    listing = subprocess.run(
+        ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
+    )
     return listing.returncode == 0 and "GPU" in listing.stdout
 
 

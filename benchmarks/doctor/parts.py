@@ -1,4 +1,6 @@
-"""Which parts of the software are there: the core's packages, the optional extras, and what each lack costs."""
+"""Which parts of the software are there: the core's packages, the optional extras, and what each
+lack costs.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,16 @@ CORE = {
     "torch": ("torch", "reinstall the core layer: delete .venv, run tools/quickstart.sh"),
     "torchvision": ("torchvision", "torchvision must be the release made for the installed torch"),
     "timm": ("timm", ""),
-    "pkg_resources": ("setuptools", "mmengine needs setuptools below 81: pip install 'setuptools<81'"),
+    "pkg_resources": (
+        "setuptools",
+        "mmengine needs setuptools below 81: pip install 'setuptools<81'",
+    ),
     "mmengine": ("mmengine", ""),
     "numpy": ("numpy", ""),
-    "cv2": ("opencv-python", "OpenCV needs libGL and glib from the system (Debian: libgl1 libglib2.0-0)"),
+    "cv2": (
+        "opencv-python",
+        "OpenCV needs libGL and glib from the system (Debian: libgl1 libglib2.0-0)",
+    ),
     "simplejpeg": ("simplejpeg", ""),
     "PIL": ("pillow", ""),
     "faiss": ("faiss-cpu", ""),
@@ -69,9 +77,13 @@ def core() -> list[Part]:
         found = version(package)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # pkg_resources announces its end, which the pin takes care of
+                warnings.simplefilter(
+                    "ignore"
+                )  # pkg_resources announces its end, which the pin takes care of
                 importlib.import_module(module)
-        except Exception as error:  # a broken library raises OSError, RuntimeError, AttributeError, …
+        except (
+            Exception
+        ) as error:  # a broken library raises OSError, RuntimeError, AttributeError, …
             text = f"{found or 'not installed'}: {type(error).__name__}: {error}".splitlines()[0]
             default = "bash tools/quickstart.sh installs it, or pip install -r requirements.txt"
             parts.append(Part(module, False, text, advice=cure if found and cure else default))
@@ -100,15 +112,24 @@ def nearest_neighbours() -> Part:
         import faiss
     except Exception as error:
         return Part("faiss", False, str(error).splitlines()[0], gives, "pip install faiss-cpu")
-    if version("faiss-cpu") and any(version(name) for name in ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")):
-        return Part("faiss", False, "both the CPU and a GPU package", gives,
-                    "they overwrite each other: uninstall both, then install one")
+    if version("faiss-cpu") and any(
+        version(name) for name in ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")
+    ):
+        return Part(
+            "faiss",
+            False,
+            "both the CPU and a GPU package",
+            gives,
+            "they overwrite each other: uninstall both, then install one",
+        )
     gpu = getattr(faiss, "get_num_gpus", lambda: 0)()
     return Part("faiss", True, f"{faiss.__version__}, {f'{gpu} GPU' if gpu else 'CPU'}", gives)
 
 
 def transfer() -> list[Part]:
-    """mmcv with its operators, mmsegmentation, mmdet and what they need: looked at, not imported (that takes 7 s)."""
+    """mmcv with its operators, mmsegmentation, mmdet and what they need: looked at, not imported
+    (that takes 7 s).
+    """
     from benchmarks.mm import mmcv_wheel
 
     gives = "fine-tuning on ADE20K and COCO (pretraining and frozen evaluation work without)"
@@ -119,15 +140,23 @@ def transfer() -> list[Part]:
         devices = f"CUDA {' '.join(sorted(found.architectures))}" if found.architectures else "CPU"
         kind = f", {devices} operators" if found.tag else ", not compiled by this project"
     theirs = found is not None and found.complete and not found.tag
-    advice = f"pip uninstall mmcv mmcv-lite, then {mmcv_wheel.COMMAND}" if theirs else mmcv_wheel.COMMAND
+    advice = (
+        f"pip uninstall mmcv mmcv-lite, then {mmcv_wheel.COMMAND}" if theirs else mmcv_wheel.COMMAND
+    )
     detail = problem or f"{found.version}{kind}"
     parts = [Part("mmcv operators", not problem, detail, gives, advice if problem else "")]
     if not problem and found.tag:
         parts += _mmcv_on_gpus(found.architectures)
-    for package, needs in (("mmsegmentation", ("ftfy", "regex")), ("mmdet", ()), ("pycocotools", ())):
+    for package, needs in (
+        ("mmsegmentation", ("ftfy", "regex")),
+        ("mmdet", ()),
+        ("pycocotools", ()),
+    ):
         lacking = [name for name in (package, *needs) if version(name) is None]
         detail = f"{', '.join(lacking)} not installed" if lacking else version(package)
-        parts.append(Part(package, not lacking, detail, gives, mmcv_wheel.COMMAND if lacking else ""))
+        parts.append(
+            Part(package, not lacking, detail, gives, mmcv_wheel.COMMAND if lacking else "")
+        )
     return parts
 
 
@@ -142,30 +171,56 @@ def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
         return []
     advice = mmcv_wheel.COMMAND
     if not mmcv_wheel.architectures():
-        advice = f"install nvcc (CUDA {torch.version.cuda}) or set CUDA_HOME, unset PIXELPRETEXT_CUDA=0, then {advice}"
+        advice = (
+            f"install nvcc (CUDA {torch.version.cuda}) or set CUDA_HOME, unset "
+            f"PIXELPRETEXT_CUDA=0, then {advice}"
+        )
     done = there <= compiled
-    return [Part("mmcv CUDA operators", done, f"for {' '.join(sorted(compiled)) or 'the CPU only'}",
-                 "detection on the GPU", "" if done else advice)]  # fmt: skip
+    return [
+        Part(
+            "mmcv CUDA operators",
+            done,
+            f"for {' '.join(sorted(compiled)) or 'the CPU only'}",
+            "detection on the GPU",
+            "" if done else advice,
+        )
+    ]
 
 
 def trackers() -> list[Part]:
     """W&B and MLflow, which mmengine's visualisation back-ends write to."""
     return [
-        Part(name, version(name) is not None, version(name) or "not installed",
-             f"vis_backends = [dict(type='{backend}')]", "" if version(name) else f"pip install {name}")
+        Part(
+            name,
+            version(name) is not None,
+            version(name) or "not installed",
+            f"vis_backends = [dict(type='{backend}')]",
+            "" if version(name) else f"pip install {name}",
+        )
         for name, backend in (("wandb", "WandbVisBackend"), ("mlflow", "MLflowVisBackend"))
     ]
 
 
 def optional() -> list[Part]:
-    """Returns every optional part; a check that itself fails is reported as a missing part, never raised."""
-    checks: tuple[Callable[[], Part | list[Part]], ...] = (operators, nearest_neighbours, transfer, trackers)
+    """Returns every optional part; a check that itself fails is reported as a missing part, never
+    raised.
+    """
+    checks: tuple[Callable[[], Part | list[Part]], ...] = (
+        operators,
+        nearest_neighbours,
+        transfer,
+        trackers,
+    )
     parts: list[Part] = []
     for check in checks:
         try:
             found = check()
         except Exception as error:
             logging.getLogger(__name__).debug("%s failed", check.__name__, exc_info=True)
-            found = Part(check.__name__.replace("_", " "), False, f"{type(error).__name__}: {error}".splitlines()[0])
+            found = Part(
+                check.__name__.replace("_", " "),
+                False,
+                f"{type(error).__name__}: {error}".splitlines()[0],
+            )
         parts += found if isinstance(found, list) else [found]
     return parts

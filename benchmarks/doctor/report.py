@@ -16,8 +16,9 @@ def collect(*, measure: bool = False) -> dict[str, object]:
         measure: also measure the gain of bf16 (about three seconds).
 
     Returns:
-        ``machine``, ``core``, ``pins``, ``accelerators``, ``optional``, ``measured``, ``advice`` and ``broken``: the
-        names of core packages that do not import. What cannot be looked at because of them is left out.
+        ``machine``, ``core``, ``pins``, ``accelerators``, ``optional``, ``measured``, ``advice``
+        and ``broken``: the names of core packages that do not import. What cannot be looked at
+        because of them is left out.
     """
     core = parts.core()
     broken = [part.name for part in core if not part.there]
@@ -49,7 +50,9 @@ def add_measurements(found: dict[str, object], measure: bool) -> None:
     try:
         rate = measuring.decode_rate()
     except Exception as error:  # the doctor reports what is ill, it does not fall ill itself
-        found["advice"].insert(0, f"decoding a generated JPEG failed: {type(error).__name__}: {error}")
+        found["advice"].insert(
+            0, f"decoding a generated JPEG failed: {type(error).__name__}: {error}"
+        )
         return
     devices = len(found["accelerators"])
     found["measured"]["decode_images_per_s"] = round(rate)
@@ -57,8 +60,14 @@ def add_measurements(found: dict[str, object], measure: bool) -> None:
     if measure:
         gain = measuring.bf16_speed_up()
         found["measured"]["bf16_speed_up"] = round(gain, 2)
-        choice = "engine.precision = 'bf16' is worth trying" if gain > 1.2 else "stay with engine.precision = 'fp32'"
-        found["advice"].insert(1, f"{choice}: a small convolution runs {gain:.2f} times as fast in bf16")
+        choice = (
+            "engine.precision = 'bf16' is worth trying"
+            if gain > 1.2
+            else "stay with engine.precision = 'fp32'"
+        )
+        found["advice"].insert(
+            1, f"{choice}: a small convolution runs {gain:.2f} times as fast in bf16"
+        )
 
 
 def part_advice(optional: list[parts.Part]) -> list[str]:
@@ -75,19 +84,29 @@ def machine_advice(found: dict[str, object]) -> list[str]:
     sentences = []
     described = found["machine"]
     if machine.silent_gpu():
-        sentences.append("the driver shows a GPU that torch does not see: install a torch for the driver's CUDA")
+        sentences.append(
+            "the driver shows a GPU that torch does not see: install a torch for the driver's CUDA"
+        )
     if described["disk_gib"]["free"] < 5:
-        sentences.append(f"only {described['disk_gib']['free']} GiB of disk are free: checkpoints may not fit")
+        sentences.append(
+            f"only {described['disk_gib']['free']} GiB of disk are free: checkpoints may not fit"
+        )
     shared = described["shared_memory_gib"]
     if shared is not None and shared < 1:
-        sentences.append(f"/dev/shm has {shared} GiB: loader workers need more (docker run --shm-size=8g)")
+        sentences.append(
+            f"/dev/shm has {shared} GiB: loader workers need more (docker run --shm-size=8g)"
+        )
     if found["pins"]:
-        sentences.append("versions differ from the tested ones, which is allowed: " + "; ".join(found["pins"]))
+        sentences.append(
+            "versions differ from the tested ones, which is allowed: " + "; ".join(found["pins"])
+        )
     return sentences
 
 
 def show(found: dict[str, object]) -> None:
-    """Prints ``found`` as tables; needs rich, and falls back on plain lines where that is what is broken."""
+    """Prints ``found`` as tables; needs rich, and falls back on plain lines where that is what is
+    broken.
+    """
     rows = machine_rows(found) + part_rows(found)
     try:
         from rich.console import Console
@@ -108,26 +127,39 @@ def show(found: dict[str, object]) -> None:
     for sentence in found["advice"]:
         console.print(f"- {sentence}", markup=False)
     if found["broken"]:
-        console.print(f"The core is broken: {', '.join(found['broken'])}.", style="red", markup=False)
+        console.print(
+            f"The core is broken: {', '.join(found['broken'])}.", style="red", markup=False
+        )
 
 
 def machine_rows(found: dict[str, object]) -> list[tuple[str, str, str]]:
     """Returns table rows (what, state, detail) on the machine and what was measured."""
     described, measured = found["machine"], found["measured"]
     memory, disk = described["memory_gib"], described["disk_gib"]
-    devices = [f"{d['name']}, {d['memory_gib']} GiB, capability {d['capability']}{', bf16' if d['bf16'] else ''}"
-               for d in found["accelerators"]]
+    devices = [
+        f"{d['name']}, {d['memory_gib']} GiB, capability "
+        f"{d['capability']}{', bf16' if d['bf16'] else ''}"
+        for d in found["accelerators"]
+    ]
     rows = [
         ("Python", "", f"{described['python']}  {described['executable']}"),
         ("cores", "", f"{described['cores']}  {' '.join(described['cpu_features'])}"),
-        ("memory", "", f"{memory['available']} of {memory['total']} GiB available" if memory else "unknown"),
+        (
+            "memory",
+            "",
+            f"{memory['available']} of {memory['total']} GiB available" if memory else "unknown",
+        ),
         ("disk", "", f"{disk['free']} of {disk['total']} GiB free"),
         ("devices", "", "; ".join(devices) or "CPU only"),
     ]
     if "decode_images_per_s" in measured:
-        rows.append(("decoding", "", f"{measured['decode_images_per_s']} images/s per core (500×375 JPEG)"))
+        rows.append(
+            ("decoding", "", f"{measured['decode_images_per_s']} images/s per core (500×375 JPEG)")
+        )
     if "bf16_speed_up" in measured:
-        rows.append(("bf16 against fp32", "", f"{measured['bf16_speed_up']}×, one small convolution"))
+        rows.append(
+            ("bf16 against fp32", "", f"{measured['bf16_speed_up']}×, one small convolution")
+        )
     return rows
 
 

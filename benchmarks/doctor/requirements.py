@@ -1,7 +1,8 @@
 """Are the pins of a requirements file met by the running Python?
 
-Knows the standard library and pip alone, because ``tools/environment.sh`` calls it by path in an environment that is
-still empty: ``python benchmarks/doctor/requirements.py requirements/core.txt`` prints what is not met and exits 1.
+Knows the standard library and pip alone, because ``tools/environment.sh`` calls it by path in an
+environment that is still empty: ``python benchmarks/doctor/requirements.py requirements/core.txt``
+prints what is not met and exits 1.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ except ImportError:  # an empty environment has only pip's own copy
 
 
 def read(path: str | Path) -> list[Requirement]:
-    """Returns the requirements of ``path`` that apply to this Python, included files (``-r``) first to last.
+    """Returns the requirements of ``path`` that apply to this Python, included files (``-r``) first
+    to last.
 
     Raises:
         FileNotFoundError: ``path`` or a file it includes is missing.
@@ -33,14 +35,18 @@ def read(path: str | Path) -> list[Requirement]:
             try:
                 requirement = Requirement(text)
             except ValueError as error:
-                raise ValueError(f"{path}:{number}: {text!r} is no requirement and no '-r FILE': {error}") from None
+                raise ValueError(
+                    f"{path}:{number}: {text!r} is no requirement and no '-r FILE': {error}"
+                ) from None
             if requirement.marker is None or requirement.marker.evaluate():
                 found.append(requirement)
     return found
 
 
 def unmet(path: str | Path) -> list[str]:
-    """Returns one sentence per requirement of ``path`` that this Python does not meet; empty if all are met."""
+    """Returns one sentence per requirement of ``path`` that this Python does not meet; empty if all
+    are met.
+    """
     sentences = []
     for requirement in read(path):
         try:

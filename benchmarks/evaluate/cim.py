@@ -1,4 +1,6 @@
-"""How well a network trained with CIM finds exemplars in images that it never saw, beside answers without looking."""
+"""How well a network trained with CIM finds exemplars in images that it never saw, beside answers
+without looking.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ class Localisation:
     Attributes:
         images: how many. exemplars: per image.
         iou: of predicted and true maps, in [0, 1]. loss: of the network.
-        prior: loss of answering everywhere with the mean foreground rate of these maps; its IoU is 0 below a rate of
-            one half.
-        position_iou, position: IoU and loss of one fixed map, the mean of all true ones: what place alone tells.
-            Taken from the very maps that it is judged on, so a little too good.
+        prior: loss of answering everywhere with the mean foreground rate of these maps; its IoU is
+            0 below a rate of one half.
+        position_iou, position: IoU and loss of one fixed map, the mean of all true ones: what place
+            alone tells. Taken from the very maps that it is judged on, so a little too good.
         foreground: mean share of the context that an exemplar covers.
     """
 
@@ -60,7 +62,10 @@ def load(path: str | Path) -> tuple[Pretrainer, Config]:
     content = read_checkpoint(path)
     meta = content.get("meta")
     if not isinstance(meta, dict) or "cfg" not in meta:
-        raise ValueError(f"{path}: not a checkpoint of ours, it does not hold the config that it was trained with")
+        raise ValueError(
+            f"{path}: not a checkpoint of ours, it does not hold the config that it was trained "
+            "with"
+        )
     register_all()
     cfg = parse(meta["cfg"])
     model = MODELS.build(cfg.model.to_dict())
@@ -78,13 +83,21 @@ def _cim(model: Pretrainer) -> CIM | None:
 
 
 def localise(
-    path: str | Path, images: str | Path, *, limit: int = 256, seed: int = 0, batch: int = 32, device: str = "cpu"
+    path: str | Path,
+    images: str | Path,
+    *,
+    limit: int = 256,
+    seed: int = 0,
+    batch: int = 32,
+    device: str = "cpu",
 ) -> Localisation:
     """Shows a checkpoint images under its own recipe, one draw of views per image and no training.
 
     Args:
-        path: checkpoint. images: folder of images, at any depth. limit: how many of them, the first by path.
-        seed: of the views; equal seeds give equal views. batch: images at a time. device: where the network runs.
+        path: checkpoint. images: folder of images, at any depth. limit: how many of them, the first
+            by path.
+        seed: of the views; equal seeds give equal views. batch: images at a time. device: where the
+            network runs.
 
     Raises:
         ValueError: as :func:`load`, or no image.
@@ -99,7 +112,9 @@ def localise(
     with torch.inference_mode():
         for samples in DataLoader(dataset, batch_size=batch, sampler=keys, collate_fn=collate):
             views = model.data_preprocessor(samples)["batch"]
-            margin = objective.predict(views, Encodings(views, model.backbone, model.target_backbone))
+            margin = objective.predict(
+                views, Encodings(views, model.backbone, model.target_backbone)
+            )
             target = objective.targets(views)
             losses.append(map_loss(margin, target) * len(margin))
             ious.append(map_iou(margin, target))

@@ -41,17 +41,17 @@ REDUCED: dict[str, dict[str, Any]] = {
 class EvaluationHook(Hook):
     """Runs benchmarks every ``every`` optimiser steps and after the last one.
 
-    Configs name it after ``custom_imports = dict(imports=["benchmarks.evaluate.hook"])``: what trains does not import
-    what measures.
+    Configs name it after ``custom_imports = dict(imports=["benchmarks.evaluate.hook"])``: what
+    trains does not import what measures.
 
-    Process 0 evaluates, the others wait at a barrier: an evaluation must be shorter than the process group's timeout
-    (30 minutes). Train mode and all random states are put back, so training goes on as it would
-    have without the hook. Results go to the message hub and the visualizer as ``eval/NAME.metric`` and, as records,
-    to ``evaluations.jsonl`` in the work_dir.
+    Process 0 evaluates, the others wait at a barrier: an evaluation must be shorter than the
+    process group's timeout (30 minutes). Train mode and all random states are put back, so training
+    goes on as it would have without the hook. Results go to the message hub and the visualizer as
+    ``eval/NAME.metric`` and, as records, to ``evaluations.jsonl`` in the work_dir.
 
     Args:
-        benchmarks: name -> dict(type=…, data=dict(…), settings…); the type may be left out if the name is one. What is
-            not set comes from ``REDUCED``.
+        benchmarks: name -> dict(type=…, data=dict(…), settings…); the type may be left out if the
+            name is one. What is not set comes from ``REDUCED``.
         every: Optimiser steps between evaluations.
         weights: ``online`` or ``target`` backbone.
 
@@ -63,9 +63,14 @@ class EvaluationHook(Hook):
 
     priority = "LOW"
 
-    def __init__(self, benchmarks: dict[str, dict[str, Any]], every: int = 1000, weights: str = "online") -> None:
+    def __init__(
+        self, benchmarks: dict[str, dict[str, Any]], every: int = 1000, weights: str = "online"
+    ) -> None:
         if not benchmarks or every < 1:
-            raise ValueError(f"EvaluationHook: benchmarks={benchmarks!r} must not be empty, every={every} at least 1")
+            raise ValueError(
+                f"EvaluationHook: benchmarks={benchmarks!r} must not be empty, every={every} at "
+                "least 1"
+            )
         if weights not in ("online", "target"):
             raise ValueError(f"EvaluationHook: weights={weights!r} must be 'online' or 'target'")
         self.benchmarks, self.every, self.weights = benchmarks, every, weights
@@ -93,7 +98,9 @@ class EvaluationHook(Hook):
         self._tasks = []
         for name, config in self.benchmarks.items():
             kind = config.get("type", name)
-            self._tasks.append(make_task(name, dict(type=kind) | REDUCED.get(kind, {}) | dict(config)))
+            self._tasks.append(
+                make_task(name, dict(type=kind) | REDUCED.get(kind, {}) | dict(config))
+            )
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -112,12 +119,16 @@ class EvaluationHook(Hook):
             records = {task.name: task.run(extractor) for task in self._tasks}
         scalars = {}
         for name, record in records.items():
-            scalars |= {f"eval/{name}.{metric}": value.value for metric, value in record.metrics.items()}
+            scalars |= {
+                f"eval/{name}.{metric}": value.value for metric, value in record.metrics.items()
+            }
             record.append(Path(runner.work_dir) / "evaluations.jsonl")
         for key, value in scalars.items():
             runner.message_hub.update_scalar(key, value)
         runner.visualizer.add_scalars(scalars, step=step)
-        runner.logger.info(f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items()))
+        runner.logger.info(
+            f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items())
+        )
 
     def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
         preprocessor = getattr(unwrapped(runner.model), "data_preprocessor", None)
@@ -133,10 +144,18 @@ class EvaluationHook(Hook):
     def _backbone(self, runner: Runner) -> nn.Module:
         model = unwrapped(runner.model)
         if is_sharded(model):
-            raise ValueError("EvaluationHook: process 0 alone cannot run a model sharded by FSDP; evaluate checkpoints")
-        backbone = getattr(model, "backbone" if self.weights == "online" else "target_backbone", None)
+            raise ValueError(
+                "EvaluationHook: process 0 alone cannot run a model sharded by FSDP; evaluate "
+                "checkpoints"
+            )
+        backbone = getattr(
+            model, "backbone" if self.weights == "online" else "target_backbone", None
+        )
         if backbone is None:
-            raise ValueError(f"EvaluationHook: weights={self.weights!r}, but no objective keeps one; use 'online'")
+            raise ValueError(
+                f"EvaluationHook: weights={self.weights!r}, but no objective keeps one; use "
+                "'online'"
+            )
         return backbone
 
 

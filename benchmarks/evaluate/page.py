@@ -1,4 +1,6 @@
-"""One page per evaluation, ``report.md`` and ``index.html``: a table per protocol, pictures, the records."""
+"""One page per evaluation, ``report.md`` and ``index.html``: a table per protocol, pictures, the
+records.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ from benchmarks.report.pictures.upsampled import draw_upsampled, feature_colours
 from pretrain.data.decode import decode_file
 from pretrain.files import atomic_write
 
-TITLE, PICTURES, SIDE = "Frozen evaluation", 5, 256  # images per sheet; pixels to which features are upsampled for it
+TITLE, PICTURES, SIDE = (
+    "Frozen evaluation",
+    5,
+    256,
+)  # images per sheet; pixels to which features are upsampled for it
 NONE = "none"
 
 
@@ -68,7 +74,9 @@ def report(
                     networks, upsamplers, images, folder, weights=weights, device=device
                 )
         except Exception as error:
-            console.print(f"pictures left out: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+            console.print(
+                f"pictures left out: {type(error).__name__}: {error}", markup=False, soft_wrap=True
+            )
     command = f"python tools/evaluate.py {shlex.join(sys.argv[1:])}"
     page = write_evaluation(records, pictures, command, folder)
     console.print(f"page: {page}", markup=False, soft_wrap=True)
@@ -89,14 +97,26 @@ def write_evaluation(
     """
     folder = Path(folder)
     atomic_write(folder / "records.jsonl", "".join(record.to_json() + "\n" for record in records))
-    links = [("records.jsonl", "all records with protocols and counts per image"), ("report.md", "this page, Markdown")]
-    note = f"{len(records)} records, written {time.strftime('%Y-%m-%d %H:%M')}. Bold: the best network of a column."
+    links = [
+        ("records.jsonl", "all records with protocols and counts per image"),
+        ("report.md", "this page, Markdown"),
+    ]
+    note = (
+        f"{len(records)} records, written {time.strftime('%Y-%m-%d %H:%M')}. Bold: the best "
+        "network of a column."
+    )
     body, text = [f'<p class="note">{note}</p>'], [*markdown_head(TITLE, command), note, ""]
     for group in by_protocol(records):
         headings, lines, best = table_of(group)
-        heading, line = f"{group[0].benchmark} · protocol {group[0].protocol_hash}", group[0].protocol_line
+        heading, line = (
+            f"{group[0].benchmark} · protocol {group[0].protocol_hash}",
+            group[0].protocol_line,
+        )
         kinds = ["baseline" if is_baseline(record) else "" for record in group]
-        body += [*_heading(heading, line), html_table(headings, lines, text=(0, 1), kinds=kinds, best=best)]
+        body += [
+            *_heading(heading, line),
+            html_table(headings, lines, text=(0, 1), kinds=kinds, best=best),
+        ]
         text += [f"## {heading}", "", *markdown_table(headings, _bold(lines, best)), "", line, ""]
     body += ["<h2>Features</h2>" * bool(pictures), *html_figures(pictures), *html_files(links)]
     text += [*markdown_figures(pictures), *markdown_files(links[:1])]
@@ -106,13 +126,20 @@ def write_evaluation(
 
 
 def table_of(group: Sequence[Record]) -> tuple[list[str], list[list[str]], list[tuple[int, int]]]:
-    """Headings, rows and the best network's cell (row, column) of each metric; records of one protocol."""
+    """Headings, rows and the best network's cell (row, column) of each metric; records of one
+    protocol.
+    """
     names = list(dict.fromkeys(name for record in group for name in record.metrics))
-    metrics = {name: next(record.metrics[name] for record in group if name in record.metrics) for name in names}
+    metrics = {
+        name: next(record.metrics[name] for record in group if name in record.metrics)
+        for name in names
+    }
     marked = [f"{name} [{metric.unit}] {metric.arrow}" for name, metric in metrics.items()]
     lines = []
     for record in group:
-        values = [f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for name in names]
+        values = [
+            f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for name in names
+        ]
         seconds = f"{record.cost['seconds']:.1f}" if "seconds" in record.cost else ""
         name = str(record.subject.get("spec", "?"))
         who = [f"({name})", "–"] if is_baseline(record) else [name, upsampler_of(record.subject)]
@@ -120,7 +147,9 @@ def table_of(group: Sequence[Record]) -> tuple[list[str], list[list[str]], list[
     best = []
     for column, (name, metric) in enumerate(metrics.items(), start=2):
         competing = [name in r.metrics and not is_baseline(r) for r in group]
-        values = np.array([r.metrics[name].value if c else np.nan for r, c in zip(group, competing, strict=True)])
+        values = np.array(
+            [r.metrics[name].value if c else np.nan for r, c in zip(group, competing, strict=True)]
+        )
         if sum(competing) > 1 and np.isfinite(values).any():
             extreme = np.nanmin(values) if metric.better == "lower" else np.nanmax(values)
             best += [(int(row), column) for row in np.flatnonzero(values == extreme)]
@@ -128,7 +157,8 @@ def table_of(group: Sequence[Record]) -> tuple[list[str], list[list[str]], list[
 
 
 def sample_images(task: Task, count: int) -> Tensor:
-    """Images spread evenly over a task's validation part, of the size that the task shows to networks.
+    """Images spread evenly over a task's validation part, of the size that the task shows to
+    networks.
 
     Returns:
         (count, 3, H, W) uint8 RGB, fewer where there are fewer.
@@ -138,7 +168,9 @@ def sample_images(task: Task, count: int) -> Tensor:
         names = [str(image.path) for image in data.images]
     else:
         names = [data.val.name(index) for index in range(len(data.val))]
-    chosen = [decode_file(names[int(i)]) for i in np.linspace(0, len(names) - 1, min(count, len(names)))]
+    chosen = [
+        decode_file(names[int(i)]) for i in np.linspace(0, len(names) - 1, min(count, len(names)))
+    ]
     if isinstance(data, ClassFolder):
         shown = [centre_crop(image, size, task.settings.crop_fraction) for image in chosen]
     else:
@@ -147,14 +179,20 @@ def sample_images(task: Task, count: int) -> Tensor:
 
 
 def draw_features(
-    networks: Sequence[str], upsamplers: Sequence[str], images: Tensor, folder: str | Path, *, weights: str = "online",
+    networks: Sequence[str],
+    upsamplers: Sequence[str],
+    images: Tensor,
+    folder: str | Path,
+    *,
+    weights: str = "online",
     device: str = "cpu",
-) -> list[tuple[str, str]]:  # fmt: skip
+) -> list[tuple[str, str]]:
     """Draws one sheet per network: features before and behind every upsampler.
 
     Args:
         networks: specs of :meth:`FeatureExtractor.load`.
-        upsamplers: specs of :func:`load_upsampler`; bilinear is drawn whether it is among them or not.
+        upsamplers: specs of :func:`load_upsampler`; bilinear is drawn whether it is among them or
+            not.
         images: (B, 3, H, W) uint8 RGB.
         folder: of the page; pictures go to ``pictures`` below it.
         weights: as for :meth:`FeatureExtractor.load`.
@@ -170,12 +208,18 @@ def draw_features(
         extractor = FeatureExtractor.load(network, weights=weights, device=device)
         names = [family(spec) for spec in specs]
         names = names if len(set(names)) == len(names) else specs
-        made = {n: load_upsampler(s, device, channels=extractor.channels) for n, s in zip(names, specs, strict=True)}
+        made = {
+            n: load_upsampler(s, device, channels=extractor.channels)
+            for n, s in zip(names, specs, strict=True)
+        }
         file = f"pictures/features_{number}.png"
-        draw_upsampled(images, feature_colours(extractor, images, made, stride=stride), Path(folder) / file)
+        draw_upsampled(
+            images, feature_colours(extractor, images, made, stride=stride), Path(folder) / file
+        )
         caption = (
-            f"{network}: the three main components of dense features as red, green and blue, on the network's own grid "
-            "and behind each upsampler. One basis for the whole sheet, that of the network's own grid."
+            f"{network}: the three main components of dense features as red, green and blue, on "
+            "the network's own grid and behind each upsampler. One basis for the whole sheet, "
+            "that of the network's own grid."
         )
         drawn.append((file, caption))
     return drawn

@@ -1,7 +1,8 @@
-"""Upsamplers measured on several networks: means with intervals over the networks, and differences to bilinear.
+"""Upsamplers measured on several networks: means with intervals over the networks, and differences
+to bilinear.
 
-Every network is its own pair: what upsamplers do is compared on the same features, so the (much larger) spread between
-networks does not hide it.
+Every network is its own pair: what upsamplers do is compared on the same features, so the (much
+larger) spread between networks does not hide it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ REFERENCE = "bilinear"
 def paired_tables(records: Sequence[Record]) -> str:
     """Returns Markdown: one table per protocol, a row per upsampler in the order of the records.
 
-    Upsamplers with a file are told apart by the file's folder without its number (``jbu_0/final.pth`` and
-    ``jbu_1/final.pth`` are both ``jbu``), so that each network may have its own. The last value of a network and
-    upsampler counts where there are several.
+    Upsamplers with a file are told apart by the file's folder without its number
+    (``jbu_0/final.pth`` and ``jbu_1/final.pth`` are both ``jbu``), so that each network may have
+    its own. The last value of a network and upsampler counts where there are several.
 
-    Where bilinear was not run at all (networks on their own grid: another protocol) there are no differences.
+    Where bilinear was not run at all (networks on their own grid: another protocol) there are no
+    differences.
 
     Raises:
-        ValueError: no table has two networks, or bilinear was run on some of a table's networks only.
+        ValueError: no table has two networks, or bilinear was run on some of a table's networks
+            only.
     """
     parts = []
     for group in by_protocol([record for record in records if not is_baseline(record)]):
@@ -36,11 +39,16 @@ def paired_tables(records: Sequence[Record]) -> str:
             continue
         lacking = networks - measured[REFERENCE].keys() if REFERENCE in measured else set()
         if lacking:
-            raise ValueError(f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with")
+            raise ValueError(
+                f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with"
+            )
         title = f"{group[0].benchmark}, protocol {group[0].protocol_hash}"
         parts += [f"**{title}**", "", *markdown_table(*_table(measured)), ""]
     if not parts:
-        raise ValueError("no protocol has records of two or more networks; intervals need several (different seeds)")
+        raise ValueError(
+            "no protocol has records of two or more networks; intervals need several (different "
+            "seeds)"
+        )
     return "\n".join(parts)
 
 
@@ -53,7 +61,9 @@ def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
 
 
 def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows; an upsampler's values and differences are over the networks that it was run on."""
+    """Headings and rows; an upsampler's values and differences are over the networks that it was
+    run on.
+    """
     reference = measured.get(REFERENCE)
     first = next(iter(next(iter(measured.values())).values()))
     headings = ["upsampler"]
@@ -63,9 +73,14 @@ def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list
     for upsampler, records in measured.items():
         row = [upsampler]
         for name in first.metrics:
-            row.append(interval_of_runs([record.metrics[name].value for record in records.values()]).text())
+            row.append(
+                interval_of_runs([record.metrics[name].value for record in records.values()]).text()
+            )
             if reference:
-                pairs = [r.metrics[name].value - reference[n].metrics[name].value for n, r in records.items()]
+                pairs = [
+                    r.metrics[name].value - reference[n].metrics[name].value
+                    for n, r in records.items()
+                ]
                 row.append("–" if upsampler == REFERENCE else interval_of_runs(pairs).text())
         rows.append([*row, str(len(records))])
     return [*headings, "networks"], rows

@@ -16,7 +16,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.core.commands import RecordFile, choose_device, full_names, require_distinct, shorten
+from benchmarks.core.commands import (
+    RecordFile,
+    choose_device,
+    full_names,
+    require_distinct,
+    shorten,
+)
 from benchmarks.core.extractor import FeatureExtractor, literal, split_options
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
 from benchmarks.core.upsamplers import foreign_backbone, load_upsampler
@@ -37,7 +43,9 @@ _WORDS = {
     DepthFolder: "layout with depth maps (scenes, plain with depth=)",
     KeypointPairs: "layout of keypoint pairs (pfwillow)",
 }
-_CLASSES = "folder 'classes:ROOT' (or scenes:ROOT without options; with them write classes:ROOT/crops?…)"
+_CLASSES = (
+    "folder 'classes:ROOT' (or scenes:ROOT without options; with them write classes:ROOT/crops?…)"
+)
 _SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
 _KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
@@ -53,7 +61,8 @@ class Options:
         upsampler: specs of :func:`load_upsampler`.
         upsampled_stride: pixels per upsampled feature; None: the task's own.
         quick: reduced settings. baselines: trivial predictors as well.
-        report: folder of a page; None: no page. device: None: cuda where it is. out: file of records.
+        report: folder of a page; None: no page. device: None: cuda where it is. out: file of
+            records.
     """
 
     networks: Sequence[str]
@@ -74,7 +83,8 @@ def evaluate(options: Options) -> None:
     """Runs every benchmark on every network.
 
     Raises:
-        ValueError, OSError, MemoryError: a mistake in the options or the data. Records made before it are kept.
+        ValueError, OSError, MemoryError: a mistake in the options or the data. Records made before
+            it are kept.
     """
     console = Console()
     with _process_group() as rank:
@@ -82,7 +92,8 @@ def evaluate(options: Options) -> None:
         if device == "cuda" and dist.is_initialized():
             device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         if device == "cpu":
-            keep_freed_memory()  # upsampled maps are large: half of an upsampling's time was fresh pages
+            # upsampled maps are large: half of an upsampling's time was fresh pages
+            keep_freed_memory()
         if options.report:
             require_writable(options.report, "--report", folder=True)
         written = RecordFile(options.out, console)
@@ -94,12 +105,20 @@ def evaluate(options: Options) -> None:
             for record in _run_all(options, tasks, device, console):
                 records.append(record)
                 if rank == 0:
-                    written.append(record)  # at once: what is measured survives whatever comes after
+                    written.append(
+                        record
+                    )  # at once: what is measured survives whatever comes after
             if rank == 0 and options.report:
                 report(
-                    records, tasks, networks=options.networks, upsamplers=options.upsampler, folder=options.report,
-                    weights=options.weights, device=device, console=console,
-                )  # fmt: skip
+                    records,
+                    tasks,
+                    networks=options.networks,
+                    upsamplers=options.upsampler,
+                    folder=options.report,
+                    weights=options.weights,
+                    device=device,
+                    console=console,
+                )
         finally:
             if rank == 0 and records:
                 print_tables(records, console)
@@ -107,7 +126,9 @@ def evaluate(options: Options) -> None:
         written.require_whole()
 
 
-def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str], *, quick: bool) -> list[Task]:
+def make_tasks(
+    names: Sequence[str], data: Sequence[str], settings: Sequence[str], *, quick: bool
+) -> list[Task]:
     """Opens the data of each benchmark and checks its settings.
 
     Args:
@@ -117,12 +138,17 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
         quick: Start from the reduced settings.
 
     Raises:
-        ValueError: no or several data sets for a benchmark, one that none reads, an unknown benchmark, setting or
-            layout.
+        ValueError: no or several data sets for a benchmark, one that none reads, an unknown
+            benchmark, setting or layout.
     """
     chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
-    form, example = f"BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}", f"{names[0]}.size=64"
-    for key, value in read_pairs(settings, option="--set", example=example, parse=str, form=form).items():
+    form, example = (
+        f"BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}",
+        f"{names[0]}.size=64",
+    )
+    for key, value in read_pairs(
+        settings, option="--set", example=example, parse=str, form=form
+    ).items():
         name, dot, field = key.partition(".")
         if not value or not dot or name not in chosen:
             raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
@@ -136,23 +162,34 @@ def make_tasks(names: Sequence[str], data: Sequence[str], settings: Sequence[str
         unread = [item for item in unread if suiting[item] is None]
         if len(found) != 1:
             kind = _WORDS.get(reader, _CLASSES)
-            raise ValueError(f"--benchmark {name} needs one --data with a {kind}, found {len(found)}")
+            raise ValueError(
+                f"--benchmark {name} needs one --data with a {kind}, found {len(found)}"
+            )
         task = make_task(name, (REDUCED.get(name, {}) if quick else {}) | own | dict(data=found[0]))
-        task.data = opened.setdefault(reader, task).data  # benchmarks that read the same data share decoded images
+        task.data = opened.setdefault(
+            reader, task
+        ).data  # benchmarks that read the same data share decoded images
         tasks.append(task)
     if unread:
-        raise ValueError(f"--data {unread[0]!r}: none of the benchmarks {', '.join(names)} reads it; leave it out")
+        raise ValueError(
+            f"--data {unread[0]!r}: none of the benchmarks {', '.join(names)} reads it; leave "
+            "it out"
+        )
     return tasks
 
 
 def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
-    """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item is none for it."""
+    """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item
+    is none for it.
+    """
     kind, colon, rest = item.partition(":")
     if not colon or kind not in _KINDS:
         raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(_KINDS)}")
     root, options = split_options(rest)
     if reader in _WORDS:
-        suits = kind in {DepthFolder: DEPTH_LAYOUTS, KeypointPairs: PAIR_LAYOUTS}.get(reader, LAYOUTS)
+        suits = kind in {DepthFolder: DEPTH_LAYOUTS, KeypointPairs: PAIR_LAYOUTS}.get(
+            reader, LAYOUTS
+        )
         if kind == "plain":
             suits = reader is not KeypointPairs and ("depth" in options) == (reader is DepthFolder)
         return dict(root=root, layout=kind) | options if suits else None
@@ -161,10 +198,19 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     return dict(root=root) | options if kind == "classes" else None
 
 
-def _run_all(options: Options, tasks: list[Task], device: str, console: Console) -> Iterator[Record]:
+def _run_all(
+    options: Options, tasks: list[Task], device: str, console: Console
+) -> Iterator[Record]:
     """Yields the record of every benchmark on every network, then those of the trivial predictors."""
-    beside: dict[tuple[Any, ...], tuple[Task, dict[str, Any]]] = {}  # one entry per table that baselines stand in
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    beside: dict[
+        tuple[Any, ...], tuple[Task, dict[str, Any]]
+    ] = {}  # one entry per table that baselines stand in
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bars:
         for spec in options.networks:
             extractor = FeatureExtractor.load(spec, weights=options.weights, device=device)
@@ -174,16 +220,24 @@ def _run_all(options: Options, tasks: list[Task], device: str, console: Console)
                 task.check(extractor)
             for task, seen in _behind_upsamplers(options, tasks, extractor, console):
                 shared = dist.is_initialized() and task.benchmark.run in _SHARED
-                words = (spec, *([seen.upsampler.spec] if seen.upsampler is not None else []), task.name)
+                words = (
+                    spec,
+                    *([seen.upsampler.spec] if seen.upsampler is not None else []),
+                    task.name,
+                )
                 with _bar(bars, " ".join(words)) as progress:
-                    record = task.run(seen, progress=progress, **(dict(distributed=True) if shared else {}))
+                    record = task.run(
+                        seen, progress=progress, **(dict(distributed=True) if shared else {})
+                    )
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
                 backend = record.protocol.get("backend")
                 beside[(task.name, *needs.values(), backend)] = _with_backend(task, backend), needs
                 yield record
         for task, needs in beside.values() if options.baselines else ():
             if not task.benchmark.baselines:
-                console.print(f"{task.name} has no trivial predictors", markup=False, soft_wrap=True)
+                console.print(
+                    f"{task.name} has no trivial predictors", markup=False, soft_wrap=True
+                )
             for name, run in task.benchmark.baselines.items():
                 with _bar(bars, f"{name} for {task.name}") as progress:
                     record = run(task.data, task.settings, **needs, progress=progress)
@@ -192,7 +246,9 @@ def _run_all(options: Options, tasks: list[Task], device: str, console: Console)
 
 def _with_backend(task: Task, backend: str | None) -> Task:
     """The task with the back-end that a network got on this machine: protocols must agree."""
-    return task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
+    return (
+        task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
+    )
 
 
 def _check_networks(options: Options, tasks: list[Task]) -> None:
@@ -211,13 +267,17 @@ def _check_networks(options: Options, tasks: list[Task]) -> None:
 
 
 def _check_upsamplers(options: Options, console: Console) -> None:
-    """Reads every upsampler before anything is measured, and says what was found in files of others.
+    """Reads every upsampler before anything is measured, and says what was found in files of
+    others.
 
     Raises:
-        ValueError, FileNotFoundError: as :func:`benchmarks.core.upsamplers.load_upsampler`; an illegal stride.
+        ValueError, FileNotFoundError: as :func:`benchmarks.core.upsamplers.load_upsampler`; an
+            illegal stride.
     """
     if options.upsampled_stride is not None and options.upsampled_stride < 1:
-        raise ValueError(f"--upsampled-stride {options.upsampled_stride}: must be at least 1, pixels per feature")
+        raise ValueError(
+            f"--upsampled-stride {options.upsampled_stride}: must be at least 1, pixels per feature"
+        )
     for spec in options.upsampler:
         report = getattr(load_upsampler(spec), "report", None)
         if report is not None:
@@ -227,25 +287,34 @@ def _check_upsamplers(options: Options, console: Console) -> None:
 def _behind_upsamplers(
     options: Options, tasks: list[Task], extractor: FeatureExtractor, console: Console
 ) -> Iterator[tuple[Task, FeatureExtractor]]:
-    """Yields what to run on one network: benchmarks of maps behind every upsampler asked for, bilinear always beside,
-    and on the network's own grid where that is something else."""
+    """Yields what to run on one network: benchmarks of maps behind every upsampler asked for,
+    bilinear always beside, and on the network's own grid where that is something else."""
     made = {
         spec: load_upsampler(spec, extractor.device, channels=extractor.channels)
-        for spec in dict.fromkeys(["none", "bilinear", *options.upsampler] if options.upsampler else ["none"])
+        for spec in dict.fromkeys(
+            ["none", "bilinear", *options.upsampler] if options.upsampler else ["none"]
+        )
     }
     fingerprint = extractor.describe()["fingerprint"]
     for spec in (s for s, upsampler in made.items() if foreign_backbone(upsampler, fingerprint)):
         console.print(
-            f"{spec} was trained with another backbone than {extractor.spec}; its numbers say little", markup=False,
+            f"{spec} was trained with another backbone than {extractor.spec}; its numbers say "
+            "little",
+            markup=False,
             soft_wrap=True,
-        )  # fmt: skip
+        )
     for task in tasks:
         stride = task.benchmark.upsampled_stride
         if stride is None:
             yield task, extractor
             continue
         for spec, upsampler in made.items():
-            if spec != "none" or task.benchmark.own_grid or "none" in options.upsampler or not options.upsampler:
+            if (
+                spec != "none"
+                or task.benchmark.own_grid
+                or "none" in options.upsampler
+                or not options.upsampler
+            ):
                 yield task, extractor.through(upsampler, options.upsampled_stride or stride)
 
 
@@ -262,7 +331,9 @@ def _bar(bars: Progress, title: str) -> Iterator[Any]:
 
 
 def print_tables(records: Sequence[Record], console: Console) -> None:
-    """Prints :func:`tables` with names that fit beside the numbers, and below them what was shortened in full."""
+    """Prints :func:`tables` with names that fit beside the numbers, and below them what was
+    shortened in full.
+    """
     names = shorten([_spec(record) for record in records], max(20, console.width // 3))
     for table in tables(records, names):
         console.print(table)
@@ -275,17 +346,22 @@ def _spec(record: Record) -> str:
 
 
 def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
-    """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of unequal protocols
-    never meet.
+    """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of
+    unequal protocols never meet.
 
     Args:
         records: of any benchmarks. short: what to print for a network; None: its spec.
     """
     result, short = [], short or {}
     for group in by_protocol(records):
-        metrics = {name: metric for record in reversed(group) for name, metric in record.metrics.items()}
+        metrics = {
+            name: metric for record in reversed(group) for name, metric in record.metrics.items()
+        }
         names = list(dict.fromkeys(name for record in group for name in record.metrics))
-        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+        table = Table(
+            title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}",
+            caption=group[0].protocol_line,
+        )
         table.add_column("network", overflow="fold")
         upsampled = any("upsampler" in record.subject for record in group)
         if upsampled:
@@ -294,9 +370,14 @@ def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) ->
             table.add_column(escape(metrics[name].heading(name)), justify="right")
         table.add_column("s", justify="right")
         for record in group:
-            values = [f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names]
+            values = [
+                f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names
+            ]
             who = "" if is_baseline(record) else upsampler_of(record.subject)
-            subject = [escape(short.get(_spec(record), _spec(record))), *([escape(who)] if upsampled else [])]
+            subject = [
+                escape(short.get(_spec(record), _spec(record))),
+                *([escape(who)] if upsampled else []),
+            ]
             table.add_row(*subject, *values, f"{record.cost.get('seconds', 0):.1f}")
         result.append(table)
     return result

@@ -19,8 +19,10 @@ class Options:
     """What ``tools/import.py`` is asked for.
 
     Attributes:
-        file: checkpoint on disk; needed unless ``layouts``. layout: of the file, ``auto``: recognise it.
-        backbone: ``NAME?options``; None: inferred from shapes. weights: the only network to take; None: all.
+        file: checkpoint on disk; needed unless ``layouts``. layout: of the file, ``auto``:
+            recognise it.
+        backbone: ``NAME?options``; None: inferred from shapes. weights: the only network to take;
+            None: all.
         out: where to; None: a name after the file's. layouts: list the layouts instead.
     """
 
@@ -55,7 +57,9 @@ def import_checkpoint(options: Options) -> None:
     else:
         require_writable(options.out, "--out")
     name, network = backbone_of(options.backbone)
-    with console.status(f"reading {Path(options.file).name}"):  # one torch.load: there is no progress to count
+    with console.status(
+        f"reading {Path(options.file).name}"
+    ):  # one torch.load: there is no progress to count
         written = import_file(
             options.file,
             options.out,

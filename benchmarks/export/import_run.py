@@ -34,9 +34,14 @@ class Written:
 
 
 def import_file(
-    path: str | Path, out: str | Path | None = None, *, layout: str = "auto", backbone: str | None = None,
-    options: dict[str, Any] | None = None, weights: str | None = None,
-) -> Written:  # fmt: skip
+    path: str | Path,
+    out: str | Path | None = None,
+    *,
+    layout: str = "auto",
+    backbone: str | None = None,
+    options: dict[str, Any] | None = None,
+    weights: str | None = None,
+) -> Written:
     """Reads a checkpoint of others and writes one of ours, atomically.
 
     Args:
@@ -45,18 +50,24 @@ def import_file(
         layout: A layout's name, or ``auto``.
         backbone: timm name; None infers it from shapes.
         options: Of the network.
-        weights: ``online`` or ``target`` takes that network alone; None takes both where there are two.
+        weights: ``online`` or ``target`` takes that network alone; None takes both where there are
+            two.
 
     Returns:
-        The checkpoint: ``backbone.*`` and, of two networks, ``target_backbone.*``; ``meta`` has ``backbone``,
-        ``normalisation`` and ``imported``. For an upsampler ``upsampler.*`` and ``meta["upsampler"]``.
+        The checkpoint: ``backbone.*`` and, of two networks, ``target_backbone.*``; ``meta`` has
+        ``backbone``, ``normalisation`` and ``imported``. For an upsampler ``upsampler.*`` and
+        ``meta["upsampler"]``.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`benchmarks.weights.checkpoint.read_checkpoint`,
             :func:`benchmarks.weights.network.import_networks`; ``out`` is ``path``.
     """
     path = Path(path)
-    out = Path("work_dirs/imported") / f"{_SUFFIXES.sub('', path.name)}.pth" if out is None else Path(out)
+    out = (
+        Path("work_dirs/imported") / f"{_SUFFIXES.sub('', path.name)}.pth"
+        if out is None
+        else Path(out)
+    )
     if layout not in ("auto", *UPSAMPLERS):
         find_layout(layout)  # a wrong name is told before anything is read
     content = read_checkpoint(path)
@@ -82,7 +93,11 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
     places = {name: network.place + network.copies for name, network in found.networks.items()}
     meta |= dict(backbone=backbone.config, normalisation=imported.normalisation)
     meta["imported"] |= dict(
-        layout=layout.name, source=layout.source, status=layout.status, places=places, report=imported.report.plain()
+        layout=layout.name,
+        source=layout.source,
+        status=layout.status,
+        places=places,
+        report=imported.report.plain(),
     )
     lines = [
         f"layout {layout.name} ({layout.source}; {layout.status}): {found.why}",
@@ -97,8 +112,9 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
         lines.append(f"differs: {layout.convnext_note}")
     if len(imported.backbones) == 2:
         lines.append(
-            f"both networks are in the checkpoint; tools take the online one, --weights target the other"
-            f"{', which is what its authors evaluate' if layout.usual == 'target' else ''}"
+            "both networks are in the checkpoint; tools take the online one, --weights target "
+            "the "
+            f"other{', which is what its authors evaluate' if layout.usual == 'target' else ''}"
         )
     state = {
         _PREFIXES[which] + key: value
@@ -112,13 +128,22 @@ def _upsampler(
     path: Path, meta: dict[str, Any], backbone: str | None, weights: str | None
 ) -> tuple[dict[str, Any], list[str]]:
     if backbone or weights:
-        raise ValueError("--backbone and --weights are of networks; the layout 'featup' is of an upsampler's files")
+        raise ValueError(
+            "--backbone and --weights are of networks; the layout 'featup' is of an upsampler's "
+            "files"
+        )
     stack = load_featup(path)
     refuse_non_finite(stack.state_dict(), str(path))
     meta["upsampler"] = stack.config
-    counts = {name: len(getattr(stack.report, name)) for name in ("loaded", "missing", "unexpected", "ignored")}
+    counts = {
+        name: len(getattr(stack.report, name))
+        for name in ("loaded", "missing", "unexpected", "ignored")
+    }
     meta["imported"] |= dict(layout="featup", source="FeatUp, 2403.10516", report=counts)
-    lines = [f"an upsampler for features of {stack.config['channels']} channels: {stack.config}", str(stack.report)]
+    lines = [
+        f"an upsampler for features of {stack.config['channels']} channels: {stack.config}",
+        str(stack.report),
+    ]
     return {f"upsampler.{key}": value for key, value in stack.state_dict().items()}, lines
 
 

@@ -1,4 +1,6 @@
-"""Which timm networks are plain ResNets and ViTs, the ones that every library has, and what their dimensions are."""
+"""Which timm networks are plain ResNets and ViTs, the ones that every library has, and what their
+dimensions are.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ DEPTHS = {
 
 @dataclass(frozen=True)
 class PlainResNet:
-    """Dimensions of a ResNet of one kind of block, as He et al. and the ResNeXt paper define them, stride in the 3x3.
+    """Dimensions of a ResNet of one kind of block, as He et al. and the ResNeXt paper define them,
+    stride in the 3x3.
 
     Attributes:
         block: ``basic`` or ``bottleneck``.
@@ -70,7 +73,8 @@ def plain_resnet(network: Network) -> PlainResNet:
     """Measures a plain ResNet.
 
     Raises:
-        NoCounterpart: something else, or a ResNet with attention, other norms, blurred strides and so on.
+        NoCounterpart: something else, or a ResNet with attention, other norms, blurred strides and
+            so on.
     """
     model, what = network.model, f"{network.name!r} is no plain ResNet"
     if type(model) is not timm_resnet.ResNet:
@@ -79,15 +83,26 @@ def plain_resnet(network: Network) -> PlainResNet:
     blocks = [block for stage in stages for block in stage]
     kinds = {type(block) for block in blocks}
     if len(kinds) != 1 or any(len(stage) == 0 for stage in stages):
-        raise NoCounterpart(f"{what}: its blocks are {', '.join(sorted(kind.__name__ for kind in kinds))} in 4 stages")
+        raise NoCounterpart(
+            f"{what}: its blocks are {', '.join(sorted(kind.__name__ for kind in kinds))} in 4 "
+            "stages"
+        )
     if any(
-        block.se is not None or not isinstance(block.act1, nn.ReLU) or not isinstance(block.aa, nn.Identity)
+        block.se is not None
+        or not isinstance(block.act1, nn.ReLU)
+        or not isinstance(block.aa, nn.Identity)
         for block in blocks
     ):
-        raise NoCounterpart(f"{what}: its blocks have attention, blurred strides or another activation than ReLU")
+        raise NoCounterpart(
+            f"{what}: its blocks have attention, blurred strides or another activation than ReLU"
+        )
     norms = [m for m in model.modules() if "Norm" in type(m).__name__]
-    if not isinstance(model.maxpool, nn.MaxPool2d) or not all(isinstance(norm, nn.BatchNorm2d) for norm in norms):
-        raise NoCounterpart(f"{what}: it has another norm than BatchNorm, or no max-pooling behind its stem")
+    if not isinstance(model.maxpool, nn.MaxPool2d) or not all(
+        isinstance(norm, nn.BatchNorm2d) for norm in norms
+    ):
+        raise NoCounterpart(
+            f"{what}: it has another norm than BatchNorm, or no max-pooling behind its stem"
+        )
     block = "basic" if kinds == {timm_resnet.BasicBlock} else "bottleneck"
     expansion = blocks[0].expansion
     planes = tuple(stage[0].conv2.out_channels for stage in stages)
@@ -95,11 +110,15 @@ def plain_resnet(network: Network) -> PlainResNet:
         planes = tuple(stage[0].conv3.out_channels // expansion for stage in stages)
     groups = blocks[0].conv2.groups
     return PlainResNet(
-        block=block, layers=tuple(map(len, stages)), planes=planes, groups=groups,
+        block=block,
+        layers=tuple(map(len, stages)),
+        planes=planes,
+        groups=groups,
         width_per_group=blocks[0].conv2.out_channels * 64 // (groups * planes[0]),
-        deep_stem=isinstance(model.conv1, nn.Sequential), stem=model.bn1.num_features,
+        deep_stem=isinstance(model.conv1, nn.Sequential),
+        stem=model.bn1.num_features,
         avg_down=not isinstance(stages[1][0].downsample[0], nn.Conv2d),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,8 @@ class PlainViT:
         patch: pixels.
         dim, depth, heads, hidden: width, blocks, attention heads, width inside the MLP.
         eps: of the LayerNorms.
-        pooled: the class token, normalised, is the network's vector; False: a mean of un-normalised patches.
+        pooled: the class token, normalised, is the network's vector; False: a mean of un-normalised
+            patches.
     """
 
     image: tuple[int, int]
@@ -128,7 +148,8 @@ def plain_vit(network: Network) -> PlainViT:
     """Measures a plain ViT.
 
     Raises:
-        NoCounterpart: something else, or a ViT with register tokens, LayerScale, norms of queries and so on.
+        NoCounterpart: something else, or a ViT with register tokens, LayerScale, norms of queries
+            and so on.
     """
     model, what = network.model, f"{network.name!r} is no plain ViT"
     if type(model) is not VisionTransformer:
@@ -139,26 +160,39 @@ def plain_vit(network: Network) -> PlainViT:
         "no position table": model.pos_embed is None,
         f"{model.num_reg_tokens} register tokens": model.num_reg_tokens > 0,
         "a norm before its blocks": not isinstance(model.norm_pre, nn.Identity),
-        "blocks of another kind": any(type(b) is not Block or type(b.attn) is not Attention for b in blocks),
+        "blocks of another kind": any(
+            type(b) is not Block or type(b.attn) is not Attention for b in blocks
+        ),
         "LayerScale": any(not isinstance(b.ls1, nn.Identity) for b in blocks),
-        "norms of queries and keys": any(not isinstance(b.attn.q_norm, nn.Identity) for b in blocks),
+        "norms of queries and keys": any(
+            not isinstance(b.attn.q_norm, nn.Identity) for b in blocks
+        ),
         "no bias of query, key and value": any(b.attn.qkv.bias is None for b in blocks),
         "another activation than GELU": any(not isinstance(b.mlp.act, nn.GELU) for b in blocks),
-        "another norm than LayerNorm": any(not isinstance(b.norm1, (nn.LayerNorm, LayerNorm)) for b in blocks),
+        "another norm than LayerNorm": any(
+            not isinstance(b.norm1, (nn.LayerNorm, LayerNorm)) for b in blocks
+        ),
         "patches that are not square": len(set(model.patch_embed.patch_size)) > 1,
     }
     found = [name for name, there in odd.items() if there]
     if found:
         raise NoCounterpart(f"{what}: it has {', '.join(found)}")
     return PlainViT(
-        image=tuple(model.patch_embed.img_size), patch=model.patch_embed.patch_size[0], dim=model.embed_dim,
-        depth=len(blocks), heads=blocks[0].attn.num_heads, hidden=blocks[0].mlp.fc1.out_features,
-        eps=blocks[0].norm1.eps, pooled=model.global_pool == "token" and not isinstance(model.norm, nn.Identity),
-    )  # fmt: skip
+        image=tuple(model.patch_embed.img_size),
+        patch=model.patch_embed.patch_size[0],
+        dim=model.embed_dim,
+        depth=len(blocks),
+        heads=blocks[0].attn.num_heads,
+        hidden=blocks[0].mlp.fc1.out_features,
+        eps=blocks[0].norm1.eps,
+        pooled=model.global_pool == "token" and not isinstance(model.norm, nn.Identity),
+    )
 
 
 def vit_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """A plain ViT's weights with a position for the class token, and the keys that were changed for it."""
+    """A plain ViT's weights with a position for the class token, and the keys that were changed for
+    it.
+    """
     state, model = dict(network.state), network.model
     if model.no_embed_class:
         table = state["pos_embed"]

@@ -15,7 +15,8 @@ from pretrain.state_dicts import refuse_non_finite
 def pretrained_levels(spec: str, weights: str = "online") -> dict[str, Tensor]:
     """Returns the pyramid of a checkpoint of ours, keys from ``fpn.`` and ``head_convs.``.
 
-    Empty where the source is no file, or has none; of several objectives with a pyramid the first counts.
+    Empty where the source is no file, or has none; of several objectives with a pyramid the first
+    counts.
 
     Args:
         spec: as ``FeatureExtractor.load`` takes it.

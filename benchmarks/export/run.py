@@ -1,4 +1,6 @@
-"""Writes a network's weights in the format of another library, proves that they load there, and says how."""
+"""Writes a network's weights in the format of another library, proves that they load there, and
+says how.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ FORMATS: dict[str, Callable[[Network], Export]] = {
     "torchscript": to_torchscript,
 }
 
-_PROVENANCE = "pixelpretext.json"  # of an export that is a folder; beside a file it has the file's name and .json
+# of an export that is a folder; beside a file it has the file's name and .json
+_PROVENANCE = "pixelpretext.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class Exported:
         export = self.export
         said = [f"{self.path}: {export.keys} keys, {export.renamed} renamed"]
         said += [f"changed: {change}" for change in export.changed]
-        said += [f"left out: {len(export.left_out)} keys ({_first(export.left_out)})"] if export.left_out else []
+        said += (
+            [f"left out: {len(export.left_out)} keys ({_first(export.left_out)})"]
+            if export.left_out
+            else []
+        )
         said += [f"also {path}" for path in self.others]
         said += [f"load it: {export.line}", *export.notes]
         measured = isinstance(self.verified, Difference)
@@ -68,28 +75,38 @@ class Exported:
 
 
 def export(
-    spec: str, to: str, *, out: str | Path | None = None, weights: str = "online", overwrite: bool = False
+    spec: str,
+    to: str,
+    *,
+    out: str | Path | None = None,
+    weights: str = "online",
+    overwrite: bool = False,
 ) -> Exported:
     """Exports a network.
 
-    The output is loaded again by the other library, where that is installed, before it gets its name: a wrong file is
-    never left behind.
+    The output is loaded again by the other library, where that is installed, before it gets its
+    name: a wrong file is never left behind.
 
     Args:
         spec: as ``FeatureExtractor.load`` takes it.
         to: a key of :data:`FORMATS`.
-        out: file or folder to write; None: beside the checkpoint, ``NAME_FORMAT``, or in ``work_dirs/exports``.
+        out: file or folder to write; None: beside the checkpoint, ``NAME_FORMAT``, or in
+            ``work_dirs/exports``.
         weights: ``online`` or ``target``, of our checkpoints.
         overwrite: replace an output that exists.
 
     Raises:
-        ValueError: unknown format, a network that the library has no architecture for (:class:`NoCounterpart`, with the
-            formats that do work), features that differ after loading.
+        ValueError: unknown format, a network that the library has no architecture for
+            (:class:`NoCounterpart`, with the formats that do work), features that differ after
+            loading.
         FileExistsError: the output exists, or is something that no export replaces.
         FileNotFoundError: no such checkpoint.
     """
     if to not in FORMATS:
-        raise ValueError(f"--to {to!r} is not a format{suggestion(to, list(FORMATS))}; formats: {', '.join(FORMATS)}")
+        raise ValueError(
+            f"--to {to!r} is not a format{suggestion(to, list(FORMATS))}; formats: "
+            f"{', '.join(FORMATS)}"
+        )
     if out is not None:
         _refuse_output([Path(out)], spec, overwrite)
     extractor = FeatureExtractor.load(spec, weights=weights)
@@ -107,14 +124,21 @@ def export(
     for name, write in made.others.items():
         with atomic_path(others[name]) as temporary:
             write(temporary)
-    places = {"{file}": repr(str(path))} | {f"{{{name}}}": repr(str(other)) for name, other in others.items()}
+    places = {"{file}": repr(str(path))} | {
+        f"{{{name}}}": repr(str(other)) for name, other in others.items()
+    }
     made.line, *made.notes = (_fill_in(text, places) for text in (made.line, *made.notes))
-    write_json(provenance, network.provenance(to) | dict(load=made.line, notes=made.notes, verified=str(verified)))
+    write_json(
+        provenance,
+        network.provenance(to) | dict(load=made.line, notes=made.notes, verified=str(verified)),
+    )
     return Exported(path, tuple(others.values()), provenance, made, verified)
 
 
 def _make(network: Network, to: str) -> Export:
-    """The format's export; where the library lacks the architecture the error says which formats do not."""
+    """The format's export; where the library lacks the architecture the error says which formats do
+    not.
+    """
     try:
         return FORMATS[to](network)
     except NoCounterpart as error:
@@ -125,7 +149,9 @@ def _make(network: Network, to: str) -> Export:
                 works.append(name)
             except NoCounterpart:
                 continue
-        raise NoCounterpart(f"--to {to}: {error}. Formats that hold this network: {', '.join(works)}") from error
+        raise NoCounterpart(
+            f"--to {to}: {error}. Formats that hold this network: {', '.join(works)}"
+        ) from error
 
 
 def _default_path(network: Network, to: str, suffix: str) -> Path:
@@ -136,19 +162,27 @@ def _default_path(network: Network, to: str, suffix: str) -> Path:
     return Path(source).with_name(f"{Path(source).stem}{target}_{to}{suffix}")
 
 
-def _refuse_output(paths: list[Path], spec: str, overwrite: bool, folder: bool | None = None) -> None:
+def _refuse_output(
+    paths: list[Path], spec: str, overwrite: bool, folder: bool | None = None
+) -> None:
     """Refuses outputs that would replace something else than an earlier export of the same kind."""
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
-        raise FileExistsError(f"{', '.join(map(str, there))} exists; give another --out, or --overwrite")
+        raise FileExistsError(
+            f"{', '.join(map(str, there))} exists; give another --out, or --overwrite"
+        )
     source, _ = parse_spec(spec)
     for path in there:
         if Path(source).exists() and path.samefile(source):
             raise FileExistsError(f"--out {path} is the checkpoint itself; give another one")
         if path.is_dir() and not (path / _PROVENANCE).is_file():
-            raise FileExistsError(f"--out {path} is a folder that is no export of ours: it is not replaced")
+            raise FileExistsError(
+                f"--out {path} is a folder that is no export of ours: it is not replaced"
+            )
         if folder is not None and path is paths[0] and path.is_dir() != folder:
-            raise FileExistsError(f"--out {path} is a {'file' if folder else 'folder'}; give another one")
+            raise FileExistsError(
+                f"--out {path} is a {'file' if folder else 'folder'}; give another one"
+            )
 
 
 def _fill_in(text: str, places: dict[str, str]) -> str:

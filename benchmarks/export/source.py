@@ -21,9 +21,15 @@ from pretrain.files import atomic_write
 from pretrain.state_dicts import refuse_non_finite
 
 FORMAT_VERSION = 1  # of the JSON beside an export
-_SINGLE, _DOUBLE = 1e-5, 1e-9  # what features may differ by in float32 and float64, times their largest value if > 1
+_SINGLE, _DOUBLE = (
+    1e-5,
+    1e-9,
+)  # what features may differ by in float32 and float64, times their largest value if > 1
 _COUNTER = "num_batches_tracked"
-_SIZE = (64, 96)  # of the random image, for networks that take any: not square, so that swapped axes show
+_SIZE = (
+    64,
+    96,
+)  # of the random image, for networks that take any: not square, so that swapped axes show
 
 Outputs = Callable[[nn.Module, Tensor], Sequence[Tensor]]
 
@@ -38,8 +44,8 @@ class Difference:
 
     Attributes:
         single: in float32; what is left when both are right is rounding.
-        double: in float64, where rounding is gone and wrong constants (an epsilon, a pooling) show; None where the
-            other side computes in float32 only.
+        double: in float64, where rounding is gone and wrong constants (an epsilon, a pooling) show;
+            None where the other side computes in float32 only.
         scale: largest absolute feature.
         maps: how many tensors were compared.
     """
@@ -50,17 +56,24 @@ class Difference:
     maps: int
 
     def require(self, what: str, *, single: float = _SINGLE) -> None:
-        """Raises a ValueError if the difference is more than rounding: ``single`` in float32, 1e-9 in float64."""
+        """Raises a ValueError if the difference is more than rounding: ``single`` in float32, 1e-9
+        in float64.
+        """
         scale = max(1.0, self.scale)
-        if not self.single <= single * scale or (self.double is not None and not self.double <= _DOUBLE * scale):
+        if not self.single <= single * scale or (
+            self.double is not None and not self.double <= _DOUBLE * scale
+        ):
             raise ValueError(
-                f"{what}: features differ after loading, {self}; at most {single * scale:.1e} is rounding. "
-                "Nothing was written"
+                f"{what}: features differ after loading, {self}; at most {single * scale:.1e} "
+                "is rounding. Nothing was written"
             )
 
     def __str__(self) -> str:
         exact = "" if self.double is None else f", {self.double:.1e} in float64"
-        return f"max |difference| {self.single:.1e} over {self.maps} feature tensors (largest {self.scale:.3g}){exact}"
+        return (
+            f"max |difference| {self.single:.1e} over {self.maps} feature tensors (largest "
+            f"{self.scale:.3g}){exact}"
+        )
 
 
 @dataclass
@@ -70,14 +83,17 @@ class Export:
     Attributes:
         suffix: of the output; empty for a folder.
         write: writes the file (or fills the folder) at the path it gets.
-        check: loads that path by the other library's own call and returns the difference, or says why it cannot.
+        check: loads that path by the other library's own call and returns the difference, or says
+            why it cannot.
         line: the line of code that loads it there; ``{file}`` stands for the quoted path.
         keys: tensors in the output.
         renamed: how many of them have another name than in timm.
         changed: keys whose values were cut, joined, filled up or resized.
         left_out: timm's keys that the output does not have.
-        notes: what else one must know, a sentence each; may hold ``{file}`` and ``{name of another file}``.
-        others: further files of the same export: what is added to the output's name -> how it is written.
+        notes: what else one must know, a sentence each; may hold ``{file}`` and ``{name of another
+            file}``.
+        others: further files of the same export: what is added to the output's name -> how it is
+            written.
         tolerance: of features in float32.
     """
 
@@ -95,11 +111,13 @@ class Export:
 
 
 class Network:
-    """A network to export: timm's module with its weights, in eval mode on the CPU, and where it comes from.
+    """A network to export: timm's module with its weights, in eval mode on the CPU, and where it
+    comes from.
 
     Args:
         extractor: as ``FeatureExtractor.load`` gives it; not changed.
-        levels: weights of a feature pyramid that was pretrained with it, keys ``fpn.*`` and ``head_convs.*``.
+        levels: weights of a feature pyramid that was pretrained with it, keys ``fpn.*`` and
+            ``head_convs.*``.
 
     Attributes:
         backbone: the ``TimmBackbone``.
@@ -109,14 +127,22 @@ class Network:
         state: timm's state dict, contiguous tensors.
         mean, std: RGB in [0, 1].
         pyramid: weights of the pyramid, torchvision's key names; empty for none.
-        images: (1, 3, H, W) random normalised images, the same for everybody, of a size that the network takes.
+        images: (1, 3, H, W) random normalised images, the same for everybody, of a size that the
+            network takes.
     """
 
-    def __init__(self, extractor: FeatureExtractor, levels: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self, extractor: FeatureExtractor, levels: Mapping[str, Tensor] | None = None
+    ) -> None:
         self.extractor = extractor
-        self.pyramid = {k.removeprefix("fpn."): v for k, v in (levels or {}).items() if k.startswith("fpn.")}
-        # Channels-last and contiguous convolutions round differently: every comparison is between contiguous ones.
-        self.backbone = copy.deepcopy(extractor.backbone).cpu().to(memory_format=torch.contiguous_format).eval()
+        self.pyramid = {
+            k.removeprefix("fpn."): v for k, v in (levels or {}).items() if k.startswith("fpn.")
+        }
+        # Channels-last and contiguous convolutions round differently: every comparison is between
+        # contiguous ones.
+        self.backbone = (
+            copy.deepcopy(extractor.backbone).cpu().to(memory_format=torch.contiguous_format).eval()
+        )
         self.model: nn.Module = self.backbone.model
         config = self.backbone.config
         self.name: str = config.pop("name")
@@ -126,7 +152,9 @@ class Network:
             self.options["output_stride"] = config["output_stride"]
         if getattr(self.model, "dynamic_img_size", False):
             self.options["dynamic_img_size"] = True
-        self.state = {key: value.detach().contiguous() for key, value in self.model.state_dict().items()}
+        self.state = {
+            key: value.detach().contiguous() for key, value in self.model.state_dict().items()
+        }
         refuse_non_finite(self.state | self.pyramid, extractor.spec)
         self.mean, self.std = extractor.mean, extractor.std
         generator = torch.Generator().manual_seed(0)
@@ -140,7 +168,9 @@ class Network:
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """:attr:`state` without BatchNorm's counters of batches, which nothing reads after training."""
+        """:attr:`state` without BatchNorm's counters of batches, which nothing reads after
+        training.
+        """
         return {key: value for key, value in self.state.items() if not key.endswith(_COUNTER)}
 
     @property
@@ -151,7 +181,9 @@ class Network:
     def undilated(self) -> Network:
         """The same weights in the network without dilation, for libraries that cannot dilate it."""
         other = copy.copy(self)
-        other.options = {key: value for key, value in self.options.items() if key != "output_stride"}
+        other.options = {
+            key: value for key, value in self.options.items() if key != "output_stride"
+        }
         other.model = timm.create_model(self.name, num_classes=0, **other.options).eval()
         other.model.load_state_dict(self.state)
         return other
@@ -160,7 +192,9 @@ class Network:
         """Arguments of a call, as they are typed: ``'resnet50', output_stride=8``."""
         return ", ".join([*first, *(f"{key}={value!r}" for key, value in options.items())])
 
-    def compare(self, theirs: nn.Module, outputs: Outputs, own: Outputs | None = None) -> Difference:
+    def compare(
+        self, theirs: nn.Module, outputs: Outputs, own: Outputs | None = None
+    ) -> Difference:
         """Compares features of this network with those of another module on :attr:`images`.
 
         Args:
@@ -169,9 +203,15 @@ class Network:
             own: the same for this network's timm module; None: ``outputs``.
         """
         theirs.eval()
-        single, scale, maps = self._largest(self.model, theirs, own or outputs, outputs, self.images)
+        single, scale, maps = self._largest(
+            self.model, theirs, own or outputs, outputs, self.images
+        )
         double = self._largest(
-            copy.deepcopy(self.model).double(), theirs.double(), own or outputs, outputs, self.images.double()
+            copy.deepcopy(self.model).double(),
+            theirs.double(),
+            own or outputs,
+            outputs,
+            self.images.double(),
         )
         return Difference(single, double[0], scale, maps)
 
@@ -186,33 +226,45 @@ class Network:
     def provenance(self, to: str) -> dict[str, Any]:
         """Where the weights come from and how images are normalised, as plain values."""
         return dict(
-            format=to, format_version=FORMAT_VERSION, source=self.extractor.spec, weights=self.extractor.weights,
-            fingerprint=state_fingerprint(self.backbone.state_dict()), backbone=self.backbone.config,
+            format=to,
+            format_version=FORMAT_VERSION,
+            source=self.extractor.spec,
+            weights=self.extractor.weights,
+            fingerprint=state_fingerprint(self.backbone.state_dict()),
+            backbone=self.backbone.config,
             normalisation=dict(mean=list(self.mean), std=list(self.std), channels="RGB in [0, 1]"),
-        )  # fmt: skip
+        )
 
 
-def largest_difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> tuple[float, float, int]:
-    """Compares two lists of features: (largest absolute difference, largest absolute feature, number of tensors).
+def largest_difference(
+    ours: Sequence[Tensor], theirs: Sequence[Tensor]
+) -> tuple[float, float, int]:
+    """Compares two lists of features: (largest absolute difference, largest absolute feature,
+    number of tensors).
 
     Raises:
         ValueError: unequal numbers or shapes; features of ours that are NaN or infinite.
     """
     shapes = [[tuple(t.shape) for t in side] for side in (ours, theirs)]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"features have the shapes {shapes[1]} after loading, {shapes[0]} before. Nothing was written")
+        raise ValueError(
+            f"features have the shapes {shapes[1]} after loading, {shapes[0]} before. Nothing "
+            "was written"
+        )
     scale = largest([float(a.abs().max()) for a in ours])
     if not math.isfinite(scale):
         raise ValueError(
-            "the network's own features of random images are NaN or infinite: its weights are too large to compute "
-            "with. Nothing was written"
+            "the network's own features of random images are NaN or infinite: its weights are "
+            "too large to compute with. Nothing was written"
         )
     gaps = [float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)]
     return largest(gaps), scale, len(gaps)
 
 
 def largest(values: Sequence[float]) -> float:
-    """The largest of one or more numbers, NaN where one of them is: Python's ``max`` drops that by its place."""
+    """The largest of one or more numbers, NaN where one of them is: Python's ``max`` drops that by
+    its place.
+    """
     return float("nan") if any(map(math.isnan, values)) else max(values)
 
 
@@ -223,7 +275,9 @@ def timm_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def save_state(state: Mapping[str, Tensor]) -> Callable[[Path], None]:
-    """Returns what writes a state dict with ``torch.save``: nothing but tensors, so every safe loader takes it."""
+    """Returns what writes a state dict with ``torch.save``: nothing but tensors, so every safe
+    loader takes it.
+    """
     return lambda path: torch.save({key: value.clone() for key, value in state.items()}, path)
 
 

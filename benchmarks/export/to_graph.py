@@ -20,7 +20,9 @@ _ONNX_TOLERANCE = 1e-4  # other kernels than torch's
 
 
 class MapAndVector(nn.Module):
-    """A network as the graph formats hold it: normalised images (B, 3, H, W) to its deepest map and its vector."""
+    """A network as the graph formats hold it: normalised images (B, 3, H, W) to its deepest map and
+    its vector.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -33,17 +35,26 @@ class MapAndVector(nn.Module):
 
 
 def to_onnx(network: Network) -> Export:
-    """An ONNX graph with ``map`` and ``vector`` for any batch and, where it can be traced so, any size of image."""
+    """An ONNX graph with ``map`` and ``vector`` for any batch and, where it can be traced so, any
+    size of image.
+    """
 
     def write(path: Path) -> None:
-        missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+        missing = [
+            name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None
+        ]
         if missing:
-            raise ValueError(f"--to onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+            raise ValueError(
+                f"--to onnx needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+            )
         program, any_size = _onnx_program(network)
         program.model.metadata_props.update(as_text(network.provenance("onnx")))
         program.save(str(path), external_data=False)
         sides = "x".join(map(str, network.image_size))
-        export.notes = (f"images: any batch, {'any size that the network takes' if any_size else f'{sides} only'}",)
+        export.notes = (
+            "images: any batch, "
+            f"{'any size that the network takes' if any_size else f'{sides} only'}",
+        )
 
     def check(path: Path) -> Difference | str:
         if importlib.util.find_spec("onnxruntime") is None:
@@ -52,25 +63,39 @@ def to_onnx(network: Network) -> Export:
         fixed = all(isinstance(side, int) for side in session.get_inputs()[0].shape[2:])
 
         def run(images: Tensor) -> list[Tensor]:
-            return [torch.from_numpy(found) for found in session.run(None, {"images": images.numpy()})]
+            return [
+                torch.from_numpy(found) for found in session.run(None, {"images": images.numpy()})
+            ]
 
         return _compare(network, run, _batches(network)[: 1 if fixed else 2])
 
     export = Export(
-        suffix=".onnx", write=write, check=check, keys=len(network.weights), tolerance=_ONNX_TOLERANCE,
+        suffix=".onnx",
+        write=write,
+        check=check,
+        keys=len(network.weights),
+        tolerance=_ONNX_TOLERANCE,
         line="map, vector = onnxruntime.InferenceSession({file}).run(None, {'images': images})",
-    )  # fmt: skip
+    )
     return export
 
 
 def to_torchscript(network: Network) -> Export:
-    """A traced TorchScript module that returns map and vector; neither timm nor this project is needed to run it."""
+    """A traced TorchScript module that returns map and vector; neither timm nor this project is
+    needed to run it.
+    """
 
     def write(path: Path) -> None:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's remarks on sizes: what they mean is measured in check
-            traced = torch.jit.trace(MapAndVector(network).eval(), network.images, check_trace=False)
-            torch.jit.save(traced, str(path), _extra_files=as_text(network.provenance("torchscript")))
+            warnings.simplefilter(
+                "ignore"
+            )  # the tracer's remarks on sizes: what they mean is measured in check
+            traced = torch.jit.trace(
+                MapAndVector(network).eval(), network.images, check_trace=False
+            )
+            torch.jit.save(
+                traced, str(path), _extra_files=as_text(network.provenance("torchscript"))
+            )
 
     def check(path: Path) -> Difference:
         with warnings.catch_warnings():
@@ -87,9 +112,12 @@ def to_torchscript(network: Network) -> Export:
         return found
 
     export = Export(
-        suffix=".pt", write=write, check=check, keys=len(network.state),
+        suffix=".pt",
+        write=write,
+        check=check,
+        keys=len(network.state),
         line="map, vector = torch.jit.load({file})(images)",
-    )  # fmt: skip
+    )
     return export
 
 
@@ -100,12 +128,21 @@ def _onnx_program(network: Network) -> tuple[Any, bool]:
     errors = []
     for sizes in ({0: dynamic, 2: dynamic, 3: dynamic}, {0: dynamic}):
         try:
-            with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            with (
+                warnings.catch_warnings(),
+                redirect_stdout(io.StringIO()),
+                redirect_stderr(io.StringIO()),
+            ):
                 warnings.simplefilter("ignore")
                 program = torch.onnx.export(
-                    module, (images,), dynamo=True, dynamic_shapes=(sizes,), input_names=["images"],
-                    output_names=["map", "vector"], verbose=False,
-                )  # fmt: skip
+                    module,
+                    (images,),
+                    dynamo=True,
+                    dynamic_shapes=(sizes,),
+                    input_names=["images"],
+                    output_names=["map", "vector"],
+                    verbose=False,
+                )
             return program, len(sizes) > 1
         except torch.onnx.OnnxExporterError as error:
             errors.append(str(error).strip().splitlines()[0])
@@ -116,11 +153,15 @@ def _batches(network: Network) -> tuple[Tensor, Tensor]:
     """Two batches: images of the network's own size, and others of twice the sides."""
     height, width = network.image_size
     generator = torch.Generator().manual_seed(1)
-    return network.images.repeat(3, 1, 1, 1), torch.randn(2, 3, 2 * height, 2 * width, generator=generator)
+    return network.images.repeat(3, 1, 1, 1), torch.randn(
+        2, 3, 2 * height, 2 * width, generator=generator
+    )
 
 
 @torch.no_grad()
-def _compare(network: Network, run: Callable[[Tensor], Sequence[Tensor]], batches: Sequence[Tensor]) -> Difference:
+def _compare(
+    network: Network, run: Callable[[Tensor], Sequence[Tensor]], batches: Sequence[Tensor]
+) -> Difference:
     """Map and vector of what was loaded against the network's own, in float32."""
     module = MapAndVector(network).eval()
     found = [largest_difference(module(images), run(images)) for images in batches]

@@ -1,4 +1,6 @@
-"""Exports for mmdet and mmsegmentation: their own ResNets and ViT, and every network through ``TimmBackbone``."""
+"""Exports for mmdet and mmsegmentation: their own ResNets and ViT, and every network through
+``TimmBackbone``.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,42 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from benchmarks.export.plain import PlainResNet, PlainViT, plain_resnet, plain_vit, vit_state
-from benchmarks.export.source import Difference, Export, Network, NoCounterpart, save_state, timm_outputs
+from benchmarks.export.source import (
+    Difference,
+    Export,
+    Network,
+    NoCounterpart,
+    save_state,
+    timm_outputs,
+)
 from benchmarks.mm import libraries
 from benchmarks.weights.key_names import MM_DEEP_STEM, MM_FPN, MMSEG_VIT, rename
 
-_DILATED = {  # mmsegmentation's; contract_dilation: the first block of a stage dilates as the stage before, as in timm
+# mmsegmentation's; contract_dilation: the first block of a stage dilates as the stage before, as in
+# timm
+_DILATED = {
     16: dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), contract_dilation=True),
     8: dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True),
 }
 
 
 def to_mmdet(network: Network) -> Export:
-    """A state dict for mmdet's ResNet, ResNeXt, ResNetV1d; for other networks one for ``TimmBackbone``."""
+    """A state dict for mmdet's ResNet, ResNeXt, ResNetV1d; for other networks one for
+    ``TimmBackbone``.
+    """
     return _first_that_fits(network, "mmdet", [_resnet])
 
 
 def to_mmseg(network: Network) -> Export:
-    """A state dict for mmseg's ResNet(V1c, V1d), ResNeXt or VisionTransformer; else one for ``TimmBackbone``."""
+    """A state dict for mmseg's ResNet(V1c, V1d), ResNeXt or VisionTransformer; else one for
+    ``TimmBackbone``.
+    """
     return _first_that_fits(network, "mmseg", [_resnet, _vit])
 
 
-def _first_that_fits(network: Network, library: str, families: list[Callable[[Network, str], Export]]) -> Export:
+def _first_that_fits(
+    network: Network, library: str, families: list[Callable[[Network, str], Export]]
+) -> Export:
     for family in families:
         try:
             made = family(network, library)
@@ -46,7 +63,9 @@ def _first_that_fits(network: Network, library: str, families: list[Callable[[Ne
             continue
     else:
         made = _through_timm(network, library)
-    mean, std = ([round(255 * value, 4) for value in values] for values in (network.mean, network.std))
+    mean, std = (
+        [round(255 * value, 4) for value in values] for values in (network.mean, network.std)
+    )
     made.notes = (*made.notes, f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True")
     if network.pyramid:
         made.others["_fpn.pth"] = save_state(rename(network.pyramid, MM_FPN))
@@ -56,11 +75,16 @@ def _first_that_fits(network: Network, library: str, families: list[Callable[[Ne
 
 def _neck_line(pyramid: dict[str, Tensor]) -> str:
     """How a pretrained pyramid is loaded, with its dimensions."""
-    laterals = [value for key, value in pyramid.items() if re.fullmatch(r"inner_blocks\.\d+\.0\.weight", key)]
+    laterals = [
+        value
+        for key, value in pyramid.items()
+        if re.fullmatch(r"inner_blocks\.\d+\.0\.weight", key)
+    ]
     return (
-        f"the pyramid it was pretrained with, over its last {len(laterals)} maps: neck = dict(type='FPN', "
-        f"in_channels={[value.shape[1] for value in laterals]}, out_channels={laterals[0].shape[0]}, "
-        f"num_outs={len(laterals) + 1}, init_cfg=dict(type='Pretrained', checkpoint={{_fpn.pth}}))"
+        f"the pyramid it was pretrained with, over its last {len(laterals)} maps: neck = "
+        f"dict(type='FPN', in_channels={[value.shape[1] for value in laterals]}, "
+        f"out_channels={laterals[0].shape[0]}, num_outs={len(laterals) + 1}, "
+        "init_cfg=dict(type='Pretrained', checkpoint={_fpn.pth}))"
     )
 
 
@@ -71,7 +95,10 @@ def _resnet(network: Network, library: str) -> Export:
         if library == "mmseg" and plain.block == "bottleneck":
             config |= _DILATED[network.output_stride]
         else:
-            notes = (f"output stride 32, not {network.output_stride}: {library}'s blocks dilate otherwise than timm's",)
+            notes = (
+                f"output stride 32, not {network.output_stride}: {library}'s blocks dilate "
+                "otherwise than timm's",
+            )
             network = network.undilated()
     state = rename(network.weights, MM_DEEP_STEM) if plain.deep_stem else network.weights
 
@@ -86,19 +113,29 @@ def _resnet_config(network: Network, plain: PlainResNet, library: str) -> dict[s
     if plain.depth is None or not plain.doubling:
         raise NoCounterpart(f"{library}'s ResNets have 18 to 152 layers and channels that double")
     kinds = {(False, False): "ResNet", (True, False): "ResNetV1c", (True, True): "ResNetV1d"}
-    config: dict[str, Any] = dict(type=kinds.get((plain.deep_stem, plain.avg_down)), depth=plain.depth)
+    config: dict[str, Any] = dict(
+        type=kinds.get((plain.deep_stem, plain.avg_down)), depth=plain.depth
+    )
     if config["type"] is None or (config["type"] == "ResNetV1c" and library == "mmdet"):
-        raise NoCounterpart(f"{library} has no ResNet with the stem and shortcuts of {network.name!r}")
+        raise NoCounterpart(
+            f"{library} has no ResNet with the stem and shortcuts of {network.name!r}"
+        )
     if (plain.groups, plain.width_per_group) != (1, 64):
         if plain.groups == 1 or config["type"] != "ResNet" or plain.block == "basic":
-            raise NoCounterpart(f"{library} has no wide ResNets, no ResNeXt of basic blocks or with a deep stem")
-        base_width = plain.width_per_group * plain.planes[0] // 64  # per base channel there, per 64 in timm
+            raise NoCounterpart(
+                f"{library} has no wide ResNets, no ResNeXt of basic blocks or with a deep stem"
+            )
+        base_width = (
+            plain.width_per_group * plain.planes[0] // 64
+        )  # per base channel there, per 64 in timm
         config |= dict(type="ResNeXt", groups=plain.groups, base_width=base_width)
     if plain.planes[0] != 64:
         config["base_channels"] = plain.planes[0]
     if plain.stem != plain.planes[0]:
         config["stem_channels"] = plain.stem
-    return config | dict(style="pytorch", norm_cfg=dict(type="BN"), norm_eval=False, frozen_stages=-1)
+    return config | dict(
+        style="pytorch", norm_cfg=dict(type="BN"), norm_eval=False, frozen_stages=-1
+    )
 
 
 def _vit(network: Network, library: str) -> Export:
@@ -110,25 +147,47 @@ def _vit(network: Network, library: str) -> Export:
     if plain.hidden % plain.dim:
         raise NoCounterpart(f"{library}'s ViTs have an MLP of a whole multiple of the width")
     config = dict(
-        type="VisionTransformer", img_size=plain.image, patch_size=plain.patch, embed_dims=plain.dim,
-        num_layers=plain.depth, num_heads=plain.heads, mlp_ratio=plain.hidden // plain.dim, patch_bias=True,
-        out_indices=tuple(range(plain.depth)), norm_cfg=dict(type="LN", eps=plain.eps), final_norm=normalised,
-    )  # fmt: skip
+        type="VisionTransformer",
+        img_size=plain.image,
+        patch_size=plain.patch,
+        embed_dims=plain.dim,
+        num_layers=plain.depth,
+        num_heads=plain.heads,
+        mlp_ratio=plain.hidden // plain.dim,
+        patch_bias=True,
+        out_indices=tuple(range(plain.depth)),
+        norm_cfg=dict(type="LN", eps=plain.eps),
+        final_norm=normalised,
+    )
 
     def outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
         last, maps = model.forward_intermediates(images)
         grid = maps[-1].shape[-2:]
-        return [*maps[:-1], last[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2)]  # the last map is normalised in mmseg
+        return [
+            *maps[:-1],
+            last[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2),
+        ]  # the last map is normalised in mmseg
 
-    made = _export(network, library, config, state, outputs, ("out_indices: choose the blocks that your head takes",))
+    made = _export(
+        network,
+        library,
+        config,
+        state,
+        outputs,
+        ("out_indices: choose the blocks that your head takes",),
+    )
     made.changed, made.left_out = changed, left_out
     return made
 
 
 def _export(
-    network: Network, library: str, config: dict[str, Any], state: dict[str, Tensor],
-    outputs: Callable[[nn.Module, Tensor], list[Tensor]], notes: tuple[str, ...],
-) -> Export:  # fmt: skip
+    network: Network,
+    library: str,
+    config: dict[str, Any],
+    state: dict[str, Tensor],
+    outputs: Callable[[nn.Module, Tensor], list[Tensor]],
+    notes: tuple[str, ...],
+) -> Export:
     """An export for one of the library's own backbones."""
 
     def check(path: Path) -> Difference | str:
@@ -136,33 +195,51 @@ def _export(
             return f"{', '.join(libraries.missing())} not installed (bash tools/setup.sh transfer)"
         libraries.require()
         registry = importlib.import_module(f"{library}.registry").MODELS
-        # The scope is named, because another library's may be this process's default since it ran a training.
+        # The scope is named, because another library's may be this process's default since it ran a
+        # training.
         built = _load(registry.build, config | dict(_scope_=library), path)
         return network.compare(built, lambda model, images: list(model(images)), own=outputs)
 
     return Export(
-        suffix=".pth", write=save_state(state), check=check, keys=len(state), notes=notes,
+        suffix=".pth",
+        write=save_state(state),
+        check=check,
+        keys=len(state),
+        notes=notes,
         renamed=sum(key not in network.state for key in state),
-        line=f"backbone = dict({network.code(**config)}, init_cfg=dict(type='Pretrained', checkpoint={{file}}))",
-    )  # fmt: skip
+        line=(
+            f"backbone = dict({network.code(**config)}, init_cfg=dict(type='Pretrained', "
+            "checkpoint={file}))"
+        ),
+    )
 
 
 def _through_timm(network: Network, library: str) -> Export:
     """An export for this project's ``TimmBackbone`` inside the library's configs."""
     state = {f"model.{key}": value for key, value in network.state.items()}
-    config = dict(type="TimmBackbone", name=network.name, out_indices=_four_stages(network)) | network.options
+    config = (
+        dict(type="TimmBackbone", name=network.name, out_indices=_four_stages(network))
+        | network.options
+    )
 
     def check(path: Path) -> Difference:
         return network.compare(_load(MODELS.build, config, path).model, timm_outputs)
 
     return Export(
-        suffix=".pth", write=save_state(state), check=check, keys=len(state), renamed=len(state),
-        line=f"backbone = dict({network.code(**config)}, init_cfg=dict(type='Pretrained', checkpoint={{file}}))",
+        suffix=".pth",
+        write=save_state(state),
+        check=check,
+        keys=len(state),
+        renamed=len(state),
+        line=(
+            f"backbone = dict({network.code(**config)}, init_cfg=dict(type='Pretrained', "
+            "checkpoint={file}))"
+        ),
         notes=(
             f"{library} has no backbone of its own for {network.name!r}; custom_imports = "
             "dict(imports=['benchmarks.mm.modules']) in the config makes TimmBackbone known",
         ),
-    )  # fmt: skip
+    )
 
 
 def _four_stages(network: Network) -> tuple[int, ...]:
@@ -175,11 +252,14 @@ def _four_stages(network: Network) -> tuple[int, ...]:
     return tuple(sorted({max(0, len(stages) * part // 4 - 1) for part in (1, 2, 3, 4)}))
 
 
-def _load(build: Callable[[dict[str, Any]], nn.Module], config: dict[str, Any], path: Path) -> nn.Module:
+def _load(
+    build: Callable[[dict[str, Any]], nn.Module], config: dict[str, Any], path: Path
+) -> nn.Module:
     """A backbone as the library builds it from a config, with the file's weights and no others.
 
     Raises:
-        ValueError: a weight that is not the file's (mmengine passes over missing keys and other shapes with a warning).
+        ValueError: a weight that is not the file's (mmengine passes over missing keys and other
+            shapes with a warning).
     """
     logger = MMLogger.get_current_instance()
     level = logger.level
@@ -191,11 +271,16 @@ def _load(build: Callable[[dict[str, Any]], nn.Module], config: dict[str, Any], 
     finally:
         logger.setLevel(level)
     state, wanted = torch.load(path), built.state_dict()
-    fitting = {key for key, value in wanted.items() if key in state and state[key].shape == value.shape}
-    random = [key for key in wanted if not key.endswith("num_batches_tracked") and key not in fitting]
+    fitting = {
+        key for key, value in wanted.items() if key in state and state[key].shape == value.shape
+    }
+    random = [
+        key for key in wanted if not key.endswith("num_batches_tracked") and key not in fitting
+    ]
     unused = [key for key in state if key not in fitting]
     if random or unused:
         raise ValueError(
-            f"{config['type']} would have {len(random)} random weights {random[:3]}, {len(unused)} unused {unused[:3]}"
+            f"{config['type']} would have {len(random)} random weights {random[:3]}, "
+            f"{len(unused)} unused {unused[:3]}"
         )
     return built

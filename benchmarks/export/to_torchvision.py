@@ -36,7 +36,9 @@ _VITS = {
 
 
 def to_torchvision(network: Network) -> Export:
-    """A state dict for torchvision's ResNet (also ResNeXt, wide) or VisionTransformer without its classifier."""
+    """A state dict for torchvision's ResNet (also ResNeXt, wide) or VisionTransformer without its
+    classifier.
+    """
     try:
         return _resnet(network, plain_resnet(network))
     except NoCounterpart as no_resnet:
@@ -48,11 +50,17 @@ def to_torchvision(network: Network) -> Export:
 
 def _resnet(network: Network, plain: PlainResNet) -> Export:
     if not plain.standard:
-        raise NoCounterpart(f"torchvision's ResNets have a 7x7 stem and 64 to 512 channels, {network.name!r} has not")
+        raise NoCounterpart(
+            f"torchvision's ResNets have a 7x7 stem and 64 to 512 channels, {network.name!r} "
+            "has not"
+        )
     known = _RESNETS.get((plain.block, plain.layers, plain.groups, plain.width_per_group))
     notes: tuple[str, ...] = ()
     if plain.block == "basic" and network.output_stride < 32:
-        notes = (f"output stride 32, not {network.output_stride}: torchvision's basic blocks do not dilate",)
+        notes = (
+            f"output stride 32, not {network.output_stride}: torchvision's basic blocks do not "
+            "dilate",
+        )
         network = network.undilated()
     dilation = _DILATION[network.output_stride]
     options = {} if dilation is None else dict(replace_stride_with_dilation=dilation)
@@ -62,37 +70,64 @@ def _resnet(network: Network, plain: PlainResNet) -> Export:
     else:
         sizes = {} if plain.groups == 1 else dict(groups=plain.groups)
         sizes |= {} if plain.width_per_group == 64 else dict(width_per_group=plain.width_per_group)
-        arguments = network.code(f"torchvision.models.resnet.{kind}", repr(list(plain.layers)), **sizes, **options)
+        arguments = network.code(
+            f"torchvision.models.resnet.{kind}", repr(list(plain.layers)), **sizes, **options
+        )
         build = f"torchvision.models.ResNet({arguments})"
 
     def check(path: Path) -> Difference:
         theirs = torchvision.models.ResNet(
-            getattr(torchvision.models.resnet, kind), list(plain.layers), groups=plain.groups,
-            width_per_group=plain.width_per_group, **options,
-        )  # fmt: skip
+            getattr(torchvision.models.resnet, kind),
+            list(plain.layers),
+            groups=plain.groups,
+            width_per_group=plain.width_per_group,
+            **options,
+        )
         theirs.fc = nn.Identity()
         theirs.load_state_dict(torch.load(path), strict=True)
         return network.compare(theirs, _resnet_outputs, own=_timm_resnet_outputs)
 
     return Export(
-        suffix=".pth", write=save_state(network.state), check=check, keys=len(network.state), notes=notes,
-        line=f"model = {build}; model.fc = torch.nn.Identity(); model.load_state_dict(torch.load({{file}}))",
-    )  # fmt: skip
+        suffix=".pth",
+        write=save_state(network.state),
+        check=check,
+        keys=len(network.state),
+        notes=notes,
+        line=(
+            f"model = {build}; model.fc = torch.nn.Identity(); "
+            "model.load_state_dict(torch.load({file}))"
+        ),
+    )
 
 
 def _vit(network: Network, plain: PlainViT) -> Export:
     if plain.image[0] != plain.image[1] or not plain.pooled:
-        raise NoCounterpart(f"torchvision's ViTs see square images and pool the class token, {network.name!r} does not")
+        raise NoCounterpart(
+            f"torchvision's ViTs see square images and pool the class token, {network.name!r} "
+            "does not"
+        )
     if plain.eps != 1e-6:
-        raise NoCounterpart(f"torchvision's ViTs have LayerNorms of eps 1e-6, {network.name!r} has {plain.eps}")
+        raise NoCounterpart(
+            f"torchvision's ViTs have LayerNorms of eps 1e-6, {network.name!r} has {plain.eps}"
+        )
     state, changed = vit_state(network)
     state = rename(state, TORCHVISION_VIT)
     sizes = dict(
-        image_size=plain.image[0], patch_size=plain.patch, num_layers=plain.depth, num_heads=plain.heads,
-        hidden_dim=plain.dim, mlp_dim=plain.hidden,
-    )  # fmt: skip
+        image_size=plain.image[0],
+        patch_size=plain.patch,
+        num_layers=plain.depth,
+        num_heads=plain.heads,
+        hidden_dim=plain.dim,
+        mlp_dim=plain.hidden,
+    )
     known = _VITS.get((plain.patch, plain.dim, plain.depth, plain.heads, plain.hidden))
-    shown = dict(image_size=plain.image[0]) if known and plain.image[0] != 224 else {} if known else sizes
+    shown = (
+        dict(image_size=plain.image[0])
+        if known and plain.image[0] != 224
+        else {}
+        if known
+        else sizes
+    )
     build = f"torchvision.models.{known or 'VisionTransformer'}({network.code(**shown)})"
 
     def check(path: Path) -> Difference:
@@ -102,9 +137,17 @@ def _vit(network: Network, plain: PlainViT) -> Export:
         return network.compare(theirs, lambda m, x: [m(x)], own=lambda m, x: [m(x)])
 
     return Export(
-        suffix=".pth", write=save_state(state), check=check, keys=len(state), renamed=len(state), changed=changed,
-        line=f"model = {build}; model.heads = torch.nn.Identity(); model.load_state_dict(torch.load({{file}}))",
-    )  # fmt: skip
+        suffix=".pth",
+        write=save_state(state),
+        check=check,
+        keys=len(state),
+        renamed=len(state),
+        changed=changed,
+        line=(
+            f"model = {build}; model.heads = torch.nn.Identity(); "
+            "model.load_state_dict(torch.load({file}))"
+        ),
+    )
 
 
 def _resnet_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:

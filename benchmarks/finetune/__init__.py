@@ -1,7 +1,9 @@
-"""Fine-tuning for classification: the whole network is trained on labels, all of them or a fraction.
+"""Fine-tuning for classification: the whole network is trained on labels, all of them or a
+fraction.
 
-The network is the pretrained one with a linear layer behind its pooled features; recipes are configs of the engine in
-``configs/finetune``. The value reported is that of the last step's weights on the validation part, looked at once.
+The network is the pretrained one with a linear layer behind its pooled features; recipes are
+configs of the engine in ``configs/finetune``. The value reported is that of the last step's weights
+on the validation part, looked at once.
 """
 
 from benchmarks.finetune.run import run

@@ -17,23 +17,32 @@ from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Classifier(nn.Module):
-    """Backbone, head and everything needed to feed them; parameters are named as in the fine-tuning's checkpoints.
+    """Backbone, head and everything needed to feed them; parameters are named as in the
+    fine-tuning's checkpoints.
 
     Args:
         backbone: is changed in place, see :class:`benchmarks.finetune.head.PooledHead`.
         classes: names in the order of the scores: the sorted names of the class folders.
         pooling: ``mean`` or ``network``.
         size: side of the square input in pixels that it was trained for.
-        crop_fraction: the shorter side is resized (bicubic) to ``size / crop_fraction`` before the centre is cut.
+        crop_fraction: the shorter side is resized (bicubic) to ``size / crop_fraction`` before the
+            centre is cut.
         mean: normalisation, RGB in [0, 1]. std: likewise.
         source: what to call it; stands in tables.
     """
 
     def __init__(
-        self, backbone: TimmBackbone, *, classes: tuple[str, ...], pooling: str = "mean", size: int = 224,
-        crop_fraction: float = 0.95, mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD,
+        self,
+        backbone: TimmBackbone,
+        *,
+        classes: tuple[str, ...],
+        pooling: str = "mean",
+        size: int = 224,
+        crop_fraction: float = 0.95,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
         source: str = "given",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = PooledHead(backbone, len(classes), pooling)
@@ -52,8 +61,8 @@ class Classifier(nn.Module):
         meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
         if not isinstance(meta.get("classifier"), dict):
             raise ValueError(
-                f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name the final.pth of a "
-                "fine-tuning"
+                f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name "
+                "the final.pth of a fine-tuning"
             )
         settings = dict(meta["classifier"], classes=tuple(meta["classifier"]["classes"]))
         backbone = MODELS.build(architecture(meta["backbone"]))
@@ -72,7 +81,8 @@ class Classifier(nn.Module):
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Returns logits (B, C) float32 of un-normalised images (B, 3, H, W) uint8, or float in [0, 1].
+        """Returns logits (B, C) float32 of un-normalised images (B, 3, H, W) uint8, or float in [0,
+        1].
 
         Raises:
             ValueError: another shape, or a size that the network refuses.
@@ -83,7 +93,13 @@ class Classifier(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Says which classifier this is, as plain values for ``Record.subject``."""
         return dict(
-            spec=self.source, backbone=getattr(self.backbone, "config", {}), pooling=self.head.pooling,
-            classes=len(self.classes), size=self.size, crop_fraction=self.crop_fraction, mean=self.mean, std=self.std,
+            spec=self.source,
+            backbone=getattr(self.backbone, "config", {}),
+            pooling=self.head.pooling,
+            classes=len(self.classes),
+            size=self.size,
+            crop_fraction=self.crop_fraction,
+            mean=self.mean,
+            std=self.std,
             fingerprint=weights_fingerprint(self),
-        )  # fmt: skip
+        )

@@ -1,4 +1,6 @@
-"""The command ``tools/finetune.py``: every network with every seed; what is measured already is not measured again."""
+"""The command ``tools/finetune.py``: every network with every seed; what is measured already is not
+measured again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from benchmarks.data import ClassFolder
 from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
-from benchmarks.finetune.tuning import next_step, print_tables, process_group, read_options, run_jobs
+from benchmarks.finetune.tuning import (
+    next_step,
+    print_tables,
+    process_group,
+    read_options,
+    run_jobs,
+)
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import require_writable
 
@@ -27,9 +35,12 @@ class Options:
     """What ``tools/finetune.py`` is asked for.
 
     Attributes:
-        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: path or name. data: root of class folders.
-        seeds: one fine-tuning with each. fraction, fraction_seed, labels, work_dir: see :class:`Settings`.
-        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the recipe.
+        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: path or name. data: root of
+            class folders.
+        seeds: one fine-tuning with each. fraction, fraction_seed, labels, work_dir: see
+            :class:`Settings`.
+        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the
+            recipe.
         check: only check. launcher: who started the processes. out: file of records.
     """
 
@@ -61,14 +72,18 @@ def finetune_all(options: Options) -> None:
         require_distinct(options.checkpoints, "checkpoint")
         data = ClassFolder(options.data)
         jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
-        known = broadcast(read_all(options.out) if world()[0] == 0 and Path(options.out).is_file() else [])
+        known = broadcast(
+            read_all(options.out) if world()[0] == 0 and Path(options.out).is_file() else []
+        )
         open_jobs, records = _check(options, jobs, data, known=known, console=console)
         if not options.check:
 
             def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
                 return finetune(fit(extractor, data, settings), data, settings, progress=progress)
 
-            records += run_jobs(open_jobs, one, weights=options.weights, out=written, console=console)
+            records += run_jobs(
+                open_jobs, one, weights=options.weights, out=written, console=console
+            )
             _tell(options, records, console)
             written.require_whole()
 
@@ -86,10 +101,16 @@ def _settings(options: Options) -> list[Settings]:
 
 
 def _check(
-    options: Options, jobs: list[tuple[str, Settings]], data: ClassFolder, *, known: list[Record],
+    options: Options,
+    jobs: list[tuple[str, Settings]],
+    data: ClassFolder,
+    *,
+    known: list[Record],
     console: Console,
-) -> tuple[list[tuple[str, Settings]], list[Record]]:  # fmt: skip
-    """Fits the recipe to every network before anything is trained; returns what is to be done, and what is done."""
+) -> tuple[list[tuple[str, Settings]], list[Record]]:
+    """Fits the recipe to every network before anything is trained; returns what is to be done, and
+    what is done.
+    """
     missing, done = [], []
     fitted: Fitted | None = None
     extractor: FeatureExtractor | None = None
@@ -105,13 +126,18 @@ def _check(
         state = "to do" if record is None else f"done, in {options.out}"
         loaded = "" if extractor.report is None else f"{extractor.report}; "
         console.print(
-            f"{spec} seed {settings.tuning_seed}: {loaded}{state}; {fitted.work_dir}", markup=False, soft_wrap=True
+            f"{spec} seed {settings.tuning_seed}: {loaded}{state}; {fitted.work_dir}",
+            markup=False,
+            soft_wrap=True,
         )
     if fitted is not None:
         console.print(
-            f"{len(fitted.labels.names)} of {len(data.train)} training images labelled ({fitted.labels.fingerprint}), "
-            f"{data.classes} classes, {len(data.val)} validation images", markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"{len(fitted.labels.names)} of {len(data.train)} training images labelled "
+            f"({fitted.labels.fingerprint}), {data.classes} classes, {len(data.val)} validation "
+            "images",
+            markup=False,
+            soft_wrap=True,
+        )
         _warn_of_gaps(fitted, data, console)
     return missing, done
 
@@ -121,14 +147,21 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
     present = set(fitted.labels.numbers)
     absent = [name for number, name in enumerate(data.class_names) if number not in present]
     if absent:
-        console.print(f"without any labelled image: {len(absent)} classes ({', '.join(absent[:5])})", markup=False)
+        console.print(
+            f"without any labelled image: {len(absent)} classes ({', '.join(absent[:5])})",
+            markup=False,
+        )
 
 
 def _tell(options: Options, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
     plain = dict(markup=False, soft_wrap=True)
     print_tables(records, console)
-    console.print(f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain)
+    console.print(
+        f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain
+    )
     following = next_step(options.checkpoints, options.seeds, records)
-    following = following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"
+    following = (
+        following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"
+    )
     console.print(f"next: {following}", **plain)

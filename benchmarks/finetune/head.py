@@ -9,7 +9,8 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 
 POOLINGS = ("mean", "network")
-#: What timm's networks keep behind their last map, beside a classifier; the mean of that map has no use for it.
+# : What timm's networks keep behind their last map, beside a classifier; the mean of that map has
+# no use for it.
 _BEHIND = ("norm", "fc_norm", "attn_pool", "head")
 HEAD_STD = 2e-5  # of the linear layer's first weights, as in CIM's released fine-tuning
 
@@ -17,13 +18,14 @@ HEAD_STD = 2e-5  # of the linear layer's first weights, as in CIM's released fin
 class PooledHead(nn.Module):
     """Pooled vector → LayerNorm where the mean leaves out the network's own → linear, in float32.
 
-    ``mean``: the mean over the last map, before the network's last norm; a ViT's class token stays in the blocks and
-    out of the mean. Networks whose own last norm is so left out (ViT, ConvNeXt, Swin) get a new LayerNorm behind the
-    mean; a ResNet has none and gets none. ``network``: timm's own pooling and norm.
+    ``mean``: the mean over the last map, before the network's last norm; a ViT's class token stays
+    in the blocks and out of the mean. Networks whose own last norm is so left out (ViT, ConvNeXt,
+    Swin) get a new LayerNorm behind the mean; a ResNet has none and gets none. ``network``: timm's
+    own pooling and norm.
 
     Args:
-        backbone: becomes what the pooling needs, in place: for ``mean`` it gives its last map alone, and parameters
-            behind that map are frozen (they take no part in the loss).
+        backbone: becomes what the pooling needs, in place: for ``mean`` it gives its last map
+            alone, and parameters behind that map are frozen (they take no part in the loss).
         classes: C.
         pooling: ``mean`` or ``network``.
 
@@ -40,7 +42,10 @@ class PooledHead(nn.Module):
         self.pooling = pooling
         width, normalised = backbone.info.vector, False
         if pooling == "mean":
-            width, normalised = backbone.info.channels[max(backbone.info.channels)], leave_out_the_end(backbone)
+            width, normalised = (
+                backbone.info.channels[max(backbone.info.channels)],
+                leave_out_the_end(backbone),
+            )
             stages = backbone.model.feature_info
             backbone.out_indices = (len(stages if isinstance(stages, list) else stages.info) - 1,)
         self.norm = nn.LayerNorm(width, eps=1e-6) if normalised else nn.Identity()
@@ -64,7 +69,11 @@ class PooledHead(nn.Module):
 
 def leave_out_the_end(backbone: TimmBackbone) -> bool:
     """Freezes what lies behind the backbone's last map; returns whether that was anything."""
-    parts = [part for part in (getattr(backbone.model, n, None) for n in _BEHIND) if isinstance(part, nn.Module)]
+    parts = [
+        part
+        for part in (getattr(backbone.model, n, None) for n in _BEHIND)
+        if isinstance(part, nn.Module)
+    ]
     left_out = [parameter for part in parts for parameter in part.parameters()]
     for parameter in left_out:
         parameter.requires_grad_(False)

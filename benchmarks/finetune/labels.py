@@ -1,4 +1,6 @@
-"""Which training images keep their labels: all, a class-balanced fraction by lot, or those that a list names."""
+"""Which training images keep their labels: all, a class-balanced fraction by lot, or those that a
+list names.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,11 @@ class Labels:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits over names and classes: two lists with one value are the same."""
-        return fingerprint(sorted((name, str(number)) for name, number in zip(self.names, self.numbers, strict=True)))
+        return fingerprint(
+            sorted(
+                (name, str(number)) for name, number in zip(self.names, self.numbers, strict=True)
+            )
+        )
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -59,18 +65,23 @@ class Labels:
                 "rename the file"
             )
         if not path.exists():
-            lines = (f"{name}\t{number}\n" for name, number in zip(self.names, self.numbers, strict=True))
+            lines = (
+                f"{name}\t{number}\n" for name, number in zip(self.names, self.numbers, strict=True)
+            )
             atomic_write(path, "".join(lines))
         return path
 
 
-def choose_labels(data: ClassFolder, *, fraction: float = 1.0, seed: int = 0, file: str | Path | None = None) -> Labels:
+def choose_labels(
+    data: ClassFolder, *, fraction: float = 1.0, seed: int = 0, file: str | Path | None = None
+) -> Labels:
     """Chooses the labelled images of the train part.
 
     Args:
         data: The class folder.
-        fraction: share of every class, in (0, 1]; rounded, and at least one image of each, as in the published lists
-            of 1 % and 10 % of ImageNet. A larger share with the same seed keeps what a smaller one chose.
+        fraction: share of every class, in (0, 1]; rounded, and at least one image of each, as in
+            the published lists of 1 % and 10 % of ImageNet. A larger share with the same seed keeps
+            what a smaller one chose.
         seed: of that choice; the seed of the training does not enter.
         file: a list instead, see :func:`read_list`.
 
@@ -83,16 +94,24 @@ def choose_labels(data: ClassFolder, *, fraction: float = 1.0, seed: int = 0, fi
     names = [data.train.name(i)[start:] for i in range(len(labels))]
     if file is not None:
         if fraction != 1.0:
-            raise ValueError(f"fraction={fraction} and labels={str(file)!r}: give one of the two, the list is complete")
+            raise ValueError(
+                f"fraction={fraction} and labels={str(file)!r}: give one of the two, the list "
+                "is complete"
+            )
         chosen, asked = read_list(file, names), dict(given=True)
     elif not 0 < fraction <= 1:
         raise ValueError(f"fraction={fraction!r}: must be above 0 and at most 1 (1 % is 0.01)")
     elif fraction == 1:
         chosen, asked = np.arange(len(names)), {}
     else:
-        chosen, asked = balanced(labels, fraction, seed), dict(fraction=fraction, fraction_seed=seed)
+        chosen, asked = (
+            balanced(labels, fraction, seed),
+            dict(fraction=fraction, fraction_seed=seed),
+        )
     if len(np.unique(labels[chosen])) < 2:
-        raise ValueError(f"{len(chosen)} labelled images of one class: a classifier needs two classes or more")
+        raise ValueError(
+            f"{len(chosen)} labelled images of one class: a classifier needs two classes or more"
+        )
     return Labels(tuple(names[i] for i in chosen), tuple(int(labels[i]) for i in chosen), asked)
 
 
@@ -100,22 +119,27 @@ def balanced(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Chooses round(fraction · n), at least one, of the n images of each class; ascending indices.
 
     Args:
-        labels: (n,) int64. fraction: in (0, 1]. seed: a class's choice depends on it, the class's number and its size.
+        labels: (n,) int64. fraction: in (0, 1]. seed: a class's choice depends on it, the class's
+            number and its size.
     """
     check_seed("labels", seed)
     chosen = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        order = np.argsort(stream(seed, CHOICE, 0, int(label)).random_raw(len(members)), kind="stable")
+        order = np.argsort(
+            stream(seed, CHOICE, 0, int(label)).random_raw(len(members)), kind="stable"
+        )
         chosen.append(members[order[: max(1, round(fraction * len(members)))]])
     return np.sort(np.concatenate(chosen))
 
 
 def read_list(file: str | Path, names: list[str]) -> np.ndarray:
-    """Reads a list of labelled images, one a line, as the published ``1percent.txt`` and ``10percent.txt``.
+    """Reads a list of labelled images, one a line, as the published ``1percent.txt`` and
+    ``10percent.txt``.
 
-    A line is a path from the data's root or from its train folder, a file's name, or that without its extension
-    (``n01440764_10026.JPEG``, ``n01440764_10026``); what follows a tab is left out, so that our own lists can be read.
+    A line is a path from the data's root or from its train folder, a file's name, or that without
+    its extension (``n01440764_10026.JPEG``, ``n01440764_10026``); what follows a tab is left out,
+    so that our own lists can be read.
 
     Args:
         file: text file (UTF-8, with or without a byte order mark); empty lines are skipped.
@@ -130,17 +154,24 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     """
     path = expanded(file)
     if not path.is_file():
-        raise FileNotFoundError(f"labels={str(file)!r}: no such file; legal is a text file with one image a line")
+        raise FileNotFoundError(
+            f"labels={str(file)!r}: no such file; legal is a text file with one image a line"
+        )
     lines = [line.split("\t")[0].strip() for line in read_lines(path)]
     if not lines:
         raise ValueError(f"{path} is empty; write one image a line")
     known = _named(set(lines), names)
     unknown = [line for line in lines if line not in known]
     if unknown:
-        comma = "; a comma separates nothing, write a name alone or a tab behind it" if "," in unknown[0] else ""
+        comma = (
+            "; a comma separates nothing, write a name alone or a tab behind it"
+            if "," in unknown[0]
+            else ""
+        )
         raise ValueError(
-            f"{path}: {len(unknown)} of {len(lines)} lines name no training image ({', '.join(unknown[:_SHOWN])}); "
-            f"the data has {', '.join(names[:_SHOWN])}, …{comma}"
+            f"{path}: {len(unknown)} of {len(lines)} lines name no training image "
+            f"({', '.join(unknown[:_SHOWN])}); the data has {', '.join(names[:_SHOWN])}, "
+            f"…{comma}"
         )
     several = [line for line in lines if len(known[line]) > 1]
     if several:
@@ -152,12 +183,17 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     chosen = np.array([known[line][0] for line in lines])
     unique, counts = np.unique(chosen, return_counts=True)
     if len(unique) < len(chosen):
-        raise ValueError(f"{path}: {names[unique[counts.argmax()]]!r} is listed {counts.max()} times; list it once")
+        raise ValueError(
+            f"{path}: {names[unique[counts.argmax()]]!r} is listed {counts.max()} times; list "
+            "it once"
+        )
     return unique
 
 
 def _named(lines: set[str], names: list[str]) -> dict[str, list[int]]:
-    """Line → the images that it fits, for lines that fit any; a table of all names of a large set would be huge."""
+    """Line → the images that it fits, for lines that fit any; a table of all names of a large set
+    would be huge.
+    """
     known: dict[str, list[int]] = defaultdict(list)
     for index, name in enumerate(names):
         parts = name.split("/")

@@ -21,21 +21,25 @@ from pretrain.structures import Batch
 
 @MODELS.register_module()
 class Finetuner(DrawingModel):
-    """Backbone and head, with random erasing, mixup and cutmix in front and soft cross-entropy behind.
+    """Backbone and head, with random erasing, mixup and cutmix in front and soft cross-entropy
+    behind.
 
-    Parameters are named as in :class:`benchmarks.finetune.classifier.Classifier`, which reads the checkpoints. What is
-    drawn for a batch depends on the run's seed, the step and the batch's first image only (but the noise of erased
-    places and drop path, which come from torch's generators): processes and micro-batches differ, a resume does not.
+    Parameters are named as in :class:`benchmarks.finetune.classifier.Classifier`, which reads the
+    checkpoints. What is drawn for a batch depends on the run's seed, the step and the batch's first
+    image only (but the noise of erased places and drop path, which come from torch's generators):
+    processes and micro-batches differ, a resume does not.
 
     Args:
-        backbone: registry dict; its weights come from ``load_from``, as ``tools/finetune.py`` writes it.
+        backbone: registry dict; its weights come from ``load_from``, as ``tools/finetune.py``
+            writes it.
         classes: names in the order of the labels.
         pooling: ``mean`` or ``network``, see :class:`benchmarks.finetune.head.PooledHead`.
-        size: side in pixels at which the network is tested. crop_fraction: see ``Classifier``. Both go into
-            checkpoints only.
+        size: side in pixels at which the network is tested. crop_fraction: see ``Classifier``. Both
+            go into checkpoints only.
         drop_path: share of residual branches left out at the deepest block; 0 = none.
         smoothing: share of the target spread evenly over all classes.
-        mixup: α of its Beta distribution; 0 = none. cutmix: likewise. With both, each batch gets one of them by lot.
+        mixup: α of its Beta distribution; 0 = none. cutmix: likewise. With both, each batch gets
+            one of them by lot.
         erase: probability that a rectangle of an image (2 to 33 % of it) becomes noise.
         data_preprocessor: registry dict, with the backbone's own normalisation.
 
@@ -46,34 +50,54 @@ class Finetuner(DrawingModel):
     reads, views_per_group, needs_labels = ("global",), 1, True
 
     def __init__(
-        self, backbone: dict[str, Any], classes: list[str], *, pooling: str = "mean", size: int = 224,
-        crop_fraction: float = 0.95, drop_path: float = 0.0, smoothing: float = 0.1, mixup: float = 0.8,
-        cutmix: float = 1.0, erase: float = 0.25, data_preprocessor: dict[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        backbone: dict[str, Any],
+        classes: list[str],
+        *,
+        pooling: str = "mean",
+        size: int = 224,
+        crop_fraction: float = 0.95,
+        drop_path: float = 0.0,
+        smoothing: float = 0.1,
+        mixup: float = 0.8,
+        cutmix: float = 1.0,
+        erase: float = 0.25,
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type="ViewPreprocessor"))
         _check(drop_path=drop_path, smoothing=smoothing, erase=erase, mixup=mixup, cutmix=cutmix)
         if size < 1 or not 0 < crop_fraction <= 1:
-            raise ValueError(f"size={size}, crop_fraction={crop_fraction}: legal are pixels >= 1 and a share in (0, 1]")
+            raise ValueError(
+                f"size={size}, crop_fraction={crop_fraction}: legal are pixels >= 1 and a share "
+                "in (0, 1]"
+            )
         self._backbone_config = dict(backbone)
-        self.backbone = MODELS.build(dict(backbone) | (dict(drop_path_rate=drop_path) if drop_path else {}))
+        self.backbone = MODELS.build(
+            dict(backbone) | (dict(drop_path_rate=drop_path) if drop_path else {})
+        )
         self.head = PooledHead(self.backbone, len(classes), pooling)
         self.num_classes, self.smoothing, self.erase = len(classes), smoothing, erase
-        self._meta = dict(classes=list(classes), pooling=pooling, size=size, crop_fraction=crop_fraction)
+        self._meta = dict(
+            classes=list(classes), pooling=pooling, size=size, crop_fraction=crop_fraction
+        )
         self.mix = None
         if mixup or cutmix:
             self.mix = Mixup(mixup, cutmix, label_smoothing=smoothing, num_classes=len(classes))
         self.start_draws()
 
     def forward(self, batch: Batch, mode: str = "loss") -> dict[str, Tensor]:
-        """Returns ``loss``, mean over the batch of −Σ target · log softmax, and ``top1``, the share of images whose
-        largest score is at the largest target.
+        """Returns ``loss``, mean over the batch of −Σ target · log softmax, and ``top1``, the share
+        of images whose largest score is at the largest target.
 
         Args:
             batch: normalised batch on the model's device, with labels (B,) in [0, C).
-            mode: only "loss"; evaluation goes through ``benchmarks.finetune.classifier.Classifier``.
+            mode: only "loss"; evaluation goes through
+                ``benchmarks.finetune.classifier.Classifier``.
         """
         if mode != "loss":
-            raise ValueError(f"mode={mode!r}: only 'loss'; use Classifier to evaluate a fine-tuned network")
+            raise ValueError(
+                f"mode={mode!r}: only 'loss'; use Classifier to evaluate a fine-tuned network"
+            )
         images, targets = self.augmented(batch)
         logits = self.head(self.backbone(images))
         right = (logits.detach().argmax(1) == targets.argmax(1)).float().mean()
@@ -88,7 +112,9 @@ class Finetuner(DrawingModel):
             if self.erase:
                 images = RandomErasing(self.erase, mode="pixel", device=images.device)(images)
             if self.mix is None:
-                return images, mixup_target(batch.labels, self.num_classes, smoothing=self.smoothing)
+                return images, mixup_target(
+                    batch.labels, self.num_classes, smoothing=self.smoothing
+                )
             return self.mix(images, batch.labels)
 
     @property
@@ -97,7 +123,9 @@ class Finetuner(DrawingModel):
         return [self]
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a checkpoint tells of the model, as plain values: enough to build the classifier again."""
+        """Returns what a checkpoint tells of the model, as plain values: enough to build the
+        classifier again.
+        """
         return {
             "backbone": self._backbone_config,
             "normalisation": self.data_preprocessor.normalisation,

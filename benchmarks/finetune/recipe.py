@@ -1,4 +1,6 @@
-"""A recipe fitted to a network and to data: the engine's config, what it starts from, and its protocol."""
+"""A recipe fitted to a network and to data: the engine's config, what it starts from, and its
+protocol.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,14 @@ BENCHMARK = "finetune"
 _RECIPE = ("model", "views", "schedule", "optimizer", "engine", "loader", "hooks")
 _NOT_RECIPE = {
     "model": ("backbone", "classes", "data_preprocessor"),
-    "engine": ("checkpoint_every", "keep_checkpoints", "log_every", "compile", "channels_last", "deterministic"),
+    "engine": (
+        "checkpoint_every",
+        "keep_checkpoints",
+        "log_every",
+        "compile",
+        "channels_last",
+        "deterministic",
+    ),
     "loader": ("workers", "prefetch", "max_bad_fraction"),
 }
 
@@ -55,8 +64,10 @@ class Fitted:
     """A fine-tuning that could start.
 
     Attributes:
-        cfg: of the run, for the engine. labels: the labelled images. protocol, subject: of its record.
-        initial: the file that ``load_from`` names; :meth:`write` makes it and the list of labelled images.
+        cfg: of the run, for the engine. labels: the labelled images. protocol, subject: of its
+            record.
+        initial: the file that ``load_from`` names; :meth:`write` makes it and the list of labelled
+            images.
     """
 
     cfg: Config
@@ -80,11 +91,21 @@ class Fitted:
         """Writes what the run reads at its start, where it is missing."""
         self.labels.write(self.work_dir.parent)
         fingerprint = self.subject["fingerprint"]
-        if self.initial.is_file() and read_checkpoint(self.initial)["meta"]["fingerprint"] == fingerprint:
+        if (
+            self.initial.is_file()
+            and read_checkpoint(self.initial)["meta"]["fingerprint"] == fingerprint
+        ):
             return
-        state = {f"backbone.{key}": value for key, value in self.extractor.backbone.state_dict().items()}
+        state = {
+            f"backbone.{key}": value for key, value in self.extractor.backbone.state_dict().items()
+        }
         with atomic_path(self.initial) as temporary:
-            torch.save(dict(meta=dict(spec=self.extractor.spec, fingerprint=fingerprint), state_dict=state), temporary)
+            torch.save(
+                dict(
+                    meta=dict(spec=self.extractor.spec, fingerprint=fingerprint), state_dict=state
+                ),
+                temporary,
+            )
 
 
 def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> Fitted:
@@ -101,7 +122,9 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     if settings.options:
         _refuse_backbone(settings.options)
         override(cfg, settings.options)
-    labels = choose_labels(data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels)
+    labels = choose_labels(
+        data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels
+    )
     cfg.merge_from_dict(
         {
             "model.backbone": network_config(extractor),
@@ -114,12 +137,21 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     )
     protocol = _protocol(cfg, data, labels)
     subject = extractor.describe() | dict(tuning_seed=settings.tuning_seed)
-    folder = Path(settings.work_dir) / f"{settings.path.stem}_{Record(BENCHMARK, {}, protocol).protocol_hash}"
+    folder = (
+        Path(settings.work_dir)
+        / f"{settings.path.stem}_{Record(BENCHMARK, {}, protocol).protocol_hash}"
+    )
     initial = folder / "initial" / f"{subject['fingerprint']}.pth"
     cfg.merge_from_dict(
         {
-            "source": dict(type="FileList", path=str(folder / f"labels_{labels.fingerprint}.txt"), root=str(data.root)),
-            "work_dir": str(folder / f"{_slug(extractor.spec)}_{identity(subject)}_{settings.tuning_seed}"),
+            "source": dict(
+                type="FileList",
+                path=str(folder / f"labels_{labels.fingerprint}.txt"),
+                root=str(data.root),
+            ),
+            "work_dir": str(
+                folder / f"{_slug(extractor.spec)}_{identity(subject)}_{settings.tuning_seed}"
+            ),
             "load_from": str(initial),
         }
     )
@@ -143,7 +175,8 @@ def _refuse_backbone(options: Mapping[str, Any]) -> None:
 def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
     """Returns the registry dict of the extractor's network, its weights left out.
 
-    A fixed sine-cosine table stays fixed; a patch embedding that pretraining kept as it was drawn is trained now.
+    A fixed sine-cosine table stays fixed; a patch embedding that pretraining kept as it was drawn
+    is trained now.
     """
     config = architecture(extractor.backbone.config)
     if config["type"] == "SinCosViT":
@@ -152,24 +185,41 @@ def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
 
 
 def recipe_hash(cfg: Config) -> str:
-    """Twelve hex digits over everything in a config that decides the result beside network, data and seed."""
+    """Twelve hex digits over everything in a config that decides the result beside network, data
+    and seed.
+    """
     values = {name: value for name, value in cfg.to_dict().items() if name in _RECIPE}
     for name, keys in _NOT_RECIPE.items():
-        values[name] = {key: value for key, value in values.get(name, {}).items() if key not in keys}
+        values[name] = {
+            key: value for key, value in values.get(name, {}).items() if key not in keys
+        }
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _protocol(cfg: Config, data: ClassFolder, labels: Labels) -> dict[str, Any]:
-    """What of recipe and data belongs to the protocol; what the hash covers is told again where readers look for it."""
+    """What of recipe and data belongs to the protocol; what the hash covers is told again where
+    readers look for it.
+    """
     schedule, network = cfg.schedule, cfg.model
     shown = dict(
-        epochs=schedule.get("epochs"), samples=schedule.get("samples"), global_batch=schedule.get("global_batch"),
-        lr_per_256=schedule.get("lr_per_256"), lr=schedule.get("lr"), layer_decay=cfg.optimizer.get("layer_decay"),
-        optimizer=cfg.optimizer.get("type"), pooling=network.get("pooling", "mean"),
-    )  # fmt: skip
-    test = dict(size=network.get("size", 224), crop_fraction=network.get("crop_fraction", 0.95), resize="bicubic")
+        epochs=schedule.get("epochs"),
+        samples=schedule.get("samples"),
+        global_batch=schedule.get("global_batch"),
+        lr_per_256=schedule.get("lr_per_256"),
+        lr=schedule.get("lr"),
+        layer_decay=cfg.optimizer.get("layer_decay"),
+        optimizer=cfg.optimizer.get("type"),
+        pooling=network.get("pooling", "mean"),
+    )
+    test = dict(
+        size=network.get("size", 224),
+        crop_fraction=network.get("crop_fraction", 0.95),
+        resize="bicubic",
+    )
     told = {name: value for name, value in shown.items() if value is not None}
-    return dict(data=data.protocol, labels=labels.protocol, recipe=recipe_hash(cfg), test=test, **told)
+    return dict(
+        data=data.protocol, labels=labels.protocol, recipe=recipe_hash(cfg), test=test, **told
+    )
 
 
 def _check(cfg: Config, images: int) -> None:
@@ -180,8 +230,9 @@ def _check(cfg: Config, images: int) -> None:
     mixed = cfg.model.get("mixup", 0.8) or cfg.model.get("cutmix", 1.0)
     if mixed and per_pass % 2:
         raise ConfigError(
-            f"schedule.global_batch={cfg.schedule.global_batch}: {per_pass} images per process and pass; mixup and "
-            "cutmix pair images, so it must be even (or set model.mixup=0 model.cutmix=0)"
+            f"schedule.global_batch={cfg.schedule.global_batch}: {per_pass} images per process "
+            "and pass; mixup and cutmix pair images, so it must be even (or set model.mixup=0 "
+            "model.cutmix=0)"
         )
 
 

@@ -1,4 +1,6 @@
-"""One fine-tuning from start to record: trained by the engine, evaluated once, with the last weights."""
+"""One fine-tuning from start to record: trained by the engine, evaluated once, with the last
+weights.
+"""
 
 from __future__ import annotations
 
@@ -32,27 +34,45 @@ Progress = Callable[[str, int, int], None]  # (phase, done, total)
 
 
 def run(
-    extractor: FeatureExtractor, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+    extractor: FeatureExtractor,
+    data: ClassFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
-    """Fine-tunes a copy of the extractor's network; record ``finetune`` with top-1 and top-5 accuracy in percent.
+    """Fine-tunes a copy of the extractor's network; record ``finetune`` with top-1 and top-5
+    accuracy in percent.
 
-    With ``settings.work_dir`` a run that was cut off goes on where its last checkpoint was, and one that is over is
-    only evaluated. Collective where a process group is open; all ranks return the record.
+    With ``settings.work_dir`` a run that was cut off goes on where its last checkpoint was, and one
+    that is over is only evaluated. Collective where a process group is open; all ranks return the
+    record.
 
     Raises:
-        ConfigError, ValueError: a mistake in recipe, labels or data; several processes without a ``work_dir``.
+        ConfigError, ValueError: a mistake in recipe, labels or data; several processes without a
+            ``work_dir``.
         FileNotFoundError: no such list of labels.
     """
     if settings.work_dir is not None:
         return finetune(fit(extractor, data, settings), data, settings, progress=progress)
     if dist.is_initialized():
-        raise ValueError("work_dir=None: several processes need one folder to share; give it, or run tools/finetune.py")
+        raise ValueError(
+            "work_dir=None: several processes need one folder to share; give it, or run "
+            "tools/finetune.py"
+        )
     with TemporaryDirectory() as folder:
-        return finetune(fit(extractor, data, replace(settings, work_dir=folder)), data, settings, progress=progress)
+        return finetune(
+            fit(extractor, data, replace(settings, work_dir=folder)),
+            data,
+            settings,
+            progress=progress,
+        )
 
 
-def finetune(fitted: Fitted, data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Record:
-    """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates it; see :func:`run`.
+def finetune(
+    fitted: Fitted, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+) -> Record:
+    """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates
+    it; see :func:`run`.
 
     The caller's random generators are as before afterwards.
 
@@ -90,28 +110,47 @@ class _Teller(Hook):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Tells of a step."""
         self.progress("fine-tune", runner.iter + 1, runner.max_iters)
 
 
-def _evaluate(fitted: Fitted, data: ClassFolder, settings: Settings, progress: Progress | None) -> Record:
+def _evaluate(
+    fitted: Fitted, data: ClassFolder, settings: Settings, progress: Progress | None
+) -> Record:
     """Evaluates the final weights on the validation part."""
     started = time.perf_counter()
     device = current_device()
     classifier = Classifier.load(fitted.final, device)
-    metrics, counts = evaluate(classifier, data.val, batch_size=settings.batch_size, progress=progress)
+    metrics, counts = evaluate(
+        classifier, data.val, batch_size=settings.batch_size, progress=progress
+    )
     trained = read_checkpoint(fitted.final)["meta"]["seconds"]
     cost = dict(seconds=trained + time.perf_counter() - started)
     subject = fitted.subject | dict(finetuned=classifier.describe()["fingerprint"])
     beside = versions(str(device))
-    return Record(BENCHMARK, metrics, fitted.protocol, counts=counts, cost=cost, subject=subject, versions=beside)
+    return Record(
+        BENCHMARK,
+        metrics,
+        fitted.protocol,
+        counts=counts,
+        cost=cost,
+        subject=subject,
+        versions=beside,
+    )
 
 
 def evaluate(
-    classifier: Classifier, split: ClassSplit, *, batch_size: int = 64, progress: Progress | None = None
+    classifier: Classifier,
+    split: ClassSplit,
+    *,
+    batch_size: int = 64,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Metric], dict[str, Any]]:
-    """Returns metrics and counts of :func:`benchmarks.core.vectors.accuracy` on a split: bicubic resize, centre crop.
+    """Returns metrics and counts of :func:`benchmarks.core.vectors.accuracy` on a split: bicubic
+    resize, centre crop.
 
     Raises:
         ValueError: scores that are not finite; names the image.

@@ -12,22 +12,31 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "finetune"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the result depends on, apart from data and network; augmentation and schedule stand in the recipe."""
+    """Everything the result depends on, apart from data and network; augmentation and schedule
+    stand in the recipe.
+    """
 
     recipe: str = "tiny"  # name of a file in configs/finetune, or a path
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the recipe, by dotted key: {"schedule.epochs": 50}
+    options: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of the recipe, by dotted key: {"schedule.epochs": 50}
     fraction: float = 1.0  # share of each class's training images whose labels are used
     fraction_seed: int = 0  # of that choice
     labels: str | None = None  # a list of the labelled images instead of a share
-    tuning_seed: int = 0  # of head, order of images and augmentation; stands in the record's subject, not its protocol
+    # of head, order of images and augmentation; stands in the record's subject, not its protocol
+    tuning_seed: int = 0
     batch_size: int = 64  # images evaluated at once; changes speed, not the result
     work_dir: str | None = None  # where checkpoints stay; None: they do not
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction={self.fraction!r}: must be above 0 and at most 1 (1 % is 0.01)")
+            raise ValueError(
+                f"fraction={self.fraction!r}: must be above 0 and at most 1 (1 % is 0.01)"
+            )
         if self.labels is not None and self.fraction != 1:
-            raise ValueError(f"fraction={self.fraction} and labels={self.labels!r}: give one of the two")
+            raise ValueError(
+                f"fraction={self.fraction} and labels={self.labels!r}: give one of the two"
+            )
         for name, least in (("fraction_seed", 0), ("tuning_seed", 0), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be at least {least}")

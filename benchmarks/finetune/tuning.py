@@ -1,4 +1,6 @@
-"""What the command lines of fine-tuning share: options, one run after the other, one table over seeds, what is next."""
+"""What the command lines of fine-tuning share: options, one run after the other, one table over
+seeds, what is next.
+"""
 
 from __future__ import annotations
 
@@ -49,17 +51,22 @@ def read_options(items: Sequence[str], *, example: str) -> dict[str, Any]:
     """Reads ``--cfg-options KEY=VALUE …``.
 
     Raises:
-        ValueError: an item without a value, a key that is given twice; names ``example`` as one that is right.
+        ValueError: an item without a value, a key that is given twice; names ``example`` as one
+            that is right.
     """
     return read_pairs(items, option="--cfg-options", example=example, parse=literal)
 
 
 def run_jobs(
-    jobs: Sequence[tuple[str, Any]], run: Callable[[FeatureExtractor, Any, Progress], Record], *, weights: str,
-    out: RecordFile, console: Console,
-) -> list[Record]:  # fmt: skip
-    """Runs one fine-tuning after the other behind a bar; the first process appends each new record to ``out`` at once,
-    so that what is measured survives whatever comes after.
+    jobs: Sequence[tuple[str, Any]],
+    run: Callable[[FeatureExtractor, Any, Progress], Record],
+    *,
+    weights: str,
+    out: RecordFile,
+    console: Console,
+) -> list[Record]:
+    """Runs one fine-tuning after the other behind a bar; the first process appends each new record
+    to ``out`` at once, so that what is measured survives whatever comes after.
 
     Args:
         jobs: (spec of the network, settings with a ``tuning_seed``).
@@ -68,7 +75,12 @@ def run_jobs(
         out: gets the records; one that stands there word for word is not appended again.
         console: where the bar is drawn.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     lines = out.path.read_text().splitlines() if out.path.is_file() else []
     known = {_as_written_now(line) for line in lines}
     records = []
@@ -77,7 +89,9 @@ def run_jobs(
             title = f"{number}/{len(jobs)} {spec} seed {settings.tuning_seed}"
             bar = bars.add_task(title)
 
-            def progress(phase: str, done: int, total: int, bar: TaskID = bar, title: str = title) -> None:
+            def progress(
+                phase: str, done: int, total: int, bar: TaskID = bar, title: str = title
+            ) -> None:
                 bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
 
             records.append(run(FeatureExtractor.load(spec, weights=weights), settings, progress))
@@ -88,7 +102,9 @@ def run_jobs(
 
 
 def _as_written_now(line: str) -> str:
-    """A stored line as today's records are written, which have more fields; what is no record stays as it is."""
+    """A stored line as today's records are written, which have more fields; what is no record stays
+    as it is.
+    """
     try:
         return Record.from_json(line).to_json()
     except ValueError:
@@ -96,7 +112,9 @@ def _as_written_now(line: str) -> str:
 
 
 def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Record]) -> str | None:
-    """Returns what would tell more about these results: more seeds, the untrained network; None with both there."""
+    """Returns what would tell more about these results: more seeds, the untrained network; None
+    with both there.
+    """
     if len(seeds) == 1:
         return f"other seeds show the spread: {shlex.join(['python', *sys.argv])} --seeds 0 1 2"
     if not any(spec.startswith("random:") for spec in specs):
@@ -106,20 +124,28 @@ def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Reco
 
 
 def untrained_spec(config: Mapping[str, Any]) -> str:
-    """Returns the spec of the same architecture with random weights: ``random:NAME?option=value&…``.
+    """Returns the spec of the same architecture with random weights:
+    ``random:NAME?option=value&…``.
 
     Args:
-        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is not.
+        config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is
+            not.
     """
     left_out = ("name", "type", "pretrained", *OWN_OPTIONS)
-    options = {key: value for key, value in config.items() if key not in left_out and value is not None}
+    options = {
+        key: value for key, value in config.items() if key not in left_out and value is not None
+    }
     written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
     return f"random:{config['name']}" + (f"?{written}" if written else "")
 
 
 def print_tables(records: Sequence[Record], console: Console) -> None:
-    """Prints :func:`tables` with names that fit beside the numbers, and below them what was shortened in full."""
-    names = shorten([str(record.subject["spec"]) for record in records], max(20, console.width // 3))
+    """Prints :func:`tables` with names that fit beside the numbers, and below them what was
+    shortened in full.
+    """
+    names = shorten(
+        [str(record.subject["spec"]) for record in records], max(20, console.width // 3)
+    )
     for table in tables(records, names):
         console.print(table)
     for line in full_names(names):
@@ -127,16 +153,21 @@ def print_tables(records: Sequence[Record], console: Console) -> None:
 
 
 def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
-    """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over them.
+    """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over
+    them.
 
     Args:
-        records: of fine-tunings; those of one network have one :func:`benchmarks.core.extractor.identity`.
+        records: of fine-tunings; those of one network have one
+            :func:`benchmarks.core.extractor.identity`.
         short: what to print for a network; None: its spec.
     """
     result, short = [], short or {}
     for group in by_protocol(records):
         metrics = group[0].metrics
-        table = Table(title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+        table = Table(
+            title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}",
+            caption=group[0].protocol_line,
+        )
         headings = [metric.heading(name) for name, metric in metrics.items()]
         for name in ("network", "seeds", *headings, "s per seed"):
             justify = "left" if name in ("network", "seeds") else "right"

@@ -18,7 +18,9 @@ from pretrain.views.preprocessor import IMAGENET_MEAN
 from pretrain.views.recipe import Plan, ViewRecipe
 
 _GROUP = "global"
-_FILL = tuple(round(255 * value) for value in IMAGENET_MEAN)  # what turned and shifted images leave open
+_FILL = tuple(
+    round(255 * value) for value in IMAGENET_MEAN
+)  # what turned and shifted images leave open
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class FinetunePlan:
 
 @TRANSFORMS.register_module()
 class FinetuneViews:
-    """Makes one view of an image, in the group ``global``: crop, bicubic resize, mirror, RandAugment.
+    """Makes one view of an image, in the group ``global``: crop, bicubic resize, mirror,
+    RandAugment.
 
-    The operations of RandAugment move and recolour the image in one go, so its geometry is that of the crop alone.
-    Random erasing, mixup and cutmix follow on the device (``Finetuner``).
+    The operations of RandAugment move and recolour the image in one go, so its geometry is that of
+    the crop alone. Random erasing, mixup and cutmix follow on the device (``Finetuner``).
 
     Args:
         size: of the view in pixels.
@@ -49,30 +52,44 @@ class FinetuneViews:
     """
 
     def __init__(
-        self, size: int = 224, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5, randaugment: str | None = "rand-m9-mstd0.5-inc1",
-    ) -> None:  # fmt: skip
+        self,
+        size: int = 224,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        randaugment: str | None = "rand-m9-mstd0.5-inc1",
+    ) -> None:
         self._crops = ViewRecipe({_GROUP: [dict(size=size, scale=scale, ratio=ratio, flip=flip)]})
         self.specs = self._crops.specs
         self.augment = None
         if randaugment is not None:
             # Largest shift and filter as timm's own training transform sets them.
-            options = dict(translate_const=int(0.45 * size), img_mean=_FILL, interpolation=Image.Resampling.BICUBIC)
+            options = dict(
+                translate_const=int(0.45 * size),
+                img_mean=_FILL,
+                interpolation=Image.Resampling.BICUBIC,
+            )
             try:
                 self.augment = rand_augment_transform(randaugment, options)
             except (AssertionError, ValueError, KeyError) as error:
                 raise ValueError(
-                    f"randaugment={randaugment!r}: timm cannot read it ({error}); a legal one is 'rand-m9-mstd0.5-inc1'"
+                    f"randaugment={randaugment!r}: timm cannot read it ({error}); a legal one "
+                    "is 'rand-m9-mstd0.5-inc1'"
                 ) from error
 
     def plan(self, height: int, width: int, rng: np.random.Generator) -> FinetunePlan:
         """Draws all parameters for an upright image of this size in pixels."""
         plan: Plan = self._crops.plan(height, width, rng)
         number = int(rng.integers(2**63))
-        return FinetunePlan(plan.source_size, plan.views[_GROUP][0].crop, plan.min_decode_size, number)
+        return FinetunePlan(
+            plan.source_size, plan.views[_GROUP][0].crop, plan.min_decode_size, number
+        )
 
-    def render(self, image: np.ndarray, plan: FinetunePlan, *, photometrics: bool = False) -> dict[str, Views]:
-        """Cuts the view out of (H, W, 3) uint8, which may be a scaled decode: images (1, 3, size, size) uint8.
+    def render(
+        self, image: np.ndarray, plan: FinetunePlan, *, photometrics: bool = False
+    ) -> dict[str, Views]:
+        """Cuts the view out of (H, W, 3) uint8, which may be a scaled decode: images (1, 3, size,
+        size) uint8.
 
         ``photometrics`` changes nothing: RandAugment always runs here.
         """

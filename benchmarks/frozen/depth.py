@@ -1,13 +1,16 @@
-"""Depth by dense nearest-neighbour retrieval: the benchmark ``retrieval`` with depths in place of classes.
+"""Depth by dense nearest-neighbour retrieval: the benchmark ``retrieval`` with depths in place of
+classes.
 
-A memory entry's label is the p² depths of its patch, in metres, and ŷ = Σ_j softmax(s / β)_j · L_j are the p² depths of
-a query patch, laid out again as pixels: nothing is upsampled. Scores, over the pixels of known depth of the whole part:
+A memory entry's label is the p² depths of its patch, in metres, and ŷ = Σ_j softmax(s / β)_j · L_j
+are the p² depths of a query patch, laid out again as pixels: nothing is upsampled. Scores, over the
+pixels of known depth of the whole part:
 
     RMSE = √(mean (ŷ - y)²) in metres,   δ₁ = share of pixels with max(ŷ / y, y / ŷ) < 1.25
 
-Balazevic et al. 2023 (arXiv 2306.01667). Two choices of ours, because the paper names none: the unknown depths of a
-stored patch are the mean of its known ones (a patch without any is not stored), and a bounded memory draws the patches
-of an image evenly, since there are no rare classes to prefer.
+Balazevic et al. 2023 (arXiv 2306.01667). Two choices of ours, because the paper names none: the
+unknown depths of a stored patch are the mean of its known ones (a patch without any is not stored),
+and a bounded memory draws the patches of an image evenly, since there are no rare classes to
+prefer.
 """
 
 from __future__ import annotations
@@ -31,12 +34,17 @@ from benchmarks.frozen.retrieval.memory import Progress
 from pretrain.names import check_choice
 
 NEEDED = "the val part must hold known depths (check depth=), and predictions must be finite"
-COMPAT = ("blue-std-0.255", "crop-scale-2")  # the quirks of retrieval that have a meaning without classes
+COMPAT = (
+    "blue-std-0.255",
+    "crop-scale-2",
+)  # the quirks of retrieval that have a meaning without classes
 
 
 @dataclass(frozen=True)
 class Settings(retrieval.Settings):
-    """The settings of retrieval; of the quirks only ``COMPAT``. Labels take 4 · p² bytes per memory entry."""
+    """The settings of retrieval; of the quirks only ``COMPAT``. Labels take 4 · p² bytes per memory
+    entry.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +54,8 @@ class Settings(retrieval.Settings):
 
 @dataclass(frozen=True)
 class DepthLabels:
-    """The depths of a patch in metres, row by row; float32, so that a patch retrieved alone comes back to the bit.
+    """The depths of a patch in metres, row by row; float32, so that a patch retrieved alone comes
+    back to the bit.
 
     Attributes:
         stride: p.
@@ -65,9 +74,12 @@ class DepthLabels:
         """Cuts depth maps (B, H, W) float32 metres, 0 = unknown, into patches.
 
         Returns:
-            Known pixels (B, h·w, 1) int64 and depths (B, h·w, p²), unknown ones filled by the mean of the patch.
+            Known pixels (B, h·w, 1) int64 and depths (B, h·w, p²), unknown ones filled by the mean
+            of the patch.
         """
-        patches = F.pixel_unshuffle(masks[:, None], self.stride).flatten(2).transpose(1, 2)  # (B, h·w, p²)
+        patches = (
+            F.pixel_unshuffle(masks[:, None], self.stride).flatten(2).transpose(1, 2)
+        )  # (B, h·w, p²)
         known = patches > 0
         counts = known.sum(-1, keepdim=True)
         means = patches.sum(-1, keepdim=True) / counts.clamp_min(1)
@@ -89,14 +101,23 @@ class DepthTally:
             image: Its index.
         """
         known = target > 0
-        predicted, true = prediction[known].double(), target[known].double()  # squares add up over millions of pixels
+        predicted, true = (
+            prediction[known].double(),
+            target[known].double(),
+        )  # squares add up over millions of pixels
         within = torch.maximum(predicted / true, true / predicted) < 1.25
-        self._images[image] = float(((predicted - true) ** 2).sum()), int(within.sum()), int(known.sum())
+        self._images[image] = (
+            float(((predicted - true) ** 2).sum()),
+            int(within.sum()),
+            int(known.sum()),
+        )
 
     def add_batch(self, depths: Tensor, batch: LabelledBatch) -> None:
         """Counts decoded patches (B, p², h, w) of a batch."""
         predictions = F.pixel_shuffle(depths, round(depths.shape[1] ** 0.5))[:, 0]  # (B, H, W)
-        for prediction, target, image in zip(predictions, batch.masks.to(depths.device), batch.ids, strict=True):
+        for prediction, target, image in zip(
+            predictions, batch.masks.to(depths.device), batch.ids, strict=True
+        ):
             self.add(prediction, target, image)
 
     def gather(self) -> None:
@@ -106,7 +127,9 @@ class DepthTally:
         self._images = {image: counts for part in everyone for image, counts in part.items()}
 
     def per_image(self) -> dict[str, list]:
-        """Columns image, squared_error (m², summed over pixels), within (pixels), known (pixels); by image."""
+        """Columns image, squared_error (m², summed over pixels), within (pixels), known (pixels);
+        by image.
+        """
         rows = [(image, *counts) for image, counts in sorted(self._images.items())]
         names = ("image", "squared_error", "within", "known")
         return {name: [row[i] for row in rows] for i, name in enumerate(names)}
@@ -117,34 +140,55 @@ class DepthTally:
         Raises:
             ValueError: no depth is known, or a prediction is not finite.
         """
-        error, within, known = (sum(self.per_image()[name]) for name in ("squared_error", "within", "known"))
+        error, within, known = (
+            sum(self.per_image()[name]) for name in ("squared_error", "within", "known")
+        )
         rmse, share = (np.sqrt(error / known), 100 * within / known) if known else (np.nan, np.nan)
-        metrics = {"RMSE": Metric(float(rmse), "m", "lower"), "delta1": Metric(float(share), "%", "higher")}
+        metrics = {
+            "RMSE": Metric(float(rmse), "m", "lower"),
+            "delta1": Metric(float(share), "%", "higher"),
+        }
         return require_defined("depth", metrics, NEEDED)
 
 
 def run(
-    extractor: FeatureExtractor, data: DepthFolder, settings: Settings, *,
-    progress: Progress | None = None, distributed: bool = False,
-) -> Record:  # fmt: skip
+    extractor: FeatureExtractor,
+    data: DepthFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    distributed: bool = False,
+) -> Record:
     """Runs depth retrieval; arguments, cost and errors as :func:`benchmarks.frozen.retrieval.run`.
 
     Returns:
-        Record ``depth``: RMSE (metres, lower is better) and delta1 (percent, higher is better); counts per image.
+        Record ``depth``: RMSE (metres, lower is better) and delta1 (percent, higher is better);
+            counts per image.
     """
     tally = DepthTally()
     protocol, cost = label_val(
-        extractor, data, settings, labelling=DepthLabels(extractor.stride), score=tally.add_batch,
-        progress=progress, distributed=distributed,
-    )  # fmt: skip
+        extractor,
+        data,
+        settings,
+        labelling=DepthLabels(extractor.stride),
+        score=tally.add_batch,
+        progress=progress,
+        distributed=distributed,
+    )
     if distributed:
         tally.gather()
     return record_of(tally, protocol, cost=cost, extractor=extractor)
 
 
-def record_of(tally: DepthTally, protocol: dict, *, cost: dict[str, float], extractor: FeatureExtractor) -> Record:
-    """Turns errors into a record; ``protocol`` as that of retrieval, ``extractor`` needs ``describe()``, ``device``."""
-    protocol = {key: value for key, value in protocol.items() if key != "matching"}  # there are no classes to match
+def record_of(
+    tally: DepthTally, protocol: dict, *, cost: dict[str, float], extractor: FeatureExtractor
+) -> Record:
+    """Turns errors into a record; ``protocol`` as that of retrieval, ``extractor`` needs
+    ``describe()``, ``device``.
+    """
+    protocol = {
+        key: value for key, value in protocol.items() if key != "matching"
+    }  # there are no classes to match
     beside = versions(str(extractor.device))
     counts = dict(per_image=tally.per_image())
     return Record("depth", tally.metrics(), protocol, counts, cost, extractor.describe(), beside)

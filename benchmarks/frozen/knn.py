@@ -26,7 +26,9 @@ class Settings:
     """Every number the result depends on, apart from data and network."""
 
     size: int = 224  # side of the square input in pixels
-    crop_fraction: float = 0.875  # shorter side is resized to size / crop_fraction, then the centre is cut
+    crop_fraction: float = (
+        0.875  # shorter side is resized to size / crop_fraction, then the centre is cut
+    )
     neighbours: int = 20  # k, clamped to the number of train images
     temperature: float = 0.07  # T, on cosines
     backend: str = "auto"  # auto, torch, faiss-cpu, faiss-gpu: the same neighbours up to ties
@@ -37,9 +39,14 @@ class Settings:
 
 
 def run(
-    extractor: FeatureExtractor, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+    extractor: FeatureExtractor,
+    data: ClassFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
-    """Runs kNN classification: record ``knn`` with top-1 and top-5 accuracy in percent. Cost O(train · val · D).
+    """Runs kNN classification: record ``knn`` with top-1 and top-5 accuracy in percent. Cost
+    O(train · val · D).
 
     Raises:
         ValueError: a vector is not finite (named image), or an unknown back-end.
@@ -47,7 +54,10 @@ def run(
     started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)
     options = dict(
-        size=settings.size, batch_size=settings.batch_size, crop_fraction=settings.crop_fraction, progress=progress
+        size=settings.size,
+        batch_size=settings.batch_size,
+        crop_fraction=settings.crop_fraction,
+        progress=progress,
     )
     keys = encode_split(extractor, data.train, phase="encode train", **options)
     queries = encode_split(extractor, data.val, phase="encode val", **options)
@@ -59,20 +69,35 @@ def run(
     protocol = protocol_of(data, settings, backend=backend)
     cost = dict(seconds=time.perf_counter() - started)
     beside = versions(str(extractor.device))
-    return Record("knn", metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
+    return Record(
+        "knn",
+        metrics,
+        protocol,
+        counts=counts,
+        cost=cost,
+        subject=extractor.describe(),
+        versions=beside,
+    )
 
 
 def protocol_of(data: ClassFolder, settings: Settings, *, backend: str) -> dict[str, Any]:
     """What the number depends on apart from the network."""
     effective = min(settings.neighbours, len(data.train))
     return dict(
-        data=data.protocol, size=settings.size, crop_fraction=settings.crop_fraction, neighbours=settings.neighbours,
-        neighbours_effective=effective, temperature=settings.temperature, backend=backend, dtype="float32",
-    )  # fmt: skip
+        data=data.protocol,
+        size=settings.size,
+        crop_fraction=settings.crop_fraction,
+        neighbours=settings.neighbours,
+        neighbours_effective=effective,
+        temperature=settings.temperature,
+        backend=backend,
+        dtype="float32",
+    )
 
 
 def vote(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:
-    """Weighted votes, each row divided by its largest weight so that a small temperature cannot overflow.
+    """Weighted votes, each row divided by its largest weight so that a small temperature cannot
+    overflow.
 
     Args:
         similarity: (Q, k) cosines.

@@ -13,29 +13,45 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def trained_norms(model: nn.Module) -> list[_BatchNorm]:
-    """Returns the BatchNorm layers whose running statistics training moves; those kept in eval mode are left alone."""
-    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    """Returns the BatchNorm layers whose running statistics training moves; those kept in eval mode
+    are left alone.
+    """
+    return [
+        m
+        for m in model.modules()
+        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
+    ]
 
 
 @torch.no_grad()
-def measure(model: nn.Module, layers: Sequence[_BatchNorm], batches: Iterable[Any], count: int) -> None:
-    """Sets running statistics to the average, over batches, of each batch's mean and unbiased variance.
+def measure(
+    model: nn.Module, layers: Sequence[_BatchNorm], batches: Iterable[Any], count: int
+) -> None:
+    """Sets running statistics to the average, over batches, of each batch's mean and unbiased
+    variance.
 
     Collective: with several processes the average goes over the batches of all of them.
 
     Args:
         model: of mmengine's kind, in train mode; weights do not change.
-        layers: of that model. One that no batch reaches keeps what it has; one that is called several times per batch
-            averages over calls.
+        layers: of that model. One that no batch reaches keeps what it has; one that is called
+            several times per batch averages over calls.
         batches: as its ``data_preprocessor`` takes them.
         count: how many there are, for the progress bar.
     """
-    kept = [(layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()}) for layer in layers]
+    kept = [
+        (layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()})
+        for layer in layers
+    ]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # torch then averages all calls since the reset, each with the same weight
+        layer.momentum = (
+            None  # torch then averages all calls since the reset, each with the same weight
+        )
     silent = not is_main_process()
-    for batch in track(batches, "BatchNorm statistics", total=count, transient=True, disable=silent):
+    for batch in track(
+        batches, "BatchNorm statistics", total=count, transient=True, disable=silent
+    ):
         model(**model.data_preprocessor(batch, True), mode="loss")
     for layer, (momentum, buffers) in zip(layers, kept, strict=True):
         layer.momentum = momentum
@@ -43,7 +59,9 @@ def measure(model: nn.Module, layers: Sequence[_BatchNorm], batches: Iterable[An
 
 
 def _share(layer: _BatchNorm, before: dict[str, Tensor]) -> None:
-    """Averages a layer over processes, by how often each has called it; puts back what no call has touched."""
+    """Averages a layer over processes, by how often each has called it; puts back what no call has
+    touched.
+    """
     calls = layer.num_batches_tracked.clone()
     total = calls.clone()
     all_reduce(total, "sum")

@@ -1,4 +1,6 @@
-"""mmcv, mmsegmentation and mmdet: imported once and made to work with today's torch, or missed in a sentence."""
+"""mmcv, mmsegmentation and mmdet: imported once and made to work with today's torch, or missed in a
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def versions() -> dict[str, str]:
 def require() -> None:
     """Imports the libraries (about 7 s, once) and registers their classes and ours.
 
-    An mmcv 2.2, whose interface is the one that mmdet and mmsegmentation know, passes their check of its version.
+    An mmcv 2.2, whose interface is the one that mmdet and mmsegmentation know, passes their check
+    of its version.
 
     Raises:
         ValueError: a library is missing, or does not import; says which and what to run.
@@ -36,7 +39,8 @@ def require() -> None:
     lacking = missing()
     if lacking:
         raise ValueError(f"transfer needs {', '.join(lacking)}; {_INSTALL}")
-    # mmengine, mmcv and mmdet announce the end of pkg_resources, which the pin takes care of, at every turn.
+    # mmengine, mmcv and mmdet announce the end of pkg_resources, which the pin takes care of, at
+    # every turn.
     warnings.filterwarnings("ignore", message=".*pkg_resources")
     try:
         with warnings.catch_warnings():
@@ -46,8 +50,8 @@ def require() -> None:
                 importlib.import_module(module)
     except (ImportError, OSError, AssertionError) as error:
         raise ValueError(
-            f"transfer's libraries do not import ({type(error).__name__}: {str(error)[:200]}); an mmcv compiled "
-            f"against another torch looks like this: {_INSTALL}"
+            f"transfer's libraries do not import ({type(error).__name__}: {str(error)[:200]}); "
+            f"an mmcv compiled against another torch looks like this: {_INSTALL}"
         ) from error
     if accepted:
         warnings.warn(accepted, stacklevel=2)

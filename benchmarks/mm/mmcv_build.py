@@ -1,9 +1,10 @@
 """Compiles mmcv from its source release into a wheel.
 
-Its own build takes about a quarter of an hour on two cores. Three changes make that about three minutes: C++20 (the
-headers of torch >= 2.13 need it), ``-O2 -g0``, and one precompiled header, because nearly all of the time goes into
-reading torch's headers some sixty times. Needs the standard library, pip and a C++ compiler, in an environment that has
-torch, setuptools < 81 and ninja.
+Its own build takes about a quarter of an hour on two cores. Three changes make that about three
+minutes: C++20 (the headers of torch >= 2.13 need it), ``-O2 -g0``, and one precompiled header,
+because nearly all of the time goes into reading torch's headers some sixty times. Needs the
+standard library, pip and a C++ compiler, in an environment that has torch, setuptools < 81 and
+ninja.
 """
 
 from __future__ import annotations
@@ -31,18 +32,38 @@ _HEADER = "mmcv/ops/csrc/common/pytorch_cpp_helper.hpp"
 
 # What a failed build's log holds -> what it means. The first that fits is told.
 _CAUSES = (
-    (r"No space left on device", "the disk is full: free 2 GB in the temporary folder (TMPDIR chooses another)"),
-    (r"Killed signal|signal 9|virtual memory exhausted|Cannot allocate memory|out of memory",
-     "the compiler was killed, most likely for want of memory: start again with MAX_JOBS=1"),
-    (r"NewConnectionError|NameResolutionError|name resolution|Network is unreachable|ConnectTimeout|Read timed out|"
-     r"ProxyError|Connection refused|Max retries exceeded|SSLError",
-     "no network, or the package index does not answer: connect (or set PIP_INDEX_URL or PIP_PROXY), then start again"),
-    (r"No matching distribution found for mmcv",
-     f"the package index has no source of mmcv {VERSION}: choose another with PIP_INDEX_URL"),
-    (r"Python\.h: No such file", "Python's headers are missing: install python3-dev (Debian; python3.X-dev)"),
-    (r"No module named '(pkg_resources|setuptools)'", "setuptools below 81 is missing: pip install 'setuptools<81'"),
-    (r"detected CUDA version .* mismatches", "nvcc is of another CUDA than torch: install that one, or set CUDA_HOME"),
-)  # fmt: skip
+    (
+        r"No space left on device",
+        "the disk is full: free 2 GB in the temporary folder (TMPDIR chooses another)",
+    ),
+    (
+        r"Killed signal|signal 9|virtual memory exhausted|Cannot allocate memory|out of memory",
+        "the compiler was killed, most likely for want of memory: start again with MAX_JOBS=1",
+    ),
+    (
+        r"NewConnectionError|NameResolutionError|name resolution|Network is "
+        r"unreachable|ConnectTimeout|Read timed out|ProxyError|Connection refused|Max retries "
+        r"exceeded|SSLError",
+        "no network, or the package index does not answer: connect (or set PIP_INDEX_URL or "
+        "PIP_PROXY), then start again",
+    ),
+    (
+        r"No matching distribution found for mmcv",
+        f"the package index has no source of mmcv {VERSION}: choose another with PIP_INDEX_URL",
+    ),
+    (
+        r"Python\.h: No such file",
+        "Python's headers are missing: install python3-dev (Debian; python3.X-dev)",
+    ),
+    (
+        r"No module named '(pkg_resources|setuptools)'",
+        "setuptools below 81 is missing: pip install 'setuptools<81'",
+    ),
+    (
+        r"detected CUDA version .* mismatches",
+        "nvcc is of another CUDA than torch: install that one, or set CUDA_HOME",
+    ),
+)
 
 
 class BuildError(RuntimeError):
@@ -55,7 +76,8 @@ def build(target: Path, *, tag: str, architectures: Sequence[str], log: Path) ->
     Args:
         target: folder for the wheel.
         tag: goes into the wheel's version, ``2.1.0+TAG``.
-        architectures: CUDA compute capabilities such as ``9.0``; none = operators for the CPU alone.
+        architectures: CUDA compute capabilities such as ``9.0``; none = operators for the CPU
+            alone.
         log: file for all that pip and the compilers say.
 
     Returns:
@@ -76,16 +98,43 @@ def build(target: Path, *, tag: str, architectures: Sequence[str], log: Path) ->
     return wheel
 
 
-def _compile(target: Path, compiler: Sequence[str], *, tag: str, architectures: Sequence[str], log: Path) -> Path:
-    with tempfile.TemporaryDirectory(prefix="mmcv-") as scratch, open(log, "w", encoding="utf-8") as words:
-        _pip(words, "download", "--retries", "2", "--no-deps", "--no-binary", ":all:", "--no-build-isolation",
-             "-d", scratch, f"mmcv=={VERSION}", environment=_environment(architectures))
+def _compile(
+    target: Path, compiler: Sequence[str], *, tag: str, architectures: Sequence[str], log: Path
+) -> Path:
+    with (
+        tempfile.TemporaryDirectory(prefix="mmcv-") as scratch,
+        open(log, "w", encoding="utf-8") as words,
+    ):
+        _pip(
+            words,
+            "download",
+            "--retries",
+            "2",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--no-build-isolation",
+            "-d",
+            scratch,
+            f"mmcv=={VERSION}",
+            environment=_environment(architectures),
+        )
         source = unpack(next(Path(scratch).glob("mmcv-*.tar.gz")))
         patch(source, tag)
         environment = _environment(architectures) | {"CXX": str(stand_in(source, compiler))}
         with _progress() as on_line:
-            _pip(words, "wheel", "--verbose", "--no-deps", "--no-build-isolation", "-w", scratch, str(source),
-                 environment=environment, on_line=on_line)
+            _pip(
+                words,
+                "wheel",
+                "--verbose",
+                "--no-deps",
+                "--no-build-isolation",
+                "-w",
+                scratch,
+                str(source),
+                environment=environment,
+                on_line=on_line,
+            )
         made = next(Path(scratch).glob("mmcv-*.whl"))
         kept, partial = target / made.name, target / f".{made.name}.{os.getpid()}"
         try:
@@ -105,16 +154,22 @@ def find_compiler() -> list[str]:
     given = shlex.split(os.environ.get("CXX", ""))
     found = given or [name for name in ("g++", "c++", "clang++") if shutil.which(name)][:1]
     if not found:
-        raise BuildError("mmcv is compiled and there is no C++ compiler: install g++ (Debian: build-essential)")
+        raise BuildError(
+            "mmcv is compiled and there is no C++ compiler: install g++ (Debian: build-essential)"
+        )
     if not shutil.which(found[0]):
-        raise BuildError(f"CXX={os.environ['CXX']}: {found[0]} is no program; name a C++ compiler or unset CXX")
+        raise BuildError(
+            f"CXX={os.environ['CXX']}: {found[0]} is no program; name a C++ compiler or unset CXX"
+        )
     return found
 
 
 def unpack(archive: Path) -> Path:
     """Unpacks the source release beside itself; returns its folder."""
     with tarfile.open(archive) as opened:
-        opened.extractall(archive.parent, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+        opened.extractall(
+            archive.parent, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
+        )
     return archive.with_name(archive.name.removesuffix(".tar.gz"))
 
 
@@ -126,9 +181,15 @@ def patch(source: Path, tag: str) -> None:
     """
     setup = source / "setup.py"
     text = setup.read_text(encoding="utf-8")
-    for old, new in (("-std=c++17", "-std=c++20"), ("version=get_version()", f"version=get_version() + '+{tag}'")):
+    for old, new in (
+        ("-std=c++17", "-std=c++20"),
+        ("version=get_version()", f"version=get_version() + '+{tag}'"),
+    ):
         if old not in text:
-            raise BuildError(f"the setup.py of this mmcv has no {old!r}, so it is not {VERSION}: install mmcv yourself")
+            raise BuildError(
+                f"the setup.py of this mmcv has no {old!r}, so it is not {VERSION}: install "
+                "mmcv yourself"
+            )
         text = text.replace(old, new)
     setup.write_text(text, encoding="utf-8")
 
@@ -150,9 +211,14 @@ def stand_in(source: Path, compiler: Sequence[str]) -> Path:
 
 def jobs() -> int:
     """Returns how many compilations run at once: one per core, but 2 GiB of memory for each."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
-        available = int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) >> 21
+        available = (
+            int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
+            >> 21
+        )
     except (OSError, AttributeError):
         available = cores
     return max(1, min(cores, available))
@@ -163,38 +229,57 @@ def cause(log: str) -> str:
     for pattern, sentence in _CAUSES:
         if re.search(pattern, log):
             return sentence
-    errors = [line.strip() for line in log.splitlines() if re.search(r"\berror\b", line, re.IGNORECASE)]
+    errors = [
+        line.strip() for line in log.splitlines() if re.search(r"\berror\b", line, re.IGNORECASE)
+    ]
     return errors[0][:300] if errors else "pip stopped without saying why"
 
 
 def _environment(architectures: Sequence[str]) -> dict[str, str]:
     """The environment of pip and the compilers; this process's own stays as it is."""
     environment = dict(
-        os.environ, MMCV_WITH_OPS="1", FORCE_CUDA="1" if architectures else "0", CFLAGS="-O2 -g0", PYTHONUNBUFFERED="1",
+        os.environ,
+        MMCV_WITH_OPS="1",
+        FORCE_CUDA="1" if architectures else "0",
+        CFLAGS="-O2 -g0",
+        PYTHONUNBUFFERED="1",
         # torch looks for ninja on the path, and the environment's folder need not be there.
         PATH=os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath))),
-    )  # fmt: skip
+    )
     environment.setdefault("MAX_JOBS", str(jobs()))
     if architectures:
         environment["TORCH_CUDA_ARCH_LIST"] = ";".join(architectures)
-        # Libraries that torch's headers name and a small CUDA toolkit lacks; the toolkit's own come first.
+        # Libraries that torch's headers name and a small CUDA toolkit lacks; the toolkit's own come
+        # first.
         packaged = Path(sysconfig.get_path("purelib"), "nvidia").glob("cu*/include")
-        environment["CPATH"] = os.pathsep.join([*filter(None, [os.environ.get("CPATH")]), *map(str, packaged)])
+        environment["CPATH"] = os.pathsep.join(
+            [*filter(None, [os.environ.get("CPATH")]), *map(str, packaged)]
+        )
     else:
-        environment["CUDA_VISIBLE_DEVICES"] = ""  # mmcv compiles CUDA operators wherever torch sees a GPU
+        environment["CUDA_VISIBLE_DEVICES"] = (
+            ""  # mmcv compiles CUDA operators wherever torch sees a GPU
+        )
     return environment
 
 
 def _pip(
-    log: TextIO, *arguments: str, environment: Mapping[str, str], on_line: Callable[[str], None] = lambda line: None
+    log: TextIO,
+    *arguments: str,
+    environment: Mapping[str, str],
+    on_line: Callable[[str], None] = lambda line: None,
 ) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     log.write(f"$ {shlex.join(command)}\n")
     # A group of its own: interrupted, pip and every compiler below it end together.
     running = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
         start_new_session=True,
-    )  # fmt: skip
+    )
     try:
         for line in running.stdout:
             log.write(line)
@@ -216,7 +301,8 @@ def _pip(
 def _progress() -> Iterator[Callable[[str], None]]:
     """Shows ninja's [n/N] lines: one line that changes on a terminal, a line per minute elsewhere.
 
-    The remaining time follows from the files after the first, which made the precompiled header too.
+    The remaining time follows from the files after the first, which made the precompiled header
+    too.
     """
     started = shown = time.monotonic()
     first: tuple[int, float] | None = None
@@ -234,7 +320,9 @@ def _progress() -> Iterator[Callable[[str], None]]:
         shown = now
         text = f"  {done} of {total} files, {_minutes(now - started)}"
         if done > first[0]:
-            text += f", about {_minutes((now - first[1]) / (done - first[0]) * (total - done))} left"
+            text += (
+                f", about {_minutes((now - first[1]) / (done - first[0]) * (total - done))} left"
+            )
         print(f"\r{text:<60}" if terminal else text, end="" if terminal else "\n", flush=True)
 
     try:

@@ -1,8 +1,10 @@
-"""mmcv with operators in the environment: what is there, what this machine wants, the wheel cache, the installation.
+"""mmcv with operators in the environment: what is there, what this machine wants, the wheel cache,
+the installation.
 
-mmcv's last release that mmdet and mmsegmentation accept is source only. It is compiled once per Python and torch
-(:mod:`benchmarks.mm.mmcv_build`), the wheel is kept in the user's cache folder and installed from there. Standard
-library alone and torch not imported: ``tools/environment.sh`` asks at every start.
+mmcv's last release that mmdet and mmsegmentation accept is source only. It is compiled once per
+Python and torch (:mod:`benchmarks.mm.mmcv_build`), the wheel is kept in the user's cache folder and
+installed from there. Standard library alone and torch not imported: ``tools/environment.sh`` asks
+at every start.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ from pathlib import Path
 from benchmarks.mm.mmcv_build import VERSION, BuildError
 
 COMMAND = "bash tools/setup.sh transfer"
-DEFAULT_ARCHITECTURES = ("8.0", "9.0")  # PIXELPRETEXT_CUDA=1 without a GPU, as for the operators of feature upsampling
+DEFAULT_ARCHITECTURES = (
+    "8.0",
+    "9.0",
+)  # PIXELPRETEXT_CUDA=1 without a GPU, as for the operators of feature upsampling
 _PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
 _DISTRIBUTIONS = ("mmcv", "mmcv-lite", "mmcv-full", "onedl-mmcv")
 _LOAD = """
@@ -43,7 +48,8 @@ class Installed:
 
     Attributes:
         version: as its metadata tell it; empty if it has none.
-        tag: what ours was compiled for, such as ``torch2.14.cpu``; empty for an mmcv from elsewhere.
+        tag: what ours was compiled for, such as ``torch2.14.cpu``; empty for an mmcv from
+            elsewhere.
         operators: the compiled library, None if there is none.
         complete: False if its installation was cut off.
     """
@@ -64,19 +70,24 @@ def installed() -> Installed | None:
     spec = util.find_spec("mmcv")
     if spec is None or not spec.submodule_search_locations:
         return None
-    libraries = [path for folder in spec.submodule_search_locations for path in Path(folder).glob("_ext*")]
+    libraries = [
+        path for folder in spec.submodule_search_locations for path in Path(folder).glob("_ext*")
+    ]
     library = next((path for path in libraries if path.suffix in (".so", ".pyd")), None)
     for name in _DISTRIBUTIONS:
         with suppress(metadata.PackageNotFoundError):
             found = metadata.distribution(name)
             tag = found.version.partition("+")[2]
             # pip writes the record last.
-            return Installed(found.version, tag if tag.startswith("torch") else "", library, bool(found.files))
+            return Installed(
+                found.version, tag if tag.startswith("torch") else "", library, bool(found.files)
+            )
     return Installed("", "", library, False)
 
 
 def build_tag(architectures: tuple[str, ...] = ()) -> str:
-    """Returns what a wheel is tied to beside Python: ``torch2.14.cpu``, or ``torch2.14.cuda80.90`` for 8.0 and 9.0.
+    """Returns what a wheel is tied to beside Python: ``torch2.14.cpu``, or ``torch2.14.cuda80.90``
+    for 8.0 and 9.0.
 
     Raises:
         BuildError: no torch in this environment.
@@ -84,13 +95,17 @@ def build_tag(architectures: tuple[str, ...] = ()) -> str:
     try:
         release = metadata.version("torch")
     except metadata.PackageNotFoundError:
-        raise BuildError(f"mmcv is compiled against torch, which is not installed: {COMMAND}") from None
+        raise BuildError(
+            f"mmcv is compiled against torch, which is not installed: {COMMAND}"
+        ) from None
     device = "cuda" + ".".join(map(_digits, architectures)) if architectures else "cpu"
     return f"torch{'.'.join(release.split('.')[:2])}.{device}"
 
 
 def unusable(found: Installed | None) -> str:
-    """Returns why ``found`` does not serve transfer, "" if it does; whether it has CUDA operators does not matter."""
+    """Returns why ``found`` does not serve transfer, "" if it does; whether it has CUDA operators
+    does not matter.
+    """
     if found is None:
         return "mmcv is not installed"
     if not found.complete:
@@ -98,20 +113,26 @@ def unusable(found: Installed | None) -> str:
     if found.operators is None:
         return f"mmcv {found.version} is installed without compiled operators"
     if found.tag and not found.tag.startswith(build_tag().removesuffix("cpu")):
-        return f"mmcv is compiled for {found.tag}, the installed torch is {metadata.version('torch')}"
+        return (
+            f"mmcv is compiled for {found.tag}, the installed torch is {metadata.version('torch')}"
+        )
     if re.match(r"[01]\.", found.version):
         return f"mmcv {found.version} is installed, and mmdet and mmsegmentation need 2"
     return ""
 
 
 def architectures() -> tuple[str, ...]:
-    """Returns the CUDA architectures to compile for, such as ``("9.0",)``: those of the GPUs that answer.
+    """Returns the CUDA architectures to compile for, such as ``("9.0",)``: those of the GPUs that
+    answer.
 
-    Empty = for the CPU alone: no nvcc, no CUDA build of torch, no GPU, or PIXELPRETEXT_CUDA=0. PIXELPRETEXT_CUDA=1 asks
-    for CUDA without a GPU as well, for ``TORCH_CUDA_ARCH_LIST`` or ``DEFAULT_ARCHITECTURES``.
+    Empty = for the CPU alone: no nvcc, no CUDA build of torch, no GPU, or PIXELPRETEXT_CUDA=0.
+    PIXELPRETEXT_CUDA=1 asks for CUDA without a GPU as well, for ``TORCH_CUDA_ARCH_LIST`` or
+    ``DEFAULT_ARCHITECTURES``.
     """
     asked = os.environ.get("PIXELPRETEXT_CUDA", "")
-    folders = os.pathsep.join((os.environ.get("CUDA_HOME", "") + "/bin", os.environ.get("PATH", os.defpath)))
+    folders = os.pathsep.join(
+        (os.environ.get("CUDA_HOME", "") + "/bin", os.environ.get("PATH", os.defpath))
+    )
     nvcc = shutil.which("nvcc", path=f"{folders}{os.pathsep}/usr/local/cuda/bin")
     if asked == "0" or nvcc is None or not _torch_has_cuda():
         return ()
@@ -122,18 +143,29 @@ def architectures() -> tuple[str, ...]:
 
 
 def cache_folder() -> Path:
-    """Returns where wheels are kept: ``$PIXELPRETEXT_WHEELS``, or a folder of ours in the user's cache folder."""
+    """Returns where wheels are kept: ``$PIXELPRETEXT_WHEELS``, or a folder of ours in the user's
+    cache folder.
+    """
     given = os.environ.get("PIXELPRETEXT_WHEELS")
-    return Path(given or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pixelpretext", "wheels"))
+    return Path(
+        given
+        or Path(
+            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pixelpretext", "wheels"
+        )
+    )
 
 
 def cached_wheel(folder: Path, tag: str) -> Path | None:
-    """Returns the wheel of this Python, machine and ``tag`` in ``folder``; a damaged one is deleted."""
+    """Returns the wheel of this Python, machine and ``tag`` in ``folder``; a damaged one is
+    deleted.
+    """
     pattern = f"mmcv-{VERSION}+{tag}-{_PYTHON}-{_PYTHON}{sys.abiflags}-*_{platform.machine()}.whl"
     for wheel in sorted(folder.glob(pattern), reverse=True):
         try:
             with zipfile.ZipFile(wheel) as archive:
-                if archive.testzip() is None and any("mmcv/_ext" in name for name in archive.namelist()):
+                if archive.testzip() is None and any(
+                    "mmcv/_ext" in name for name in archive.namelist()
+                ):
                     return wheel
         except (OSError, zipfile.BadZipFile, EOFError):
             pass
@@ -146,8 +178,8 @@ def cached_wheel(folder: Path, tag: str) -> Path | None:
 def ensure(*, rebuild: bool = False) -> str:
     """Makes sure that mmcv with operators for this Python and torch is installed.
 
-    An mmcv from elsewhere that serves stays as it is. Where CUDA operators cannot be compiled, those for the CPU are
-    taken; a log in the cache then keeps the next start from trying again.
+    An mmcv from elsewhere that serves stays as it is. Where CUDA operators cannot be compiled,
+    those for the CPU are taken; a log in the cache then keeps the next start from trying again.
 
     Args:
         rebuild: compile and install even where there is one, and try CUDA again.
@@ -156,13 +188,17 @@ def ensure(*, rebuild: bool = False) -> str:
         What was done, in a sentence; "" if nothing.
 
     Raises:
-        BuildError: no compiler, no source, a compilation that failed, or an mmcv from elsewhere in the way.
+        BuildError: no compiler, no source, a compilation that failed, or an mmcv from elsewhere in
+            the way.
     """
     found = installed()
     problem = unusable(found)
     if found and found.complete and not found.tag:
         if problem:
-            raise BuildError(f"{problem}; it is not of this project: pip uninstall mmcv mmcv-lite, then {COMMAND}")
+            raise BuildError(
+                f"{problem}; it is not of this project: pip uninstall mmcv mmcv-lite, then "
+                f"{COMMAND}"
+            )
         return ""
     folder = cache_folder()
     has = found.architectures if found else set()
@@ -176,23 +212,32 @@ def ensure(*, rebuild: bool = False) -> str:
         except BuildError as error:
             if not wanted:
                 raise
-            print(f"mmcv with CUDA operators could not be had: {error}\nTaking those for the CPU.", flush=True)
+            print(
+                f"mmcv with CUDA operators could not be had: {error}\nTaking those for the CPU.",
+                flush=True,
+            )
             try:
                 said = _provide(place, (), rebuild=rebuild)
             except BuildError:
-                _log(place, build_tag(wanted)).unlink(missing_ok=True)  # it was not CUDA that failed
+                _log(place, build_tag(wanted)).unlink(
+                    missing_ok=True
+                )  # it was not CUDA that failed
                 raise
     return f"mmcv {VERSION} is ready after {time.monotonic() - started:.0f} s: {said}."
 
 
 def _wanted(folder: Path) -> tuple[str, ...]:
-    """The architectures of this machine, unless they could not be compiled before: then the log of it is there."""
+    """The architectures of this machine, unless they could not be compiled before: then the log of
+    it is there.
+    """
     found = architectures()
     return () if found and _log(folder, build_tag(found)).exists() else found
 
 
 def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
-    """Installs the cached wheel for ``wanted``, or compiles one into ``place``; returns where it came from."""
+    """Installs the cached wheel for ``wanted``, or compiles one into ``place``; returns where it
+    came from.
+    """
     tag = build_tag(wanted)
     wheel = None if rebuild else cached_wheel(cache_folder(), tag)
     if wheel is not None:
@@ -202,12 +247,20 @@ def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
         except BuildError as error:
             print(f"{error}\nThe wheel is made anew.", flush=True)
     if os.environ.get("PIXELPRETEXT_NO_BUILD", "0") not in ("", "0"):
-        raise BuildError(f"PIXELPRETEXT_NO_BUILD is set, and {cache_folder()} has no wheel for {_PYTHON} and {tag}")
+        raise BuildError(
+            f"PIXELPRETEXT_NO_BUILD is set, and {cache_folder()} has no wheel for {_PYTHON} and "
+            f"{tag}"
+        )
     if not wanted and _gpus():
-        print("There is a GPU, but no nvcc that fits torch: operators for the CPU only, so no detection on the GPU.")
+        print(
+            "There is a GPU, but no nvcc that fits torch: operators for the CPU only, so no "
+            "detection on the GPU."
+        )
     wheel = _build(place, tag, wanted)
     _install(wheel)
-    return f"compiled for {tag}" + (f", kept as {wheel}" if place == cache_folder() else ", not kept")
+    return f"compiled for {tag}" + (
+        f", kept as {wheel}" if place == cache_folder() else ", not kept"
+    )
 
 
 def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
@@ -217,7 +270,10 @@ def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
     print(f"Compiling mmcv {VERSION} for {tag} (once; {needed}) …", flush=True)
     log = _log(place, tag)
     if place != cache_folder():
-        print(f"{cache_folder()} cannot be written: the wheel is not kept. PIXELPRETEXT_WHEELS names another folder.")
+        print(
+            f"{cache_folder()} cannot be written: the wheel is not kept. PIXELPRETEXT_WHEELS "
+            "names another folder."
+        )
         handle, name = tempfile.mkstemp(prefix="mmcv-", suffix=".log")
         os.close(handle)
         log = Path(name)
@@ -225,11 +281,22 @@ def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
 
 
 def _install(wheel: Path) -> None:
-    """Installs the wheel and loads its library once, which shows whether it fits the torch that is here."""
+    """Installs the wheel and loads its library once, which shows whether it fits the torch that is
+    here.
+    """
     found = installed()
     # Of an installation that was cut off pip does not know what to remove.
     replace = "--ignore-installed" if found and not found.complete else "--force-reinstall"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--no-index", replace]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "install",
+        "--no-deps",
+        "--no-index",
+        replace,
+    ]
     done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"pip could not install {wheel}: {_last_line(done)}")
@@ -254,7 +321,11 @@ def _log(folder: Path, tag: str) -> Path:
 def _torch_has_cuda() -> bool:
     spec = util.find_spec("torch")
     version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
-    return bool(version and version.is_file() and re.search(r"^cuda\b.*= ['\"]", version.read_text(), re.MULTILINE))
+    return bool(
+        version
+        and version.is_file()
+        and re.search(r"^cuda\b.*= ['\"]", version.read_text(), re.MULTILINE)
+    )
 
 
 def _gpus() -> tuple[str, ...]:
@@ -293,14 +364,21 @@ def _kept(folder: Path) -> Iterator[Path]:
 def main(arguments: list[str] | None = None) -> int:
     """Command line of ``tools/build_mmcv.py``; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="tools/build_mmcv.py", description="Installs mmcv with operators, compiled once per Python and torch.",
+        prog="tools/build_mmcv.py",
+        description="Installs mmcv with operators, compiled once per Python and torch.",
         epilog="example: .venv/bin/python tools/build_mmcv.py --rebuild",
-    )  # fmt: skip
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing if it is installed")
-    parser.add_argument("--check", action="store_true", help="install nothing, tell what is in the way of transfer")
-    parser.add_argument("--rebuild", action="store_true", help="compile it anew, whatever is installed or kept")
+    parser.add_argument(
+        "--check", action="store_true", help="install nothing, tell what is in the way of transfer"
+    )
+    parser.add_argument(
+        "--rebuild", action="store_true", help="compile it anew, whatever is installed or kept"
+    )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that compilers end as well
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
+    )  # so that compilers end as well
     try:
         said = ensure(rebuild=options.rebuild) if not options.check else ""
         found = installed()

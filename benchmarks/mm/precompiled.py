@@ -1,10 +1,12 @@
-"""Stands in for the C++ compiler and takes one header, which nearly every file includes, from a precompiled copy.
+"""Stands in for the C++ compiler and takes one header, which nearly every file includes, from a
+precompiled copy.
 
     python precompiled.py HEADER COMPILER… -- ARGUMENTS…
 
-The first compilation makes the copy with its own flags, because a precompiled header serves only compilations with the
-flags it was made with; the others wait for it. Where it cannot be made everything is compiled without, only slower.
-Standard library alone: each of some sixty calls starts this file.
+The first compilation makes the copy with its own flags, because a precompiled header serves only
+compilations with the flags it was made with; the others wait for it. Where it cannot be made
+everything is compiled without, only slower. Standard library alone: each of some sixty calls starts
+this file.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ _WITH_VALUE = ("-o", "-MF", "-MT", "-MQ")
 
 
 def header_flags(arguments: Sequence[str], source: str) -> list[str]:
-    """Returns what of a compilation's ``arguments`` decides on the header: all but the source and the outputs."""
+    """Returns what of a compilation's ``arguments`` decides on the header: all but the source and
+    the outputs.
+    """
     flags, skip = [], False
     for argument in arguments:
         if skip:
@@ -41,7 +45,9 @@ def precompile(compiler: Sequence[str], header: Path, flags: Sequence[str]) -> b
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists() and not failed.exists():
             partial = header.with_name(f"{header.name}.part")
-            done = subprocess.run([*compiler, *flags, "-x", "c++-header", str(header), "-o", str(partial)])
+            done = subprocess.run(
+                [*compiler, *flags, "-x", "c++-header", str(header), "-o", str(partial)]
+            )
             if done.returncode == 0:
                 os.replace(partial, made)
             else:
@@ -50,9 +56,15 @@ def precompile(compiler: Sequence[str], header: Path, flags: Sequence[str]) -> b
 
 
 def command(header: Path, compiler: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Returns the compiler's command for ``arguments``; only compilations of C++ sources use the header."""
+    """Returns the compiler's command for ``arguments``; only compilations of C++ sources use the
+    header.
+    """
     sources = [argument for argument in arguments if argument.endswith((".cpp", ".cc", ".cxx"))]
-    if "-c" in arguments and len(sources) == 1 and precompile(compiler, header, header_flags(arguments, sources[0])):
+    if (
+        "-c" in arguments
+        and len(sources) == 1
+        and precompile(compiler, header, header_flags(arguments, sources[0]))
+    ):
         return [*compiler, "-Winvalid-pch", "-include", str(header), *arguments]
     return [*compiler, *arguments]
 

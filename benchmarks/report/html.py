@@ -1,4 +1,6 @@
-"""What every result page is made of: its style, tables, pictures and links, as HTML and as Markdown."""
+"""What every result page is made of: its style, tables, pictures and links, as HTML and as
+Markdown.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,22 @@ img { max-width: 100%; border: 1px solid #e5e5e5; border-radius: 4px } figcaptio
 def html_page(title: str, command: str, body: Sequence[str]) -> str:
     """A whole page: heading, the command that makes it again, then ``body``, lines of HTML."""
     name = html.escape(title)
-    head = f'<html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head><body>'
+    head = (
+        '<html lang="en"><head><meta '
+        f'charset="utf-8"><title>{name}</title><style>{STYLE}</style></head><body>'
+    )
     opening = f'<h1>{name}</h1><p class="note"><code>{html.escape(command)}</code></p>'
     return "\n".join(["<!doctype html>", head, opening, *body, "</body></html>"]) + "\n"
 
 
 def html_table(
-    headings: Sequence[str], lines: Sequence[Sequence[str]], *, text: Sequence[int] = (0,), kinds: Sequence[str] = (),
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    *,
+    text: Sequence[int] = (0,),
+    kinds: Sequence[str] = (),
     best: Sequence[tuple[int, int]] = (),
-) -> str:  # fmt: skip
+) -> str:
     """A table that scrolls sideways where the window is narrow.
 
     Args:
@@ -43,8 +52,13 @@ def html_table(
     out = [f'<div class="wide"><table><tr>{head}</tr>']
     for number, line in enumerate(lines):
         kind = f' class="{kinds[number]}"' if kinds and kinds[number] else ""
-        marks = ['class="best"' if (number, column) in best else side for column, side in enumerate(sides)]
-        out.append(f"<tr{kind}>{''.join(_cell('td', c, m) for c, m in zip(line, marks, strict=True))}</tr>")
+        marks = [
+            'class="best"' if (number, column) in best else side
+            for column, side in enumerate(sides)
+        ]
+        out.append(
+            f"<tr{kind}>{''.join(_cell('td', c, m) for c, m in zip(line, marks, strict=True))}</tr>"
+        )
     return "".join(out) + "</table></div>"
 
 
@@ -59,7 +73,9 @@ def html_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
 
 def html_files(links: Sequence[tuple[str, str]]) -> list[str]:
     """A list of links (file, words) under a heading."""
-    items = [f'<li><a href="{html.escape(file)}">{html.escape(words)}</a></li>' for file, words in links]
+    items = [
+        f'<li><a href="{html.escape(file)}">{html.escape(words)}</a></li>' for file, words in links
+    ]
     return ["<h2>Files</h2><ul>", *items, "</ul>"]
 
 
@@ -76,7 +92,11 @@ def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> l
 
 def markdown_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
     """Pictures (file, caption), the caption below each."""
-    return [line for file, caption in pictures for line in (f"![{caption}]({file})", "", f"*{caption}*", "")]
+    return [
+        line
+        for file, caption in pictures
+        for line in (f"![{caption}]({file})", "", f"*{caption}*", "")
+    ]
 
 
 def markdown_files(links: Sequence[tuple[str, str]]) -> list[str]:

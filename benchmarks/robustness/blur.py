@@ -1,4 +1,6 @@
-"""Blurs: defocus_blur, glass_blur, motion_blur, zoom_blur. Lengths in pixels scale with the shorter side over 224."""
+"""Blurs: defocus_blur, glass_blur, motion_blur, zoom_blur. Lengths in pixels scale with the shorter
+side over 224.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,20 @@ import numpy as np
 from benchmarks.robustness import filters
 from benchmarks.robustness.pixels import as_bytes, as_float, length_scale
 
-DEFOCUS = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))  # radius of the disc, smoothing of its edge
-GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))  # σ, largest displacement, passes
+DEFOCUS = (
+    (3, 0.1),
+    (4, 0.5),
+    (6, 0.5),
+    (8, 0.5),
+    (10, 0.5),
+)  # radius of the disc, smoothing of its edge
+GLASS = (
+    (0.7, 1, 2),
+    (0.9, 2, 1),
+    (1, 2, 3),
+    (1.1, 3, 2),
+    (1.5, 4, 2),
+)  # σ, largest displacement, passes
 MOTION = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))  # radius, σ
 #: Factors of the images that are averaged: first, step, how many.
 ZOOM = ((1, 0.01, 12), (1, 0.01, 16), (1, 0.02, 11), (1, 0.02, 13), (1, 0.03, 11))
@@ -20,8 +34,8 @@ ZOOM = ((1, 0.01, 12), (1, 0.01, 16), (1, 0.02, 11), (1, 0.02, 13), (1, 0.03, 11
 def defocus_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """Convolution with a disc, borders mirrored; draws nothing. (H, W, 3) uint8 to the same.
 
-    At 224 pixels the kernel is the published one but for its outermost ring, which the release cuts off at radius 8
-    and 10.
+    At 224 pixels the kernel is the published one but for its outermost ring, which the release cuts
+    off at radius 8 and 10.
     """
     radius, smoothing = DEFOCUS[severity - 1]
     kernel = filters.disc(radius, smoothing, length_scale(image.shape))
@@ -31,7 +45,8 @@ def defocus_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> 
 def glass_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """Gaussian blur, pixels moved about, Gaussian blur. (H, W, 3) uint8 to the same.
 
-    Both blurs and the displacements scale; scaled displacements are rounded up or down by lot, in proportion.
+    Both blurs and the displacements scale; scaled displacements are rounded up or down by lot, in
+    proportion.
     """
     sigma, reach, passes = GLASS[severity - 1]
     scale = length_scale(image.shape)
@@ -44,7 +59,8 @@ def glass_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np
 def _displacements(
     shape: tuple[int, ...], reach: int, scale: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """Draws (h, w, 2) int64 steps (rows, columns) for the pixels that are moved; and their largest size.
+    """Draws (h, w, 2) int64 steps (rows, columns) for the pixels that are moved; and their largest
+    size.
 
     Published: whole numbers from -reach to reach - 1, for pixels from reach + 1 to side - reach.
     """
@@ -58,15 +74,15 @@ def _displacements(
 def scattered(image: np.ndarray, steps: np.ndarray, margin: int) -> np.ndarray:
     """Gives pixels the values of neighbours, one after the other from the last pixel to the first.
 
-    The release means to exchange two pixels, but exchanges two views of one array: the pixel takes its neighbour's
-    value and the neighbour keeps its own. A neighbour that had its turn before hands on what it took. So a pixel's
-    value comes from the end of a chain of steps; all chains are followed at once, in jumps of doubling length. The
-    result equals the loop over pixels exactly.
+    The release means to exchange two pixels, but exchanges two views of one array: the pixel takes
+    its neighbour's value and the neighbour keeps its own. A neighbour that had its turn before
+    hands on what it took. So a pixel's value comes from the end of a chain of steps; all chains are
+    followed at once, in jumps of doubling length. The result equals the loop over pixels exactly.
 
     Args:
         image: (H, W, C).
-        steps: (H - 2 margin, W - 2 margin, 2) int64, rows and columns, for pixels from margin + 1 to side - margin;
-            cut off at the borders, which only steps that were scaled can reach.
+        steps: (H - 2 margin, W - 2 margin, 2) int64, rows and columns, for pixels from margin + 1
+            to side - margin; cut off at the borders, which only steps that were scaled can reach.
         margin: Largest step.
     """
     height, width = image.shape[:2]
@@ -79,7 +95,9 @@ def scattered(image: np.ndarray, steps: np.ndarray, margin: int) -> np.ndarray:
     moved = np.zeros((height, width), bool)
     moved[inside] = True
     place, source = place.ravel(), source.ravel()
-    follow = np.where((source > place) & moved.ravel()[source], source, place)  # later in the image: had its turn
+    follow = np.where(
+        (source > place) & moved.ravel()[source], source, place
+    )  # later in the image: had its turn
     while True:
         further = follow[follow]
         if np.array_equal(further, follow):
@@ -88,16 +106,20 @@ def scattered(image: np.ndarray, steps: np.ndarray, margin: int) -> np.ndarray:
 
 
 def motion_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Blur along a line at -45 to 45 degrees, see ``filters.motion_blur``. (H, W, 3) uint8 to the same."""
+    """Blur along a line at -45 to 45 degrees, see ``filters.motion_blur``. (H, W, 3) uint8 to the
+    same.
+    """
     radius, sigma = (length * length_scale(image.shape) for length in MOTION[severity - 1])
     return as_bytes(filters.motion_blur(as_float(image), radius, sigma, rng.uniform(-45, 45)))
 
 
 def zoom_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Mean of the image and of enlargements of its middle; draws nothing. (H, W, 3) uint8 to the same.
+    """Mean of the image and of enlargements of its middle; draws nothing. (H, W, 3) uint8 to the
+    same.
 
-    Factors are relative, so nothing scales. As in the release, the image itself counts twice: factor 1 is among the
-    enlargements. The release zooms squares; other shapes are zoomed to their own aspect ratio here.
+    Factors are relative, so nothing scales. As in the release, the image itself counts twice:
+    factor 1 is among the enlargements. The release zooms squares; other shapes are zoomed to their
+    own aspect ratio here.
     """
     first, step, count = ZOOM[severity - 1]
     original = as_float(image)

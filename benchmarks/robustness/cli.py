@@ -1,4 +1,6 @@
-"""The command ``tools/robustness.py``: from its arguments to records and tables, to a contact sheet, to speeds."""
+"""The command ``tools/robustness.py``: from its arguments to records and tables, to a contact
+sheet, to speeds.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from benchmarks.core.commands import RecordFile, choose_device, full_names, require_distinct, shorten
+from benchmarks.core.commands import (
+    RecordFile,
+    choose_device,
+    full_names,
+    require_distinct,
+    shorten,
+)
 from benchmarks.core.record import Record, by_protocol, read_all
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.robustness.folders import open_data
@@ -33,10 +41,13 @@ class Options:
     Attributes:
         classifiers: checkpoints of a fine-tuning. data: ``KIND:ROOT?options``.
         corruptions, severities: None: all. seed: of what is drawn for corrupted images.
-        size: side of the input in pixels; None: the classifier's, 224 for a sheet. batch_size: images at once.
-        device: None: cuda where it is. reference: file of records whose errors are the unit of one more mCE.
+        size: side of the input in pixels; None: the classifier's, 224 for a sheet. batch_size:
+            images at once.
+        device: None: cuda where it is. reference: file of records whose errors are the unit of one
+            more mCE.
         sheet: image whose corruptions are drawn instead. shown: side of each picture in it.
-        speed: measure the corruptions' speed instead. out: file of records, or of the sheet; None: a default of each.
+        speed: measure the corruptions' speed instead. out: file of records, or of the sheet; None:
+            a default of each.
     """
 
     classifiers: Sequence[str] = ()
@@ -64,7 +75,12 @@ def measure(options: Options) -> None:
     if options.sheet:
         out = options.out or _SHEET
         require_writable(out, "--out")
-        write_sheet(contact_sheet(options.sheet, options.size or 224, shown=options.shown, seed=options.seed), out)
+        write_sheet(
+            contact_sheet(
+                options.sheet, options.size or 224, shown=options.shown, seed=options.seed
+            ),
+            out,
+        )
         console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
     elif options.speed:
         console.print(_speeds(options.size or 224, console))
@@ -74,10 +90,14 @@ def measure(options: Options) -> None:
 
 def _evaluate(options: Options, console: Console) -> None:
     if not options.classifiers or not options.data:
-        raise ValueError("name one or more classifiers and --data KIND:ROOT, or --sheet IMAGE, or --speed")
+        raise ValueError(
+            "name one or more classifiers and --data KIND:ROOT, or --sheet IMAGE, or --speed"
+        )
     chosen = dict(corruptions=options.corruptions, severities=options.severities)
     chosen = {name: values for name, values in chosen.items() if values is not None}
-    settings = Settings(seed=options.seed, size=options.size, batch_size=options.batch_size, **chosen)
+    settings = Settings(
+        seed=options.seed, size=options.size, batch_size=options.batch_size, **chosen
+    )
     written = RecordFile(options.out or _RECORDS, console)
     require_distinct(options.classifiers, "classifier")
     require_distinct(options.data, "--data")
@@ -97,7 +117,10 @@ def _evaluate(options: Options, console: Console) -> None:
                     records.append(run(classifier, data, settings, progress=progress))
                 written.append(records[-1])
     finally:
-        names = shorten([_spec(record) for record in records], max(12, console.width // (1 + len(classifiers)) - 4))
+        names = shorten(
+            [_spec(record) for record in records],
+            max(12, console.width // (1 + len(classifiers)) - 4),
+        )
         for group in by_protocol(records):
             console.print(table(group, reference, short=names))
         for line in full_names(names):
@@ -109,7 +132,12 @@ def _evaluate(options: Options, console: Console) -> None:
 @contextmanager
 def _bar(title: str, console: Console) -> Iterator[Any]:
     """Yields a progress callback (phase, done, total) that moves one bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as bars:
         bar = bars.add_task(title)
 
@@ -126,22 +154,30 @@ def _spec(record: Record) -> str:
 def table(
     group: list[Record], reference: list[Record] = (), *, short: Mapping[str, str] | None = None
 ) -> Table:
-    """A column per classifier, a row per metric, in percent; all records have one protocol. ``short`` gives what to
-    print for a classifier, where that is not its path.
+    """A column per classifier, a row per metric, in percent; all records have one protocol.
+    ``short`` gives what to print for a classifier, where that is not its path.
 
-    The newest record of ``reference`` with the same protocol gives the unit of the row ``mCE, reference = 100``.
+    The newest record of ``reference`` with the same protocol gives the unit of the row ``mCE,
+    reference = 100``.
     """
     units = [record for record in reference if record.protocol_hash == group[0].protocol_hash]
-    shown = Table(title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line)
+    shown = Table(
+        title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line
+    )
     shown.add_column(escape("error [%] ↓"))
     for record in group:
         name = _spec(record)
         shown.add_column(escape((short or {}).get(name, name)), justify="right", overflow="fold")
     for name in dict.fromkeys(name for record in group for name in record.metrics):
-        values = [f"{record.metrics[name].value:.2f}" if name in record.metrics else "" for record in group]
+        values = [
+            f"{record.metrics[name].value:.2f}" if name in record.metrics else ""
+            for record in group
+        ]
         shown.add_row(name, *values)
     if units and "corruptions" in units[-1].counts:
-        shown.add_row("mCE, reference = 100", *(f"{relative_to(record, units[-1]):.2f}" for record in group))
+        shown.add_row(
+            "mCE, reference = 100", *(f"{relative_to(record, units[-1]):.2f}" for record in group)
+        )
     return shown
 
 
@@ -150,7 +186,9 @@ def _speeds(size: int, console: Console) -> Table:
     shown.add_column("corruption")
     shown.add_column("images per CPU second", justify="right")
     with _bar("speed", console) as progress:
-        speeds = images_per_cpu_second(size, progress=lambda done, total: progress("corruptions", done, total))
+        speeds = images_per_cpu_second(
+            size, progress=lambda done, total: progress("corruptions", done, total)
+        )
     for name, speed in speeds.items():
         shown.add_row(name, f"{speed:.0f}")
     return shown

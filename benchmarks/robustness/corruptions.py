@@ -1,10 +1,11 @@
-"""The 15 corruptions of ImageNet-C (Hendrycks and Dietterich 2019, arXiv 1903.12261) for images of any size.
+"""The 15 corruptions of ImageNet-C (Hendrycks and Dietterich 2019, arXiv 1903.12261) for images of
+any size.
 
-The parameters of the five severities are the published ones, those of the release that made the files. They were
-chosen for images whose shorter side is 224; at other sizes lengths in pixels are multiplied by shorter side / 224
-where a module says so. The noise is drawn anew, ImageMagick and scikit-image are not used, and the ice of ``frost``
-is drawn, not photographed: **numbers on these images are not comparable with numbers on the published ImageNet-C
-files**, only with each other.
+The parameters of the five severities are the published ones, those of the release that made the
+files. They were chosen for images whose shorter side is 224; at other sizes lengths in pixels are
+multiplied by shorter side / 224 where a module says so. The noise is drawn anew, ImageMagick and
+scikit-image are not used, and the ice of ``frost`` is drawn, not photographed: **numbers on these
+images are not comparable with numbers on the published ImageNet-C files**, only with each other.
 """
 
 from __future__ import annotations
@@ -23,12 +24,23 @@ Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 CORRUPTIONS: dict[str, Corruption] = {
     function.__name__: function
     for function in (
-        noise.gaussian_noise, noise.shot_noise, noise.impulse_noise,
-        blur.defocus_blur, blur.glass_blur, blur.motion_blur, blur.zoom_blur,
-        weather.snow, weather.frost, weather.fog, weather.brightness,
-        digital.contrast, digital.elastic_transform, digital.pixelate, digital.jpeg_compression,
+        noise.gaussian_noise,
+        noise.shot_noise,
+        noise.impulse_noise,
+        blur.defocus_blur,
+        blur.glass_blur,
+        blur.motion_blur,
+        blur.zoom_blur,
+        weather.snow,
+        weather.frost,
+        weather.fog,
+        weather.brightness,
+        digital.contrast,
+        digital.elastic_transform,
+        digital.pixelate,
+        digital.jpeg_compression,
     )
-}  # fmt: skip
+}
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
@@ -51,7 +63,10 @@ def corrupt(image: np.ndarray, name: str, severity: int, rng: np.random.Generato
     if severity not in SEVERITIES:
         raise ValueError(f"severity={severity!r} is not one of 1, 2, 3, 4, 5")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape) < 1:
-        raise ValueError(f"image must be (H, W, 3) uint8 with at least one pixel, found {image.shape} {image.dtype}")
+        raise ValueError(
+            f"image must be (H, W, 3) uint8 with at least one pixel, found {image.shape} "
+            f"{image.dtype}"
+        )
     return CORRUPTIONS[name](np.ascontiguousarray(image), severity, rng)
 
 
@@ -60,7 +75,8 @@ def generator(seed: int, image: str, name: str, severity: int) -> np.random.Gene
 
     Args:
         seed: Of the benchmark.
-        image: Name of the image that does not depend on where the data lies, its path below the root.
+        image: Name of the image that does not depend on where the data lies, its path below the
+            root.
         name: Of the corruption.
         severity: 1 to 5.
     """

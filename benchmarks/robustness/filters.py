@@ -11,21 +11,24 @@ from scipy import fft
 
 
 def gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of (H, W) or (H, W, C) float32, kernel cut at 4 σ, borders continued by their last value."""
+    """Gaussian blur of (H, W) or (H, W, C) float32, kernel cut at 4 σ, borders continued by their
+    last value.
+    """
     width = 2 * int(4 * sigma + 0.5) + 1
     return cv2.GaussianBlur(image, (width, width), sigmaX=sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 @lru_cache(maxsize=32)
 def disc(radius: float, smoothing: float, scale: float) -> np.ndarray:
-    """Kernel of an out-of-focus lens: a disc, its edge smoothed by a Gaussian, sum 1, odd sides, float32.
+    """Kernel of an out-of-focus lens: a disc, its edge smoothed by a Gaussian, sum 1, odd sides,
+    float32.
 
     Args:
         radius: In pixels of a 224-pixel image.
         smoothing: σ of the Gaussian in pixels; its kernel has 3 x 3 pixels, 5 x 5 above radius 8.
-        scale: Of the image, see ``pixels.length_scale``. Enlarged discs are drawn larger. Reduced ones are drawn as
-            published, and each weight is shared among the pixels around its reduced place, so that the blur goes
-            smoothly to nothing.
+        scale: Of the image, see ``pixels.length_scale``. Enlarged discs are drawn larger. Reduced
+            ones are drawn as published, and each weight is shared among the pixels around its
+            reduced place, so that the blur goes smoothly to nothing.
     """
     drawn = radius * max(1.0, scale)
     reach = math.ceil(drawn) + 2
@@ -39,19 +42,24 @@ def disc(radius: float, smoothing: float, scale: float) -> np.ndarray:
 
 
 def _reduced(kernel: np.ndarray, scale: float) -> np.ndarray:
-    """Moves every weight of a (2r + 1, 2r + 1) kernel to ``scale`` times its offset, linearly between pixels."""
+    """Moves every weight of a (2r + 1, 2r + 1) kernel to ``scale`` times its offset, linearly
+    between pixels.
+    """
     reach = len(kernel) // 2
     goal = math.ceil(reach * scale)
     offsets = np.arange(-reach, reach + 1) * scale
-    share = np.maximum(0, 1 - np.abs(offsets[None] - np.arange(-goal, goal + 1)[:, None])).astype(np.float32)
+    share = np.maximum(0, 1 - np.abs(offsets[None] - np.arange(-goal, goal + 1)[:, None])).astype(
+        np.float32
+    )
     return share @ kernel @ share.T
 
 
 def motion_blur(image: np.ndarray, radius: float, sigma: float, angle: float) -> np.ndarray:
-    """Blur along a line, one-sided: weights exp(-i² / 2σ²) at i = 0 … 2⌈radius⌉ steps in a direction.
+    """Blur along a line, one-sided: weights exp(-i² / 2σ²) at i = 0 … 2⌈radius⌉ steps in a
+    direction.
 
-    Each step takes the nearest pixel, borders are continued by their last value: our reading of ImageMagick's
-    MotionBlurImage, which made the published files.
+    Each step takes the nearest pixel, borders are continued by their last value: our reading of
+    ImageMagick's MotionBlurImage, which made the published files.
 
     Args:
         image: (H, W) or (H, W, C) float32.
@@ -72,15 +80,20 @@ def motion_blur(image: np.ndarray, radius: float, sigma: float, angle: float) ->
 def zoom(image: np.ndarray, factor: float) -> np.ndarray:
     """Enlarges the middle of (H, W) or (H, W, C) float32 to the same shape, linearly.
 
-    As in the release, the middle is a whole number of pixels, ⌈side / factor⌉, whose first and last pixel become the
-    first and last one of round(⌈side / factor⌉ · factor); of these the middle is kept.
+    As in the release, the middle is a whole number of pixels, ⌈side / factor⌉, whose first and last
+    pixel become the first and last one of round(⌈side / factor⌉ · factor); of these the middle is
+    kept.
     """
     lines = [_zoomed_line(side, factor) for side in image.shape[:2]]
     (start_y, step_y), (start_x, step_x) = lines
     matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], np.float64)
     size = image.shape[1], image.shape[0]
     return cv2.warpAffine(
-        image, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        image,
+        matrix,
+        size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
 
 
@@ -93,10 +106,11 @@ def _zoomed_line(side: int, factor: float) -> tuple[float, float]:
 
 
 def smooth_field(shape: tuple[int, int], sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise, uniform in (-1, 1), behind a Gaussian cut at 3 σ with mirrored borders: (H, W) float32.
+    """Noise, uniform in (-1, 1), behind a Gaussian cut at 3 σ with mirrored borders: (H, W)
+    float32.
 
-    A mirrored border makes the blur a product in the basis of the cosine transform: the result of the sum over the
-    kernel, without a kernel that may be several times as wide as the image.
+    A mirrored border makes the blur a product in the basis of the cosine transform: the result of
+    the sum over the kernel, without a kernel that may be several times as wide as the image.
     """
     noise = rng.uniform(-1, 1, shape)
     rows, columns = (_transfer(side, sigma) for side in shape)

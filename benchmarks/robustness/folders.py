@@ -1,4 +1,6 @@
-"""The data sets: any class folder corrupted on the fly, ImageNet-A, -R, -Sketch, and the files of ImageNet-C."""
+"""The data sets: any class folder corrupted on the fly, ImageNet-A, -R, -Sketch, and the files of
+ImageNet-C.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from pretrain.data.folders import visible
 from pretrain.names import check_choice
 
 #: Classes of each set of ImageNet; those of -A and -R are 200 of the 1000.
-IMAGENET_CLASSES = {"imagenet-a": 200, "imagenet-r": 200, "imagenet-sketch": 1000, "imagenet-c": 1000}
+IMAGENET_CLASSES = {
+    "imagenet-a": 200,
+    "imagenet-r": 200,
+    "imagenet-sketch": 1000,
+    "imagenet-c": 1000,
+}
 KINDS = ("corrupted", *IMAGENET_CLASSES)
 
 Condition = tuple[str, int] | None  # a corruption and its severity; None: images as they are
@@ -43,7 +50,9 @@ class RobustnessData:
 
     @property
     def masked(self) -> bool:
-        """Whether scores of classes that the set does not have are left out: only where the set is defined so."""
+        """Whether scores of classes that the set does not have are left out: only where the set is
+        defined so.
+        """
         return self.kind in ("imagenet-a", "imagenet-r")
 
     @property
@@ -56,13 +65,18 @@ class RobustnessData:
         """Whether it has all classes of the ImageNet set that it is named after."""
         return len(self.class_names) == IMAGENET_CLASSES.get(self.kind)
 
-    def conditions(self, corruptions: tuple[str, ...], severities: tuple[int, ...]) -> list[Condition]:
-        """What is evaluated: the images as they are where there are such, then every corruption and severity.
+    def conditions(
+        self, corruptions: tuple[str, ...], severities: tuple[int, ...]
+    ) -> list[Condition]:
+        """What is evaluated: the images as they are where there are such, then every corruption and
+        severity.
 
         Raises:
             ValueError: ``imagenet-c`` lacks folders of these, or a folder has other classes.
         """
-        corrupted: list[Condition] = [(name, severity) for name in corruptions for severity in severities]
+        corrupted: list[Condition] = [
+            (name, severity) for name in corruptions for severity in severities
+        ]
         if self.kind == "corrupted":
             return [None, *corrupted]
         if self.kind != "imagenet-c":
@@ -71,8 +85,9 @@ class RobustnessData:
         if missing:
             names = ", ".join(f"{name}/{severity}" for name, severity in missing[:5])
             raise ValueError(
-                f"{self.root} lacks {len(missing)} of {len(corrupted)} folders CORRUPTION/SEVERITY ({names}); unpack "
-                "them there, or name those it has by --corruptions and --severities"
+                f"{self.root} lacks {len(missing)} of {len(corrupted)} folders "
+                f"CORRUPTION/SEVERITY ({names}); unpack them there, or name those it has by "
+                "--corruptions and --severities"
             )
         for condition in corrupted:
             self._check_classes(self._folder(condition))
@@ -84,7 +99,11 @@ class RobustnessData:
         Raises:
             ValueError: the folder of the condition holds no image.
         """
-        return self.images if self.images is not None else _split(self._folder(condition), self._folder(condition))
+        return (
+            self.images
+            if self.images is not None
+            else _split(self._folder(condition), self._folder(condition))
+        )
 
     def columns(self, classes: tuple[str, ...]) -> list[int]:
         """Positions of the set's classes among those of a classifier.
@@ -96,9 +115,10 @@ class RobustnessData:
         unknown = [name for name in self.class_names if name not in position]
         if unknown:
             raise ValueError(
-                f"{self.root} has {len(unknown)} classes that the classifier does not know: {', '.join(unknown[:5])}; "
-                f"among the {len(classes)} that it knows are {', '.join(classes[:5])}. Folders must be named as those "
-                "that it was trained on"
+                f"{self.root} has {len(unknown)} classes that the classifier does not know: "
+                f"{', '.join(unknown[:5])}; among the {len(classes)} that it knows are "
+                f"{', '.join(classes[:5])}. Folders must be named as those that it was trained "
+                "on"
             )
         return [position[name] for name in self.class_names]
 
@@ -111,17 +131,18 @@ class RobustnessData:
         if found != self.class_names:
             odd = sorted(set(found) ^ set(self.class_names))
             raise ValueError(
-                f"{folder} has {len(found)} class folders, others below {self.root} have {len(self.class_names)}; they "
-                f"differ in {', '.join(odd[:5])}: unpack it again"
+                f"{folder} has {len(found)} class folders, others below {self.root} have "
+                f"{len(self.class_names)}; they differ in {', '.join(odd[:5])}: unpack it again"
             )
 
 
 def open_data(spec: str) -> RobustnessData:
     """Opens ``KIND:ROOT?option=value&…``.
 
-    ``corrupted:ROOT`` takes the images that fine-tuning and probes validate on: folder ``val`` if there are ``train``
-    and ``val``, else the same draw of each class (``?held_back=0.2&seed=0``); ``?part=all`` takes everything below
-    ROOT. ``?every=N`` takes every N-th image. ``?partial=True`` accepts an ImageNet set with fewer classes.
+    ``corrupted:ROOT`` takes the images that fine-tuning and probes validate on: folder ``val`` if
+    there are ``train`` and ``val``, else the same draw of each class (``?held_back=0.2&seed=0``);
+    ``?part=all`` takes everything below ROOT. ``?every=N`` takes every N-th image.
+    ``?partial=True`` accepts an ImageNet set with fewer classes.
 
     Raises:
         ValueError: an unknown kind or option, folders that are no such set, no images.
@@ -133,7 +154,9 @@ def open_data(spec: str) -> RobustnessData:
     reader = _corrupted if kind == "corrupted" else _imagenet
     legal = ("part", "held_back", "seed", "every") if kind == "corrupted" else ("partial", "every")
     for name in options:
-        check_choice(f"--data {spec!r}: option", name, legal if kind != "imagenet-c" else ("partial",))
+        check_choice(
+            f"--data {spec!r}: option", name, legal if kind != "imagenet-c" else ("partial",)
+        )
     options = fit_all(options, reader, where=f"--data {spec!r}: ")
     if not Path(root).is_dir():
         raise ValueError(f"--data {spec!r}: there is no folder {root}")
@@ -162,24 +185,29 @@ def _imagenet(kind: str, root: Path, partial: bool = False, every: int = 1) -> R
         folder = next((f for f in folders if f.is_dir()), None)
         if folder is None:
             raise ValueError(
-                f"{root} has no folder CORRUPTION/SEVERITY such as gaussian_noise/1; folders that the archives group "
-                "them in (noise, blur, …) do not belong between"
+                f"{root} has no folder CORRUPTION/SEVERITY such as gaussian_noise/1; folders "
+                "that the archives group them in (noise, blur, …) do not belong between"
             )
     names = _class_folders(folder)
     others = [name for name in names if not re.fullmatch(r"n\d{8}", name)]
     if others:
-        raise ValueError(f"{folder}: class folders of {kind} are named by WordNet ids as n01440764, found {others[:5]}")
+        raise ValueError(
+            f"{folder}: class folders of {kind} are named by WordNet ids as n01440764, found "
+            f"{others[:5]}"
+        )
     if len(names) != IMAGENET_CLASSES[kind] and not partial:
         raise ValueError(
-            f"{folder} has {len(names)} class folders, {kind} has {IMAGENET_CLASSES[kind]}: an incomplete copy? "
-            f"{kind}:ROOT?partial=True takes it as it is"
+            f"{folder} has {len(names)} class folders, {kind} has {IMAGENET_CLASSES[kind]}: an "
+            f"incomplete copy? {kind}:ROOT?partial=True takes it as it is"
         )
     if kind == "imagenet-c":
         return RobustnessData(kind, root, names, None, {})
     return _data(kind, root, _split(root, root, every=every), root, dict(every=every))
 
 
-def _data(kind: str, root: Path, images: ClassSplit, folder: Path, words: dict[str, Any]) -> RobustnessData:
+def _data(
+    kind: str, root: Path, images: ClassSplit, folder: Path, words: dict[str, Any]
+) -> RobustnessData:
     words = words | dict(images=len(images), content=images.fingerprint)
     return RobustnessData(kind, root, _class_folders(folder), images, words)
 
@@ -189,7 +217,9 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
     return tuple(path.name for path in visible(folder.iterdir()) if path.is_dir())
 
 
-def _split(folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int] | None = None) -> ClassSplit:
+def _split(
+    folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int] | None = None
+) -> ClassSplit:
     """Images of the class folders below ``folder``; names are those below ``root``.
 
     Raises:
@@ -199,7 +229,14 @@ def _split(folder: Path, root: Path, *, every: int = 1, drawn: tuple[float, int]
     names = _class_folders(folder)
     empty = sorted(set(names) - set(source.classes))
     if empty:
-        raise ValueError(f"{folder}: folders without an image: {', '.join(empty[:5])}; remove them or unpack again")
+        raise ValueError(
+            f"{folder}: folders without an image: {', '.join(empty[:5])}; remove them or unpack "
+            "again"
+        )
     labels = np.array([source.label(index) for index in range(len(source))], np.int64)
-    ids = np.arange(len(source)) if drawn is None else stratified_split(labels, *drawn, names=source.classes)[1]
+    ids = (
+        np.arange(len(source))
+        if drawn is None
+        else stratified_split(labels, *drawn, names=source.classes)[1]
+    )
     return ClassSplit(source, ids[::every], labels[ids[::every]], root)

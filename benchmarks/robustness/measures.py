@@ -1,4 +1,5 @@
-"""Errors and their means: mean corruption error, with AlexNet's errors as the unit where these are defined.
+"""Errors and their means: mean corruption error, with AlexNet's errors as the unit where these are
+defined.
 
 With E(c, s) the top-1 error under corruption c at severity s:
     error of c          E(c) = mean over s of E(c, s)
@@ -17,19 +18,37 @@ import numpy as np
 from benchmarks.core.record import Metric, Record
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
-#: Top-1 errors of AlexNet on the published ImageNet-C files, mean of the five severities, as listed in the README of
-#: the authors' repository (hendrycks/robustness, "AlexNet ImageNet-C Error") to this digit.
+# : Top-1 errors of AlexNet on the published ImageNet-C files, mean of the five severities, as
+# listed in the README of : the authors' repository (hendrycks/robustness, "AlexNet ImageNet-C
+# Error") to this digit.
 ALEXNET_ERROR = {
-    "gaussian_noise": 0.886428, "shot_noise": 0.894468, "impulse_noise": 0.922640, "defocus_blur": 0.819880,
-    "glass_blur": 0.826268, "motion_blur": 0.785948, "zoom_blur": 0.798360, "snow": 0.866816, "frost": 0.826572,
-    "fog": 0.819324, "brightness": 0.564592, "contrast": 0.853204, "elastic_transform": 0.646056,
-    "pixelate": 0.717840, "jpeg_compression": 0.606500,
-}  # fmt: skip
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
 
 #: What a record may hold: each corruption's error stands under its own name.
 METRICS = (
-    "error", "top5_error", "mean_corruption_error", "mean_corruption_top5_error", "error_increase", "mCE", *CORRUPTIONS
-)  # fmt: skip
+    "error",
+    "top5_error",
+    "mean_corruption_error",
+    "mean_corruption_top5_error",
+    "error_increase",
+    "mCE",
+    *CORRUPTIONS,
+)
 
 Errors = Mapping[str, Mapping[int, float]]  # corruption -> severity -> error in [0, 1]
 
@@ -50,29 +69,40 @@ def mean_normalised_error(errors: Errors, reference: Mapping[str, float]) -> flo
         raise ValueError(f"both need the same corruptions; they differ in {', '.join(odd)}")
     perfect = [name for name, error in reference.items() if error <= 0]
     if perfect:
-        raise ValueError(f"the reference makes no error under {', '.join(perfect)}: nothing can be divided by it")
-    return float(np.mean([np.mean(list(levels.values())) / reference[name] for name, levels in errors.items()]))
+        raise ValueError(
+            f"the reference makes no error under {', '.join(perfect)}: nothing can be divided by it"
+        )
+    return float(
+        np.mean(
+            [np.mean(list(levels.values())) / reference[name] for name, levels in errors.items()]
+        )
+    )
 
 
 def relative_to(record: Record, reference: Record) -> float:
-    """mCE in percent of one record with another's errors as the unit, which replaces AlexNet where it has none.
+    """mCE in percent of one record with another's errors as the unit, which replaces AlexNet where
+    it has none.
 
     Raises:
         ValueError: unequal protocols, no corruptions, or a reference without errors.
     """
     if record.protocol_hash != reference.protocol_hash:
         raise ValueError(
-            f"protocols {record.protocol_hash} and {reference.protocol_hash} differ: errors of one are no unit for the "
-            "other"
+            f"protocols {record.protocol_hash} and {reference.protocol_hash} differ: errors of "
+            "one are no unit for the other"
         )
     errors, unit = (_errors(r.counts) for r in (record, reference))
     if not errors:
         raise ValueError("a record without corruptions has nothing to be normalised")
-    return 100 * mean_normalised_error(errors, {name: float(np.mean(list(v.values()))) for name, v in unit.items()})
+    return 100 * mean_normalised_error(
+        errors, {name: float(np.mean(list(v.values()))) for name, v in unit.items()}
+    )
 
 
 def _errors(counts: dict[str, Any], key: str = "wrong") -> dict[str, dict[int, float]]:
-    """Error of every corruption and severity; keys of severities are text in a record that was read."""
+    """Error of every corruption and severity; keys of severities are text in a record that was
+    read.
+    """
     return {
         name: {int(severity): c[key] / c["images"] for severity, c in levels.items()}
         for name, levels in counts.get("corruptions", {}).items()
@@ -83,10 +113,10 @@ def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
     """Metrics in percent of counts as ``run.evaluate`` makes them.
 
     Args:
-        counts: ``clean`` -> {images, wrong, wrong5}, ``corruptions`` -> name -> severity (text) -> the same; each may
-            be missing, and so may ``wrong5``.
-        alexnet: Whether AlexNet's errors are the right unit: the complete published files. mCE needs all 15 corruptions
-            at all five severities besides.
+        counts: ``clean`` -> {images, wrong, wrong5}, ``corruptions`` -> name -> severity (text) ->
+            the same; each may be missing, and so may ``wrong5``.
+        alexnet: Whether AlexNet's errors are the right unit: the complete published files. mCE
+            needs all 15 corruptions at all five severities besides.
     """
     metrics = {}
     clean = counts.get("clean")
@@ -98,12 +128,20 @@ def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
     if not errors:
         return metrics
     metrics["mean_corruption_error"] = Metric(100 * mean_error(errors), "%", "lower")
-    if all("wrong5" in level for levels in counts["corruptions"].values() for level in levels.values()):
-        metrics["mean_corruption_top5_error"] = Metric(100 * mean_error(_errors(counts, "wrong5")), "%", "lower")
+    if all(
+        "wrong5" in level for levels in counts["corruptions"].values() for level in levels.values()
+    ):
+        metrics["mean_corruption_top5_error"] = Metric(
+            100 * mean_error(_errors(counts, "wrong5")), "%", "lower"
+        )
     if clean:
         increase = metrics["mean_corruption_error"].value - metrics["error"].value
         metrics["error_increase"] = Metric(increase, "%", "lower")
-    if alexnet and set(errors) == set(ALEXNET_ERROR) and all(set(v) == set(SEVERITIES) for v in errors.values()):
+    if (
+        alexnet
+        and set(errors) == set(ALEXNET_ERROR)
+        and all(set(v) == set(SEVERITIES) for v in errors.values())
+    ):
         metrics["mCE"] = Metric(100 * mean_normalised_error(errors, ALEXNET_ERROR), "%", "lower")
     for name, levels in errors.items():
         metrics[name] = Metric(100 * float(np.mean(list(levels.values()))), "%", "lower")

@@ -1,4 +1,6 @@
-"""Noise: gaussian_noise, shot_noise, impulse_noise. Drawn per pixel and channel, so nothing scales with the size."""
+"""Noise: gaussian_noise, shot_noise, impulse_noise. Drawn per pixel and channel, so nothing scales
+with the size.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def shot_noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np
 
 
 def impulse_noise(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Salt and pepper on single values: a share becomes 0 or 255, evenly. (H, W, 3) uint8 to the same."""
+    """Salt and pepper on single values: a share becomes 0 or 255, evenly. (H, W, 3) uint8 to the
+    same.
+    """
     share = IMPULSE_SHARE[severity - 1]
     drawn = rng.random(image.shape, dtype=np.float32)
     return np.where(drawn < share / 2, np.uint8(0), np.where(drawn < share, np.uint8(255), image))

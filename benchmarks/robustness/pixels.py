@@ -1,4 +1,6 @@
-"""What the corruptions share: bytes and floats, and how lengths in pixels follow the size of an image."""
+"""What the corruptions share: bytes and floats, and how lengths in pixels follow the size of an
+image.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import numpy as np
 
 #: Shorter side, in pixels, of the images for which the published lengths were chosen.
 PUBLISHED_SIDE = 224
-#: Pixels of a texture that is enlarged for a small image, or of clouds that are enlarged for a large one.
+# : Pixels of a texture that is enlarged for a small image, or of clouds that are enlarged for a
+# large one.
 LONGEST_DRAWN = 1024
 
 
@@ -17,7 +20,9 @@ def as_float(image: np.ndarray) -> np.ndarray:
 
 
 def as_bytes(image: np.ndarray) -> np.ndarray:
-    """Turns floats, [0, 1] being the legal range, into uint8: clipped and rounded (the release cuts decimals off)."""
+    """Turns floats, [0, 1] being the legal range, into uint8: clipped and rounded (the release cuts
+    decimals off).
+    """
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -27,10 +32,12 @@ def length_scale(shape: tuple[int, ...]) -> float:
 
 
 def drawing_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], float]:
-    """The size (H, W) at which a texture for an image of this shape is drawn, and the factor for its lengths.
+    """The size (H, W) at which a texture for an image of this shape is drawn, and the factor for
+    its lengths.
 
-    Textures of images below 224 pixels are drawn at 224 and reduced, because flakes and crystals smaller than a pixel
-    cannot be drawn at the image's own size; long strips are enlarged to a length of ``LONGEST_DRAWN`` at most.
+    Textures of images below 224 pixels are drawn at 224 and reduced, because flakes and crystals
+    smaller than a pixel cannot be drawn at the image's own size; long strips are enlarged to a
+    length of ``LONGEST_DRAWN`` at most.
     """
     height, width = shape[:2]
     scale = length_scale(shape)
@@ -39,7 +46,9 @@ def drawing_size(shape: tuple[int, ...]) -> tuple[tuple[int, int], float]:
 
 
 def reduce_to(texture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Resizes a texture (h, w) or (h, w, 3) float32 to the height and width of ``shape`` by averaging areas."""
+    """Resizes a texture (h, w) or (h, w, 3) float32 to the height and width of ``shape`` by
+    averaging areas.
+    """
     if texture.shape[:2] == tuple(shape[:2]):
         return texture
     return cv2.resize(texture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,6 @@
-"""A classifier on one of the data sets, as it is: no further training. Counts per condition, then their means."""
+"""A classifier on one of the data sets, as it is: no further training. Counts per condition, then
+their means.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Scorer(Protocol):
 
 
 class Crop(NamedTuple):
-    """How an image becomes a square: the shorter side is resized to ``size / fraction`` pixels, the centre is cut."""
+    """How an image becomes a square: the shorter side is resized to ``size / fraction`` pixels, the
+    centre is cut.
+    """
 
     size: int
     fraction: float
@@ -54,7 +58,9 @@ class Settings:
     severities: tuple[int, ...] = SEVERITIES  # 1 to 5; mCE needs all
     seed: int = 0  # of what is drawn for images corrupted here
     size: int | None = None  # side of the input in pixels; None: the classifier's own
-    crop_fraction: float | None = None  # of the resized image; None: the classifier's own, 1 for imagenet-c
+    crop_fraction: float | None = (
+        None  # of the resized image; None: the classifier's own, 1 for imagenet-c
+    )
     batch_size: int = 64  # images classified at once; changes speed, not the result
 
     def __post_init__(self) -> None:
@@ -84,37 +90,57 @@ def check_conditions(corruptions: Sequence[str], severities: Sequence[int]) -> N
 
 
 def run(
-    classifier: Scorer, data: RobustnessData, settings: Settings, *, progress: Progress | None = None
+    classifier: Scorer,
+    data: RobustnessData,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
     """Evaluates on every condition of a data set: record ``robustness`` with errors in percent.
 
     Raises:
-        ValueError: classes that the classifier does not know, missing folders, a broken image, scores that are not
-            finite (the image is named).
+        ValueError: classes that the classifier does not know, missing folders, a broken image,
+            scores that are not finite (the image is named).
     """
     started = time.perf_counter()
-    fraction = settings.crop_fraction or (1.0 if data.kind == "imagenet-c" else classifier.crop_fraction)
+    fraction = settings.crop_fraction or (
+        1.0 if data.kind == "imagenet-c" else classifier.crop_fraction
+    )
     crop = Crop(settings.size or classifier.size, fraction, Image.Resampling.BICUBIC)
     counts, contents = evaluate(classifier, data, settings, crop, progress=progress)
     protocol = dict(
-        data=dict(kind=data.kind, classes=len(data.class_names), **data.words), size=crop.size, crop_fraction=fraction,
-        masked=data.masked, resample="bicubic",
-    )  # fmt: skip
+        data=dict(kind=data.kind, classes=len(data.class_names), **data.words),
+        size=crop.size,
+        crop_fraction=fraction,
+        masked=data.masked,
+        resample="bicubic",
+    )
     if data.kind == "imagenet-c":
         protocol["data"]["content"] = fingerprint(contents)
     if "corruptions" in counts:
-        protocol |= dict(corruptions=list(settings.corruptions), severities=list(settings.severities))
+        protocol |= dict(
+            corruptions=list(settings.corruptions), severities=list(settings.severities)
+        )
     if data.generated:
         protocol |= dict(corruption_seed=settings.seed, generated="ours")
     return Record(
-        "robustness", summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete), protocol, counts=counts,
-        cost=dict(seconds=time.perf_counter() - started), subject=classifier.describe(),
+        "robustness",
+        summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete),
+        protocol,
+        counts=counts,
+        cost=dict(seconds=time.perf_counter() - started),
+        subject=classifier.describe(),
         versions=versions(str(getattr(classifier, "device", "cpu"))),
-    )  # fmt: skip
+    )
 
 
 def evaluate(
-    classifier: Scorer, data: RobustnessData, settings: Settings, crop: Crop, *, progress: Progress | None = None
+    classifier: Scorer,
+    data: RobustnessData,
+    settings: Settings,
+    crop: Crop,
+    *,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Counts errors.
 
@@ -126,9 +152,9 @@ def evaluate(
         progress: Told of batches, of all conditions together.
 
     Returns:
-        ``clean`` and ``corruptions``, see ``measures.summarise``, ``classes`` (names), and ``per_image``: labels, and
-        for clean images and each corruption how often each image was wrong, for intervals over images; then name and
-        fingerprint of the images of each condition.
+        ``clean`` and ``corruptions``, see ``measures.summarise``, ``classes`` (names), and
+        ``per_image``: labels, and for clean images and each corruption how often each image was
+        wrong, for intervals over images; then name and fingerprint of the images of each condition.
     """
     conditions = data.conditions(settings.corruptions, settings.severities)
     columns = torch.tensor(data.columns(classifier.classes))
@@ -140,7 +166,9 @@ def evaluate(
         images = _images(split, condition if data.generated else None, settings.seed, crop)
         wrong: dict[int, list[int]] = {1: [], _TOP: []}
         total = -(-len(split) // settings.batch_size)
-        for number, (batch, ids) in enumerate(_batches(images, len(split), settings.batch_size), start=1):
+        for number, (batch, ids) in enumerate(
+            _batches(images, len(split), settings.batch_size), start=1
+        ):
             scores, target = _scores(classifier, batch, split, ids), columns[split.labels[ids]]
             if data.masked:
                 scores, target = scores[:, columns], split.labels[ids]
@@ -168,7 +196,9 @@ def _images(split: ClassSplit, condition: Condition, seed: int, crop: Crop) -> I
     return ordered_map(make, range(len(split)), 64)
 
 
-def _batches(images: Iterator[np.ndarray], count: int, size: int) -> Iterator[tuple[Tensor, list[int]]]:
+def _batches(
+    images: Iterator[np.ndarray], count: int, size: int
+) -> Iterator[tuple[Tensor, list[int]]]:
     """Groups images into (B, 3, size, size) uint8, with their numbers."""
     for start in range(0, count, size):
         ids = list(range(start, min(count, start + size)))
@@ -183,14 +213,18 @@ def _scores(classifier: Scorer, images: Tensor, split: ClassSplit, ids: list[int
 
 
 def _not_among(scores: Tensor, target: Tensor, k: int) -> list[int]:
-    """1 for each image whose class is not among its k best, of equal scores the smaller class first; [] if k is all."""
+    """1 for each image whose class is not among its k best, of equal scores the smaller class
+    first; [] if k is all.
+    """
     if scores.shape[1] <= k:
         return []
     best = torch.sort(scores, dim=1, descending=True, stable=True).indices[:, :k]
     return (best != target[:, None]).all(1).int().tolist()
 
 
-def _note(counts: dict[str, Any], condition: Condition, split: ClassSplit, wrong: dict[int, list[int]]) -> None:
+def _note(
+    counts: dict[str, Any], condition: Condition, split: ClassSplit, wrong: dict[int, list[int]]
+) -> None:
     """Adds the errors of one condition to the counts."""
     first, five = wrong[1], wrong[_TOP]
     row = dict(images=len(first), wrong=sum(first)) | (dict(wrong5=sum(five)) if five else {})
@@ -201,6 +235,10 @@ def _note(counts: dict[str, Any], condition: Condition, split: ClassSplit, wrong
         return
     name, severity = condition
     if per_image["label"] != split.labels.tolist():
-        raise ValueError(f"{name}/{severity} has other images than those before it: unpack it again")
+        raise ValueError(
+            f"{name}/{severity} has other images than those before it: unpack it again"
+        )
     counts.setdefault("corruptions", {}).setdefault(name, {})[str(severity)] = row
-    per_image[name] = [a + b for a, b in zip(per_image.get(name, [0] * len(first)), first, strict=True)]
+    per_image[name] = [
+        a + b for a, b in zip(per_image.get(name, [0] * len(first)), first, strict=True)
+    ]

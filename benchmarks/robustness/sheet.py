@@ -1,4 +1,6 @@
-"""One picture of all corruptions: a row per corruption, the original and the five severities as columns."""
+"""One picture of all corruptions: a row per corruption, the original and the five severities as
+columns.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,16 @@ from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, 
 from pretrain.data.decode import decode_file
 from pretrain.files import atomic_path
 
-_GAP, _LABEL, _HEAD = 3, 118, 18  # pixels: between pictures, for the names on the left, for the severities above
+_GAP, _LABEL, _HEAD = (
+    3,
+    118,
+    18,
+)  # pixels: between pictures, for the names on the left, for the severities above
 
 
-def contact_sheet(path: str | Path, size: int = 224, *, shown: int | None = None, seed: int = 0) -> Image.Image:
+def contact_sheet(
+    path: str | Path, size: int = 224, *, shown: int | None = None, seed: int = 0
+) -> Image.Image:
     """Draws every corruption of the central square of an image.
 
     Args:
@@ -36,12 +44,20 @@ def contact_sheet(path: str | Path, size: int = 224, *, shown: int | None = None
     step = side + _GAP
     sheet = Image.new("RGB", (_LABEL + 6 * step, _HEAD + len(CORRUPTIONS) * step), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, title in enumerate(("original", *(f"severity {severity}" for severity in SEVERITIES))):
+    for column, title in enumerate(
+        ("original", *(f"severity {severity}" for severity in SEVERITIES))
+    ):
         draw.text((_LABEL + column * step + side / 2, 3), title, "black", font, anchor="ma")
     for row, name in enumerate(CORRUPTIONS):
         top = _HEAD + row * step
         draw.text((_LABEL - 6, top + side / 2), name, "black", font, anchor="rm")
-        pictures = [image, *(corrupt(image, name, s, generator(seed, Path(path).name, name, s)) for s in SEVERITIES)]
+        pictures = [
+            image,
+            *(
+                corrupt(image, name, s, generator(seed, Path(path).name, name, s))
+                for s in SEVERITIES
+            ),
+        ]
         for column, picture in enumerate(pictures):
             sheet.paste(_resized(picture, side), (_LABEL + column * step, top))
     return sheet

@@ -14,7 +14,8 @@ from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, 
 def images_per_cpu_second(
     size: int = 224, repeats: int = 4, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, float]:
-    """Measures every corruption on a square of smoothed noise, all severities; a first run of each does not count.
+    """Measures every corruption on a square of smoothed noise, all severities; a first run of each
+    does not count.
 
     Args:
         size: Side in pixels.
@@ -22,8 +23,8 @@ def images_per_cpu_second(
         progress: Told (done, total) corruptions.
 
     Returns:
-        Images per second of processor time, which hardly depends on what else the machine does; decoding and cropping
-        are not in it.
+        Images per second of processor time, which hardly depends on what else the machine does;
+        decoding and cropping are not in it.
     """
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     image = cv2.GaussianBlur(pixels, (0, 0), 2.0)

@@ -17,11 +17,12 @@ _PATCHES, _DIRECTIONS = 18, 6  # of ice: patches that grew together, directions 
 def plasma(shape: tuple[int, ...], decay: float, rng: np.random.Generator) -> np.ndarray:
     """Random clouds by the diamond-square rule on a torus: (H, W) float32 in [0, 1].
 
-    From one point on, the grid is doubled: new points are the mean of their four neighbours plus a uniform draw, whose
-    range shrinks by decay² at each doubling (the release multiplies a decaying range with itself). The map is
-    stretched to 0 … 1. As in the release, an image whose longer side is 224 gets a part of a map of 256; other sizes
-    get the map resized so that its structures are the same part of the image. Maps have at most 1024 points a side:
-    what finer ones add is less than half a grey level.
+    From one point on, the grid is doubled: new points are the mean of their four neighbours plus a
+    uniform draw, whose range shrinks by decay² at each doubling (the release multiplies a decaying
+    range with itself). The map is stretched to 0 … 1. As in the release, an image whose longer side
+    is 224 gets a part of a map of 256; other sizes get the map resized so that its structures are
+    the same part of the image. Maps have at most 1024 points a side: what finer ones add is less
+    than half a grey level.
     """
     side = max(2, round(max(shape[:2]) * _PLASMA_SIDE / PUBLISHED_SIDE))
     power = min(LONGEST_DRAWN, 1 << math.ceil(math.log2(side)))
@@ -32,7 +33,9 @@ def plasma(shape: tuple[int, ...], decay: float, rng: np.random.Generator) -> np
         amplitude /= decay**2
     grid = ((grid - grid.min()) / np.ptp(grid)).astype(np.float32)
     if side != power:
-        grid = cv2.resize(grid, (side, side), interpolation=cv2.INTER_AREA if side < power else cv2.INTER_LINEAR)
+        grid = cv2.resize(
+            grid, (side, side), interpolation=cv2.INTER_AREA if side < power else cv2.INTER_LINEAR
+        )
     return grid[: shape[0], : shape[1]]
 
 
@@ -45,15 +48,20 @@ def _doubled(grid: np.ndarray, amplitude: float, rng: np.random.Generator) -> np
     across += (grid + right + centre + np.roll(centre, 1, 0)) / 4
     down += (grid + below + centre + np.roll(centre, 1, 1)) / 4
     doubled = np.empty((2 * size, 2 * size))
-    doubled[::2, ::2], doubled[1::2, 1::2], doubled[::2, 1::2], doubled[1::2, ::2] = grid, centre, across, down
+    doubled[::2, ::2], doubled[1::2, 1::2], doubled[::2, 1::2], doubled[1::2, ::2] = (
+        grid,
+        centre,
+        across,
+        down,
+    )
     return doubled
 
 
 def ice(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
     """Frost on a pane, ours: (H, W, 3) float32 in [0, 1], black where the pane is clear.
 
-    Patches of needles with side branches grow on the pane, each in its own direction; clouds make the ice thick or
-    thin, and thick ice is white between the needles, too.
+    Patches of needles with side branches grow on the pane, each in its own direction; clouds make
+    the ice thick or thin, and thick ice is white between the needles, too.
 
     Args:
         shape: (H, W).
@@ -63,7 +71,9 @@ def ice(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.nd
     clouds = plasma(shape, 1.5, rng)
     needles = np.zeros(shape, np.float32)
     patches = _patches(shape, scale, rng)
-    seeds = np.maximum(0, rng.standard_normal(shape, dtype=np.float32) - 1)  # sparse: few of them start a needle
+    seeds = np.maximum(
+        0, rng.standard_normal(shape, dtype=np.float32) - 1
+    )  # sparse: few of them start a needle
     turn = rng.uniform(0, 180)
     for direction in range(_DIRECTIONS):
         kernel = _needle(turn + 180 * direction / _DIRECTIONS, scale)
@@ -91,12 +101,17 @@ def _patches(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> 
 
 
 def _needle(angle: float, scale: float) -> np.ndarray:
-    """Kernel of one needle with two side branches: antialiased lines that fade to their ends; square, odd, float32."""
+    """Kernel of one needle with two side branches: antialiased lines that fade to their ends;
+    square, odd, float32.
+    """
     kernel = np.zeros((2 * math.ceil(14 * scale) + 1,) * 2, np.float32)
     offsets = np.arange(len(kernel)) - len(kernel) // 2
     for turn, reach, weight in ((0, 14 * scale, 1.0), (60, 6 * scale, 0.5), (-60, 6 * scale, 0.5)):
         sine, cosine = math.sin(math.radians(angle + turn)), math.cos(math.radians(angle + turn))
-        along, beside = offsets * cosine + offsets[:, None] * sine, offsets[:, None] * cosine - offsets * sine
+        along, beside = (
+            offsets * cosine + offsets[:, None] * sine,
+            offsets[:, None] * cosine - offsets * sine,
+        )
         line = np.clip(1 - np.abs(beside), 0, 1) * np.clip(1 - np.abs(along) / reach, 0, 1)
         kernel = np.maximum(kernel, weight * line)
     return (kernel / kernel.sum()).astype(np.float32)

@@ -1,4 +1,6 @@
-"""Weather: snow, frost, fog, brightness. Flakes, crystals and clouds scale with the size of the image."""
+"""Weather: snow, frost, fog, brightness. Flakes, crystals and clouds scale with the size of the
+image.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from benchmarks.robustness import filters
 from benchmarks.robustness.pixels import as_bytes, as_float, drawing_size, reduce_to
 from benchmarks.robustness.textures import ice, plasma
 
-#: Mean and deviation of the noise that flakes are cut from, their enlargement, the threshold, radius and σ of their
-#: motion, and how much of the image stays unwhitened.
+# : Mean and deviation of the noise that flakes are cut from, their enlargement, the threshold,
+# radius and σ of their : motion, and how much of the image stays unwhitened.
 SNOW = (
     (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
     (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
@@ -18,16 +20,23 @@ SNOW = (
     (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
     (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
 )
-FROST = ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))  # weights of the image and of the ice
+FROST = (
+    (1, 0.4),
+    (0.8, 0.6),
+    (0.7, 0.7),
+    (0.65, 0.7),
+    (0.6, 0.75),
+)  # weights of the image and of the ice
 FOG = ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))  # thickness, decay of the clouds' detail
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to the value
 
 
 def snow(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """A whitened image under two layers of falling flakes, one the other turned by 180°. (H, W, 3) uint8 to the same.
+    """A whitened image under two layers of falling flakes, one the other turned by 180°. (H, W, 3)
+    uint8 to the same.
 
-    Whitening mixes the image with max(x, 1.5 grey + 0.5). The flakes of images below 224 pixels are drawn at 224 and
-    reduced.
+    Whitening mixes the image with max(x, 1.5 grey + 0.5). The flakes of images below 224 pixels are
+    drawn at 224 and reduced.
     """
     mean, deviation, enlargement, threshold, radius, sigma, kept = SNOW[severity - 1]
     shape, scale = drawing_size(image.shape)
@@ -45,16 +54,21 @@ def snow(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarr
 def frost(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
     """a · image + b · ice, clipped. (H, W, 3) uint8 to the same.
 
-    The release cuts the ice from five photographs; ours is drawn (``textures.ice``), with the published weights. The
-    two look alike at best: no number of this corruption is comparable with one on the published files.
+    The release cuts the ice from five photographs; ours is drawn (``textures.ice``), with the
+    published weights. The two look alike at best: no number of this corruption is comparable with
+    one on the published files.
     """
     of_image, of_ice = FROST[severity - 1]
     shape, scale = drawing_size(image.shape)
-    return as_bytes(of_image * as_float(image) + of_ice * reduce_to(ice(shape, scale, rng), image.shape))
+    return as_bytes(
+        of_image * as_float(image) + of_ice * reduce_to(ice(shape, scale, rng), image.shape)
+    )
 
 
 def fog(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """(x + t · clouds) · m / (m + t), m the image's largest value. (H, W, 3) uint8 to the same; a black image stays."""
+    """(x + t · clouds) · m / (m + t), m the image's largest value. (H, W, 3) uint8 to the same; a
+    black image stays.
+    """
     thickness, decay = FOG[severity - 1]
     original = as_float(image)
     largest = float(original.max())
@@ -63,9 +77,11 @@ def fog(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarra
 
 
 def brightness(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
-    """Adds to the value of HSV, hue and saturation kept; draws nothing. (H, W, 3) uint8 to the same.
+    """Adds to the value of HSV, hue and saturation kept; draws nothing. (H, W, 3) uint8 to the
+    same.
 
-    With hue and saturation fixed, RGB is proportional to the value: no conversion is needed. Black becomes grey.
+    With hue and saturation fixed, RGB is proportional to the value: no conversion is needed. Black
+    becomes grey.
     """
     original = as_float(image)
     value = original.max(2, keepdims=True)

@@ -1,8 +1,10 @@
-"""Times a training step with and without the attacked pair: what Adversarial costs around a recipe's objective.
+"""Times a training step with and without the attacked pair: what Adversarial costs around a
+recipe's objective.
 
-Every repetition runs one step (forward, backward, optimiser, moving targets; views given) of each variant in turn.
-Times are medians; the ratio is the median of the ratios within a repetition, so that a machine that gets slower or busy
-in between spoils few of them. Floating-point operations are counted as in comparisons.
+Every repetition runs one step (forward, backward, optimiser, moving targets; views given) of each
+variant in turn. Times are medians; the ratio is the median of the ratios within a repetition, so
+that a machine that gets slower or busy in between spoils few of them. Floating-point operations are
+counted as in comparisons.
 """
 
 from __future__ import annotations
@@ -34,19 +36,25 @@ COLUMNS = ("variant", "ms/step", "time ×", "FLOPs ×")
 
 
 def variants(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns named copies of a recipe: without the attack, as written, and with other sources and norms.
+    """Returns named copies of a recipe: without the attack, as written, and with other sources and
+    norms.
 
     Raises:
         ValueError: the recipe's first objective is not Adversarial.
     """
     wrapped = config["model"]["objectives"][0]
     if wrapped["type"] != "Adversarial":
-        raise ValueError(f"objectives[0].type={wrapped['type']!r}: name a recipe whose first objective is Adversarial")
+        raise ValueError(
+            f"objectives[0].type={wrapped['type']!r}: name a recipe whose first objective is "
+            "Adversarial"
+        )
     found = {"without": _with(config, wrapped["objective"]), "as written": _with(config, wrapped)}
     sources = ("both",) if wrapped.get("source") == "both" else ("anchor", "other", "both")
     for source in sources:
         for norm in ("second", "shared"):
-            found[f"{source}, {norm} norms"] = _with(config, {**wrapped, "source": source, "norm": norm})
+            found[f"{source}, {norm} norms"] = _with(
+                config, {**wrapped, "source": source, "norm": norm}
+            )
     return found
 
 
@@ -60,7 +68,8 @@ class Step:
     """One training step of a recipe.
 
     Args:
-        config: the recipe. batch: views as they leave the workers. device: torch's name. precision: fp32, bf16, fp16.
+        config: the recipe. batch: views as they leave the workers. device: torch's name. precision:
+            fp32, bf16, fp16.
     """
 
     def __init__(self, config: dict[str, Any], batch: Batch, device: str, precision: str) -> None:
@@ -80,7 +89,14 @@ class Step:
 
 
 def measure(
-    config: dict[str, Any], *, batch: int, device: str, precision: str, clock: str, repetitions: int, warmup: int = 2
+    config: dict[str, Any],
+    *,
+    batch: int,
+    device: str,
+    precision: str,
+    clock: str,
+    repetitions: int,
+    warmup: int = 2,
 ) -> dict[str, tuple[float, float, float]]:
     """Returns variant -> (ms per step, time ratio, FLOPs ratio), both ratios against "without"."""
     register_all()
@@ -109,21 +125,28 @@ def measure(
 
 def main(arguments: list[str] | None = None) -> None:
     """Prints a Markdown table, one row per variant."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", default=RECIPE, help=f"a recipe with Adversarial; {RECIPE} if left out")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "config", nargs="?", default=RECIPE, help=f"a recipe with Adversarial; {RECIPE} if left out"
+    )
     parser.add_argument("--batch", type=int, default=16, help="images per step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32", choices=tuple(DTYPES))
     parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine")
+    parser.add_argument(
+        "--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine"
+    )
     options = vars(parser.parse_args(arguments))
     path = options.pop("config")
     if options["clock"] == "cpu":
         torch.set_num_threads(1)  # waiting threads spin and would be counted
     machine = processor() if options["device"] == "cpu" else torch.cuda.get_device_name()
     print(
-        f"{path}, batch {options['batch']}, {options['precision']}, {machine}, {torch.get_num_threads()} thread(s), "
-        f"torch {torch.__version__}; {options['clock']} clock, medians of {options['repetitions']} repetitions\n"
+        f"{path}, batch {options['batch']}, {options['precision']}, {machine}, "
+        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; {options['clock']} "
+        f"clock, medians of {options['repetitions']} repetitions\n"
     )
     rows = measure(Config.fromfile(path).to_dict(), **options)
     print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")

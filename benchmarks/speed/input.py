@@ -1,7 +1,8 @@
-"""How many images per second one core turns into two augmented 224-px views, against the stock recipe.
+"""How many images per second one core turns into two augmented 224-px views, against the stock
+recipe.
 
-One run measures all arms in turns, on the same files, in one thread each, and prints the median over the rounds of
-images per CPU-second (decoding, crops, photometrics and normalisation included):
+One run measures all arms in turns, on the same files, in one thread each, and prints the median
+over the rounds of images per CPU-second (decoding, crops, photometrics and normalisation included):
     stock     PIL decoding and torchvision.transforms.v2, as the papers' code composes it
     workers   our decoding and crops, photometrics with OpenCV
     device    our decoding and crops in workers, photometrics batched in torch, here on the CPU and in the same thread
@@ -44,8 +45,9 @@ BATCH = 32
 def generated_jpegs(count: int) -> list[bytes]:
     """Returns JPEGs of 375 × 500 pixels with the falling spectrum of photographs.
 
-    Amplitude ~ frequency^-1.35: with it, differences between neighbours (0.13 of the standard deviation) and file sizes
-    (about 70 kB) are those of photographs reduced to this size (0.16 and 60 kB on 100 of COCO's).
+    Amplitude ~ frequency^-1.35: with it, differences between neighbours (0.13 of the standard
+    deviation) and file sizes (about 70 kB) are those of photographs reduced to this size (0.16 and
+    60 kB on 100 of COCO's).
     """
     rng = np.random.default_rng(0)
     fy, fx = np.fft.fftfreq(375)[:, None], np.fft.rfftfreq(500)[None]
@@ -54,7 +56,9 @@ def generated_jpegs(count: int) -> list[bytes]:
     for _ in range(count):
         spectra = np.fft.rfft2(rng.standard_normal((3, 375, 500))) * falloff
         planes = np.moveaxis(np.fft.irfft2(spectra, (375, 500)), 0, -1)
-        image = planes @ np.array([[1, 1, 1], [0.3, 0, -0.3], [0.1, -0.2, 0.1]])  # mostly luminance, as in photographs
+        image = planes @ np.array(
+            [[1, 1, 1], [0.3, 0, -0.3], [0.1, -0.2, 0.1]]
+        )  # mostly luminance, as in photographs
         image = np.clip(127 + 55 * (image - image.mean()) / image.std(), 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=90)
@@ -70,7 +74,10 @@ def read_jpegs(folder: Path, count: int) -> list[bytes]:
     """
     paths = sorted(p for p in folder.rglob("*") if is_image(p, (".jpg", ".jpeg")))[:count]
     if not paths:
-        sys.exit(f"--images {folder}: no .jpg files there (or no such folder); without it, generated images are used")
+        sys.exit(
+            f"--images {folder}: no .jpg files there (or no such folder); without it, generated "
+            "images are used"
+        )
     return [path.read_bytes() for path in paths]
 
 
@@ -83,7 +90,11 @@ def stock_arm() -> Callable[[list[bytes]], Tensor]:
         t.RandomApply([t.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
         t.RandomGrayscale(0.2),
     ]
-    finish = [t.ToImage(), t.ToDtype(torch.float32, scale=True), t.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    finish = [
+        t.ToImage(),
+        t.ToDtype(torch.float32, scale=True),
+        t.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ]
     blur = t.GaussianBlur(23, (0.1, 2.0))
     first = t.Compose([*common, blur, *finish])
     second = t.Compose([*common, t.RandomApply([blur], 0.1), t.RandomSolarize(128, 0.2), *finish])
@@ -107,7 +118,11 @@ def our_arm(photometrics: str) -> Callable[[list[bytes]], Tensor]:
     def sample(data: bytes) -> Batch:
         plan = recipe.plan(*probe(data), rng)
         image = decode(data, plan.min_decode_size)
-        return Batch(recipe.render(image, plan, photometrics=photometrics == "workers"), None, torch.tensor(0))
+        return Batch(
+            recipe.render(image, plan, photometrics=photometrics == "workers"),
+            None,
+            torch.tensor(0),
+        )
 
     def run(files: list[bytes]) -> Tensor:
         batch = collate([sample(data) for data in files])
@@ -119,7 +134,9 @@ def our_arm(photometrics: str) -> Callable[[list[bytes]], Tensor]:
 def measure(
     arms: dict[str, Callable[[list[bytes]], Tensor]], files: list[bytes], rounds: int
 ) -> dict[str, list[float]]:
-    """Returns images per CPU-second of every arm in every round; arms take turns, so that slow spells hit all."""
+    """Returns images per CPU-second of every arm in every round; arms take turns, so that slow
+    spells hit all.
+    """
     rates: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(rounds + 1):
         for name, arm in arms.items():
@@ -135,8 +152,8 @@ def measure(
 def table(rates: dict[str, list[float]], source: str) -> str:
     """Returns the Markdown table; ratios are medians of the rounds' ratios."""
     lines = [
-        f"Two 224-px views, images per CPU-second of one thread, {source}; torch {torch.__version__}, median of "
-        f"{len(rates['stock'])} rounds",
+        f"Two 224-px views, images per CPU-second of one thread, {source}; torch "
+        f"{torch.__version__}, median of {len(rates['stock'])} rounds",
         "",
         "| pipeline | images/s | min … max | × stock |",
         "|---|---|---|---|",
@@ -151,9 +168,13 @@ def table(rates: dict[str, list[float]], source: str) -> str:
 def main() -> None:
     """Parses arguments, measures, prints."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, epilog="Run it on an idle machine."
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Run it on an idle machine.",
     )
-    parser.add_argument("--images", type=Path, help="folder of JPEG files; generated ones if left out")
+    parser.add_argument(
+        "--images", type=Path, help="folder of JPEG files; generated ones if left out"
+    )
     parser.add_argument("--count", type=int, default=128, help="images per round at most")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -161,11 +182,16 @@ def main() -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    files = read_jpegs(options.images, options.count) if options.images else generated_jpegs(min(options.count, 64))
+    files = (
+        read_jpegs(options.images, options.count)
+        if options.images
+        else generated_jpegs(min(options.count, 64))
+    )
     sizes = np.array([probe(data) for data in files])
     source = (
-        f"{len(files)} {'files' if options.images else 'generated'} JPEGs, median {np.median(sizes[:, 1]):.0f}×"
-        f"{np.median(sizes[:, 0]):.0f} px, {np.mean([len(d) for d in files]) / 1000:.0f} kB"
+        f"{len(files)} {'files' if options.images else 'generated'} JPEGs, median "
+        f"{np.median(sizes[:, 1]):.0f}×{np.median(sizes[:, 0]):.0f} px, "
+        f"{np.mean([len(d) for d in files]) / 1000:.0f} kB"
     )
     arms = {
         "stock": stock_arm(),

@@ -16,10 +16,12 @@ _RESET = Path("/proc/self/clear_refs")
 
 
 def extra(action: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
-    """Runs ``action`` once; returns its result and the peak of the bytes taken meanwhile, the result included.
+    """Runs ``action`` once; returns its result and the peak of the bytes taken meanwhile, the
+    result included.
 
-    On CUDA torch's own count of its allocations, on the CPU the kernel's count of resident pages, which also sees what
-    libraries take for themselves; it is exact to about a megabyte. NaN where the system keeps no such count.
+    On CUDA torch's own count of its allocations, on the CPU the kernel's count of resident pages,
+    which also sees what libraries take for themselves; it is exact to about a megabyte. NaN where
+    the system keeps no such count.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -41,4 +43,3 @@ def available(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return memory_gib().get("available", float("inf")) * 2**30
-

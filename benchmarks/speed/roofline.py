@@ -1,4 +1,6 @@
-"""What a machine can do at most, measured: operations and bytes per second, and the least time of some work."""
+"""What a machine can do at most, measured: operations and bytes per second, and the least time of
+some work.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Measured rates: operations per second of a large matrix product, bytes per second (read + written) of a triad."""
+    """Measured rates: operations per second of a large matrix product, bytes per second (read +
+    written) of a triad.
+    """
 
     flops: float
     bytes: float
 
     def seconds(self, pieces: list[Work]) -> float:
-        """The least time for pieces of work one after another: each takes its operations or its bytes, the longer."""
+        """The least time for pieces of work one after another: each takes its operations or its
+        bytes, the longer.
+        """
         return sum(max(piece.flops / self.flops, piece.bytes / self.bytes) for piece in pieces)
 
 
@@ -38,23 +44,34 @@ class Probe:
         device: where.
         dtype: of the matrix product; the triad moves bytes, whatever they mean.
         clock: seconds now.
-        side: of the square matrices. megabytes: of each of the triad's three vectors, far beyond any cache.
+        side: of the square matrices. megabytes: of each of the triad's three vectors, far beyond
+            any cache.
     """
 
     def __init__(
-        self, device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter,
-        side: int = 2048, megabytes: int = 256,
-    ) -> None:  # fmt: skip
+        self,
+        device: torch.device,
+        dtype: torch.dtype,
+        clock: Callable[[], float] = time.perf_counter,
+        side: int = 2048,
+        megabytes: int = 256,
+    ) -> None:
         self.device, self._clock, large = device, clock, device.type == "cuda"
         self._side = 4 * side if large else side
-        self._factors = [torch.rand(self._side, self._side, device=device).to(dtype) for _ in range(2)]
+        self._factors = [
+            torch.rand(self._side, self._side, device=device).to(dtype) for _ in range(2)
+        ]
         self._product = torch.empty_like(self._factors[0])
-        self._vectors = [torch.rand((4 if large else 1) * megabytes * 2**18, device=device) for _ in range(3)]
+        self._vectors = [
+            torch.rand((4 if large else 1) * megabytes * 2**18, device=device) for _ in range(3)
+        ]
 
     def measure(self, tries: int = 3) -> Ceiling:
         """The best of ``tries`` of each."""
         a, b, c = self._vectors
-        product = min(self._time(lambda: torch.mm(*self._factors, out=self._product)) for _ in range(tries))
+        product = min(
+            self._time(lambda: torch.mm(*self._factors, out=self._product)) for _ in range(tries)
+        )
         triad = min(self._time(lambda: torch.add(b, c, alpha=3.0, out=a)) for _ in range(tries))
         return Ceiling(2 * self._side**3 / product, 3 * a.nbytes / triad)
 

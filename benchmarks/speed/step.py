@@ -1,10 +1,11 @@
 """Times one training step against the bare backbone passes it needs, and shows where the rest goes.
 
-The step is the real one: Pretrainer, photometrics on the device, optimiser, moving targets. Each repetition runs one
-step, its bare passes alone, and the heads with the loss alone; the printed values are medians over repetitions, the
-efficiency is the median of the ratios within a repetition, so that a machine that gets slower or busy in between spoils
-few of them. On a machine that others use at the same time wall clock says little: ``--clock cpu`` counts the processor
-seconds of this process, on one thread.
+The step is the real one: Pretrainer, photometrics on the device, optimiser, moving targets. Each
+repetition runs one step, its bare passes alone, and the heads with the loss alone; the printed
+values are medians over repetitions, the efficiency is the median of the ratios within a repetition,
+so that a machine that gets slower or busy in between spoils few of them. On a machine that others
+use at the same time wall clock says little: ``--clock cpu`` counts the processor seconds of this
+process, on one thread.
 """
 
 from __future__ import annotations
@@ -39,9 +40,18 @@ from pretrain.views.recipe import ViewRecipe  # noqa: E402
 RECIPE = ROOT / "configs" / "_base_" / "views_pixpro224.py"
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 COLUMNS = (
-    "hidden", "images/s", "ms/step", "ms bare", "step efficiency", "photometrics", "heads + loss", "optimiser", "EMA",
-    "rest", "peak GiB",
-)  # fmt: skip
+    "hidden",
+    "images/s",
+    "ms/step",
+    "ms bare",
+    "step efficiency",
+    "photometrics",
+    "heads + loss",
+    "optimiser",
+    "EMA",
+    "rest",
+    "peak GiB",
+)
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,21 @@ class StepSettings:
     device: str = "cpu"  # torch's name
     channels_last: bool = True  # memory layout, as the engine's default
     compile: bool = False  # torch.compile on the backbones
-    clock: str = "wall"  # or "cpu": processor seconds of this process, for one thread on a busy machine
+    clock: str = (
+        "wall"  # or "cpu": processor seconds of this process, for one thread on a busy machine
+    )
     warmup: int = 2  # repetitions that do not count
     repetitions: int = 7  # repetitions that count
 
 
 def example_batch(size: int, count: int) -> Batch:
-    """Returns a batch of ``count`` noise images as it leaves the workers: uint8 views, photometrics still to apply."""
+    """Returns a batch of ``count`` noise images as it leaves the workers: uint8 views, photometrics
+    still to apply.
+    """
     groups = Config.fromfile(RECIPE).views.groups.to_dict()
-    recipe = ViewRecipe({name: [{**view, "size": size} for view in views] for name, views in groups.items()})
+    recipe = ViewRecipe(
+        {name: [{**view, "size": size} for view in views] for name, views in groups.items()}
+    )
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
     samples = []
@@ -80,10 +96,13 @@ class GivenEncodings:
     """Encodings computed beforehand: what is left of an objective is heads and loss.
 
     Args:
-        online: group -> features of its views; leaves of the graph. target: likewise, without gradient.
+        online: group -> features of its views; leaves of the graph. target: likewise, without
+            gradient.
     """
 
-    def __init__(self, online: dict[str, list[Features]], target: dict[str, list[Features]]) -> None:
+    def __init__(
+        self, online: dict[str, list[Features]], target: dict[str, list[Features]]
+    ) -> None:
         self._online, self._target = online, target
 
     def online(self, group: str, images: Tensor | None = None) -> list[Features]:
@@ -114,19 +133,31 @@ class Step:
         model = MODELS.build(
             dict(
                 type="Pretrainer",
-                backbone=dict(type="TimmBackbone", name=settings.backbone, output_stride=settings.output_stride),
+                backbone=dict(
+                    type="TimmBackbone",
+                    name=settings.backbone,
+                    output_stride=settings.output_stride,
+                ),
                 objectives=[objective],
-                data_preprocessor=dict(type="ViewPreprocessor", channels_last=settings.channels_last),
+                data_preprocessor=dict(
+                    type="ViewPreprocessor", channels_last=settings.channels_last
+                ),
             )
         ).to(self.device)
-        self.model = model.to(memory_format=torch.channels_last) if settings.channels_last else model
+        self.model = (
+            model.to(memory_format=torch.channels_last) if settings.channels_last else model
+        )
         self.model.train()
         if settings.compile:
             for part in (self.model.backbone, self.model.target_backbone):
                 if part is not None:
                     part.compile()
-        optimizer = build_optimizer(self.model, dict(type="Lars", momentum=0.9, weight_decay=1e-5), lr=0.1)
-        self.wrapper = PrecisionOptimWrapper(optimizer, settings.precision, device_type=self.device.type)
+        optimizer = build_optimizer(
+            self.model, dict(type="Lars", momentum=0.9, weight_decay=1e-5), lr=0.1
+        )
+        self.wrapper = PrecisionOptimWrapper(
+            optimizer, settings.precision, device_type=self.device.type
+        )
         self.batch = example_batch(settings.size, settings.batch)
         if self.device.type == "cuda":
             self.batch = self.batch.pin_memory()
@@ -157,10 +188,14 @@ class Step:
 
     def bare(self) -> BarePasses:
         """Returns the bare passes on this step's batch, prepared."""
-        return BarePasses(self.model, self.model.data_preprocessor(self.batch, True)["batch"], self.dtype)
+        return BarePasses(
+            self.model, self.model.data_preprocessor(self.batch, True)["batch"], self.dtype
+        )
 
     def heads(self) -> float:
-        """Returns the seconds of heads and loss, forward and backward down to the features, features given."""
+        """Returns the seconds of heads and loss, forward and backward down to the features,
+        features given.
+        """
         batch = self.model.data_preprocessor(self.batch, True)["batch"]
         with torch.no_grad(), self.wrapper.optim_context(self.model):
             images = {g: views.images.unbind(1) for g, views in batch.views.items()}
@@ -186,9 +221,9 @@ def measure(settings: StepSettings) -> dict[str, float]:
     """Returns medians over repetitions.
 
     Returns:
-        ``images/s``, ``ms/step``, ``ms bare``, ``step efficiency``; shares of the step ``photometrics``,
-        ``heads + loss``, ``optimiser``, ``EMA`` and ``rest`` (what running together costs or saves: may be below 0);
-        ``peak GiB``.
+        ``images/s``, ``ms/step``, ``ms bare``, ``step efficiency``; shares of the step
+        ``photometrics``, ``heads + loss``, ``optimiser``, ``EMA`` and ``rest`` (what running
+        together costs or saves: may be below 0); ``peak GiB``.
     """
     if settings.device == "cpu":
         keep_freed_memory()  # as the engine does
@@ -235,10 +270,11 @@ def describe(settings: StepSettings) -> str:
     machine = torch.cuda.get_device_name() if settings.device.startswith("cuda") else processor()
     stride = settings.output_stride or "own"
     return (
-        f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} px, batch "
-        f"{settings.batch} × 2 views, {settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
-        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; "
-        f"{settings.clock} clock, medians of {settings.repetitions} repetitions"
+        f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} "
+        f"px, batch {settings.batch} × 2 views, "
+        f"{settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
+        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; {settings.clock} "
+        f"clock, medians of {settings.repetitions} repetitions"
     )
 
 
@@ -246,7 +282,11 @@ def processor() -> str:
     """Returns the processor's name as the system tells it."""
     info = Path("/proc/cpuinfo")
     names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        [
+            line.split(":")[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         if (info.exists())
         else []
     )
@@ -258,29 +298,49 @@ def parse(arguments: list[str] | None = None) -> tuple[StepSettings, list[int | 
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python benchmarks/speed/step.py --backbone resnet50 --size 224 --batch 256 --hidden 4096 "
-        "--precision bf16 --device cuda",
+        epilog=(
+            "example: python benchmarks/speed/step.py --backbone resnet50 --size 224 "
+            "--batch 256 --hidden 4096 --precision bf16 --device cuda"
+        ),
     )
     default = StepSettings()
     parser.add_argument("--backbone", default=default.backbone, help="timm name")
-    parser.add_argument("--output-stride", type=int, choices=(8, 16, 32), help="the network's own if left out")
+    parser.add_argument(
+        "--output-stride", type=int, choices=(8, 16, 32), help="the network's own if left out"
+    )
     parser.add_argument("--size", type=int, default=default.size, help="pixels of a view")
     parser.add_argument("--batch", type=int, default=default.batch, help="images per step")
-    parser.add_argument("--objective", default=default.objective, choices=("PixPro", "PixContrast", "SimCLR", "BYOL"))
     parser.add_argument(
-        "--hidden", type=int, nargs="+", default=[512, 4096], help="widths inside the projector, one row each"
+        "--objective",
+        default=default.objective,
+        choices=("PixPro", "PixContrast", "SimCLR", "BYOL"),
+    )
+    parser.add_argument(
+        "--hidden",
+        type=int,
+        nargs="+",
+        default=[512, 4096],
+        help="widths inside the projector, one row each",
     )
     parser.add_argument("--precision", default=default.precision, choices=tuple(DTYPES))
     parser.add_argument("--device", default=default.device)
     parser.add_argument("--compile", action="store_true", help="torch.compile on the backbones")
     parser.add_argument("--no-channels-last", dest="channels_last", action="store_false")
     parser.add_argument("--repetitions", type=int, default=default.repetitions)
-    parser.add_argument("--clock", default=default.clock, choices=tuple(CLOCKS), help="cpu: on one thread, see above")
+    parser.add_argument(
+        "--clock",
+        default=default.clock,
+        choices=tuple(CLOCKS),
+        help="cpu: on one thread, see above",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
     options = vars(parser.parse_args(arguments))
     widths, threads = options.pop("hidden"), options.pop("threads")
     if options["clock"] == "cpu" and options["device"] != "cpu":
-        parser.error("--clock cpu: counts processor seconds, which say nothing about --device " + options["device"])
+        parser.error(
+            "--clock cpu: counts processor seconds, which say nothing about --device "
+            + options["device"]
+        )
     if options["clock"] == "cpu":
         threads = 1  # waiting threads spin and would be counted
     if threads:

@@ -1,8 +1,10 @@
-"""Time and memory of the supervised contrastive loss in pieces against the same loss at once, forward and backward.
+"""Time and memory of the supervised contrastive loss in pieces against the same loss at once,
+forward and backward.
 
-Each measurement is a process of its own, because a process's peak memory never falls. Pieces and whole alternate;
-printed are medians over repetitions, the ratio is the median of the ratios within a repetition. Time is that of the
-processor, on one thread, so that others on the machine disturb it little.
+Each measurement is a process of its own, because a process's peak memory never falls. Pieces and
+whole alternate; printed are medians over repetitions, the ratio is the median of the ratios within
+a repetition. Time is that of the processor, on one thread, so that others on the machine disturb it
+little.
 """
 
 from __future__ import annotations
@@ -22,9 +24,11 @@ from pretrain.command_line import AddValues  # noqa: E402
 
 
 def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str, float]:
-    """Returns ``seconds`` of processor time and ``peak GB`` of this process, and the ``loss``, for n entries.
+    """Returns ``seconds`` of processor time and ``peak GB`` of this process, and the ``loss``, for
+    n entries.
 
-    Entries are two views each of random unit vectors of ``dim`` channels; memory is kept as the engine does.
+    Entries are two views each of random unit vectors of ``dim`` channels; memory is kept as the
+    engine does.
     """
     import torch
 
@@ -52,13 +56,16 @@ def in_process(entries: int, dim: int, classes: int, chunk: int | None) -> dict[
 def compare(entries: int, dim: int, classes: int, chunk: int, repetitions: int) -> str:
     """Returns one Markdown row."""
     pairs = [
-        (in_process(entries, dim, classes, None), in_process(entries, dim, classes, chunk)) for _ in range(repetitions)
+        (in_process(entries, dim, classes, None), in_process(entries, dim, classes, chunk))
+        for _ in range(repetitions)
     ]
     cells = [f"{entries:,}", str(chunk)]
     for key, form in (("seconds", ".2f"), ("peak GB", ".2f")):
         for kind in (0, 1):
             cells.append(format(statistics.median(pair[kind][key] for pair in pairs), form))
-        cells.append(format(statistics.median(pair[1][key] / pair[0][key] for pair in pairs), ".2f"))
+        cells.append(
+            format(statistics.median(pair[1][key] / pair[0][key] for pair in pairs), ".2f")
+        )
     return f"| {' | '.join(cells)} |"
 
 
@@ -69,7 +76,14 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: python benchmarks/speed/supcon.py --entries 4096 16384 --repetitions 3",
     )
-    parser.add_argument("--entries", type=int, nargs="+", action=AddValues, default=[4096], help="views in the step, n")
+    parser.add_argument(
+        "--entries",
+        type=int,
+        nargs="+",
+        action=AddValues,
+        default=[4096],
+        help="views in the step, n",
+    )
     parser.add_argument("--dim", type=int, default=128, help="width of the projection")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--chunk", type=int, default=512, help="anchors at a time")
@@ -79,10 +93,15 @@ def main(arguments: list[str] | None = None) -> None:
     if options.one:
         print(json.dumps(measure(*json.loads(options.one))))
         return
-    names = [f"{what} {kind}" for what in ("seconds", "peak GB") for kind in ("whole", "pieces", "ratio")]
+    names = [
+        f"{what} {kind}" for what in ("seconds", "peak GB") for kind in ("whole", "pieces", "ratio")
+    ]
     print(f"| n | chunk | {' | '.join(names)} |\n|{' --- |' * 8}", flush=True)
     for entries in options.entries:
-        print(compare(entries, options.dim, options.classes, options.chunk, options.repetitions), flush=True)
+        print(
+            compare(entries, options.dim, options.classes, options.chunk, options.repetitions),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

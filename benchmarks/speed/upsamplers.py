@@ -1,14 +1,18 @@
-"""Times every feature upsampler, the levels and the operators of the learned stack, and what others would do instead.
+"""Times every feature upsampler, the levels and the operators of the learned stack, and what others
+would do instead.
 
-For each case (C channels, grid -> output; one image) three tables: whole upsamplings, the last level of the stack,
-operators alone. Repetitions of all rows are interleaved and values are medians; "×" is the median of the ratios to the
-table's first compiled row within a repetition. A row stops when it has used its ``--seconds``, but not before three
-repetitions. The machine's ceiling (a large matrix product, a triad) is measured in every round; "of the ceiling" is the
-least time in which the task's operations and compulsory bytes can be done, over the measured time. Memory is what a
-call takes at its peak beyond its inputs and its output. Rows that do not fit into memory say so. On a machine that
-others use at the same time ``--clock cpu`` counts the processor seconds of this process, on one thread.
+For each case (C channels, grid -> output; one image) three tables: whole upsamplings, the last
+level of the stack, operators alone. Repetitions of all rows are interleaved and values are medians;
+"×" is the median of the ratios to the table's first compiled row within a repetition. A row stops
+when it has used its ``--seconds``, but not before three repetitions. The machine's ceiling (a large
+matrix product, a triad) is measured in every round; "of the ceiling" is the least time in which the
+task's operations and compulsory bytes can be done, over the measured time. Memory is what a call
+takes at its peak beyond its inputs and its output. Rows that do not fit into memory say so. On a
+machine that others use at the same time ``--clock cpu`` counts the processor seconds of this
+process, on one thread.
 
-Baselines: see benchmarks/speed/upsampling_baselines.py; formulas: benchmarks/speed/upsampling_work.py.
+Baselines: see benchmarks/speed/upsampling_baselines.py; formulas:
+benchmarks/speed/upsampling_work.py.
 """
 
 from __future__ import annotations
@@ -43,27 +47,50 @@ from pretrain.memory import keep_freed_memory  # noqa: E402
 CASES = ("384:14:224", "384:28:448", "768:32:512", "2048:7:224")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 COLUMNS = (
-    "what", "forward ms", "×", "forward + backward ms", "×", "MB moved", "GFLOP", "of the ceiling",
-    "extra MB, forward", "extra MB, both", "repetitions",
-)  # fmt: skip
-TABLES = {"whole": "Whole upsamplings", "level": "Last level of the stack", "operators": "Operators alone"}
-_CALLS = {"cpu": 1, "cuda": 20}  # of one repetition: what starts a kernel on a GPU takes as long as a small one
+    "what",
+    "forward ms",
+    "×",
+    "forward + backward ms",
+    "×",
+    "MB moved",
+    "GFLOP",
+    "of the ceiling",
+    "extra MB, forward",
+    "extra MB, both",
+    "repetitions",
+)
+TABLES = {
+    "whole": "Whole upsamplings",
+    "level": "Last level of the stack",
+    "operators": "Operators alone",
+}
+_CALLS = {
+    "cpu": 1,
+    "cuda": 20,
+}  # of one repetition: what starts a kernel on a GPU takes as long as a small one
 
 
 class Timer:
     """Times rows in turns.
 
     Args:
-        device: where. repetitions: at most, of each row. budget: seconds of each row and direction. clock: seconds now.
+        device: where. repetitions: at most, of each row. budget: seconds of each row and direction.
+            clock: seconds now.
     """
 
     def __init__(
-        self, device: torch.device, repetitions: int, budget: float, clock: Callable[[], float] = time.perf_counter
+        self,
+        device: torch.device,
+        repetitions: int,
+        budget: float,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.device, self.repetitions, self.budget, self.clock = device, repetitions, budget, clock
         self._gradients: dict[tuple, Tensor] = {}
 
-    def run(self, rows: list[Row], measure: Callable[[], Ceiling], tick: Callable[[str], None]) -> list[Ceiling]:
+    def run(
+        self, rows: list[Row], measure: Callable[[], Ceiling], tick: Callable[[str], None]
+    ) -> list[Ceiling]:
         """Fills the rows; returns the ceiling of every round."""
         for row in rows:
             tick(row.name)
@@ -92,7 +119,10 @@ class Timer:
     def _repeat(self, row: Row, kind: str, ceiling: Ceiling) -> None:
         action, calls = self._action(row, kind), _CALLS[self.device.type]
         with row.around():
-            taken = seconds(lambda: [action() for _ in range(calls)][:0], self.device, self.clock) / calls
+            taken = (
+                seconds(lambda: [action() for _ in range(calls)][:0], self.device, self.clock)
+                / calls
+            )
         getattr(row, kind).append(taken)
         if kind == "forward":
             row.shares.append(ceiling.seconds(row.least) / taken)
@@ -127,14 +157,23 @@ def table(rows: list[Row], skipped: list[Row]) -> str:
         cells = [row.name]
         for kind in ("forward", "both"):
             mine, first = getattr(row, kind), getattr(same, kind)
-            cells += [_short(1e3 * statistics.median(mine)), "" if same is row else _short(_ratio(mine, first))]
-        cells += [_short(sum(w.bytes for w in row.work) / 1e6), _short(sum(w.flops for w in row.work) / 1e9)]
+            cells += [
+                _short(1e3 * statistics.median(mine)),
+                "" if same is row else _short(_ratio(mine, first)),
+            ]
+        cells += [
+            _short(sum(w.bytes for w in row.work) / 1e6),
+            _short(sum(w.flops for w in row.work) / 1e9),
+        ]
         cells += [f"{100 * statistics.median(row.shares):.3g} %"]
         cells += [_short(max(0.0, row.memory[kind]) / 1e6) for kind in ("forward", "both")]
         lines.append(f"| {' | '.join([*cells, f'{len(row.forward)}, {len(row.both)}'])} |")
     for row in skipped:
         blank = ["–"] * (len(COLUMNS) - 2)
-        lines.append(f"| {row.name} | skipped, its buffer alone is {row.buffer / 1e9:.3g} GB | {' | '.join(blank)} |")
+        lines.append(
+            f"| {row.name} | skipped, its buffer alone is {row.buffer / 1e9:.3g} GB | "
+            f"{' | '.join(blank)} |"
+        )
     return "\n".join(lines)
 
 
@@ -151,28 +190,42 @@ def describe(device: torch.device, dtype: str, clock: str) -> str:
     """One line: the machine and what runs on it."""
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     why = library.status().get(device.type, "none for this device")
-    load = f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    load = (
+        f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    )
     return (
-        f"{machine}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, features {dtype}, one image, "
-        f"{clock} clock; "
-        f"compiled operators: {why or 'in use'}{load}"
+        f"{machine}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, features "
+        f"{dtype}, one image, {clock} clock; compiled operators: {why or 'in use'}{load}"
     )
 
 
 def pages(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> Iterator[str]:
     """The heading of one case, then its tables one by one."""
-    device, dtype, clock = torch.device(options.device), DTYPES[options.dtype], CLOCKS[options.clock]
+    device, dtype, clock = (
+        torch.device(options.device),
+        DTYPES[options.dtype],
+        CLOCKS[options.clock],
+    )
     rows, probe = Rows(case, device, dtype), Probe(device, dtype, clock)
     yield f"### {case}"
     for title in options.tables:
         made = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}[title]()
         made = [row for row in made if not any(word in row.name for word in options.without)]
-        fits = [row for row in made if 3.3 * row.buffer < 0.8 * available(device)]  # with copies and gradients
+        fits = [
+            row for row in made if 3.3 * row.buffer < 0.8 * available(device)
+        ]  # with copies and gradients
         timer = Timer(device, options.repetitions, options.seconds, clock)
-        ceilings = timer.run(fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}"))
-        flops, moved = (statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes"))
+        ceilings = timer.run(
+            fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}")
+        )
+        flops, moved = (
+            statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes")
+        )
         ceiling = f"ceiling {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s"
-        yield f"{TABLES[title]}; {ceiling}:\n\n{table(fits, [row for row in made if row not in fits])}"
+        yield (
+            f"{TABLES[title]}; "
+            f"{ceiling}:\n\n{table(fits, [row for row in made if row not in fits])}"
+        )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -180,7 +233,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md",
+        epilog=(
+            "example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md"
+        ),
     )
     parser.add_argument(
         "--cases",
@@ -210,8 +265,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")
     parser.add_argument("--repetitions", type=int, default=9, help="at most, of each row")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each row and direction")
-    parser.add_argument("--quick", action="store_true", help="the first case only, three repetitions")
-    parser.add_argument("--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine")
+    parser.add_argument(
+        "--quick", action="store_true", help="the first case only, three repetitions"
+    )
+    parser.add_argument(
+        "--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine"
+    )
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
     parser.add_argument("--out", type=Path, help="write the page here as well")
     options = parser.parse_args(arguments)
@@ -222,7 +281,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     except ValueError as error:
         parser.error(str(error))
     if options.clock == "cpu" and options.device != "cpu":
-        parser.error(f"--clock cpu: counts processor seconds, which say nothing about --device {options.device}")
+        parser.error(
+            "--clock cpu: counts processor seconds, which say nothing about --device "
+            f"{options.device}"
+        )
     if options.clock == "cpu":
         options.threads = 1  # waiting threads spin and would be counted
     if options.repetitions < 1:
@@ -242,7 +304,11 @@ def main(arguments: list[str] | None = None) -> None:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None)
         tick = partial(progress.update, task)
-        for part in (p for case in options.cases for p in pages(case, options, lambda text: tick(description=text))):
+        for part in (
+            p
+            for case in options.cases
+            for p in pages(case, options, lambda text: tick(description=text))
+        ):
             parts.append(part)
             print(f"\n{part}", flush=True)
             if options.out:

@@ -1,13 +1,15 @@
-"""Three plain ways to compute a learned joint bilateral stack, as others do it, to compare ours with.
+"""Three plain ways to compute a learned joint bilateral stack, as others do it, to compare ours
+with.
 
     unfold     F.unfold of features and of range features, then einsum
     tap loop   for each of the 49 taps one shifted multiply-add of whole maps
     two-step   the known compiled operator: enlarged features and weights lie in memory, one adaptive convolution reads
                both. The convolution is ours (factor 1), which flatters this baseline
 
-All enlarge the features by a bicubic resize first, compute the weights in torch as arXiv 2403.10516 and its code do
-(softmax, spatial kernel, division by the sum, fix-up) and mix channels at full resolution. Parameters are those of a
-:class:`heads.upsamplers.jbu.JBUStack` outside training; results agree with it up to rounding.
+All enlarge the features by a bicubic resize first, compute the weights in torch as arXiv 2403.10516
+and its code do (softmax, spatial kernel, division by the sum, fix-up) and mix channels at full
+resolution. Parameters are those of a :class:`heads.upsamplers.jbu.JBUStack` outside training;
+results agree with it up to rounding.
 """
 
 from __future__ import annotations
@@ -30,12 +32,16 @@ def stack(level: Level, model: JBUStack, image: Tensor, features: Tensor) -> Ten
     for parameters in model.levels:
         size = tuple(side * parameters.factor for side in features.shape[-2:])
         features = level(parameters, features, pooled(image, size))
-    return features + 0.1 * F.conv2d(features, *(p.to(features.dtype) for p in model.fixup_proj[1].parameters()))
+    return features + 0.1 * F.conv2d(
+        features, *(p.to(features.dtype) for p in model.fixup_proj[1].parameters())
+    )
 
 
 def unfold_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
     """(B, C, h, w), (B, 3, f·h, f·w) -> (B, C, f·h, f·w)."""
-    return unfold_conv(_enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype))
+    return unfold_conv(
+        _enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype)
+    )
 
 
 def tap_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
@@ -45,13 +51,19 @@ def tap_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
 
 def two_step_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
     """As :func:`unfold_level`."""
-    return operator_conv(_enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype))
+    return operator_conv(
+        _enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype)
+    )
 
 
 def unfold_conv(source: Tensor, weights: Tensor) -> Tensor:
-    """Source (B, C, H + 2r, W + 2r) and weights (B, T, H, W) -> (B, C, H, W); a buffer of C·T·H·W elements."""
+    """Source (B, C, H + 2r, W + 2r) and weights (B, T, H, W) -> (B, C, H, W); a buffer of C·T·H·W
+    elements.
+    """
     windows = F.unfold(source, _side(weights)).unflatten(1, (source.shape[1], -1))
-    return torch.einsum("bctn,btn->bcn", windows, weights.flatten(2)).unflatten(2, weights.shape[2:])
+    return torch.einsum("bctn,btn->bcn", windows, weights.flatten(2)).unflatten(
+        2, weights.shape[2:]
+    )
 
 
 def tap_conv(source: Tensor, weights: Tensor) -> Tensor:
@@ -67,7 +79,9 @@ def tap_conv(source: Tensor, weights: Tensor) -> Tensor:
 def operator_conv(source: Tensor, weights: Tensor) -> Tensor:
     """As :func:`unfold_conv`, by our operator with one filter per pixel of its input."""
     side = _side(weights)
-    return adaptive_conv(source, weights.movedim(1, 3).unflatten(3, (side, side)).contiguous(), 1, 0)
+    return adaptive_conv(
+        source, weights.movedim(1, 3).unflatten(3, (side, side)).contiguous(), 1, 0
+    )
 
 
 def _enlarged(level: JBULevel, maps: Tensor) -> Tensor:
@@ -76,13 +90,17 @@ def _enlarged(level: JBULevel, maps: Tensor) -> Tensor:
     return F.pad(maps, (level.radius,) * 4, mode="reflect")
 
 
-def _weights(level: JBULevel, guidance: Tensor, dots: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+def _weights(
+    level: JBULevel, guidance: Tensor, dots: Callable[[Tensor, Tensor, int], Tensor]
+) -> Tensor:
     """(B, T, H, W)."""
     keys = level.keys(guidance)
     padded = F.pad(keys, (level.radius,) * 4, mode="reflect")
     offsets = torch.linspace(-1, 1, 2 * level.radius + 1, device=keys.device) ** 2
     spatial = torch.exp((offsets[:, None] + offsets).flatten() / (-2 * level.sigma_spatial**2))
-    weights = (level.range_temp.exp() * dots(keys, padded, 2 * level.radius + 1)).softmax(1) * spatial[:, None, None]
+    weights = (level.range_temp.exp() * dots(keys, padded, 2 * level.radius + 1)).softmax(
+        1
+    ) * spatial[:, None, None]
     weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-7)
     return weights + 0.1 * level.fixup_proj(torch.cat([weights, guidance], 1))
 
@@ -97,7 +115,9 @@ def _tap_dots(keys: Tensor, padded: Tensor, side: int) -> Tensor:
     """As :func:`_unfold_dots`."""
     height, width = keys.shape[2:]
     offsets = (divmod(tap, side) for tap in range(side * side))
-    return torch.stack([(keys * padded[:, :, i : i + height, j : j + width]).sum(1) for i, j in offsets], 1)
+    return torch.stack(
+        [(keys * padded[:, :, i : i + height, j : j + width]).sum(1) for i, j in offsets], 1
+    )
 
 
 def _side(weights: Tensor) -> int:

@@ -25,7 +25,13 @@ from heads.upsamplers.operators import adaptive_conv, jbu_filters
 from heads.upsamplers.resizing import bands
 
 OURS = "learned stack"
-_OPERATORS = ("adaptive_conv", "adaptive_conv_grad_x", "adaptive_conv_grad_w", "jbu_filters", "jbu_filters_backward")
+_OPERATORS = (
+    "adaptive_conv",
+    "adaptive_conv_grad_x",
+    "adaptive_conv_grad_w",
+    "jbu_filters",
+    "jbu_filters_backward",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,11 @@ class Case:
             case = cls(*map(int, text.split(":")))
         except (TypeError, ValueError):
             raise ValueError(f"case {text!r}: write channels:grid:output, as 384:14:224") from None
-        if min(case.channels, case.grid) < 1 or case.output < 2 * case.grid or case.output % case.grid:
+        if (
+            min(case.channels, case.grid) < 1
+            or case.output < 2 * case.grid
+            or case.output % case.grid
+        ):
             raise ValueError(f"case {text!r}: the output must be a multiple of the grid, 2 or more")
         return case
 
@@ -60,7 +70,8 @@ class Row:
     """One line of a table.
 
     Attributes:
-        name: what it is called. run: the forward pass. leaves: what the backward pass gives gradients of.
+        name: what it is called. run: the forward pass. leaves: what the backward pass gives
+            gradients of.
         work: operations and bytes of this implementation, piece by piece. least: of the task.
         buffer: bytes of its largest tensor, where that can be too much.
         around: entered before a measurement.
@@ -141,15 +152,26 @@ class Rows:
         return rows
 
     def last_level(self) -> list[Row]:
-        """The last level of the stack, range projection included; ours gets and gives channels-last maps."""
+        """The last level of the stack, range projection included; ours gets and gives channels-last
+        maps.
+        """
         level, leaves = self.model.levels[-1], [self.maps, *self.model.levels[-1].parameters()]
-        ours_maps = self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        ours_maps = (
+            self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        )
         ours_leaves = [ours_maps, *leaves[1:]]
         least = [self.last.fused()]
         ours = partial(level, ours_maps, self.image)
         rows = [
             Row("level", ours, ours_leaves, least, least),
-            Row("level, not compiled", ours, ours_leaves, [self.last.fallback()], least, around=self.fallback),
+            Row(
+                "level, not compiled",
+                ours,
+                ours_leaves,
+                [self.last.fallback()],
+                least,
+                around=self.fallback,
+            ),
         ]
         for name, (function, work, buffer) in self._baselines().items():
             run = partial(function, level, self.maps, self.image)
@@ -164,18 +186,31 @@ class Rows:
         level, last = self.model.levels[-1], self.last
         x = self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
         side, pixels = 2 * level.low_radius + 1, last.factor * last.side
-        w = torch.rand(1, pixels, pixels, side, side, device=self.device).to(x.dtype).requires_grad_()
+        w = (
+            torch.rand(1, pixels, pixels, side, side, device=self.device)
+            .to(x.dtype)
+            .requires_grad_()
+        )
         run, work = partial(adaptive_conv, x, w, level.factor, level.low_radius), [last.spread()]
         loop = [Work(work[0].flops, last.fallback_spread())]
         return [
             Row("adaptive_conv on the grid", run, [x, w], work, work),
-            Row("adaptive_conv on the grid, not compiled", run, [x, w], loop, work, around=self.fallback),
+            Row(
+                "adaptive_conv on the grid, not compiled",
+                run,
+                [x, w],
+                loop,
+                work,
+                around=self.fallback,
+            ),
         ]
 
     def _filter_rows(self) -> list[Row]:
         level, last = self.model.levels[-1], self.last
         with torch.no_grad():
-            keys = F.pad(level.keys(self.image), (level.radius,) * 4, mode="reflect").requires_grad_()
+            keys = F.pad(
+                level.keys(self.image), (level.radius,) * 4, mode="reflect"
+            ).requires_grad_()
         run, work = partial(_filters, level, keys, self.image, last.side), [last.filters()]
         leaves = [keys, level.range_temp, level.sigma_spatial, *level.fixup_proj.parameters()]
         loop = [Work(work[0].flops, last.fallback_filters())]
@@ -190,13 +225,21 @@ class Rows:
         x = torch.randn(1, last.channels, pixels + margin, pixels + margin, device=self.device)
         x = x.to(self.maps.dtype).requires_grad_()
         w = torch.rand(1, TAPS, pixels, pixels, device=self.device).to(x.dtype).requires_grad_()
-        functions = dict(operator=baselines.operator_conv, taps=baselines.tap_conv, unfold=baselines.unfold_conv)
+        functions = dict(
+            operator=baselines.operator_conv, taps=baselines.tap_conv, unfold=baselines.unfold_conv
+        )
         names = {"operator": "adaptive_conv", "taps": "tap loop", "unfold": "unfold + einsum"}
         return [
-            Row(f"{names[how]} on enlarged features", partial(function, x, w), [x, w], [last.convolution(how)],
-                [last.convolution("operator")], self._buffer if how == "unfold" else 0.0)
+            Row(
+                f"{names[how]} on enlarged features",
+                partial(function, x, w),
+                [x, w],
+                [last.convolution(how)],
+                [last.convolution("operator")],
+                self._buffer if how == "unfold" else 0.0,
+            )
             for how, function in functions.items()
-        ]  # fmt: skip
+        ]
 
     @property
     def _buffer(self) -> float:
@@ -222,7 +265,11 @@ class Rows:
 def _filters(level: JBULevel, keys: Tensor, guidance: Tensor, side: int) -> Tensor:
     first, second = level.fixup_proj[0], level.fixup_proj[3]
     return jbu_filters(
-        keys, level.range_temp.exp(), level.sigma_spatial, radius=level.radius, guidance=guidance,
+        keys,
+        level.range_temp.exp(),
+        level.sigma_spatial,
+        radius=level.radius,
+        guidance=guidance,
         fixup=(first.weight.flatten(1), first.bias, second.weight.flatten(1), second.bias),
         bands=bands(side, side, level.factor, level.radius, guidance),
-    )  # fmt: skip
+    )

@@ -1,9 +1,10 @@
 """How much work feature upsampling is: floating-point operations and bytes, by closed formulas.
 
-Operations are multiplications and additions of filters and matrix products. Bytes are what an implementation reads and
-writes if every tensor operation reads its operands from memory and writes its result there; for the fused form it is
-what any implementation must move: features and image in, features out. Axes: C channels, h × w cells, f factor,
-N = f²·h·w pixels, T = 49 taps, D = 32 range channels, r = 3; one image.
+Operations are multiplications and additions of filters and matrix products. Bytes are what an
+implementation reads and writes if every tensor operation reads its operands from memory and writes
+its result there; for the fused form it is what any implementation must move: features and image in,
+features out. Axes: C channels, h × w cells, f factor, N = f²·h·w pixels, T = 49 taps, D = 32 range
+channels, r = 3; one image.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from heads.upsamplers.resizing import low_radius
 RADIUS, TAPS, KEYS = 3, 49, 32
 #: Per pixel: range projection, dot products, fix-up.
 FILTER_FLOPS = 2 * (3 * KEYS + KEYS**2) + 2 * KEYS * TAPS + 2 * ((TAPS + 3) * TAPS + TAPS**2)
-#: Passes over the weights by softmax, spatial kernel, division and fix-up, each an operation of its own.
+# : Passes over the weights by softmax, spatial kernel, division and fix-up, each an operation of
+# its own.
 _PASSES = 15
 
 
@@ -54,7 +56,9 @@ class Level:
         return Work(self.fused().flops, self.fallback_spread() + self.fallback_filters())
 
     def fallback_spread(self) -> float:
-        """Bytes of ``adaptive_conv``: windows are cut out, filters and results brought into the order of cells."""
+        """Bytes of ``adaptive_conv``: windows are cut out, filters and results brought into the
+        order of cells.
+        """
         taps, low = (2 * low_radius(self.factor, RADIUS) + 1) ** 2, self.channels * self.side**2
         return self.size * (2 * low + 2 * taps * low + 3 * taps * self.pixels + 3 * self._map)
 
@@ -64,7 +68,10 @@ class Level:
 
     def tap_loop(self) -> Work:
         """See :mod:`benchmarks.speed.upsampling_baselines`."""
-        return self._work(self._flops(), self._enlarging() + TAPS * (3 * self._map + self.pixels) + self._tap_weights())
+        return self._work(
+            self._flops(),
+            self._enlarging() + TAPS * (3 * self._map + self.pixels) + self._tap_weights(),
+        )
 
     def unfold(self) -> Work:
         """As :meth:`tap_loop`."""
@@ -77,7 +84,9 @@ class Level:
         return self._work(self._flops(), self._enlarging() + gather + self._unfold_weights())
 
     def convolution(self, how: str) -> Work:
-        """The adaptive convolution alone on enlarged features: ``operator``, ``taps`` or ``unfold``."""
+        """The adaptive convolution alone on enlarged features: ``operator``, ``taps`` or
+        ``unfold``.
+        """
         moved = {
             "operator": self._source + TAPS * self.pixels + self._map,
             "taps": TAPS * (3 * self._map + self.pixels),
@@ -88,7 +97,9 @@ class Level:
     def spread(self) -> Work:
         """The adaptive convolution alone on the low-resolution features, filters given."""
         taps = (2 * low_radius(self.factor, RADIUS) + 1) ** 2
-        return self._work(2 * taps * self._map, self.channels * self.side**2 + taps * self.pixels + self._map)
+        return self._work(
+            2 * taps * self._map, self.channels * self.side**2 + taps * self.pixels + self._map
+        )
 
     def filters(self) -> Work:
         """The filters alone, range features given: dot products, fix-up, folding of the resize."""
@@ -128,6 +139,9 @@ def other(name: str, channels: int, side: int, output: int, size: int = 4) -> Wo
         "bicubic": (2 * 16 * whole, least),
         "guided filter": ((4 * 2 * 4 + 3 * 2) * whole, 13 * whole),
         "joint bilateral": (2 * 25 * whole, least + 2 * 25 * pixels),
-        "neighbourhood": (2 * 81 * whole + 2 * (64 * 81 + 6 * 64**2) * pixels, least + 2 * 81 * pixels),
+        "neighbourhood": (
+            2 * 81 * whole + 2 * (64 * 81 + 6 * 64**2) * pixels,
+            least + 2 * 81 * pixels,
+        ),
     }[name]
     return Work(flops, size * elements)

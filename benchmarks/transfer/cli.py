@@ -16,7 +16,13 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.core.vectors import Progress
 from benchmarks.data.transfer_folder import TransferFolder
-from benchmarks.finetune.tuning import next_step, print_tables, process_group, read_options, run_jobs
+from benchmarks.finetune.tuning import (
+    next_step,
+    print_tables,
+    process_group,
+    read_options,
+    run_jobs,
+)
 from benchmarks.mm import libraries
 from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
 from pretrain.files import require_writable
@@ -27,10 +33,13 @@ class Options:
     """What ``tools/transfer.py`` is asked for.
 
     Attributes:
-        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: a config of ``configs/transfer``.
+        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: a config of
+            ``configs/transfer``.
         data: root of the data; None: the recipe's. seeds: one fine-tuning with each.
-        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the recipe.
-        check: only check. launcher: who started the processes. work_dir: of logs and networks. out: file of records.
+        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the
+            recipe.
+        check: only check. launcher: who started the processes. work_dir: of logs and networks. out:
+            file of records.
     """
 
     checkpoints: Sequence[str]
@@ -51,7 +60,9 @@ def transfer(options: Options) -> None:
     Raises:
         ValueError, OSError: a mistake in the options or the data. Records made before it are kept.
     """
-    console = Console(file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0")  # what libraries print goes elsewhere
+    console = Console(
+        file=sys.stdout, quiet=os.environ.get("RANK", "0") != "0"
+    )  # what libraries print goes elsewhere
     written = RecordFile(options.out, console)
     require_writable(options.work_dir, "--work-dir", folder=True)
     require_distinct(options.checkpoints, "checkpoint")
@@ -68,7 +79,11 @@ def transfer(options: Options) -> None:
 
         records = run_jobs(jobs, one, weights=options.weights, out=written, console=console)
         print_tables(records, console)
-        console.print(f"records: {options.out}; logs and networks: {options.work_dir}", markup=False, soft_wrap=True)
+        console.print(
+            f"records: {options.out}; logs and networks: {options.work_dir}",
+            markup=False,
+            soft_wrap=True,
+        )
         following = next_step(options.checkpoints, options.seeds, records)
         if following:
             console.print(f"next: {following}", markup=False, soft_wrap=True)
@@ -87,7 +102,9 @@ def _tell(status: Status, phase: str, done: int, total: int) -> None:
 
 def _check(options: Options, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
-    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if options.check else 0  # set by tools/launching.sh
+    planned = (
+        int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if options.check else 0
+    )  # set by tools/launching.sh
     for spec, settings in jobs[:: len(set(options.seeds))]:
         extractor = FeatureExtractor.load(spec, weights=options.weights)
         fitted = fit(extractor, data, settings, processes=planned or None)

@@ -1,4 +1,6 @@
-"""A transfer recipe: a config of mmsegmentation or mmdet, fitted to one network, one data folder and this machine."""
+"""A transfer recipe: a config of mmsegmentation or mmdet, fitted to one network, one data folder
+and this machine.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,44 @@ from pretrain.engine.config_file import override, read_config
 from pretrain.names import check_choice, suggestion
 
 SECTION = "transfer"
-# Of the network that was pretrained, these say how it was trained or which input it saw, not which weights it has.
-_TRAINING_OPTIONS = ("type", "pretrained", "freeze_patches", "img_size", "output_stride", "drop_path_rate", "drop_rate")
+# Of the network that was pretrained, these say how it was trained or which input it saw, not which
+# weights it has.
+_TRAINING_OPTIONS = (
+    "type",
+    "pretrained",
+    "freeze_patches",
+    "img_size",
+    "output_stride",
+    "drop_path_rate",
+    "drop_rate",
+)
 # Speed, logging and places: no part of what is measured.
 _NO_PROTOCOL = (
-    "work_dir", "visualizer", "vis_backends", "log_processor", "log_level", "env_cfg", "default_hooks", "launcher",
-    "num_workers", "persistent_workers", "pin_memory", "load_from", "resume", "data_root", "experiment_name",
-    "custom_imports", "auto_scale_lr", "tta_model", "tta_pipeline", "backend_args", "val_dataloader", "val_evaluator",
-    "val_cfg", "val_interval",
-)  # fmt: skip
+    "work_dir",
+    "visualizer",
+    "vis_backends",
+    "log_processor",
+    "log_level",
+    "env_cfg",
+    "default_hooks",
+    "launcher",
+    "num_workers",
+    "persistent_workers",
+    "pin_memory",
+    "load_from",
+    "resume",
+    "data_root",
+    "experiment_name",
+    "custom_imports",
+    "auto_scale_lr",
+    "tta_model",
+    "tta_pipeline",
+    "backend_args",
+    "val_dataloader",
+    "val_evaluator",
+    "val_cfg",
+    "val_interval",
+)
 
 
 @dataclass(frozen=True)
@@ -35,11 +66,12 @@ class Section:
     Attributes:
         task: ``segmentation`` (mmsegmentation) or ``detection`` (mmdet).
         batch: images per optimiser step over all processes.
-        backbone: ``native``: the library's own ResNet takes the weights; ``timm``: the network that the recipe names;
-            ``any``: whichever network was pretrained.
-        classes: the classes are those that ``classes.json`` of the data folder lists; else those of the data set's
-            class.
-        allow_shared: accept images that lie in the training data and in what is scored; the protocol then says so.
+        backbone: ``native``: the library's own ResNet takes the weights; ``timm``: the network that
+            the recipe names; ``any``: whichever network was pretrained.
+        classes: the classes are those that ``classes.json`` of the data folder lists; else those of
+            the data set's class.
+        allow_shared: accept images that lie in the training data and in what is scored; the
+            protocol then says so.
     """
 
     task: str
@@ -54,7 +86,10 @@ class Section:
         if type(self.allow_shared) is not bool:
             raise ValueError(f"transfer.allow_shared={self.allow_shared!r} must be True or False")
         if self.batch < 1:
-            raise ValueError(f"transfer.batch={self.batch} must be at least 1, images per step over all processes")
+            raise ValueError(
+                f"transfer.batch={self.batch} must be at least 1, images per step over all "
+                "processes"
+            )
 
 
 def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tuple[Config, Section]:
@@ -70,22 +105,31 @@ def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tupl
     """
     if not Path(path).is_file():
         near = suggestion(Path(path).name, [p.name for p in Path(path).parent.glob("*.py")])
-        raise FileNotFoundError(f"no recipe {path}{near}; those of this project lie in configs/transfer")
+        raise FileNotFoundError(
+            f"no recipe {path}{near}; those of this project lie in configs/transfer"
+        )
     config = read_config(path)
     if options:
         override(config, options)
     given = config.get(SECTION)
     if given is None:
-        raise ValueError(f"{path} has no section transfer = dict(task=…, batch=…): those in configs/transfer have one")
+        raise ValueError(
+            f"{path} has no section transfer = dict(task=…, batch=…): those in configs/transfer "
+            "have one"
+        )
     legal = [field.name for field in fields(Section)]
     for key in given:
         if key not in legal:
-            raise ValueError(f"{path}: transfer has no key {key!r}{suggestion(key, legal)}; legal: {', '.join(legal)}")
+            raise ValueError(
+                f"{path}: transfer has no key {key!r}{suggestion(key, legal)}; legal: "
+                f"{', '.join(legal)}"
+            )
     return config, Section(**given)
 
 
 def place_data(config: Config, root: str | Path | None) -> None:
-    """Puts ``root`` in the place of the recipe's ``data_root``, wherever a string of the config begins with it.
+    """Puts ``root`` in the place of the recipe's ``data_root``, wherever a string of the config
+    begins with it.
 
     Raises:
         FileNotFoundError: the data is not there.
@@ -96,11 +140,16 @@ def place_data(config: Config, root: str | Path | None) -> None:
         _replace(config._cfg_dict, change)
         config.data_root = change(old) if old else str(root).rstrip("/")
     if not Path(config.get("data_root", ".")).is_dir():
-        raise FileNotFoundError(f"no data folder {config.get('data_root')!r}; name it with --data ROOT (docs/data.md)")
+        raise FileNotFoundError(
+            f"no data folder {config.get('data_root')!r}; name it with --data ROOT (docs/data.md)"
+        )
 
 
-def options_there(options: dict[str, Any], config: Config, root: str | Path | None) -> dict[str, Any]:
-    """Overrides with ``root`` in the place of the recipe's ``data_root``, as :func:`place_data` puts it.
+def options_there(
+    options: dict[str, Any], config: Config, root: str | Path | None
+) -> dict[str, Any]:
+    """Overrides with ``root`` in the place of the recipe's ``data_root``, as :func:`place_data`
+    puts it.
 
     Args:
         options: by dotted key.
@@ -114,7 +163,8 @@ def options_there(options: dict[str, Any], config: Config, root: str | Path | No
         return options
     if "data_root" in options:
         raise ValueError(
-            f"--cfg-options data_root={options['data_root']} and --data {root} both name the data: give one of the two"
+            f"--cfg-options data_root={options['data_root']} and --data {root} both name the "
+            "data: give one of the two"
         )
     return _replace(copy.deepcopy(options), _rooted(config.get("data_root", ""), root))
 
@@ -125,7 +175,8 @@ def _rooted(old: str, root: str | Path) -> Callable[[str], str]:
 
 
 def place_classes(config: Config) -> tuple[str, ...]:
-    """Gives data sets and heads the classes that ``classes.json`` of the data folder lists; returns their names.
+    """Gives data sets and heads the classes that ``classes.json`` of the data folder lists; returns
+    their names.
 
     Raises:
         FileNotFoundError: no such file.
@@ -133,7 +184,9 @@ def place_classes(config: Config) -> tuple[str, ...]:
     """
     path = Path(config.data_root) / "classes.json"
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}: a JSON list of class names in the order of their numbers (docs/data.md)")
+        raise FileNotFoundError(
+            f"no {path}: a JSON list of class names in the order of their numbers (docs/data.md)"
+        )
     names = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} must hold a JSON list of class names, found {str(names)[:80]}")
@@ -147,18 +200,27 @@ def place_classes(config: Config) -> tuple[str, ...]:
 
 
 def _check_categories(data: ConfigDict, names: list[str], path: Path) -> None:
-    """mmdet passes over a name that a COCO file does not have, while the heads would keep an output for it."""
+    """mmdet passes over a name that a COCO file does not have, while the heads would keep an output
+    for it.
+    """
     listed = Path(data.get("data_root") or "", data.get("ann_file") or "")
     if listed.suffix != ".json" or not listed.is_file():
         return
-    known = {category["name"] for category in json.loads(listed.read_text(encoding="utf-8"))["categories"]}
+    known = {
+        category["name"]
+        for category in json.loads(listed.read_text(encoding="utf-8"))["categories"]
+    }
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"{path} lists {unknown}, which {listed} has no category of; it has {sorted(known)[:20]}")
+        raise ValueError(
+            f"{path} lists {unknown}, which {listed} has no category of; it has "
+            f"{sorted(known)[:20]}"
+        )
 
 
 def place_backbone(config: Config, section: Section, network: dict[str, Any]) -> None:
-    """Puts the pretrained network's architecture into a recipe that is not tied to the library's own ResNet.
+    """Puts the pretrained network's architecture into a recipe that is not tied to the library's
+    own ResNet.
 
     Args:
         config: changed in place.
@@ -173,11 +235,14 @@ def place_backbone(config: Config, section: Section, network: dict[str, Any]) ->
     wanted = dict(config.model.backbone)
     if wanted.get("name") not in (None, network["name"]):
         raise ValueError(
-            f"the recipe fine-tunes backbone name={wanted['name']!r}, the checkpoint holds {network['name']!r}; take a "
-            f"checkpoint of that network, or another recipe (--cfg-options model.backbone.name={network['name']})"
+            f"the recipe fine-tunes backbone name={wanted['name']!r}, the checkpoint holds "
+            f"{network['name']!r}; take a checkpoint of that network, or another recipe "
+            f"(--cfg-options model.backbone.name={network['name']})"
         )
     architecture = {key: value for key, value in network.items() if key not in _TRAINING_OPTIONS}
-    if network.get("type") == "SinCosViT":  # its position table stays fixed, its patch embedding is trained (ours)
+    if (
+        network.get("type") == "SinCosViT"
+    ):  # its position table stays fixed, its patch embedding is trained (ours)
         wanted |= dict(type="SinCosViT", freeze_patches=False)
     config.model.backbone = ConfigDict(architecture | wanted)
     if section.backbone == "any":
@@ -193,11 +258,14 @@ def _place_channels(model: ConfigDict, channels: tuple[int, ...]) -> None:
             continue
         index = part.get("in_index")
         picked = [channels[i] for i in index] if isinstance(index, (list, tuple)) else None
-        part["in_channels"] = list(channels) if name == "neck" else picked or channels[-1 if index is None else index]
+        part["in_channels"] = (
+            list(channels) if name == "neck" else picked or channels[-1 if index is None else index]
+        )
 
 
 def place_machine(config: Config, section: Section, *, processes: int, cuda: bool) -> str:
-    """Shares the batch among the processes and chooses a norm that works here; returns how batches are normalised.
+    """Shares the batch among the processes and chooses a norm that works here; returns how batches
+    are normalised.
 
     SyncBN needs CUDA, so it becomes BN elsewhere.
 
@@ -206,11 +274,16 @@ def place_machine(config: Config, section: Section, *, processes: int, cuda: boo
     """
     if section.batch % processes:
         fitting = [n for n in range(1, section.batch + 1) if section.batch % n == 0]
-        raise ValueError(f"{section.batch} images cannot be shared by {processes} processes; take one of {fitting}")
+        raise ValueError(
+            f"{section.batch} images cannot be shared by {processes} processes; take one of "
+            f"{fitting}"
+        )
     config.train_dataloader.batch_size = section.batch // processes
     synchronised = any(part.get("type") == "SyncBN" for part in _dicts(config.model))
     if not synchronised:
-        return "as the recipe says" + (f", {section.batch // processes} images per process" if processes > 1 else "")
+        return "as the recipe says" + (
+            f", {section.batch // processes} images per process" if processes > 1 else ""
+        )
     if cuda and processes > 1:
         return "batch statistics over all processes"
     _replace(config._cfg_dict, lambda value: "BN" if value == "SyncBN" else value)
@@ -218,7 +291,8 @@ def place_machine(config: Config, section: Section, *, processes: int, cuda: boo
 
 
 def recipe_hash(config: Config) -> str:
-    """First 12 hex digits of a hash of what the recipe does, whatever the network, the folder and the machine.
+    """First 12 hex digits of a hash of what the recipe does, whatever the network, the folder and
+    the machine.
 
     Take it before the network is put in.
     """
@@ -238,7 +312,9 @@ def recipe_hash(config: Config) -> str:
 
 
 def data_fingerprint(config: Config) -> str:
-    """First 12 hex digits of a hash of the labels: contents of annotation files, names and sizes of label maps."""
+    """First 12 hex digits of a hash of the labels: contents of annotation files, names and sizes of
+    label maps.
+    """
     digest = hashlib.sha256()
     for data in datasets(config):
         root = Path(data.get("data_root") or "")
@@ -251,18 +327,24 @@ def data_fingerprint(config: Config) -> str:
                 digest.update((boxes / f"{name}.xml").read_bytes())
         maps = root / data.get("data_prefix", {}).get("seg_map_path", "")
         if data.get("data_prefix", {}).get("seg_map_path") and maps.is_dir():
-            files = sorted((str(p.relative_to(maps)), p.stat().st_size) for p in maps.rglob("*.png"))
+            files = sorted(
+                (str(p.relative_to(maps)), p.stat().st_size) for p in maps.rglob("*.png")
+            )
             digest.update(json.dumps(files).encode())
     return digest.hexdigest()[:12]
 
 
 def datasets(config: Config) -> list[ConfigDict]:
-    """Returns the dicts of all data sets of the config that name their files, wrapped ones included."""
+    """Returns the dicts of all data sets of the config that name their files, wrapped ones
+    included.
+    """
     return [data for part in ("train", "val", "test") for data in datasets_of(config, part)]
 
 
 def datasets_of(config: Config, part: str) -> list[ConfigDict]:
-    """The same of one part: ``train``, ``val`` or ``test``; none where the recipe has no such loader."""
+    """The same of one part: ``train``, ``val`` or ``test``; none where the recipe has no such
+    loader.
+    """
     loader = config.get(f"{part}_dataloader")
     return [data for data in _dicts(loader or {}) if "data_prefix" in data and "type" in data]
 
@@ -271,7 +353,9 @@ def _dicts(tree: Any) -> Iterator[ConfigDict]:
     """Yields every dict in a tree of dicts and lists."""
     if isinstance(tree, dict):
         yield tree
-    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ():
+    for child in (
+        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ()
+    ):
         yield from _dicts(child)
 
 

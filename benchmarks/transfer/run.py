@@ -30,12 +30,28 @@ from pretrain.files import atomic_write
 # Names of the libraries' metrics -> ours; fractions become percent.
 _SEGMENTATION = {"exact_mIoU": ("mIoU", 1), "exact_aAcc": ("pixel_accuracy", 1)}
 _DETECTION = {
-    "coco/bbox_mAP": ("box_AP", 100), "coco/bbox_mAP_50": ("box_AP50", 100), "coco/bbox_mAP_75": ("box_AP75", 100),
-    "coco/segm_mAP": ("mask_AP", 100), "coco/segm_mAP_50": ("mask_AP50", 100), "coco/segm_mAP_75": ("mask_AP75", 100),
-    "pascal_voc/mAP": ("box_AP", 100), "pascal_voc/AP50": ("box_AP50", 100), "pascal_voc/AP75": ("box_AP75", 100),
-}  # fmt: skip
-PROCEDURE = 1  # of what this package does around the recipe; to be raised when a change of it may change numbers
-METRICS = ("mIoU", "pixel_accuracy", "box_AP", "box_AP50", "box_AP75", "mask_AP", "mask_AP50", "mask_AP75")
+    "coco/bbox_mAP": ("box_AP", 100),
+    "coco/bbox_mAP_50": ("box_AP50", 100),
+    "coco/bbox_mAP_75": ("box_AP75", 100),
+    "coco/segm_mAP": ("mask_AP", 100),
+    "coco/segm_mAP_50": ("mask_AP50", 100),
+    "coco/segm_mAP_75": ("mask_AP75", 100),
+    "pascal_voc/mAP": ("box_AP", 100),
+    "pascal_voc/AP50": ("box_AP50", 100),
+    "pascal_voc/AP75": ("box_AP75", 100),
+}
+# of what this package does around the recipe; to be raised when a change of it may change numbers
+PROCEDURE = 1
+METRICS = (
+    "mIoU",
+    "pixel_accuracy",
+    "box_AP",
+    "box_AP50",
+    "box_AP75",
+    "mask_AP",
+    "mask_AP50",
+    "mask_AP75",
+)
 
 
 # What a transfer sets itself, and what says it instead.
@@ -55,24 +71,32 @@ class Settings:
     """What to fine-tune by."""
 
     recipe: str = ""  # path of a config with a section `transfer`, see configs/transfer
-    tuning_seed: int = 0  # of new heads, order, augmentation; not part of the protocol, so seeds share a column
+    tuning_seed: int = (
+        0  # of new heads, order, augmentation; not part of the protocol, so seeds share a column
+    )
     options: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe, dotted keys
-    work_dir: str = "work_dirs/transfer"  # logs and checkpoints; a run that was cut off goes on from there
+    work_dir: str = (
+        "work_dirs/transfer"  # logs and checkpoints; a run that was cut off goes on from there
+    )
 
     def __post_init__(self) -> None:
         if not Path(self.recipe).is_file():
             raise ValueError(f"recipe={self.recipe!r} is no file; recipes lie in configs/transfer")
 
 
-def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, progress: Any = None) -> Record:
-    """Fine-tunes and evaluates: record ``transfer`` with the metrics of :data:`METRICS` that the recipe measures, in
-    percent, counts per class. Under torchrun all processes take part and get the record.
+def run(
+    extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, progress: Any = None
+) -> Record:
+    """Fine-tunes and evaluates: record ``transfer`` with the metrics of :data:`METRICS` that the
+    recipe measures, in percent, counts per class. Under torchrun all processes take part and get
+    the record.
 
-    A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a copy of the backbone.
+    A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a
+    copy of the backbone.
 
     Raises:
-        ValueError: libraries missing; a recipe, network and data that do not fit; another process works on this very
-            run; before any training.
+        ValueError: libraries missing; a recipe, network and data that do not fit; another process
+            works on this very run; before any training.
         FileNotFoundError: recipe or data are not there.
     """
     libraries.require()
@@ -86,9 +110,16 @@ def run(extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *
 
 
 def _run(
-    extractor: FeatureExtractor, fitted: Fitted, data: TransferFolder, settings: Settings, *, progress: Any
+    extractor: FeatureExtractor,
+    fitted: Fitted,
+    data: TransferFolder,
+    settings: Settings,
+    *,
+    progress: Any,
 ) -> Record:
-    """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works in."""
+    """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works
+    in.
+    """
     from benchmarks.transfer import trial
 
     finished = fitted.work_dir / "record.json"
@@ -98,20 +129,28 @@ def _run(
     look_at_labels(fitted, data, progress)
     started = time.perf_counter()
     placed = place_weights(extractor, fitted)
-    config = trial.prepare(fitted.config, seed=settings.tuning_seed, work_dir=fitted.work_dir, name=fitted.key)
+    config = trial.prepare(
+        fitted.config, seed=settings.tuning_seed, work_dir=fitted.work_dir, name=fitted.key
+    )
     trial.write_initial(placed, fitted.work_dir, extractor.spec)
     measured, counts = trial.train_and_test(config, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     record = Record(
-        "transfer", named_metrics(measured), fitted.protocol, counts=counts | _per_class(measured),
+        "transfer",
+        named_metrics(measured),
+        fitted.protocol,
+        counts=counts | _per_class(measured),
         cost=dict(seconds=time.perf_counter() - started),
-        subject=extractor.describe() | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
+        subject=extractor.describe()
+        | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
         versions=versions(device) | libraries.versions(),
-    )  # fmt: skip
+    )
     if world()[0] == 0:
         atomic_write(finished, record.to_json() + "\n")
         trial.keep_last(fitted.work_dir)
-    return broadcast(record)  # the first process's has the counts, and nobody goes on before it is written
+    return broadcast(
+        record
+    )  # the first process's has the counts, and nobody goes on before it is written
 
 
 def look_at_labels(fitted: Fitted, data: TransferFolder, progress: Any = None) -> tuple[str, ...]:
@@ -132,10 +171,12 @@ def look_at_labels(fitted: Fitted, data: TransferFolder, progress: Any = None) -
 
 
 def place_weights(extractor: FeatureExtractor, fitted: Fitted) -> Placement:
-    """Builds the recipe's model once and finds the place of every pretrained weight in it; writes nothing.
+    """Builds the recipe's model once and finds the place of every pretrained weight in it; writes
+    nothing.
 
     Raises:
-        ValueError: the model does not build, part of its backbone would stay random, or weights are left over.
+        ValueError: the model does not build, part of its backbone would stay random, or weights are
+            left over.
     """
     from benchmarks.transfer import trial
 
@@ -165,7 +206,11 @@ class Fitted:
 
 
 def fit(
-    extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, processes: int | None = None
+    extractor: FeatureExtractor,
+    data: TransferFolder,
+    settings: Settings,
+    *,
+    processes: int | None = None,
 ) -> Fitted:
     """Fits a recipe and says what its numbers will depend on; trains nothing.
 
@@ -186,29 +231,38 @@ def fit(
     if section.classes:
         recipe.place_classes(config)
     protocol = dict(
-        procedure=PROCEDURE, recipe=Path(settings.recipe).stem, settings=recipe.recipe_hash(config),
-        data=Path(config.data_root).name, labels=recipe.data_fingerprint(config), task=section.task,
-        batch=section.batch, options=settings.options,
+        procedure=PROCEDURE,
+        recipe=Path(settings.recipe).stem,
+        settings=recipe.recipe_hash(config),
+        data=Path(config.data_root).name,
+        labels=recipe.data_fingerprint(config),
+        task=section.task,
+        batch=section.batch,
+        options=settings.options,
         iterations=config.train_cfg.get("max_iters", config.train_cfg.get("max_epochs")),
-    )  # fmt: skip
+    )
     if section.allow_shared:
         protocol["allow_shared"] = True
     if section.backbone == "native":
         _require_resnet(extractor, config.model.backbone.get("depth"))
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
-    norm = recipe.place_machine(config, section, processes=processes or world()[1], cuda=torch.cuda.is_available())
+    norm = recipe.place_machine(
+        config, section, processes=processes or world()[1], cuda=torch.cuda.is_available()
+    )
     parts = [protocol, identity(extractor.describe()), settings.tuning_seed, norm]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     folder = Path(settings.work_dir) / protocol["recipe"] / key
-    prepared = trial.prepare(copy.deepcopy(config), seed=settings.tuning_seed, work_dir=folder, name=key)
+    prepared = trial.prepare(
+        copy.deepcopy(config), seed=settings.tuning_seed, work_dir=folder, name=key
+    )
     require_honoured(prepared, asked, instead=_INSTEAD)
     return Fitted(config, section, protocol, norm, key, folder)
 
 
 def _require_resnet(extractor: FeatureExtractor, depth: int | None) -> None:
-    """Refuses what the library's own ResNet would compute otherwise: ResNets with attention or blurred strides have all
-    the weights of a plain one, so that their keys tell nothing."""
+    """Refuses what the library's own ResNet would compute otherwise: ResNets with attention or
+    blurred strides have all the weights of a plain one, so that their keys tell nothing."""
     try:
         found = plain_resnet(Network(extractor)).depth
     except NoCounterpart as error:
@@ -216,14 +270,19 @@ def _require_resnet(extractor: FeatureExtractor, depth: int | None) -> None:
         raise ValueError(f"{error}; {own}") from error
     if depth is not None and found != depth:
         raise ValueError(
-            f"the recipe trains a ResNet-{depth}, {extractor.spec} is {f'a ResNet-{found}' if found else 'another'}"
-            "; take a checkpoint of that depth, or another recipe"
+            f"the recipe trains a ResNet-{depth}, {extractor.spec} is "
+            f"{f'a ResNet-{found}' if found else 'another'}; take a checkpoint of that depth, "
+            "or another recipe"
         )
 
 
 def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:
     """Images are normalised as in pretraining; the libraries count in 0 to 255."""
-    given = dict(mean=[255 * m for m in extractor.mean], std=[255 * s for s in extractor.std], bgr_to_rgb=True)
+    given = dict(
+        mean=[255 * m for m in extractor.mean],
+        std=[255 * s for s in extractor.std],
+        bgr_to_rgb=True,
+    )
     config.model.data_preprocessor.update(given)
 
 
@@ -239,12 +298,21 @@ def named_metrics(measured: dict[str, float]) -> dict[str, Metric]:
             # COCO's own code says -1 where there is no object to be found.
             value = measured[theirs] * factor if measured[theirs] >= 0 else math.nan
             metrics[name] = Metric(value, "%", "higher")
-    needed = "the val part must hold labelled pixels or objects; check its masks or boxes, and the recipe's classes"
+    needed = (
+        "the val part must hold labelled pixels or objects; check its masks or boxes, and the "
+        "recipe's classes"
+    )
     return require_defined("transfer", metrics, needed)
 
 
 def _per_class(measured: dict[str, float]) -> dict[str, Any]:
-    """AP of each class, as mmdet's metric lists it behind ``…_precision``; of masks where there are masks."""
+    """AP of each class, as mmdet's metric lists it behind ``…_precision``; of masks where there are
+    masks.
+    """
     kind = "mask" if "coco/segm_mAP" in measured else "box"
-    each = {name.split("/")[-1].removesuffix("_precision"): v for name, v in measured.items() if "_precision" in name}
+    each = {
+        name.split("/")[-1].removesuffix("_precision"): v
+        for name, v in measured.items()
+        if "_precision" in name
+    }
     return {f"class_{kind}_AP": each} if each else {}

@@ -33,7 +33,9 @@ Progress = Callable[[str, int, int], None]
 class TransferRunner(Runner):
     """mmengine's runner, quiet on the screen: its log goes to a file in the work directory."""
 
-    def build_logger(self, log_level: str | int = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+    def build_logger(
+        self, log_level: str | int = "INFO", log_file: str | None = None, **kwargs: Any
+    ) -> MMLogger:
         """Builds the logger; only warnings reach the screen."""
         logger = super().build_logger(log_level, log_file, **kwargs)
         for handler in logger.handlers:
@@ -53,7 +55,9 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
     """
     config.work_dir, config.experiment_name = str(work_dir), name
     config.randomness = dict(seed=seed, deterministic=False)
-    config.launcher = "pytorch" if dist.is_initialized() else "none"  # mmengine joins the group that is open
+    config.launcher = (
+        "pytorch" if dist.is_initialized() else "none"
+    )  # mmengine joins the group that is open
     config.resume = latest(work_dir) is not None
     config.load_from = str(latest(work_dir) or work_dir / "initial.pth")
     config.custom_hooks = [*config.get("custom_hooks", []), dict(type="RandomState")]
@@ -70,14 +74,19 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
             if metric.get("type") == "CocoMetric":
                 metric.update(type="CompleteCoco", classwise=True)
     # Maps of a timm network need not pass all of it: a ViT's last norm, stages behind the last map.
-    config.find_unused_parameters = config.model.backbone.get("type") in ("TimmBackbone", "SinCosViT")
+    config.find_unused_parameters = config.model.backbone.get("type") in (
+        "TimmBackbone",
+        "SinCosViT",
+    )
     if torch.cuda.is_available():
         config.model_wrapper_cfg = None
     else:
         config.model_wrapper_cfg = dict(
-            type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False,
+            type="MMDistributedDataParallel",
+            device_ids=None,
+            broadcast_buffers=False,
             find_unused_parameters=config.find_unused_parameters,
-        )  # fmt: skip
+        )
     return config
 
 
@@ -109,7 +118,9 @@ def build_model(config: Config) -> nn.Module:
         with scope, _printing_to(Path(os.devnull)):
             return MODELS.build(copy.deepcopy(config.model))
     except (TypeError, KeyError, AssertionError, ValueError) as error:
-        raise ValueError(f"the recipe's model does not build: {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"the recipe's model does not build: {type(error).__name__}: {error}"
+        ) from error
 
 
 def write_initial(placed: Placement, work_dir: Path, spec: str) -> None:
@@ -120,7 +131,9 @@ def write_initial(placed: Placement, work_dir: Path, spec: str) -> None:
     broadcast(None)  # the others read the file only when it is there
 
 
-def train_and_test(config: Config, progress: Progress | None = None) -> tuple[dict[str, float], dict[str, Any]]:
+def train_and_test(
+    config: Config, progress: Progress | None = None
+) -> tuple[dict[str, float], dict[str, Any]]:
     """Trains as the recipe says and evaluates the last weights once.
 
     Args:
@@ -141,7 +154,8 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
         runner.register_hook(_ProgressHook(progress), priority="LOWEST")
         runner.train()
         refuse_divergence(runner.model)
-        # Statistics that no SyncBN joined are each process's own; the checkpoint holds those of the first.
+        # Statistics that no SyncBN joined are each process's own; the checkpoint holds those of the
+        # first.
         for buffer in runner.model.buffers() if dist.is_initialized() else ():
             dist.broadcast(buffer, src=0)
         metrics = runner.test()
@@ -150,23 +164,28 @@ def train_and_test(config: Config, progress: Progress | None = None) -> tuple[di
         counts |= getattr(metric, "counts", {})
         classes = (metric.dataset_meta or {}).get("classes")
         counts |= {"classes": list(classes)} if classes else {}
-    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, counts
+    return {
+        name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))
+    }, counts
 
 
 def refuse_divergence(model: nn.Module) -> None:
-    """Checks weights and statistics after training; such a network's metrics would be 0, as if it were a bad one.
+    """Checks weights and statistics after training; such a network's metrics would be 0, as if it
+    were a bad one.
 
     Raises:
         ValueError: one of them is not finite.
     """
     for name, value in model.state_dict().items():
         if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(f"training diverged: {name} is not finite; lower optim_wrapper.optimizer.lr")
+            raise ValueError(
+                f"training diverged: {name} is not finite; lower optim_wrapper.optimizer.lr"
+            )
 
 
 def _synchronise(model: nn.Module) -> None:
-    """BatchNorm inside a timm network joins the processes as the library's own SyncBN does. timm's converter, because
-    torch's would drop the activation that timm fuses into its norm layers."""
+    """BatchNorm inside a timm network joins the processes as the library's own SyncBN does. timm's
+    converter, because torch's would drop the activation that timm fuses into its norm layers."""
     if world()[1] == 1 or not torch.cuda.is_available():
         return
     for module in list(model.modules()):
@@ -180,20 +199,32 @@ class _ProgressHook(Hook):
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress or (lambda phase, done, total: None)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         self._progress("training", runner.iter + 1, runner.max_iters)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         self._progress("evaluation", batch_idx + 1, len(runner.test_dataloader))
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         self._progress("validation", batch_idx + 1, len(runner.val_dataloader))
 
 
 @contextlib.contextmanager
 def _printing_to(path: Path) -> Iterator[None]:
-    """What the libraries print (pycocotools prints its tables) goes to a file; warnings that say nothing go nowhere."""
+    """What the libraries print (pycocotools prints its tables) goes to a file; warnings that say
+    nothing go nowhere.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file, contextlib.redirect_stdout(file), warnings.catch_warnings():
+    with (
+        open(path, "a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         yield

@@ -10,7 +10,10 @@ from benchmarks.transfer.parts import Parts
 from benchmarks.weights.positions import resized_positions
 
 _SHARED_HEAD = "roi_head.shared_head."  # where C4 detectors keep the last stage of the backbone
-_CURE = "Take a checkpoint of the recipe's network, or a recipe that takes any (transfer.backbone='any')"
+_CURE = (
+    "Take a checkpoint of the recipe's network, or a recipe that takes any "
+    "(transfer.backbone='any')"
+)
 _COUNTERS = "num_batches_tracked"
 
 
@@ -47,13 +50,13 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
     Args:
         source: state dict of a ``TimmBackbone``, keys ``model.*``.
         model: as the recipe built it; nothing is changed.
-        native: the backbone is the library's own ResNet, whose keys are torchvision's, as timm's are. The last stage
-            may then stand in the detector's shared head.
+        native: the backbone is the library's own ResNet, whose keys are torchvision's, as timm's
+            are. The last stage may then stand in the detector's shared head.
         spec: what to call the source in an error.
 
     Raises:
-        ValueError: a weight of the model's backbone would stay random, or the source has more weights than it; names
-            some and the shapes.
+        ValueError: a weight of the model's backbone would stay random, or the source has more
+            weights than it; names some and the shapes.
     """
     wanted = model.state_dict()
     placed = Placement()
@@ -64,15 +67,18 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
             unused.append(key)
         elif value.shape == wanted[target].shape:
             placed.state[target] = value
-        elif target.endswith("pos_embed") and (table := resized_positions(value, model.backbone.model)) is not None:
+        elif (
+            target.endswith("pos_embed")
+            and (table := resized_positions(value, model.backbone.model)) is not None
+        ):
             placed.state[target] = table
             resized.append(target)
     placed.resized = tuple(resized)
     _refuse_random(placed, wanted, source, spec)
     if unused:
         raise ValueError(
-            f"{spec} has weights that the recipe's backbone has no place for ({', '.join(unused[:3])}, …): it is "
-            f"another network. {_CURE}"
+            f"{spec} has weights that the recipe's backbone has no place for "
+            f"({', '.join(unused[:3])}, …): it is another network. {_CURE}"
         )
     return placed
 
@@ -83,14 +89,20 @@ def _target(key: str, wanted: dict[str, Tensor], native: bool) -> str | None:
     return next((candidate for candidate in candidates if candidate in wanted), None)
 
 
-def _refuse_random(placed: Placement, wanted: dict[str, Tensor], source: dict[str, Tensor], spec: str) -> None:
-    needed = [k for k in wanted if k.startswith(("backbone.", f"{_SHARED_HEAD}layer")) and not k.endswith(_COUNTERS)]
+def _refuse_random(
+    placed: Placement, wanted: dict[str, Tensor], source: dict[str, Tensor], spec: str
+) -> None:
+    needed = [
+        k
+        for k in wanted
+        if k.startswith(("backbone.", f"{_SHARED_HEAD}layer")) and not k.endswith(_COUNTERS)
+    ]
     random = [key for key in needed if key not in placed.state]
     if not random:
         return
     shown = ", ".join(f"{key} {tuple(wanted[key].shape)}" for key in random[:3])
     offered = ", ".join(f"{key} {tuple(value.shape)}" for key, value in list(source.items())[:3])
     raise ValueError(
-        f"{spec} does not fill the recipe's backbone: {len(random)} of {len(needed)} tensors would stay random "
-        f"({shown}, …); it offers {offered}, …. {_CURE}"
+        f"{spec} does not fill the recipe's backbone: {len(random)} of {len(needed)} tensors "
+        f"would stay random ({shown}, …); it offers {offered}, …. {_CURE}"
     )

@@ -7,12 +7,33 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
-from benchmarks.core.commands import RecordFile, choose_device, full_names, require_distinct, shorten
+from benchmarks.core.commands import (
+    RecordFile,
+    choose_device,
+    full_names,
+    require_distinct,
+    shorten,
+)
 from benchmarks.core.record import Record
-from benchmarks.upsampling.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
+from benchmarks.upsampling.consistency import (
+    Arm,
+    Photos,
+    Settings,
+    bilinear_of,
+    load_arm,
+    paired,
+    run,
+)
 from benchmarks.weights.checkpoint import weights_fingerprint
 
 
@@ -23,7 +44,8 @@ class Options:
     Attributes:
         checkpoints: of ``tools/train_upsampler.py``. data: folders of images.
         size: side of the central crop in pixels. images: how many of a folder; None: all.
-        jitters: per image. seed: of the jitters. device: None: cuda where it is. out: file of records.
+        jitters: per image. seed: of the jitters. device: None: cuda where it is. out: file of
+            records.
     """
 
     checkpoints: Sequence[str]
@@ -74,7 +96,10 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
     arms = [load_arm(path, device) for path in paths]
     backbones = {weights_fingerprint(arm.trainer.backbone): arm.spec for arm in arms}
     if len(backbones) > 1:
-        raise ValueError(f"upsamplers of different backbones have different units: {', '.join(backbones.values())}")
+        raise ValueError(
+            "upsamplers of different backbones have different units: "
+            f"{', '.join(backbones.values())}"
+        )
     normalised = [arm.spec for arm in arms if arm.normalises]
     if 0 < len(normalised) < len(arms):
         raise ValueError(
@@ -85,9 +110,20 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
 
 
 def _measure(
-    arms: list[Arm], data: Photos, settings: Settings, written: RecordFile, *, title: str, console: Console
-) -> list[Record]:  # fmt: skip
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    arms: list[Arm],
+    data: Photos,
+    settings: Settings,
+    written: RecordFile,
+    *,
+    title: str,
+    console: Console,
+) -> list[Record]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     records = []
     with Progress(*columns, console=console, transient=True) as bars:
         for arm in arms:
@@ -104,11 +140,16 @@ def _measure(
 def table_of(
     records: list[Record], arms: list[Arm], title: str, *, short: Mapping[str, str] | None = None
 ) -> Table:
-    """A row per arm: every metric, and its mean difference from bilinear image by image with the 95 % interval; below
-    zero is better. ``short`` gives what to print for an arm's spec, where that is not the spec itself."""
+    """A row per arm: every metric, and its mean difference from bilinear image by image with the 95
+    % interval; below zero is better. ``short`` gives what to print for an arm's spec, where that is
+    not the spec itself.
+    """
     baseline = next(r for r, arm in zip(records, arms, strict=True) if arm.is_bilinear)
     count = len(baseline.counts["per_image"]["image"])
-    title = f"{title}: {count} images, difference from bilinear with its 95 % interval · {baseline.protocol_hash}"
+    title = (
+        f"{title}: {count} images, difference from bilinear with its 95 % interval · "
+        f"{baseline.protocol_hash}"
+    )
     table = Table(title=title, caption=baseline.protocol_line)
     for name in ("upsampler", "uniform_unexplained % ↓", "uniform_mse ↓", "own_mse ↓", "own_nll ↓"):
         table.add_column(name, overflow="fold")

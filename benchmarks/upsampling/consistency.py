@@ -1,5 +1,5 @@
-"""Multi-view consistency of trained upsamplers on held-out images: are fine features, moved and pooled, those of the
-moved image?
+"""Multi-view consistency of trained upsamplers on held-out images: are fine features, moved and
+pooled, those of the moved image?
 
     residual of image x and jitter t:   pool(t(upsample(x, f(x)))) − f(t(x))
 
@@ -87,13 +87,20 @@ class Photos:
         rows = ((str(f.relative_to(self.source.root)), file_size(f)) for f in files)
         return dict(images=len(ids), content=fingerprint(rows))
 
-    def batches(self, ids: list[int], size: int, batch_size: int) -> Iterator[tuple[list[int], Tensor]]:
+    def batches(
+        self, ids: list[int], size: int, batch_size: int
+    ) -> Iterator[tuple[list[int], Tensor]]:
         """Yields (ids, central crops (B, 3, size, size) float in [0, 1])."""
         window: list[np.ndarray] = []
-        for number, image in enumerate(ordered_map(lambda i: self._image(i, size), ids, 2 * batch_size), 1):
+        for number, image in enumerate(
+            ordered_map(lambda i: self._image(i, size), ids, 2 * batch_size), 1
+        ):
             window.append(image)
             if len(window) == batch_size or number == len(ids):
-                yield ids[number - len(window) : number], torch.from_numpy(np.stack(window)).permute(0, 3, 1, 2) / 255
+                yield (
+                    ids[number - len(window) : number],
+                    torch.from_numpy(np.stack(window)).permute(0, 3, 1, 2) / 255,
+                )
                 window = []
 
     def _image(self, index: int, size: int) -> np.ndarray:
@@ -142,9 +149,12 @@ class Arm:
         """Says which arm this is, as plain values for ``Record.subject``."""
         told = self.trainer.describe()
         return dict(
-            spec=self.spec, upsampler=told["upsampler"], objective=told["objective"], backbone=told["backbone"],
+            spec=self.spec,
+            upsampler=told["upsampler"],
+            objective=told["objective"],
+            backbone=told["backbone"],
             fingerprint=weights_fingerprint(self.trainer),
-        )  # fmt: skip
+        )
 
 
 def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
@@ -152,21 +162,29 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a file that it did not write, or whose weights are not those of the model it describes.
+        ValueError: a file that it did not write, or whose weights are not those of the model it
+            describes.
     """
     content = read_checkpoint(path)
     meta = content.get("meta") or {}
     if not {"upsampler", "objective", "backbone", "map_stride", "normalisation"} <= set(meta):
-        raise ValueError(f"{path}: no checkpoint of tools/train_upsampler.py, it names no upsampler")
+        raise ValueError(
+            f"{path}: no checkpoint of tools/train_upsampler.py, it names no upsampler"
+        )
     register_all()
     trainer = UpsamplerTrainer(
-        architecture(meta["backbone"]), meta["upsampler"], meta["objective"],
-        map_stride=meta["map_stride"], data_preprocessor=dict(type="ViewPreprocessor", **meta["normalisation"]),
-    )  # fmt: skip
+        architecture(meta["backbone"]),
+        meta["upsampler"],
+        meta["objective"],
+        map_stride=meta["map_stride"],
+        data_preprocessor=dict(type="ViewPreprocessor", **meta["normalisation"]),
+    )
     try:
         trainer.load_state_dict(content.get("state_dict", {}))
     except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the model that it describes: {str(error)[:300]}") from error
+        raise ValueError(
+            f"{path} does not fit the model that it describes: {str(error)[:300]}"
+        ) from error
     refuse_non_finite(trainer.state_dict(), str(path))
     return Arm(str(path), trainer.to(device).eval(), own=trainer.objective.downsampler is not None)
 
@@ -175,10 +193,12 @@ def bilinear_of(arm: Arm) -> Arm:
     """The baseline on an arm's backbone and in its space, without a downsampler of its own."""
     told = arm.trainer.describe()
     plain = UpsamplerTrainer(
-        architecture(told["backbone"]), dict(type="Interpolation", mode="bilinear"),
-        dict(type="ScaleRegression"), map_stride=told["map_stride"],
+        architecture(told["backbone"]),
+        dict(type="Interpolation", mode="bilinear"),
+        dict(type="ScaleRegression"),
+        map_stride=told["map_stride"],
         data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
-    )  # fmt: skip
+    )
     plain.backbone.load_state_dict(arm.trainer.backbone.state_dict())
     plain = plain.to(next(arm.trainer.parameters()).device).eval()
     return Arm(
@@ -191,21 +211,27 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
     """Measures one arm.
 
     Returns:
-        Record ``consistency``: ``uniform_mse`` and, for a trained downsampler, ``own_mse`` and ``own_nll`` (lower is
-        better), means over images; ``uniform_unexplained``, the first in percent of the features' variance. Counts hold
-        every image's losses. Cost: (1 + jitters) passes through the backbone per image.
+        Record ``consistency``: ``uniform_mse`` and, for a trained downsampler, ``own_mse`` and
+        ``own_nll`` (lower is better), means over images; ``uniform_unexplained``, the first in
+        percent of the features' variance. Counts hold every image's losses. Cost: (1 + jitters)
+        passes through the backbone per image.
 
     Raises:
         ValueError: a size that is not whole cells; features that do not vary or are not finite.
     """
     trainer, started = arm.trainer, time.perf_counter()
     if settings.size % trainer.map_stride:
-        raise ValueError(f"size={settings.size}: must be a multiple of the backbone's stride {trainer.map_stride}")
+        raise ValueError(
+            f"size={settings.size}: must be a multiple of the backbone's stride "
+            f"{trainer.map_stride}"
+        )
     ids = data.ids(settings.images)
     rows: dict[str, list[float]] = {}
     sums = torch.zeros(3, dtype=torch.float64)
     for numbers, images in data.batches(ids, settings.size, settings.batch_size):
-        images = (images.to(trainer.draws.device) - trainer.data_preprocessor.mean) / trainer.data_preprocessor.std
+        images = (
+            images.to(trainer.draws.device) - trainer.data_preprocessor.mean
+        ) / trainer.data_preprocessor.std
         losses, moments = _losses(arm, images, numbers, settings)
         for name, values in losses.items():
             rows.setdefault(name, []).extend(values.tolist())
@@ -213,19 +239,30 @@ def run(arm: Arm, data: Photos, settings: Settings, *, progress: Progress | None
         if progress is not None:
             progress("images", len(rows["uniform_mse"]), len(ids))
     units = {name: UNITS[name.split("_")[1]] for name in rows}
-    metrics = {name: Metric(float(np.mean(values)), units[name], "lower") for name, values in rows.items()}
+    metrics = {
+        name: Metric(float(np.mean(values)), units[name], "lower") for name, values in rows.items()
+    }
     variance = float(sums[1] / sums[2] - (sums[0] / sums[2]) ** 2)
     share = metrics["uniform_mse"].value / variance if variance > 0 else math.nan
     metrics["uniform_unexplained"] = Metric(100 * share, "%", "lower")
-    require_defined("consistency", metrics, "features must be finite and vary; did the backbone collapse?")
+    require_defined(
+        "consistency", metrics, "features must be finite and vary; did the backbone collapse?"
+    )
     return Record(
-        "consistency", metrics, _protocol(arm, data, ids, settings), dict(per_image=dict(image=ids, **rows)),
-        dict(seconds=time.perf_counter() - started), arm.describe(), versions(str(trainer.draws.device)),
-    )  # fmt: skip
+        "consistency",
+        metrics,
+        _protocol(arm, data, ids, settings),
+        dict(per_image=dict(image=ids, **rows)),
+        dict(seconds=time.perf_counter() - started),
+        arm.describe(),
+        versions(str(trainer.draws.device)),
+    )
 
 
 def _protocol(arm: Arm, data: Photos, ids: list[int], settings: Settings) -> dict[str, Any]:
-    drawn = {key: value for key, value in asdict(settings).items() if key not in ("images", "batch_size")}
+    drawn = {
+        key: value for key, value in asdict(settings).items() if key not in ("images", "batch_size")
+    }
     trainer = arm.trainer
     drawn |= data.protocol(ids) | dict(
         stride=trainer.map_stride, backbone=weights_fingerprint(trainer.backbone)
@@ -233,8 +270,12 @@ def _protocol(arm: Arm, data: Photos, ids: list[int], settings: Settings) -> dic
     return drawn | (dict(space="normalised") if arm.normalises else {})
 
 
-def _losses(arm: Arm, images: Tensor, numbers: list[int], settings: Settings) -> tuple[dict[str, Tensor], Tensor]:
-    """Per-image losses (B,), means over jitters; sum, sum of squares and count of all target values."""
+def _losses(
+    arm: Arm, images: Tensor, numbers: list[int], settings: Settings
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Per-image losses (B,), means over jitters; sum, sum of squares and count of all target
+    values.
+    """
     size = tuple(images.shape[-2:])
     fine = arm.upsample(images)  # (B, C, H, W)
     uniform: Downsampler = SimpleDownsampler(fine.shape[1], arm.trainer.map_stride).to(fine.device)
@@ -242,14 +283,24 @@ def _losses(arm: Arm, images: Tensor, numbers: list[int], settings: Settings) ->
     moments = torch.zeros(3, dtype=torch.float64)
     for repeat in range(settings.jitters):
         jitters = [
-            draw_jitter(size, _generator(settings.seed, number, repeat), pad=settings.pad, max_zoom=settings.max_zoom)
+            draw_jitter(
+                size,
+                _generator(settings.seed, number, repeat),
+                pad=settings.pad,
+                max_zoom=settings.max_zoom,
+            )
             for number in numbers
         ]
         view, moved = (
-            torch.cat([jitter(maps[i : i + 1]) for i, jitter in enumerate(jitters)]) for maps in (images, fine)
+            torch.cat([jitter(maps[i : i + 1]) for i, jitter in enumerate(jitters)])
+            for maps in (images, fine)
         )
         target = arm.target(view)
-        moments += torch.stack([target.sum(), (target**2).sum(), torch.tensor(target.numel())]).double().cpu()
+        moments += (
+            torch.stack([target.sum(), (target**2).sum(), torch.tensor(target.numel())])
+            .double()
+            .cpu()
+        )
         for name, loss in _one_view(arm, uniform, moved, target).items():
             losses[name] = losses.get(name, 0) + loss.double().cpu() / settings.jitters
     return losses, moments
@@ -272,7 +323,8 @@ def _generator(seed: int, number: int, repeat: int) -> torch.Generator:
 
 
 def paired(record: Record, baseline: Record, name: str) -> Interval | None:
-    """Mean difference ``record − baseline`` of a metric over images with its 95 % interval; None where one lacks it.
+    """Mean difference ``record − baseline`` of a metric over images with its 95 % interval; None
+    where one lacks it.
 
     Raises:
         ValueError: records of different protocols.

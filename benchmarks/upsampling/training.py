@@ -1,4 +1,6 @@
-"""What ``tools/train_upsampler.py`` does once its arguments are parsed: from a backbone to a run of the engine."""
+"""What ``tools/train_upsampler.py`` does once its arguments are parsed: from a backbone to a run of
+the engine.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ class Options:
 
     Attributes:
         backbone: spec of :meth:`FeatureExtractor.load`. data: folder of images.
-        upsampler: its class, or ``bilinear``; None: the objective's own. objective: ``consistency`` or ``regression``.
-        size: side of the training crops in pixels. samples: images shown in all; None: the config's.
+        upsampler: its class, or ``bilinear``; None: the objective's own. objective: ``consistency``
+            or ``regression``.
+        size: side of the training crops in pixels. samples: images shown in all; None: the
+            config's.
         work_dir: None: a folder named by kind and seed. cfg_options: ``KEY=VALUE`` of the config.
         resume, launcher, check: as in :class:`pretrain.engine.cli.Options`.
     """
@@ -73,28 +77,36 @@ def train(options: Options) -> None:
 
 
 def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
-    """Returns the config of a run, whose ``load_from`` is where the backbone's weights belong, and the backbone.
+    """Returns the config of a run, whose ``load_from`` is where the backbone's weights belong, and
+    the backbone.
 
     Args:
         options: of the command line.
 
     Raises:
-        ValueError: an unknown backbone, a size that is not whole cells, nothing to train, an override that would not
-            count.
+        ValueError: an unknown backbone, a size that is not whole cells, nothing to train, an
+            override that would not count.
         FileNotFoundError: no such checkpoint.
     """
     cfg = read_config(CONFIGS / f"{options.objective}.py")
     if options.upsampler == "bilinear":
         if options.objective == "regression":
-            raise ConfigError("--upsampler bilinear --objective regression: nothing to train; take consistency")
+            raise ConfigError(
+                "--upsampler bilinear --objective regression: nothing to train; take consistency"
+            )
         cfg.model.upsampler = dict(type="Interpolation", mode="bilinear")
     elif options.upsampler is not None:
         cfg.model.upsampler = dict(type=options.upsampler)
-    cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{options.seed}"
+    cfg.work_dir = (
+        options.work_dir
+        or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{options.seed}"
+    )
     cfg.seed = options.seed
     extractor = FeatureExtractor.load(options.backbone)
     if options.size % extractor.stride:
-        raise ConfigError(f"--size {options.size}: must be a multiple of the backbone's stride {extractor.stride}")
+        raise ConfigError(
+            f"--size {options.size}: must be a multiple of the backbone's stride {extractor.stride}"
+        )
     cfg.merge_from_dict(_of_arguments(options, extractor, consistency="pad" in cfg.model.objective))
     override(cfg, read_options(options.cfg_options))
     cfg.load_from = str(Path(cfg.work_dir) / BACKBONE)
@@ -103,13 +115,18 @@ def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
     return cfg, extractor
 
 
-def _of_arguments(options: Options, extractor: FeatureExtractor, *, consistency: bool) -> dict[str, Any]:
+def _of_arguments(
+    options: Options, extractor: FeatureExtractor, *, consistency: bool
+) -> dict[str, Any]:
     """The settings that follow from backbone and arguments, by dotted key."""
-    # A timm network's own weights come from the folder as well: nothing is fetched when the run is repeated.
+    # A timm network's own weights come from the folder as well: nothing is fetched when the run is
+    # repeated.
     settings: dict[str, Any] = {
         "model.backbone": architecture(extractor.backbone.config),
         "model.map_stride": extractor.stride,
-        "model.data_preprocessor": dict(type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)),
+        "model.data_preprocessor": dict(
+            type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)
+        ),
         "source": dict(type="ImageFolder", root=options.data, labels=False),
         "views.groups.global.0.size": options.size,
     }
@@ -131,7 +148,8 @@ def holds_backbone(extractor: FeatureExtractor, path: Path) -> bool:
     meta = read_checkpoint(path)["meta"]
     if meta["fingerprint"] != weights_fingerprint(extractor.backbone):
         raise ConfigError(
-            f"--work-dir {path.parent}: holds an upsampler of another backbone ({meta['spec']}); choose another"
+            f"--work-dir {path.parent}: holds an upsampler of another backbone "
+            f"({meta['spec']}); choose another"
         )
     return True
 

@@ -10,7 +10,9 @@ from typing import Any
 import timm
 from torch import Tensor
 
-Architecture = tuple[str, dict[str, Any]]  # name for timm.create_model and the options that differ from it
+Architecture = tuple[
+    str, dict[str, Any]
+]  # name for timm.create_model and the options that differ from it
 
 _RESNETS = {  # (bottleneck blocks, blocks per stage): name
     (False, (2, 2, 2, 2)): "resnet18",
@@ -50,10 +52,12 @@ def infer(family: str, state: Mapping[str, Tensor], heads: Mapping[int, int]) ->
     Args:
         family: ``resnet``, ``vit`` or ``convnext``.
         state: Its tensors.
-        heads: {width: attention heads} of the layout, where a ViT has not the usual number: shapes do not tell.
+        heads: {width: attention heads} of the layout, where a ViT has not the usual number: shapes
+            do not tell.
 
     Raises:
-        ValueError: an architecture that timm has not, or that shapes do not determine; says what to do.
+        ValueError: an architecture that timm has not, or that shapes do not determine; says what to
+            do.
     """
     try:
         if family == "resnet":
@@ -61,8 +65,8 @@ def infer(family: str, state: Mapping[str, Tensor], heads: Mapping[int, int]) ->
         return _vit(state, heads) if family == "vit" else _convnext(state)
     except (KeyError, IndexError) as error:
         raise ValueError(
-            f"the file's {family} has no {error.args[0]!r}: it is incomplete, or of a kind not known here; name the "
-            "network with --backbone NAME"
+            f"the file's {family} has no {error.args[0]!r}: it is incomplete, or of a kind not "
+            "known here; name the network with --backbone NAME"
         ) from error
 
 
@@ -82,7 +86,11 @@ def _resnet(state: Mapping[str, Tensor]) -> Architecture:
         name, options = "resnet50" if bottleneck else "resnet18", dict(layers=layers)
     if (groups, group_width) != (1, 64):
         wider = _WIDER.get((name, groups, group_width)) if not options else None
-        name, options = (wider, {}) if wider else (name, options | dict(cardinality=groups, base_width=group_width))
+        name, options = (
+            (wider, {})
+            if wider
+            else (name, options | dict(cardinality=groups, base_width=group_width))
+        )
     if planes != (64, 128, 256, 512):
         options["channels"] = planes
     return name, options | _stem(state)
@@ -94,14 +102,18 @@ def _stem(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if "conv1.weight" in state:
         if tuple(state["conv1.weight"].shape) != (64, 3, 7, 7):
             raise ValueError(
-                f"the ResNet's conv1.weight is {tuple(state['conv1.weight'].shape)}; timm's have (64, 3, 7, 7): stems "
-                "for CIFAR's images and widened ones cannot be built"
+                f"the ResNet's conv1.weight is {tuple(state['conv1.weight'].shape)}; timm's "
+                "have (64, 3, 7, 7): stems for CIFAR's images and widened ones cannot be built"
             )
     else:
         first, second, third = (state[f"conv1.{n}.weight"].shape[0] for n in (0, 3, 6))
-        options = dict(stem_type="deep" if first == second else "deep_tiered", stem_width=third // 2)
+        options = dict(
+            stem_type="deep" if first == second else "deep_tiered", stem_width=third // 2
+        )
     shortcut = next((v for k, v in state.items() if k.endswith("downsample.1.weight")), None)
-    if shortcut is not None and shortcut.ndim == 4:  # an average pooling stands in front of the convolution
+    if (
+        shortcut is not None and shortcut.ndim == 4
+    ):  # an average pooling stands in front of the convolution
         options["avg_down"] = True
     return options
 
@@ -150,8 +162,9 @@ def _plain_vit(size: str, patch: int, options: dict[str, Any]) -> str:
 def _heads_of(width: int) -> int:
     if width % 64:
         raise ValueError(
-            f"the ViT is {width} wide, which is no multiple of 64: its number of attention heads does not show in "
-            f"shapes. Name it: --backbone 'vit_tiny_patch16_224?embed_dim={width}&num_heads=…&depth=…'"
+            f"the ViT is {width} wide, which is no multiple of 64: its number of attention "
+            "heads does not show in shapes. Name it: --backbone "
+            f"'vit_tiny_patch16_224?embed_dim={width}&num_heads=…&depth=…'"
         )
     return width // 64
 
@@ -175,7 +188,9 @@ def _parts(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return options
 
 
-def _positions(state: Mapping[str, Tensor], name: str, patch: int, registers: int) -> dict[str, Any]:
+def _positions(
+    state: Mapping[str, Tensor], name: str, patch: int, registers: int
+) -> dict[str, Any]:
     """Options for the position table, so that the file's own fits as it is."""
     length = state["pos_embed"].shape[1]
     tokens = int("cls_token" in state) + registers
@@ -183,13 +198,16 @@ def _positions(state: Mapping[str, Tensor], name: str, patch: int, registers: in
     for held in dict.fromkeys((0, tokens)):
         side = math.isqrt(max(0, length - held))
         if side and side * side == length - held:
-            options: dict[str, Any] = {} if side * patch == (518 if known else 224) else dict(img_size=side * patch)
+            options: dict[str, Any] = (
+                {} if side * patch == (518 if known else 224) else dict(img_size=side * patch)
+            )
             if held == 0 and tokens and not (known and registers):
                 options["no_embed_class"] = True
             return options
     raise ValueError(
-        f"the position table has {length} entries, which are no square grid with or without {tokens} tokens before "
-        "them; name the network with its size: --backbone 'vit_base_patch16_224?img_size=(H,W)'"
+        f"the position table has {length} entries, which are no square grid with or without "
+        f"{tokens} tokens before them; name the network with its size: --backbone "
+        "'vit_base_patch16_224?img_size=(H,W)'"
     )
 
 

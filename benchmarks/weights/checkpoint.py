@@ -1,4 +1,6 @@
-"""Finding a backbone's weights in a checkpoint file and putting them in, with an account of every key."""
+"""Finding a backbone's weights in a checkpoint file and putting them in, with an account of every
+key.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class LoadReport:
 
     Attributes:
         loaded: Keys of the backbone that were filled.
-        missing: Keys of the backbone that the file lacks, or has in another shape; these stay random.
+        missing: Keys of the backbone that the file lacks, or has in another shape; these stay
+            random.
         unexpected: Keys of the file that the backbone has no place for (heads, optimiser state).
         prefix: What was cut off the file's keys.
     """
@@ -37,8 +40,9 @@ class LoadReport:
     def __str__(self) -> str:
         cut = f" (prefix {self.prefix!r} cut off)" if self.prefix else ""
         return (
-            f"{len(self.loaded)} keys loaded{cut}, {len(self.missing)} missing{_first(self.missing)}, "
-            f"{len(self.unexpected)} unexpected{_first(self.unexpected)}"
+            f"{len(self.loaded)} keys loaded{cut}, {len(self.missing)} "
+            f"missing{_first(self.missing)}, {len(self.unexpected)} "
+            f"unexpected{_first(self.unexpected)}"
         )
 
 
@@ -47,7 +51,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a checkpoint, or one that holds arbitrary Python objects; says how to convert it.
+        ValueError: not a checkpoint, or one that holds arbitrary Python objects; says how to
+            convert it.
     """
     if not Path(path).exists() and not Path(path).is_symlink():
         raise FileNotFoundError(
@@ -68,7 +73,9 @@ def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
     return unwrapped({key: v for key, v in content.items() if isinstance(v, Tensor)})
 
 
-def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str) -> LoadReport:
+def fill(
+    network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str
+) -> LoadReport:
     """Copies a state dict into a network.
 
     Args:
@@ -87,13 +94,20 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
     cut = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     loaded = tuple(k for k, v in wanted.items() if k in cut and cut[k].shape == v.shape)
     missing = tuple(k for k in wanted if k not in loaded and not k.endswith(_COUNTERS))
-    unexpected = tuple(k for k in state if not k.startswith(prefix) or k[len(prefix) :] not in loaded)
+    unexpected = tuple(
+        k for k in state if not k.startswith(prefix) or k[len(prefix) :] not in loaded
+    )
     report = LoadReport(loaded, missing, unexpected, prefix)
     if missing:
-        shapes = [f"{k} is {tuple(cut[k].shape)}, not {tuple(wanted[k].shape)}" for k in missing if k in cut][:2]
+        shapes = [
+            f"{k} is {tuple(cut[k].shape)}, not {tuple(wanted[k].shape)}"
+            for k in missing
+            if k in cut
+        ][:2]
         raise ValueError(
-            f"{source} does not fill the backbone, parts would stay random: {report}. {' '.join(shapes)} "
-            "Name the architecture the file was made with (…?backbone=NAME and its options)"
+            f"{source} does not fill the backbone, parts would stay random: {report}. "
+            f"{' '.join(shapes)} Name the architecture the file was made with (…?backbone=NAME "
+            "and its options)"
         )
     refuse_non_finite({prefix + k: cut[k] for k in loaded}, source)
     network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
@@ -101,7 +115,9 @@ def fill(network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = N
 
 
 def weights_fingerprint(network: nn.Module) -> str:
-    """First 12 hex digits of SHA-256 over all weights and statistics: two networks with one value are the same."""
+    """First 12 hex digits of SHA-256 over all weights and statistics: two networks with one value
+    are the same.
+    """
     return state_fingerprint(network.state_dict())
 
 
@@ -110,21 +126,29 @@ def state_fingerprint(state: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(state.items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(
+            value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()[:12]
 
 
 def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
-    """The prefix under which most keys fit; none if nothing fits anywhere (the error then shows the bare keys)."""
+    """The prefix under which most keys fit; none if nothing fits anywhere (the error then shows the
+    bare keys).
+    """
     anchor = next(iter(wanted))
     candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
     fitting = {prefix: sum(prefix + key in state for key in wanted) for prefix in candidates}
     best = sorted(prefix for prefix, count in fitting.items() if count == max(fitting.values()))
     for other in best[1:] if fitting[best[0]] else ():
-        if any(not torch.equal(state[best[0] + k], state[other + k]) for k in wanted if best[0] + k in state):
+        if any(
+            not torch.equal(state[best[0] + k], state[other + k])
+            for k in wanted
+            if best[0] + k in state
+        ):
             raise ValueError(
-                f"the file holds two networks that fit, at {best[0]!r} and at {other!r}: name its layout "
-                "(…?layout=NAME), or save the one to be read alone"
+                f"the file holds two networks that fit, at {best[0]!r} and at {other!r}: name "
+                "its layout (…?layout=NAME), or save the one to be read alone"
             )
     return best[0]
 

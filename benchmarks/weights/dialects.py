@@ -1,4 +1,6 @@
-"""Dialects: what the layers of one and the same network are called in checkpoint files, translated to timm's names."""
+"""Dialects: what the layers of one and the same network are called in checkpoint files, translated
+to timm's names.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from benchmarks.weights.key_names import (
     turned,
 )
 
-# A ResNet cut into nn.Sequential(*children): conv1, bn1, ReLU and pooling are 0 to 3, layers follow.
+# A ResNet cut into nn.Sequential(*children): conv1, bn1, ReLU and pooling are 0 to 3, layers
+# follow.
 SEQUENTIAL_RESNET: Names = [
     ("conv1.*", "0.*"),
     ("bn1.*", "1.*"),
@@ -63,14 +66,20 @@ TORCHVISION_CONVNEXT: Names = [
         (f"stages.{n}.blocks.{{}}.{ours}", f"features.{2 * n + 1}.{{}}.{theirs}")
         for n in (0, 1, 2, 3)
         for ours, theirs in (
-            ("conv_dw.*", "block.0.*"), ("norm.*", "block.2.*"), ("mlp.fc1.*", "block.3.*"), ("mlp.fc2.*", "block.5.*"),
+            ("conv_dw.*", "block.0.*"),
+            ("norm.*", "block.2.*"),
+            ("mlp.fc1.*", "block.3.*"),
+            ("mlp.fc2.*", "block.5.*"),
             ("gamma", "layer_scale"),
         )
     ),
     ("head.norm.*", "classifier.0.*"),
-]  # fmt: skip
+]
 _DINOV2_RULES = (
-    (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),  # training files group blocks; the inner number is the block's own
+    (
+        r"^blocks\.\d+\.(\d+)\.",
+        r"blocks.\1.",
+    ),  # training files group blocks; the inner number is the block's own
     (r"^(blocks\.\d+\.mlp\.)w12\.", r"\1fc1."),
     (r"^(blocks\.\d+\.mlp\.)w3\.", r"\1fc2."),
     (r"^register_tokens$", "reg_token"),
@@ -84,7 +93,8 @@ class Dialect:
     Attributes:
         name: What it is called in reports.
         family: ``resnet``, ``vit`` or ``convnext``.
-        anchors: Keys that all stand in a network of this dialect; their presence is how it is recognised.
+        anchors: Keys that all stand in a network of this dialect; their presence is how it is
+            recognised.
         names: Table of :mod:`benchmarks.weights.key_names`; None where timm's names are used.
         rules: Regular expressions and replacements, applied to each key where ``names`` is None.
     """
@@ -107,18 +117,38 @@ class Dialect:
 DIALECTS = (
     Dialect("mm deep stem", "resnet", ("stem.0.weight", "layer1.0.conv1.weight"), MM_DEEP_STEM),
     Dialect(
-        "resnet", "resnet", ("layer1.0.conv1.weight",), rules=((r"(layer\d+\.\d+)\.shortcut\.", r"\1.downsample."),)
+        "resnet",
+        "resnet",
+        ("layer1.0.conv1.weight",),
+        rules=((r"(layer\d+\.\d+)\.shortcut\.", r"\1.downsample."),),
     ),
     Dialect("numbered resnet", "resnet", ("0.weight", "4.0.conv1.weight"), SEQUENTIAL_RESNET),
-    Dialect("detectron2 resnet", "resnet", ("stem.conv1.weight", "res2.0.conv1.weight"), DETECTRON2_RESNET),
-    Dialect("transformers resnet", "resnet", ("embedder.embedder.convolution.weight",), HUGGINGFACE_RESNET),
+    Dialect(
+        "detectron2 resnet",
+        "resnet",
+        ("stem.conv1.weight", "res2.0.conv1.weight"),
+        DETECTRON2_RESNET,
+    ),
+    Dialect(
+        "transformers resnet",
+        "resnet",
+        ("embedder.embedder.convolution.weight",),
+        HUGGINGFACE_RESNET,
+    ),
     Dialect("vit", "vit", ("patch_embed.proj.weight",), rules=_DINOV2_RULES),
     Dialect("torchvision vit", "vit", ("conv_proj.weight",), TORCHVISION_VIT),
     Dialect("mm vit", "vit", ("patch_embed.projection.weight",), MMPRETRAIN_VIT),
-    Dialect("transformers vit", "vit", ("embeddings.patch_embeddings.projection.weight",), HUGGINGFACE_DINOV2),
+    Dialect(
+        "transformers vit",
+        "vit",
+        ("embeddings.patch_embeddings.projection.weight",),
+        HUGGINGFACE_DINOV2,
+    ),
     Dialect("convnext", "convnext", ("stages.0.blocks.0.conv_dw.weight",)),
     Dialect("official convnext", "convnext", ("stages.0.0.dwconv.weight",), OFFICIAL_CONVNEXT),
-    Dialect("torchvision convnext", "convnext", ("features.1.0.block.0.weight",), TORCHVISION_CONVNEXT),
+    Dialect(
+        "torchvision convnext", "convnext", ("features.1.0.block.0.weight",), TORCHVISION_CONVNEXT
+    ),
 )
 
 
@@ -141,14 +171,19 @@ class Translated:
 
 def dialect_of(state: Mapping[str, Tensor]) -> Dialect | None:
     """The dialect whose anchors all stand among the keys, None for a network of no known one."""
-    return next((dialect for dialect in DIALECTS if all(anchor in state for anchor in dialect.anchors)), None)
+    return next(
+        (dialect for dialect in DIALECTS if all(anchor in state for anchor in dialect.anchors)),
+        None,
+    )
 
 
 def translate(state: Mapping[str, Tensor]) -> Translated | None:
-    """Gives a network's tensors timm's names; what the dialect has no name for is left out. None: no known dialect.
+    """Gives a network's tensors timm's names; what the dialect has no name for is left out. None:
+    no known dialect.
 
-    Separate query, key and value are joined. Position entries of DINOv2's class token are added to that token where
-    there are registers, as timm has it: registers have no position, the table then holds patches only.
+    Separate query, key and value are joined. Position entries of DINOv2's class token are added to
+    that token where there are registers, as timm has it: registers have no position, the table then
+    holds patches only.
 
     Raises:
         ValueError: two keys with one name, or query, key and value that are not all there.
@@ -164,18 +199,25 @@ def translate(state: Mapping[str, Tensor]) -> Translated | None:
         if ours is None:
             continue
         if ours in renamed:
-            raise ValueError(f"{sources[ours][0]} and {key} would both be {ours}: the file holds two networks in one")
+            raise ValueError(
+                f"{sources[ours][0]} and {key} would both be {ours}: the file holds two "
+                "networks in one"
+            )
         renamed[ours], sources[ours] = value, (key,)
     if dialect.family == "vit":
         joined = fuse_qkv(renamed)
         for key in joined.keys() - renamed.keys():
             head, _, rest = key.rpartition(".qkv.")
-            sources[key] = tuple(s for letter in "qkv" for s in sources.pop(f"{head}.{letter}.{rest}", ()))
+            sources[key] = tuple(
+                s for letter in "qkv" for s in sources.pop(f"{head}.{letter}.{rest}", ())
+            )
         renamed = joined
         if any(source[0].endswith("register_tokens") for source in sources.values()):
             changes = _absorb_class_position(renamed)
     if dialect.name == "torchvision convnext":
-        renamed = {k: v.flatten() if k.endswith(".gamma") else v for k, v in renamed.items()}  # (C, 1, 1) there
+        renamed = {
+            k: v.flatten() if k.endswith(".gamma") else v for k, v in renamed.items()
+        }  # (C, 1, 1) there
     return Translated(dialect, renamed, sources, changes)
 
 

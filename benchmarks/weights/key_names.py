@@ -1,7 +1,8 @@
-"""What the same weights are called in other libraries: tables of key names, readable in both directions.
+"""What the same weights are called in other libraries: tables of key names, readable in both
+directions.
 
-A table is a list of pairs (timm's name, the other library's). ``{}`` stands for a number that both names hold, ``*``
-for the rest of a name; both sides hold them in the same order.
+A table is a list of pairs (timm's name, the other library's). ``{}`` stands for a number that both
+names hold, ``*`` for the rest of a name; both sides hold them in the same order.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from torch import Tensor
 
 Names = Sequence[tuple[str, str]]
 
-# Plain ViT, for libraries with one matrix for query, key and value. The class token, where there is one, is first in
-# every position table here.
+# Plain ViT, for libraries with one matrix for query, key and value. The class token, where there is
+# one, is first in every position table here.
 TORCHVISION_VIT: Names = [
     ("cls_token", "class_token"),
     ("pos_embed", "encoder.pos_embedding"),
@@ -73,13 +74,26 @@ _CONVS = ((1, 0), (2, 1), (3, 2))  # conv1 is transformers' layer.0, and so on
 HUGGINGFACE_RESNET: Names = [
     ("conv1.weight", "embedder.embedder.convolution.weight"),
     ("bn1.*", "embedder.embedder.normalization.*"),
-    *((f"{us}.conv{n}.weight", f"{they}.layer.{m}.convolution.weight") for us, they in _STAGES for n, m in _CONVS),
-    *((f"{us}.bn{n}.*", f"{they}.layer.{m}.normalization.*") for us, they in _STAGES for n, m in _CONVS),
+    *(
+        (f"{us}.conv{n}.weight", f"{they}.layer.{m}.convolution.weight")
+        for us, they in _STAGES
+        for n, m in _CONVS
+    ),
+    *(
+        (f"{us}.bn{n}.*", f"{they}.layer.{m}.normalization.*")
+        for us, they in _STAGES
+        for n, m in _CONVS
+    ),
     *((f"{us}.downsample.0.weight", f"{they}.shortcut.convolution.weight") for us, they in _STAGES),
     *((f"{us}.downsample.1.*", f"{they}.shortcut.normalization.*") for us, they in _STAGES),
 ]
-# mmdet's and mmseg's ResNetV1c and ResNetV1d: three 3x3 convolutions in the stem (timm: resnet50c, resnet50d).
-MM_DEEP_STEM: Names = [("bn1.*", "stem.7.*"), ("conv1.{}.*", "stem.{}.*"), ("layer{}.*", "layer{}.*")]
+# mmdet's and mmseg's ResNetV1c and ResNetV1d: three 3x3 convolutions in the stem (timm: resnet50c,
+# resnet50d).
+MM_DEEP_STEM: Names = [
+    ("bn1.*", "stem.7.*"),
+    ("conv1.{}.*", "stem.{}.*"),
+    ("layer{}.*", "layer{}.*"),
+]
 # torchvision's FeaturePyramidNetwork, which pretraining on pyramids uses, on the left; mmdet's FPN.
 MM_FPN: Names = [
     ("inner_blocks.{}.0.*", "lateral_convs.{}.conv.*"),
@@ -91,7 +105,8 @@ def rename(state: Mapping[str, Any], names: Names) -> dict[str, Any]:
     """Gives every value its name in the other library; the order of the keys stays.
 
     Args:
-        state: Values under the names on the left of ``names``; turn the table around with :func:`turned`.
+        state: Values under the names on the left of ``names``; turn the table around with
+            :func:`turned`.
         names: Pairs of patterns. The first that fits a whole key counts.
 
     Raises:
@@ -102,7 +117,10 @@ def rename(state: Mapping[str, Any], names: Names) -> dict[str, Any]:
         new = counterpart(key, names)
         if new is None:
             known = ", ".join(ours for ours, _ in names[:4])
-            raise ValueError(f"key {key!r} has no counterpart: the table knows {known}, … ({len(names)} patterns)")
+            raise ValueError(
+                f"key {key!r} has no counterpart: the table knows {known}, … ({len(names)} "
+                "patterns)"
+            )
         if new in result:
             raise ValueError(f"key {key!r} would be the second one called {new!r}")
         result[new] = value
@@ -125,7 +143,9 @@ def turned(names: Names) -> Names:
 
 
 def split_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tensor]:
-    """Cuts timm's fused (3·D, …) tensors ``X.qkv.weight`` and ``.bias`` into ``X.q``, ``X.k`` and ``X.v`` (D, …)."""
+    """Cuts timm's fused (3·D, …) tensors ``X.qkv.weight`` and ``.bias`` into ``X.q``, ``X.k`` and
+    ``X.v`` (D, …).
+    """
     result: dict[str, Tensor] = {}
     for key, value in state.items():
         head, dot, rest = key.rpartition(f".{fused}.")
@@ -138,10 +158,11 @@ def split_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tens
 
 
 def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tensor]:
-    """Joins ``X.q``, ``X.k`` and ``X.v``, each (D, …), to timm's ``X.qkv`` (3·D, …): undoes :func:`split_qkv`.
+    """Joins ``X.q``, ``X.k`` and ``X.v``, each (D, …), to timm's ``X.qkv`` (3·D, …): undoes
+    :func:`split_qkv`.
 
-    A bias of which parts are missing (BEiT has none for keys) is filled up with zeros. ``X.q`` beside ``X.kv`` is the
-    query of a cross-attention, whose inputs are two: it stays apart.
+    A bias of which parts are missing (BEiT has none for keys) is filled up with zeros. ``X.q``
+    beside ``X.kv`` is the query of a cross-attention, whose inputs are two: it stays apart.
 
     Raises:
         ValueError: a weight of which a part is missing, or parts beside the joined tensor.
@@ -155,15 +176,22 @@ def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tenso
             continue
         head, letter, rest = found.groups()
         if f"{head}.{fused}.{rest}" in state:
-            raise ValueError(f"{head}: {fused}.{rest} and {letter}.{rest} both stand in the file; keep one form")
+            raise ValueError(
+                f"{head}: {fused}.{rest} and {letter}.{rest} both stand in the file; keep one form"
+            )
         group = groups.setdefault((head, rest), {})
         group[letter] = value
         result.setdefault(f"{head}.{fused}.{rest}", value)  # keeps the place; joined below
     for (head, rest), group in groups.items():
         if len(group) < 3 and rest == "weight":
-            raise ValueError(f"{head}: found {sorted(group)}.weight of query, key and value; the file is not whole")
+            raise ValueError(
+                f"{head}: found {sorted(group)}.weight of query, key and value; the file is not "
+                "whole"
+            )
         one = next(iter(group.values()))
-        result[f"{head}.{fused}.{rest}"] = torch.cat([group.get(letter, torch.zeros_like(one)) for letter in "qkv"])
+        result[f"{head}.{fused}.{rest}"] = torch.cat(
+            [group.get(letter, torch.zeros_like(one)) for letter in "qkv"]
+        )
     return result
 
 

@@ -1,4 +1,6 @@
-"""From a checkpoint of others to networks of ours: which layout, which architecture, every tensor in its place."""
+"""From a checkpoint of others to networks of ours: which layout, which architecture, every tensor
+in its place.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class Imported:
 
     Attributes:
         found: Layout and places.
-        backbones: {``online``, ``target``: network with the file's weights}; a file's only network is ``online``.
+        backbones: {``online``, ``target``: network with the file's weights}; a file's only network
+            is ``online``.
         loads: What was filled, for each of them.
         normalisation: What they expect, RGB in [0, 1]: ``mean``, ``std``.
         report: Where every tensor of the file went.
@@ -40,9 +43,14 @@ class Imported:
 
 
 def import_networks(
-    content: dict[str, Any], source: str, *, layout: str = "auto", backbone: str | None = None,
-    options: dict[str, Any] | None = None, weights: str | None = None,
-) -> Imported:  # fmt: skip
+    content: dict[str, Any],
+    source: str,
+    *,
+    layout: str = "auto",
+    backbone: str | None = None,
+    options: dict[str, Any] | None = None,
+    weights: str | None = None,
+) -> Imported:
     """Builds the networks of a checkpoint.
 
     Args:
@@ -54,15 +62,22 @@ def import_networks(
         weights: ``online`` or ``target`` takes that network alone, None whatever is there.
 
     Raises:
-        ValueError: no, another or several layouts; a network that is incomplete, of another architecture than the
-            named one, or with parts that the architecture has not; weights that are not in the file.
+        ValueError: no, another or several layouts; a network that is incomplete, of another
+            architecture than the named one, or with parts that the architecture has not; weights
+            that are not in the file.
     """
     if isinstance(content.get("meta"), dict) and "backbone" in content["meta"]:
         raise ValueError(f"{source} is a checkpoint of ours already; use it as it is")
     if layout in UPSAMPLERS:
-        raise ValueError(f"{layout!r} is the layout of an upsampler, {source} is to be read as a backbone")
+        raise ValueError(
+            f"{layout!r} is the layout of an upsampler, {source} is to be read as a backbone"
+        )
     contents = flatten(content)
-    found = recognise(contents, source) if layout == "auto" else find(contents, find_layout(layout), source)
+    found = (
+        recognise(contents, source)
+        if layout == "auto"
+        else find(contents, find_layout(layout), source)
+    )
     networks = _chosen(found, weights, source)
     backbones, loads, filled = {}, {}, []
     for which, network in networks.items():
@@ -77,7 +92,10 @@ def import_networks(
         filled.append((network, set(loads[which].loaded), changes))
     configs = [b.config for b in backbones.values()]
     if any(config != configs[0] for config in configs):
-        raise ValueError(f"{source} holds two architectures, {configs[0]} and {configs[1]}; take one with --weights")
+        raise ValueError(
+            f"{source} holds two architectures, {configs[0]} and {configs[1]}; take one with "
+            "--weights"
+        )
     normalisation = found.layout.normalisation or _timm_normalisation(configs[0]["name"])
     return Imported(found, backbones, loads, normalisation, account(contents, found, filled))
 
@@ -88,13 +106,18 @@ def _chosen(found: Found, weights: str | None, source: str) -> dict[str, Network
         return there if len(there) == 2 else {"online": next(iter(there.values()))}
     if weights not in there:
         raise ValueError(
-            f"weights={weights!r}: {source} (layout {found.layout.name!r}) holds the {' and '.join(there)} network only"
+            f"weights={weights!r}: {source} (layout {found.layout.name!r}) holds the "
+            f"{' and '.join(there)} network only"
         )
     return {"online": there[weights]}
 
 
-def _architecture(network: Network, found: Found, name: str | None, source: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of a network; heads that shapes do not show come from the layout, for a named one as well."""
+def _architecture(
+    network: Network, found: Found, name: str | None, source: str
+) -> tuple[str, dict[str, Any]]:
+    """Name and options of a network; heads that shapes do not show come from the layout, for a
+    named one as well.
+    """
     state, family = network.translated.state, network.translated.dialect.family
     heads = dict(found.layout.heads)
     if name is None:
@@ -109,36 +132,52 @@ def _architecture(network: Network, found: Found, name: str | None, source: str)
 def _by_shapes(network: Network, found: Found) -> str:
     """What to name instead of a network that does not fit, where shapes tell."""
     try:
-        name, options = infer(network.translated.dialect.family, network.translated.state, dict(found.layout.heads))
+        name, options = infer(
+            network.translated.dialect.family, network.translated.state, dict(found.layout.heads)
+        )
     except ValueError:
         return ""
-    return f"; by its shapes it is {call(dict(name=name) | options)}: leave --backbone out, or name that"
+    return (
+        f"; by its shapes it is {call(dict(name=name) | options)}: leave --backbone out, or "
+        "name that"
+    )
 
 
 def call(config: dict[str, Any]) -> str:
     """A backbone's config as one would write it in a spec."""
-    options = "&".join(f"{key}={value}" for key, value in config.items() if key != "name" and value is not None)
+    options = "&".join(
+        f"{key}={value}" for key, value in config.items() if key != "name" and value is not None
+    )
     return config["name"] + (f"?{options}" if options else "")
 
 
-def _fill(backbone: TimmBackbone, network: Network, source: str) -> tuple[LoadReport, tuple[str, ...]]:
+def _fill(
+    backbone: TimmBackbone, network: Network, source: str
+) -> tuple[LoadReport, tuple[str, ...]]:
     """Puts a network's tensors in; returns what was filled and what was changed."""
     state, name = dict(network.translated.state), backbone.config["name"]
     changes = network.translated.changes + _resize_positions(backbone.model, state)
     changes += _fill_layer_scale(backbone.model, state)
     bias = "patch_embed.proj.bias"
-    if network.translated.dialect.name == "mm vit" and bias not in state:  # mmsegmentation's patch_bias=False
+    if (
+        network.translated.dialect.name == "mm vit" and bias not in state
+    ):  # mmsegmentation's patch_bias=False
         state[bias] = torch.zeros(state["patch_embed.proj.weight"].shape[0])
         changes += (f"{bias} set to zero, the file's layer has none",)
-    report = fill(backbone.model, state, prefix="", source=f"{source} ({network.translated.dialect.name}) as {name}")
+    report = fill(
+        backbone.model,
+        state,
+        prefix="",
+        source=f"{source} ({network.translated.dialect.name}) as {name}",
+    )
     known = {source for sources in network.translated.sources.values() for source in sources}
     untranslated = [key for key in network.keys if key not in known]
     strange = [key for key in (*report.unexpected, *untranslated) if group_of(key) is None]
     if strange:
         raise ValueError(
-            f"{source} holds {len(strange)} tensors of its network that {name} has no place for: "
-            f"{', '.join(strange[:4])}{', …' if len(strange) > 4 else ''}; without them its features would be others. "
-            "Name the network with --backbone NAME"
+            f"{source} holds {len(strange)} tensors of its network that {name} has no place "
+            f"for: {', '.join(strange[:4])}{', …' if len(strange) > 4 else ''}; without them "
+            "its features would be others. Name the network with --backbone NAME"
         )
     return report, changes
 
@@ -153,7 +192,9 @@ def _refuse_non_finite(network: Network, source: str) -> None:
 
 
 def _last_norm_where_it_stands(network: Network, model: nn.Module) -> Network:
-    """Gives a ConvNeXt's last norm the name it has in front of the pooling (``head_norm_first=True``)."""
+    """Gives a ConvNeXt's last norm the name it has in front of the pooling
+    (``head_norm_first=True``).
+    """
     if not any(key.startswith("norm_pre.") for key in model.state_dict()):
         return network
 
@@ -177,7 +218,9 @@ def _fill_layer_scale(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, 
 
 
 def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:
-    """Resizes the position table in ``state`` to the model's grid, where it can be; else shapes stand in the error."""
+    """Resizes the position table in ``state`` to the model's grid, where it can be; else shapes
+    stand in the error.
+    """
     found, wanted = state.get("pos_embed"), getattr(model, "pos_embed", None)
     if found is None or wanted is None or found.shape == wanted.shape:
         return ()

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 
 def resized_positions(table: Tensor, model: nn.Module) -> Tensor | None:
-    """Resizes a table bicubically, as timm does, to the grid of a ViT; entries of tokens without a place stay.
+    """Resizes a table bicubically, as timm does, to the grid of a ViT; entries of tokens without a
+    place stay.
 
     Args:
         table: (1, P + N, D) of a square grid of N patches, P tokens in front.

@@ -24,8 +24,8 @@ class Contents:
     """A file laid flat.
 
     Attributes:
-        tensors: {path: tensor}; a path is the dicts on the way, each with a slash, then the key without wrappers'
-            names: ``state_dict/encoder_q.conv1.weight``.
+        tensors: {path: tensor}; a path is the dicts on the way, each with a slash, then the key
+            without wrappers' names: ``state_dict/encoder_q.conv1.weight``.
         others: Paths of what is no tensor.
     """
 
@@ -35,11 +35,15 @@ class Contents:
     def any_starts(self, beginning: str) -> bool:
         """Whether a path starts so, in any of the usual nests."""
         wanted = tuple(nest + beginning for nest in NESTS)
-        return any(path.startswith(wanted) for paths in (self.tensors, self.others) for path in paths)
+        return any(
+            path.startswith(wanted) for paths in (self.tensors, self.others) for path in paths
+        )
 
     def at(self, place: str) -> dict[str, Tensor]:
         """The tensors under a place, by what follows it."""
-        return {path[len(place) :]: value for path, value in self.tensors.items() if _under(path, place)}
+        return {
+            path[len(place) :]: value for path, value in self.tensors.items() if _under(path, place)
+        }
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ class Network:
 
 @dataclass(frozen=True)
 class Found:
-    """A layout that fits a file, with the networks it points at; ``online`` is None where only a target is there."""
+    """A layout that fits a file, with the networks it points at; ``online`` is None where only a
+    target is there.
+    """
 
     layout: Layout
     online: Network | None
@@ -89,14 +95,16 @@ class Found:
         return "; ".join(parts)
 
     def same_result(self, other: Found) -> bool:
-        """Whether another layout would read the same numbers into the same network for the same inputs."""
+        """Whether another layout would read the same numbers into the same network for the same
+        inputs.
+        """
         places = [{name: n.where for name, n in found.networks.items()} for found in (self, other)]
         return places[0] == places[1] and self._inputs == other._inputs
 
     @property
     def _inputs(self) -> tuple[Any, ...]:
-        """What decides about features beside weights: normalisation (timm's ResNets and ConvNeXts have ImageNet's, its
-        ViTs do not agree) and heads."""
+        """What decides about features beside weights: normalisation (timm's ResNets and ConvNeXts
+        have ImageNet's, its ViTs do not agree) and heads."""
         family = next(iter(self.networks.values())).translated.dialect.family
         normalisation = self.layout.normalisation or (None if family == "vit" else IMAGENET)
         return normalisation, self.layout.heads if family == "vit" else ()
@@ -130,19 +138,23 @@ def recognise(contents: Contents, source: str) -> Found:
     """The one layout that fits a file.
 
     Raises:
-        Unrecognised: none fits (what was found is said), or several that would read it differently (they are listed).
+        Unrecognised: none fits (what was found is said), or several that would read it differently
+            (they are listed).
     """
     found = _candidates(contents)
     if not found:
         raise Unrecognised(
-            f"{source} is in no layout known here: {_glimpse(contents)}. Name the layout with --from, or save the "
-            "network's own state_dict under timm's or torchvision's names"
+            f"{source} is in no layout known here: {_glimpse(contents)}. Name the layout with "
+            "--from, or save the network's own state_dict under timm's or torchvision's names"
         )
     different = [found[0]]
     different += [f for f in found[1:] if not any(f.same_result(d) for d in different)]
     if len(different) > 1:
         listed = "; ".join(f"{f.layout.name} ({_inputs(f.layout)})" for f in found)
-        raise Unrecognised(f"{source} fits several layouts that read it differently: {listed}. Choose one with --from")
+        raise Unrecognised(
+            f"{source} fits several layouts that read it differently: {listed}. Choose one with "
+            "--from"
+        )
     return found[0]
 
 
@@ -167,13 +179,18 @@ def find(contents: Contents, layout: Layout, source: str) -> Found:
         hint = f" It looks like {', '.join(fitting)}" if fitting else ""
         places = ", ".join(repr(p) for p in (*layout.online, *layout.target))
         raise ValueError(
-            f"{source} is not in the layout {layout.name!r}: no network at any of {places}; {_glimpse(contents)}.{hint}"
+            f"{source} is not in the layout {layout.name!r}: no network at any of {places}; "
+            f"{_glimpse(contents)}.{hint}"
         )
     return found
 
 
 def _candidates(contents: Contents) -> list[Found]:
-    return [f for f in (look(contents, layout) for layout in LAYOUTS if layout.guess) if f and _fits(contents, f)]
+    return [
+        f
+        for f in (look(contents, layout) for layout in LAYOUTS if layout.guess)
+        if f and _fits(contents, f)
+    ]
 
 
 def _first_network(contents: Contents, layout: Layout, places: tuple[str, ...]) -> Network | None:
@@ -196,10 +213,12 @@ def _refuse_two(states: dict[str, dict[str, Tensor]]) -> None:
     """Refuses several networks of one name in different dicts of a file, unless they are the same."""
     (place, first), *others = states.items()
     for other, state in others:
-        if state.keys() != first.keys() or not all(torch.equal(first[key], state[key]) for key in first):
+        if state.keys() != first.keys() or not all(
+            torch.equal(first[key], state[key]) for key in first
+        ):
             raise ValueError(
-                f"the file holds two different networks, at {place or 'the top'!r} and at {other!r}: save the one to "
-                "be read alone"
+                f"the file holds two different networks, at {place or 'the top'!r} and at "
+                f"{other!r}: save the one to be read alone"
             )
 
 
@@ -252,7 +271,11 @@ def _under(path: str, place: str) -> bool:
 
 def _inputs(layout: Layout) -> str:
     """How a layout differs from another of the same keys."""
-    mean = "timm's normalisation" if layout.normalisation is None else f"mean {layout.normalisation['mean']}"
+    mean = (
+        "timm's normalisation"
+        if layout.normalisation is None
+        else f"mean {layout.normalisation['mean']}"
+    )
     return f"{mean}{f', heads {dict(layout.heads)}' if layout.heads else ''}"
 
 

@@ -9,18 +9,34 @@ from typing import Any
 
 from benchmarks.weights.recognise import Contents, Found, Network
 
-# What a file may hold beside a backbone, by how the part of the key behind the network's place begins.
+# What a file may hold beside a backbone, by how the part of the key behind the network's place
+# begins.
 _GROUPS = (
-    ("optimiser", r"(optim|opt\b|scheduler|lr_sched|amp\b|scaler|fp16_scaler|loss_scaler|grad_scaler)"),
+    (
+        "optimiser",
+        r"(optim|opt\b|scheduler|lr_sched|amp\b|scaler|fp16_scaler|loss_scaler|grad_scaler)",
+    ),
     ("queue", r"(queue|memory_bank|.*\.queue)"),
     ("counter", r"(.*num_batches_tracked|n_averaged|steps|step|epoch|iter|.*_ptr)$"),
     ("mask token", r"(.*\.)?(mask_token|masked_embed)"),
     ("decoder", r"(decoder|decode_head|auxiliary_head)"),
-    ("momentum", r"(momentum|ema|target|teacher|encoder_k|\w+_k\.|model_ema|state_dict_ema|backbone_momentum)"),
+    (
+        "momentum",
+        r"(momentum|ema|target|teacher|encoder_k|\w+_k\.|model_ema|state_dict_ema|backbone_momentum)",
+    ),
     ("momentum", r"(patch_embed|blocks|norm)_c\."),
-    ("head", r"(fc\d?|heads?|head_\w+|classifier|pooler|mlp|mlp_head|last_layer|linear|lm_head|bn|g|neck)\."),
-    ("head", r"(proj_head|projector|projection|prototypes|predictor|pred\w*_head|maps_projector|value_transform)"),
-    ("head", r"(grouping|dino_head|ibot_head|dino_loss|ibot_\w*loss|rpn_head|roi_head|bbox_head|mask_head)"),
+    (
+        "head",
+        r"(fc\d?|heads?|head_\w+|classifier|pooler|mlp|mlp_head|last_layer|linear|lm_head|bn|g|neck)\.",
+    ),
+    (
+        "head",
+        r"(proj_head|projector|projection|prototypes|predictor|pred\w*_head|maps_projector|value_transform)",
+    ),
+    (
+        "head",
+        r"(grouping|dino_head|ibot_head|dino_loss|ibot_\w*loss|rpn_head|roi_head|bbox_head|mask_head)",
+    ),
     ("head", r"(contrast|online_predictor|projector_q|data_preprocessor|loss)"),
 )
 
@@ -46,7 +62,9 @@ class KeyReport:
     def __str__(self) -> str:
         parts = [f"{self.loaded + self.renamed + self.joined} tensors loaded"]
         parts += [
-            f"{count} of them {word}" for count, word in ((self.renamed, "renamed"), (self.joined, "joined")) if count
+            f"{count} of them {word}"
+            for count, word in ((self.renamed, "renamed"), (self.joined, "joined"))
+            if count
         ]
         parts.append("0 missing")
         parts += [f"changed: {', '.join(self.changed)}"] if self.changed else []
@@ -60,9 +78,13 @@ class KeyReport:
         """The report as plain values, for a checkpoint's ``meta``."""
         counts = {group: len(paths) for group, paths in self.left_out.items()}
         return dict(
-            loaded=self.loaded, renamed=self.renamed, joined=self.joined, missing=0, changed=list(self.changed),
+            loaded=self.loaded,
+            renamed=self.renamed,
+            joined=self.joined,
+            missing=0,
+            changed=list(self.changed),
             left_out=counts,
-        )  # fmt: skip
+        )
 
 
 def group_of(key: str) -> str | None:
@@ -70,13 +92,16 @@ def group_of(key: str) -> str | None:
     return next((name for name, pattern in _GROUPS if re.match(pattern, key)), None)
 
 
-def account(contents: Contents, found: Found, networks: list[tuple[Network, set[str], tuple[str, ...]]]) -> KeyReport:
+def account(
+    contents: Contents, found: Found, networks: list[tuple[Network, set[str], tuple[str, ...]]]
+) -> KeyReport:
     """Makes the report.
 
     Args:
         contents: The file.
         found: Its networks, and the layout it was read by.
-        networks: Those that were taken, each with timm's names that were filled and what was changed.
+        networks: Those that were taken, each with timm's names that were filled and what was
+            changed.
     """
     taken: set[str] = set()
     count: Counter[str] = Counter()
@@ -87,7 +112,9 @@ def account(contents: Contents, found: Found, networks: list[tuple[Network, set[
             paths = {network.place + source for source in sources}
             if name in filled and not paths <= taken:  # what two networks share counts once
                 taken |= paths
-                kind = "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
+                kind = (
+                    "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
+                )
                 count[kind] += len(sources)
     others = tuple(filter(None, (*found.layout.online, *found.layout.target)))
     left: dict[str, list[str]] = {}
@@ -95,11 +122,17 @@ def account(contents: Contents, found: Found, networks: list[tuple[Network, set[
         if path in taken:
             continue
         left.setdefault(_group_of_path(path, found, others), []).append(path)
-    return KeyReport(**count, changed=tuple(changed), left_out={group: tuple(paths) for group, paths in left.items()})
+    return KeyReport(
+        **count,
+        changed=tuple(changed),
+        left_out={group: tuple(paths) for group, paths in left.items()},
+    )
 
 
 def _group_of_path(path: str, found: Found, others: tuple[str, ...]) -> str:
-    """The group of a path that was not taken; ``others`` are places at which the layout knows networks."""
+    """The group of a path that was not taken; ``others`` are places at which the layout knows
+    networks.
+    """
     for network in found.networks.values():
         if path.startswith(network.place):
             own = path[len(network.place) :]

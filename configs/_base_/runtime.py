@@ -4,7 +4,12 @@
 # after minutes of start-up).
 loader = dict(workers=12, photometrics="device")
 engine = dict(
-    precision="bf16", channels_last=True, sync_bn=True, checkpoint_every=1000, keep_checkpoints=2, log_every=20
+    precision="bf16",
+    channels_last=True,
+    sync_bn=True,
+    checkpoint_every=1000,
+    keep_checkpoints=2,
+    log_every=20,
 )
 hooks = [dict(type="CollapseHook", every=500), dict(type="ThroughputHook", every=100)]
 vis_backends = [dict(type="TensorboardVisBackend")]

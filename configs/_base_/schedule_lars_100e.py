@@ -4,5 +4,7 @@
 # lr_scheduler.py, main_pretrain.py, tools/*.sh); steps of our LARS equal those of its lars.py up to rounding.
 # With another batch use lr_rule="sqrt", lr_per_256=2.0: the author's rule lr = 4 * sqrt(batch / 1024) (issue 5 there).
 # lr 4.0 belongs to LARS: give SGD and AdamW ordinary rates.
-schedule = dict(global_batch=1024, epochs=100, warmup_epochs=5, lr_rule="linear", lr_per_256=1.0, lr_min=1e-6)
+schedule = dict(
+    global_batch=1024, epochs=100, warmup_epochs=5, lr_rule="linear", lr_per_256=1.0, lr_min=1e-6
+)
 optimizer = dict(type="Lars", momentum=0.9, trust_coeff=0.001, eps=1e-8, weight_decay=1e-5)

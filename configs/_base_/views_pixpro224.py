@@ -17,7 +17,11 @@ views = dict(
     groups={
         "global": [
             dict(blur=dict(p=1.0, sigma=(0.1, 2.0)), **_common),
-            dict(blur=dict(p=0.1, sigma=(0.1, 2.0)), solarise=dict(p=0.2, threshold=128 / 255), **_common),
+            dict(
+                blur=dict(p=0.1, sigma=(0.1, 2.0)),
+                solarise=dict(p=0.2, threshold=128 / 255),
+                **_common,
+            ),
         ]
     },
 )

@@ -22,7 +22,9 @@ model = dict(
     type="Pretrainer",
     backbone=dict(type="TimmBackbone", name="resnet18", zero_init_last=False),
     objectives=[dict(type="InstanceDiscrimination", form="softmax", dim=128, temperature=0.1)],
-    data_preprocessor=dict(type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+    data_preprocessor=dict(
+        type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
+    ),
 )
 _view = dict(
     size=128,

@@ -25,8 +25,18 @@ _temperature = 0.1
 model = dict(
     type="Pretrainer",
     backbone=dict(type="TimmBackbone", name="resnet50", zero_init_last=False),
-    objectives=[dict(type="SupCon", hidden=2048, dim=128, temperature=_temperature, loss_scale=_temperature / 0.07)],
-    data_preprocessor=dict(type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)),
+    objectives=[
+        dict(
+            type="SupCon",
+            hidden=2048,
+            dim=128,
+            temperature=_temperature,
+            loss_scale=_temperature / 0.07,
+        )
+    ],
+    data_preprocessor=dict(
+        type="ViewPreprocessor", mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010)
+    ),
 )
 _view = dict(
     size=128,
@@ -36,5 +46,13 @@ _view = dict(
     grey=0.2,
 )
 views = dict(type="ViewRecipe", groups={"global": [_view, _view]})
-schedule = dict(global_batch=1024, epochs=1000, warmup_epochs=10, warmup_from=0.02, lr_rule="none", lr=0.5, lr_min=5e-4)
+schedule = dict(
+    global_batch=1024,
+    epochs=1000,
+    warmup_epochs=10,
+    warmup_from=0.02,
+    lr_rule="none",
+    lr=0.5,
+    lr_min=5e-4,
+)
 optimizer = dict(type="SGD", momentum=0.9, weight_decay=1e-4)

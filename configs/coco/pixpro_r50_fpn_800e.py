@@ -18,13 +18,19 @@ _base_ = [
 
 # The json only lists the files; boxes and masks are not used. Add unlabeled2017 by a FileList over both folders.
 source = dict(
-    type="CocoImages", annotations="data/coco/annotations/instances_train2017.json", root="data/coco/train2017"
+    type="CocoImages",
+    annotations="data/coco/annotations/instances_train2017.json",
+    root="data/coco/train2017",
 )
 model = dict(
     type="Pretrainer",
     backbone=dict(type="TimmBackbone", name="resnet50"),
     objectives=[
-        dict(type="PixPro", pyramid=dict(strides=(8, 16, 32), channels=256, extra=True, head_convs=0), hidden=2048)
+        dict(
+            type="PixPro",
+            pyramid=dict(strides=(8, 16, 32), channels=256, extra=True, head_convs=0),
+            hidden=2048,
+        )
     ],
     momentum=dict(start=0.99, end=1.0),
 )

@@ -18,7 +18,12 @@ arms = dict(
     CLAE=dict(config="configs/quick/clae_simclr_scenes64.py"),
 )
 benchmarks = dict(
-    linear=dict(type="linear", data=dict(type="ClassFolder", root="data/real/caltech101"), size=112, dtype="float32")
+    linear=dict(
+        type="linear",
+        data=dict(type="ClassFolder", root="data/real/caltech101"),
+        size=112,
+        dtype="float32",
+    )
 )
 baselines = dict(
     majority=dict(benchmark=("retrieval", "other_drives", "knn", "linear"), stride=8),

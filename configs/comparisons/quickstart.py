@@ -23,9 +23,15 @@ arms = dict(
     PixPro=dict(),
 )
 
-_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False)
+_retrieval = dict(
+    size=(96, 96), neighbours=30, temperature=0.02, memory_size=51_200, passes=1, augment=False
+)
 benchmarks = dict(
-    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
+    retrieval=dict(
+        type="retrieval",
+        data=dict(type="SegmentationFolder", root=_root, layout="scenes"),
+        **_retrieval,
+    ),
 )
 primary = "retrieval.mIoU"
 baselines = dict(
@@ -33,4 +39,6 @@ baselines = dict(
     colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
 )
 pictures = dict(folder=f"{_root}/images/val", count=8, size=96)
-next_step = "then python tools/compare.py configs/comparisons/scenes.py (six arms, three seeds, more data)"
+next_step = (
+    "then python tools/compare.py configs/comparisons/scenes.py (six arms, three seeds, more data)"
+)

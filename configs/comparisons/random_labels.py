@@ -8,10 +8,14 @@ _base_ = "scenes.py"
 title = "Scenes: random labels, real labels, no training"
 base = "configs/quick/random_labels_scenes64.py"
 budget = dict(samples=24_000)
-_images = dict(annotations="data/scenes/instances_train.json", root="data/scenes/images/train", count=480)
+_images = dict(
+    annotations="data/scenes/instances_train.json", root="data/scenes/images/train", count=480
+)
 arms = dict(
     _delete_=True,
     untrained=dict(train=False),
     random_labels=dict(),
-    real_labels=dict(overrides={"source": dict(_delete_=True, type="CocoImages", label="largest", **_images)}),
+    real_labels=dict(
+        overrides={"source": dict(_delete_=True, type="CocoImages", label="largest", **_images)}
+    ),
 )

@@ -16,10 +16,17 @@ prepare = dict(real=dict(out=_root, held_back=0.2))
 
 base = "configs/quick/scenes64.py"
 # Photos keep the jitter and greyscale of PixPro: their colours do tell something of what they show.
-_photos = {"jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8), "grey": 0.2}
+_photos = {
+    "jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+    "grey": 0.2,
+}
 overrides = {
     "source": dict(_delete_=True, type="ImageFolder", root=f"{_root}/caltech101/train"),
-    **{f"views.groups.global.{view}.{key}": value for view in (0, 1) for key, value in _photos.items()},
+    **{
+        f"views.groups.global.{view}.{key}": value
+        for view in (0, 1)
+        for key, value in _photos.items()
+    },
 }
 budget = dict(samples=24_000)
 seeds = (0, 1, 2)
@@ -30,11 +37,15 @@ arms = dict(
     PixPro=dict(),
 )
 
-_retrieval = dict(size=(192, 256), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
+_retrieval = dict(
+    size=(192, 256), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False
+)
 _camvid = dict(type="SegmentationFolder", root=f"{_root}/camvid", layout="camvid")
 benchmarks = dict(
     retrieval=dict(type="retrieval", data=_camvid, **_retrieval),
-    other_drives=dict(type="retrieval", data=dict(**_camvid, train_exclude=("0016E5_*",)), **_retrieval),
+    other_drives=dict(
+        type="retrieval", data=dict(**_camvid, train_exclude=("0016E5_*",)), **_retrieval
+    ),
     knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/caltech101"), size=112),
 )
 primary = "retrieval.mIoU"

@@ -20,9 +20,15 @@ arms = dict(
     PixPro=dict(),
 )
 
-_retrieval = dict(size=(96, 96), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False)
+_retrieval = dict(
+    size=(96, 96), neighbours=30, temperature=0.02, memory_size=102_400, passes=1, augment=False
+)
 benchmarks = dict(
-    retrieval=dict(type="retrieval", data=dict(type="SegmentationFolder", root=_root, layout="scenes"), **_retrieval),
+    retrieval=dict(
+        type="retrieval",
+        data=dict(type="SegmentationFolder", root=_root, layout="scenes"),
+        **_retrieval,
+    ),
     # Every object cut out: what the pooled vector knows.
     knn=dict(type="knn", data=dict(type="ClassFolder", root=f"{_root}/crops"), size=64),
 )

@@ -22,20 +22,33 @@ arms = dict(
 benchmarks = dict(
     _delete_=True,
     segmentation=dict(
-        type="transfer", data=dict(root=f"{_out}/camvid"), recipe="configs/transfer/tiny/seg_fcn.py",
+        type="transfer",
+        data=dict(root=f"{_out}/camvid"),
+        recipe="configs/transfer/tiny/seg_fcn.py",
         options={
             "train_dataloader.dataset.indices": list(range(0, 367, 9)),  # 41 labelled images
-            "train_cfg.max_iters": 120, "param_scheduler.1.end": 120, "default_hooks.checkpoint.interval": 120,
+            "train_cfg.max_iters": 120,
+            "param_scheduler.1.end": 120,
+            "default_hooks.checkpoint.interval": 120,
         },
     ),
     detection=dict(
-        type="transfer", data=dict(root=f"{_out}/bccd"), recipe="configs/transfer/tiny/det_fpn.py",
+        type="transfer",
+        data=dict(root=f"{_out}/bccd"),
+        recipe="configs/transfer/tiny/det_fpn.py",
         options={
-            "train_cfg.max_iters": 60, "param_scheduler.1.end": 60, "default_hooks.checkpoint.interval": 60,
+            "train_cfg.max_iters": 60,
+            "param_scheduler.1.end": 60,
+            "default_hooks.checkpoint.interval": 60,
         },
     ),
 )
 primary = "segmentation.mIoU"
-columns = ("segmentation.mIoU", "segmentation.pixel_accuracy", "detection.box_AP", "detection.box_AP50")
+columns = (
+    "segmentation.mIoU",
+    "segmentation.pixel_accuracy",
+    "detection.box_AP",
+    "detection.box_AP50",
+)
 baselines = dict(_delete_=True)
 next_step = "or python tools/transfer.py CHECKPOINT RECIPE for a single network"

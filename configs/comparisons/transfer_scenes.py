@@ -11,7 +11,9 @@
 _base_ = "scenes.py"
 title = "Scenes, fine-tuned: segmentation, boxes and masks"
 _out = "data/transfer"
-prepare = dict(transfer=dict(out=_out, sets=("scenes_segmentation", "scenes_detection"), scenes="data/scenes"))
+prepare = dict(
+    transfer=dict(out=_out, sets=("scenes_segmentation", "scenes_detection"), scenes="data/scenes")
+)
 arms = dict(
     _delete_=True,
     untrained=dict(train=False),
@@ -26,10 +28,17 @@ benchmarks = dict(
         recipe="configs/transfer/tiny/seg_fcn_scenes.py",
     ),
     detection=dict(
-        type="transfer", data=dict(root=f"{_out}/scenes_detection"), recipe="configs/transfer/tiny/mask_fpn.py"
+        type="transfer",
+        data=dict(root=f"{_out}/scenes_detection"),
+        recipe="configs/transfer/tiny/mask_fpn.py",
     ),
 )
 primary = "segmentation.mIoU"
-columns = ("segmentation.mIoU", "segmentation.pixel_accuracy", "detection.box_AP", "detection.mask_AP")
+columns = (
+    "segmentation.mIoU",
+    "segmentation.pixel_accuracy",
+    "detection.box_AP",
+    "detection.mask_AP",
+)
 baselines = dict(_delete_=True)
 next_step = "or python tools/transfer.py CHECKPOINT RECIPE for a single network"

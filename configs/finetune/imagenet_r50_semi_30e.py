@@ -10,9 +10,23 @@
 # Hardware: 4 GPUs. Result: none. Status: our own recipe, not run by us.
 # Knobs people ask for: --fraction, --labels, schedule.epochs, schedule.lr_per_256.
 _base_ = "imagenet_vitb16_100e.py"
-model = dict(pooling="network", crop_fraction=0.875, drop_path=0.0, smoothing=0.0, mixup=0.0, cutmix=0.0, erase=0.0)
+model = dict(
+    pooling="network",
+    crop_fraction=0.875,
+    drop_path=0.0,
+    smoothing=0.0,
+    mixup=0.0,
+    cutmix=0.0,
+    erase=0.0,
+)
 views = dict(randaugment=None)
 schedule = dict(
-    _delete_=True, global_batch=1024, epochs=30, lr_rule="linear", lr_per_256=0.05, warmup_from=0.0, lr_min=0.0
+    _delete_=True,
+    global_batch=1024,
+    epochs=30,
+    lr_rule="linear",
+    lr_per_256=0.05,
+    warmup_from=0.0,
+    lr_min=0.0,
 )
 optimizer = dict(_delete_=True, type="SGD", momentum=0.9, nesterov=True)

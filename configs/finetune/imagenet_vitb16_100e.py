@@ -26,8 +26,16 @@ model = dict(
     cutmix=1.0,
     erase=0.25,
 )
-views = dict(type="FinetuneViews", size=_size, scale=(0.08, 1.0), flip=0.5, randaugment="rand-m9-mstd0.5-inc1")
-schedule = dict(global_batch=1024, epochs=100, warmup_epochs=5, warmup_from=0.0, lr_per_256=1.2e-3, lr_min=1e-6)
+views = dict(
+    type="FinetuneViews",
+    size=_size,
+    scale=(0.08, 1.0),
+    flip=0.5,
+    randaugment="rand-m9-mstd0.5-inc1",
+)
+schedule = dict(
+    global_batch=1024, epochs=100, warmup_epochs=5, warmup_from=0.0, lr_per_256=1.2e-3, lr_min=1e-6
+)
 optimizer = dict(type="AdamW", weight_decay=0.05, layer_decay=0.8)
 loader = dict(workers=12)
 engine = dict(precision="bf16", checkpoint_every=1000, keep_checkpoints=2, log_every=50)

@@ -10,11 +10,20 @@
 # Knobs people ask for: schedule.epochs (more where labels are few), schedule.lr_per_256, model.size and views.size.
 _size = 64
 model = dict(
-    type="Finetuner", pooling="mean", size=_size, crop_fraction=0.875, drop_path=0.0, smoothing=0.1, mixup=0.0,
-    cutmix=0.0, erase=0.0,
-)  # fmt: skip
+    type="Finetuner",
+    pooling="mean",
+    size=_size,
+    crop_fraction=0.875,
+    drop_path=0.0,
+    smoothing=0.1,
+    mixup=0.0,
+    cutmix=0.0,
+    erase=0.0,
+)
 views = dict(type="FinetuneViews", size=_size, scale=(0.35, 1.0), flip=0.5, randaugment=None)
-schedule = dict(global_batch=16, epochs=20, warmup_epochs=1, warmup_from=0.0, lr_per_256=0.16, lr_min=1e-6)
+schedule = dict(
+    global_batch=16, epochs=20, warmup_epochs=1, warmup_from=0.0, lr_per_256=0.16, lr_min=1e-6
+)
 optimizer = dict(type="AdamW", weight_decay=0.05, layer_decay=0.8)
 loader = dict(workers=0)
 engine = dict(precision="fp32", checkpoint_every=200, keep_checkpoints=1, log_every=50)

@@ -19,5 +19,12 @@ model = dict(
     momentum=dict(start=0.99, end=1.0),
     group="exemplar",
 )
-schedule = dict(global_batch=1024, epochs=100, warmup_epochs=10, lr_rule="linear", lr_per_256=1.5e-4, lr_min=1e-6)
+schedule = dict(
+    global_batch=1024,
+    epochs=100,
+    warmup_epochs=10,
+    lr_rule="linear",
+    lr_per_256=1.5e-4,
+    lr_min=1e-6,
+)
 optimizer = dict(type="AdamW", betas=(0.9, 0.95), weight_decay=0.05)

@@ -16,7 +16,16 @@ model = dict(
     backbone=dict(
         type="SinCosViT", name="vit_base_patch16_224", freeze_patches=True, position_resize="factor"
     ),
-    objectives=[dict(type="CIM", width=512, heads=16, depth=1, correlation="cross_attention", update="exemplar")],
+    objectives=[
+        dict(
+            type="CIM",
+            width=512,
+            heads=16,
+            depth=1,
+            correlation="cross_attention",
+            update="exemplar",
+        )
+    ],
     momentum=dict(start=0.99, end=1.0),
     group="exemplar",
 )

@@ -13,6 +13,13 @@ _base_ = ["./pixpro_r50_100e.py"]
 
 model = dict(
     objectives=[
-        dict(type="PixContrast", hidden=4096, dim=256, temperature=0.3, pos_radius_diag=0.7, intersection="partner")
+        dict(
+            type="PixContrast",
+            hidden=4096,
+            dim=256,
+            temperature=0.3,
+            pos_radius_diag=0.7,
+            intersection="partner",
+        )
     ]
 )

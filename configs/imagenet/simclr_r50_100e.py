@@ -27,7 +27,14 @@ model = dict(
     type="Pretrainer",
     backbone=dict(type="TimmBackbone", name="resnet50"),
     objectives=[
-        dict(type="SimCLR", hidden=2048, dim=128, temperature=0.1, last_shift=False, head_start="normal"),
+        dict(
+            type="SimCLR",
+            hidden=2048,
+            dim=128,
+            temperature=0.1,
+            last_shift=False,
+            head_start="normal",
+        ),
     ],
 )
 schedule = dict(warmup_epochs=10, warmup_from=0.0, lr_rule="sqrt", lr_per_256=1.2, lr_min=0.0)

@@ -20,5 +20,7 @@ model = dict(
     objectives=[dict(type="SimMIM", mask_size=32, mask_ratio=0.6, loss="l1")],
 )
 views = dict(type="ViewRecipe", groups={"global": [dict(size=224, scale=(0.67, 1.0), flip=0.5)]})
-schedule = dict(global_batch=2048, epochs=100, warmup_epochs=10, lr_rule="linear", lr_per_256=1e-4, lr_min=1e-6)
+schedule = dict(
+    global_batch=2048, epochs=100, warmup_epochs=10, lr_rule="linear", lr_per_256=1e-4, lr_min=1e-6
+)
 optimizer = dict(type="AdamW", weight_decay=0.05)

@@ -39,5 +39,7 @@ model = dict(
         )
     ],
 )
-schedule = dict(global_batch=6144, epochs=350, warmup_epochs=12, warmup_from=0.0, lr_per_256=0.4, lr_min=0.0)
+schedule = dict(
+    global_batch=6144, epochs=350, warmup_epochs=12, warmup_from=0.0, lr_per_256=0.4, lr_min=0.0
+)
 optimizer = dict(weight_decay=1e-3)

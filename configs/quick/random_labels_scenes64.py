@@ -17,7 +17,10 @@ source = dict(
     _delete_=True,
     type="RandomLabels",
     source=dict(
-        type="CocoImages", annotations=f"{_root}/instances_train.json", root=f"{_root}/images/train", count=480
+        type="CocoImages",
+        annotations=f"{_root}/instances_train.json",
+        root=f"{_root}/images/train",
+        count=480,
     ),
     classes=10,
     seed=0,

@@ -29,13 +29,23 @@ model = dict(
 )
 # The label is that of the largest object; only the supervised control reads it.
 source = dict(
-    type="CocoImages", annotations=f"{_root}/instances_train.json", root=f"{_root}/images/train", label="largest"
+    type="CocoImages",
+    annotations=f"{_root}/instances_train.json",
+    root=f"{_root}/images/train",
+    label="largest",
 )
 # At this size an image is decoded and cropped in half a millisecond: worker processes would only take a core away.
 loader = dict(workers=0)
 # Many small steps: PixPro's projection first falls towards a constant and leaves it again only after some hundred steps
 # (its loss sinks below -3, then rises), as in its authors' logs. 375 steps of 64 images ended inside that phase.
-schedule = dict(global_batch=16, samples=24_000, warmup_samples=2_400, lr_rule="none", lr=_learning_rate, lr_min=1e-6)
+schedule = dict(
+    global_batch=16,
+    samples=24_000,
+    warmup_samples=2_400,
+    lr_rule="none",
+    lr=_learning_rate,
+    lr_min=1e-6,
+)
 optimizer = dict(type="AdamW", weight_decay=0.05)
 engine = dict(precision="fp32", checkpoint_every=100, keep_checkpoints=1, log_every=10)
 hooks = [dict(type="CollapseHook", every=250)]

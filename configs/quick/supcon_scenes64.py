@@ -9,4 +9,6 @@
 # Status: our own recipe.
 # Knob people ask for: temperature; loader.images_per_class, which makes sure of positives in small batches.
 _base_ = "scenes64.py"
-model = dict(objectives=[dict(type="SupCon", hidden=256, dim=128, projector_norm=True, temperature=0.2)])
+model = dict(
+    objectives=[dict(type="SupCon", hidden=256, dim=128, projector_norm=True, temperature=0.2)]
+)

@@ -13,6 +13,8 @@ Differs:  ResNet v1 with a 7 x 7 stem, whose keys a pretrained ResNet-50 has, in
 
 _base_ = ["ade20k_upernet_r50_80k.py"]
 
-param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end=160_000, by_epoch=False)]
+param_scheduler = [
+    dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end=160_000, by_epoch=False)
+]
 train_cfg = dict(max_iters=160_000, val_interval=16_000)
 default_hooks = dict(checkpoint=dict(interval=16_000))

@@ -37,7 +37,9 @@ model = dict(
         drop_path_rate=0.1,
         out_indices=(2, 5, 8, 11),
     ),
-    neck=dict(embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="SyncBN", requires_grad=True)),
+    neck=dict(
+        embed_dim=768, rescales=[4, 2, 1, 0.5], norm_cfg=dict(type="SyncBN", requires_grad=True)
+    ),
     decode_head=dict(in_channels=[768, 768, 768, 768], channels=768, num_classes=150),
     auxiliary_head=dict(in_channels=768, num_classes=150),
     test_cfg=dict(mode="slide", crop_size=(512, 512), stride=(341, 341)),

@@ -11,14 +11,28 @@ Differs:  mmdet in place of detectron2 0.2.1. Precise BN over 200 batches, short
           weight decay on norms are detectron2's defaults
 """
 
-_base_ = ["mmdet::_base_/models/mask-rcnn_r50-caffe-c4.py", "_base_/coco_multiscale.py", "_base_/detection_90k.py"]
+_base_ = [
+    "mmdet::_base_/models/mask-rcnn_r50-caffe-c4.py",
+    "_base_/coco_multiscale.py",
+    "_base_/detection_90k.py",
+]
 
 transfer = dict(task="detection", batch=16, backbone="native")
 
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
-    backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None),
-    roi_head=dict(shared_head=dict(type="ResLayerExtraNorm", norm_cfg=norm_cfg, norm_eval=False, style="pytorch")),
-    train_cfg=dict(rpn=dict(allowed_border=-1)),  # anchors across the border take part, as in detectron2
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
+    ),
+    backbone=dict(
+        frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None
+    ),
+    roi_head=dict(
+        shared_head=dict(
+            type="ResLayerExtraNorm", norm_cfg=norm_cfg, norm_eval=False, style="pytorch"
+        )
+    ),
+    train_cfg=dict(
+        rpn=dict(allowed_border=-1)
+    ),  # anchors across the border take part, as in detectron2
 )

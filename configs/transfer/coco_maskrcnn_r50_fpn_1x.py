@@ -12,7 +12,11 @@ Differs:  mmdet in place of detectron2 0.2.1. Precise BN over 200 batches, short
           one normalises after each convolution
 """
 
-_base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "_base_/coco_multiscale.py", "_base_/detection_90k.py"]
+_base_ = [
+    "mmdet::_base_/models/mask-rcnn_r50_fpn.py",
+    "_base_/coco_multiscale.py",
+    "_base_/detection_90k.py",
+]
 
 transfer = dict(task="detection", batch=16, backbone="native")
 

@@ -11,7 +11,11 @@ Differs:  from ViTDet: global attention in every block, no relative positions, 9
           of 184,375 of 64, warm-up over 1,000. The ViT is timm's; its last LayerNorm is not used
 """
 
-_base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "_base_/coco_multiscale.py", "_base_/detection_90k.py"]
+_base_ = [
+    "mmdet::_base_/models/mask-rcnn_r50_fpn.py",
+    "_base_/coco_multiscale.py",
+    "_base_/detection_90k.py",
+]
 
 transfer = dict(task="detection", batch=16, backbone="timm")
 
@@ -19,10 +23,16 @@ image_size = (1024, 1024)
 norm = dict(type="LN2d")
 model = dict(
     data_preprocessor=dict(
-        batch_augments=[dict(type="BatchFixedSizePad", size=image_size, img_pad_value=0, pad_mask=True)]
+        batch_augments=[
+            dict(type="BatchFixedSizePad", size=image_size, img_pad_value=0, pad_mask=True)
+        ]
     ),
     backbone=dict(
-        _delete_=True, type="TimmBackbone", name="vit_base_patch16_224", out_indices=(11,), drop_path_rate=0.1
+        _delete_=True,
+        type="TimmBackbone",
+        name="vit_base_patch16_224",
+        out_indices=(11,),
+        drop_path_rate=0.1,
     ),
     neck=dict(_delete_=True, type="SimplePyramid", in_channels=768, out_channels=256, in_stride=16),
     rpn_head=dict(num_convs=2),
@@ -52,7 +62,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="Resize", scale=image_size, keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -12,12 +12,18 @@ Differs:  learning rate 0.01, as in the libraries' RetinaNet recipes. The backbo
           can be pretrained; P6 and P7 are convolutions here, and new
 """
 
-_base_ = ["mmdet::_base_/models/retinanet_r50_fpn.py", "_base_/coco_multiscale.py", "_base_/detection_90k.py"]
+_base_ = [
+    "mmdet::_base_/models/retinanet_r50_fpn.py",
+    "_base_/coco_multiscale.py",
+    "_base_/detection_90k.py",
+]
 
 transfer = dict(task="detection", batch=16, backbone="native")
 
 norm = dict(type="SyncBN", requires_grad=True)
-model = dict(backbone=dict(frozen_stages=-1, norm_cfg=norm, norm_eval=False, style="pytorch", init_cfg=None))
+model = dict(
+    backbone=dict(frozen_stages=-1, norm_cfg=norm, norm_eval=False, style="pytorch", init_cfg=None)
+)
 
 # Boxes alone: the polygons are not read.
 train_pipeline = [

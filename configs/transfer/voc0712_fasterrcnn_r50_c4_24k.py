@@ -12,21 +12,42 @@ Differs:  mmdet in place of detectron2 0.2.1, and its reader of VOC, whose boxes
           in MoCo's configuration; precise BN over 200 batches and no weight decay on norms are detectron2's defaults
 """
 
-_base_ = ["mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py", "_base_/voc_multiscale.py", "_base_/detection_90k.py"]
+_base_ = [
+    "mmdet::_base_/models/faster-rcnn_r50-caffe-c4.py",
+    "_base_/voc_multiscale.py",
+    "_base_/detection_90k.py",
+]
 
 transfer = dict(task="detection", batch=16, backbone="native")
 
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 model = dict(
-    data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
-    backbone=dict(frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None),
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True
+    ),
+    backbone=dict(
+        frozen_stages=-1, norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None
+    ),
     roi_head=dict(
-        shared_head=dict(type="ResLayerExtraNorm", norm_cfg=norm_cfg, norm_eval=False, style="pytorch", init_cfg=None),
+        shared_head=dict(
+            type="ResLayerExtraNorm",
+            norm_cfg=norm_cfg,
+            norm_eval=False,
+            style="pytorch",
+            init_cfg=None,
+        ),
         bbox_head=dict(num_classes=20),
     ),
 )
 train_cfg = dict(max_iters=24_000)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=100),
-    dict(type="MultiStepLR", by_epoch=False, begin=0, end=24_000, milestones=[18_000, 22_000], gamma=0.1),
+    dict(
+        type="MultiStepLR",
+        by_epoch=False,
+        begin=0,
+        end=24_000,
+        milestones=[18_000, 22_000],
+        gamma=0.1,
+    ),
 ]

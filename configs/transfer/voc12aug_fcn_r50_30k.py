@@ -15,7 +15,11 @@ Differs:  its configs hand statistics for images in [0, 1] to images in 0 to 255
 _base_ = ["_base_/fcn_d6_r50.py", "mmseg::_base_/datasets/pascal_voc12_aug.py"]
 
 transfer = dict(task="segmentation", batch=16, backbone="native")
-model = dict(data_preprocessor=dict(size=(513, 513)), decode_head=dict(num_classes=21), test_cfg=dict(mode="whole"))
+model = dict(
+    data_preprocessor=dict(size=(513, 513)),
+    decode_head=dict(num_classes=21),
+    test_cfg=dict(mode="whole"),
+)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
@@ -31,7 +35,12 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    dataset=dict(datasets=[dict(part, pipeline=train_pipeline) for part in (_base_.dataset_train, _base_.dataset_aug)])
+    dataset=dict(
+        datasets=[
+            dict(part, pipeline=train_pipeline)
+            for part in (_base_.dataset_train, _base_.dataset_aug)
+        ]
+    )
 )
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

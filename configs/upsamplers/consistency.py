@@ -13,7 +13,9 @@
 model = dict(
     type="UpsamplerTrainer",
     upsampler=dict(type="JBUStack"),
-    objective=dict(type="MultiViewConsistency", jitters=5, pad=20, max_zoom=2.0, projection=30, crf=0.001),
+    objective=dict(
+        type="MultiViewConsistency", jitters=5, pad=20, max_zoom=2.0, projection=30, crf=0.001
+    ),
 )
 views = dict(type="ViewRecipe", groups={"global": [dict(size=224, scale=(0.4, 1.0), flip=0.5)]})
 loader = dict(workers=2)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Upsampler(nn.Module):
     """Brings the features of an image to another grid.
 
-    ``config`` is a plain dict (``type`` included) from which the registry builds the same upsampler again.
+    ``config`` is a plain dict (``type`` included) from which the registry builds the same upsampler
+    again.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -55,16 +56,20 @@ class LinearUpsampler(Upsampler):
 
         upsample(x, F) = S_x(M·F) + s
 
-    S_x depends on the image alone and treats all channels alike; M (C, C) and s (C,) mix channels and know no image
-    (identity and zero for most). So S_x can be computed once per image and kept (``weights``), and a linear read-out
-    P·upsample(x, F) + β can be applied on the low-resolution grid, P·M·F, with only its few channels upsampled
-    (``fold``). Subclasses implement ``weights`` and ``spread``, and ``channel_map`` where M is not the identity.
+    S_x depends on the image alone and treats all channels alike; M (C, C) and s (C,) mix channels
+    and know no image (identity and zero for most). So S_x can be computed once per image and kept
+    (``weights``), and a linear read-out P·upsample(x, F) + β can be applied on the low-resolution
+    grid, P·M·F, with only its few channels upsampled (``fold``). Subclasses implement ``weights``
+    and ``spread``, and ``channel_map`` where M is not the identity.
     """
 
-    #: False where something before S_x is not linear (a normalisation of the features): then ``fold`` raises.
+    # : False where something before S_x is not linear (a normalisation of the features): then
+    # ``fold`` raises.
     foldable: bool = True
 
-    def weights(self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, ...]:
+    def weights(
+        self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
         """Computes what S_x needs of an image (B, 3, H, W); features of any width may follow.
 
         Args:
@@ -73,11 +78,14 @@ class LinearUpsampler(Upsampler):
             output_size: (H', W').
 
         Returns:
-            Tensors with the images along their first axis, so that they can be stored image by image.
+            Tensors with the images along their first axis, so that they can be stored image by
+            image.
         """
         raise NotImplementedError
 
-    def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def spread(
+        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+    ) -> Tensor:
         """Applies S_x to maps (B, K, h, w) of any width K; returns (B, K, H', W')."""
         raise NotImplementedError
 
@@ -92,9 +100,13 @@ class LinearUpsampler(Upsampler):
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`Upsampler`."""
-        return self.finish(self.weights(image, tuple(features.shape[-2:]), output_size), features, output_size)
+        return self.finish(
+            self.weights(image, tuple(features.shape[-2:]), output_size), features, output_size
+        )
 
-    def finish(self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def finish(
+        self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
+    ) -> Tensor:
         """:meth:`upsample` with the image's part already computed."""
         up = self.spread(weights, self.mix(features), output_size)
         mapped = self.channel_map()
@@ -108,13 +120,16 @@ class LinearUpsampler(Upsampler):
             bias: β (K,).
 
         Returns:
-            P' (K, C) to apply to the features on their own grid, β' (K,) to add after ``spread`` (never before: the
-            weights of a pixel need not sum to 1).
+            P' (K, C) to apply to the features on their own grid, β' (K,) to add after ``spread``
+            (never before: the weights of a pixel need not sum to 1).
 
         Raises:
             ValueError: the upsampler is not linear in the features.
         """
         if not self.foldable:
-            raise ValueError(f"{type(self).__name__} normalises features first, a read-out cannot be folded into it")
+            raise ValueError(
+                f"{type(self).__name__} normalises features first, a read-out cannot be folded "
+                "into it"
+            )
         mapped = self.channel_map()
         return (weight, bias) if mapped is None else (weight @ mapped[0], bias + weight @ mapped[1])

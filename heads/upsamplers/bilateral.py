@@ -15,13 +15,14 @@ from heads.upsamplers.operators import adaptive_conv
 
 @MODELS.register_module()
 class JointBilateral(LinearUpsampler):
-    """Averages the cells around a pixel, the near ones and those of its colour most (Kopf et al., SIGGRAPH 2007).
+    """Averages the cells around a pixel, the near ones and those of its colour most (Kopf et al.,
+    SIGGRAPH 2007).
 
         y(p) = Σ_q w_q · F(q) / Σ_q w_q,   w_q = exp(−‖p↓ − q‖² / 2σ_s²) · exp(−‖G(p) − G↓(q)‖² / 2σ_r²)
 
-    over the (2r+1)² cells q around the cell of p that exist; p↓ is the pixel's place on the grid, G the image, G↓ its
-    average over a cell. The output is reached with the integer factor ⌈output / grid⌉, then resized bilinearly if it
-    is of another size. Cost 2·C·(2r+1)² flop per pixel.
+    over the (2r+1)² cells q around the cell of p that exist; p↓ is the pixel's place on the grid, G
+    the image, G↓ its average over a cell. The output is reached with the integer factor ⌈output /
+    grid⌉, then resized bilinearly if it is of another size. Cost 2·C·(2r+1)² flop per pixel.
 
     Args:
         radius: r in cells.
@@ -36,12 +37,17 @@ class JointBilateral(LinearUpsampler):
         super().__init__(radius=radius, sigma_space=sigma_space, sigma_range=sigma_range)
         if radius < 1 or sigma_space <= 0 or sigma_range <= 0:
             raise ValueError(
-                f"radius={radius} must be at least 1, sigma_space={sigma_space} and sigma_range={sigma_range} positive"
+                f"radius={radius} must be at least 1, sigma_space={sigma_space} and "
+                f"sigma_range={sigma_range} positive"
             )
         self.radius, self.sigma_space, self.sigma_range = radius, sigma_space, sigma_range
 
-    def weights(self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Filters (B, f·h, f·w, K, K) with K = 2r+1, at least float32, that sum to 1; for ``adaptive_conv``."""
+    def weights(
+        self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
+        """Filters (B, f·h, f·w, K, K) with K = 2r+1, at least float32, that sum to 1; for
+        ``adaptive_conv``.
+        """
         factor = max(-(-out // side) for out, side in zip(output_size, grid, strict=True))
         image = full_precision(image)
         high, low = pooled(image, (grid[0] * factor, grid[1] * factor)), pooled(image, grid)
@@ -58,7 +64,9 @@ class JointBilateral(LinearUpsampler):
         logits = logits - distance / (2 * self.sigma_space**2)
         return (logits.flatten(5).softmax(5).view_as(logits).flatten(3, 4).flatten(1, 2),)
 
-    def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def spread(
+        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+    ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         factor = weights[0].shape[1] // maps.shape[2]
         maps = adaptive_conv(maps, weights[0].to(maps.dtype), factor, self.radius)
@@ -67,7 +75,9 @@ class JointBilateral(LinearUpsampler):
         return F.interpolate(maps, size=tuple(output_size), mode="bilinear", align_corners=False)
 
     def _distance(self, side: int, factor: int, like: Tensor) -> Tensor:
-        """Squared distance in cells along one axis, (side, f, K), between a pixel and a cell; ∞ where there is none."""
+        """Squared distance in cells along one axis, (side, f, K), between a pixel and a cell; ∞
+        where there is none.
+        """
         offsets = torch.arange(-self.radius, self.radius + 1, device=like.device)
         inside = (torch.arange(factor, dtype=like.dtype, device=like.device) + 0.5) / factor - 0.5
         squared = (inside[:, None] - offsets).square()  # (f, K)

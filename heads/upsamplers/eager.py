@@ -1,8 +1,9 @@
-"""What the compiled operators compute, in standard torch operations: any device, any dtype, no compiler.
+"""What the compiled operators compute, in standard torch operations: any device, any dtype, no
+compiler.
 
-The f² pixels of a cell see the same window, so a cell is one small matrix product, (f², T)·(T, C). Windows are cut out
-for a band of cells at a time: nothing of size C·K²·H·W is ever made (an unfold needs 3.8 GB at 384 channels and 224²).
-Half precisions are summed in float32. T = K² taps.
+The f² pixels of a cell see the same window, so a cell is one small matrix product, (f², T)·(T, C).
+Windows are cut out for a band of cells at a time: nothing of size C·K²·H·W is ever made (an unfold
+needs 3.8 GB at 384 channels and 224²). Half precisions are summed in float32. T = K² taps.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from torch import Tensor
 _BUDGET = 2**22  # numbers of the windows of a band: 16 MB in float32
 
 
-def adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
+def adaptive_conv(
+    x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None
+) -> Tensor:
     """See :func:`heads.upsamplers.operators.adaptive_conv`."""
     x, kernel = _channels_inside(x, padding), w.shape[3]
     y = x.new_empty(len(x), *w.shape[1:3], x.shape[3])
     for image, rows in _bands(w, factor, x.shape[3]):
-        cells = _cells(w[image, _fine(rows, factor)].flatten(2), factor) @ _windows(x[image], rows, kernel)
+        cells = _cells(w[image, _fine(rows, factor)].flatten(2), factor) @ _windows(
+            x[image], rows, kernel
+        )
         y[image, _fine(rows, factor)] = _pixels(cells, rows, factor)
     y = y if bias is None else y.add_(_summable(bias))
     return y.to(w.dtype).permute(0, 3, 1, 2)
@@ -34,7 +39,9 @@ def adaptive_conv_grad_x(grad: Tensor, w: Tensor, factor: int, padding: int) -> 
     x = grad.new_zeros(len(grad), height + kernel - 1, width + kernel - 1, grad.shape[3])
     for image, rows in _bands(w, factor, grad.shape[3]):
         fine = _fine(rows, factor)
-        windows = _cells(w[image, fine].flatten(2), factor).mT @ _cells(grad[image, fine], factor)  # (r·w, T, C)
+        windows = _cells(w[image, fine].flatten(2), factor).mT @ _cells(
+            grad[image, fine], factor
+        )  # (r·w, T, C)
         for tap, values in enumerate(windows.unflatten(0, (-1, width)).unbind(2)):
             i, j = divmod(tap, kernel)
             x[image, rows.start + i : rows.stop + i, j : j + width] += values
@@ -48,28 +55,49 @@ def adaptive_conv_grad_w(grad: Tensor, x: Tensor, factor: int, padding: int) -> 
     grad, x = _channels_inside(grad, 0), _channels_inside(x, padding)
     w = grad.new_empty(*grad.shape[:3], kernel, kernel)
     for image, rows in _bands(w, factor, x.shape[3]):
-        cells = _cells(grad[image, _fine(rows, factor)], factor) @ _windows(x[image], rows, kernel).mT
+        cells = (
+            _cells(grad[image, _fine(rows, factor)], factor) @ _windows(x[image], rows, kernel).mT
+        )
         w[image, _fine(rows, factor)] = _pixels(cells, rows, factor).unflatten(2, (kernel, kernel))
     return w.to(dtype)
 
 
 def jbu_filters(
-    keys: Tensor, temperature: Tensor, sigma: Tensor, guidance: Tensor | None, fixup: list[Tensor], keep: Tensor | None,
-    rows: Tensor | None, cols: Tensor | None, radius: int,
-) -> Tensor:  # fmt: skip
+    keys: Tensor,
+    temperature: Tensor,
+    sigma: Tensor,
+    guidance: Tensor | None,
+    fixup: list[Tensor],
+    keep: Tensor | None,
+    rows: Tensor | None,
+    cols: Tensor | None,
+    radius: int,
+) -> Tensor:
     """See :func:`heads.upsamplers.operators.jbu_filters`."""
     kernel = _softmax(keys, temperature, sigma, radius)[0]
     if guidance is not None:
         kernel = _fixup(kernel, guidance, fixup, keep)[0]
-    kernel = kernel.permute(0, 2, 3, 1).unflatten(3, (2 * radius + 1, 2 * radius + 1))  # (B, H, W, K, K)
+    kernel = kernel.permute(0, 2, 3, 1).unflatten(
+        3, (2 * radius + 1, 2 * radius + 1)
+    )  # (B, H, W, K, K)
     return kernel.contiguous() if rows is None else rows.mT[:, None] @ kernel @ cols
 
 
 def jbu_filters_backward(
-    grad: Tensor, keys: Tensor, temperature: Tensor, sigma: Tensor, guidance: Tensor | None, fixup: list[Tensor],
-    keep: Tensor | None, rows: Tensor | None, cols: Tensor | None, radius: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:  # fmt: skip
-    """∂keys, ∂temperature, ∂sigma, ∂guidance and ∂fixup (empty without it) for ∂filters = ``grad``; recomputes all."""
+    grad: Tensor,
+    keys: Tensor,
+    temperature: Tensor,
+    sigma: Tensor,
+    guidance: Tensor | None,
+    fixup: list[Tensor],
+    keep: Tensor | None,
+    rows: Tensor | None,
+    cols: Tensor | None,
+    radius: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
+    """∂keys, ∂temperature, ∂sigma, ∂guidance and ∂fixup (empty without it) for ∂filters = ``grad``;
+    recomputes all.
+    """
     soft, dots = _softmax(keys, temperature, sigma, radius)
     if rows is not None:
         grad = rows[:, None] @ grad @ cols.mT
@@ -91,8 +119,12 @@ def jbu_filters_backward(
     return d_keys, d_temperature, d_sigma, d_guidance, d_fixup
 
 
-def _softmax(keys: Tensor, temperature: Tensor, sigma: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """Softmax over taps (B, T, H, W) of range logits plus the logarithm of the spatial kernel, and the dot products."""
+def _softmax(
+    keys: Tensor, temperature: Tensor, sigma: Tensor, radius: int
+) -> tuple[Tensor, Tensor]:
+    """Softmax over taps (B, T, H, W) of range logits plus the logarithm of the spatial kernel, and
+    the dot products.
+    """
     size = 2 * radius + 1
     height, width = keys.shape[2] - 2 * radius, keys.shape[3] - 2 * radius
     centre = keys[:, :, radius : radius + height, radius : radius + width]
@@ -106,11 +138,17 @@ def _softmax(keys: Tensor, temperature: Tensor, sigma: Tensor, radius: int) -> t
 
 def _squared_offsets(radius: int, like: Tensor) -> Tensor:
     """‖u_q‖² (T,) of the taps, in units of the radius."""
-    u = torch.linspace(-1, 1, 2 * radius + 1, dtype=like.dtype, device=like.device) if radius else like.new_zeros(1)
+    u = (
+        torch.linspace(-1, 1, 2 * radius + 1, dtype=like.dtype, device=like.device)
+        if radius
+        else like.new_zeros(1)
+    )
     return (u[:, None] ** 2 + u**2).flatten()
 
 
-def _fixup(soft: Tensor, guidance: Tensor, fixup: list[Tensor], keep: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _fixup(
+    soft: Tensor, guidance: Tensor, fixup: list[Tensor], keep: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Corrected kernel (B, T, H, W), the hidden layer before and after GELU and dropout."""
     weight1, bias1, weight2, bias2 = fixup
     before = F.conv2d(torch.cat([soft, guidance], 1), weight1[..., None, None], bias1)
@@ -121,13 +159,17 @@ def _fixup(soft: Tensor, guidance: Tensor, fixup: list[Tensor], keep: Tensor | N
 def _fixup_backward(
     grad: Tensor, soft: Tensor, guidance: Tensor, fixup: list[Tensor], keep: Tensor | None
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """∂soft (B, T, H, W), ∂guidance and the gradients of the four parameters, for ∂kernel = ``grad``."""
+    """∂soft (B, T, H, W), ∂guidance and the gradients of the four parameters, for ∂kernel =
+    ``grad``.
+    """
     weight1, _, weight2, _ = fixup
     _, before, hidden = _fixup(soft, guidance, fixup, keep)
     step = 0.1 * grad
     d_hidden = torch.einsum("oi,bohw->bihw", weight2, step)
     d_hidden = d_hidden if keep is None else d_hidden * keep[..., None, None]
-    normal = torch.exp(-before.square() / 2) * 0.3989422804014327  # 1/√2π: density of the standard normal
+    normal = (
+        torch.exp(-before.square() / 2) * 0.3989422804014327
+    )  # 1/√2π: density of the standard normal
     d_before = d_hidden * ((1 + torch.erf(before * 0.7071067811865476)) / 2 + before * normal)
     inputs = torch.cat([soft, guidance], 1)
     d_inputs = torch.einsum("oi,bohw->bihw", weight1, d_before)
@@ -169,18 +211,24 @@ def _windows(x: Tensor, rows: slice, kernel: int) -> Tensor:
     """What the cells of a band see of (h + K − 1, w + K − 1, C): (r·w, T, C)."""
     count, width = rows.stop - rows.start, x.shape[1] - kernel + 1
     seen = [
-        x[rows.start + i : rows.start + i + count, j : j + width] for i in range(kernel) for j in range(kernel)
-    ]  # fmt: skip
+        x[rows.start + i : rows.start + i + count, j : j + width]
+        for i in range(kernel)
+        for j in range(kernel)
+    ]
     return torch.stack(seen, 2).flatten(0, 1)
 
 
 def _cells(pixels: Tensor, factor: int) -> Tensor:
     """(r·f, w·f, K) -> (r·w, f², K): the pixels of a cell, which see the same window."""
-    cells = pixels.unflatten(1, (-1, factor)).unflatten(0, (-1, factor)).transpose(1, 2)  # (r, w, f, f, K)
+    cells = (
+        pixels.unflatten(1, (-1, factor)).unflatten(0, (-1, factor)).transpose(1, 2)
+    )  # (r, w, f, f, K)
     return _summable(cells).flatten(2, 3).flatten(0, 1)
 
 
 def _pixels(cells: Tensor, rows: slice, factor: int) -> Tensor:
     """(r·w, f², K) -> (r·f, w·f, K)."""
-    grid = cells.unflatten(1, (factor, factor)).unflatten(0, (rows.stop - rows.start, -1))  # (r, w, f, f, K)
+    grid = cells.unflatten(1, (factor, factor)).unflatten(
+        0, (rows.stop - rows.start, -1)
+    )  # (r, w, f, f, K)
     return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)

@@ -1,8 +1,10 @@
-"""Published FeatUp weights: reading one of their Lightning files into a :class:`JBUStack`, with an account of each key.
+"""Published FeatUp weights: reading one of their Lightning files into a :class:`JBUStack`, with an
+account of each key.
 
-The layout is that of github.com/mhamilton723/FeatUp (MIT): tensors under ``state_dict``; ``upsampler.up1…upN`` for the
-levels, ``upsampler.fixup_proj.1`` for the mixing of channels, ``model.1.norm`` for the LayerNorm of the variant that
-has one; parts that only training needs (downsampler, scale net) stand beside them.
+The layout is that of github.com/mhamilton723/FeatUp (MIT): tensors under ``state_dict``;
+``upsampler.up1…upN`` for the levels, ``upsampler.fixup_proj.1`` for the mixing of channels,
+``model.1.norm`` for the LayerNorm of the variant that has one; parts that only training needs
+(downsampler, scale net) stand beside them.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ class FeatUpReport:
 
     Attributes:
         loaded: Keys of the file that were read into the stack.
-        missing: Keys that the stack needs and the file lacks; never under ``upsampler.``, which is an error.
-        unexpected: Keys of the file that nothing here has a place for (a backbone saved along, as a rule).
+        missing: Keys that the stack needs and the file lacks; never under ``upsampler.``, which is
+            an error.
+        unexpected: Keys of the file that nothing here has a place for (a backbone saved along, as a
+            rule).
         ignored: Keys of the file that only training needs.
     """
 
@@ -39,15 +43,18 @@ class FeatUpReport:
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = (f"{len(getattr(self, n))} {n}" for n in ("loaded", "missing", "unexpected", "ignored"))
+        parts = (
+            f"{len(getattr(self, n))} {n}" for n in ("loaded", "missing", "unexpected", "ignored")
+        )
         return f"FeatUp checkpoint: {', '.join(parts)} keys"
 
 
 def load_featup(path: str | Path) -> JBUStack:
-    """Reads a published FeatUp checkpoint; nothing but tensors and plain values of the file is ever unpickled.
+    """Reads a published FeatUp checkpoint; nothing but tensors and plain values of the file is ever
+    unpickled.
 
-    Channels, radius, width of the range features, number of levels (each doubles) and the LayerNorm follow from the
-    shapes and keys of the file.
+    Channels, radius, width of the range features, number of levels (each doubles) and the LayerNorm
+    follow from the shapes and keys of the file.
 
     Args:
         path: A file on disk; nothing is downloaded.
@@ -57,8 +64,8 @@ def load_featup(path: str | Path) -> JBUStack:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, not a FeatUp checkpoint, or with a missing, unexpected or misshapen key under
-            ``upsampler.``: part of the stack would be random.
+        ValueError: damaged, not a FeatUp checkpoint, or with a missing, unexpected or misshapen key
+            under ``upsampler.``: part of the stack would be random.
     """
     state = _read(Path(path))
     stack = JBUStack(**_options(state, path))
@@ -66,7 +73,11 @@ def load_featup(path: str | Path) -> JBUStack:
     ignored = tuple(k for k in state if any(part in k for part in _TRAINING_ONLY))
     present = {k: v for k, v in state.items() if k not in ignored}
     # A scalar may have been saved with one axis.
-    fits = [k for k, v in present.items() if k in wanted and v.squeeze().shape == wanted[k][1].squeeze().shape]
+    fits = [
+        k
+        for k, v in present.items()
+        if k in wanted and v.squeeze().shape == wanted[k][1].squeeze().shape
+    ]
     report = FeatUpReport(
         loaded=tuple(fits),
         missing=tuple(k for k in wanted if k not in fits),
@@ -77,8 +88,9 @@ def load_featup(path: str | Path) -> JBUStack:
     wrong = [entry for entry in wrong if entry.split()[1].startswith((_PREFIX, _NORM))]
     if wrong:
         raise ValueError(
-            f"{path} does not fill the stack it seems to hold ({report}): {', '.join(wrong[:6])}"
-            f"{', …' if len(wrong) > 6 else ''}; the file is incomplete, or of another kind of upsampler"
+            f"{path} does not fill the stack it seems to hold ({report}): "
+            f"{', '.join(wrong[:6])}{', …' if len(wrong) > 6 else ''}; the file is incomplete, "
+            "or of another kind of upsampler"
         )
     stack.load_state_dict({wanted[k][0]: present[k].reshape(wanted[k][1].shape) for k in fits})
     stack.report = report
@@ -93,20 +105,26 @@ def _theirs(key: str) -> str:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"no FeatUp checkpoint {path}; download one yourself from the links of github.com/mhamilton723/FeatUp"
+            f"no FeatUp checkpoint {path}; download one yourself from the links of "
+            "github.com/mhamilton723/FeatUp"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: {str(error)[:200]}): "
-            "compare its size and checksum with the source. A complete file that holds other Python objects can be "
-            "reduced where you trust it: torch.save({'state_dict': torch.load(p, weights_only=False)['state_dict']}, q)"
+            f"{path} cannot be read as tensors and plain values only ({type(error).__name__}: "
+            f"{str(error)[:200]}): compare its size and checksum with the source. A complete "
+            "file that holds other Python objects can be reduced where you trust it: "
+            "torch.save({'state_dict': torch.load(p, weights_only=False)['state_dict']}, q)"
         ) from error
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict):
-        found = sorted(map(str, content))[:6] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} has no 'state_dict' (found {found}); a FeatUp checkpoint is a Lightning file")
+        found = (
+            sorted(map(str, content))[:6] if isinstance(content, dict) else type(content).__name__
+        )
+        raise ValueError(
+            f"{path} has no 'state_dict' (found {found}); a FeatUp checkpoint is a Lightning file"
+        )
     return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
 
 
@@ -121,14 +139,20 @@ def _options(state: dict[str, Tensor], path: str | Path) -> dict[str, Any]:
             keys=_PREFIX + "up1.range_proj.3.weight",
         ).items()
     }
-    if not levels or None in shapes.values() or levels != {f"up{i}" for i in range(1, len(levels) + 1)}:
+    if (
+        not levels
+        or None in shapes.values()
+        or levels != {f"up{i}" for i in range(1, len(levels) + 1)}
+    ):
         raise ValueError(
-            f"{path} holds no FeatUp JBU stack: wanted {_PREFIX}up1…upN.* and {_PREFIX}fixup_proj.1.*, found "
-            f"{len(state)} keys such as {sorted(state)[:4]}"
+            f"{path} holds no FeatUp JBU stack: wanted {_PREFIX}up1…upN.* and "
+            f"{_PREFIX}fixup_proj.1.*, found {len(state)} keys such as {sorted(state)[:4]}"
         )
     side = math.isqrt(shapes["taps"][0])
     if side * side != shapes["taps"][0] or side % 2 == 0:
-        raise ValueError(f"{path}: {shapes['taps'][0]} taps per filter are not the square of an odd number")
+        raise ValueError(
+            f"{path}: {shapes['taps'][0]} taps per filter are not the square of an odd number"
+        )
     return dict(
         channels=shapes["mixing"][0],
         factor=2 ** len(levels),

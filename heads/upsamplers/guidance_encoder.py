@@ -1,4 +1,6 @@
-"""From an image to one vector per pixel, by colour and texture; and the rotation that tells vectors where they are."""
+"""From an image to one vector per pixel, by colour and texture; and the rotation that tells vectors
+where they are.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from torch import Tensor, nn
 
 
 class GuidanceEncoder(nn.Module):
-    """Two branches of residual blocks, pointwise (colour, exact at edges) and 3×3 (texture), concatenated and mixed.
+    """Two branches of residual blocks, pointwise (colour, exact at edges) and 3×3 (texture),
+    concatenated and mixed.
 
-    Norms are over the channels of a pixel, so a pixel's vector depends on its surroundings of 2·depth + 1 pixels to
-    either side and on nothing else: images may be of any size. Borders are replicated.
+    Norms are over the channels of a pixel, so a pixel's vector depends on its surroundings of
+    2·depth + 1 pixels to either side and on nothing else: images may be of any size. Borders are
+    replicated.
 
     Args:
         dim: Channels of the result, even.
@@ -50,10 +54,12 @@ class _Block(nn.Module):
 
 
 def rotate(x: Tensor, scale: float, half_turns: tuple[float, float] = (3.0, 9.0)) -> Tensor:
-    """Rotary position embedding over both axes: afterwards ⟨x, y⟩ depends on where x and y are relative to each other.
+    """Rotary position embedding over both axes: afterwards ⟨x, y⟩ depends on where x and y are
+    relative to each other.
 
-    A quarter of the channels pairs with the next quarter and turns with the row, the other half turns with the column;
-    half a turn takes from the first of ``half_turns`` units to the last, geometrically spaced. Nothing is learned.
+    A quarter of the channels pairs with the next quarter and turns with the row, the other half
+    turns with the column; half a turn takes from the first of ``half_turns`` units to the last,
+    geometrically spaced. Nothing is learned.
 
     Args:
         x: (..., d, H, W) with d a multiple of 4.
@@ -64,13 +70,19 @@ def rotate(x: Tensor, scale: float, half_turns: tuple[float, float] = (3.0, 9.0)
         Same shape and dtype; lengths are kept.
     """
     fastest, slowest = (math.log(units) for units in half_turns)
-    speeds = math.pi * torch.linspace(-fastest, -slowest, x.shape[-3] // 4, dtype=x.dtype, device=x.device).exp()
+    speeds = (
+        math.pi
+        * torch.linspace(-fastest, -slowest, x.shape[-3] // 4, dtype=x.dtype, device=x.device).exp()
+    )
     row, column = (
-        (torch.arange(side, dtype=x.dtype, device=x.device) + 0.5) * scale * speeds[:, None] for side in x.shape[-2:]
+        (torch.arange(side, dtype=x.dtype, device=x.device) + 0.5) * scale * speeds[:, None]
+        for side in x.shape[-2:]
     )  # (d/4, H), (d/4, W)
     turned = []
     for (first, second), angle in zip(
-        (half.chunk(2, -3) for half in x.chunk(2, -3)), (row[..., None], column[:, None]), strict=True
+        (half.chunk(2, -3) for half in x.chunk(2, -3)),
+        (row[..., None], column[:, None]),
+        strict=True,
     ):
         cos, sin = angle.cos(), angle.sin()
         turned += [first * cos - second * sin, first * sin + second * cos]
@@ -82,4 +94,6 @@ def _branch(channels: int, depth: int, side: int) -> nn.Sequential:
 
 
 def _conv(inputs: int, outputs: int, side: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, side, padding=side // 2, padding_mode="replicate" if side > 1 else "zeros")
+    return nn.Conv2d(
+        inputs, outputs, side, padding=side // 2, padding_mode="replicate" if side > 1 else "zeros"
+    )

@@ -1,6 +1,8 @@
-"""Features of one image as a function of place and colour: the network that is fitted to it, and reading it.
+"""Features of one image as a function of place and colour: the network that is fitted to it, and
+reading it.
 
-FeatUp's implicit upsampler (arXiv 2403.10516). How it is fitted stands in ``pretrain/upsampling/implicit.py``.
+FeatUp's implicit upsampler (arXiv 2403.10516). How it is fitted stands in
+``pretrain/upsampling/implicit.py``.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ class FourierFeatures(nn.Module):
 
         [sin(ω_k·z + a_k), cos(ω_k·z + b_k), rgb],   ω_k = exp(linspace(−2, 10, n)),   no 2π
 
-    Frequency-major: the five signals of a frequency stand together. The phases a and b, one per frequency and signal,
-    are learned from a standard normal start.
+    Frequency-major: the five signals of a frequency stand together. The phases a and b, one per
+    frequency and signal, are learned from a standard normal start.
 
     Args:
         frequencies: n.
@@ -29,8 +31,12 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, frequencies: int = 30) -> None:
         super().__init__()
-        self.register_buffer("omega", torch.linspace(-2, 10, frequencies, dtype=torch.float64).exp().float())
-        self.sine_phase, self.cosine_phase = (nn.Parameter(torch.randn(frequencies, SIGNALS)) for _ in range(2))
+        self.register_buffer(
+            "omega", torch.linspace(-2, 10, frequencies, dtype=torch.float64).exp().float()
+        )
+        self.sine_phase, self.cosine_phase = (
+            nn.Parameter(torch.randn(frequencies, SIGNALS)) for _ in range(2)
+        )
 
     @property
     def channels(self) -> int:
@@ -40,7 +46,9 @@ class FourierFeatures(nn.Module):
     def forward(self, signals: Tensor) -> Tensor:
         """(B, 5, H, W) -> (B, 10·n + 3, H, W)."""
         waves = self.omega[:, None, None, None] * signals[:, None]  # (B, n, 5, H, W)
-        sine, cosine = (waves + phase[..., None, None] for phase in (self.sine_phase, self.cosine_phase))
+        sine, cosine = (
+            waves + phase[..., None, None] for phase in (self.sine_phase, self.cosine_phase)
+        )
         return torch.cat([sine.sin().flatten(1, 2), cosine.cos().flatten(1, 2), signals[:, 2:]], 1)
 
 
@@ -54,18 +62,27 @@ class ImplicitNetwork(nn.Sequential):
         dropout: Share of channels dropped for a whole image, before the first and the second layer.
     """
 
-    def __init__(self, components: int = 128, hidden: int = 128, frequencies: int = 30, dropout: float = 0.2) -> None:
+    def __init__(
+        self, components: int = 128, hidden: int = 128, frequencies: int = 30, dropout: float = 0.2
+    ) -> None:
         fourier = FourierFeatures(frequencies)
         super().__init__(
             fourier,
-            ChannelNorm(fourier.channels), nn.Dropout2d(dropout), nn.Conv2d(fourier.channels, hidden, 1), nn.ReLU(),
-            nn.Dropout2d(dropout), ChannelNorm(hidden), nn.Conv2d(hidden, hidden, 1), nn.ReLU(),
+            ChannelNorm(fourier.channels),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(fourier.channels, hidden, 1),
+            nn.ReLU(),
+            nn.Dropout2d(dropout),
+            ChannelNorm(hidden),
+            nn.Conv2d(hidden, hidden, 1),
+            nn.ReLU(),
             nn.Conv2d(hidden, components, 1),
-        )  # fmt: skip
+        )
 
 
 class ImplicitField(nn.Module):
-    """The features of one image at every place: network, range of its colours, principal components.
+    """The features of one image at every place: network, range of its colours, principal
+    components.
 
     Args:
         image: (1, 3, H, W) float, normalised; only its range of colours is kept.
@@ -76,9 +93,14 @@ class ImplicitField(nn.Module):
     """
 
     def __init__(
-        self, image: Tensor, components: PrincipalComponents, *, hidden: int = 128, frequencies: int = 30,
+        self,
+        image: Tensor,
+        components: PrincipalComponents,
+        *,
+        hidden: int = 128,
+        frequencies: int = 30,
         dropout: float = 0.2,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         low, high = image.amin((0, 2, 3)), image.amax((0, 2, 3))
         self.register_buffer("low", low)
@@ -90,7 +112,10 @@ class ImplicitField(nn.Module):
     def signals(self, image: Tensor) -> Tensor:
         """(1, 5, H, W): row and column in [−1, 1], colours in [−½, ½] by the fitted image's range."""
         colours = (image - self.low[:, None, None]) / self.span[:, None, None] - 0.5
-        places = [torch.linspace(-1, 1, side, dtype=image.dtype, device=image.device) for side in image.shape[-2:]]
+        places = [
+            torch.linspace(-1, 1, side, dtype=image.dtype, device=image.device)
+            for side in image.shape[-2:]
+        ]
         row, column = torch.meshgrid(*places, indexing="ij")
         return torch.cat([torch.stack([row, column])[None], colours], 1)
 
@@ -99,22 +124,27 @@ class ImplicitField(nn.Module):
         """Reads the features at any resolution, in bands of rows; dropout is off whatever the mode.
 
         Args:
-            image: (1, 3, H, W) the fitted image; resized (bilinear, anti-aliased) where the output has another size.
+            image: (1, 3, H, W) the fitted image; resized (bilinear, anti-aliased) where the output
+                has another size.
             output_size: (H', W').
-            budget: Fourier features (303 per pixel at the defaults) computed at a time, but one row at least. Memory
-                beside the result: about 4 · budget numbers.
+            budget: Fourier features (303 per pixel at the defaults) computed at a time, but one row
+                at least. Memory beside the result: about 4 · budget numbers.
 
         Returns:
             (1, C, H', W') in the backbone's own space: projected components are brought back.
         """
         if tuple(image.shape[-2:]) != tuple(output_size):
-            image = F.interpolate(image, size=tuple(output_size), mode="bilinear", align_corners=False, antialias=True)
+            image = F.interpolate(
+                image, size=tuple(output_size), mode="bilinear", align_corners=False, antialias=True
+            )
         training = self.training
         self.eval()
         signals = self.signals(image)
         rows = max(1, budget // (self.network[0].channels * output_size[1]))
         up = image.new_empty(1, len(self.components.mean), *output_size)
         for top in range(0, output_size[0], rows):
-            up[:, :, top : top + rows] = self.components.unproject(self.network(signals[:, :, top : top + rows]))
+            up[:, :, top : top + rows] = self.components.unproject(
+                self.network(signals[:, :, top : top + rows])
+            )
         self.train(training)
         return up

@@ -17,7 +17,8 @@ class Interpolation(LinearUpsampler):
     """Interpolates features between cell centres (align_corners=False); the image is not used.
 
     Args:
-        mode: ``nearest``, ``bilinear`` or ``bicubic`` (Keys, a = −0.75; may overshoot the features' range).
+        mode: ``nearest``, ``bilinear`` or ``bicubic`` (Keys, a = −0.75; may overshoot the features'
+            range).
 
     Raises:
         ValueError: another mode.
@@ -29,11 +30,15 @@ class Interpolation(LinearUpsampler):
             raise ValueError(f"mode={mode!r} must be one of {', '.join(_MODES)}")
         self.mode = _MODES[mode]
 
-    def weights(self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, ...]:
+    def weights(
+        self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
         """See :class:`LinearUpsampler`; nothing depends on the image."""
         return ()
 
-    def spread(self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def spread(
+        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+    ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         if tuple(maps.shape[-2:]) == tuple(output_size):
             return maps

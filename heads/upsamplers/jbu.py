@@ -1,8 +1,9 @@
 """Learned joint bilateral upsampling: levels that filter with weights computed from the image.
 
-FeatUp (Fu et al., ICLR 2024, arXiv 2403.10516), section 3 and its code; parameter names are those of that code, so that
-published weights load (:mod:`heads.upsamplers.featup_checkpoint`). Axes: B images, C channels, h × w grid of the
-features, f factor of a level, T = (2r+1)² taps, K side of a filter on the low-resolution grid.
+FeatUp (Fu et al., ICLR 2024, arXiv 2403.10516), section 3 and its code; parameter names are those
+of that code, so that published weights load (:mod:`heads.upsamplers.featup_checkpoint`). Axes: B
+images, C channels, h × w grid of the features, f factor of a level, T = (2r+1)² taps, K side of a
+filter on the low-resolution grid.
 """
 
 from __future__ import annotations
@@ -19,19 +20,23 @@ from heads.upsamplers.operators import MOST_RADIUS, adaptive_conv, jbu_filters
 from heads.upsamplers.resizing import bands, low_radius
 
 _TEMPERATURES = (1e-4, 1e4)  # where the published code clamps e^ρ
-_SMALLEST_SIGMA = 1e-3  # σ = 0 would divide 0 by 0; long before, the kernel is one tap and σ has no gradient left
+_SMALLEST_SIGMA = (
+    1e-3  # σ = 0 would divide 0 by 0; long before, the kernel is one tap and σ has no gradient left
+)
 
 
 class JBULevel(nn.Module):
-    """One level: every high-resolution pixel filters the low-resolution map with weights of its own.
+    """One level: every high-resolution pixel filters the low-resolution map with weights of its
+    own.
 
         k = A₂·dropout(GELU(A₁·g + a₁)) + a₂                      range features of the guidance g, channel dropout 0.1
         s = softmax over offsets q of e^ρ·⟨k_p, k_{p+q}⟩ − ‖q/r‖²/2σ²
         W = s + 0.1·(M₂·dropout(GELU(M₁·[s; g] + m₁)) + m₂)       fix-up: need not sum to 1 afterwards
         y = Σ_q W_q · bicubic(F)_{p+q}                            reflected at the borders
 
-    The resize never happens: it is folded into the filters, which then read the low-resolution map (equal up to
-    rounding). ρ starts at 0 and σ at 1, the 1×1 convolutions as torch's do. 6,233 parameters at the defaults.
+    The resize never happens: it is folded into the filters, which then read the low-resolution map
+    (equal up to rounding). ρ starts at 0 and σ at 1, the 1×1 convolutions as torch's do. 6,233
+    parameters at the defaults.
 
     Args:
         factor: f ≥ 1, any integer.
@@ -59,13 +64,19 @@ class JBULevel(nn.Module):
             guidance: (B, 3, f·h, f·w), the image at the level's output size.
 
         Returns:
-            (B, f·h, f·w, K, K) in the parameters' precision, at least float32 (half precisions spoil the softmax).
+            (B, f·h, f·w, K, K) in the parameters' precision, at least float32 (half precisions
+            spoil the softmax).
         """
         guidance = guidance.to(full_precision(self.range_temp).dtype)
         with no_autocast(guidance):
             height, width = (side // self.factor for side in guidance.shape[-2:])
             first, second = self.fixup_proj[0], self.fixup_proj[3]
-            parameters = (first.weight.flatten(1), first.bias, second.weight.flatten(1), second.bias)
+            parameters = (
+                first.weight.flatten(1),
+                first.bias,
+                second.weight.flatten(1),
+                second.bias,
+            )
             return jbu_filters(
                 F.pad(self.keys(guidance), (self.radius,) * 4, mode="reflect"),
                 full_precision(self.range_temp).exp().clamp(*_TEMPERATURES),
@@ -80,17 +91,23 @@ class JBULevel(nn.Module):
     def keys(self, guidance: Tensor) -> Tensor:
         """Range features (B, D, H, W) of a guidance (B, 3, H, W), not yet padded."""
         first, _, dropout, second = self.range_proj
-        hidden = F.gelu(F.conv2d(guidance, full_precision(first.weight), full_precision(first.bias)))
+        hidden = F.gelu(
+            F.conv2d(guidance, full_precision(first.weight), full_precision(first.bias))
+        )
         return F.conv2d(dropout(hidden), full_precision(second.weight), full_precision(second.bias))
 
     def _keep(self, guidance: Tensor) -> Tensor | None:
-        """Which channels of the fix-up this step keeps, (B, T) of 0 and 1 / 0.9; None outside training."""
+        """Which channels of the fix-up this step keeps, (B, T) of 0 and 1 / 0.9; None outside
+        training.
+        """
         if not self.training:
             return None
         return self.fixup_proj[2](guidance.new_ones(len(guidance), self.taps, 1, 1)).flatten(1)
 
     def spread(self, filters: Tensor, maps: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w), dtype of maps."""
+        """Applies :meth:`filters` to maps (B, K, h, w) of any K, adds bias (K,): (B, K, f·h, f·w),
+        dtype of maps.
+        """
         bias = None if bias is None else bias.to(maps.dtype)
         return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius, bias)
 
@@ -101,18 +118,21 @@ class JBULevel(nn.Module):
 
 @MODELS.register_module()
 class JBUStack(LinearUpsampler):
-    """Levels with weights of their own until the grid is ``factor`` times finer, then a channel mixing.
+    """Levels with weights of their own until the grid is ``factor`` times finer, then a channel
+    mixing.
 
         Y = level_n(… level_1(F, g_1) …, g_n),    out = Y + 0.1·(A·dropout(Y) + a)
 
-    g_i is the image averaged over the cells of level i's output. Mixing commutes with levels that treat all channels
-    alike, so A is applied on the low-resolution grid (256 times less work for a factor of 16; exact, dropout
-    included). Levels take the prime factors of ``factor`` in ascending order: the fewest pixels to filter. An output of
-    another size than factor·(h, w) is resized bilinearly at the end. One set of weights per backbone.
+    g_i is the image averaged over the cells of level i's output. Mixing commutes with levels that
+    treat all channels alike, so A is applied on the low-resolution grid (256 times less work for a
+    factor of 16; exact, dropout included). Levels take the prime factors of ``factor`` in ascending
+    order: the fewest pixels to filter. An output of another size than factor·(h, w) is resized
+    bilinearly at the end. One set of weights per backbone.
 
     Args:
         channels: C of the features.
-        factor: high-resolution pixels per cell and axis, any integer ≥ 2: the backbone's stride, as a rule.
+        factor: high-resolution pixels per cell and axis, any integer ≥ 2: the backbone's stride, as
+            a rule.
         radius: see :class:`JBULevel`.
         key_dim: see :class:`JBULevel`.
         norm: LayerNorm over channels (eps 1e-5) before all else. What comes out is of the
@@ -125,8 +145,17 @@ class JBUStack(LinearUpsampler):
         ValueError: channels, radius or key_dim below 1, radius above 5, factor below 2.
     """
 
-    def __init__(self, channels: int, factor: int = 16, radius: int = 3, key_dim: int = 32, norm: bool = False) -> None:
-        super().__init__(channels=channels, factor=factor, radius=radius, key_dim=key_dim, norm=norm)
+    def __init__(
+        self,
+        channels: int,
+        factor: int = 16,
+        radius: int = 3,
+        key_dim: int = 32,
+        norm: bool = False,
+    ) -> None:
+        super().__init__(
+            channels=channels, factor=factor, radius=radius, key_dim=key_dim, norm=norm
+        )
         for name, value in dict(channels=channels, radius=radius, key_dim=key_dim).items():
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
@@ -145,8 +174,11 @@ class JBUStack(LinearUpsampler):
         """The levels, coarsest first."""
         return [getattr(self, f"up{index}") for index in range(1, len(self.factors) + 1)]
 
-    def weights(self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]) -> tuple[Tensor, ...]:
-        """Filters of every level, see :meth:`JBULevel.filters`; independent of the features and of ``output_size``.
+    def weights(
+        self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
+    ) -> tuple[Tensor, ...]:
+        """Filters of every level, see :meth:`JBULevel.filters`; independent of the features and of
+        ``output_size``.
 
         Raises:
             ValueError: a grid so small that a filter cannot be reflected at its borders.
@@ -154,8 +186,8 @@ class JBUStack(LinearUpsampler):
         first = self.levels[0]
         if min(grid) * first.factor <= first.radius:
             raise ValueError(
-                f"grid={tuple(grid)}: its smaller side times {first.factor} must exceed radius={first.radius}; "
-                "give larger images or a smaller radius"
+                f"grid={tuple(grid)}: its smaller side times {first.factor} must exceed "
+                f"radius={first.radius}; give larger images or a smaller radius"
             )
         filters = []
         for level in self.levels:
@@ -164,7 +196,11 @@ class JBUStack(LinearUpsampler):
         return tuple(filters)
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int], bias: Tensor | None = None
+        self,
+        weights: tuple[Tensor, ...],
+        maps: Tensor,
+        output_size: tuple[int, int],
+        bias: Tensor | None = None,
     ) -> Tensor:
         """See :class:`LinearUpsampler`; ``bias`` (K,) is added by the last level, at no cost."""
         biases = [None] * (len(self.levels) - 1) + [bias]
@@ -195,24 +231,30 @@ class JBUStack(LinearUpsampler):
         return self.norm is not None
 
     def mix(self, features: Tensor) -> Tensor:
-        """See :class:`LinearUpsampler`; with the LayerNorm where there is one, and with dropout in training.
+        """See :class:`LinearUpsampler`; with the LayerNorm where there is one, and with dropout in
+        training.
 
         Raises:
             ValueError: features of another width than ``channels``.
         """
         if features.ndim != 4 or features.shape[1] != self.channels:
             raise ValueError(
-                f"features must be (B, {self.channels}, h, w) for channels={self.channels}, found "
-                f"{tuple(features.shape)}; an upsampler belongs to the backbone that it was trained for"
+                f"features must be (B, {self.channels}, h, w) for channels={self.channels}, "
+                f"found {tuple(features.shape)}; an upsampler belongs to the backbone that it "
+                "was trained for"
             )
         dropout, conv = self.fixup_proj
         features = self.reference(features)
         return features + 0.1 * F.conv2d(dropout(features), conv.weight.to(features.dtype))
 
-    def finish(self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]) -> Tensor:
+    def finish(
+        self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
+    ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         mixed = self.mix(features)
-        return self.spread(weights, mixed, output_size, self.channel_map()[1].to(mixed.dtype)).to(features.dtype)
+        return self.spread(weights, mixed, output_size, self.channel_map()[1].to(mixed.dtype)).to(
+            features.dtype
+        )
 
 
 def prime_factors(number: int) -> tuple[int, ...]:
@@ -234,4 +276,6 @@ def prime_factors(number: int) -> tuple[int, ...]:
 
 def _two_layers(inputs: int, outputs: int) -> nn.Sequential:
     """1×1 convolution, GELU, channel dropout, 1×1 convolution."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.GELU(), nn.Dropout2d(0.1), nn.Conv2d(outputs, outputs, 1))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 1), nn.GELU(), nn.Dropout2d(0.1), nn.Conv2d(outputs, outputs, 1)
+    )

@@ -18,7 +18,8 @@ _REFUSED = "PIXELPRETEXT_NO_COMPILED is set"
 
 
 def load() -> None:
-    """Loads the libraries of the CPU and, where there is a GPU, of CUDA; what is missing is remembered, not raised.
+    """Loads the libraries of the CPU and, where there is a GPU, of CUDA; what is missing is
+    remembered, not raised.
 
     PIXELPRETEXT_NO_COMPILED=1 refuses them, for comparisons.
     """
@@ -33,7 +34,9 @@ def load() -> None:
             try:
                 torch.ops.load_library(str(path))
             except (OSError, RuntimeError) as error:
-                reason = f"{path.name} does not load: {str(error.__cause__ or error).splitlines()[0]}"
+                reason = (
+                    f"{path.name} does not load: {str(error.__cause__ or error).splitlines()[0]}"
+                )
         _state[device] = reason
 
 
@@ -48,7 +51,9 @@ def cure(reason: str) -> str:
 
 
 def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a fallback so that its first call on a device tells why it runs, once per process and device."""
+    """Wraps a fallback so that its first call on a device tells why it runs, once per process and
+    device.
+    """
 
     @functools.wraps(fallback)
     def run(*arguments: Any) -> Any:
@@ -63,8 +68,8 @@ def announced(fallback: Callable[..., Any]) -> Callable[..., Any]:
 def _tell(device: str) -> None:
     reason = _state.get(device, f"there are none for {device}")
     warnings.warn(
-        f"feature upsampling runs without compiled operators on {device} ({reason}): same results, but slower; "
-        f"{cure(reason)}",
+        f"feature upsampling runs without compiled operators on {device} ({reason}): same "
+        f"results, but slower; {cure(reason)}",
         RuntimeWarning,
         stacklevel=3,
     )

@@ -1,7 +1,9 @@
-"""Neighbourhood attention as filters: what every high-resolution pixel takes from the low-resolution cells around it.
+"""Neighbourhood attention as filters: what every high-resolution pixel takes from the
+low-resolution cells around it.
 
-All pixels of a cell look at the same window of cells. So the windows of keys are cut out on the low-resolution grid
-(dim·T·h·w numbers) and the logits of a cell are one small matrix product, (f², d)·(d, T): nothing of size dim·T·H·W.
+All pixels of a cell look at the same window of cells. So the windows of keys are cut out on the
+low-resolution grid (dim·T·h·w numbers) and the logits of a cell are one small matrix product, (f²,
+d)·(d, T): nothing of size dim·T·H·W.
 """
 
 from __future__ import annotations
@@ -17,12 +19,13 @@ from torch.utils.checkpoint import checkpoint
 def neighbourhood_filters(
     queries: Tensor, keys: Tensor, sigma: Tensor, *, window: int, factor: int, budget: int = 2**23
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Attention of every pixel over the window of cells around its own, averaged over heads, band by band.
+    """Attention of every pixel over the window of cells around its own, averaged over heads, band
+    by band.
 
         W[b, Y, X, q] = mean_n softmax_q(⟨Q[b, n, :, Y, X], K[b, n, :, c + q]⟩ − ‖δ_q‖² / 2σ_n²),   c the cell of (Y, X)
 
-    δ_q is the distance from the pixel's centre to the centre of cell c + q, in cells; cells outside the grid get 0.
-    A backward pass computes a band again and keeps none of its logits.
+    δ_q is the distance from the pixel's centre to the centre of cell c + q, in cells; cells outside
+    the grid get 0. A backward pass computes a band again and keeps none of its logits.
 
     Args:
         queries: (B, n, d, H, W) float, n heads; H = f·h, W = f·w.
@@ -30,25 +33,31 @@ def neighbourhood_filters(
         sigma: (n,) width of the spatial kernel in cells, > 0.
         window: K, odd.
         factor: f.
-        budget: Logits of a band, at most; but a band has one row of cells at least, B·n·K²·f²·w logits. Memory beside
-            arguments and filters: about 4 · budget numbers, 8 · budget in a backward pass.
+        budget: Logits of a band, at most; but a band has one row of cells at least, B·n·K²·f²·w
+            logits. Memory beside arguments and filters: about 4 · budget numbers, 8 · budget in a
+            backward pass.
 
     Yields:
-        The rows of cells of a band and its filters (B, f·rows, W, K, K), not negative, each of sum 1. All bands cost
-        2·n·d·K²·H·W flop and n·K²·H·W exponentials.
+        The rows of cells of a band and its filters (B, f·rows, W, K, K), not negative, each of sum
+        1. All bands cost 2·n·d·K²·H·W flop and n·K²·H·W exponentials.
     """
     batch, heads, _, height, width = keys.shape
     radius = window // 2
     rows = max(1, budget // (batch * heads * window**2 * factor**2 * width))
-    spatial = squared_distances(window, factor, keys) / (-2 * sigma.square()[:, None, None])  # (n, f², T)
+    spatial = squared_distances(window, factor, keys) / (
+        -2 * sigma.square()[:, None, None]
+    )  # (n, f², T)
     keys = F.pad(keys.flatten(1, 2), (radius,) * 4)
     inside = F.pad(torch.ones(height, width, dtype=torch.bool, device=keys.device), (radius,) * 4)
     for top in range(0, height, rows):
         below = min(top + rows, height)
         arguments = (
-            queries[..., top * factor : below * factor, :], keys[:, :, top : below + 2 * radius],
-            inside[top : below + 2 * radius], spatial, factor,
-        )  # fmt: skip
+            queries[..., top * factor : below * factor, :],
+            keys[:, :, top : below + 2 * radius],
+            inside[top : below + 2 * radius],
+            spatial,
+            factor,
+        )
         if torch.is_grad_enabled():
             filters = checkpoint(_band, *arguments, use_reentrant=False, preserve_rng_state=False)
         else:
@@ -57,7 +66,9 @@ def neighbourhood_filters(
 
 
 def squared_distances(window: int, factor: int, like: Tensor) -> Tensor:
-    """‖δ‖² (f², K²) in cells, from the pixels of a cell to the centres of the cells of its window, as ``like``."""
+    """‖δ‖² (f², K²) in cells, from the pixels of a cell to the centres of the cells of its window,
+    as ``like``.
+    """
     pixels = (torch.arange(factor, dtype=like.dtype, device=like.device) + 0.5) / factor - 0.5
     cells = torch.arange(window, dtype=like.dtype, device=like.device) - window // 2
     along = (cells - pixels[:, None]).square()  # (f, K), of one axis
@@ -65,7 +76,9 @@ def squared_distances(window: int, factor: int, like: Tensor) -> Tensor:
 
 
 def _band(queries: Tensor, keys: Tensor, inside: Tensor, spatial: Tensor, factor: int) -> Tensor:
-    """Filters (B, r·f, W, T) of r rows of cells: queries (B, n, d, r·f, W), keys (B, n·d, r + K − 1, w + K − 1)."""
+    """Filters (B, r·f, W, T) of r rows of cells: queries (B, n, d, r·f, W), keys (B, n·d, r + K −
+    1, w + K − 1).
+    """
     heads, depth = queries.shape[1:3]
     window = round(spatial.shape[2] ** 0.5)
     pixels = queries.unflatten(4, (-1, factor)).unflatten(3, (-1, factor))  # (B, n, d, r, f, w, f)

@@ -1,11 +1,13 @@
-"""The two operators of feature upsampling, as torch sees them: schema, shapes, gradients, autocast, fallback.
+"""The two operators of feature upsampling, as torch sees them: schema, shapes, gradients, autocast,
+fallback.
 
     adaptive_conv   every output pixel filters its own window of a low-resolution map, with its own weights
     jbu_filters     the weights of a joint bilateral upsampling level, resize included
 
-``torch.ops.pixelpretext.*`` always exists and works, compiled or not, on any device, under ``torch.compile`` and
-``torch.export``. Where a compiled library is present (``heads.upsamplers.library``) it takes over for its device.
-Axes: B images, C channels, h × w low-resolution grid, f factor, H = f·h, W = f·w, K filter side, T = K² taps.
+``torch.ops.pixelpretext.*`` always exists and works, compiled or not, on any device, under
+``torch.compile`` and ``torch.export``. Where a compiled library is present
+(``heads.upsamplers.library``) it takes over for its device. Axes: B images, C channels, h × w
+low-resolution grid, f factor, H = f·h, W = f·w, K filter side, T = K² taps.
 """
 
 from __future__ import annotations
@@ -17,39 +19,49 @@ from torch import Tensor
 
 from heads.upsamplers import eager, library
 
-#: Of ``jbu_filters``, so that every device takes the same: compiled kernels keep a pixel's taps in fixed arrays.
+# : Of ``jbu_filters``, so that every device takes the same: compiled kernels keep a pixel's taps in
+# fixed arrays.
 MOST_RADIUS, MOST_SIDE, MOST_GUIDES = 5, 11, 8
 
 _SCHEMAS = {
     "adaptive_conv": "(Tensor x, Tensor w, int factor, int padding, Tensor? bias=None) -> Tensor",
     "adaptive_conv_grad_x": "(Tensor grad, Tensor w, int factor, int padding) -> Tensor",
     "adaptive_conv_grad_w": "(Tensor grad, Tensor x, int factor, int padding) -> Tensor",
-    "jbu_filters": "(Tensor keys, Tensor temperature, Tensor sigma, Tensor? guidance, Tensor[] fixup, Tensor? keep, "
-    "Tensor? rows, Tensor? cols, int radius) -> Tensor",
-    "jbu_filters_backward": "(Tensor grad, Tensor keys, Tensor temperature, Tensor sigma, Tensor? guidance, "
-    "Tensor[] fixup, Tensor? keep, Tensor? rows, Tensor? cols, int radius) "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor[])",
+    "jbu_filters": (
+        "(Tensor keys, Tensor temperature, Tensor sigma, Tensor? guidance, Tensor[] fixup, "
+        "Tensor? keep, Tensor? rows, Tensor? cols, int radius) -> Tensor"
+    ),
+    "jbu_filters_backward": (
+        "(Tensor grad, Tensor keys, Tensor temperature, Tensor sigma, Tensor? guidance, "
+        "Tensor[] fixup, Tensor? keep, Tensor? rows, Tensor? cols, int radius) -> (Tensor, "
+        "Tensor, Tensor, Tensor, Tensor[])"
+    ),
 }
 
 
-def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias: Tensor | None = None) -> Tensor:
-    """Filters a low-resolution map at every high-resolution pixel; all channels share a pixel's filter.
+def adaptive_conv(
+    x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias: Tensor | None = None
+) -> Tensor:
+    """Filters a low-resolution map at every high-resolution pixel; all channels share a pixel's
+    filter.
 
         y[b, c, Y, X] = bias[c] + Σ_ij w[b, Y, X, i, j] · x[b, c, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p],   x = 0 outside
 
-    Correlation, no flip. ``factor=1, padding=0`` is FeatUp's adaptive convolution (arXiv 2403.10516).
+    Correlation, no flip. ``factor=1, padding=0`` is FeatUp's adaptive convolution (arXiv
+    2403.10516).
 
     Args:
         x: (B, C, h + K − 1 − 2p, w + K − 1 − 2p) float.
         w: (B, H, W, K, K) float of the same device and, outside autocast, dtype; H = f·h, W = f·w.
         factor: f, high-resolution pixels per low-resolution cell and axis.
         padding: p, rows and columns of zeros around x.
-        bias: (C,), as x; None for 0. Added here it costs nothing, afterwards another pass over the output.
+        bias: (C,), as x; None for 0. Added here it costs nothing, afterwards another pass over the
+            output.
 
     Returns:
-        (B, C, H, W), dtype of x, channels last in memory; half precisions are summed in float32. Differentiable any
-        number of times. Cost 2·B·C·K²·H·W flop; no memory beside the output but a channels-last copy of x where it is
-        laid out otherwise.
+        (B, C, H, W), dtype of x, channels last in memory; half precisions are summed in float32.
+        Differentiable any number of times. Cost 2·B·C·K²·H·W flop; no memory beside the output but
+        a channels-last copy of x where it is laid out otherwise.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit.
@@ -57,8 +69,8 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias:
     _check_adaptive_conv(x, w, factor, padding)
     if bias is not None and (bias.shape != x.shape[1:2] or not _alike(bias, x)):
         raise ValueError(
-            f"adaptive_conv: bias must be ({x.shape[1]},) {x.dtype} on {x.device} like x, found {tuple(bias.shape)} "
-            f"{bias.dtype} on {bias.device}"
+            f"adaptive_conv: bias must be ({x.shape[1]},) {x.dtype} on {x.device} like x, found "
+            f"{tuple(bias.shape)} {bias.dtype} on {bias.device}"
         )
     if torch.onnx.is_in_onnx_export():
         return eager.adaptive_conv(x, w, factor, padding, bias)
@@ -66,33 +78,44 @@ def adaptive_conv(x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias:
 
 
 def jbu_filters(
-    keys: Tensor, temperature: Tensor, sigma: Tensor, *, radius: int, guidance: Tensor | None = None,
-    fixup: tuple[Tensor, Tensor, Tensor, Tensor] | None = None, keep: Tensor | None = None,
+    keys: Tensor,
+    temperature: Tensor,
+    sigma: Tensor,
+    *,
+    radius: int,
+    guidance: Tensor | None = None,
+    fixup: tuple[Tensor, Tensor, Tensor, Tensor] | None = None,
+    keep: Tensor | None = None,
     bands: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:  # fmt: skip
-    """Filters of one learned joint bilateral level: range and spatial kernel in one softmax, fix-up, resize.
+) -> Tensor:
+    """Filters of one learned joint bilateral level: range and spatial kernel in one softmax,
+    fix-up, resize.
 
         s_q = softmax_q(t·⟨k_p, k_{p+q}⟩ − ‖u_q‖² / 2σ²)   over the (2r+1)² offsets q, u_q = q / r
         W   = s + 0.1·(A₂·(keep ⊙ GELU(A₁·[s; g] + a₁)) + a₂)           (with ``fixup``; not renormalised)
         out[Y, X] = rows[Y]ᵀ · W[Y, X] · cols[X]                        (with ``bands``)
 
-    arXiv 2403.10516, section 3 and its code; one softmax in place of two kernels and a division is exact.
+    arXiv 2403.10516, section 3 and its code; one softmax in place of two kernels and a division is
+    exact.
 
     Args:
         keys: (B, D, H + 2r, W + 2r) float32 or float64, range features k, padded (by reflection).
-        temperature: () t > 0; this and all that follows of the dtype (outside autocast) and device of ``keys``.
+        temperature: () t > 0; this and all that follows of the dtype (outside autocast) and device
+            of ``keys``.
         sigma: () σ, in units of the radius.
         radius: r, at most ``MOST_RADIUS``.
-        guidance: (B, G, H, W) g, the image seen by the fix-up; given with ``fixup`` and only then. G is at most
-            ``MOST_GUIDES``.
+        guidance: (B, G, H, W) g, the image seen by the fix-up; given with ``fixup`` and only then.
+            G is at most ``MOST_GUIDES``.
         fixup: A₁ (T, T + G), a₁ (T,), A₂ (T, T), a₂ (T,) with T = (2r+1)².
-        keep: (B, T) channel dropout behind the GELU, already divided by the share kept; None without.
-        bands: rows (H, 2r+1, K) and cols (W, 2r+1, K): each row or column of the high-resolution source as a
-            combination of K low-resolution ones, see :func:`heads.upsamplers.resizing.bands`. K is at most
-            ``MOST_SIDE``.
+        keep: (B, T) channel dropout behind the GELU, already divided by the share kept; None
+            without.
+        bands: rows (H, 2r+1, K) and cols (W, 2r+1, K): each row or column of the high-resolution
+            source as a combination of K low-resolution ones, see
+            :func:`heads.upsamplers.resizing.bands`. K is at most ``MOST_SIDE``.
 
     Returns:
-        (B, H, W, K, K) filters for :func:`adaptive_conv`; K = 2r+1 without ``bands``. The backward pass recomputes and
+        (B, H, W, K, K) filters for :func:`adaptive_conv`; K = 2r+1 without ``bands``. The backward
+        pass recomputes and
         keeps nothing. Cost per pixel: 2·D·T + 4·T² + 2·K·(T + K·(2r+1)) flop.
 
     Raises:
@@ -115,65 +138,85 @@ def jbu_filters(
 def _check_adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> None:
     if x.ndim != 4 or w.ndim != 5 or w.shape[3] != w.shape[4]:
         raise ValueError(
-            f"adaptive_conv: x must be (B, C, h, w) and w (B, H, W, K, K), found {tuple(x.shape)} and {tuple(w.shape)}"
+            "adaptive_conv: x must be (B, C, h, w) and w (B, H, W, K, K), found "
+            f"{tuple(x.shape)} and {tuple(w.shape)}"
         )
     if not _alike(w, x):
         raise ValueError(
-            f"adaptive_conv: x is {x.dtype} on {x.device}, w is {w.dtype} on {w.device}; give both the same"
+            f"adaptive_conv: x is {x.dtype} on {x.device}, w is {w.dtype} on {w.device}; give "
+            "both the same"
         )
     if factor < 1 or padding < 0 or w.shape[1] % factor or w.shape[2] % factor:
         raise ValueError(
-            f"adaptive_conv: factor={factor} must be at least 1 and divide the sides {tuple(w.shape[1:3])} of w, "
-            f"padding={padding} must not be negative"
+            f"adaptive_conv: factor={factor} must be at least 1 and divide the sides "
+            f"{tuple(w.shape[1:3])} of w, padding={padding} must not be negative"
         )
     sides = tuple(side // factor + w.shape[3] - 1 - 2 * padding for side in w.shape[1:3])
     if x.shape[0] != w.shape[0] or tuple(x.shape[2:]) != sides:
         raise ValueError(
-            f"adaptive_conv: w {tuple(w.shape)} with factor={factor}, padding={padding} needs x (B={w.shape[0]}, C, "
-            f"{sides[0]}, {sides[1]}), found {tuple(x.shape)}"
+            f"adaptive_conv: w {tuple(w.shape)} with factor={factor}, padding={padding} needs x "
+            f"(B={w.shape[0]}, C, {sides[0]}, {sides[1]}), found {tuple(x.shape)}"
         )
 
 
 def _check_jbu_filters(
-    keys: Tensor, radius: int, guidance: Tensor | None, fixup: list[Tensor], rows: Tensor | None, cols: Tensor | None
+    keys: Tensor,
+    radius: int,
+    guidance: Tensor | None,
+    fixup: list[Tensor],
+    rows: Tensor | None,
+    cols: Tensor | None,
 ) -> None:
     if not 0 <= radius <= MOST_RADIUS:
         raise ValueError(f"jbu_filters: radius={radius} must be from 0 to {MOST_RADIUS}")
     if keys.ndim != 4 or min(keys.shape[2:]) <= 2 * radius:
         raise ValueError(
-            f"jbu_filters: keys must be (B, D, H + {2 * radius}, W + {2 * radius}) for radius={radius}, found "
-            f"{tuple(keys.shape)}"
+            f"jbu_filters: keys must be (B, D, H + {2 * radius}, W + {2 * radius}) for "
+            f"radius={radius}, found {tuple(keys.shape)}"
         )
     sides, taps = tuple(side - 2 * radius for side in keys.shape[2:]), (2 * radius + 1) ** 2
     if (guidance is None) != (not fixup):
         raise ValueError("jbu_filters: guidance and fixup belong together, give both or none")
     if guidance is not None:
-        if len(guidance) != len(keys) or tuple(guidance.shape[2:]) != sides or guidance.shape[1] > MOST_GUIDES:
+        if (
+            len(guidance) != len(keys)
+            or tuple(guidance.shape[2:]) != sides
+            or guidance.shape[1] > MOST_GUIDES
+        ):
             raise ValueError(
-                f"jbu_filters: guidance must be (B={len(keys)}, G ≤ {MOST_GUIDES}, {sides[0]}, {sides[1]}), found "
-                f"{tuple(guidance.shape)}"
+                f"jbu_filters: guidance must be (B={len(keys)}, G ≤ {MOST_GUIDES}, {sides[0]}, "
+                f"{sides[1]}), found {tuple(guidance.shape)}"
             )
         wanted = [(taps, taps + guidance.shape[1]), (taps,), (taps, taps), (taps,)]
         if [tuple(p.shape) for p in fixup] != wanted:
-            raise ValueError(f"jbu_filters: fixup must have shapes {wanted}, found {[tuple(p.shape) for p in fixup]}")
+            raise ValueError(
+                f"jbu_filters: fixup must have shapes {wanted}, found "
+                f"{[tuple(p.shape) for p in fixup]}"
+            )
     for name, band, side in (("rows", rows, sides[0]), ("cols", cols, sides[1])):
         if band is not None and (
-            tuple(band.shape[:2]) != (side, 2 * radius + 1) or band.shape[2] != rows.shape[2]
+            tuple(band.shape[:2]) != (side, 2 * radius + 1)
+            or band.shape[2] != rows.shape[2]
             or band.shape[2] > MOST_SIDE
-        ):  # fmt: skip
+        ):
             raise ValueError(
-                f"jbu_filters: {name} must be ({side}, {2 * radius + 1}, K), the same K ≤ {MOST_SIDE} in both, found "
-                f"{tuple(band.shape)}"
+                f"jbu_filters: {name} must be ({side}, {2 * radius + 1}, K), the same K ≤ "
+                f"{MOST_SIDE} in both, found {tuple(band.shape)}"
             )
 
 
-def _check_beside(keys: Tensor, radius: int, *, temperature: Tensor, sigma: Tensor, keep: Tensor | None) -> None:
+def _check_beside(
+    keys: Tensor, radius: int, *, temperature: Tensor, sigma: Tensor, keep: Tensor | None
+) -> None:
     for name, number in (("temperature", temperature), ("sigma", sigma)):
         if number.ndim:
-            raise ValueError(f"jbu_filters: {name} must be a scalar tensor, found {tuple(number.shape)}")
+            raise ValueError(
+                f"jbu_filters: {name} must be a scalar tensor, found {tuple(number.shape)}"
+            )
     if keep is not None and tuple(keep.shape) != (len(keys), (2 * radius + 1) ** 2):
         raise ValueError(
-            f"jbu_filters: keep must be (B={len(keys)}, T={(2 * radius + 1) ** 2}), found {tuple(keep.shape)}"
+            f"jbu_filters: keep must be (B={len(keys)}, T={(2 * radius + 1) ** 2}), found "
+            f"{tuple(keep.shape)}"
         )
 
 
@@ -181,8 +224,8 @@ def _check_alike(keys: Tensor, *others: Tensor | None) -> None:
     for other in others:
         if other is not None and not _alike(other, keys):
             raise ValueError(
-                f"jbu_filters: keys is {keys.dtype} on {keys.device}, another argument {other.dtype} on "
-                f"{other.device}; give all of them the same"
+                f"jbu_filters: keys is {keys.dtype} on {keys.device}, another argument "
+                f"{other.dtype} on {other.device}; give all of them the same"
             )
 
 
@@ -193,13 +236,17 @@ def _alike(a: Tensor, b: Tensor) -> bool:
     return torch.is_autocast_enabled(a.device.type) and torch.float64 not in (a.dtype, b.dtype)
 
 
-def _fake_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
+def _fake_conv(
+    x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None
+) -> Tensor:
     return _channels_last(x, (*x.shape[:2], *w.shape[1:3]))
 
 
 def _fake_grad_x(grad: Tensor, w: Tensor, factor: int, padding: int) -> Tensor:
     margin = w.shape[3] - 1 - 2 * padding
-    return _channels_last(grad, (*grad.shape[:2], w.shape[1] // factor + margin, w.shape[2] // factor + margin))
+    return _channels_last(
+        grad, (*grad.shape[:2], w.shape[1] // factor + margin, w.shape[2] // factor + margin)
+    )
 
 
 def _fake_grad_w(grad: Tensor, x: Tensor, factor: int, padding: int) -> Tensor:
@@ -214,15 +261,26 @@ def _fake_filters(keys: Tensor, *arguments: Any) -> Tensor:
 
 
 def _fake_filters_backward(
-    grad: Tensor, keys: Tensor, temperature: Tensor, sigma: Tensor, guidance: Tensor | None, fixup: list[Tensor],
+    grad: Tensor,
+    keys: Tensor,
+    temperature: Tensor,
+    sigma: Tensor,
+    guidance: Tensor | None,
+    fixup: list[Tensor],
     *_: Any,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
     like = [torch.empty_like(tensor) for tensor in (keys, temperature, sigma)]
-    return *like, keys.new_empty(guidance.shape if guidance is not None else 0), [torch.empty_like(p) for p in fixup]
+    return (
+        *like,
+        keys.new_empty(guidance.shape if guidance is not None else 0),
+        [torch.empty_like(p) for p in fixup],
+    )
 
 
 def _channels_last(like: Tensor, size: tuple[int, ...]) -> Tensor:
-    return torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    return torch.empty(
+        size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
 
 
 def _keep_arguments(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -246,7 +304,9 @@ def _arguments(ctx: Any) -> list[Any]:
 
 
 def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, w, factor, padding, *_ = _arguments(ctx)  # an argument left at its default does not come here
+    x, w, factor, padding, *_ = _arguments(
+        ctx
+    )  # an argument left at its default does not come here
     need_x, need_w, _, _, *need_bias = ctx.needs_input_grad
     ops = torch.ops.pixelpretext
     d_x = ops.adaptive_conv_grad_x(grad, w, factor, padding) if need_x else None
@@ -275,17 +335,30 @@ def _grad_w_backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
 def _filters_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     arguments = _arguments(ctx)
     *d_three, d_guidance, d_fixup = torch.ops.pixelpretext.jbu_filters_backward(grad, *arguments)
-    return *d_three, d_guidance if arguments[3] is not None else None, d_fixup, None, None, None, None
+    return (
+        *d_three,
+        d_guidance if arguments[3] is not None else None,
+        d_fixup,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> None:
     raise NotImplementedError(
-        "jbu_filters has first derivatives only; for second ones use heads.upsamplers.eager.jbu_filters"
+        "jbu_filters has first derivatives only; for second ones use "
+        "heads.upsamplers.eager.jbu_filters"
     )
 
 
-def _autocast_conv(x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None) -> Tensor:
-    """On CUDA in autocast's precision, summed in float32 all the same; float64 stays, as autocast has it."""
+def _autocast_conv(
+    x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None
+) -> Tensor:
+    """On CUDA in autocast's precision, summed in float32 all the same; float64 stays, as autocast
+    has it.
+    """
     dtype = x.dtype if x.dtype == torch.float64 else torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", enabled=False):
         bias = None if bias is None else bias.to(dtype)
@@ -308,9 +381,12 @@ def _register() -> None:
         jbu_filters_backward=_no_second_derivative,
     )
     for name, backward in gradients.items():
-        torch.library.register_autograd(f"pixelpretext::{name}", backward, setup_context=_keep_arguments)
+        torch.library.register_autograd(
+            f"pixelpretext::{name}", backward, setup_context=_keep_arguments
+        )
     torch.library.impl("pixelpretext::adaptive_conv", "AutocastCUDA", _autocast_conv)
-    # The CPU kernels are float32 and float64 ones; a softmax and an exponential stay in float32 everywhere.
+    # The CPU kernels are float32 and float64 ones; a softmax and an exponential stay in float32
+    # everywhere.
     torch.library.register_autocast("pixelpretext::adaptive_conv", "cpu", torch.float32)
     for device in ("cpu", "cuda"):
         torch.library.register_autocast("pixelpretext::jbu_filters", device, torch.float32)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 
 class PrincipalComponents(nn.Module):
-    """A mean (C,) and an orthonormal basis (C, k); both are buffers, so they are saved with a module that holds them.
+    """A mean (C,) and an orthonormal basis (C, k); both are buffers, so they are saved with a
+    module that holds them.
 
     Args:
         channels: C.
@@ -24,10 +25,11 @@ class PrincipalComponents(nn.Module):
 
     @classmethod
     def fit(cls, maps: Tensor, components: int, *, seed: int = 0) -> PrincipalComponents:
-        """Fits to maps (B, C, h, w) by randomised low-rank PCA with 4 power iterations, on their device.
+        """Fits to maps (B, C, h, w) by randomised low-rank PCA with 4 power iterations, on their
+        device.
 
-        Takes fewer components where there are fewer channels or cells. Same maps and seed, same result; torch's global
-        random state is left as it was.
+        Takes fewer components where there are fewer channels or cells. Same maps and seed, same
+        result; torch's global random state is left as it was.
         """
         samples = maps.detach().movedim(1, -1).flatten(0, -2)  # (N, C)
         fitted = cls(samples.shape[1], min(components, *samples.shape)).to(samples)
@@ -47,7 +49,9 @@ class PrincipalComponents(nn.Module):
 
 @contextmanager
 def private_rng(seed: int, device: torch.device) -> Iterator[None]:
-    """Seeds torch's generators of the CPU and of ``device`` for a while; afterwards they are as they were before."""
+    """Seeds torch's generators of the CPU and of ``device`` for a while; afterwards they are as
+    they were before.
+    """
     cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if cuda else []):
         torch.default_generator.manual_seed(seed)

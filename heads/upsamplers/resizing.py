@@ -1,4 +1,6 @@
-"""Bicubic resizing as narrow matrices, so that a filter of a resized map becomes a filter of the map itself."""
+"""Bicubic resizing as narrow matrices, so that a filter of a resized map becomes a filter of the
+map itself.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from torch import Tensor
 
 
 def bands(height: int, width: int, factor: int, radius: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows and columns of a bicubically enlarged and reflect-padded map as combinations of low-resolution ones.
+    """Rows and columns of a bicubically enlarged and reflect-padded map as combinations of
+    low-resolution ones.
 
-    For an output row Y in cell m = ⌊Y/f⌋ and an offset i of the filter, row Y + i − r of the enlarged map (reflected at
-    its borders, low-resolution indices clamped as torch's bicubic does) is Σ_k rows[Y, i, k] · low[m + k − R].
+    For an output row Y in cell m = ⌊Y/f⌋ and an offset i of the filter, row Y + i − r of the
+    enlarged map (reflected at its borders, low-resolution indices clamped as torch's bicubic does)
+    is Σ_k rows[Y, i, k] · low[m + k − R].
 
     Args:
         height, width: h, w of the low-resolution map.
@@ -22,26 +26,35 @@ def bands(height: int, width: int, factor: int, radius: int, like: Tensor) -> tu
         like: Gives dtype and device.
 
     Returns:
-        rows (f·h, 2r+1, K) and cols (f·w, 2r+1, K) with K = 2R+1, R = :func:`low_radius`. Kept for the next call.
+        rows (f·h, 2r+1, K) and cols (f·w, 2r+1, K) with K = 2R+1, R = :func:`low_radius`. Kept for
+        the next call.
     """
-    rows, cols = (_placed(side, factor, radius, like.device, like.dtype) for side in (height, width))
+    rows, cols = (
+        _placed(side, factor, radius, like.device, like.dtype) for side in (height, width)
+    )
     return rows, cols
 
 
 def low_radius(factor: int, radius: int) -> int:
-    """R: how many low-resolution cells a filter of ``radius`` on the enlarged map reaches to either side."""
+    """R: how many low-resolution cells a filter of ``radius`` on the enlarged map reaches to either
+    side.
+    """
     if factor == 1:
         return radius
     return max(1 - _floor(0.5 - radius, factor), _floor(factor - 0.5 + radius, factor) + 2)
 
 
 def _floor(position: float, factor: int) -> int:
-    """Index of the low-resolution sample at or before a high-resolution position (align_corners=False)."""
+    """Index of the low-resolution sample at or before a high-resolution position
+    (align_corners=False).
+    """
     return int((position / factor - 0.5) // 1)
 
 
 @functools.lru_cache(maxsize=64)
-def _placed(side: int, factor: int, radius: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _placed(
+    side: int, factor: int, radius: int, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """:func:`_band` where it is needed: on a GPU, a copy for every call would wait for the device."""
     with torch.inference_mode(False):  # what is kept serves training as well, whoever asked first
         return _band(side, factor, radius).to(device=device, dtype=dtype)
@@ -51,10 +64,17 @@ def _band(side: int, factor: int, radius: int) -> Tensor:
     """(f·side, 2r+1, K) float64."""
     reach, size = low_radius(factor, radius), factor * side
     if radius >= size:
-        raise ValueError(f"a filter of radius {radius} cannot be reflected at the borders of a map of side {size}")
+        raise ValueError(
+            f"a filter of radius {radius} cannot be reflected at the borders of a map of side "
+            f"{size}"
+        )
     identity = torch.eye(side, dtype=torch.float64)[None, None]
-    enlarged = F.interpolate(identity, size=(size, side), mode="bicubic", align_corners=False)[0, 0]  # (f·side, side)
-    padded = F.pad(enlarged[None, None], (reach, reach, 0, 0))[0, 0]  # columns before the first and behind the last
+    enlarged = F.interpolate(identity, size=(size, side), mode="bicubic", align_corners=False)[
+        0, 0
+    ]  # (f·side, side)
+    padded = F.pad(enlarged[None, None], (reach, reach, 0, 0))[
+        0, 0
+    ]  # columns before the first and behind the last
     padded = F.pad(padded.T[None], (radius, radius), mode="reflect")[0].T
     window = padded.unfold(0, 2 * radius + 1, 1)  # (f·side, side + 2R, 2r+1)
     cells = torch.arange(size) // factor

@@ -1,7 +1,8 @@
 """Published upsamplers of others, run from a copy of their repository and weights on disk.
 
-Nothing is downloaded, and nothing of theirs is imported before one of them is built. Building one runs the code of the
-repository it is given: name only folders that you trust. Their networks stay under their own licences.
+Nothing is downloaded, and nothing of theirs is imported before one of them is built. Building one
+runs the code of the repository it is given: name only folders that you trust. Their networks stay
+under their own licences.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _NESTED = ("state_dict", "model", "model_state_dict")
 
 
 class HubUpsampler(Upsampler):
-    """What the wrappers share: an entry of a local torch.hub repository, filled with weights from a file.
+    """What the wrappers share: an entry of a local torch.hub repository, filled with weights from a
+    file.
 
     Args:
         repository: Folder with the repository's ``hubconf.py``.
@@ -49,8 +51,8 @@ class HubUpsampler(Upsampler):
             )
         if not file.is_file():
             raise FileNotFoundError(
-                f"{name}: weights={str(weights)!r} is not a file; get the weights of {entry!r} from the links of "
-                f"https://github.com/{self.home}, nothing is downloaded here"
+                f"{name}: weights={str(weights)!r} is not a file; get the weights of {entry!r} "
+                f"from the links of https://github.com/{self.home}, nothing is downloaded here"
             )
         self.model = _entry(name, folder, entry, self.needs)
         _fill(name, self.model, file)
@@ -85,7 +87,8 @@ class HubUpsampler(Upsampler):
             )
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
-        """See :class:`Upsampler`; the image must be normalised as theirs was (ImageNet's mean and deviation).
+        """See :class:`Upsampler`; the image must be normalised as theirs was (ImageNet's mean and
+        deviation).
 
         Raises:
             ValueError: their network refuses image or features, or gives another shape, as another
@@ -104,13 +107,17 @@ class HubUpsampler(Upsampler):
             ) from error
         expected = (*features.shape[:2], *output_size)
         if tuple(out.shape) != expected:
-            raise ValueError(f"{type(self).__name__} gave {tuple(out.shape)}, expected {expected}: another version?")
+            raise ValueError(
+                f"{type(self).__name__} gave {tuple(out.shape)}, expected {expected}: another "
+                "version?"
+            )
         return out.to(features.dtype)
 
 
 @MODELS.register_module()
 class AnyUp(HubUpsampler):
-    """AnyUp (ICLR 2026): one set of weights for every backbone, window attention from image to features.
+    """AnyUp (ICLR 2026): one set of weights for every backbone, window attention from image to
+    features.
 
     Args:
         repository: see :class:`HubUpsampler`.
@@ -122,7 +129,11 @@ class AnyUp(HubUpsampler):
     home = "wimmerth/anyup"
 
     def __init__(
-        self, repository: str, weights: str, entry: str = "anyup_multi_backbone", chunk: int | None = None
+        self,
+        repository: str,
+        weights: str,
+        entry: str = "anyup_multi_backbone",
+        chunk: int | None = None,
     ) -> None:
         super().__init__(repository, weights, entry, chunk=chunk)
         self.chunk = chunk
@@ -133,7 +144,8 @@ class AnyUp(HubUpsampler):
 
 @MODELS.register_module()
 class NAF(HubUpsampler):
-    """NAF (CVPR 2026): neighbourhood attention from the image alone, one set of weights for every backbone.
+    """NAF (CVPR 2026): neighbourhood attention from the image alone, one set of weights for every
+    backbone.
 
     Needs the packages ``natten`` and ``einops``. With a recent natten (one without ``na2d_qk``) its
     code asks for the back-end cutlass-fna, which is a CUDA one: run it on a GPU. The features'
@@ -153,8 +165,8 @@ class NAF(HubUpsampler):
         channels, grid = features.shape[1], tuple(features.shape[-2:])
         if channels % self.heads:
             raise ValueError(
-                f"NAF: features of {channels} channels: must be a multiple of {self.heads}, the heads "
-                "of its attention"
+                f"NAF: features of {channels} channels: must be a multiple of {self.heads}, the "
+                "heads of its attention"
             )
         if any(
             self.window * max(1, out // cells) > out
@@ -162,8 +174,8 @@ class NAF(HubUpsampler):
         ):
             raise ValueError(
                 f"NAF: features of {grid[0]} × {grid[1]} cells to {output_size[0]} × "
-                f"{output_size[1]}: its window of {self.window} × {self.window} cells does not fit; "
-                "give larger images, or take another upsampler"
+                f"{output_size[1]}: its window of {self.window} × {self.window} cells does not "
+                "fit; give larger images, or take another upsampler"
             )
 
     def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
@@ -177,11 +189,12 @@ class NAF(HubUpsampler):
 
 @MODELS.register_module()
 class LoftUp(HubUpsampler):
-    """LoftUp (ICCV 2025): cross-attention from image coordinates; weights per backbone, ``entry`` names it.
+    """LoftUp (ICCV 2025): cross-attention from image coordinates; weights per backbone, ``entry``
+    names it.
 
-    The result has the image's size and is resized bilinearly where another is asked for. It leaves the features' own
-    space: a read-out trained on them must be trained again. Needs the packages ``einops``,
-    ``matplotlib`` and ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
+    The result has the image's size and is resized bilinearly where another is asked for. It leaves
+    the features' own space: a read-out trained on them must be trained again. Needs the packages
+    ``einops``, ``matplotlib`` and ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
     """
 
     home = "andrehuang/loftup"
@@ -204,7 +217,9 @@ def _entry(name: str, folder: Path, entry: str, needs: tuple[str, ...]) -> nn.Mo
     except (ImportError, RuntimeError, TypeError) as error:
         text = str(error)
         if "Cannot find callable" in text or "'pretrained'" in text:
-            raise ValueError(f"{name}: {folder}/hubconf.py has no {entry!r} that takes pretrained=False") from error
+            raise ValueError(
+                f"{name}: {folder}/hubconf.py has no {entry!r} that takes pretrained=False"
+            ) from error
         if isinstance(error, ImportError) or "Missing dependencies" in text:
             absent = [package for package in needs if importlib.util.find_spec(package) is None]
             cure = f"install them: pip install {' '.join(absent)}" if absent else "see its README"
@@ -220,15 +235,20 @@ def _fill(name: str, model: nn.Module, file: Path) -> None:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{name}: {file} cannot be read as tensors and plain values only ({type(error).__name__}: "
-            f"{str(error)[:200]}); compare its size and checksum with the source"
+            f"{name}: {file} cannot be read as tensors and plain values only "
+            f"({type(error).__name__}: {str(error)[:200]}); compare its size and checksum with "
+            "the source"
         ) from error
-    nested = [content[key] for key in _NESTED if isinstance(content, dict) and isinstance(content.get(key), dict)]
+    nested = [
+        content[key]
+        for key in _NESTED
+        if isinstance(content, dict) and isinstance(content.get(key), dict)
+    ]
     state = nested[0] if nested else content
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{name}: {file} does not fill the network of {type(model).__name__}: {str(error)[:400]}; weights and "
-            "entry must belong together"
+            f"{name}: {file} does not fill the network of {type(model).__name__}: "
+            f"{str(error)[:400]}; weights and entry must belong together"
         ) from error

@@ -1,4 +1,6 @@
-"""Plain ViTs whose positions are a fixed sine-cosine table and whose patch embedding may stay as it was drawn."""
+"""Plain ViTs whose positions are a fixed sine-cosine table and whose patch embedding may stay as it
+was drawn.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _SPARE = 0.1
 
 @MODELS.register_module()
 class SinCosViT(TimmBackbone):
-    """A timm ViT initialised and frozen as MoCo v3 and CIM do it; keys, features and options as ``TimmBackbone``.
+    """A timm ViT initialised and frozen as MoCo v3 and CIM do it; keys, features and options as
+    ``TimmBackbone``.
 
     Position table: two-dimensional sine-cosine table of the grid of a whole image (``img_size``),
     zero for the class token, not trained, resized bicubically for inputs of another size. So a
@@ -43,10 +46,12 @@ class SinCosViT(TimmBackbone):
         **options: as in ``TimmBackbone``.
 
     Attributes:
-        shared_with_target: parameters that a target copies after every step instead of averaging them: the class token.
+        shared_with_target: parameters that a target copies after every step instead of averaging
+            them: the class token.
 
     Raises:
-        ValueError: no plain ViT, one without positions, or ``pretrained`` (its weights would be drawn anew).
+        ValueError: no plain ViT, one without positions, or ``pretrained`` (its weights would be
+            drawn anew).
     """
 
     def __init__(
@@ -54,14 +59,19 @@ class SinCosViT(TimmBackbone):
     ) -> None:
         check_choice("position_resize", position_resize, ("timm", "factor"))
         if options.get("pretrained"):
-            raise ValueError("pretrained=True: this backbone draws all weights itself; take TimmBackbone")
+            raise ValueError(
+                "pretrained=True: this backbone draws all weights itself; take TimmBackbone"
+            )
         super().__init__(name, **options)
         self._config = dict(self._config, type="SinCosViT", freeze_patches=freeze_patches)
         if position_resize != "timm":  # networks without the option keep their identity in records
             self._config["position_resize"] = position_resize
         model = self.model
         if not isinstance(model, VisionTransformer) or model.pos_embed is None:
-            raise ValueError(f"backbone name={name!r}: SinCosViT takes plain ViTs with positions, vit_base_patch16_224")
+            raise ValueError(
+                f"backbone name={name!r}: SinCosViT takes plain ViTs with positions, "
+                "vit_base_patch16_224"
+            )
         self.shared_with_target = () if model.cls_token is None else ("model.cls_token",)
         self._initialise(model)
         model.pos_embed.requires_grad_(False)

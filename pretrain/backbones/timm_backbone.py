@@ -22,7 +22,9 @@ _NOT_ARCHITECTURE = ("pretrained", "checkpoint_activations")
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What a backbone gives: ``channels`` {stride in pixels: D of that map}, ``vector``: width of the pooled vector."""
+    """What a backbone gives: ``channels`` {stride in pixels: D of that map}, ``vector``: width of
+    the pooled vector.
+    """
 
     channels: dict[int, int]
     vector: int
@@ -37,8 +39,8 @@ class FeatureInfo:
             return max(self.channels)
         if stride not in self.channels:
             raise ValueError(
-                f"stride={stride}: the backbone has maps at strides {sorted(self.channels)}; choose one of them or "
-                "change the backbone's output_stride"
+                f"stride={stride}: the backbone has maps at strides {sorted(self.channels)}; "
+                "choose one of them or change the backbone's output_stride"
             )
         return stride
 
@@ -48,9 +50,11 @@ class Features:
     """One view's encoding.
 
     Attributes:
-        pyramid: {stride: (B, D, h, w)}; where several stages share a stride (dilated networks) the deepest one stands.
+        pyramid: {stride: (B, D, h, w)}; where several stages share a stride (dilated networks) the
+            deepest one stands.
         vector: (B, D) the network's own pooling of its last map.
-        prefix: (B, P, D) what a ViT carries beside its patches, the class token first; None for networks without.
+        prefix: (B, P, D) what a ViT carries beside its patches, the class token first; None for
+            networks without.
     """
 
     pyramid: dict[int, Tensor]
@@ -74,47 +78,64 @@ class TimmBackbone(nn.Module):
 
     Args:
         name: timm model name (``resnet50``, ``vit_small_patch16_224``, ``convnext_tiny``, …).
-        output_stride: 32, 16 or 8 for networks that can dilate (ResNet, ConvNeXt); None keeps the network's own.
-        checkpoint_activations: recompute activations in the backward pass: less memory, about one more forward of
-            time. BatchNorm's running statistics then move twice per step; batch statistics, used in training, do not
-            change.
-        out_indices: stages of timm's ``feature_info`` (blocks, for a ViT) whose raw maps ``forward`` then gives as a
-            plain tuple, as necks and heads of mmsegmentation and mmdet expect it: (1, 2, 3, 4) are strides 4 to 32 of
-            a ResNet-50, (3, 5, 7, 11) four blocks of a ViT-B. None gives ``Features``. No weight depends on it.
-        init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` as in configs of mmengine's libraries, whose models fill
-            it by calling ``init_weights``; keys ``model.*``.
-        **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for a narrow ResNet.
-            timm starts every residual block of a ResNet as the identity, as PixPro's code does;
-            ``zero_init_last=False`` starts the last norm of each at 1, as DenseCL's does.
+        output_stride: 32, 16 or 8 for networks that can dilate (ResNet, ConvNeXt); None keeps the
+            network's own.
+        checkpoint_activations: recompute activations in the backward pass: less memory, about one
+            more forward of time. BatchNorm's running statistics then move twice per step; batch
+            statistics, used in training, do not change.
+        out_indices: stages of timm's ``feature_info`` (blocks, for a ViT) whose raw maps
+            ``forward`` then gives as a plain tuple, as necks and heads of mmsegmentation and mmdet
+            expect it: (1, 2, 3, 4) are strides 4 to 32 of a ResNet-50, (3, 5, 7, 11) four blocks of
+            a ViT-B. None gives ``Features``. No weight depends on it.
+        init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` as in configs of mmengine's
+            libraries, whose models fill it by calling ``init_weights``; keys ``model.*``.
+        **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for
+            a narrow ResNet. timm starts every residual block of a ResNet as the identity, as
+            PixPro's code does; ``zero_init_last=False`` starts the last norm of each at 1, as
+            DenseCL's does.
 
     Raises:
         ValueError: unknown name (with suggestions), or an option that the network does not take.
     """
 
     def __init__(
-        self, name: str, output_stride: int | None = None, checkpoint_activations: bool = False,
-        out_indices: Sequence[int] | None = None, init_cfg: dict[str, Any] | None = None, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        output_stride: int | None = None,
+        checkpoint_activations: bool = False,
+        out_indices: Sequence[int] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__()
-        if init_cfg is not None and (init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}):
+        if init_cfg is not None and (
+            init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}
+        ):
             raise ValueError(f"init_cfg={init_cfg}: write dict(type='Pretrained', checkpoint=FILE)")
         self.init_cfg = init_cfg
         if not timm.is_model(name.split(".")[0]):
             hint = suggestion(name, timm.list_models())
-            raise ValueError(f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)")
+            raise ValueError(
+                f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)"
+            )
         self._config = dict(name=name, output_stride=output_stride, **options)
         if output_stride is not None:
             options["output_stride"] = output_stride
         if "dynamic_img_size" in _options_of(name):
-            options.setdefault("dynamic_img_size", True)  # ViTs: position embeddings follow the size of the input
+            options.setdefault(
+                "dynamic_img_size", True
+            )  # ViTs: position embeddings follow the size of the input
         try:
             self.model = timm.create_model(name, num_classes=0, **options)
         except (TypeError, AssertionError) as error:
             words = str(error) or "an illegal value"
-            raise ValueError(f"backbone {name!r} does not take these options {options}: {words}") from error
+            raise ValueError(
+                f"backbone {name!r} does not take these options {options}: {words}"
+            ) from error
         if not hasattr(self.model, "forward_intermediates"):
             raise ValueError(
-                f"backbone {name!r}: timm gives no intermediate features for it; choose a ResNet, ViT or ConvNeXt"
+                f"backbone {name!r}: timm gives no intermediate features for it; choose a "
+                "ResNet, ViT or ConvNeXt"
             )
         if checkpoint_activations:
             self.model.set_grad_checkpointing()
@@ -122,12 +143,15 @@ class TimmBackbone(nn.Module):
         stages = stages if isinstance(stages, list) else stages.info
         self.out_indices = None if out_indices is None else tuple(out_indices)
         if self.out_indices and not all(0 <= index < len(stages) for index in self.out_indices):
-            raise ValueError(f"out_indices={self.out_indices}: {name!r} has stages 0 to {len(stages) - 1}")
+            raise ValueError(
+                f"out_indices={self.out_indices}: {name!r} has stages 0 to {len(stages) - 1}"
+            )
         self.out_channels = tuple(stages[index]["num_chs"] for index in self.out_indices or ())
         deepest = {stage["reduction"]: index for index, stage in enumerate(stages)}
         self._stage_of = dict(sorted(deepest.items()))
         self.info = FeatureInfo(
-            {stride: stages[index]["num_chs"] for stride, index in self._stage_of.items()}, self.model.num_features
+            {stride: stages[index]["num_chs"] for stride, index in self._stage_of.items()},
+            self.model.num_features,
         )
 
     @property
@@ -137,9 +161,11 @@ class TimmBackbone(nn.Module):
         return dict(self._config)
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Raises a ValueError for inputs of (H, W) pixels that the network's patch embedding refuses.
+        """Raises a ValueError for inputs of (H, W) pixels that the network's patch embedding
+        refuses.
 
-        Arithmetic alone, nothing is encoded: timm itself fails with an ``AssertionError``, at the first image.
+        Arithmetic alone, nothing is encoded: timm itself fails with an ``AssertionError``, at the
+        first image.
         """
         embedding = getattr(self.model, "patch_embed", None)
         if not isinstance(embedding, PatchEmbed) or embedding.img_size is None:
@@ -151,8 +177,8 @@ class TimmBackbone(nn.Module):
         if not embedding.dynamic_img_pad and (height % patch[0] or width % patch[1]):
             near = [max(1, round(n / cell)) * cell for n, cell in zip(size, patch, strict=True)]
             raise ValueError(
-                f"{height} × {width} pixels: {name} takes whole patches of {patch[0]} × {patch[1]}; "
-                f"the nearest is {near[0]} × {near[1]}"
+                f"{height} × {width} pixels: {name} takes whole patches of {patch[0]} × "
+                f"{patch[1]}; the nearest is {near[0]} × {near[1]}"
             )
 
     def init_weights(self) -> None:
@@ -162,21 +188,30 @@ class TimmBackbone(nn.Module):
             RuntimeError: a weight would stay random, or one of the file has no place.
         """
         if self.init_cfg is not None:
-            content = CheckpointLoader.load_checkpoint(self.init_cfg["checkpoint"], map_location="cpu")
+            content = CheckpointLoader.load_checkpoint(
+                self.init_cfg["checkpoint"], map_location="cpu"
+            )
             self.load_state_dict(content.get("state_dict", content))
 
     def forward(self, images: Tensor) -> Features | tuple[Tensor, ...]:
-        """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest stride.
+        """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest
+        stride.
 
-        With ``out_indices`` the result is the tuple of those maps (B, D, h, w), without a ViT's last LayerNorm.
+        With ``out_indices`` the result is the tuple of those maps (B, D, h, w), without a ViT's
+        last LayerNorm.
         """
         if self.out_indices is not None:
-            maps = self.model.forward_intermediates(images, indices=list(self.out_indices), intermediates_only=True)
+            maps = self.model.forward_intermediates(
+                images, indices=list(self.out_indices), intermediates_only=True
+            )
             return tuple(maps)
-        # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map has no fixed scale.
-        # ConvNeXts with head_norm_first=True have theirs in front of the pooling, and so in the map.
+        # norm=True: plain ViTs end in a LayerNorm outside their blocks; without it their last map
+        # has no fixed scale. ConvNeXts with head_norm_first=True have theirs in front of the
+        # pooling, and so in the map.
         options = {"norm": True} if self._normalises else {}
-        last, maps = self.model.forward_intermediates(images, indices=list(self._stage_of.values()), **options)
+        last, maps = self.model.forward_intermediates(
+            images, indices=list(self._stage_of.values()), **options
+        )
         count = getattr(self.model, "num_prefix_tokens", 0)
         return Features(
             dict(zip(self._stage_of, maps, strict=True)),
@@ -204,7 +239,11 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _options_of(name: str) -> set[str]:
-    """Names of the constructor arguments of the class behind a timm model (ViTs take ``dynamic_img_size``)."""
+    """Names of the constructor arguments of the class behind a timm model (ViTs take
+    ``dynamic_img_size``).
+    """
     module = inspect.getmodule(timm.model_entrypoint(name.split(".")[0]))
-    classes = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
+    classes = [
+        c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__
+    ]
     return {parameter for c in classes for parameter in inspect.signature(c.__init__).parameters}

@@ -21,21 +21,26 @@ LOOKS = 32
 
 @DATASETS.register_module()
 class CocoBoxes(FilesBelow):
-    """One sample for each annotated box of a COCO json file: views are cut from the box, grown by a margin.
+    """One sample for each annotated box of a COCO json file: views are cut from the box, grown by a
+    margin.
 
-    Sorted by file name, then by the annotation's place in the file. Crowds are left out, and so are boxes whose part
-    inside the image is smaller than ``min_size`` in width or height (boxes without area always). For a comparison with
-    whole images give this source and ``CocoImages`` the same ``count``: equal steps are then equal epochs.
+    Sorted by file name, then by the annotation's place in the file. Crowds are left out, and so are
+    boxes whose part inside the image is smaller than ``min_size`` in width or height (boxes without
+    area always). For a comparison with whole images give this source and ``CocoImages`` the same
+    ``count``: equal steps are then equal epochs.
 
     Args:
         annotations: The json file; ``images`` need their width and height, those of the upright
             image. A file of another shape is refused: its boxes would be shifted. (One of the same
             shape but another scale is not.)
         root: Folder of the images.
-        margin: Added to each side, as a share of the box's width or height; cut off at the image's border.
+        margin: Added to each side, as a share of the box's width or height; cut off at the image's
+            border.
         min_size: Pixels.
-        label: None: unlabelled. "category": the box's category, as index into ``classes`` (categories sorted by id).
-        count: How many of the boxes to use, chosen by ``seed`` (every subset equally likely); None: all.
+        label: None: unlabelled. "category": the box's category, as index into ``classes``
+            (categories sorted by id).
+        count: How many of the boxes to use, chosen by ``seed`` (every subset equally likely); None:
+            all.
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
@@ -64,7 +69,9 @@ class CocoBoxes(FilesBelow):
         folder = require_folder("CocoBoxes", root)
         file = CocoFile("CocoBoxes", annotations, labels=label is not None, instances=True)
         found = _boxes(file, min_size)
-        chosen = [found[i] for i in choose(len(found), count, seed, source="CocoBoxes", unit="boxes")]
+        chosen = [
+            found[i] for i in choose(len(found), count, seed, source="CocoBoxes", unit="boxes")
+        ]
         names, labels, boxes, sizes = zip(*chosen, strict=True)
         classes = tuple(name for _, name in file.categories) if label else None
         super().__init__(folder, names, labels if label else None, classes=classes)
@@ -89,7 +96,9 @@ class CocoBoxes(FilesBelow):
         return tuple(self._sizes[index].tolist())
 
     def _require_sizes(self, file: CocoFile) -> None:
-        """Looks at some files, to find a json of other sizes at once; the others when they are read."""
+        """Looks at some files, to find a json of other sizes at once; the others when they are
+        read.
+        """
         for index in np.unique(np.linspace(0, len(self) - 1, LOOKS).round().astype(int)).tolist():
             try:
                 check_size(self._size(index), probe(self.read(index)))

@@ -1,4 +1,5 @@
-"""Choices that a source makes once, as pure functions of its own seed: which images it keeps, random labels.
+"""Choices that a source makes once, as pure functions of its own seed: which images it keeps,
+random labels.
 
 They do not depend on the run's seed: every seed of a comparison sees the same images.
 """
@@ -9,7 +10,8 @@ import numpy as np
 
 from pretrain.data.sampler import stream
 
-#: Uses of randomness beside those of the sampler (which counts from 0), see :func:`pretrain.data.sampler.stream`.
+# : Uses of randomness beside those of the sampler (which counts from 0), see
+# :func:`pretrain.data.sampler.stream`.
 CHOICE, LABEL = 16, 17
 
 
@@ -20,7 +22,8 @@ def check_seed(source: str, seed: int) -> None:
 
 
 def choose(available: int, count: int | None, seed: int, *, source: str, unit: str) -> np.ndarray:
-    """Chooses ``count`` of ``available`` items, every subset equally likely, in ascending order; None: all of them.
+    """Chooses ``count`` of ``available`` items, every subset equally likely, in ascending order;
+    None: all of them.
 
     A larger count with the same seed keeps what a smaller one chose.
 
@@ -34,11 +37,17 @@ def choose(available: int, count: int | None, seed: int, *, source: str, unit: s
     if count is None:
         return np.arange(available)
     if not 1 <= count <= available:
-        raise ValueError(f"{source}: count={count}; legal are 1 to {available}, the number of {unit} there are")
+        raise ValueError(
+            f"{source}: count={count}; legal are 1 to {available}, the number of {unit} there are"
+        )
     raw = stream(seed, CHOICE, 0).random_raw(available)
     return np.sort(np.argsort(raw, kind="stable")[:count])
 
 
 def random_label(seed: int, index: int, classes: int) -> int:
-    """Returns the label in [0, ``classes``) drawn for item ``index``: the same at each call, on every machine."""
-    return int(stream(seed, LABEL, 0, index).random_raw()) % classes  # the bias of the modulus is below classes / 2^64
+    """Returns the label in [0, ``classes``) drawn for item ``index``: the same at each call, on
+    every machine.
+    """
+    return (
+        int(stream(seed, LABEL, 0, index).random_raw()) % classes
+    )  # the bias of the modulus is below classes / 2^64

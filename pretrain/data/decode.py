@@ -1,16 +1,18 @@
-"""Bytes of an image file -> upright 8-bit RGB pixels, or a :class:`DecodeError` that says what is wrong.
+"""Bytes of an image file -> upright 8-bit RGB pixels, or a :class:`DecodeError` that says what is
+wrong.
 
-JPEG goes through simplejpeg (libjpeg-turbo, wheels for every platform), everything else through Pillow.
-Measured on 100 COCO photographs re-encoded to about 466 x 396 pixels, images per CPU second: Pillow 1,335,
-OpenCV 1,693, simplejpeg 1,736; simplejpeg scaled to 1/2: 2,028, 3/8: 1,902, 1/4: 2,183, but to 5/8 only 1,382
-and to 7/8 only 1,023, which is why scaling starts at a factor of 2. All three give the same bytes on sound RGB
-files. On damaged ones only simplejpeg's strict mode reports all that libjpeg noticed (Pillow and OpenCV return
-garbled pixels for a damaged middle part), which is why it also is the judge of what is corrupt. The price: a
-writer that pads inside the picture data ("extraneous bytes before marker") cannot be told from damage.
+JPEG goes through simplejpeg (libjpeg-turbo, wheels for every platform), everything else through
+Pillow. Measured on 100 COCO photographs re-encoded to about 466 x 396 pixels, images per CPU
+second: Pillow 1,335, OpenCV 1,693, simplejpeg 1,736; simplejpeg scaled to 1/2: 2,028, 3/8: 1,902,
+1/4: 2,183, but to 5/8 only 1,382 and to 7/8 only 1,023, which is why scaling starts at a factor of
+2. All three give the same bytes on sound RGB files. On damaged ones only simplejpeg's strict mode
+reports all that libjpeg noticed (Pillow and OpenCV return garbled pixels for a damaged middle
+part), which is why it also is the judge of what is corrupt. The price: a writer that pads inside
+the picture data ("extraneous bytes before marker") cannot be told from damage.
 
-Conventions: EXIF orientation is applied; transparent pixels are composited onto :data:`BACKGROUND`; 16-bit
-samples keep their high byte; CMYK follows Adobe's inverted convention; colour profiles are ignored; of an
-animation the first frame is taken.
+Conventions: EXIF orientation is applied; transparent pixels are composited onto :data:`BACKGROUND`;
+16-bit samples keep their high byte; CMYK follows Adobe's inverted convention; colour profiles are
+ignored; of an animation the first frame is taken.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ from PIL import Image, ImageOps
 
 try:
     import simplejpeg
-except ImportError:  # an exotic platform without a wheel: Pillow decodes JPEG too, slower and less strict
+except (
+    ImportError
+):  # an exotic platform without a wheel: Pillow decodes JPEG too, slower and less strict
     simplejpeg = None
 
-#: RGB behind transparent pixels: white, which is what browsers and viewers show logos and cut-outs on.
+# : RGB behind transparent pixels: white, which is what browsers and viewers show logos and cut-outs
+# on.
 BACKGROUND = (255, 255, 255)
-#: Larger decodes are refused (1 GiB of RGB is about 358 M pixels): a damaged header must not exhaust the memory.
+# : Larger decodes are refused (1 GiB of RGB is about 358 M pixels): a damaged header must not
+# exhaust the memory.
 MAX_PIXELS = 2**28
 
 T = TypeVar("T")
@@ -40,8 +46,9 @@ T = TypeVar("T")
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
-#: libjpeg's warnings after which pixels are wrong. What else simplejpeg refuses (rare chroma subsampling, odd but
-#: harmless headers) Pillow decides: it fails on every error, but ignores exactly these warnings.
+# : libjpeg's warnings after which pixels are wrong. What else simplejpeg refuses (rare chroma
+# subsampling, odd but : harmless headers) Pillow decides: it fails on every error, but ignores
+# exactly these warnings.
 _DAMAGE = ("corrupt", "premature", "inconsistent progression")
 
 
@@ -50,7 +57,8 @@ class DecodeError(ValueError):
 
 
 def probe(data: bytes) -> tuple[int, int]:
-    """Reads the size from the header: ``(height, width)`` in pixels of the upright image. About 5 µs for a JPEG.
+    """Reads the size from the header: ``(height, width)`` in pixels of the upright image. About 5
+    µs for a JPEG.
 
     A file that is damaged behind its header passes here and fails in :func:`decode`.
 
@@ -63,7 +71,9 @@ def probe(data: bytes) -> tuple[int, int]:
         if size is not None:
             return size[::-1] if _jpeg_orientation(data) >= 5 else size
     with _open(data) as image:
-        if image.format == "TIFF":  # Pillow turns it on loading and forgets the tag: only the loaded image tells
+        if (
+            image.format == "TIFF"
+        ):  # Pillow turns it on loading and forgets the tag: only the loaded image tells
             return _guarded(lambda: _turned(image).size[::-1])
         width, height = image.size
         return (width, height) if _sideways(image) else (height, width)
@@ -74,10 +84,11 @@ def decode(data: bytes, min_size: tuple[int, int] | None = None) -> np.ndarray:
 
     Args:
         data: The whole file.
-        min_size: ``(height, width)`` in pixels of the upright image. A JPEG may then come back scaled down by 2
-            or more, as long as it stays at least this large in both; None or another format: full size. A scaled
-            image has ``ceil(size * k / 8)`` pixels, so its unit square exceeds the source's by less than one of
-            its own pixels at the right and lower edge.
+        min_size: ``(height, width)`` in pixels of the upright image. A JPEG may then come back
+            scaled down by 2 or more, as long as it stays at least this large in both; None or
+            another format: full size. A scaled image has ``ceil(size * k / 8)`` pixels, so its unit
+            square exceeds the source's by less than one of its own pixels at the right and lower
+            edge.
 
     Returns:
         (H, W, 3) uint8, RGB, C-contiguous, upright.
@@ -90,7 +101,9 @@ def decode(data: bytes, min_size: tuple[int, int] | None = None) -> np.ndarray:
     try:
         return _decode(data, min_size)
     except MemoryError as error:  # its own text is empty
-        raise DecodeError("decoding it takes more memory than there is; scale the file down") from error
+        raise DecodeError(
+            "decoding it takes more memory than there is; scale the file down"
+        ) from error
 
 
 def decode_file(path: str | Path) -> np.ndarray:
@@ -150,7 +163,8 @@ def _require_bytes(data: bytes) -> None:
 def _require_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise DecodeError(
-            f"{width} x {height} pixels exceed the limit of {MAX_PIXELS}; if the header is right, scale the file down"
+            f"{width} x {height} pixels exceed the limit of {MAX_PIXELS}; if the header is "
+            "right, scale the file down"
         )
 
 
@@ -173,11 +187,16 @@ def _decode_jpeg(data: bytes, min_size: tuple[int, int] | None) -> np.ndarray | 
     if size is None:
         return None
     smallest = size if min_size is None else min_size[::-1] if orientation >= 5 else min_size
-    scale = {} if min_size is None else dict(min_height=smallest[0], min_width=smallest[1], min_factor=2)
+    scale = (
+        {}
+        if min_size is None
+        else dict(min_height=smallest[0], min_width=smallest[1], min_factor=2)
+    )
     height, width = simplejpeg.decode_jpeg_header(data, **scale)[:2]
     _require_pixels(width, height)
     try:
-        # strict: whatever libjpeg would only warn of (premature end, extraneous bytes) left wrong pixels behind
+        # strict: whatever libjpeg would only warn of (premature end, extraneous bytes) left wrong
+        # pixels behind
         pixels = simplejpeg.decode_jpeg(data, "RGB", **scale, strict=True)
     except ValueError as error:
         _raise_if_damaged(error)
@@ -195,7 +214,10 @@ def _jpeg_orientation(data: bytes) -> int:
     """EXIF orientation 1 to 8; 1 when there is none or it is nonsense, as every viewer does."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        marker, length = (
+            data[position + 1],
+            int.from_bytes(data[position + 2 : position + 4], "big"),
+        )
         if marker == 0xFF:  # fill byte
             position += 1
             continue
@@ -247,10 +269,18 @@ def _guarded(action: Callable[[], T]) -> T:
         raise
     except MemoryError as error:
         raise DecodeError("it takes more memory than there is; scale the file down") from error
-    except Image.DecompressionBombError as error:  # "Image size (n pixels) exceeds limit of m pixels, could be ..."
-        raise DecodeError(f"{str(error).split(',')[0]}; if the header is right, scale the file down") from error
-    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, IndexError, ...
-        raise DecodeError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
+    except (
+        Image.DecompressionBombError
+    ) as error:  # "Image size (n pixels) exceeds limit of m pixels, could be ..."
+        raise DecodeError(
+            f"{str(error).split(',')[0]}; if the header is right, scale the file down"
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow's plugins raise OSError, SyntaxError, struct.error, IndexError, ...
+        raise DecodeError(
+            f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        ) from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -258,12 +288,16 @@ def _open(data: bytes) -> Image.Image:
         return _guarded(lambda: Image.open(io.BytesIO(data)))
     except DecodeError as error:
         if "cannot identify" in str(error):
-            raise DecodeError(f"no known image format (the file starts with {data[:8]!r})") from error
+            raise DecodeError(
+                f"no known image format (the file starts with {data[:8]!r})"
+            ) from error
         raise
 
 
 def _sideways(image: Image.Image) -> bool:
-    """Whether EXIF exchanges the axes; a malformed EXIF block does not spoil an image, it is as none."""
+    """Whether EXIF exchanges the axes; a malformed EXIF block does not spoil an image, it is as
+    none.
+    """
     try:
         return image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception:  # see _guarded
@@ -297,11 +331,17 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 
 
 def _check_png(data: bytes) -> None:
-    """Checks the checksums, which Pillow skips for pixels, and would return a garbled image. About 1 GB/s."""
+    """Checks the checksums, which Pillow skips for pixels, and would return a garbled image. About
+    1 GB/s.
+    """
     for kind, body, checksum in _png_chunks(data):
-        critical = kind[:1].isupper()  # broken ancillary chunks (colour profiles, text) are common and harmless
+        critical = kind[
+            :1
+        ].isupper()  # broken ancillary chunks (colour profiles, text) are common and harmless
         if critical and zlib.crc32(body) != checksum:
-            raise DecodeError(f"corrupt or truncated PNG: wrong checksum in chunk {kind.decode('latin-1')}")
+            raise DecodeError(
+                f"corrupt or truncated PNG: wrong checksum in chunk {kind.decode('latin-1')}"
+            )
         if kind == b"IEND":
             return
     raise DecodeError("truncated PNG: the end chunk is missing")
@@ -312,7 +352,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _sixteen_bit_to_rgb(image)
     if image.mode == "F":
-        raise DecodeError("floating-point pixels have no defined range; convert the file to 8 or 16 bits")
+        raise DecodeError(
+            "floating-point pixels have no defined range; convert the file to 8 or 16 bits"
+        )
     if image.has_transparency_data:
         background = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         image = Image.alpha_composite(background, image.convert("RGBA"))
@@ -320,10 +362,14 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _sixteen_bit_to_rgb(image: Image.Image) -> np.ndarray:
-    """Grey levels 0 to 65535 to their high byte (as Pillow reduces colour); its own conversion would clip."""
+    """Grey levels 0 to 65535 to their high byte (as Pillow reduces colour); its own conversion
+    would clip.
+    """
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise DecodeError(f"grey levels {values.min()}..{values.max()} exceed 16 bits; convert the file to 8 bits")
+        raise DecodeError(
+            f"grey levels {values.min()}..{values.max()} exceed 16 bits; convert the file to 8 bits"
+        )
     pixels = np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2)
     key = image.info.get("transparency")
     if isinstance(key, int):

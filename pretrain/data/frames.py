@@ -1,4 +1,6 @@
-"""Pairs of frames of one video: what moves and changes between them becomes what a representation may ignore."""
+"""Pairs of frames of one video: what moves and changes between them becomes what a representation
+may ignore.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from pretrain.data.videos import LATEST, Tracks, find_videos, read_tracks
 
 
 class Series:
-    """Series of times, one behind another in one array, and the pairs in each that are far enough apart.
+    """Series of times, one behind another in one array, and the pairs in each that are far enough
+    apart.
 
     Args:
         times: of each series, strictly ascending whole numbers.
@@ -31,43 +34,62 @@ class Series:
         self.min_gap, self.max_gap = min_gap, max_gap
         self.has_partner = np.concatenate([np.add(*self._partners(t, t)[:2]) > 0 for t in series])
 
-    def _partners(self, times: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Returns how many partners lie before and after the times ``now``, and where either begin in ``times``."""
-        earliest, latest = np.searchsorted(times, now - self.max_gap), np.searchsorted(times, now + self.max_gap + 1)
-        before, after = np.searchsorted(times, now - self.min_gap + 1), np.searchsorted(times, now + self.min_gap)
+    def _partners(
+        self, times: np.ndarray, now: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Returns how many partners lie before and after the times ``now``, and where either begin
+        in ``times``.
+        """
+        earliest, latest = (
+            np.searchsorted(times, now - self.max_gap),
+            np.searchsorted(times, now + self.max_gap + 1),
+        )
+        before, after = (
+            np.searchsorted(times, now - self.min_gap + 1),
+            np.searchsorted(times, now + self.min_gap),
+        )
         return before - earliest, latest - after, earliest, after
 
     def partner(self, position: int, share: float) -> int:
-        """Returns a partner of an entry that has one; all are equally likely if ``share`` ~ U[0, 1)."""
+        """Returns a partner of an entry that has one; all are equally likely if ``share`` ~ U[0,
+        1).
+        """
         number = int(np.searchsorted(self.ends, position, side="right"))
         start, end = self.starts[number], self.ends[number]
-        earlier, later, earliest, after = self._partners(self.times[start:end], self.times[position])
+        earlier, later, earliest, after = self._partners(
+            self.times[start:end], self.times[position]
+        )
         step = int(share * (earlier + later))
         return int(start + (earliest + step if step < earlier else after + step - earlier))
 
 
 @DATASETS.register_module()
 class FramePairs:
-    """Two frames of a video at a distance in time, or one tracked region at both times. There are no labels.
+    """Two frames of a video at a distance in time, or one tracked region at both times. There are
+    no labels.
 
-    Every folder below ``root`` that holds images is one video. A sample is one frame, its first shot; the second is
-    drawn anew in each epoch among the frames of the video at least ``min_gap`` and at most ``max_gap`` away, before or
-    after. Frames without such a partner are no samples. A frame's time is the last number in its file name (see
-    :func:`pretrain.data.videos.find_videos`), so a hole in the numbering does not shorten a distance.
+    Every folder below ``root`` that holds images is one video. A sample is one frame, its first
+    shot; the second is drawn anew in each epoch among the frames of the video at least ``min_gap``
+    and at most ``max_gap`` away, before or after. Frames without such a partner are no samples. A
+    frame's time is the last number in its file name (see :func:`pretrain.data.videos.find_videos`),
+    so a hole in the numbering does not shorten a distance.
 
-    With ``tracks`` the shots are the boxes of one region at two such times, grown by ``margin``; if several tracks
-    pass through the frame, one is drawn. If none does that has a box at another such time, the shots are whole frames.
+    With ``tracks`` the shots are the boxes of one region at two such times, grown by ``margin``; if
+    several tracks pass through the frame, one is drawn. If none does that has a box at another such
+    time, the shots are whole frames.
 
-    Geometry: the unit squares of the two shots are identified. For whole frames this holds as far as the camera and
-    the scene stand still. For tracked regions the box is the common square, so equal places in both boxes correspond
-    as far as the object neither turns nor changes its shape.
+    Geometry: the unit squares of the two shots are identified. For whole frames this holds as far
+    as the camera and the scene stand still. For tracked regions the box is the common square, so
+    equal places in both boxes correspond as far as the object neither turns nor changes its shape.
 
     Args:
         root: Folder of the videos.
         min_gap: Frames, at least 1.
         max_gap: Frames; None: no limit.
-        tracks: Json or csv file of boxes, see :func:`pretrain.data.videos.read_tracks`; None: whole frames only.
-        margin: Added to each side of a tracked box, as a share of its width or height; cut off at the border.
+        tracks: Json or csv file of boxes, see :func:`pretrain.data.videos.read_tracks`; None: whole
+            frames only.
+        margin: Added to each side of a tracked box, as a share of its width or height; cut off at
+            the border.
         extensions: What counts as a frame, case ignored.
         exclude: Names of files and folders to leave out at any depth, or paths below ``root``, with
             ``*`` for any characters: ``["masks"]`` where each video has its masks beside its
@@ -93,7 +115,10 @@ class FramePairs:
         exclude: Sequence[str] | str = (),
     ) -> None:
         if min_gap < 1 or (max_gap is not None and max_gap < min_gap):
-            raise ValueError(f"FramePairs: min_gap={min_gap}, max_gap={max_gap}; legal is 1 <= min_gap <= max_gap")
+            raise ValueError(
+                f"FramePairs: min_gap={min_gap}, max_gap={max_gap}; legal is 1 <= min_gap <= "
+                "max_gap"
+            )
         if not 0 <= margin < math.inf:
             raise ValueError(f"FramePairs: margin={margin}; legal is a number from 0 on")
         folder = require_folder("FramePairs", root)
@@ -116,22 +141,29 @@ class FramePairs:
         """Raises SourceError if a video has no two frames far enough apart."""
         frames = self._frames
         spans = zip(videos, frames.starts, frames.ends, strict=True)
-        short = [f"{name!r} ({b - a} frames)" for name, a, b in spans if not frames.has_partner[a:b].any()]
+        short = [
+            f"{name!r} ({b - a} frames)"
+            for name, a, b in spans
+            if not frames.has_partner[a:b].any()
+        ]
         if short:
             raise SourceError(
-                f"FramePairs: {len(short)} of {len(videos)} videos below {folder} have no two frames that are "
-                f"{frames.min_gap} to {frames.max_gap} frames apart: {', '.join(short[:3])}{', …' * (len(short) > 3)}; "
-                "lower source.min_gap, or take them out"
+                f"FramePairs: {len(short)} of {len(videos)} videos below {folder} have no two "
+                f"frames that are {frames.min_gap} to {frames.max_gap} frames apart: "
+                f"{', '.join(short[:3])}{', …' * (len(short) > 3)}; lower source.min_gap, or "
+                "take them out"
             )
 
     def _order_entries(self, path: Path) -> None:
-        """Sorts the boxes that have a partner by frame, so that those of a frame are found by bisection."""
+        """Sorts the boxes that have a partner by frame, so that those of a frame are found by
+        bisection.
+        """
         entries = np.flatnonzero(self._regions.has_partner)
         if not len(entries):
             raise SourceError(
-                f"FramePairs: tracks={path}: none of its {len(self._regions.ends)} tracks has two boxes that are "
-                f"{self._regions.min_gap} to {self._regions.max_gap} frames apart; lower source.min_gap, or leave "
-                "source.tracks out"
+                f"FramePairs: tracks={path}: none of its {len(self._regions.ends)} tracks has "
+                f"two boxes that are {self._regions.min_gap} to {self._regions.max_gap} frames "
+                "apart; lower source.min_gap, or leave source.tracks out"
             )
         self._entries = entries[np.argsort(self._tracks.frames[entries], kind="stable")]
         self._entry_frames = self._tracks.frames[self._entries]
@@ -155,7 +187,9 @@ class FramePairs:
         """None: there are no labels."""
 
     def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
-        """The sample's frame, or a region of it, and a partner; always takes two uniforms from ``rng``."""
+        """The sample's frame, or a region of it, and a partner; always takes two uniforms from
+        ``rng``.
+        """
         which, share = rng.random(2).tolist()
         frame = int(self._anchors[index])
         if self._tracks is not None:
@@ -172,4 +206,6 @@ class FramePairs:
         frame = int(self._tracks.frames[entry])
         box = widened(tuple(self._tracks.boxes[entry].tolist()), self.margin)
         size = tuple(self._tracks.sizes[entry].tolist())
-        return Shot(self._files.name(frame), lambda: self._files.read(frame), box, number=frame, size=size)
+        return Shot(
+            self._files.name(frame), lambda: self._files.read(frame), box, number=frame, size=size
+        )

@@ -16,9 +16,9 @@ from pretrain.data.sources import MAX_CLASSES
 class RandomLabels:
     """Another source's images with labels drawn at random, once for each image.
 
-    The label of image i is a pure function of ``seed`` and i: the same in every epoch, process and run, however many
-    images there are. Labels of the source itself are not read. Networks can fit random labels only while an image
-    always looks the same: switch augmentation off.
+    The label of image i is a pure function of ``seed`` and i: the same in every epoch, process and
+    run, however many images there are. Labels of the source itself are not read. Networks can fit
+    random labels only while an image always looks the same: switch augmentation off.
 
     Args:
         source: Registry dict of the source whose images are used.
@@ -33,8 +33,7 @@ class RandomLabels:
     def __init__(self, source: dict[str, Any], classes: int, seed: int = 0) -> None:
         if not 2 <= classes <= MAX_CLASSES:
             raise ValueError(
-                f"RandomLabels: classes={classes}; legal is at least 2 and at most "
-                f"{MAX_CLASSES}"
+                f"RandomLabels: classes={classes}; legal is at least 2 and at most {MAX_CLASSES}"
             )
         check_seed("RandomLabels", seed)
         self.source = DATASETS.build(source)

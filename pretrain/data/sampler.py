@@ -1,8 +1,9 @@
 """The order in which images are visited, as a pure function of (seed, epoch, position).
 
-Nothing is ever walked through: the order of an epoch is computed from the seed and the epoch's number alone, and
-the state of a run is an epoch and a position in it. So resuming costs one shuffle at any step, whatever the number
-of workers, and the number of processes does not enter the order at all.
+Nothing is ever walked through: the order of an epoch is computed from the seed and the epoch's
+number alone, and the state of a run is an epoch and a position in it. So resuming costs one shuffle
+at any step, whatever the number of workers, and the number of processes does not enter the order at
+all.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ ORDER, SAMPLE, REPLACEMENT, BALANCE, JITTER = range(5)
 def stream(seed: int, purpose: int, epoch: int, index: int = 0) -> np.random.Philox:
     """An independent random stream for each (seed, purpose, epoch, index), in O(1).
 
-    Philox is counter-based: seed and purpose are the key, epoch and index the upper words of the counter, whose
-    lowest word (2^64 blocks) is left to the stream itself. Its raw numbers are the same on every machine and in
-    every version of NumPy.
+    Philox is counter-based: seed and purpose are the key, epoch and index the upper words of the
+    counter, whose lowest word (2^64 blocks) is left to the stream itself. Its raw numbers are the
+    same on every machine and in every version of NumPy.
     """
     return np.random.Philox(key=[seed, purpose], counter=[0, 0, index, epoch])
 
@@ -31,13 +32,15 @@ def stream(seed: int, purpose: int, epoch: int, index: int = 0) -> np.random.Phi
 class EpochSampler(Sampler[tuple[int, int]]):
     """Yields (epoch, index) keys for one process, without end.
 
-    Every epoch is a fresh permutation. Global batch b of an epoch is ``permutation[b * G : (b + 1) * G]`` with
-    G = ``global_batch``, of which process ``rank`` gets the contiguous ``rank``-th part of ``G / world`` keys; the
-    tail that does not fill a global batch is dropped. With gradient accumulation a data loader simply cuts this
-    part into micro-batches, so one global batch is always one optimiser step.
+    Every epoch is a fresh permutation. Global batch b of an epoch is ``permutation[b * G : (b + 1)
+    * G]`` with G = ``global_batch``, of which process ``rank`` gets the contiguous ``rank``-th part
+    of ``G / world`` keys; the tail that does not fill a global batch is dropped. With gradient
+    accumulation a data loader simply cuts this part into micro-batches, so one global batch is
+    always one optimiser step.
 
-    A run resumed at another world size sees the same global batches. A run resumed with another ``global_batch``
-    visits each image that its epoch has not visited yet once (less the tail), in the same order.
+    A run resumed at another world size sees the same global batches. A run resumed with another
+    ``global_batch`` visits each image that its epoch has not visited yet once (less the tail), in
+    the same order.
 
     Args:
         length: Number of images.
@@ -47,13 +50,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: At least 0, below 2^63.
 
     Raises:
-        ValueError: fewer images than ``global_batch``, ``world`` does not divide it, or a value out of range.
+        ValueError: fewer images than ``global_batch``, ``world`` does not divide it, or a value out
+            of range.
     """
 
     #: How many images of a class follow each other; None where classes play no part.
     images_per_class: int | None = None
 
-    def __init__(self, length: int, global_batch: int, *, rank: int = 0, world: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, length: int, global_batch: int, *, rank: int = 0, world: int = 1, seed: int = 0
+    ) -> None:
         _validate(length, global_batch, rank=rank, world=world, seed=seed)
         self.length = length
         self.global_batch = global_batch
@@ -70,13 +76,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.length // self.global_batch
 
     def order(self, epoch: int) -> np.ndarray:
-        """The permutation of an epoch: (length,) int64. O(length log length), 0.15 s for ImageNet-1k."""
-        # Sorting raw numbers instead of Generator.permutation, whose result may change with NumPy's version.
+        """The permutation of an epoch: (length,) int64. O(length log length), 0.15 s for
+        ImageNet-1k.
+        """
+        # Sorting raw numbers instead of Generator.permutation, whose result may change with NumPy's
+        # version.
         raw = stream(self.seed, ORDER, epoch).random_raw(self.length)
         return np.argsort(raw, kind="stable")
 
     def keys(self, epoch: int) -> np.ndarray:
-        """What an epoch yields: (length, 2) int64, the number that names a sample's random views, and the image."""
+        """What an epoch yields: (length, 2) int64, the number that names a sample's random views,
+        and the image.
+        """
         return np.stack([np.full(self.length, epoch), self.order(epoch)], 1)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -93,15 +104,18 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def state_after(self, batches: int) -> dict[str, int]:
         """The state of a run that has consumed ``batches`` global batches since its very beginning.
 
-        Counted by whoever consumes them, because workers fetch ahead of training. O(1); plain ints, equal on all
-        processes.
+        Counted by whoever consumes them, because workers fetch ahead of training. O(1); plain ints,
+        equal on all processes.
 
         Raises:
             ValueError: ``batches`` is less than what the loaded state had consumed already.
         """
         more = batches - self._batches
         if more < 0:
-            raise ValueError(f"state_after: batches={batches}; legal is {self._batches} (where this run began) or more")
+            raise ValueError(
+                f"state_after: batches={batches}; legal is {self._batches} (where this run "
+                "began) or more"
+            )
         left = (self.length - self._position) // self.global_batch
         if more <= left:
             epoch, position = self._epoch, self._position + more * self.global_batch
@@ -116,47 +130,66 @@ class EpochSampler(Sampler[tuple[int, int]]):
             global_batch=self.global_batch,
             world=self.world,
             seed=self.seed,
-            **({} if self.images_per_class is None else dict(images_per_class=self.images_per_class)),
+            **(
+                {}
+                if self.images_per_class is None
+                else dict(images_per_class=self.images_per_class)
+            ),
         )
 
     def load_state(self, state: dict[str, int]) -> None:
-        """Continues behind ``state``; the next ``iter()`` starts there. A changed layout is logged with its effect.
+        """Continues behind ``state``; the next ``iter()`` starts there. A changed layout is logged
+        with its effect.
 
         Raises:
-            ValueError: the state belongs to another seed or another number of images, or is no state.
+            ValueError: the state belongs to another seed or another number of images, or is no
+                state.
         """
-        missing = {"epoch", "position", "batches", "length", "global_batch", "world", "seed"} - set(state)
+        missing = {"epoch", "position", "batches", "length", "global_batch", "world", "seed"} - set(
+            state
+        )
         if missing:
-            raise ValueError(f"sampler state lacks {', '.join(sorted(missing))}; it was not written by EpochSampler")
+            raise ValueError(
+                f"sampler state lacks {', '.join(sorted(missing))}; it was not written by "
+                "EpochSampler"
+            )
         if state.get("images_per_class") != self.images_per_class:
             raise ValueError(
-                f"resume: the checkpoint was written with loader.images_per_class={state.get('images_per_class')}, "
-                f"this run has {self.images_per_class}; the order of images would be another. Restore it, or start a "
-                "new run from the weights with load_from"
+                "resume: the checkpoint was written with "
+                f"loader.images_per_class={state.get('images_per_class')}, this run has "
+                f"{self.images_per_class}; the order of images would be another. Restore it, or "
+                "start a new run from the weights with load_from"
             )
         for name, what in (("length", "images in the source"), ("seed", "seed")):
             if state[name] != getattr(self, name):
                 raise ValueError(
-                    f"resume: the checkpoint was written with {state[name]} as {what}, this run has "
-                    f"{getattr(self, name)}; the order of images would be another. Restore it, or start a new run "
-                    "from the weights with load_from"
+                    f"resume: the checkpoint was written with {state[name]} as {what}, this run "
+                    f"has {getattr(self, name)}; the order of images would be another. Restore "
+                    "it, or start a new run from the weights with load_from"
                 )
-        self._epoch, self._position, self._batches = state["epoch"], state["position"], state["batches"]
+        self._epoch, self._position, self._batches = (
+            state["epoch"],
+            state["position"],
+            state["batches"],
+        )
         self._report_changes(state)
 
     def _report_changes(self, state: dict[str, int]) -> None:
         if state["global_batch"] != self.global_batch:
             print_log(
-                f"resume: global_batch changed from {state['global_batch']} to {self.global_batch}: the data order is "
-                f"exact per epoch (the {self.length - self._position} images that epoch {self._epoch} has not visited "
-                "are each visited once, less an incomplete last batch), the single batches differ",
+                f"resume: global_batch changed from {state['global_batch']} to "
+                f"{self.global_batch}: the data order is exact per epoch (the "
+                f"{self.length - self._position} images that epoch {self._epoch} has not "
+                "visited are each visited once, less an incomplete last batch), the single "
+                "batches differ",
                 logger="current",
                 level=logging.WARNING,
             )
         elif state["world"] != self.world:
             print_log(
-                f"resume: the number of processes changed from {state['world']} to {self.world}: the data order is "
-                "exact per epoch, and every global batch holds the same images, because global_batch is unchanged",
+                f"resume: the number of processes changed from {state['world']} to "
+                f"{self.world}: the data order is exact per epoch, and every global batch holds "
+                "the same images, because global_batch is unchanged",
                 logger="current",
                 level=logging.INFO,
             )
@@ -165,15 +198,17 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class ClassBalancedSampler(EpochSampler):
     """Shows all classes equally often, ``images_per_class`` images of a class after each other.
 
-    The classes take turns in an order drawn anew each round, so the groups of a global batch are of different classes
-    unless a round ends inside it. An epoch still has ``length`` places, a pure function of seed and epoch: images of
-    small classes come several times, each time with other views, and not all images of large classes come. Images
-    without a label keep their share of the places, in groups of their own.
+    The classes take turns in an order drawn anew each round, so the groups of a global batch are of
+    different classes unless a round ends inside it. An epoch still has ``length`` places, a pure
+    function of seed and epoch: images of small classes come several times, each time with other
+    views, and not all images of large classes come. Images without a label keep their share of the
+    places, in groups of their own.
 
     Args:
         labels: (length,) int64, class of each image, below 0 for none.
         images_per_class: at least 1. A class with fewer images repeats some within a group.
-        global_batch, rank, world, seed: as in :class:`EpochSampler`, a multiple of ``images_per_class``.
+        global_batch, rank, world, seed: as in :class:`EpochSampler`, a multiple of
+            ``images_per_class``.
 
     Raises:
         ValueError: as :class:`EpochSampler`, or no image has a label, or a value out of range.
@@ -193,8 +228,8 @@ class ClassBalancedSampler(EpochSampler):
         super().__init__(len(labels), global_batch, rank=rank, world=world, seed=seed)
         if images_per_class < 1 or global_batch % images_per_class:
             raise ValueError(
-                f"loader.images_per_class={images_per_class}: must be at least 1 and divide the global batch of "
-                f"{global_batch}"
+                f"loader.images_per_class={images_per_class}: must be at least 1 and divide the "
+                f"global batch of {global_batch}"
             )
         self.images_per_class = images_per_class
         self._members = [np.flatnonzero(labels == c) for c in np.unique(labels[labels >= 0])]
@@ -207,7 +242,9 @@ class ClassBalancedSampler(EpochSampler):
         return self.keys(epoch)[:, 1]
 
     def keys(self, epoch: int) -> np.ndarray:
-        """See :meth:`EpochSampler.keys`; an image's n-th time in an epoch has a number of its own, n << 32 more."""
+        """See :meth:`EpochSampler.keys`; an image's n-th time in an epoch has a number of its own,
+        n << 32 more.
+        """
         size = self.images_per_class
         groups = -(-self.length // size)
         kinds = self._group_kinds(epoch, groups)
@@ -215,7 +252,9 @@ class ClassBalancedSampler(EpochSampler):
         for kind, members in enumerate([*self._members, self._unlabelled]):
             places = np.flatnonzero(kinds == kind)
             if len(places):
-                images[places] = self._draw(members, len(places), stream(self.seed, BALANCE, epoch, kind + 1))
+                images[places] = self._draw(
+                    members, len(places), stream(self.seed, BALANCE, epoch, kind + 1)
+                )
         order = images.reshape(-1)[: self.length]
         return np.stack([epoch + (_times_before(order) << 32), order], 1)
 
@@ -224,14 +263,18 @@ class ClassBalancedSampler(EpochSampler):
         random, classes = stream(self.seed, BALANCE, epoch), len(self._members)
         without = round(groups * len(self._unlabelled) / self.length)
         rounds = -(-(groups - without) // classes)
-        labelled = np.argsort(random.random_raw(rounds * classes).reshape(rounds, classes), axis=1, kind="stable")
+        labelled = np.argsort(
+            random.random_raw(rounds * classes).reshape(rounds, classes), axis=1, kind="stable"
+        )
         kinds = np.full(groups, classes)
         places = np.argsort(random.random_raw(groups), kind="stable")[without:]
         kinds[np.sort(places)] = labelled.reshape(-1)[: groups - without]
         return kinds
 
     def _draw(self, members: np.ndarray, groups: int, random: np.random.Philox) -> np.ndarray:
-        """Images (groups, size) from one permutation of a class after another; a group repeats none if they suffice."""
+        """Images (groups, size) from one permutation of a class after another; a group repeats none
+        if they suffice.
+        """
         size = self.images_per_class
         per_round = max(len(members) // size * size, min(size, len(members)))
         rounds = -(-groups * size // per_round)
@@ -257,11 +300,12 @@ def _validate(length: int, global_batch: int, *, rank: int, world: int, seed: in
         raise ValueError(f"seed={seed}; legal is 0 to 2**63 - 1")
     if global_batch < 1 or global_batch % world:
         raise ValueError(
-            f"global_batch={global_batch} with {world} processes; legal is a positive multiple of the number of "
-            "processes (it counts all processes together)"
+            f"global_batch={global_batch} with {world} processes; legal is a positive multiple "
+            "of the number of processes (it counts all processes together)"
         )
     if length < global_batch:
         raise ValueError(
-            f"the source has {length} images, fewer than global_batch={global_batch}, so an epoch has no whole batch; "
-            f"set schedule.global_batch to at most {length}, or add images to the source"
+            f"the source has {length} images, fewer than global_batch={global_batch}, so an "
+            f"epoch has no whole batch; set schedule.global_batch to at most {length}, or add "
+            "images to the source"
         )

@@ -1,7 +1,9 @@
-"""Sources: where the bytes of image number i come from, what it is called, and its label if there is one.
+"""Sources: where the bytes of image number i come from, what it is called, and its label if there
+is one.
 
-All are registered in mmengine's ``DATASETS``, list their images in a deterministic order, and fail when they are
-made, not hours later, if there is nothing to read. A new source only has to satisfy :class:`Source`.
+All are registered in mmengine's ``DATASETS``, list their images in a deterministic order, and fail
+when they are made, not hours later, if there is nothing to read. A new source only has to satisfy
+:class:`Source`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ MAX_CLASSES = 1_000_000
 
 @runtime_checkable
 class Source(Protocol):
-    """What the data set of views needs of a source. Must survive pickling, for workers that are spawned."""
+    """What the data set of views needs of a source. Must survive pickling, for workers that are
+    spawned.
+    """
 
     classes: tuple[str, ...] | None
 
@@ -55,8 +59,8 @@ class Source(Protocol):
 class FileNames:
     """An immutable list of file names in one block of memory.
 
-    A million Python strings would be copied bit by bit into every worker process, because counting a reference
-    writes to the page that it lies on; one bytes object and one array stay shared.
+    A million Python strings would be copied bit by bit into every worker process, because counting
+    a reference writes to the page that it lies on; one bytes object and one array stay shared.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -78,7 +82,12 @@ class FilesBelow:
     """Files below one folder: what the sources that read from disk share."""
 
     def __init__(
-        self, root: Path, names: Sequence[str], labels: Sequence[int] | None, *, classes: tuple[str, ...] | None
+        self,
+        root: Path,
+        names: Sequence[str],
+        labels: Sequence[int] | None,
+        *,
+        classes: tuple[str, ...] | None,
     ) -> None:
         self.root = root
         self.classes = classes
@@ -102,16 +111,18 @@ class FilesBelow:
         return None if self._labels is None else int(self._labels[index])
 
     def _require_first(self, described_by: Path) -> None:
-        """One look at the disk finds a wrong ``root``; looking at every file would take minutes on a network disk."""
+        """One look at the disk finds a wrong ``root``; looking at every file would take minutes on
+        a network disk.
+        """
         if not os.path.exists(self.name(0)):
             comma = (
                 " (a comma separates nothing: write a tab between path and label, and no line of "
                 "column names)"
             )
             raise SourceError(
-                f"{type(self).__name__}: {described_by} lists {self._names[0]!r}, but {self.name(0)} does not exist; "
-                f"set root to the folder that the listed paths start from (it is {str(self.root)!r})"
-                f"{comma if ',' in self._names[0] else ''}"
+                f"{type(self).__name__}: {described_by} lists {self._names[0]!r}, but "
+                f"{self.name(0)} does not exist; set root to the folder that the listed paths "
+                f"start from (it is {str(self.root)!r}){comma if ',' in self._names[0] else ''}"
             )
 
 
@@ -119,11 +130,11 @@ class FilesBelow:
 class ImageFolder(FilesBelow):
     """All images below a folder, at any depth, sorted by path.
 
-    If no image lies in ``root`` itself and at least two of its folders hold images, these folders are the classes
-    (sorted by name; a folder without images is none). Otherwise the source is unlabelled, and
-    ``unlabelled`` says why. Folders that are parts of a data set (train, val, test, …) are refused
-    at the place of classes. Symbolic links are followed; names that begin with a dot are left out.
-    The rule is that of :mod:`pretrain.data.folders`.
+    If no image lies in ``root`` itself and at least two of its folders hold images, these folders
+    are the classes (sorted by name; a folder without images is none). Otherwise the source is
+    unlabelled, and ``unlabelled`` says why. Folders that are parts of a data set (train, val, test,
+    …) are refused at the place of classes. Symbolic links are followed; names that begin with a dot
+    are left out. The rule is that of :mod:`pretrain.data.folders`.
 
     Args:
         root: The folder.
@@ -155,8 +166,7 @@ class ImageFolder(FilesBelow):
             classes, self.unlabelled = class_folders("ImageFolder", folder, names)
         if labels and not classes:
             raise SourceError(
-                "ImageFolder: labels=True, but there are no class folders: "
-                f"{self.unlabelled}"
+                f"ImageFolder: labels=True, but there are no class folders: {self.unlabelled}"
             )
         if not classes:
             super().__init__(folder, names, None, classes=None)
@@ -170,9 +180,10 @@ class ImageFolder(FilesBelow):
 class FileList(FilesBelow):
     """Images named by a text file, one path per line, in the file's order.
 
-    A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab or blank
-    (a path ending in a blank and a number therefore needs a label, too). All lines have a label or
-    none has. A path may come several times, to be shown more often, but not with different labels.
+    A line is ``path`` or ``path label``; the label is a whole number from 0 on, behind the last tab
+    or blank (a path ending in a blank and a number therefore needs a label, too). All lines have a
+    label or none has. A path may come several times, to be shown more often, but not with different
+    labels.
 
     Args:
         path: The text file (UTF-8, with or without a byte order mark). Empty lines are skipped.
@@ -196,8 +207,8 @@ class FileList(FilesBelow):
         if 0 < labelled < len(lines):
             odd = next(line for line, match in zip(lines, matches, strict=True) if match is None)
             raise SourceError(
-                f"FileList: {path}: {labelled} of {len(lines)} lines end in a label, this one does not: {odd!r}; give "
-                "all lines a whole number from 0 on, or none"
+                f"FileList: {path}: {labelled} of {len(lines)} lines end in a label, this one "
+                f"does not: {odd!r}; give all lines a whole number from 0 on, or none"
             )
         folder = require_folder("FileList", root) if str(root) else Path("")
         if labelled:
@@ -233,13 +244,16 @@ class CocoImages(FilesBelow):
     """The images of a COCO json file, sorted by file name.
 
     Args:
-        annotations: The json file, of which ``images`` is read, and with a label ``annotations`` and ``categories``.
+        annotations: The json file, of which ``images`` is read, and with a label ``annotations``
+            and ``categories``.
         root: Folder of the images.
-        label: None: unlabelled. "largest": the category, as index into ``classes`` (categories sorted by id), of
-            the instance with the largest area; crowds do not count, of equal areas the smaller id wins. An image
-            without instances has the label -1 (:data:`NO_LABEL`), which losses and benchmarks have
-            to leave out; at least one image must have a label.
-        count: How many of the images to use, chosen by ``seed`` (every subset equally likely); None: all.
+        label: None: unlabelled. "largest": the category, as index into ``classes`` (categories
+            sorted by id), of the instance with the largest area; crowds do not count, of equal
+            areas the smaller id wins. An image without instances has the label -1
+            (:data:`NO_LABEL`), which losses and benchmarks have to leave out; at least one image
+            must have a label.
+        count: How many of the images to use, chosen by ``seed`` (every subset equally likely);
+            None: all.
         seed: of that choice alone; the run's seed does not enter.
 
     Raises:
@@ -263,7 +277,9 @@ class CocoImages(FilesBelow):
         if not file.images:
             raise SourceError(f"CocoImages: {file.path} lists no image ('images' is empty)")
         images = sorted((row["file_name"], key) for key, row in file.images.items())
-        images = [images[i] for i in choose(len(images), count, seed, source="CocoImages", unit="images")]
+        images = [
+            images[i] for i in choose(len(images), count, seed, source="CocoImages", unit="images")
+        ]
         names = [name for name, _ in images]
         if label is None:
             super().__init__(folder, names, None, classes=None)

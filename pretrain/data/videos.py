@@ -58,14 +58,16 @@ class Tracks:
 def find_videos(
     root: Path, extensions: Sequence[str], exclude: Sequence[str] | str = ()
 ) -> tuple[list[str], dict[str, Video]]:
-    """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".") included.
+    """Lists the videos below a folder: every folder that holds images, ``root`` itself (called ".")
+    included.
 
     Two frames of a video must not differ in their extension only, as an image and its mask do. The
     last number in a frame's file name is its time, if all frames of the video have different ones
     up to :data:`LATEST`; otherwise a frame's time is its place in the order of names.
 
     Returns:
-        Paths of all frames relative to ``root``, video by video in their order, and the videos by name.
+        Paths of all frames relative to ``root``, video by video in their order, and the videos by
+        name.
 
     Raises:
         SourceError: there is no image, two of one stem in a folder, or ``extensions`` or
@@ -101,7 +103,9 @@ def _require_stems(names: list[str]) -> None:
 
 def _timed(names: list[str]) -> list[tuple[int, str]]:
     """Returns (time, name) of a video's frames, by time."""
-    numbers = [re.search(r"(\d+)\D*$", os.path.splitext(os.path.basename(name))[0]) for name in names]
+    numbers = [
+        re.search(r"(\d+)\D*$", os.path.splitext(os.path.basename(name))[0]) for name in names
+    ]
     times = [int(number[1]) for number in numbers if number]
     if len(set(times)) < len(names) or max(times) > LATEST:
         return list(enumerate(names))
@@ -111,16 +115,17 @@ def _timed(names: list[str]) -> list[tuple[int, str]]:
 def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -> Tracks:
     """Reads boxes of regions through time.
 
-    A csv file has a header and the columns of :data:`COLUMNS`, a json file is a list of objects with these keys. A
-    frame is named by its time, see :func:`find_videos`; boxes are in pixels of the upright frame, whose size is taken
-    from the first frame of each video (one file is read for each). Boxes are cut off at the frame's border.
+    A csv file has a header and the columns of :data:`COLUMNS`, a json file is a list of objects
+    with these keys. A frame is named by its time, see :func:`find_videos`; boxes are in pixels of
+    the upright frame, whose size is taken from the first frame of each video (one file is read for
+    each). Boxes are cut off at the frame's border.
 
     Args:
         files: the frames of all videos.
 
     Raises:
-        SourceError: the file is missing, empty or no such list, or an entry is wrong: an unknown video or frame, a
-            second box of a track in a frame, a box without area inside the frame.
+        SourceError: the file is missing, empty or no such list, or an entry is wrong: an unknown
+            video or frame, a second box of a track in a frame, a box without area inside the frame.
     """
     path = expanded(path)
     rows = _read_rows(path)
@@ -134,18 +139,23 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
             if video not in sizes:
                 sizes[video] = _size(files, videos[video].first)
             if time in found[video, track]:
-                raise ValueError(f"track {track!r} of video {video!r} has two boxes in frame {time}")
+                raise ValueError(
+                    f"track {track!r} of video {video!r} has two boxes in frame {time}"
+                )
             found[video, track][time] = place, _unit(corners, sizes[video])
         except (KeyError, TypeError, ValueError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise SourceError(
-                f"FramePairs: {path}, entry {number}: {reason}; an entry has {', '.join(COLUMNS)}, boxes in pixels"
+                f"FramePairs: {path}, entry {number}: {reason}; an entry has "
+                f"{', '.join(COLUMNS)}, boxes in pixels"
             ) from error
     ordered = [sorted(entries.items()) for _, entries in sorted(found.items())]
     drawn = [sizes[video] for (video, _), entries in sorted(found.items()) for _ in entries]
     return Tracks(
         times=tuple(np.array([time for time, _ in entries], dtype=np.int64) for entries in ordered),
-        frames=np.array([frame for entries in ordered for _, (frame, _) in entries], dtype=np.int64),
+        frames=np.array(
+            [frame for entries in ordered for _, (frame, _) in entries], dtype=np.int64
+        ),
         boxes=np.array([box for entries in ordered for _, (_, box) in entries], dtype=np.float64),
         sizes=np.array(drawn, dtype=np.float64),
     )
@@ -157,24 +167,27 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         raise SourceError(f"FramePairs: tracks={path} does not exist; legal is a json or csv file")
     if path.suffix.lower() == ".csv":
         try:
-            with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
+            with open(
+                path, newline="", encoding="utf-8-sig"
+            ) as file:  # spreadsheets write a byte order mark
                 reader = csv.DictReader(file, skipinitialspace=True)
                 columns = Counter(reader.fieldnames or ())
                 twice = [name for name, count in columns.items() if count > 1]
                 if twice:
                     raise SourceError(
-                        f"FramePairs: tracks={path} has two columns {twice[0]!r}; "
-                        "name each once"
+                        f"FramePairs: tracks={path} has two columns {twice[0]!r}; name each once"
                     )
                 rows = list(reader)
         except (UnicodeDecodeError, csv.Error) as error:
-            raise SourceError(f"FramePairs: tracks={path} is no csv file in UTF-8: {error}") from error
+            raise SourceError(
+                f"FramePairs: tracks={path} is no csv file in UTF-8: {error}"
+            ) from error
     else:
         rows = read_json("FramePairs", path, hint=" (csv files end in .csv)")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise SourceError(
-            f"FramePairs: tracks={path} holds no boxes; legal is a list of entries with {', '.join(COLUMNS)} (csv: "
-            "with this header)"
+            f"FramePairs: tracks={path} holds no boxes; legal is a list of entries with "
+            f"{', '.join(COLUMNS)} (csv: with this header)"
         )
     return rows
 
@@ -194,11 +207,16 @@ def _frame(videos: dict[str, Video], name: str, time: int) -> int:
     """Returns the number of a video's frame among all frames; raises ValueError if there is none."""
     if name not in videos:
         some = ", ".join(map(repr, list(videos)[:3]))
-        raise ValueError(f"video {name!r} is not among the {len(videos)} videos of the folder ({some}, …)")
+        raise ValueError(
+            f"video {name!r} is not among the {len(videos)} videos of the folder ({some}, …)"
+        )
     times = videos[name].times
     place = int(np.searchsorted(times, time))
     if place == len(times) or times[place] != time:
-        raise ValueError(f"video {name!r} has no frame {time}; its {len(times)} frames are {times[0]} to {times[-1]}")
+        raise ValueError(
+            f"video {name!r} has no frame {time}; its {len(times)} frames are {times[0]} to "
+            f"{times[-1]}"
+        )
     return videos[name].first + place
 
 
@@ -207,11 +225,15 @@ def _size(files: FilesBelow, index: int) -> tuple[int, int]:
     try:
         return probe(files.read(index))
     except (OSError, DecodeError) as error:
-        raise ValueError(f"the video's first frame cannot be read: {files.name(index)}: {error}") from error
+        raise ValueError(
+            f"the video's first frame cannot be read: {files.name(index)}: {error}"
+        ) from error
 
 
 def _unit(corners: tuple[float, ...], size: tuple[int, int]) -> Box:
-    """Returns a box in pixels, cut off at the frame, in the unit square; raises ValueError if nothing of it is left."""
+    """Returns a box in pixels, cut off at the frame, in the unit square; raises ValueError if
+    nothing of it is left.
+    """
     height, width = size
     x1, y1, x2, y2 = corners
     box = max(0.0, x1 / width), max(0.0, y1 / height), min(1.0, x2 / width), min(1.0, y2 / height)

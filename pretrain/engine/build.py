@@ -15,7 +15,13 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, Registry
 from mmengine.runner import Priority, get_priority, set_random_seed
 from torch.utils.data import DataLoader
 
-from pretrain.data import ClassBalancedSampler, EpochSampler, ViewDataset, describe_source, limit_threads
+from pretrain.data import (
+    ClassBalancedSampler,
+    EpochSampler,
+    ViewDataset,
+    describe_source,
+    limit_threads,
+)
 from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_sizes, check_wiring
@@ -51,24 +57,29 @@ class _Prepared:
     start: StartReport | None
 
 
-def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str = "auto") -> PretrainRunner:
+def build_runner(
+    cfg: Config, resume: bool | str | Path = False, launcher: str = "auto"
+) -> PretrainRunner:
     """Checks a config and builds everything; ``.train()`` on the result trains.
 
     Args:
         cfg: see ``pretrain.engine.check`` for its keys. Not changed.
-        resume: False: start anew, in a folder without checkpoints. True or ``auto``: continue from the newest
-            checkpoint in ``work_dir`` if there is one. A path: continue from that checkpoint.
+        resume: False: start anew, in a folder without checkpoints. True or ``auto``: continue from
+            the newest checkpoint in ``work_dir`` if there is one. A path: continue from that
+            checkpoint.
         launcher: ``auto``, ``none``, ``pytorch`` or ``slurm``.
 
     Raises:
-        ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`; parts that do not fit
-            together; a ``load_from`` that does not fill the model; a ``work_dir`` that cannot be written, that holds
-            another run or in which another process trains.
+        ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`;
+            parts that do not fit together; a ``load_from`` that does not fill the model; a
+            ``work_dir`` that cannot be written, that holds another run or in which another process
+            trains.
     """
     cfg = _with_defaults(cfg)
     settings = check_config(cfg)
     if settings.engine.deterministic:
-        # torch's deterministic mode, which mmengine switches on, fails in every matrix product on CUDA without this.
+        # torch's deterministic mode, which mmengine switches on, fails in every matrix product on
+        # CUDA without this.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     launcher = open_group(launcher)
     if current_device().type == "cpu":
@@ -98,11 +109,12 @@ def build_runner(cfg: Config, resume: bool | str | Path = False, launcher: str =
 
 
 def check(cfg: Config, resume: bool | str | Path = False) -> str:
-    """Checks a config, its data and its ``work_dir`` by the very steps of :func:`build_runner`; writes nothing.
+    """Checks a config, its data and its ``work_dir`` by the very steps of :func:`build_runner`;
+    writes nothing.
 
     Returns:
-        A line with images, steps, peak learning rate and where the run would start; then what the source holds, see
-        :func:`pretrain.data.describe_source`.
+        A line with images, steps, peak learning rate and where the run would start; then what the
+        source holds, see :func:`pretrain.data.describe_source`.
 
     Raises:
         ConfigError: as :func:`build_runner`.
@@ -112,17 +124,26 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     lock = RunLock(cfg.work_dir)
     lock.take_if_there()
     lock.release()
-    planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1])  # set by tools/launching.sh
+    planned = int(
+        os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1]
+    )  # set by tools/launching.sh
     ready = _prepare(cfg, settings, resume, processes=planned)
     schedule, images = ready.schedule, len(ready.loader.dataset)
-    start = ready.checkpoint or (ready.start and f"the weights of {ready.start.source}") or "the beginning"
+    start = (
+        ready.checkpoint
+        or (ready.start and f"the weights of {ready.start.source}")
+        or "the beginning"
+    )
     length = f"{schedule.steps} steps of {schedule.global_batch}"
     contents = describe_source(ready.loader.dataset.source)
     return f"{images} images, {length}, peak lr {schedule.peak:g}, from {start}\n{contents}"
 
 
-def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path, *, processes: int) -> _Prepared:
-    """Builds and checks all that a run of so many processes needs; both the run and ``--check`` go this way.
+def _prepare(
+    cfg: PretrainConfig, settings: Settings, resume: bool | str | Path, *, processes: int
+) -> _Prepared:
+    """Builds and checks all that a run of so many processes needs; both the run and ``--check`` go
+    this way.
 
     Writes nothing. Global random generators are seeded on the way.
     """
@@ -143,7 +164,9 @@ def _prepare(cfg: PretrainConfig, settings: Settings, resume: bool | str | Path,
     check_sizes(model, recipe.specs)
     _require_labels(model, source)
     state = torch.get_rng_state()  # whatever follows must not shift what the run draws
-    hooks = [_build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])]
+    hooks = [
+        _build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])
+    ]
     check_hooks(hooks, model)
     start = None
     if checkpoint is None and cfg.get("load_from"):
@@ -167,7 +190,9 @@ def _build_hook(place: str, config: dict[str, Any]) -> Hook:
         get_priority(hook.priority)
     except (KeyError, ValueError, TypeError) as error:
         legal = ", ".join(Priority.__members__)
-        raise ConfigError(f"{place}.priority={hook.priority!r}: must be 0 to 100 or one of {legal}") from error
+        raise ConfigError(
+            f"{place}.priority={hook.priority!r}: must be 0 to 100 or one of {legal}"
+        ) from error
     return hook
 
 
@@ -183,13 +208,18 @@ def _build(section: str, registry: Registry, config: Config) -> Any:
 
 
 def _require_labels(model: TrainedModel, source: Any) -> None:
-    """Raises a :class:`ConfigError` if a labelled objective would learn from a source of which no image has a label."""
+    """Raises a :class:`ConfigError` if a labelled objective would learn from a source of which no
+    image has a label.
+    """
     needing = [type(objective).__name__ for objective in model.objectives if objective.needs_labels]
-    if not needing or any(np.any(np.not_equal(source.label(index), NO_LABEL)) for index in range(len(source))):
+    if not needing or any(
+        np.any(np.not_equal(source.label(index), NO_LABEL)) for index in range(len(source))
+    ):
         return
     raise ConfigError(
-        f"objective {needing[0]} needs labels, but not one of the {len(source)} images of the source has a label (all "
-        f"are {NO_LABEL}); check that the annotations belong to these images"
+        f"objective {needing[0]} needs labels, but not one of the {len(source)} images of the "
+        f"source has a label (all are {NO_LABEL}); check that the annotations belong to these "
+        "images"
     )
 
 
@@ -204,7 +234,9 @@ def _with_defaults(cfg: Config) -> PretrainConfig:
     values.setdefault("seed", 0)
     values.setdefault("vis_backends", [dict(type="TensorboardVisBackend")])
     if not values.get("work_dir"):
-        values["work_dir"] = str(Path("work_dirs") / (Path(cfg.filename).stem if cfg.filename else "run"))
+        values["work_dir"] = str(
+            Path("work_dirs") / (Path(cfg.filename).stem if cfg.filename else "run")
+        )
     return PretrainConfig(values, filename=cfg.filename)
 
 
@@ -234,7 +266,8 @@ def _loader(
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_start_worker,
         prefetch_factor=loader.prefetch if loader.workers else None,
-        # Its own generator: a loader that starts draws one number, which must not shift the model's.
+        # Its own generator: a loader that starts draws one number, which must not shift the
+        # model's.
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -250,10 +283,16 @@ def _sampler(source: Any, settings: Settings, seed: int, *, processes: int) -> E
     if per_class is None:
         return EpochSampler(len(source), batch, **layout)
     if not _labelled(source):
-        raise ConfigError(f"loader.images_per_class={per_class}: needs a source with labels; legal without is None")
+        raise ConfigError(
+            f"loader.images_per_class={per_class}: needs a source with labels; legal without is "
+            "None"
+        )
     labels = np.array([source.label(index) for index in range(len(source))])
     if labels.ndim != 1:
-        raise ConfigError(f"loader.images_per_class={per_class}: needs one class per image, the source gives several")
+        raise ConfigError(
+            f"loader.images_per_class={per_class}: needs one class per image, the source gives "
+            "several"
+        )
     try:
         return ClassBalancedSampler(labels, batch, images_per_class=per_class, **layout)
     except ValueError as error:
@@ -261,6 +300,8 @@ def _sampler(source: Any, settings: Settings, seed: int, *, processes: int) -> E
 
 
 def _start_worker(worker: int) -> None:
-    """Prepares a loading process: one thread, and a signal to the whole job does not end it before the training."""
+    """Prepares a loading process: one thread, and a signal to the whole job does not end it before
+    the training.
+    """
     limit_threads(worker)
     ignore_in_worker(worker)

@@ -36,7 +36,12 @@ REGISTRIES: dict[str, Registry] = {
     "vis_backends": VISBACKENDS,
 }
 SECTIONS = {"loader": LoaderSettings, "schedule": ScheduleSettings, "engine": EngineSettings}
-PLAIN = {"seed": int, "work_dir": str | None, "load_from": str | None, "custom_imports": dict | None}
+PLAIN = {
+    "seed": int,
+    "work_dir": str | None,
+    "load_from": str | None,
+    "custom_imports": dict | None,
+}
 REQUIRED = ("model", "source", "views", "schedule", "optimizer")
 #: Arguments that whoever builds the object adds by itself, per section.
 SUPPLIED = {
@@ -56,8 +61,19 @@ class Settings:
 
 
 def register_all() -> None:
-    """Imports every module of the packages whose classes configs name, so that they are in mmengine's registries."""
-    own = ("backbones", "data", "views", "objectives", "hooks", "engine", "engine.hooks", "upsampling")
+    """Imports every module of the packages whose classes configs name, so that they are in
+    mmengine's registries.
+    """
+    own = (
+        "backbones",
+        "data",
+        "views",
+        "objectives",
+        "hooks",
+        "engine",
+        "engine.hooks",
+        "upsampling",
+    )
     for package in (*(f"pretrain.{name}" for name in own), "heads.upsamplers"):
         root = importlib.import_module(package)
         for module in pkgutil.iter_modules(root.__path__):
@@ -69,7 +85,8 @@ def register_all() -> None:
 def check_config(cfg: Config) -> Settings:
     """Checks every key of a config and returns its typed sections. Builds nothing.
 
-    Top-level names that begin with an underscore are the config file's own helpers and are left alone.
+    Top-level names that begin with an underscore are the config file's own helpers and are left
+    alone.
 
     Raises:
         ConfigError: the first mistake found; names the key, its value and what is legal.
@@ -78,7 +95,9 @@ def check_config(cfg: Config) -> Settings:
     for key in cfg:
         if key not in known and not key.startswith("_"):
             hint = did_you_mean(key, known)
-            raise ConfigError(f"{key}: unknown top-level key{hint} (helper variables begin with an underscore)")
+            raise ConfigError(
+                f"{key}: unknown top-level key{hint} (helper variables begin with an underscore)"
+            )
     for key in REQUIRED:
         if key not in cfg:
             raise ConfigError(f"{key}: missing; a config needs {', '.join(REQUIRED)}")
@@ -86,8 +105,12 @@ def check_config(cfg: Config) -> Settings:
         if key in cfg and not matches(cfg[key], annotation):
             raise ConfigError(f"{key}={cfg[key]!r}: must be {spell(annotation)}")
     # NumPy's global generator takes no other seeds.
-    require(0 <= cfg.get("seed", 0) < 2**32, "seed", cfg.get("seed"), "an integer from 0 to 2**32 - 1")
-    settings = Settings(**{key: read_section(cls, key, cfg.get(key)) for key, cls in SECTIONS.items()})
+    require(
+        0 <= cfg.get("seed", 0) < 2**32, "seed", cfg.get("seed"), "an integer from 0 to 2**32 - 1"
+    )
+    settings = Settings(
+        **{key: read_section(cls, key, cfg.get(key)) for key, cls in SECTIONS.items()}
+    )
     register_all()
     for key, registry in REGISTRIES.items():
         if cfg.get(key) is not None:
@@ -105,18 +128,28 @@ def _check_section(key: str, registry: Registry, value: Any) -> None:
     else:
         _check_object(key, registry, value, SUPPLIED.get(key, set()))
     if key == "optimizer" and "lr" in value:
-        raise ConfigError("optimizer.lr: the rate belongs into schedule (lr_per_256, or lr with lr_rule='none')")
+        raise ConfigError(
+            "optimizer.lr: the rate belongs into schedule (lr_per_256, or lr with lr_rule='none')"
+        )
 
 
 def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]) -> None:
-    """Checks a registry dict: its type, the names and simple types of its arguments, and those of dicts within it."""
-    # A name, because the config is written into checkpoints as source and read back, which classes do not survive.
+    """Checks a registry dict: its type, the names and simple types of its arguments, and those of
+    dicts within it.
+    """
+    # A name, because the config is written into checkpoints as source and read back, which classes
+    # do not survive.
     if not isinstance(value, Mapping) or not isinstance(value.get("type"), str):
-        raise ConfigError(f"{place}={value!r}: must be a dict whose 'type' is a name in the {registry.name} registry")
+        raise ConfigError(
+            f"{place}={value!r}: must be a dict whose 'type' is a name in the {registry.name} "
+            "registry"
+        )
     cls = registry.get(value["type"])
     if cls is None:
         hint = did_you_mean(value["type"], registry.module_dict)
-        raise ConfigError(f"{place}.type={value['type']!r}: not in the {registry.name} registry{hint}")
+        raise ConfigError(
+            f"{place}.type={value['type']!r}: not in the {registry.name} registry{hint}"
+        )
     arguments = {name: item for name, item in value.items() if name != "type"}
     legal, open_ended = _arguments(cls)
     for name, item in arguments.items():
@@ -126,16 +159,22 @@ def _check_object(place: str, registry: Registry, value: Any, supplied: set[str]
             raise ConfigError(f"{place}.{name}: {cls.__name__} has no such argument{hint}")
         if name in legal and not matches(item, legal[name]):
             raise ConfigError(
-                f"{place}.{name}={item!r} is {kind(item)}; {cls.__name__} takes {spell(legal[name])}"
+                f"{place}.{name}={item!r} is {kind(item)}; {cls.__name__} takes "
+                f"{spell(legal[name])}"
             )
         _check_inside(f"{place}.{name}", registry, item, supplied)
 
 
 def _of_earlier_type(place: str, name: str, options: Iterable[str]) -> str:
-    """Returns a hint for an argument like no legal one: overriding a type keeps the old one's arguments."""
+    """Returns a hint for an argument like no legal one: overriding a type keeps the old one's
+    arguments.
+    """
     if suggestion(name, options) or "[" in place:
         return ""
-    return f". If {place}.type was overridden, the old arguments stay unless {place}._delete_=True is added"
+    return (
+        f". If {place}.type was overridden, the old arguments stay unless {place}._delete_=True "
+        "is added"
+    )
 
 
 def _check_inside(place: str, registry: Registry, item: Any, supplied: set[str]) -> None:
@@ -149,12 +188,16 @@ def _check_inside(place: str, registry: Registry, item: Any, supplied: set[str])
 
 
 def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
-    """Returns {argument: annotation} of a constructor and whether it takes any other names (``**options``)."""
+    """Returns {argument: annotation} of a constructor and whether it takes any other names
+    (``**options``).
+    """
     target = cls.__init__ if inspect.isclass(cls) else cls
     parameters = [p for p in inspect.signature(target).parameters.values() if p.name != "self"]
     try:
         hints = typing.get_type_hints(target)
-    except Exception:  # annotations of third-party classes may not resolve; their names are still checked
+    except (
+        Exception
+    ):  # annotations of third-party classes may not resolve; their names are still checked
         hints = {}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
@@ -214,16 +257,18 @@ def check_wiring(
                 )
             if groups[group] < objective.views_per_group:
                 raise ConfigError(
-                    f"objective {name} needs {objective.views_per_group} views in group {group!r}, the recipe makes "
-                    f"{groups[group]}"
+                    f"objective {name} needs {objective.views_per_group} views in group "
+                    f"{group!r}, the recipe makes {groups[group]}"
                 )
         if objective.needs_labels and not labelled:
             raise ConfigError(
-                f"objective {name} needs labels, but the source has none{f' ({reason})' if reason else ''}; use a "
-                "source with one folder per class, or an objective that needs none"
+                f"objective {name} needs labels, but the source has "
+                f"none{f' ({reason})' if reason else ''}; use a source with one folder per "
+                "class, or an objective that needs none"
             )
         known = getattr(objective, "num_classes", None)
         if None not in (known, classes) and classes > known:
             raise ConfigError(
-                f"objective {name}: num_classes={known}, but the source has {classes} classes; give it as many"
+                f"objective {name}: num_classes={known}, but the source has {classes} classes; "
+                "give it as many"
             )

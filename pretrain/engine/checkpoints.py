@@ -1,4 +1,6 @@
-"""Checkpoint files: atomic, loadable by ``torch.load(weights_only=True)``, found again after a crash."""
+"""Checkpoint files: atomic, loadable by ``torch.load(weights_only=True)``, found again after a
+crash.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,19 @@ POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newes
 
 
 def rng_state() -> dict[str, Any]:
-    """Returns the state of Python's, numpy's, torch's and this process's CUDA generator, as plain values."""
+    """Returns the state of Python's, numpy's, torch's and this process's CUDA generator, as plain
+    values.
+    """
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (
+            kind,
+            torch.from_numpy(keys.astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
@@ -61,11 +71,20 @@ def write_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     try:
         with atomic_path(path) as temporary:
             torch.save(checkpoint, temporary)
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:120] or type(error).__name__
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # torch's writer raises RuntimeError when the disk is full
+        why = (
+            getattr(error, "strerror", None)
+            or " ".join(str(error).split())[:120]
+            or type(error).__name__
+        )
         older = latest_checkpoint(path.parent)
         remains = "no earlier one exists" if older is None else f"{older.name} remains whole"
-        raise OSError(f"{path}: the checkpoint cannot be written ({why}; {_room(path.parent)}); {remains}") from error
+        raise OSError(
+            f"{path}: the checkpoint cannot be written ({why}; {_room(path.parent)}); {remains}"
+        ) from error
 
 
 def _room(folder: Path) -> str:
@@ -79,7 +98,8 @@ def _room(folder: Path) -> str:
 def origin(resume: bool | str | Path) -> str | None:
     """Returns what marks the checkpoints of one launch that began at a named checkpoint; else None.
 
-    A launch is a SLURM job or one start of torchrun: both run the very same command again, requeued or restarted.
+    A launch is a SLURM job or one start of torchrun: both run the very same command again, requeued
+    or restarted.
     """
     launch = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
     if launch is None or resume in (True, False, "auto"):
@@ -89,22 +109,26 @@ def origin(resume: bool | str | Path) -> str | None:
 
 def saved_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
     """Returns (optimiser step, path) of every ``iter_N.pth`` in the folder, oldest first."""
-    found = ((re.fullmatch(r"iter_(\d+)\.pth", p.name), p) for p in Path(work_dir).glob("iter_*.pth"))
+    found = (
+        (re.fullmatch(r"iter_(\d+)\.pth", p.name), p) for p in Path(work_dir).glob("iter_*.pth")
+    )
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:
     """Returns the newest complete checkpoint, or None.
 
-    Files are renamed into place only when complete, so the highest number is right even if the process died before it
-    could update the ``last_checkpoint`` file.
+    Files are renamed into place only when complete, so the highest number is right even if the
+    process died before it could update the ``last_checkpoint`` file.
     """
     steps = saved_steps(work_dir)
     return steps[-1][1] if steps else None
 
 
 def tidy(work_dir: str | Path, keep: int) -> None:
-    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and a killed run's leftovers."""
+    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and a killed run's
+    leftovers.
+    """
     steps = saved_steps(work_dir)
     if not steps:
         return

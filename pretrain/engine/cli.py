@@ -27,8 +27,10 @@ class Options:
     Attributes:
         config: path of the config. work_dir, seed: in place of the config's.
         resume: False, ``auto`` (the newest checkpoint of the work_dir) or a checkpoint's path.
-        amp: mixed precision, bf16 unless the config says fp16. cfg_options: ``KEY=VALUE`` of the config.
-        launcher: who started the processes: ``auto``, ``none``, ``pytorch`` or ``slurm``. check: only check.
+        amp: mixed precision, bf16 unless the config says fp16. cfg_options: ``KEY=VALUE`` of the
+            config.
+        launcher: who started the processes: ``auto``, ``none``, ``pytorch`` or ``slurm``. check:
+            only check.
     """
 
     config: str
@@ -62,7 +64,12 @@ def load_config(options: Options) -> Config:
 
 def train(options: Options) -> None:
     """Trains, or only checks. See :func:`run` for what it raises."""
-    run(load_config(options), check_only=options.check, resume=options.resume, launcher=options.launcher)
+    run(
+        load_config(options),
+        check_only=options.check,
+        resume=options.resume,
+        launcher=options.launcher,
+    )
 
 
 def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> None:

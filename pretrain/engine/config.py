@@ -11,20 +11,22 @@ from mmengine.config import Config
 class PretrainConfig(Config):
     """mmengine's Config, printed as one assignment per section.
 
-    mmengine prints dicts as ``dict(key=...)``, which is no Python where a key is a keyword, such as the view group
-    ``global``; printing, and with it TensorBoard and every checkpoint, would fail.
+    mmengine prints dicts as ``dict(key=...)``, which is no Python where a key is a keyword, such as
+    the view group ``global``; printing, and with it TensorBoard and every checkpoint, would fail.
     """
 
     @property
     def pretty_text(self) -> str:
         """The config as Python source that ``Config.fromfile`` reads."""
         return "".join(
-            f"{key} = {pformat(value, width=110, sort_dicts=False)}\n" for key, value in self.to_dict().items()
+            f"{key} = {pformat(value, width=110, sort_dicts=False)}\n"
+            for key, value in self.to_dict().items()
         )
 
 
 def parse(text: str) -> Config:
-    """Returns the config that :attr:`PretrainConfig.pretty_text` printed. Reads values only, runs no code.
+    """Returns the config that :attr:`PretrainConfig.pretty_text` printed. Reads values only, runs
+    no code.
 
     Raises:
         ValueError: anything but assignments of plain values.
@@ -36,6 +38,9 @@ def parse(text: str) -> Config:
     values = {}
     for statement in statements:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            raise ValueError(f"no config that this engine wrote: line {statement.lineno} is no assignment to a name")
+            raise ValueError(
+                f"no config that this engine wrote: line {statement.lineno} is no assignment to "
+                "a name"
+            )
         values[statement.targets[0].id] = ast.literal_eval(statement.value)
     return Config(values)

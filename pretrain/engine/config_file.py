@@ -16,8 +16,8 @@ def read_config(path: str | Path) -> Config:
     """Reads a config file.
 
     Raises:
-        ConfigError: the file is no config, running it fails, or a file that it builds on is missing; names the file and
-            the cause.
+        ConfigError: the file is no config, running it fails, or a file that it builds on is
+            missing; names the file and the cause.
         OSError: the file is missing or unreadable.
     """
     try:
@@ -25,13 +25,16 @@ def read_config(path: str | Path) -> Config:
     except OSError as error:
         if error.filename is None or Path(error.filename) == Path(path):
             raise
-        raise ConfigError(f"{path}: builds on {error.filename}: {error.strerror}; see its _base_") from error
+        raise ConfigError(
+            f"{path}: builds on {error.filename}: {error.strerror}; see its _base_"
+        ) from error
     except Exception as error:  # a config is a program: anything may come out of it
         raise ConfigError(f"{path}: {type(error).__name__}: {error}") from error
 
 
 def read_options(items: Iterable[str]) -> dict[str, Any]:
-    """Reads ``--cfg-options``: numbers, true, false, None, lists with commas or brackets, else text.
+    """Reads ``--cfg-options``: numbers, true, false, None, lists with commas or brackets, else
+    text.
 
     Raises:
         ValueError: see :func:`pretrain.command_line.read_pairs`; brackets that do not close.
@@ -40,18 +43,21 @@ def read_options(items: Iterable[str]) -> dict[str, Any]:
 
 
 def override(cfg: Config, options: Mapping[str, Any]) -> None:
-    """Overrides settings by their dotted keys, in place; all at once, so that ``_delete_`` counts for its neighbours.
+    """Overrides settings by their dotted keys, in place; all at once, so that ``_delete_`` counts
+    for its neighbours.
 
     Raises:
-        ConfigError: a key that leads through something that has no such part, as ``model.objectives.5.x`` of two
-            objectives.
+        ConfigError: a key that leads through something that has no such part, as
+            ``model.objectives.5.x`` of two objectives.
     """
     try:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         written = " ".join(f"{key}={value}" for key, value in options.items())
-        raise ConfigError(f"--cfg-options {written}: the config has nothing there to override ({reason})") from error
+        raise ConfigError(
+            f"--cfg-options {written}: the config has nothing there to override ({reason})"
+        ) from error
 
 
 def require_honoured(
@@ -96,12 +102,16 @@ def _at(config: Any, key: str) -> Any:
 
 
 def _unlike(path: str, asked: Any, actual: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yields (dotted key, asked, actual) of every leaf that differs; more beside what was asked for is fine."""
+    """Yields (dotted key, asked, actual) of every leaf that differs; more beside what was asked for
+    is fine.
+    """
     if isinstance(asked, Mapping) and isinstance(actual, Mapping):
         for key, value in asked.items():
             if key != "_delete_":
                 yield from _unlike(f"{path}.{key}", value, actual.get(key, _ABSENT))
-    elif _is_list_of_dicts(asked) and isinstance(actual, list | tuple) and len(actual) >= len(asked):
+    elif (
+        _is_list_of_dicts(asked) and isinstance(actual, list | tuple) and len(actual) >= len(asked)
+    ):
         for index, value in enumerate(asked):
             yield from _unlike(f"{path}.{index}", value, actual[index])
     elif _as_lists(asked) != _as_lists(actual):
@@ -117,7 +127,8 @@ def _as_lists(value: Any) -> Any:
 
 
 def _value(text: str) -> Any:
-    # mmengine takes every blank out of a value, and so ruins paths; a value that is no list needs no such thing.
+    # mmengine takes every blank out of a value, and so ruins paths; a value that is no list needs
+    # no such thing.
     if "," not in text and not text.startswith(("(", "[")):
         return DictAction._parse_int_float_bool(text.strip("'\""))
     try:

@@ -1,4 +1,6 @@
-"""Processes: which launcher started us, opening the group before the Runner exists, wrapping the model."""
+"""Processes: which launcher started us, opening the group before the Runner exists, wrapping the
+model.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,12 @@ LAUNCHERS = ("none", "pytorch", "slurm")
 
 
 def detect_launcher(environment: Mapping[str, str] = os.environ) -> str:
-    """Returns ``pytorch`` under torchrun, ``slurm`` in an srun step of several tasks, else ``none``.
+    """Returns ``pytorch`` under torchrun, ``slurm`` in an srun step of several tasks, else
+    ``none``.
 
-    A batch script's own shell also carries SLURM_NTASKS and SLURM_PROCID; only a step has SLURM_STEP_NUM_TASKS, so a
-    plain ``python tools/train.py`` inside sbatch stays a single process and does not wait for others.
+    A batch script's own shell also carries SLURM_NTASKS and SLURM_PROCID; only a step has
+    SLURM_STEP_NUM_TASKS, so a plain ``python tools/train.py`` inside sbatch stays a single process
+    and does not wait for others.
     """
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= environment.keys():
         return "pytorch"
@@ -43,16 +47,20 @@ def _export_slurm_ranks() -> None:
     if "MASTER_ADDR" not in env:
         nodes = env.get("SLURM_STEP_NODELIST") or env["SLURM_NODELIST"]
         command = ["scontrol", "show", "hostnames", nodes]
-        env["MASTER_ADDR"] = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
+        env["MASTER_ADDR"] = subprocess.run(
+            command, check=True, capture_output=True, text=True
+        ).stdout.split()[0]
     # One port per job, so that two jobs on one node do not meet.
     env.setdefault("MASTER_PORT", str(20000 + int(env.get("SLURM_JOB_ID", 0)) % 20000))
 
 
 def open_group(launcher: str = "auto", timeout_s: float = 1800) -> str:
-    """Opens the process group (nccl with CUDA, else gloo) and chooses this process's device; returns the launcher.
+    """Opens the process group (nccl with CUDA, else gloo) and chooses this process's device;
+    returns the launcher.
 
-    Must run before the Runner is built: mmengine would call ``torch.cuda.set_device`` on machines without a GPU, and
-    with its launcher "none" it would train without exchanging gradients. Does nothing where a group is already open.
+    Must run before the Runner is built: mmengine would call ``torch.cuda.set_device`` on machines
+    without a GPU, and with its launcher "none" it would train without exchanging gradients. Does
+    nothing where a group is already open.
 
     Args:
         launcher: one of ``LAUNCHERS``, or ``auto`` to look at the environment.
@@ -94,7 +102,8 @@ def from_first_rank(action: Callable[[], T]) -> T:
     """Returns on all ranks what ``action`` returns on rank 0, any picklable object. Collective.
 
     Raises:
-        ValueError, OSError: what ``action`` raised, on all ranks: none is left waiting for the others.
+        ValueError, OSError: what ``action`` raised, on all ranks: none is left waiting for the
+            others.
     """
     result, error = None, None
     if world()[0] == 0:
@@ -120,15 +129,18 @@ def current_device() -> torch.device:
 def wrap(model: nn.Module, settings: EngineSettings) -> nn.Module:
     """Moves the model to this process's device and prepares it for several processes.
 
-    DDP never broadcasts buffers: BatchNorm statistics stay each process's own unless SyncBN joins them, and queues
-    must not be overwritten. SyncBN works under CUDA only (gloo has no kernel for it); timm's converter is used because
-    torch's would drop the activation that timm fuses into its norm layers.
+    DDP never broadcasts buffers: BatchNorm statistics stay each process's own unless SyncBN joins
+    them, and queues must not be overwritten. SyncBN works under CUDA only (gloo has no kernel for
+    it); timm's converter is used because torch's would drop the activation that timm fuses into its
+    norm layers.
     """
     model = model.to(current_device())
     sharded = settings.strategy == "fsdp" and dist.is_initialized()
     if settings.channels_last:
         model.data_preprocessor.channels_last = True
-        if not sharded:  # FSDP takes no weights in another order; convolutions follow their input anyway
+        if (
+            not sharded
+        ):  # FSDP takes no weights in another order; convolutions follow their input anyway
             model = model.to(memory_format=torch.channels_last)
     if not dist.is_initialized():
         return model

@@ -1,8 +1,9 @@
 """How much of a training step is the network itself: bare backbone passes, timed alone.
 
-Step efficiency = (time of the bare passes that the objectives need) / (time of the whole step). The bare passes are one
-forward and backward per online view and one forward without gradient per target view, each alone, on the batch of the
-step. What is missing to 1 is what heads, losses, photometrics, optimiser, targets and the program around them cost.
+Step efficiency = (time of the bare passes that the objectives need) / (time of the whole step). The
+bare passes are one forward and backward per online view and one forward without gradient per target
+view, each alone, on the batch of the step. What is missing to 1 is what heads, losses,
+photometrics, optimiser, targets and the program around them cost.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ from pretrain.structures import Batch
 
 
 def seconds(
-    action: Callable[[], object], device: torch.device, clock: Callable[[], float] = time.perf_counter
+    action: Callable[[], object],
+    device: torch.device,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Returns the seconds ``action`` takes by ``clock``; on CUDA from an idle device to its last kernel's end."""
+    """Returns the seconds ``action`` takes by ``clock``; on CUDA from an idle device to its last
+    kernel's end.
+    """
     synchronise(device)
     start = clock()
     action()
@@ -37,13 +42,16 @@ def synchronise(device: torch.device) -> None:
 
 @contextmanager
 def undisturbed_rng(device: torch.device) -> Iterator[None]:
-    """Puts the generators of the CPU and of ``device`` back as they were (dropout in a bare pass draws numbers)."""
+    """Puts the generators of the CPU and of ``device`` back as they were (dropout in a bare pass
+    draws numbers).
+    """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
 
 class BarePasses:
-    """The backbone passes of one step, on copies: buffers and gradients of the model stay as they are.
+    """The backbone passes of one step, on copies: buffers and gradients of the model stay as they
+    are.
 
     Args:
         model: a ``Pretrainer``, not wrapped and not sharded.
@@ -69,10 +77,14 @@ class BarePasses:
                     self._passes[f"target {group}[{index}]"] = self._target_pass(view)
 
     def _cast(self) -> torch.autocast | nullcontext:
-        return nullcontext() if self._dtype is None else torch.autocast(self.device.type, self._dtype)
+        return (
+            nullcontext() if self._dtype is None else torch.autocast(self.device.type, self._dtype)
+        )
 
     def _trained_pass(self, images: Tensor) -> Callable[[], None]:
-        """Forward and backward from the deepest map, with a gradient like any other, made beforehand."""
+        """Forward and backward from the deepest map, with a gradient like any other, made
+        beforehand.
+        """
         with undisturbed_rng(self.device), torch.no_grad(), self._cast():
             gradient = torch.rand_like(self._online(images).map())
 
@@ -91,11 +103,15 @@ class BarePasses:
         return run
 
     def measure(self, clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds by ``clock``}."""
+        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds by
+        ``clock``}.
+        """
         result = {}
         with undisturbed_rng(self.device):
             for name, run in self._passes.items():
-                self._online.zero_grad(set_to_none=True)  # as in training, gradients are allocated in the pass
+                self._online.zero_grad(
+                    set_to_none=True
+                )  # as in training, gradients are allocated in the pass
                 result[name] = seconds(run, self.device, clock)
         self._online.zero_grad(set_to_none=True)
         return result

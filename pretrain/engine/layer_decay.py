@@ -12,23 +12,28 @@ from pretrain.engine.settings import ConfigError
 
 
 def learning_rate_scales(model: nn.Module, layer_decay: float) -> dict[int, float]:
-    """Returns id(parameter) → factor of its learning rate, for every parameter inside a timm network of the model.
+    """Returns id(parameter) → factor of its learning rate, for every parameter inside a timm
+    network of the model.
 
-    timm's own numbering of layers (``group_matcher``; a ViT: 0 class token, positions and patch embedding, block b is
-    b + 1, the last norm goes with the last block): layer l of a network whose classifier would be layer L gets
-    ``layer_decay ** (L − l)``. What is outside the network, such as a new head, is layer L and has the factor 1.
+    timm's own numbering of layers (``group_matcher``; a ViT: 0 class token, positions and patch
+    embedding, block b is b + 1, the last norm goes with the last block): layer l of a network whose
+    classifier would be layer L gets ``layer_decay ** (L − l)``. What is outside the network, such
+    as a new head, is layer L and has the factor 1.
 
     Raises:
-        ConfigError: ``layer_decay`` outside (0, 1], or no timm network with numbered layers in the model.
+        ConfigError: ``layer_decay`` outside (0, 1], or no timm network with numbered layers in the
+            model.
     """
     if not 0 < layer_decay <= 1:
         raise ConfigError(
-            f"optimizer.layer_decay={layer_decay!r}: must be within (0, 1], factor per layer from the top"
+            f"optimizer.layer_decay={layer_decay!r}: must be within (0, 1], factor per layer "
+            "from the top"
         )
     networks = [module for module in model.modules() if hasattr(module, "group_matcher")]
     if not networks:
         raise ConfigError(
-            f"optimizer.layer_decay={layer_decay}: the model holds no timm network that numbers its layers"
+            f"optimizer.layer_decay={layer_decay}: the model holds no timm network that numbers "
+            "its layers"
         )
     scales: dict[int, float] = {}
     for network in networks:

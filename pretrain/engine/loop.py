@@ -19,9 +19,9 @@ from pretrain.structures import Batch
 class PretrainLoop(BaseLoop):
     """Runs ``schedule.steps`` optimiser steps over an endless loader.
 
-    One step: learning rate set → ``accumulate`` micro-batches → optimiser → targets follow → hooks. Hooks see
-    mmengine's stages with one "iteration" = one optimiser step: ``runner.iter`` is the 0-based step in progress, and
-    still is during ``after_train_iter``.
+    One step: learning rate set → ``accumulate`` micro-batches → optimiser → targets follow → hooks.
+    Hooks see mmengine's stages with one "iteration" = one optimiser step: ``runner.iter`` is the
+    0-based step in progress, and still is during ``after_train_iter``.
 
     Args:
         runner: The runner.
@@ -30,13 +30,16 @@ class PretrainLoop(BaseLoop):
         accumulate: micro-batches per step.
 
     Attributes:
-        step_ids: ids of all images of the last step on this process, one (B,) int64 tensor per micro-batch.
+        step_ids: ids of all images of the last step on this process, one (B,) int64 tensor per
+            micro-batch.
         skipped: (id, reason) of unreadable files met in the last step on this process.
         data_wait: seconds that the last step waited for its micro-batches.
         stop: set by a hook to end the loop after the current step.
     """
 
-    def __init__(self, runner: Runner, dataloader: DataLoader, *, schedule: Schedule, accumulate: int = 1) -> None:
+    def __init__(
+        self, runner: Runner, dataloader: DataLoader, *, schedule: Schedule, accumulate: int = 1
+    ) -> None:
         super().__init__(runner, dataloader)
         self.schedule = schedule
         self.accumulate = accumulate
@@ -104,5 +107,7 @@ class PretrainLoop(BaseLoop):
                 share = torch.as_tensor(value).detach() / self.accumulate
                 outputs[name] = outputs[name] + share if name in outputs else share
         runner.raw_model.after_step(self.schedule.progress(self._iter + 1))
-        runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs)
+        runner.call_hook(
+            "after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs
+        )
         self._iter += 1

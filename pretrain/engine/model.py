@@ -35,8 +35,8 @@ class TrainedModel(BaseModel):
       output;
     - ``momentum_at(progress)``: weight of the targets' old values;
     - on each of ``objectives``: ``online_groups``, ``target_groups``, ``bounds``
-      (:class:`pretrain.objectives.parts.base.Objective`); asked for as ``objectives.online_groups`` and
-      so on.
+      (:class:`pretrain.objectives.parts.base.Objective`); asked for as ``objectives.online_groups``
+      and so on.
     """
 
     backbone: nn.Module

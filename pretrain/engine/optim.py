@@ -1,4 +1,6 @@
-"""Optimisers with the papers' exclusions, and the wrapper that adds precision, accumulation and clipping."""
+"""Optimisers with the papers' exclusions, and the wrapper that adds precision, accumulation and
+clipping.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Returns two groups: tensors of ≥ 2 dimensions with ``weight_decay``; 1-D ones (biases, norm scales) and what a
-    timm network names in ``no_weight_decay()`` (a ViT's position embeddings and tokens) without.
+    """Returns two groups: tensors of ≥ 2 dimensions with ``weight_decay``; 1-D ones (biases, norm
+    scales) and what a timm network names in ``no_weight_decay()`` (a ViT's position embeddings and
+    tokens) without.
 
-    LARS adapts the learning rate only where the weight decay is not 0, so 1-D tensors also skip the trust ratio, as in
-    the papers' code. Frozen parameters are left out; a parameter shared by two modules counts once.
-    With ``weight_decay=0`` LARS still needs to know the matrices, hence the flag ``adapt``.
+    LARS adapts the learning rate only where the weight decay is not 0, so 1-D tensors also skip the
+    trust ratio, as in the papers' code. Frozen parameters are left out; a parameter shared by two
+    modules counts once. With ``weight_decay=0`` LARS still needs to know the matrices, hence the
+    flag ``adapt``.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     exempt = {
@@ -42,13 +46,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [group for group in groups if group["params"]]
 
 
-def build_optimizer(model: nn.Module, config: Mapping[str, Any], lr: float) -> torch.optim.Optimizer:
-    """Builds the optimiser of a config's ``optimizer`` section (``type`` and the constructor's arguments, no lr).
+def build_optimizer(
+    model: nn.Module, config: Mapping[str, Any], lr: float
+) -> torch.optim.Optimizer:
+    """Builds the optimiser of a config's ``optimizer`` section (``type`` and the constructor's
+    arguments, no lr).
 
     Args:
         model: The unwrapped model; see :func:`parameter_groups` for what happens to its parameters.
-        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``; with ``layer_decay=0.8`` the learning rate
-            falls from layer to layer, see :func:`pretrain.engine.layer_decay.learning_rate_scales`.
+        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``; with
+            ``layer_decay=0.8`` the learning rate falls from layer to layer, see
+            :func:`pretrain.engine.layer_decay.learning_rate_scales`.
         lr: learning rate of the first step; the loop sets every later one.
 
     Raises:
@@ -67,14 +75,17 @@ def build_optimizer(model: nn.Module, config: Mapping[str, Any], lr: float) -> t
 
 
 def total_norm(parameters: list[nn.Parameter]) -> Tensor:
-    """Returns the L2 norm of all gradients together, 0-d float on their device; whole tensors also when sharded."""
+    """Returns the L2 norm of all gradients together, 0-d float on their device; whole tensors also
+    when sharded.
+    """
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
 
 @OPTIM_WRAPPERS.register_module()
 class PrecisionOptimWrapper(OptimWrapper):
-    """mmengine's wrapper on any device: autocast in bf16 or fp16, loss scaling for fp16, the gradient norm measured.
+    """mmengine's wrapper on any device: autocast in bf16 or fp16, loss scaling for fp16, the
+    gradient norm measured.
 
     Args:
         optimizer: The optimiser.
@@ -84,7 +95,8 @@ class PrecisionOptimWrapper(OptimWrapper):
         clip_grad: largest total gradient norm, None = no clipping.
 
     Attributes:
-        grad_norm: 0-d tensor, gradient norm of the last step before clipping, unscaled; None before the first.
+        grad_norm: 0-d tensor, gradient norm of the last step before clipping, unscaled; None before
+            the first.
     """
 
     def __init__(
@@ -105,19 +117,25 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def set_lr(self, lr: float) -> None:
-        """Sets the learning rate of every group: ``lr``, times the group's ``lr_scale`` where it has one."""
+        """Sets the learning rate of every group: ``lr``, times the group's ``lr_scale`` where it
+        has one.
+        """
         for group in self.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Starts counting at optimiser step ``init_counts`` of ``max_counts``; micro-batches are counted inside."""
+        """Starts counting at optimiser step ``init_counts`` of ``max_counts``; micro-batches are
+        counted inside.
+        """
         self._inner_count = init_counts * self._accumulative_counts
         self._max_counts = max_counts * self._accumulative_counts
         self._remainder_counts = 0
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, and no gradient exchange between processes before the last micro-batch of a step."""
+        """Autocast, and no gradient exchange between processes before the last micro-batch of a
+        step.
+        """
         casting = nullcontext()
         if self.dtype is not None:
             casting = torch.autocast(self.device_type, self.dtype)
@@ -129,7 +147,9 @@ class PrecisionOptimWrapper(OptimWrapper):
         super().backward(loss if self.scaler is None else self.scaler.scale(loss), **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Unscales, measures, clips and updates; under fp16 a step with an overflow is left out by the scaler."""
+        """Unscales, measures, clips and updates; under fp16 a step with an overflow is left out by
+        the scaler.
+        """
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         self.grad_norm = total_norm(self.parameters)

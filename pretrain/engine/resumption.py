@@ -176,7 +176,8 @@ class Resumption:
         self._path, self._content = path, content
 
     def _find_named(self, named: Path, latest: Path | None) -> Path:
-        """Returns the checkpoint ``named``, or the newest that this launch wrote since it began there.
+        """Returns the checkpoint ``named``, or the newest that this launch wrote since it began
+        there.
 
         A process that is restarted or requeued runs the same command again, which names the same
         checkpoint.

@@ -34,7 +34,8 @@ _counter = itertools.count()
 
 @RUNNERS.register_module()
 class PretrainRunner(Runner):
-    """Trains a :class:`pretrain.engine.model.TrainedModel`; made by :func:`pretrain.engine.build.build_runner`.
+    """Trains a :class:`pretrain.engine.model.TrainedModel`; made by
+    :func:`pretrain.engine.build.build_runner`.
 
     Args:
         cfg: The whole config; goes into the checkpoints.
@@ -85,7 +86,8 @@ class PretrainRunner(Runner):
             env_cfg=dict(mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
             visualizer=dict(type="Visualizer", vis_backends=cfg.get("vis_backends") or []),
             randomness=dict(seed=cfg.seed, deterministic=settings.deterministic),
-            # mmengine keeps loggers and visualisers by name for the whole process: never give a name twice.
+            # mmengine keeps loggers and visualisers by name for the whole process: never give a
+            # name twice.
             experiment_name=f"{Path(cfg.work_dir).name}_{os.getpid()}_{next(_counter)}",
             cfg=cfg,
         )
@@ -113,13 +115,17 @@ class PretrainRunner(Runner):
         return wrap(model, self.settings)
 
     def _init_model_weights(self) -> None:
-        """Does nothing: models draw their weights when they are built, after the seed was set, equal on all ranks."""
+        """Does nothing: models draw their weights when they are built, after the seed was set,
+        equal on all ranks.
+        """
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Builds optimiser and wrapper from the config's ``optimizer`` section."""
         if isinstance(optim_wrapper, OptimWrapper):
             return optim_wrapper
-        optimizer = build_optimizer(self.raw_model, self.cfg.optimizer.to_dict(), self.schedule.lr(0))
+        optimizer = build_optimizer(
+            self.raw_model, self.cfg.optimizer.to_dict(), self.schedule.lr(0)
+        )
         return PrecisionOptimWrapper(
             optimizer,
             self.settings.precision,
@@ -136,7 +142,9 @@ class PretrainRunner(Runner):
             self._lock.release()
 
     def load_or_resume(self) -> None:
-        """Continues from the checkpoint given at construction; ``load_from`` has filled the model by now."""
+        """Continues from the checkpoint given at construction; ``load_from`` has filled the model
+        by now.
+        """
         if self._has_loaded:
             return
         self._has_loaded = True
@@ -144,10 +152,12 @@ class PretrainRunner(Runner):
             self.resume(str(self._resume_path))
 
     def resume(self, filename: str, **_: Any) -> None:
-        """Restores everything :meth:`save_checkpoint` wrote. O(1) in the step number: no data is walked through.
+        """Restores everything :meth:`save_checkpoint` wrote. O(1) in the step number: no data is
+        walked through.
 
-        At another number of processes the data order stays exact, because the sampler counts global batches; only the
-        random numbers drawn inside the model cannot continue, and the log says so.
+        At another number of processes the data order stays exact, because the sampler counts global
+        batches; only the random numbers drawn inside the model cannot continue, and the log says
+        so.
         """
         checkpoint = checkpoints.read_checkpoint(filename)
         meta = checkpoint["meta"]
@@ -162,13 +172,16 @@ class PretrainRunner(Runner):
             self._rng = checkpoint["rng"][rank]
         else:
             self.logger.warning(
-                f"resumed with {size} processes, the checkpoint was written by {len(checkpoint['rng'])}: the order of "
-                "images is the same, random numbers drawn inside the model start anew"
+                f"resumed with {size} processes, the checkpoint was written by "
+                f"{len(checkpoint['rng'])}: the order of images is the same, random numbers "
+                "drawn inside the model start anew"
             )
         self.logger.info(f"resumed {filename} at step {meta['iter']} of {self.schedule.steps}")
 
     def _load_optimizer(self, state: dict[str, Any]) -> None:
-        """Restores the optimiser's state; its settings stay the config's, where torch would take the checkpoint's."""
+        """Restores the optimiser's state; its settings stay the config's, where torch would take
+        the checkpoint's.
+        """
         groups = self.optim_wrapper.param_groups
         names = {"weight_decay", *self.cfg.optimizer}
         settings = [{name: group[name] for name in names & group.keys()} for group in groups]
@@ -177,7 +190,9 @@ class PretrainRunner(Runner):
             group.update(own)
 
     def restore_rng(self) -> None:
-        """Sets this process's generators as they were when the checkpoint was written, if one was resumed."""
+        """Sets this process's generators as they were when the checkpoint was written, if one was
+        resumed.
+        """
         if self._rng is not None:
             checkpoints.set_rng_state(self._rng)
 
@@ -187,13 +202,18 @@ class PretrainRunner(Runner):
         Args:
             path: File to write.
             steps: optimiser steps done.
-            training_state: with optimiser, sampler and generators (to continue), or only the weights (to use).
+            training_state: with optimiser, sampler and generators (to continue), or only the
+                weights (to use).
         """
         model_state, optimizer_state = sharding.full_state(self.raw_model, self.optim_wrapper)
         generators = checkpoints.gather_rng_states()
         if world()[0] != 0:
             return
-        checkpoint: dict[str, Any] = {"meta": self.describe(steps), "state_dict": model_state, "message_hub": {}}
+        checkpoint: dict[str, Any] = {
+            "meta": self.describe(steps),
+            "state_dict": model_state,
+            "message_hub": {},
+        }
         if training_state:
             checkpoint["optimizer"] = optimizer_state
             checkpoint["param_schedulers"] = [{"step": steps, "steps": self.schedule.steps}]
@@ -203,7 +223,9 @@ class PretrainRunner(Runner):
         checkpoints.write_checkpoint(checkpoint, Path(path))
 
     def describe(self, steps: int) -> dict[str, Any]:
-        """Returns a checkpoint's ``meta``: plain values only, so that the safe loader reads them anywhere."""
+        """Returns a checkpoint's ``meta``: plain values only, so that the safe loader reads them
+        anywhere.
+        """
         return {
             "epoch": 0,
             "iter": steps,

@@ -1,6 +1,7 @@
 """From epochs or samples to optimiser steps, and the learning rate of each step.
 
-Everything counts optimiser steps: gradient accumulation and the number of processes change nothing here.
+Everything counts optimiser steps: gradient accumulation and the number of processes change nothing
+here.
 """
 
 from __future__ import annotations
@@ -32,10 +33,11 @@ class Schedule:
     global_batch: int
 
     def lr(self, step: int) -> float:
-        """Returns the learning rate used by optimiser step ``step`` (0 = first; ``steps`` = after the last).
+        """Returns the learning rate used by optimiser step ``step`` (0 = first; ``steps`` = after
+        the last).
 
-        Warm-up: start + (peak − start)·step/warmup_steps. Then, with u running from 0 to 1 over the remaining steps,
-        end + (peak − end)·(1 + cos(π u))/2.
+        Warm-up: start + (peak − start)·step/warmup_steps. Then, with u running from 0 to 1 over the
+        remaining steps, end + (peak − end)·(1 + cos(π u))/2.
         """
         if step < self.warmup_steps:
             return self.start + (self.peak - self.start) * step / self.warmup_steps
@@ -44,15 +46,17 @@ class Schedule:
         return self.end + (self.peak - self.end) * 0.5 * (1 + math.cos(math.pi * u))
 
     def progress(self, steps_done: int) -> float:
-        """Returns the share of the run that is over after ``steps_done`` optimiser steps, in [0, 1]."""
+        """Returns the share of the run that is over after ``steps_done`` optimiser steps, in [0,
+        1].
+        """
         return min(1.0, steps_done / self.steps)
 
 
 def peak_lr(settings: ScheduleSettings) -> float:
     """Returns the peak learning rate for the global batch G.
 
-    linear: lr_per_256·G/256. sqrt: lr_per_256·√(G/256); the PixPro authors' lr = 4·√(G/1024) is lr_per_256=2.
-    none: ``lr`` as it is.
+    linear: lr_per_256·G/256. sqrt: lr_per_256·√(G/256); the PixPro authors' lr = 4·√(G/1024) is
+    lr_per_256=2. none: ``lr`` as it is.
     """
     if settings.lr_rule == "none":
         return settings.lr
@@ -63,29 +67,38 @@ def peak_lr(settings: ScheduleSettings) -> float:
 def make_schedule(settings: ScheduleSettings, images: int) -> Schedule:
     """Returns the schedule for a source of ``images`` images.
 
-    An epoch has ⌊images / global_batch⌋ steps, because the sampler drops the smaller last batch. ``samples`` is a
-    budget: the run stops before it would exceed it.
+    An epoch has ⌊images / global_batch⌋ steps, because the sampler drops the smaller last batch.
+    ``samples`` is a budget: the run stops before it would exceed it.
 
     Raises:
-        ConfigError: the data or the budget does not fill one batch, or the warm-up is as long as the run.
+        ConfigError: the data or the budget does not fill one batch, or the warm-up is as long as
+            the run.
     """
     batch = settings.global_batch
     per_epoch = images // batch
     if per_epoch == 0:
-        raise ConfigError(f"schedule.global_batch={batch}: larger than the source ({images} images); lower it")
+        raise ConfigError(
+            f"schedule.global_batch={batch}: larger than the source ({images} images); lower it"
+        )
     if settings.epochs is not None:
         steps = math.floor(settings.epochs * per_epoch)
     else:
         steps = settings.samples // batch
     if steps == 0:
-        asked = f"epochs={settings.epochs}" if settings.epochs is not None else f"samples={settings.samples}"
+        asked = (
+            f"epochs={settings.epochs}"
+            if settings.epochs is not None
+            else f"samples={settings.samples}"
+        )
         raise ConfigError(f"schedule.{asked}: less than one step of global_batch={batch}; raise it")
     if settings.warmup_samples is not None:
         warmup = settings.warmup_samples // batch
     else:
         warmup = math.floor((settings.warmup_epochs or 0) * per_epoch)
     if warmup >= steps and warmup > 0:
-        raise ConfigError(f"schedule: the warm-up takes {warmup} of {steps} steps; shorten it or train longer")
+        raise ConfigError(
+            f"schedule: the warm-up takes {warmup} of {steps} steps; shorten it or train longer"
+        )
     peak = peak_lr(settings)
     return Schedule(
         steps=steps,

@@ -1,7 +1,7 @@
 """The typed sections of a training config: one line per field, with its unit.
 
-A config's other sections (``model``, ``source``, ``views``, ``optimizer``, ``hooks``, ``vis_backends``) are registry
-dicts; ``pretrain.engine.check`` holds the rules for both kinds.
+A config's other sections (``model``, ``source``, ``views``, ``optimizer``, ``hooks``,
+``vis_backends``) are registry dicts; ``pretrain.engine.check`` holds the rules for both kinds.
 """
 
 from __future__ import annotations
@@ -25,18 +25,31 @@ class ConfigError(ValueError):
 class LoaderSettings:
     """How images reach the model."""
 
-    workers: int = 4  # loading processes per training process; 0 = load in the training process itself
-    photometrics: Literal["device", "workers"] = "device"  # where colour, blur and solarise are computed
+    workers: int = (
+        4  # loading processes per training process; 0 = load in the training process itself
+    )
+    photometrics: Literal["device", "workers"] = (
+        "device"  # where colour, blur and solarise are computed
+    )
     max_bad_fraction: float = 0.01  # share of files that may be undecodable before the run stops
     prefetch: int = 2  # batches that each worker holds ready
-    images_per_class: int | None = None  # show all classes equally often, so many images of one side by side; None: off
+    images_per_class: int | None = (
+        None  # show all classes equally often, so many images of one side by side; None: off
+    )
 
     def __post_init__(self) -> None:
         require(self.workers >= 0, "loader.workers", self.workers, "an integer >= 0")
-        require(0 <= self.max_bad_fraction <= 1, "loader.max_bad_fraction", self.max_bad_fraction, "within [0, 1]")
+        require(
+            0 <= self.max_bad_fraction <= 1,
+            "loader.max_bad_fraction",
+            self.max_bad_fraction,
+            "within [0, 1]",
+        )
         require(self.prefetch >= 1, "loader.prefetch", self.prefetch, "an integer >= 1")
         size = self.images_per_class
-        require(size is None or size >= 1, "loader.images_per_class", size, "an integer >= 1 or None")
+        require(
+            size is None or size >= 1, "loader.images_per_class", size, "an integer >= 1 or None"
+        )
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,9 @@ class ScheduleSettings:
     samples: int | None = None  # images shown in all, epochs left aside
     warmup_epochs: float | None = None  # linear warm-up; none when both are None
     warmup_samples: int | None = None
-    lr_rule: Literal["linear", "sqrt", "none"] = "linear"  # how the peak follows the batch; none: `lr` is the peak
+    lr_rule: Literal["linear", "sqrt", "none"] = (
+        "linear"  # how the peak follows the batch; none: `lr` is the peak
+    )
     lr_per_256: float | None = None  # peak learning rate at a global batch of 256
     lr: float | None = None  # peak learning rate, only with lr_rule="none"
     warmup_from: float = 0.01  # learning rate at step 0, as a share of the peak
@@ -56,15 +71,24 @@ class ScheduleSettings:
     accumulate: int = 1  # micro-batches per optimiser step
 
     def __post_init__(self) -> None:
-        require(self.global_batch >= 1, "schedule.global_batch", self.global_batch, "an integer >= 1")
+        require(
+            self.global_batch >= 1, "schedule.global_batch", self.global_batch, "an integer >= 1"
+        )
         require(self.accumulate >= 1, "schedule.accumulate", self.accumulate, "an integer >= 1")
         if (self.epochs is None) == (self.samples is None):
-            raise ConfigError(f"schedule: epochs={self.epochs} and samples={self.samples}; give exactly one of the two")
+            raise ConfigError(
+                f"schedule: epochs={self.epochs} and samples={self.samples}; give exactly one "
+                "of the two"
+            )
         if self.warmup_epochs is not None and self.warmup_samples is not None:
-            raise ConfigError("schedule: warmup_epochs and warmup_samples are both set; give at most one")
+            raise ConfigError(
+                "schedule: warmup_epochs and warmup_samples are both set; give at most one"
+            )
         wanted, other = ("lr", "lr_per_256") if self.lr_rule == "none" else ("lr_per_256", "lr")
         if getattr(self, wanted) is None or getattr(self, other) is not None:
-            raise ConfigError(f"schedule: lr_rule={self.lr_rule!r} takes `{wanted}` and not `{other}`")
+            raise ConfigError(
+                f"schedule: lr_rule={self.lr_rule!r} takes `{wanted}` and not `{other}`"
+            )
         for name in ("epochs", "samples", wanted):
             value = getattr(self, name)
             require(value is None or value > 0, f"schedule.{name}", value, "> 0")
@@ -91,12 +115,21 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "keep_checkpoints", "log_every"):
-            require(getattr(self, name) >= 1, f"engine.{name}", getattr(self, name), "an integer >= 1")
-        require(self.clip_grad is None or self.clip_grad > 0, "engine.clip_grad", self.clip_grad, "> 0 or None")
+            require(
+                getattr(self, name) >= 1, f"engine.{name}", getattr(self, name), "an integer >= 1"
+            )
+        require(
+            self.clip_grad is None or self.clip_grad > 0,
+            "engine.clip_grad",
+            self.clip_grad,
+            "> 0 or None",
+        )
 
 
 def require(condition: bool, name: str, value: Any, legal: str) -> None:
-    """Raises a :class:`ConfigError` that names the setting, its value and what is legal, unless ``condition``."""
+    """Raises a :class:`ConfigError` that names the setting, its value and what is legal, unless
+    ``condition``.
+    """
     if not condition:
         raise ConfigError(f"{name}={value!r}: must be {legal}")
 
@@ -111,7 +144,8 @@ def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -
     """Builds the settings dataclass ``cls`` from the config section of that name.
 
     Raises:
-        ConfigError: an unknown field, a wrong type or an illegal value; names the field and what is legal.
+        ConfigError: an unknown field, a wrong type or an illegal value; names the field and what is
+            legal.
     """
     values = {} if values is None else values
     if not isinstance(values, Mapping):

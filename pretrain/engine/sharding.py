@@ -23,8 +23,9 @@ from pretrain.engine.optim import PrecisionOptimWrapper
 def shard(model: nn.Module) -> nn.Module:
     """Shards every parameter of the model over all processes and returns the model.
 
-    Parameters keep their shapes (they become DTensors), so weight-decay groups, LARS norms and the EMA of targets work
-    as without sharding. Each of the model's ``networks`` is one unit, gathered for its forward pass and released after.
+    Parameters keep their shapes (they become DTensors), so weight-decay groups, LARS norms and the
+    EMA of targets work as without sharding. Each of the model's ``networks`` is one unit, gathered
+    for its forward pass and released after.
     """
     for network in model.networks:
         fully_shard(network, reshard_after_forward=True)
@@ -36,10 +37,14 @@ def is_sharded(model: nn.Module) -> bool:
     return isinstance(model, FSDPModule)
 
 
-def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns (model state, optimiser state), whole tensors on the CPU; the same whether sharded or not.
+def full_state(
+    model: nn.Module, optim_wrapper: PrecisionOptimWrapper
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns (model state, optimiser state), whole tensors on the CPU; the same whether sharded or
+    not.
 
-    Collective when sharded. Only rank 0, which writes, gets tensors; the others get none (and copy nothing).
+    Collective when sharded. Only rank 0, which writes, gets tensors; the others get none (and copy
+    nothing).
     """
     if not is_sharded(model):
         if get_rank() != 0:
@@ -53,8 +58,12 @@ def full_state(model: nn.Module, optim_wrapper: PrecisionOptimWrapper) -> tuple[
     return dict(get_model_state_dict(model, options=options)), optimizer
 
 
-def load_model(model: nn.Module, state: dict[str, Any], strict: bool) -> tuple[list[str], list[str]]:
-    """Loads whole tensors into a sharded or unsharded model; returns (missing keys, unexpected keys)."""
+def load_model(
+    model: nn.Module, state: dict[str, Any], strict: bool
+) -> tuple[list[str], list[str]]:
+    """Loads whole tensors into a sharded or unsharded model; returns (missing keys, unexpected
+    keys).
+    """
     if not is_sharded(model):
         report = model.load_state_dict(state, strict=strict)
     else:
@@ -63,7 +72,9 @@ def load_model(model: nn.Module, state: dict[str, Any], strict: bool) -> tuple[l
     return list(report.missing_keys), list(report.unexpected_keys)
 
 
-def load_optimizer(model: nn.Module, optim_wrapper: PrecisionOptimWrapper, state: dict[str, Any]) -> None:
+def load_optimizer(
+    model: nn.Module, optim_wrapper: PrecisionOptimWrapper, state: dict[str, Any]
+) -> None:
     """Restores the optimiser (and scaler) state that :func:`full_state` returned."""
     if not is_sharded(model):
         optim_wrapper.load_state_dict(state)
@@ -73,22 +84,41 @@ def load_optimizer(model: nn.Module, optim_wrapper: PrecisionOptimWrapper, state
     if optim_wrapper.scaler is not None and scaler is not None:
         optim_wrapper.scaler.load_state_dict(scaler)
     names_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    names = [names_of[id(p)] for group in optim_wrapper.optimizer.param_groups for p in group["params"]]
+    names = [
+        names_of[id(p)] for group in optim_wrapper.optimizer.param_groups for p in group["params"]
+    ]
     options = StateDictOptions(full_state_dict=True)
     set_optimizer_state_dict(model, optim_wrapper.optimizer, named(state, names), options=options)
 
 
 def numbered(state: dict[str, Any]) -> dict[str, Any]:
-    """Turns an optimiser state keyed by parameter names into torch's usual one, keyed by position in the groups."""
-    number = {name: i for i, name in enumerate(n for group in state["param_groups"] for n in group["params"])}
-    groups = [dict(group, params=[number[n] for n in group["params"]]) for group in state["param_groups"]]
-    return {"state": {number[name]: value for name, value in state["state"].items()}, "param_groups": groups}
+    """Turns an optimiser state keyed by parameter names into torch's usual one, keyed by position
+    in the groups.
+    """
+    number = {
+        name: i
+        for i, name in enumerate(n for group in state["param_groups"] for n in group["params"])
+    }
+    groups = [
+        dict(group, params=[number[n] for n in group["params"]]) for group in state["param_groups"]
+    ]
+    return {
+        "state": {number[name]: value for name, value in state["state"].items()},
+        "param_groups": groups,
+    }
 
 
 def named(state: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Turns an optimiser state keyed by position back into one keyed by ``names``, the parameters in group order."""
-    groups = [dict(group, params=[names[i] for i in group["params"]]) for group in state["param_groups"]]
-    return {"state": {names[i]: value for i, value in state["state"].items()}, "param_groups": groups}
+    """Turns an optimiser state keyed by position back into one keyed by ``names``, the parameters
+    in group order.
+    """
+    groups = [
+        dict(group, params=[names[i] for i in group["params"]]) for group in state["param_groups"]
+    ]
+    return {
+        "state": {names[i]: value for i, value in state["state"].items()},
+        "param_groups": groups,
+    }
 
 
 def to_cpu(value: Any) -> Any:
@@ -103,7 +133,9 @@ def to_cpu(value: Any) -> Any:
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Returns the mean of a tensor over all processes; the tensor itself without a group. Collective."""
+    """Returns the mean of a tensor over all processes; the tensor itself without a group.
+    Collective.
+    """
     if dist.is_initialized():
         dist.all_reduce(values)
         values = values / dist.get_world_size()

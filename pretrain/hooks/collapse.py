@@ -18,7 +18,8 @@ from pretrain.hooks import feature_statistics as statistics
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
 from pretrain.structures import Batch, Views
 
-# Entries of the positive mask that one look may cost; more images than fit are left out of the cells' gap.
+# Entries of the positive mask that one look may cost; more images than fit are left out of the
+# cells' gap.
 MASK_ENTRIES = 4_000_000
 
 
@@ -28,23 +29,27 @@ class FeatureCollapse(RuntimeError):
 
 @HOOKS.register_module()
 class CollapseHook(Hook):
-    """Looks at the backbone's features every ``every`` optimiser steps; independent of the method that trains them.
+    """Looks at the backbone's features every ``every`` optimiser steps; independent of the method
+    that trains them.
 
     Scalars, under ``watch/`` in ``curve.csv`` and TensorBoard:
 
-    - ``vector_spread``, ``cell_spread``: 1 = spread like a sphere, 0 = all alike; ``cell_spread_within``: the same for
-      the cells of one image;
+    - ``vector_spread``, ``cell_spread``: 1 = spread like a sphere, 0 = all alike;
+      ``cell_spread_within``: the same for the cells of one image;
     - ``vector_rank``, ``cell_rank``: effective rank of at most ``rows`` of them;
-    - ``vector_gap``, ``cell_gap``: mean cosine of positive pairs (two views of an image; cells that show one place)
-      minus that of pairs from different images;
-    - ``<Objective>.best``, ``.collapsed``, ``.fresh``: known values of its loss, as far as there are any.
+    - ``vector_gap``, ``cell_gap``: mean cosine of positive pairs (two views of an image; cells that
+      show one place) minus that of pairs from different images;
+    - ``<Objective>.best``, ``.collapsed``, ``.fresh``: known values of its loss, as far as there
+      are any.
 
-    A value beyond its limit (:class:`Limits`) in ``patience`` looks running, after ``grace`` steps, is a warning: once,
-    and again only after the value has recovered in between. The first process looks, at its own images of the last
-    micro-batch; one look costs two singular value decompositions of ``rows`` × D, about 0.1 s on one core.
+    A value beyond its limit (:class:`Limits`) in ``patience`` looks running, after ``grace`` steps,
+    is a warning: once, and again only after the value has recovered in between. The first process
+    looks, at its own images of the last micro-batch; one look costs two singular value
+    decompositions of ``rows`` × D, about 0.1 s on one core.
 
     Args:
-        every: optimiser steps between looks; the first step is always looked at, it shows the fresh network.
+        every: optimiser steps between looks; the first step is always looked at, it shows the fresh
+            network.
         grace: optimiser steps without warnings; None = 5 % of the run.
         patience: looks running that must agree.
         limits: fields of :class:`Limits` that differ from its defaults.
@@ -68,7 +73,11 @@ class CollapseHook(Hook):
         rows: int = 512,
         stop: bool = False,
     ) -> None:
-        for name, value, least in (("every", every, 1), ("patience", patience, 1), ("rows", rows, 2)):
+        for name, value, least in (
+            ("every", every, 1),
+            ("patience", patience, 1),
+            ("rows", rows, 2),
+        ):
             if value < least:
                 raise ValueError(f"CollapseHook.{name}={value}: must be at least {least}")
         self.every, self.grace, self.patience, self.rows = every, grace, patience, rows
@@ -105,8 +114,14 @@ class CollapseHook(Hook):
         maps = [f.map() for f in features]
         rows = statistics.evenly(torch.cat(vectors), self.rows)
         cells = statistics.evenly(statistics.cells_as_rows(maps[0]), self.rows)
-        values = {"vector_spread": statistics.spread(rows), "vector_rank": statistics.effective_rank(rows)}
-        values |= {"cell_spread": statistics.spread(cells), "cell_rank": statistics.effective_rank(cells)}
+        values = {
+            "vector_spread": statistics.spread(rows),
+            "vector_rank": statistics.effective_rank(rows),
+        }
+        values |= {
+            "cell_spread": statistics.spread(cells),
+            "cell_rank": statistics.effective_rank(cells),
+        }
         if maps[0].shape[2] * maps[0].shape[3] > 1:
             values["cell_spread_within"] = statistics.spread_within(maps[0])
         if len(features) < 2 or len(vectors[0]) < 2:
@@ -119,24 +134,38 @@ class CollapseHook(Hook):
         return values
 
     def _cell_cosines(self, maps: list[Tensor], geometry: Tensor) -> tuple[float, float] | None:
-        """Cosines of cells at the same place and in different images; None without any pair. geometry (B, V, 2, 3)."""
+        """Cosines of cells at the same place and in different images; None without any pair.
+        geometry (B, V, 2, 3).
+        """
         sizes = [m.shape[2:] for m in maps[:2]]
         geometry = geometry.to(maps[0].device)
         images = max(2, MASK_ENTRIES // (sizes[0].numel() * sizes[1].numel()))
-        positives = pixel_positives(geometry[:images, 0], geometry[:images, 1], size_q=sizes[0], size_k=sizes[1])
+        positives = pixel_positives(
+            geometry[:images, 0], geometry[:images, 1], size_q=sizes[0], size_k=sizes[1]
+        )
         return statistics.cell_pair_cosines(maps[0][:images], maps[1][:images], positives)
 
     def _look_at_losses(
         self, runner: Runner, model: nn.Module, outputs: Mapping[str, Tensor], signs: dict[str, str]
     ) -> list[str]:
-        """Logs the known values of every objective's loss, adds to ``signs``, returns the losses in words."""
+        """Logs the known values of every objective's loss, adds to ``signs``, returns the losses in
+        words.
+        """
         words = []
-        for index, (objective, weight) in enumerate(zip(model.objectives, model.weights, strict=True)):
+        for index, (objective, weight) in enumerate(
+            zip(model.objectives, model.weights, strict=True)
+        ):
             key = model.term_name(index, "loss")
             bounds = objective.bounds
-            for name, value in (("best", bounds.best), ("collapsed", bounds.collapsed), ("fresh", bounds.random_start)):
+            for name, value in (
+                ("best", bounds.best),
+                ("collapsed", bounds.collapsed),
+                ("fresh", bounds.random_start),
+            ):
                 if value is not None:
-                    runner.message_hub.update_scalar(f"train/watch/{key.removesuffix('.loss')}.{name}", value)
+                    runner.message_hub.update_scalar(
+                        f"train/watch/{key.removesuffix('.loss')}.{name}", value
+                    )
             if key not in outputs or weight == 0:
                 continue
             loss = float(outputs[key]) / weight
@@ -151,7 +180,9 @@ class CollapseHook(Hook):
         numbers = [f"{key} {value:.3g}" for key, value in values.items()]
         runner.logger.info(f"watch, step {runner.iter + 1}: {'  '.join(numbers + losses)}")
 
-    def _judge(self, runner: Runner, model: nn.Module, signs: dict[str, str], *, images: int) -> None:
+    def _judge(
+        self, runner: Runner, model: nn.Module, signs: dict[str, str], *, images: int
+    ) -> None:
         """Counts looks running per sign and speaks when one is confirmed for the first time."""
         step = runner.iter + 1
         grace = self.grace if self.grace is not None else runner.max_iters // 20
@@ -177,7 +208,8 @@ class CollapseHook(Hook):
         )
         if self.stop:
             raise FeatureCollapse(
-                f"{message}\nThe run stops because CollapseHook(stop=True); earlier checkpoints remain."
+                f"{message}\nThe run stops because CollapseHook(stop=True); earlier checkpoints "
+                "remain."
             )
         runner.logger.warning(f"{message}\nCollapseHook(stop=True) would end the run here.")
 

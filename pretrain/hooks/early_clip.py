@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class EarlyClipHook(Hook):
-    """Clips the total gradient norm harder in the first optimiser steps; ``engine.clip_grad`` holds afterwards.
+    """Clips the total gradient norm harder in the first optimiser steps; ``engine.clip_grad`` holds
+    afterwards.
 
     Args:
         norm: largest total gradient norm in these steps; FeatUp's code takes 1e-4.
@@ -25,9 +26,13 @@ class EarlyClipHook(Hook):
 
     def __init__(self, norm: float = 1e-4, steps: int = 10) -> None:
         if norm <= 0 or steps < 1:
-            raise ValueError(f"EarlyClipHook(norm={norm}, steps={steps}): norm must be above 0, steps at least 1")
+            raise ValueError(
+                f"EarlyClipHook(norm={norm}, steps={steps}): norm must be above 0, steps at least 1"
+            )
         self.norm, self.steps = norm, steps
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets the limit of the step that begins."""
-        runner.optim_wrapper.max_norm = self.norm if runner.iter < self.steps else runner.settings.clip_grad
+        runner.optim_wrapper.max_norm = (
+            self.norm if runner.iter < self.steps else runner.settings.clip_grad
+        )

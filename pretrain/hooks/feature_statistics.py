@@ -1,7 +1,8 @@
 """How far features have spread: pure functions of feature vectors, used to notice a collapse.
 
-All of them look at directions only (rows are L2-normalised first) and compute in float64 from float32 rows, without
-gradient and without drawing random numbers, so that watching a run does not change it.
+All of them look at directions only (rows are L2-normalised first) and compute in float64 from
+float32 rows, without gradient and without drawing random numbers, so that watching a run does not
+change it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Unit vectors in float32 differ by about this much although they mean the same: directions closer than that are one.
+# Unit vectors in float32 differ by about this much although they mean the same: directions closer
+# than that are one.
 SAME_DIRECTION = 1e-5
 
 
@@ -22,10 +24,12 @@ def unit_rows(rows: Tensor) -> Tensor:
 
 
 def spread(rows: Tensor) -> float:
-    """Standard deviation of each channel over L2-normalised rows, averaged (root mean square) over channels, times √D.
+    """Standard deviation of each channel over L2-normalised rows, averaged (root mean square) over
+    channels, times √D.
 
-    1 = spread over all directions like a sphere around 0; 0 = all rows point the same way. It is √(1 − |mean|²), so for
-    many rows its square is 1 − the mean cosine of random pairs: 0.1 means an average cosine of 0.99.
+    1 = spread over all directions like a sphere around 0; 0 = all rows point the same way. It is
+    √(1 − |mean|²), so for many rows its square is 1 − the mean cosine of random pairs: 0.1 means an
+    average cosine of 0.99.
 
     Args:
         rows: (n, D), n ≥ 1, float of any kind. Cost O(n·D).
@@ -35,7 +39,8 @@ def spread(rows: Tensor) -> float:
 
 
 def spread_within(cells: Tensor) -> float:
-    """:func:`spread` of the cells of one image about that image's own mean, root mean square over images.
+    """:func:`spread` of the cells of one image about that image's own mean, root mean square over
+    images.
 
     0 while :func:`spread` is not: the map of an image has become one value, whatever the place.
 
@@ -47,10 +52,12 @@ def spread_within(cells: Tensor) -> float:
 
 
 def effective_rank(rows: Tensor) -> float:
-    """exp of the entropy of the normalised singular values of the centred, L2-normalised rows (Roy and Vetterli, 2007).
+    """exp of the entropy of the normalised singular values of the centred, L2-normalised rows (Roy
+    and Vetterli, 2007).
 
-    With σ the singular values: p = σ / Σσ, rank = exp(−Σ p·ln p). k equal singular values give k; points on a line
-    give 1; one point gives 0. At most min(n − 1, D): too few rows hide a high rank, never a low one.
+    With σ the singular values: p = σ / Σσ, rank = exp(−Σ p·ln p). k equal singular values give k;
+    points on a line give 1; one point gives 0. At most min(n − 1, D): too few rows hide a high
+    rank, never a low one.
 
     Args:
         rows: (n, D). Cost O(n·D·min(n, D)) time; sub-sample first (:func:`evenly`).
@@ -68,10 +75,12 @@ def pair_cosines(first: Tensor, second: Tensor) -> tuple[float, float]:
     """Mean cosine of matching rows, and of rows that do not match.
 
     Args:
-        first: (n, D) vectors of one view. second: (n, D) vectors of the other view of the same images, in order; n ≥ 2.
+        first: (n, D) vectors of one view. second: (n, D) vectors of the other view of the same
+            images, in order; n ≥ 2.
 
     Returns:
-        (mean over n positive pairs (i, i), mean over the n·(n − 1) pairs (i, j), i ≠ j). Exact, cost O(n·D).
+        (mean over n positive pairs (i, i), mean over the n·(n − 1) pairs (i, j), i ≠ j). Exact,
+        cost O(n·D).
     """
     a, b = unit_rows(first), unit_rows(second)
     matching = float((a * b).sum())
@@ -80,7 +89,9 @@ def pair_cosines(first: Tensor, second: Tensor) -> tuple[float, float]:
     return matching / n, (everything - matching) / (n * (n - 1))
 
 
-def cell_pair_cosines(first: Tensor, second: Tensor, positives: Tensor) -> tuple[float, float] | None:
+def cell_pair_cosines(
+    first: Tensor, second: Tensor, positives: Tensor
+) -> tuple[float, float] | None:
     """Mean cosine of cells that show the same place in two views, and of cells of different images.
 
     Args:
@@ -88,8 +99,8 @@ def cell_pair_cosines(first: Tensor, second: Tensor, positives: Tensor) -> tuple
         positives: (B, N, N') bool, see ``pretrain.geometry.pixel_positives``.
 
     Returns:
-        (mean over all positive pairs, mean over all pairs of cells of different images); None if no pair is positive.
-        Exact, cost O(B·N·N'·D).
+        (mean over all positive pairs, mean over all pairs of cells of different images); None if no
+        pair is positive. Exact, cost O(B·N·N'·D).
     """
     count = int(positives.sum())
     if count == 0:
@@ -109,8 +120,12 @@ def cells_as_rows(maps: Tensor) -> Tensor:
 
 
 def evenly(rows: Tensor, limit: int) -> Tensor:
-    """Returns at most ``limit`` rows, evenly spaced over (n, …): a sub-sample that draws no random numbers."""
+    """Returns at most ``limit`` rows, evenly spaced over (n, …): a sub-sample that draws no random
+    numbers.
+    """
     if len(rows) <= limit:
         return rows
     # Rounding down a step that is no integer avoids picking the same column of every map.
-    return rows[(torch.arange(limit, dtype=torch.float64) * (len(rows) / limit)).long().to(rows.device)]
+    return rows[
+        (torch.arange(limit, dtype=torch.float64) * (len(rows) / limit)).long().to(rows.device)
+    ]

@@ -18,13 +18,16 @@ from pretrain.hooks.collapse import unwrapped
 from pretrain.memory import peak_resident
 from pretrain.structures import Batch
 
-# Steps before the efficiency is measured that are timed with the device brought to rest, and passes over the backbones.
+# Steps before the efficiency is measured that are timed with the device brought to rest, and passes
+# over the backbones.
 TIMED_STEPS = 5
 TIMED_PASSES = 3
 
 
 def peak_memory(device: torch.device) -> float:
-    """Returns the most memory used so far in GiB: allocated on a CUDA device, resident in this process otherwise."""
+    """Returns the most memory used so far in GiB: allocated on a CUDA device, resident in this
+    process otherwise.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return peak_resident() / 2**30
@@ -34,20 +37,22 @@ def peak_memory(device: torch.device) -> float:
 class ThroughputHook(Hook):
     """Images per second, waiting for data, peak memory; once also the step efficiency.
 
-    Scalars, under ``watch/`` in ``curve.csv`` and TensorBoard, means over ``every`` optimiser steps:
+    Scalars, under ``watch/`` in ``curve.csv`` and TensorBoard, means over ``every`` optimiser
+    steps:
 
-    - ``images_per_s``: over all processes, wall clock, everything included (other hooks, waiting for data) but this
-      hook's own measurement;
+    - ``images_per_s``: over all processes, wall clock, everything included (other hooks, waiting
+      for data) but this hook's own measurement;
     - ``data_wait``: share of that time that the training process waited for batches;
     - ``peak_memory_gib``: largest so far, see :func:`peak_memory`;
-    - ``step_efficiency``: once, after step ``efficiency_at``, see ``pretrain.engine.efficiency``. The step is taken
-      without waiting for data and is the median of the last 5; passes are medians of 3. All processes measure together,
-      since BatchNorm may be synchronised. Costs the time of three to four steps and a copy of the backbones.
+    - ``step_efficiency``: once, after step ``efficiency_at``, see ``pretrain.engine.efficiency``.
+      The step is taken without waiting for data and is the median of the last 5; passes are medians
+      of 3. All processes measure together, since BatchNorm may be synchronised. Costs the time of
+      three to four steps and a copy of the backbones.
 
     Args:
         every: optimiser steps between values.
-        efficiency_at: optimiser step after which the efficiency is measured; None = never. Not measured under FSDP,
-            where a backbone cannot run alone.
+        efficiency_at: optimiser step after which the efficiency is measured; None = never. Not
+            measured under FSDP, where a backbone cannot run alone.
 
     Raises:
         ValueError: ``every`` below 1, or ``efficiency_at`` below the 5 steps that it needs.
@@ -61,7 +66,10 @@ class ThroughputHook(Hook):
         if every < 1:
             raise ValueError(f"ThroughputHook.every={every}: must be at least 1")
         if efficiency_at is not None and efficiency_at < TIMED_STEPS:
-            raise ValueError(f"ThroughputHook.efficiency_at={efficiency_at}: must be at least {TIMED_STEPS}, or None")
+            raise ValueError(
+                f"ThroughputHook.efficiency_at={efficiency_at}: must be at least {TIMED_STEPS}, "
+                "or None"
+            )
         self.every, self.efficiency_at = every, efficiency_at
         self._since = self._waited = self._began = self._first_wait = 0.0
         self._steps, self._peak = 0, 0.0
@@ -70,7 +78,11 @@ class ThroughputHook(Hook):
     @property
     def asks_of_model(self) -> tuple[str, ...]:
         """What the step efficiency needs to know of the model; speed alone needs nothing."""
-        return () if self.efficiency_at is None else ("objectives.online_groups", "objectives.target_groups")
+        return (
+            ()
+            if self.efficiency_at is None
+            else ("objectives.online_groups", "objectives.target_groups")
+        )
 
     def before_train(self, runner: Runner) -> None:
         """Starts the clock."""
@@ -90,7 +102,9 @@ class ThroughputHook(Hook):
         loop, step = runner.train_loop, runner.iter + 1
         if self._times(runner):
             synchronise(_device(runner))
-            later_waits = loop.data_wait - self._first_wait  # those of further micro-batches lie inside the step
+            later_waits = (
+                loop.data_wait - self._first_wait
+            )  # those of further micro-batches lie inside the step
             self._step_seconds.append(time.perf_counter() - self._began - later_waits)
         self._steps += 1
         self._waited += loop.data_wait
@@ -128,7 +142,9 @@ class ThroughputHook(Hook):
         """Times the bare passes of the last micro-batch; its time is taken out of ``images_per_s``."""
         model, device = unwrapped(runner.model), _device(runner)
         if is_sharded(model):
-            runner.logger.info("step efficiency: not measured under FSDP, where a backbone cannot run alone")
+            runner.logger.info(
+                "step efficiency: not measured under FSDP, where a backbone cannot run alone"
+            )
             return
         started = time.perf_counter()
         self._peak = max(self._peak, peak_memory(device))
@@ -137,8 +153,14 @@ class ThroughputHook(Hook):
         bare = [sum(passes.measure().values()) for _ in range(TIMED_PASSES)]
         del passes
         if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)  # the copies are not part of what training needs
-        efficiency = statistics.median(bare) * runner.train_loop.accumulate / statistics.median(self._step_seconds)
+            torch.cuda.reset_peak_memory_stats(
+                device
+            )  # the copies are not part of what training needs
+        efficiency = (
+            statistics.median(bare)
+            * runner.train_loop.accumulate
+            / statistics.median(self._step_seconds)
+        )
         self._log(runner, {"step_efficiency": efficiency})
         self._since += time.perf_counter() - started
 

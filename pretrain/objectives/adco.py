@@ -1,4 +1,6 @@
-"""AdCo: a view finds its other view among learned negatives, which climb the very loss that the network descends."""
+"""AdCo: a view finds its other view among learned negatives, which climb the very loss that the
+network descends.
+"""
 
 from __future__ import annotations
 
@@ -65,19 +67,22 @@ def ascent(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float)
 
 @MODELS.register_module()
 class AdCo(HostBuffers, Objective):
-    """Adversarial contrast (Hu et al., CVPR 2021): momentum contrast, whose queue is replaced by learned negatives.
+    """Adversarial contrast (Hu et al., CVPR 2021): momentum contrast, whose queue is replaced by
+    learned negatives.
 
-    Both directions of two views, mean of the two. After each micro-batch the negatives take one step of SGD with
-    momentum and weight decay uphill, along the mean of :func:`ascent` over all processes. In the first micro-batches
-    keys of the target take their places instead, until all are replaced. They are buffers, so they are in every
-    checkpoint, and no optimiser, clipping or warm-up of the engine touches them.
+    Both directions of two views, mean of the two. After each micro-batch the negatives take one
+    step of SGD with momentum and weight decay uphill, along the mean of :func:`ascent` over all
+    processes. In the first micro-batches keys of the target take their places instead, until all
+    are replaced. They are buffers, so they are in every checkpoint, and no optimiser, clipping or
+    warm-up of the engine touches them.
 
     Args:
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
         negatives: K, their number.
         temperature: τ of the network's loss.
         negative_temperature: τ of the negatives' step; smaller looks at the nearest queries only.
-        negative_lr, negative_momentum, negative_weight_decay: of the negatives' step; the rate is constant.
+        negative_lr, negative_momentum, negative_weight_decay: of the negatives' step; the rate is
+            constant.
 
     Raises:
         ValueError: an argument out of range.
@@ -100,11 +105,15 @@ class AdCo(HostBuffers, Objective):
         negative_weight_decay: float = 1e-4,
     ) -> None:
         super().__init__(features)
-        positive = dict(negatives=negatives, temperature=temperature, negative_temperature=negative_temperature)
+        positive = dict(
+            negatives=negatives, temperature=temperature, negative_temperature=negative_temperature
+        )
         for name, value in positive.items():
             if value <= 0:
                 raise ValueError(f"{name}={value}: must be positive")
-        for name, value in dict(negative_lr=negative_lr, negative_weight_decay=negative_weight_decay).items():
+        for name, value in dict(
+            negative_lr=negative_lr, negative_weight_decay=negative_weight_decay
+        ).items():
             if value < 0:
                 raise ValueError(f"{name}={value}: must not be negative")
         if not 0 <= negative_momentum < 1:
@@ -113,8 +122,11 @@ class AdCo(HostBuffers, Objective):
         self.negative_lr, self.negative_momentum = negative_lr, negative_momentum
         self.negative_weight_decay = negative_weight_decay
         hidden = hidden or features.vector
-        # No BatchNorm inside: ``remember`` runs the heads a second time, which must not move statistics.
-        self.projector = nn.Sequential(nn.Linear(features.vector, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+        # No BatchNorm inside: ``remember`` runs the heads a second time, which must not move
+        # statistics.
+        self.projector = nn.Sequential(
+            nn.Linear(features.vector, hidden), nn.ReLU(), nn.Linear(hidden, dim)
+        )
         self.target_projector = follower(self.projector)
         self.register_buffer("negatives", F.normalize(torch.randn(negatives, dim), dim=1))
         self.register_buffer("velocity", torch.zeros(negatives, dim))
@@ -122,9 +134,13 @@ class AdCo(HostBuffers, Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Best: negatives opposite to all queries. Collapsed: queries, keys and, following them, negatives equal."""
+        """Best: negatives opposite to all queries. Collapsed: queries, keys and, following them,
+        negatives equal.
+        """
         count = len(self.negatives)
-        return Bounds(best=math.log1p(count * math.exp(-2 / self.temperature)), collapsed=math.log1p(count))
+        return Bounds(
+            best=math.log1p(count * math.exp(-2 / self.temperature)), collapsed=math.log1p(count)
+        )
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """The projector follows."""
@@ -134,12 +150,16 @@ class AdCo(HostBuffers, Objective):
         """Queries and keys (2·B, D): view 1 with the target's view 2, then view 2 with its view 1."""
         queries = torch.cat([self.projector(view.vector) for view in encode.online("global")[:2]])
         with torch.no_grad():
-            keys = torch.cat([self.target_projector(view.vector) for view in encode.target("global")[1::-1]])
+            keys = torch.cat(
+                [self.target_projector(view.vector) for view in encode.target("global")[1::-1]]
+            )
         return queries, keys
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``; ``positive``, the mean cosine of query and key; ``hardest``, that of query and nearest
-        negative; ``negative_length``, the negatives' mean norm: the longer, the slower they turn."""
+        """Returns ``loss``; ``positive``, the mean cosine of query and key; ``hardest``, that of
+        query and nearest negative; ``negative_length``, the negatives' mean norm: the longer, the
+        slower they turn.
+        """
         found = cosines(*self._pairs(encode), self.negatives)
         return {
             "loss": info_nce(found, self.temperature),
@@ -150,7 +170,9 @@ class AdCo(HostBuffers, Objective):
 
     @torch.no_grad()
     def remember(self, batch: Batch, encode: Encodings) -> None:
-        """Moves the negatives one step up the loss; fills them with keys while there are some left to fill."""
+        """Moves the negatives one step up the loss; fills them with keys while there are some left
+        to fill.
+        """
         queries, keys = self._pairs(encode)
         start = int(self.filled)
         if start < len(self.negatives):
@@ -167,9 +189,12 @@ class AdCo(HostBuffers, Objective):
     def _fill(self, keys: Tensor, start: int) -> None:
         """Puts the keys (2·B, D) of all processes in place of the negatives from ``start`` on.
 
-        Random ones would never move: a positive of cosine 1 beside negatives near 0 has all of a softmax at τ 0.02.
+        Random ones would never move: a positive of cosine 1 beside negatives near 0 has all of a
+        softmax at τ 0.02.
         """
-        by_image = keys.view(2, -1, keys.shape[1]).transpose(0, 1)  # an order that processes do not change
+        by_image = keys.view(2, -1, keys.shape[1]).transpose(
+            0, 1
+        )  # an order that processes do not change
         everything = F.normalize(full_precision(gather(by_image)), dim=2).flatten(0, 1)
         end = min(start + len(everything), len(self.negatives))
         self.negatives[start:end] = everything[: end - start]

@@ -1,4 +1,6 @@
-"""Adversarial contrastive learning around any objective: besides the views it also has to cope with attacked ones."""
+"""Adversarial contrastive learning around any objective: besides the views it also has to cope with
+attacked ones.
+"""
 
 from __future__ import annotations
 
@@ -34,30 +36,36 @@ CHOICES = {
 
 @MODELS.register_module()
 class Adversarial(Objective):
-    """L(views) + α · L(attacked pair) for any objective L; CLAE (Ho & Vasconcelos, NeurIPS 2020, arXiv 2010.12050).
+    """L(views) + α · L(attacked pair) for any objective L; CLAE (Ho & Vasconcelos, NeurIPS 2020,
+    arXiv 2010.12050).
 
-    The adversary raises L by changing pixels; crops, geometry, labels and what the target network sees stay.
+    The adversary raises L by changing pixels; crops, geometry, labels and what the target network
+    sees stay.
 
     Args:
         objective: the inner objective, a dict with its ``type``.
-        source: which pixels are attacked, and what the inner objective sees in the second term. "anchor": (view 0,
-            attacked view 0), CLAE's code. "other": (view 0, attacked view 1). "both": all views of the group, each
-            attacked.
-        form: "pair": first term on the clean views. "joint": first term on view 0, view 1 and the attacked one
-            together, as in RoCL; only with an inner objective that takes any number of views.
+        source: which pixels are attacked, and what the inner objective sees in the second term.
+            "anchor": (view 0, attacked view 0), CLAE's code. "other": (view 0, attacked view 1).
+            "both": all views of the group, each attacked.
+        form: "pair": first term on the clean views. "joint": first term on view 0, view 1 and the
+            attacked one together, as in RoCL; only with an inner objective that takes any number of
+            views.
         alpha: α, weight of the second term; 0 with "pair" leaves the inner objective alone.
         attack: "fgsm": one step of length ``epsilon``. "pgd": ``steps`` steps of ``step_size``.
-        epsilon: largest change of a pixel, in 1/255 of its range; CLAE's 0.03 at a std of 0.5 is 3.825.
+        epsilon: largest change of a pixel, in 1/255 of its range; CLAE's 0.03 at a std of 0.5 is
+            3.825.
         steps, step_size: of "pgd", which needs both; ``step_size`` in 1/255.
         random_start: begin at a random point within ``epsilon``.
-        attacked_first: the attacked view stands before the kept one; for inner objectives that send their gradient to
-            the first view alone.
-        norm: "second": attacked images have BatchNorms of their own in the backbone. "shared": one set for all.
-        attack_bn: during the attack BatchNorms use the batch's statistics and update their running ones ("train_adv"),
-            or backbone and heads are in evaluation mode ("eval_adv").
+        attacked_first: the attacked view stands before the kept one; for inner objectives that send
+            their gradient to the first view alone.
+        norm: "second": attacked images have BatchNorms of their own in the backbone. "shared": one
+            set for all.
+        attack_bn: during the attack BatchNorms use the batch's statistics and update their running
+            ones ("train_adv"), or backbone and heads are in evaluation mode ("eval_adv").
 
     Raises:
-        ValueError: a value that is not legal, or a combination that the inner objective does not allow.
+        ValueError: a value that is not legal, or a combination that the inner objective does not
+            allow.
     """
 
     def __init__(
@@ -81,10 +89,17 @@ class Adversarial(Objective):
         given = dict(source=source, form=form, attack=attack, norm=norm, attack_bn=attack_bn)
         for name, value in given.items():
             if value not in CHOICES[name]:
-                raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, CHOICES[name]))}")
+                raise ValueError(
+                    f"{name}={value!r}: must be one of {', '.join(map(repr, CHOICES[name]))}"
+                )
         if alpha < 0:
             raise ValueError(f"alpha={alpha}: must not be negative")
-        self.source, self.form, self.alpha, self.attacked_first = source, form, alpha, attacked_first
+        self.source, self.form, self.alpha, self.attacked_first = (
+            source,
+            form,
+            alpha,
+            attacked_first,
+        )
         self.frozen = attack_bn == "eval_adv"
         self.norm = "adversarial" if norm == "second" else "clean"
         self.attack = _attack(attack, epsilon, steps, step_size, random_start)
@@ -121,22 +136,27 @@ class Adversarial(Objective):
         self.objective.remember(batch, encode)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns the inner objective's terms and ``adversarial_loss``, α times its loss on the attacked pair.
+        """Returns the inner objective's terms and ``adversarial_loss``, α times its loss on the
+        attacked pair.
 
-        Logged besides: ``before`` and ``after``, the loss that the adversary raises, at its start and at its end (same
-        route of the images for both); ``delta``, the mean change of a pixel in 1/255; ``attacked``, the share of pixel
-        values that were changed.
+        Logged besides: ``before`` and ``after``, the loss that the adversary raises, at its start
+        and at its end (same route of the images for both); ``delta``, the mean change of a pixel in
+        1/255; ``attacked``, the share of pixel values that were changed.
         """
         if not self.attacks:
             return self.objective(batch, encode)
         group = self.objective.attacked
         images = batch.views[group].images
         layout = self.layout(images.shape[1])
-        start = images[:, layout.attacked[0] : layout.attacked[-1] + 1]  # a slice keeps the memory format
+        start = images[
+            :, layout.attacked[0] : layout.attacked[-1] + 1
+        ]  # a slice keeps the memory format
         raised = self.attacked_loss(batch, encode, layout)
         pixels, before = self.attack(start, raised, encode.normalisation)
         check_whole(self)
-        with torch.no_grad():  # in evaluation mode before the next pass moves the running statistics
+        with (
+            torch.no_grad()
+        ):  # in evaluation mode before the next pass moves the running statistics
             after = raised(pixels) if self.frozen else None
         clean = [encode.online(group)[view] for view in layout.kept]
         pair = ChangedEncodings(encode, group, layout, clean, pixels, norm=self.norm, frozen=False)
@@ -145,18 +165,31 @@ class Adversarial(Objective):
             with torch.no_grad():
                 after = raised(pixels, pair.known and detached(pair.known))
         # Last, so that `bounds` are those of this term.
-        terms = self.objective(batch, encode) if self.form == "pair" else self._joint(batch, encode, pair, pixels)
-        return {**terms, "adversarial_loss": self.alpha * second, "before": before, "after": after} | _size(
-            pixels - start, encode.normalisation[1]
+        terms = (
+            self.objective(batch, encode)
+            if self.form == "pair"
+            else self._joint(batch, encode, pair, pixels)
         )
+        return {
+            **terms,
+            "adversarial_loss": self.alpha * second,
+            "before": before,
+            "after": after,
+        } | _size(pixels - start, encode.normalisation[1])
 
     def layout(self, count: int) -> Layout:
         """Returns the views that make the attacked pair, of ``count``."""
-        kept, attacked = {"anchor": ((0,), (0,)), "other": ((0,), (1,)), "both": ((), tuple(range(count)))}[self.source]
+        kept, attacked = {
+            "anchor": ((0,), (0,)),
+            "other": ((0,), (1,)),
+            "both": ((), tuple(range(count))),
+        }[self.source]
         return Layout(kept, attacked, self.attacked_first)
 
     def attacked_loss(self, batch: Batch, encode: Encodings, layout: Layout) -> AttackedLoss:
-        """Returns the loss to raise. Where the kept view is the start of the attack itself, it is not encoded again."""
+        """Returns the loss to raise. Where the kept view is the start of the attack itself, it is
+        not encoded again.
+        """
         own = layout.kept == layout.attacked and not self.attack.random_start
         return AttackedLoss(
             self.objective,
@@ -175,13 +208,17 @@ class Adversarial(Objective):
         if not kept:
             return []
         if self.norm == "clean" and not self.frozen:
-            with torch.enable_grad():  # the encodings are kept for the loss, which needs their graph
+            with (
+                torch.enable_grad()
+            ):  # the encodings are kept for the loss, which needs their graph
                 clean = encode.online(group)
             return detached([clean[view] for view in kept])
         images = batch.views[group].images[:, kept]
         return encode.online(group, images, norm=self.norm, frozen=self.frozen)
 
-    def _joint(self, batch: Batch, encode: Encodings, pair: ChangedEncodings, pixels: Tensor) -> dict[str, Tensor]:
+    def _joint(
+        self, batch: Batch, encode: Encodings, pair: ChangedEncodings, pixels: Tensor
+    ) -> dict[str, Tensor]:
         """The inner objective on views 0 and 1 and the attacked one."""
         group = self.objective.attacked
         layout = Layout((0, 1), self.layout(2).attacked)
@@ -192,11 +229,17 @@ class Adversarial(Objective):
         """Raises ValueError if the inner objective cannot see the views of this source and form."""
         inner, name = self.objective, type(self.objective).__name__
         if self.source != "both" and not (inner.views_per_group == 2 or inner.takes_any_views):
-            raise ValueError(f"source={self.source!r}: {name} does not compare two views of a group; use source='both'")
+            raise ValueError(
+                f"source={self.source!r}: {name} does not compare two views of a group; use "
+                "source='both'"
+            )
         if self.form == "joint" and not inner.takes_any_views:
             raise ValueError(f"form='joint': {name} does not take a third view; use form='pair'")
         if self.form == "joint" and self.source == "both":
-            raise ValueError("form='joint' with source='both': it takes one attacked view, source='anchor' or 'other'")
+            raise ValueError(
+                "form='joint' with source='both': it takes one attacked view, source='anchor' "
+                "or 'other'"
+            )
 
     def _take_over(self) -> None:
         """Asks the engine for what the inner objective needs."""
@@ -204,30 +247,40 @@ class Adversarial(Objective):
         self.reads, self.attacked = inner.reads, inner.attacked
         self.needs_target, self.needs_labels = inner.needs_target, inner.needs_labels
         self.takes_any_views = inner.takes_any_views
-        self.views_per_group = inner.views_per_group if self.source == "both" else max(2, inner.views_per_group)
+        self.views_per_group = (
+            inner.views_per_group if self.source == "both" else max(2, inner.views_per_group)
+        )
         self.needs_adversarial_norm = self.norm == "adversarial" and self.attacks
 
 
 def _inner(objective: dict[str, Any], features: FeatureInfo) -> Objective:
     """Builds the inner objective."""
     if "weight" in objective:
-        raise ValueError(f"objective={objective}: its weight belongs to Adversarial, as that of any objective")
+        raise ValueError(
+            f"objective={objective}: its weight belongs to Adversarial, as that of any objective"
+        )
     inner = MODELS.build({**objective, "features": features})
     if not isinstance(inner, Objective) or isinstance(inner, Adversarial):
         raise ValueError(f"objective={objective}: must be an objective, and not an attacked one")
     return inner
 
 
-def _attack(kind: str, epsilon: float, steps: int | None, step_size: float | None, random_start: bool) -> Attack:
+def _attack(
+    kind: str, epsilon: float, steps: int | None, step_size: float | None, random_start: bool
+) -> Attack:
     """Returns the attack of the constructor's options."""
     if epsilon < 0:
         raise ValueError(f"epsilon={epsilon}: must not be negative")
     if kind == "fgsm":
         if steps is not None or step_size is not None:
-            raise ValueError(f"steps={steps}, step_size={step_size}: only with attack='pgd'; fgsm is one step")
+            raise ValueError(
+                f"steps={steps}, step_size={step_size}: only with attack='pgd'; fgsm is one step"
+            )
         return Attack(epsilon, epsilon, 1, random_start)
     if steps is None or steps < 1 or step_size is None or step_size <= 0:
-        raise ValueError(f"steps={steps}, step_size={step_size}: attack='pgd' needs both, at least 1 and above 0")
+        raise ValueError(
+            f"steps={steps}, step_size={step_size}: attack='pgd' needs both, at least 1 and above 0"
+        )
     return Attack(epsilon, step_size, steps, random_start)
 
 

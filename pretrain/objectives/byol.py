@@ -1,5 +1,5 @@
-"""BYOL: the pooled online vector of one view predicts the target's of the other. An image-level control, and PixPro's
-instance branch."""
+"""BYOL: the pooled online vector of one view predicts the target's of the other. An image-level
+control, and PixPro's instance branch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def byol_loss(p: tuple[Tensor, Tensor], z: tuple[Tensor, Tensor]) -> Tensor:
         p: online predictions of views 1 and 2, each (B, D). z: target projections, no gradient.
     """
     with no_autocast(p[0]):
-        cosines = [F.cosine_similarity(full_precision(a), full_precision(b)) for a, b in zip(p, z[::-1], strict=True)]
+        cosines = [
+            F.cosine_similarity(full_precision(a), full_precision(b))
+            for a, b in zip(p, z[::-1], strict=True)
+        ]
         return (4 - 2 * (cosines[0] + cosines[1])).mean()
 
 
@@ -32,11 +35,13 @@ class BYOL(Objective):
     """Bootstrap your own latent (Grill et al., NeurIPS 2020).
 
     Args:
-        pool: "before": heads see the backbone's pooled vector (BYOL). "after": heads are 1×1 convolutions on the
-            deepest map and their output is pooled: the instance branch of PixPro's code, whose loss −2·cos per
-            direction differs from this one by a constant only. Use it as a second objective beside ``PixPro``.
+        pool: "before": heads see the backbone's pooled vector (BYOL). "after": heads are 1×1
+            convolutions on the deepest map and their output is pooled: the instance branch of
+            PixPro's code, whose loss −2·cos per direction differs from this one by a constant only.
+            Use it as a second objective beside ``PixPro``.
         hidden: width inside projector and predictor. dim: width of the projection.
-        last_bias: whether projector and predictor end in a layer with bias; the authors' do not, PixPro's branch does.
+        last_bias: whether projector and predictor end in a layer with bias; the authors' do not,
+            PixPro's branch does.
 
     Raises:
         ValueError: unknown ``pool``; ``last_bias=False`` with ``pool="after"``.
@@ -57,7 +62,10 @@ class BYOL(Objective):
         if pool not in ("before", "after"):
             raise ValueError(f"pool={pool!r}: must be 'before' or 'after' the heads")
         if pool == "after" and not last_bias:
-            raise ValueError("last_bias=False with pool='after': convolutions have a bias; leave one of the two out")
+            raise ValueError(
+                "last_bias=False with pool='after': convolutions have a bias; leave one of the "
+                "two out"
+            )
         self.pool = pool
         if pool == "before":
             self.projector = vector_mlp(features.vector, hidden, dim, last_bias=last_bias)
@@ -86,7 +94,12 @@ class BYOL(Objective):
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``."""
         online = encode.online("global")[:2]
-        p = tuple(self._pooled(self.predictor(self.projector(self._input(view)))) for view in online)
+        p = tuple(
+            self._pooled(self.predictor(self.projector(self._input(view)))) for view in online
+        )
         with torch.no_grad():
-            z = tuple(self._pooled(self.target_projector(self._input(view))) for view in encode.target("global")[:2])
+            z = tuple(
+                self._pooled(self.target_projector(self._input(view)))
+                for view in encode.target("global")[:2]
+            )
         return {"loss": byol_loss(p, z)}

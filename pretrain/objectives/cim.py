@@ -1,4 +1,6 @@
-"""CIM: where in a context does an exemplar lie that was cut out of it, turned, stretched and recoloured?"""
+"""CIM: where in a context does an exemplar lie that was cut out of it, turned, stretched and
+recoloured?
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ def margins(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         scores: (B, K, 2, h, w) of the two classes per cell.
-        size: (H, W) of the context in pixels. Bilinear between the centres of the corner cells, which come to lie on
-            the corner pixels (``align_corners``). Upsampling is linear, so it may follow the difference.
+        size: (H, W) of the context in pixels. Bilinear between the centres of the corner cells,
+            which come to lie on the corner pixels (``align_corners``). Upsampling is linear, so it
+            may follow the difference.
 
     Returns:
         (B, K, H, W), float32 at least.
@@ -37,10 +40,12 @@ def margins(scores: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def map_loss(margin: Tensor, target: Tensor) -> Tensor:
-    """Two-class cross-entropy per exemplar, averaged over images and pixels, **summed** over the K exemplars.
+    """Two-class cross-entropy per exemplar, averaged over images and pixels, **summed** over the K
+    exemplars.
 
     Args:
-        margin: (B, K, H, W), see :func:`margins`. target: (B, K, H, W) bool, where each exemplar lies.
+        margin: (B, K, H, W), see :func:`margins`. target: (B, K, H, W) bool, where each exemplar
+            lies.
 
     Returns:
         Scalar; K·log 2 for margins of 0.
@@ -49,14 +54,17 @@ def map_loss(margin: Tensor, target: Tensor) -> Tensor:
 
 
 def map_iou(margin: Tensor, target: Tensor) -> Tensor:
-    """Returns the intersection over union of the predicted and the true foreground of every map, (B, K)."""
+    """Returns the intersection over union of the predicted and the true foreground of every map,
+    (B, K).
+    """
     found = margin > 0
     union = (found | target).sum((2, 3))
     return (found & target).sum((2, 3)) / union.clamp_min(1)
 
 
 def prior_loss(target: Tensor) -> Tensor:
-    """Returns the loss of always answering with the mean foreground rate r of these maps: K·H(r), scalar float32.
+    """Returns the loss of always answering with the mean foreground rate r of these maps: K·H(r),
+    scalar float32.
 
     Args:
         target: (B, K, H, W) bool.
@@ -67,15 +75,18 @@ def prior_loss(target: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class CIM(Objective):
-    """Correlational image modelling, "crop and correlate" (Li, Xie, Loy, CVPR 2023, arXiv 2303.12670).
+    """Correlational image modelling, "crop and correlate" (Li, Xie, Loy, CVPR 2023, arXiv
+    2303.12670).
 
-    Reads the first view of the group ``context`` and all views of ``exemplar``, which should lie within it.
+    Reads the first view of the group ``context`` and all views of ``exemplar``, which should lie
+    within it.
 
     Args:
         stride: stride of the map to learn on; None takes the deepest.
         width, heads, depth, correlation, joint: see :class:`heads.correlation.CorrelationDecoder`.
-        update: the side that the trained network sees and which gets its gradient: "exemplar" (paper) or "context";
-            the target network sees the other one. "both" (ours): the trained network sees both, there is no target.
+        update: the side that the trained network sees and which gets its gradient: "exemplar"
+            (paper) or "context"; the target network sees the other one. "both" (ours): the trained
+            network sees both, there is no target.
 
     Raises:
         ValueError: unknown ``update``, or a decoder setting out of range.
@@ -106,17 +117,26 @@ class CIM(Objective):
         self.attacked = "context" if update == "context" else "exemplar"
         self.stride = features.pick(stride)
         self.decoder = CorrelationDecoder(
-            features.channels[self.stride], width=width, heads=heads, depth=depth, correlation=correlation, joint=joint
+            features.channels[self.stride],
+            width=width,
+            heads=heads,
+            depth=depth,
+            correlation=correlation,
+            joint=joint,
         )
         self._prior: Tensor | None = None
         self._exemplars = 0
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: the prior of the last batch, all that can be said without looking. Fresh: K·log 2."""
+        """Collapsed: the prior of the last batch, all that can be said without looking. Fresh:
+        K·log 2.
+        """
         if self._prior is None:
             return Bounds(best=0.0)
-        return Bounds(best=0.0, collapsed=float(self._prior), random_start=self._exemplars * math.log(2))
+        return Bounds(
+            best=0.0, collapsed=float(self._prior), random_start=self._exemplars * math.log(2)
+        )
 
     @property
     def online_groups(self) -> tuple[str, ...]:
@@ -129,8 +149,10 @@ class CIM(Objective):
         return tuple(group for group in self.reads if group not in self.online_groups)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``, ``iou`` (mean over maps), ``prior`` (the loss of one who knows only how large exemplars
-        are; per process) and ``foreground``, the mean share of the context that an exemplar covers."""
+        """Returns ``loss``, ``iou`` (mean over maps), ``prior`` (the loss of one who knows only how
+        large exemplars are; per process) and ``foreground``, the mean share of the context that an
+        exemplar covers.
+        """
         target = self.targets(batch)
         margin = self.predict(batch, encode)
         self._prior, self._exemplars = prior_loss(target), target.shape[1]
@@ -144,7 +166,9 @@ class CIM(Objective):
     def targets(self, batch: Batch) -> Tensor:
         """Returns which pixels of the context each exemplar shows, (B, K, H, W) bool."""
         context = batch.views["context"]
-        return coverage(context.geometry[:, 0], batch.views["exemplar"].geometry, size=context.images.shape[-2:])
+        return coverage(
+            context.geometry[:, 0], batch.views["exemplar"].geometry, size=context.images.shape[-2:]
+        )
 
     def predict(self, batch: Batch, encode: Encodings) -> Tensor:
         """Returns the predicted maps as :func:`margins`, (B, K, H, W)."""

@@ -1,4 +1,6 @@
-"""DenseCL: MoCo's contrast of whole images, and the same for single cells, matched by their backbone features."""
+"""DenseCL: MoCo's contrast of whole images, and the same for single cells, matched by their
+backbone features.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def nearest_cells(q: Tensor, k: Tensor) -> Tensor:
     """Returns, for every cell of q, the cell of k with the largest cosine, (B, N) int64 in [0, N').
 
     Args:
-        q: (B, D, H, W) backbone map of one view. k: (B, D, H', W') of the other. Ties go to the first cell.
+        q: (B, D, H, W) backbone map of one view. k: (B, D, H', W') of the other. Ties go to the
+            first cell.
     """
     with no_autocast(q):
         q = F.normalize(full_precision(q).flatten(2), dim=1)
@@ -30,12 +33,16 @@ def nearest_cells(q: Tensor, k: Tensor) -> Tensor:
         return (q.transpose(1, 2) @ k).argmax(2)
 
 
-def dense_info_nce(q: Tensor, k: Tensor, match: Tensor, queue: KeyQueue, temperature: float) -> Tensor:
-    """Mean InfoNCE of the cells of q against their matched cells of k; negatives are the queue's pooled keys.
+def dense_info_nce(
+    q: Tensor, k: Tensor, match: Tensor, queue: KeyQueue, temperature: float
+) -> Tensor:
+    """Mean InfoNCE of the cells of q against their matched cells of k; negatives are the queue's
+    pooled keys.
 
     Args:
         q: (B, D, H, W) projected cells, online. k: (B, D, H', W') projected cells, target.
-        match: (B, N), cell of k that belongs to each cell of q. queue, temperature: see :func:`info_nce`.
+        match: (B, N), cell of k that belongs to each cell of q. queue, temperature: see
+            :func:`info_nce`.
 
     Returns:
         Scalar. Cost O(B·N·K·D) time, O(B·N·K) memory for K entries.
@@ -56,14 +63,14 @@ class DenseCL(Objective):
         entries: K, keys in each of the two queues.
         temperature: τ of both losses.
         dense_weight: λ; the whole-image loss gets 1 − λ.
-        symmetric: each view asks and answers (ours: both are encoded anyway); False: view 1 asks, view 2 answers, as
-            MoCo does.
+        symmetric: each view asks and answers (ours: both are encoded anyway); False: view 1 asks,
+            view 2 answers, as MoCo does.
         head_start: how the linear layers of the whole-image head start, see
             :func:`heads.projector.start_linear_layers`; the authors' "kaiming".
 
     Raises:
-        ValueError: temperature not positive, ``dense_weight`` outside [0, 1], ``entries`` below 1, unknown
-            ``head_start``.
+        ValueError: temperature not positive, ``dense_weight`` outside [0, 1], ``entries`` below 1,
+            unknown ``head_start``.
     """
 
     needs_target = True
@@ -95,22 +102,32 @@ class DenseCL(Objective):
             nn.Linear(features.vector, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
         )
         self.cell_projector = nn.Sequential(
-            nn.Conv2d(self.levels.channels, hidden, 1), nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1)
+            nn.Conv2d(self.levels.channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, dim, 1),
         )
         start_linear_layers(self.projector, head_start)
-        self.target_projector, self.target_cell_projector = follower(self.projector), follower(self.cell_projector)
+        self.target_projector, self.target_cell_projector = (
+            follower(self.projector),
+            follower(self.cell_projector),
+        )
         self.queue, self.cell_queue = KeyQueue(entries, dim), KeyQueue(entries, dim)
         self._held: Tensor | None = None
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: ln(1 + K) for the K keys the queues held in the last batch; a fresh network starts near it."""
+        """Collapsed: ln(1 + K) for the K keys the queues held in the last batch; a fresh network
+        starts near it.
+        """
         collapsed = None if self._held is None else float(self._held.double().log1p())
         return Bounds(best=0.0, collapsed=collapsed, random_start=collapsed)
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Both heads follow."""
-        return [(self.projector, self.target_projector), (self.cell_projector, self.target_cell_projector)]
+        return [
+            (self.projector, self.target_projector),
+            (self.cell_projector, self.target_cell_projector),
+        ]
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``, its parts ``image`` and ``cell``, and ``held``, the keys in each queue."""
@@ -119,7 +136,9 @@ class DenseCL(Objective):
         for asks, answers in self.directions:
             own, other = online[asks], target[answers]
             vector, cells = self._keys(other)
-            image.append(info_nce(self.projector(own.vector), vector, self.queue, self.temperature).mean())
+            image.append(
+                info_nce(self.projector(own.vector), vector, self.queue, self.temperature).mean()
+            )
             own_map, other_map = self.levels(own)[0], self.levels(other)[0]
             match = nearest_cells(own_map, other_map)
             query = self.cell_projector(own_map)
@@ -131,10 +150,13 @@ class DenseCL(Objective):
 
     @torch.no_grad()
     def remember(self, batch: Batch, encode: Encodings) -> None:
-        """Enqueues the unit keys of every view that answered: vectors, and cells pooled over the map."""
+        """Enqueues the unit keys of every view that answered: vectors, and cells pooled over the
+        map.
+        """
         target = encode.target("global")
         keys = [self._keys(target[answers]) for _, answers in self.directions]
-        # (B, views, D): image by image, so that the order does not depend on the number of processes
+        # (B, views, D): image by image, so that the order does not depend on the number of
+        # processes
         self.queue.push(torch.stack([_unit(vector) for vector, _ in keys], 1))
         self.cell_queue.push(torch.stack([_unit(cells.mean((2, 3))) for _, cells in keys], 1))
 

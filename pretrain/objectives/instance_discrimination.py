@@ -1,4 +1,6 @@
-"""Instance discrimination: a view finds the other view of its image among those of all images of the step."""
+"""Instance discrimination: a view finds the other view of its image among those of all images of
+the step.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,17 @@ FORMS = ("softmax", "uel")
 def instance_loss(a: Tensor, b: Tensor, temperature: float, form: str = "softmax") -> Tensor:
     """Loss of picking an image out of all n images of all processes, mean over this process's rows.
 
-    "softmax": −log p_ii with p_ij = softmax_j(cos(a_i, b_j)/τ), rows of a against the rows of b. Two rows of a never
-    meet; both a and b get a gradient. All features equal: ln n.
+    "softmax": −log p_ii with p_ij = softmax_j(cos(a_i, b_j)/τ), rows of a against the rows of b.
+    Two rows of a never meet; both a and b get a gradient. All features equal: ln n.
 
-    "uel": every row z_i of a and b together, 2n in all, against the m = 2n − 1 others, whichever view they belong to:
-    −log p_i,pos − Σ_{j≠i,pos} log(1 − p_ij), p_ij the softmax over j ≠ i and pos the other view of the image. The
-    others are constants, so a row moves as the one that picks only. All features equal: ln m − (m − 1)·ln(1 − 1/m).
+    "uel": every row z_i of a and b together, 2n in all, against the m = 2n − 1 others, whichever
+    view they belong to: −log p_i,pos − Σ_{j≠i,pos} log(1 − p_ij), p_ij the softmax over j ≠ i and
+    pos the other view of the image. The others are constants, so a row moves as the one that picks
+    only. All features equal: ln m − (m − 1)·ln(1 − 1/m).
 
     Args:
-        a, b: (B, D), any scale, row i of both from image i. temperature: τ > 0. form: "softmax" or "uel".
+        a, b: (B, D), any scale, row i of both from image i. temperature: τ > 0. form: "softmax" or
+            "uel".
 
     Returns:
         Scalar ≥ 0. Cost O(B·n·D) time, O(B·n) memory; four times that for "uel".
@@ -46,7 +50,9 @@ def instance_loss(a: Tensor, b: Tensor, temperature: float, form: str = "softmax
 
 
 def _uel(rows: Tensor, temperature: float) -> Tensor:
-    """The form "uel" of :func:`instance_loss` for (2B, D) unit vectors, view 0 of all images, then view 1."""
+    """The form "uel" of :func:`instance_loss` for (2B, D) unit vectors, view 0 of all images, then
+    view 1.
+    """
     everything = gather(rows.detach())  # (2n, D): both views of rank 0, both of rank 1, …
     local = torch.arange(len(rows), device=rows.device)
     own, partner = (index + get_rank() * len(rows) for index in (local, local.roll(len(rows) // 2)))
@@ -61,24 +67,31 @@ def _uel(rows: Tensor, temperature: float) -> Tensor:
 
 
 def log_one_minus_softmax(logits: Tensor) -> Tensor:
-    """log(1 − softmax(logits)) over the last axis of ≥ 2 entries, finite and of finite slope also where p rounds to 1.
+    """log(1 − softmax(logits)) over the last axis of ≥ 2 entries, finite and of finite slope also
+    where p rounds to 1.
 
-    Only a row's largest entry can exceed 1/2; there 1 − p is the share of the other entries, summed without it.
+    Only a row's largest entry can exceed 1/2; there 1 − p is the share of the other entries, summed
+    without it.
     """
     everything = logits.logsumexp(-1, keepdim=True)
-    largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, logits.argmax(-1, keepdim=True), True)
+    largest = torch.zeros_like(logits, dtype=torch.bool).scatter_(
+        -1, logits.argmax(-1, keepdim=True), True
+    )
     without = logits.masked_fill(largest, -math.inf).logsumexp(-1, keepdim=True) - everything
-    # masked_fill before the logarithm: the entry that is not used must not send its infinite slope back.
+    # masked_fill before the logarithm: the entry that is not used must not send its infinite slope
+    # back.
     small = torch.log1p(-(logits - everything).masked_fill(largest, -math.inf).exp())
     return torch.where(largest, without, small)
 
 
 @MODELS.register_module()
 class InstanceDiscrimination(Objective):
-    """The two base losses that adversarial contrastive learning (Ho & Vasconcelos, NeurIPS 2020) uses beside SimCLR's.
+    """The two base losses that adversarial contrastive learning (Ho & Vasconcelos, NeurIPS 2020)
+    uses beside SimCLR's.
 
-    "softmax" ("Plain" there): view 0 against view 1. "uel": both views against all others, the loss of unsupervised
-    embedding learning by invariant and spreading instance features (Ye et al., CVPR 2019). A linear head.
+    "softmax" ("Plain" there): view 0 against view 1. "uel": both views against all others, the loss
+    of unsupervised embedding learning by invariant and spreading instance features (Ye et al., CVPR
+    2019). A linear head.
 
     Args:
         form: "softmax" or "uel", see :func:`instance_loss`.
@@ -90,7 +103,12 @@ class InstanceDiscrimination(Objective):
     """
 
     def __init__(
-        self, features: FeatureInfo, *, form: str = "softmax", dim: int = 128, temperature: float = 0.1
+        self,
+        features: FeatureInfo,
+        *,
+        form: str = "softmax",
+        dim: int = 128,
+        temperature: float = 0.1,
     ) -> None:
         super().__init__(features)
         if form not in FORMS:
@@ -103,7 +121,9 @@ class InstanceDiscrimination(Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: see :func:`instance_loss`, for the n images of the last batch; a fresh network starts near it."""
+        """Collapsed: see :func:`instance_loss`, for the n images of the last batch; a fresh network
+        starts near it.
+        """
         n = self._rows
         if n is None:
             return Bounds()

@@ -1,4 +1,6 @@
-"""PixContrast: each cell picks out, among all cells of the other view, those that show the same place."""
+"""PixContrast: each cell picks out, among all cells of the other view, those that show the same
+place.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,11 @@ from pretrain.structures import Batch
 
 
 def pixcontrast_rows(q: Tensor, k: Tensor, positives: Tensor, temperature: float) -> Tensor:
-    """Per-cell loss −log( Σ_{j∈P_i} exp(cos(q_i, k_j)/τ) / Σ_j exp(cos(q_i, k_j)/τ) ), PixContrast eq. 2.
+    """Per-cell loss −log( Σ_{j∈P_i} exp(cos(q_i, k_j)/τ) / Σ_j exp(cos(q_i, k_j)/τ) ), PixContrast
+    eq. 2.
 
-    The sum over positives stands inside the logarithm; negatives are the other cells of the other view of the same
-    image.
+    The sum over positives stands inside the logarithm; negatives are the other cells of the other
+    view of the same image.
 
     Args:
         q: (B, D, H, W) online cells. k: (B, D, H', W') target cells. positives: (B, N, N') bool.
@@ -38,12 +41,18 @@ def pixcontrast_rows(q: Tensor, k: Tensor, positives: Tensor, temperature: float
         k = F.normalize(full_precision(k).flatten(2), dim=1)
         logits = q.transpose(1, 2) @ k / temperature
         empty = ~positives.any(2, keepdim=True)
-        # An empty row would be log 0; letting all its cells count as positive gives exactly 0 with a zero gradient.
-        return logits.logsumexp(2) - logits.masked_fill(~(positives | empty), -math.inf).logsumexp(2)
+        # An empty row would be log 0; letting all its cells count as positive gives exactly 0 with
+        # a zero gradient.
+        return logits.logsumexp(2) - logits.masked_fill(~(positives | empty), -math.inf).logsumexp(
+            2
+        )
 
 
-def pixcontrast_loss(q: Tensor, k: Tensor, positives: Tensor, *, rows: Tensor, temperature: float) -> Tensor:
-    """Mean of :func:`pixcontrast_rows` over each image's valid rows, then over the images that have one.
+def pixcontrast_loss(
+    q: Tensor, k: Tensor, positives: Tensor, *, rows: Tensor, temperature: float
+) -> Tensor:
+    """Mean of :func:`pixcontrast_rows` over each image's valid rows, then over the images that have
+    one.
 
     Args:
         q, k, positives, temperature: see :func:`pixcontrast_rows`.
@@ -67,8 +76,8 @@ class PixContrast(Objective):
         hidden: width inside the projector. dim: width of the projection.
         temperature: τ; 0.3 in re-implementations, the paper's value is not confirmed.
         pos_radius_diag: two cells match if they are closer than this many cell diagonals.
-        intersection: which rows enter the average: "partner" (the cell has a positive; our reading) or "centre" (it has
-            one and its centre lies in the other view's crop).
+        intersection: which rows enter the average: "partner" (the cell has a positive; our reading)
+            or "centre" (it has one and its centre lies in the other view's crop).
 
     Raises:
         ValueError: temperature not positive, or unknown ``intersection``.
@@ -92,7 +101,11 @@ class PixContrast(Objective):
             raise ValueError(f"temperature={temperature}: must be positive")
         if intersection not in ("partner", "centre"):
             raise ValueError(f"intersection={intersection!r}: must be 'partner' or 'centre'")
-        self.temperature, self.pos_radius_diag, self.intersection = temperature, pos_radius_diag, intersection
+        self.temperature, self.pos_radius_diag, self.intersection = (
+            temperature,
+            pos_radius_diag,
+            intersection,
+        )
         self.levels = Levels(features, stride=stride)
         self.projector = pixel_mlp(self.levels.channels, hidden, dim)
         self.target_projector = follower(self.projector)
@@ -100,7 +113,9 @@ class PixContrast(Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: log of cells per positive, from the last batch (equal features make every logit equal)."""
+        """Collapsed: log of cells per positive, from the last batch (equal features make every
+        logit equal).
+        """
         collapsed = None if self._collapsed is None else float(self._collapsed)
         return Bounds(best=0.0, collapsed=collapsed, random_start=collapsed)
 
@@ -109,31 +124,45 @@ class PixContrast(Objective):
         return [(self.projector, self.target_projector)]
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``, the mean of both directions, ``rows``, the share of cells that entered it, and
-        ``collapsed``, the value the loss would have if all features were equal."""
+        """Returns ``loss``, the mean of both directions, ``rows``, the share of cells that entered
+        it, and ``collapsed``, the value the loss would have if all features were equal."""
         first, second = batch.views["global"].geometry[:, :2].unbind(1)
         q = [self.projector(self.levels(view)[0]) for view in encode.online("global")[:2]]
         with torch.no_grad():
-            k = [self.target_projector(self.levels(view)[0]) for view in encode.target("global")[:2]]
+            k = [
+                self.target_projector(self.levels(view)[0]) for view in encode.target("global")[:2]
+            ]
         size = q[0].shape[2:]
-        positives = pixel_positives(first, second, size_q=size, size_k=size, pos_radius_diag=self.pos_radius_diag)
+        positives = pixel_positives(
+            first, second, size_q=size, size_k=size, pos_radius_diag=self.pos_radius_diag
+        )
         losses, shares, collapsed = [], [], []
         for query, key, mask, maps in (
             (q[0], k[1], positives, (first, second)),
             (q[1], k[0], positives.transpose(1, 2), (second, first)),
         ):
             rows = self._rows(mask, *maps, size)
-            losses.append(pixcontrast_loss(query, key, mask, rows=rows, temperature=self.temperature))
+            losses.append(
+                pixcontrast_loss(query, key, mask, rows=rows, temperature=self.temperature)
+            )
             shares.append(rows.float().mean())
             collapsed.append(_collapsed_value(mask, rows))
         value = torch.stack(collapsed).mean()
         self._collapsed = value
-        return {"loss": torch.stack(losses).mean(), "rows": torch.stack(shares).mean(), "collapsed": value}
+        return {
+            "loss": torch.stack(losses).mean(),
+            "rows": torch.stack(shares).mean(),
+            "collapsed": value,
+        }
 
     def _rows(self, mask: Tensor, own: Tensor, other: Tensor, size: tuple[int, int]) -> Tensor:
         """Rows (B, N) bool of the average."""
         rows = mask.any(2)
-        return rows if self.intersection == "partner" else rows & inside(cell_centres(own, size), other)
+        return (
+            rows
+            if self.intersection == "partner"
+            else rows & inside(cell_centres(own, size), other)
+        )
 
 
 def _collapsed_value(mask: Tensor, rows: Tensor) -> Tensor:

@@ -1,4 +1,6 @@
-"""PixPro: propagated cells of one view agree with the momentum cells of the other view at the same place."""
+"""PixPro: propagated cells of one view agree with the momentum cells of the other view at the same
+place.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,22 @@ from pretrain.objectives.parts.levels import Levels
 from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
 
-LOSS_FACTOR = {"repository": 2.0, "paper": 1.0}  # the authors' code doubles each direction: ideal −4 instead of −2
+LOSS_FACTOR = {
+    "repository": 2.0,
+    "paper": 1.0,
+}  # the authors' code doubles each direction: ideal −4 instead of −2
 
 
 def mean_positive_cosine(y: Tensor, k: Tensor, positives: Tensor) -> Tensor:
     """Mean cosine over the positive pairs of each image: Σ_A cos(y_i, k_j) / (|A| + 1e-6).
 
     Args:
-        y: (B, D, H, W) one view's cells. k: (B, D, H', W') the other's. positives: (B, N, N') bool, A.
+        y: (B, D, H, W) one view's cells. k: (B, D, H', W') the other's. positives: (B, N, N') bool,
+            A.
 
     Returns:
-        (B,); 0 for images without a positive pair. Invariant to the scale of every cell. Cost O(B·N·N'·D).
+        (B,); 0 for images without a positive pair. Invariant to the scale of every cell. Cost
+        O(B·N·N'·D).
     """
     with no_autocast(y):
         y = F.normalize(full_precision(y).flatten(2), dim=1)
@@ -55,15 +62,17 @@ def pixpro_loss(
         k: projected maps of views 1 and 2, target branch, no gradient.
         positives: (B, N, N) bool, view 1 against view 2.
         loss_form: "repository" (f = 2, within [−4, 4]) or "paper" (f = 1, within [−2, 2]).
-        count_empty: images without a positive pair count as 0 in the mean (authors' code); False leaves them out
-            (paper).
+        count_empty: images without a positive pair count as 0 in the mean (authors' code); False
+            leaves them out (paper).
 
     Returns:
         Scalar; the sum over both directions. 0 with finite gradients if no image has a pair.
     """
     agreement = mean_positive_cosine(y[0], k[1], positives)
     agreement = agreement + mean_positive_cosine(y[1], k[0], positives.transpose(1, 2))
-    mean = agreement.mean() if count_empty else mean_over_valid(agreement, positives.flatten(1).any(1))
+    mean = (
+        agreement.mean() if count_empty else mean_over_valid(agreement, positives.flatten(1).any(1))
+    )
     return -LOSS_FACTOR[loss_form] * mean
 
 
@@ -71,14 +80,17 @@ def pixpro_loss(
 class PixPro(Objective):
     """Pixel-to-propagation consistency (Xie et al., CVPR 2021, arXiv 2011.10043).
 
-    The instance branch of the paper ("PixPro*") is the objective ``BYOL(pool="after")`` beside this one.
+    The instance branch of the paper ("PixPro*") is the objective ``BYOL(pool="after")`` beside this
+    one.
 
     Args:
-        stride: stride of the map to learn on; None takes the deepest. Not together with ``pyramid``.
-        pyramid: feature-pyramid pretraining, see :class:`pretrain.objectives.parts.levels.Levels`; its weights stay in the
-            checkpoint for transfer. The loss is the plain mean over levels with shared projector and propagation (our
-            choice: the paper does not say).
-        hidden: width inside the projector: 4096 in the authors' code, 2048 in re-implementations of the paper.
+        stride: stride of the map to learn on; None takes the deepest. Not together with
+            ``pyramid``.
+        pyramid: feature-pyramid pretraining, see :class:`pretrain.objectives.parts.levels.Levels`;
+            its weights stay in the checkpoint for transfer. The loss is the plain mean over levels
+            with shared projector and propagation (our choice: the paper does not say).
+        hidden: width inside the projector: 4096 in the authors' code, 2048 in re-implementations of
+            the paper.
         dim: width of the projection.
         gamma, layers, normalise_values: see :class:`heads.pixel_propagation.PixelPropagation`.
         pos_radius_diag: two cells match if they are closer than this many cell diagonals.
@@ -108,10 +120,16 @@ class PixPro(Objective):
         super().__init__(features)
         if loss_form not in LOSS_FACTOR:
             raise ValueError(f"loss_form={loss_form!r}: must be one of {sorted(LOSS_FACTOR)}")
-        self.loss_form, self.count_empty, self.pos_radius_diag = loss_form, count_empty, pos_radius_diag
+        self.loss_form, self.count_empty, self.pos_radius_diag = (
+            loss_form,
+            count_empty,
+            pos_radius_diag,
+        )
         self.levels = Levels(features, stride=stride, pyramid=pyramid)
         self.projector = pixel_mlp(self.levels.channels, hidden, dim)
-        self.propagation = PixelPropagation(dim, gamma, layers=layers, normalise_values=normalise_values)
+        self.propagation = PixelPropagation(
+            dim, gamma, layers=layers, normalise_values=normalise_values
+        )
         self.target_levels, self.target_projector = follower(self.levels), follower(self.projector)
 
     @property
@@ -131,14 +149,22 @@ class PixPro(Objective):
         with torch.no_grad():
             target = [self.target_levels(view) for view in encode.target("global")[:2]]
         losses, pairs = [], []
-        for maps, target_maps in zip(zip(*online, strict=True), zip(*target, strict=True), strict=True):
+        for maps, target_maps in zip(
+            zip(*online, strict=True), zip(*target, strict=True), strict=True
+        ):
             y = tuple(self.propagation(self.projector(m)) for m in maps)
             with torch.no_grad():
                 k = tuple(self.target_projector(m) for m in target_maps)
             size = maps[0].shape[2:]
             positives = pixel_positives(
-                geometry[:, 0], geometry[:, 1], size_q=size, size_k=size, pos_radius_diag=self.pos_radius_diag
+                geometry[:, 0],
+                geometry[:, 1],
+                size_q=size,
+                size_k=size,
+                pos_radius_diag=self.pos_radius_diag,
             )
-            losses.append(pixpro_loss(y, k, positives, loss_form=self.loss_form, count_empty=self.count_empty))
+            losses.append(
+                pixpro_loss(y, k, positives, loss_form=self.loss_form, count_empty=self.count_empty)
+            )
             pairs.append(positives.sum((1, 2)).float().mean())
         return {"loss": torch.stack(losses).mean(), "pairs": torch.stack(pairs).mean()}

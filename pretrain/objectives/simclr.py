@@ -1,4 +1,6 @@
-"""SimCLR: the pooled vectors of an image's views attract, those of other images repel. An image-level control."""
+"""SimCLR: the pooled vectors of an image's views attract, those of other images repel. An
+image-level control.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from pretrain.structures import Batch
 def nt_xent(z: Tensor, temperature: float) -> Tensor:
     """NT-Xent loss, mean over this process's anchors against the views of all processes.
 
-    ℓ_i = −mean_{p ∈ P(i)} [ s_ip − log Σ_{a ≠ i} exp(s_ia) ], s = cos/τ, P(i) the other views of the same image. For
-    two views it is SimCLR's loss. All features equal: ln(n − 1), n = number of views in the batch of all processes.
+    ℓ_i = −mean_{p ∈ P(i)} [ s_ip − log Σ_{a ≠ i} exp(s_ia) ], s = cos/τ, P(i) the other views of
+    the same image. For two views it is SimCLR's loss. All features equal: ln(n − 1), n = number of
+    views in the batch of all processes.
 
     Args:
         z: (B, V, D), V ≥ 2, any scale. temperature: τ > 0.
@@ -38,7 +41,8 @@ def nt_xent(z: Tensor, temperature: float) -> Tensor:
         logits = anchors @ everything.T / temperature
         own = torch.arange(len(anchors), device=z.device) + get_rank() * len(anchors)
         column = torch.arange(len(everything), device=z.device)
-        # −∞ before log-sum-exp: the self-similarity 1/τ is the row's largest entry and would make the others underflow.
+        # −∞ before log-sum-exp: the self-similarity 1/τ is the row's largest entry and would make
+        # the others underflow.
         logits = logits.masked_fill(column == own[:, None], -math.inf)
         views = z.shape[1]
         positives = (column // views == own[:, None] // views) & (column != own[:, None])
@@ -53,9 +57,10 @@ class SimCLR(Objective):
     Args:
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
         temperature: τ.
-        last_shift: whether the BatchNorm at the projector's end learns a shift; the authors' does not.
-        head_start: how the projector's linear layers start, see :func:`heads.projector.start_linear_layers`; the
-            authors' "normal".
+        last_shift: whether the BatchNorm at the projector's end learns a shift; the authors' does
+            not.
+        head_start: how the projector's linear layers start, see
+            :func:`heads.projector.start_linear_layers`; the authors' "normal".
 
     Raises:
         ValueError: temperature not positive, unknown ``head_start``.
@@ -78,7 +83,9 @@ class SimCLR(Objective):
             raise ValueError(f"temperature={temperature}: must be positive")
         self.temperature = temperature
         width = features.vector
-        self.projector = vector_mlp(width, hidden or width, dim, last_norm=True, last_shift=last_shift)
+        self.projector = vector_mlp(
+            width, hidden or width, dim, last_norm=True, last_shift=last_shift
+        )
         start_linear_layers(self.projector, head_start)
         self._entries: int | None = None
 

@@ -18,20 +18,25 @@ from pretrain.structures import Batch
 
 @MODELS.register_module()
 class SupCon(Objective):
-    """Supervised contrastive learning (Khosla et al., NeurIPS 2020) on every view of the group, one or more.
+    """Supervised contrastive learning (Khosla et al., NeurIPS 2020) on every view of the group, one
+    or more.
 
-    Images labelled −1 have their own views as positives only, so a partly labelled source trains semi-supervised.
+    Images labelled −1 have their own views as positives only, so a partly labelled source trains
+    semi-supervised.
 
     Args:
         hidden: width inside the projector; None takes the backbone's. dim: width of the projection.
-        layers: of the projector; 1 is a single linear layer without bias. projector_norm: False is the paper's MLP,
-            linear layers with bias and ReLU; True puts BatchNorms inside and at its end, as in SimCLR.
-        head_start: how the projector's linear layers start, see :func:`heads.projector.start_linear_layers`: "normal"
-            in the authors' ImageNet script, "torch" in their CIFAR code.
+        layers: of the projector; 1 is a single linear layer without bias. projector_norm: False is
+            the paper's MLP, linear layers with bias and ReLU; True puts BatchNorms inside and at
+            its end, as in SimCLR.
+        head_start: how the projector's linear layers start, see
+            :func:`heads.projector.start_linear_layers`: "normal" in the authors' ImageNet script,
+            "torch" in their CIFAR code.
         normalise_encoder: whether vectors are brought to unit length before the projector.
         temperature, form, denominator, anchors, max_positives, chunk: see
             :class:`~pretrain.objectives.parts.supcon_loss.ContrastOptions`.
-        loss_scale: what the loss is multiplied by; the paper takes τ. The log's ``unscaled`` is without it.
+        loss_scale: what the loss is multiplied by; the paper takes τ. The log's ``unscaled`` is
+            without it.
 
     Raises:
         ValueError: an illegal value.
@@ -63,10 +68,14 @@ class SupCon(Objective):
         if not loss_scale > 0:
             raise ValueError(f"loss_scale={loss_scale}: must be positive")
         self.loss_scale, self.normalise_encoder = loss_scale, normalise_encoder
-        self.options = ContrastOptions(temperature, form, denominator, anchors, max_positives, chunk)
+        self.options = ContrastOptions(
+            temperature, form, denominator, anchors, max_positives, chunk
+        )
         make = vector_mlp if projector_norm else _plain_mlp
         last = dict(last_norm=True) if projector_norm else {}
-        self.projector = make(features.vector, hidden or features.vector, dim, layers=layers, **last)
+        self.projector = make(
+            features.vector, hidden or features.vector, dim, layers=layers, **last
+        )
         start_linear_layers(self.projector, head_start)
         self._collapsed: Tensor | None = None
 
@@ -77,14 +86,16 @@ class SupCon(Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: log of the denominator's size, mean over the last batch; a fresh network starts near it."""
+        """Collapsed: log of the denominator's size, mean over the last batch; a fresh network
+        starts near it.
+        """
         collapsed = None if self._collapsed is None else self.loss_scale * float(self._collapsed)
         return Bounds(best=None, collapsed=collapsed, random_start=collapsed)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``, and to be logged ``unscaled``, the loss before ``loss_scale``, ``anchors``, the number of
-        anchors that count, ``positives``, the mean number of positives, and ``collapsed``, the unscaled loss of equal
-        features."""
+        """Returns ``loss``, and to be logged ``unscaled``, the loss before ``loss_scale``,
+        ``anchors``, the number of anchors that count, ``positives``, the mean number of positives,
+        and ``collapsed``, the unscaled loss of equal features."""
         found = supcon_loss(self.project(encode, "global"), batch.labels, self.options)
         self._collapsed = found.collapsed
         return {
@@ -104,7 +115,9 @@ class SupCon(Objective):
 
 
 def _plain_mlp(channels: int, hidden: int, out: int, *, layers: int) -> nn.Sequential:
-    """(B, channels) -> (B, out): Linear, ReLU, …, Linear with bias; one layer alone is without bias."""
+    """(B, channels) -> (B, out): Linear, ReLU, …, Linear with bias; one layer alone is without
+    bias.
+    """
     if layers < 1:
         raise ValueError(f"layers={layers}: an MLP needs at least 1 layer")
     widths = [channels] + [hidden] * (layers - 1) + [out]

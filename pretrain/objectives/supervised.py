@@ -19,7 +19,8 @@ from pretrain.structures import Batch
 
 @MODELS.register_module()
 class Supervised(Objective):
-    """Linear classifier on the pooled vector, cross-entropy averaged over all views; images labelled −1 are left out.
+    """Linear classifier on the pooled vector, cross-entropy averaged over all views; images
+    labelled −1 are left out.
 
     Args:
         num_classes: C. label_smoothing: share of the target spread evenly over all classes.
@@ -31,7 +32,9 @@ class Supervised(Objective):
     needs_labels = True
     views_per_group = 1
 
-    def __init__(self, features: FeatureInfo, *, num_classes: int, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, features: FeatureInfo, *, num_classes: int, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__(features)
         if num_classes < 2:
             raise ValueError(f"num_classes={num_classes}: a classifier needs at least 2")
@@ -42,7 +45,9 @@ class Supervised(Objective):
     def bounds(self) -> Bounds:
         """Collapsed: ln C, equal scores for every class."""
         uniform = math.log(self.classifier.out_features)
-        return Bounds(best=0.0 if self.label_smoothing == 0 else None, collapsed=uniform, random_start=uniform)
+        return Bounds(
+            best=0.0 if self.label_smoothing == 0 else None, collapsed=uniform, random_start=uniform
+        )
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss`` and ``top1``, the share of right answers among labelled views."""

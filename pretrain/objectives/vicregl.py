@@ -1,4 +1,6 @@
-"""VICRegL: VICReg's criterion on whole images and on cells that show one place or have similar embeddings."""
+"""VICRegL: VICReg's criterion on whole images and on cells that show one place or have similar
+embeddings.
+"""
 
 from __future__ import annotations
 
@@ -34,20 +36,22 @@ class Criterion(NamedTuple):
 def vicreg(x: Tensor, y: Tensor, *, statistics: str = "rank") -> Criterion:
     """VICReg's terms of pairs (x, y), with spread and covariance over the batch of all processes.
 
-    invariance: mean of (x − y)², over channels too. variance: mean over branches of mean_d max(0, 1 − √(var_d + 1e-4)).
-    covariance: mean over branches of (1/D) Σ_{d≠e} C_de². Variances and C are unbiased (divided by n − 1). The paper on
-    VICReg writes sums over branches; the code of VICRegL's authors takes these means, and its weights belong to them.
+    invariance: mean of (x − y)², over channels too. variance: mean over branches of mean_d max(0, 1
+    − √(var_d + 1e-4)). covariance: mean over branches of (1/D) Σ_{d≠e} C_de². Variances and C are
+    unbiased (divided by n − 1). The paper on VICReg writes sums over branches; the code of
+    VICRegL's authors takes these means, and its weights belong to them.
 
     Args:
-        x, y: (B, S, P, D): B images, S independent sets of P pairs; terms are means over the sets. Whole images: S = P
-            = 1.
-        statistics: over what spread and covariance are taken, within a set: "rank": over the images for the p-th pairs,
-            then mean over p; "cells": over all pairs of all images at once.
+        x, y: (B, S, P, D): B images, S independent sets of P pairs; terms are means over the sets.
+            Whole images: S = P = 1.
+        statistics: over what spread and covariance are taken, within a set: "rank": over the images
+            for the p-th pairs, then mean over p; "cells": over all pairs of all images at once.
 
     Returns:
-        Scalars whose mean over processes, and that mean's gradient, are those of one process with the whole batch.
-        Cost O(S·n·D·min(n, D)) per branch, n = entries behind a statistic (the step's images, times P for "cells"),
-        times P for "rank"; memory O(S·P·min(n, D)²) beside the inputs. Every process computes all of it.
+        Scalars whose mean over processes, and that mean's gradient, are those of one process with
+        the whole batch. Cost O(S·n·D·min(n, D)) per branch, n = entries behind a statistic (the
+        step's images, times P for "cells"), times P for "rank"; memory O(S·P·min(n, D)²) beside the
+        inputs. Every process computes all of it.
 
     Raises:
         ValueError: one entry only, whose spread is not defined.
@@ -58,11 +62,14 @@ def vicreg(x: Tensor, y: Tensor, *, statistics: str = "rank") -> Criterion:
         both = both.flatten(2, 3) if statistics == "cells" else both
         entries, channels = both.shape[-2:]
         if entries < 2:
-            raise ValueError("a batch of 1 has no spread over its images; VICReg needs at least 2 per step")
+            raise ValueError(
+                "a batch of 1 has no spread over its images; VICReg needs at least 2 per step"
+            )
         centred = both - both.mean(-2, keepdim=True)
         var = centred.square().sum(-2) / (entries - 1)
         spread = (1 - (var + EPSILON).sqrt()).clamp_min(0).mean(-1)
-        # ‖XᵀX‖ = ‖XXᵀ‖ (Frobenius): the smaller of the two matrices gives the sum of all squared covariances.
+        # ‖XᵀX‖ = ‖XXᵀ‖ (Frobenius): the smaller of the two matrices gives the sum of all squared
+        # covariances.
         product = centred @ centred.mT if entries < channels else centred.mT @ centred
         squares = (product / (entries - 1)).square().sum((-2, -1))
         redundancy = (squares - var.square().sum(-1)) / channels
@@ -70,13 +77,15 @@ def vicreg(x: Tensor, y: Tensor, *, statistics: str = "rank") -> Criterion:
 
 
 def best_matches(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Returns the ``count`` cells whose nearest other cell is nearest, best first, and those other cells.
+    """Returns the ``count`` cells whose nearest other cell is nearest, best first, and those other
+    cells.
 
     Args:
         distances: (B, N, N'). count: at most N are returned.
 
     Returns:
-        Two (B, P) int64, P = min(count, N). One other cell may serve several cells. Ties go to the first.
+        Two (B, P) int64, P = min(count, N). One other cell may serve several cells. Ties go to the
+        first.
     """
     nearest, other = distances.min(2)
     own = nearest.argsort(dim=1, stable=True)[:, :count]
@@ -84,21 +93,27 @@ def best_matches(distances: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def location_matches(first: Tensor, second: Tensor, size: tuple[int, int], count: int) -> list[tuple[Tensor, Tensor]]:
-    """Returns the matches of cells whose centres lie nearest in the source, from each view to the other.
+def location_matches(
+    first: Tensor, second: Tensor, size: tuple[int, int], count: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Returns the matches of cells whose centres lie nearest in the source, from each view to the
+    other.
 
     Args:
-        first, second: (B, 2, 3) geometry. size: (H, W) of both maps. count: matches per image and direction.
+        first, second: (B, 2, 3) geometry. size: (H, W) of both maps. count: matches per image and
+            direction.
 
     Returns:
-        [(cells of view 1, cells of view 2)] twice, each (B, P) int64: the best for cells of view 1, of view 2.
+        [(cells of view 1, cells of view 2)] twice, each (B, P) int64: the best for cells of view 1,
+        of view 2.
     """
     return _both_ways(pixel_distances(first, second, size_q=size, size_k=size), count)
 
 
 @torch.no_grad()
 def feature_matches(x: Tensor, y: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
-    """Returns the matches of cells with the nearest embeddings (Euclidean), see :func:`location_matches`.
+    """Returns the matches of cells with the nearest embeddings (Euclidean), see
+    :func:`location_matches`.
 
     Args:
         x, y: (B, N, D) embedded cells of views 1 and 2.
@@ -117,19 +132,27 @@ def _take(cells: Tensor, index: Tensor) -> Tensor:
     return cells.gather(1, index[..., None].expand(-1, -1, cells.shape[2]))
 
 
-def _counts(location: Sequence[int], feature: int | None, both: int | None) -> tuple[tuple[int, ...], int | None]:
-    """Returns the numbers of matches by location and that by feature (None = all cells); ``both`` stands for either.
+def _counts(
+    location: Sequence[int], feature: int | None, both: int | None
+) -> tuple[tuple[int, ...], int | None]:
+    """Returns the numbers of matches by location and that by feature (None = all cells); ``both``
+    stands for either.
 
     Raises:
         ValueError: see :class:`VICRegL`.
     """
     if both is not None:
         if not isinstance(both, int) or both < 1:
-            raise ValueError(f"matches={both}: must be at least 1, or None to use location_matches and feature_matches")
+            raise ValueError(
+                f"matches={both}: must be at least 1, or None to use location_matches and "
+                "feature_matches"
+            )
         return (both,), both
     counts = location if isinstance(location, (tuple, list)) else ()
     if not counts or any(not isinstance(count, int) or count < 1 for count in counts):
-        raise ValueError(f"location_matches={location}: must be numbers of at least 1, as (20, 4) or (20,)")
+        raise ValueError(
+            f"location_matches={location}: must be numbers of at least 1, as (20, 4) or (20,)"
+        )
     if feature is not None and (not isinstance(feature, int) or feature < 1):
         raise ValueError(f"feature_matches={feature}: must be at least 1, or None for all cells")
     return tuple(counts), feature
@@ -139,25 +162,29 @@ def _counts(location: Sequence[int], feature: int | None, both: int | None) -> t
 class VICRegL(Objective):
     """VICReg on whole images and local features (Bardes et al., NeurIPS 2022, arXiv 2210.01571).
 
-    loss = α·ℓ(vectors) + (1 − α)·[ ℓ(cells matched by location) + ℓ(cells matched by feature) ], ℓ the weighted sum of
-    :func:`vicreg`'s terms, the local ones averaged over both directions of matching, and over the numbers in
-    ``location_matches``.
+    loss = α·ℓ(vectors) + (1 − α)·[ ℓ(cells matched by location) + ℓ(cells matched by feature) ], ℓ
+    the weighted sum of :func:`vicreg`'s terms, the local ones averaged over both directions of
+    matching, and over the numbers in ``location_matches``.
 
     Args:
         stride: stride of the map to learn on; None takes the deepest.
         hidden: width inside the expander of pooled vectors. dim: its output's width.
         local_hidden, local_dim: the same for the expander of cells.
         alpha: α, weight of the whole-image criterion.
-        location_matches: numbers of matches by location kept per image and direction, the best ones. The authors' code
-            keeps 20 of the first view and 4 of the second and averages over both orders of the views: (20, 4).
-        feature_matches: the same for matches by feature, one number; None = all cells, as in the authors' code.
-        matches: one number for both rules in place of those two. A map of fewer cells gives all of them.
+        location_matches: numbers of matches by location kept per image and direction, the best
+            ones. The authors' code keeps 20 of the first view and 4 of the second and averages over
+            both orders of the views: (20, 4).
+        feature_matches: the same for matches by feature, one number; None = all cells, as in the
+            authors' code.
+        matches: one number for both rules in place of those two. A map of fewer cells gives all of
+            them.
         invariance, variance, covariance: weights of the three terms.
-        statistics: over what the local criterion's spread is taken, "rank" or "cells", see :func:`vicreg`.
+        statistics: over what the local criterion's spread is taken, "rank" or "cells", see
+            :func:`vicreg`.
 
     Raises:
-        ValueError: ``alpha`` outside [0, 1], a number of matches below 1 or none, a negative weight, unknown
-            ``statistics``.
+        ValueError: ``alpha`` outside [0, 1], a number of matches below 1 or none, a negative
+            weight, unknown ``statistics``.
     """
 
     def __init__(
@@ -181,13 +208,19 @@ class VICRegL(Objective):
         super().__init__(features)
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha={alpha}: must lie in [0, 1]")
-        for name, value in (("invariance", invariance), ("variance", variance), ("covariance", covariance)):
+        for name, value in (
+            ("invariance", invariance),
+            ("variance", variance),
+            ("covariance", covariance),
+        ):
             if value < 0:
                 raise ValueError(f"{name}={value}: must not be negative")
         if statistics not in STATISTICS:
             raise ValueError(f"statistics={statistics!r}: must be one of {STATISTICS}")
         self.alpha, self.statistics = alpha, statistics
-        self.location_matches, self.feature_matches = _counts(location_matches, feature_matches, matches)
+        self.location_matches, self.feature_matches = _counts(
+            location_matches, feature_matches, matches
+        )
         self.weights = Criterion(invariance, variance, covariance)
         self.levels = Levels(features, stride=stride)
         self.expander = vector_mlp(features.vector, hidden, dim, layers=3)
@@ -195,12 +228,16 @@ class VICRegL(Objective):
 
     @property
     def bounds(self) -> Bounds:
-        """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 in all three criteria."""
+        """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 in all three
+        criteria.
+        """
         criteria = self.alpha + 2 * (1 - self.alpha)
         return Bounds(best=0.0, collapsed=criteria * self.weights.variance * (1 - EPSILON**0.5))
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``, the criteria ``image`` and ``cell`` (sum of both rules), and the variance term of each."""
+        """Returns ``loss``, the criteria ``image`` and ``cell`` (sum of both rules), and the
+        variance term of each.
+        """
         views = encode.online("global")[:2]
         first, second = batch.views["global"].geometry[:, :2].unbind(1)
         x, y = (self.expander(view.vector)[:, None, None] for view in views)  # (B, 1, 1, D)
@@ -212,7 +249,9 @@ class VICRegL(Objective):
         places = location_matches(first, second, size, max(self.location_matches))
         terms = [
             self._local(cells, places, self.location_matches),
-            self._local(cells, feature_matches(*cells, self.feature_matches or everything), (everything,)),
+            self._local(
+                cells, feature_matches(*cells, self.feature_matches or everything), (everything,)
+            ),
         ]
         cell = Criterion(*(sum(values) for values in zip(*terms, strict=True)))
         image_value, cell_value = self._weighted(image), self._weighted(cell)
@@ -224,10 +263,18 @@ class VICRegL(Objective):
             "cell_variance": cell.variance / len(terms),
         }
 
-    def _local(self, cells: list[Tensor], pairs: list[tuple[Tensor, Tensor]], counts: Sequence[int]) -> Criterion:
-        """Returns the criterion of matched cells (B, N, D) of both views, a mean over directions and over counts."""
-        x, y = (torch.stack([_take(cells[v], pair[v]) for pair in pairs], 1) for v in (0, 1))  # (B, 2, P, D)
-        each = [vicreg(x[:, :, :count], y[:, :, :count], statistics=self.statistics) for count in counts]
+    def _local(
+        self, cells: list[Tensor], pairs: list[tuple[Tensor, Tensor]], counts: Sequence[int]
+    ) -> Criterion:
+        """Returns the criterion of matched cells (B, N, D) of both views, a mean over directions
+        and over counts.
+        """
+        x, y = (
+            torch.stack([_take(cells[v], pair[v]) for pair in pairs], 1) for v in (0, 1)
+        )  # (B, 2, P, D)
+        each = [
+            vicreg(x[:, :, :count], y[:, :, :count], statistics=self.statistics) for count in counts
+        ]
         return Criterion(*(sum(values) / len(counts) for values in zip(*each, strict=True)))
 
     def _weighted(self, terms: Criterion) -> Tensor:

@@ -22,12 +22,15 @@ from pretrain.upsampling.losses import (
     total_variation,
 )
 
-Encode = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> the frozen backbone's features (B, C, h, w)
+Encode = Callable[
+    [Tensor], Tensor
+]  # normalised images (B, 3, H, W) -> the frozen backbone's features (B, C, h, w)
 
 
 @MODELS.register_module()
 class MultiViewConsistency(nn.Module):
-    """FeatUp's loss (arXiv 2403.10516): fine features, moved and pooled again, must be those of the moved image.
+    """FeatUp's loss (arXiv 2403.10516): fine features, moved and pooled again, must be those of the
+    moved image.
 
         F = upsampler(x, f(x)) at the image's size;   for each of several jitters t:
         loss = 1/jitters · mean[(R·(pool(t(F)) − f(t(x))))² / (2 s²) + ln s] + crf·CRF(t₁(x), R·t₁(F)) + tv·TV(F)
@@ -35,11 +38,12 @@ class MultiViewConsistency(nn.Module):
     An upsampler that normalises features first (``JBUStack(norm=True)``) has N(f(t(x))) in the
     place of f(t(x)), with its own LayerNorm N, as FeatUp's script has.
 
-    pool is a learned downsampler, s = Uncertainty(f(t(x))) a learned scale per cell, R a random projection of channels
-    drawn anew for every image and jitter. pool and s are trained beside the upsampler. F is computed anew for every
-    jitter where the upsampler has dropout; jitters are the same for a whole step's images. Where the upsampler is
-    linear in the features, R goes first and only its few channels are upsampled, moved and pooled. The loss may well be
-    negative. A backbone whose features lie far below 1 needs ``uncertainty=False`` (see ``losses.Uncertainty``).
+    pool is a learned downsampler, s = Uncertainty(f(t(x))) a learned scale per cell, R a random
+    projection of channels drawn anew for every image and jitter. pool and s are trained beside the
+    upsampler. F is computed anew for every jitter where the upsampler has dropout; jitters are the
+    same for a whole step's images. Where the upsampler is linear in the features, R goes first and
+    only its few channels are upsampled, moved and pooled. The loss may well be negative. A backbone
+    whose features lie far below 1 needs ``uncertainty=False`` (see ``losses.Uncertainty``).
 
     Args:
         channels: C of the backbone's map; given by the model.
@@ -54,10 +58,10 @@ class MultiViewConsistency(nn.Module):
         crf_samples: pixels drawn for it.
         tv: weight of the total variation of R·F, the mean over jitters. (FeatUp's script, which has
             weight 0 as well, takes that of the squared lengths of the first moved map.)
-        shared: compute the upsampler's weights once for all jitters. None: where it has no dropout, which changes
-            nothing. True gives the JBU stack one dropout for all jitters of a step.
-        recompute: compute each jitter again in the backward pass: the memory of one jitter instead of all, for one more
-            forward pass.
+        shared: compute the upsampler's weights once for all jitters. None: where it has no dropout,
+            which changes nothing. True gives the JBU stack one dropout for all jitters of a step.
+        recompute: compute each jitter again in the backward pass: the memory of one jitter instead
+            of all, for one more forward pass.
 
     Raises:
         ValueError: ``jitters`` below 1, or a negative weight or width.
@@ -68,10 +72,22 @@ class MultiViewConsistency(nn.Module):
     needs_labels = False
 
     def __init__(
-        self, channels: int, stride: int, *, downsampler: dict[str, Any] | None = None, jitters: int = 5, pad: int = 20,
-        max_zoom: float = 2.0, projection: int = 30, uncertainty: bool = True, crf: float = 0.001,
-        crf_samples: int = 1000, tv: float = 0.0, shared: bool | None = None, recompute: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        channels: int,
+        stride: int,
+        *,
+        downsampler: dict[str, Any] | None = None,
+        jitters: int = 5,
+        pad: int = 20,
+        max_zoom: float = 2.0,
+        projection: int = 30,
+        uncertainty: bool = True,
+        crf: float = 0.001,
+        crf_samples: int = 1000,
+        tv: float = 0.0,
+        shared: bool | None = None,
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         limits = dict(jitters=(jitters, 1), projection=(projection, 0), crf=(crf, 0), tv=(tv, 0))
         for name, (value, least) in limits.items():
@@ -85,16 +101,21 @@ class MultiViewConsistency(nn.Module):
         self.uncertainty = Uncertainty(channels) if uncertainty else None
 
     def forward(
-        self, image: Tensor, encode: Encode, upsampler: Upsampler, generator: torch.Generator | None = None
+        self,
+        image: Tensor,
+        encode: Encode,
+        upsampler: Upsampler,
+        generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Returns loss terms and, unweighted, the mean squared residual ``mse`` (of the projected channels, which is
-        that of the channels on average) and the mean ``scale`` s; 0-d each.
+        """Returns loss terms and, unweighted, the mean squared residual ``mse`` (of the projected
+        channels, which is that of the channels on average) and the mean ``scale`` s; 0-d each.
 
         Args:
             image: (B, 3, H, W) float, normalised.
             encode: the frozen backbone.
             upsampler: what is trained.
-            generator: draws the jitters, on the CPU; projections and CRF pixels come from torch's own generator.
+            generator: draws the jitters, on the CPU; projections and CRF pixels come from torch's
+                own generator.
         """
         features, size = encode(image), tuple(image.shape[-2:])
         share = not _has_dropout(upsampler) if self.shared is None else self.shared
@@ -117,7 +138,13 @@ class MultiViewConsistency(nn.Module):
         return terms
 
     def _one_jitter(
-        self, image: Tensor, fine: Callable[[Tensor | None], Tensor], jitter: Jitter, *, encode: Encode, first: bool
+        self,
+        image: Tensor,
+        fine: Callable[[Tensor | None], Tensor],
+        jitter: Jitter,
+        *,
+        encode: Encode,
+        first: bool,
     ) -> dict[str, Tensor]:
         """The share of one jitter in every term."""
         view = jitter(image)
@@ -130,7 +157,9 @@ class MultiViewConsistency(nn.Module):
             maps = fine(columns if attended is None else torch.cat([columns, attended], 2))
             moved = jitter(maps)
             maps, values = maps[:, : self.projection], moved[:, : self.projection]
-            prediction = self.downsampler.pool(values, None if attended is None else moved[:, self.projection :], grid)
+            prediction = self.downsampler.pool(
+                values, None if attended is None else moved[:, self.projection :], grid
+            )
             target = project(target, columns)
         else:
             maps = fine(None)
@@ -156,11 +185,13 @@ def _has_dropout(module: nn.Module) -> bool:
 def upsampled(
     upsampler: Upsampler, image: Tensor, features: Tensor, size: tuple[int, int]
 ) -> Callable[[Tensor | None], Tensor]:
-    """Upsamples features (B, C, h, w), of which only combinations of channels may be wanted afterwards.
+    """Upsamples features (B, C, h, w), of which only combinations of channels may be wanted
+    afterwards.
 
     Returns:
-        A function of columns (B, C, K), or None for the channels themselves, that gives (B, K, H, W). Where the
-        upsampler is linear, K channels are upsampled in place of C, and the result is the same.
+        A function of columns (B, C, K), or None for the channels themselves, that gives (B, K, H,
+        W). Where the upsampler is linear, K channels are upsampled in place of C, and the result is
+        the same.
     """
     if not isinstance(upsampler, LinearUpsampler):
         whole = upsampler(image, features, size)
@@ -169,10 +200,14 @@ def upsampled(
     mixed, mapped = upsampler.mix(features), upsampler.channel_map()
 
     def combine(columns: Tensor | None) -> Tensor:
-        fine = upsampler.spread(weights, mixed if columns is None else project(mixed, columns), size)
+        fine = upsampler.spread(
+            weights, mixed if columns is None else project(mixed, columns), size
+        )
         if mapped is None:
             return fine
-        shift = mapped[1].expand(len(image), -1) if columns is None else mapped[1] @ columns  # (B, K)
+        shift = (
+            mapped[1].expand(len(image), -1) if columns is None else mapped[1] @ columns
+        )  # (B, K)
         return fine + shift[..., None, None]
 
     return combine

@@ -1,4 +1,6 @@
-"""Fitting FeatUp's implicit upsampler: one small network per image, from many slightly moved views of it."""
+"""Fitting FeatUp's implicit upsampler: one small network per image, from many slightly moved views
+of it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,17 @@ from heads.upsamplers.implicit import ImplicitField
 from heads.upsamplers.principal import PrincipalComponents, private_rng
 from pretrain.upsampling.downsamplers import gaussian_blur
 from pretrain.upsampling.jitter import Jitter, draw_jitter
-from pretrain.upsampling.losses import Uncertainty, magnitude, magnitude_loss, reconstruction, total_variation
+from pretrain.upsampling.losses import (
+    Uncertainty,
+    magnitude,
+    magnitude_loss,
+    reconstruction,
+    total_variation,
+)
 
-Encode = Callable[[Tensor], Tensor]  # normalised images (B, 3, H, W) -> features (B, C, h, w) of a frozen backbone
+Encode = Callable[
+    [Tensor], Tensor
+]  # normalised images (B, 3, H, W) -> features (B, C, h, w) of a frozen backbone
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
 # Pixels per cell: FeatUp's window of the downsampler, for ViTs of these patches and for a ResNet-50
 # (32). Of the same strides are its ResNet-50 at doubled input (16) and DeepLab (8), for which it
@@ -78,27 +88,44 @@ class ImplicitSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts = ("steps", "n_views", "views_per_step", "batch", "components", "pca_views", "hidden", "frequencies")
+        counts = (
+            "steps",
+            "n_views",
+            "views_per_step",
+            "batch",
+            "components",
+            "pca_views",
+            "hidden",
+            "frequencies",
+        )
         for names, least in ((counts, 1), (("magnitude", "tv", "blur"), 0)):
             for name in names:
                 if getattr(self, name) < least:
                     raise ValueError(f"{name}={getattr(self, name)}: must be at least {least}")
         if self.pca_views > self.batch:
-            raise ValueError(f"pca_views={self.pca_views}: batch={self.batch} is the most, they are encoded at once")
+            raise ValueError(
+                f"pca_views={self.pca_views}: batch={self.batch} is the most, they are encoded "
+                "at once"
+            )
 
 
 def fit_implicit(
-    encode: Encode, image: Tensor, settings: ImplicitSettings | None = None, progress: Progress | None = None
+    encode: Encode,
+    image: Tensor,
+    settings: ImplicitSettings | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ImplicitField, Tensor]:
-    """Fits an implicit field F to an image x and a backbone f, all losses in the space of principal components:
+    """Fits an implicit field F to an image x and a backbone f, all losses in the space of principal
+    components:
 
         rec + magnitude·mean[(pool(t(‖F‖)) − ‖f(t(x))‖)²] + tv·TV(‖F‖) + blur·mean[(G(F) − F)²]
         rec = mean[(pool(t(F)) − f(t(x)))² / (2 s²) + ln s]      over elements and the step's views t
 
-    arXiv 2403.10516 and its code. ‖F‖ is carried through t and pool as channel 0 beside F. The same seed gives the same
-    result, to the bit on a CPU; torch's global random state is left as it was. Gradients may be off around it.
-    Memory: n_views · components · h · w numbers of targets (301 MB at 14 × 14) and the network's activations, about
-    1,500 numbers per pixel (300 MB at 224²); the views of a step go through one after the other.
+    arXiv 2403.10516 and its code. ‖F‖ is carried through t and pool as channel 0 beside F. The same
+    seed gives the same result, to the bit on a CPU; torch's global random state is left as it was.
+    Gradients may be off around it. Memory: n_views · components · h · w numbers of targets (301 MB
+    at 14 × 14) and the network's activations, about 1,500 numbers per pixel (300 MB at 224²); the
+    views of a step go through one after the other.
 
     Args:
         encode: the frozen backbone in eval mode; enlarge images in there to give it more pixels.
@@ -113,13 +140,24 @@ def fit_implicit(
         ValueError: an image of another shape, or too small for ``pad`` or the downsampler's kernel.
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
-        raise ValueError(f"image must be (1, 3, H, W), one image is fitted at a time; found {tuple(image.shape)}")
+        raise ValueError(
+            f"image must be (1, 3, H, W), one image is fitted at a time; found {tuple(image.shape)}"
+        )
     settings = settings or ImplicitSettings()
-    with torch.inference_mode(False), torch.enable_grad(), no_autocast(image), private_rng(settings.seed, image.device):
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        no_autocast(image),
+        private_rng(settings.seed, image.device),
+    ):
         image = full_precision(image.detach().clone())
         jitters, targets, components = _views(encode, image, settings, progress)
         fitted = ImplicitField(
-            image, components, hidden=settings.hidden, frequencies=settings.frequencies, dropout=settings.dropout
+            image,
+            components,
+            hidden=settings.hidden,
+            frequencies=settings.frequencies,
+            dropout=settings.dropout,
         )
         losses = _train(fitted, image, jitters, targets, settings, progress)
     return fitted.eval(), losses
@@ -130,7 +168,9 @@ def _views(
 ) -> tuple[list[Jitter], Tensor, PrincipalComponents]:
     """Jitters, their projected targets (n_views, k, h, w), and the projection."""
     size, total = tuple(image.shape[-2:]), settings.n_views
-    jitters = [draw_jitter(size, pad=settings.pad, max_zoom=settings.max_zoom) for _ in range(total)]
+    jitters = [
+        draw_jitter(size, pad=settings.pad, max_zoom=settings.max_zoom) for _ in range(total)
+    ]
     targets, components = [], None
     for start in range(0, total, settings.batch):
         with torch.no_grad():
@@ -146,12 +186,18 @@ def _views(
 
 
 def _train(
-    fitted: ImplicitField, image: Tensor, jitters: list[Jitter], targets: Tensor, settings: ImplicitSettings,
+    fitted: ImplicitField,
+    image: Tensor,
+    jitters: list[Jitter],
+    targets: Tensor,
+    settings: ImplicitSettings,
     progress: Progress | None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Fits the network beside its downsampler and uncertainty; returns the losses (steps,)."""
     width, cell = targets.shape[1], round(image.shape[2] / targets.shape[2])
-    config = dict(type="AttentionDownsampler", kernel=_KERNELS.get(cell, cell)) | settings.downsampler
+    config = (
+        dict(type="AttentionDownsampler", kernel=_KERNELS.get(cell, cell)) | settings.downsampler
+    )
     parts = nn.ModuleDict({"downsampler": MODELS.build(dict(config, channels=width + 1))})
     if settings.uncertainty:
         parts["uncertainty"] = Uncertainty(width)
@@ -163,10 +209,14 @@ def _train(
         chosen = torch.randperm(len(jitters))[: settings.views_per_step].tolist()
         optimiser.zero_grad(set_to_none=True)
         fine = fitted.network(signals)
-        leaf = fine.detach().requires_grad_()  # gradients gather here, so that a view's graph is freed with the view
+        leaf = (
+            fine.detach().requires_grad_()
+        )  # gradients gather here, so that a view's graph is freed with the view
         loss = _backward(_regulariser(leaf, settings))
         for view in chosen:
-            loss += _backward(_view_loss(leaf, jitters[view], targets[view][None], parts, settings) / len(chosen))
+            loss += _backward(
+                _view_loss(leaf, jitters[view], targets[view][None], parts, settings) / len(chosen)
+            )
         fine.backward(leaf.grad)
         optimiser.step()
         losses.append(loss)
@@ -177,7 +227,7 @@ def _train(
 
 def _view_loss(
     leaf: Tensor, jitter: Jitter, target: Tensor, parts: nn.ModuleDict, settings: ImplicitSettings
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Reconstruction and magnitude of one view; target (1, k, h, w)."""
     carried = jitter(torch.cat([magnitude(leaf), leaf], 1))
     pooled = parts["downsampler"](carried, tuple(target.shape[-2:]))
@@ -198,19 +248,23 @@ def _backward(loss: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class ImplicitUpsampler(Upsampler):
-    """Fits every image anew (see :func:`fit_implicit`) and reads its field; keeps nothing between calls.
+    """Fits every image anew (see :func:`fit_implicit`) and reads its field; keeps nothing between
+    calls.
 
-    Slow, an upper bound for offline use: the backbone sees each image ``n_views`` times. Not linear in the features,
-    which are not even used but for their width and dtype. ``config`` lacks ``encode``, give it when building again.
+    Slow, an upper bound for offline use: the backbone sees each image ``n_views`` times. Not linear
+    in the features, which are not even used but for their width and dtype. ``config`` lacks
+    ``encode``, give it when building again.
 
     Args:
-        encode: the frozen backbone in eval mode, normalised images (B, 3, H, W) -> (B, C, h, w); may follow by
-            :meth:`bind`.
+        encode: the frozen backbone in eval mode, normalised images (B, 3, H, W) -> (B, C, h, w);
+            may follow by :meth:`bind`.
         progress: called as ``progress(phase, done, total)``.
         **settings: of :class:`ImplicitSettings`.
     """
 
-    def __init__(self, encode: Encode | None = None, progress: Progress | None = None, **settings: Any) -> None:
+    def __init__(
+        self, encode: Encode | None = None, progress: Progress | None = None, **settings: Any
+    ) -> None:
         chosen = ImplicitSettings(**settings)
         super().__init__(**asdict(chosen))
         self.settings, self.progress = chosen, progress
@@ -229,13 +283,16 @@ class ImplicitUpsampler(Upsampler):
         """
         encode = self._encode[0]
         if encode is None:
-            raise ValueError("ImplicitUpsampler has no encode: it fits images to a backbone, give one by bind(encode)")
+            raise ValueError(
+                "ImplicitUpsampler has no encode: it fits images to a backbone, give one by "
+                "bind(encode)"
+            )
         with torch.no_grad():
             found = encode(full_precision(image[:1])).shape[1]
         if found != features.shape[1]:
             raise ValueError(
-                f"features have {features.shape[1]} channels but encode gives {found}: it must be the backbone, and "
-                "the map, that they come from"
+                f"features have {features.shape[1]} channels but encode gives {found}: it must "
+                "be the backbone, and the map, that they come from"
             )
         results = []
         for one in image.split(1):

@@ -1,4 +1,6 @@
-"""Regression from a smaller image: an upsampler learns to give the features of an image from those of its reduction."""
+"""Regression from a smaller image: an upsampler learns to give the features of an image from those
+of its reduction.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pretrain.upsampling.consistency import Encode
 
 @MODELS.register_module()
 class ScaleRegression(nn.Module):
-    """Plain squared error between the features of an image and the upsampled ones of the image made smaller:
+    """Plain squared error between the features of an image and the upsampled ones of the image made
+    smaller:
 
         loss = mean[(upsampler(x, f(reduce(x))) − f(x))²],   at the grid of f(x)
 
@@ -39,25 +42,35 @@ class ScaleRegression(nn.Module):
     downsampler = None
     uncertainty = None
 
-    def __init__(self, channels: int, stride: int, *, scales: Sequence[float] = (0.25, 0.5), least: int = 4) -> None:
+    def __init__(
+        self, channels: int, stride: int, *, scales: Sequence[float] = (0.25, 0.5), least: int = 4
+    ) -> None:
         del channels
         super().__init__()
         if len(scales) != 2 or not 0 < scales[0] <= scales[1] < 1:
-            raise ValueError(f"scales={tuple(scales)}: must be (least, most) with 0 < least <= most < 1")
+            raise ValueError(
+                f"scales={tuple(scales)}: must be (least, most) with 0 < least <= most < 1"
+            )
         if least < 1:
             raise ValueError(f"least={least}: must be at least 1 cell")
         self.stride, self.scales, self.least = stride, tuple(scales), least
 
     def forward(
-        self, image: Tensor, encode: Encode, upsampler: Upsampler, generator: torch.Generator | None = None
+        self,
+        image: Tensor,
+        encode: Encode,
+        upsampler: Upsampler,
+        generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """Returns ``loss`` and, as a share of the target's variance, ``unexplained``; 0-d. Arguments as in
-        :meth:`pretrain.upsampling.consistency.MultiViewConsistency.forward`."""
+        """Returns ``loss`` and, as a share of the target's variance, ``unexplained``; 0-d.
+        Arguments as in :meth:`pretrain.upsampling.consistency.MultiViewConsistency.forward`."""
         low, high = self.scales
         scale = low + (high - low) * float(torch.rand((), generator=generator, dtype=torch.float64))
         grid = [max(self.least, round(side * scale / self.stride)) for side in image.shape[-2:]]
         size = [cells * self.stride for cells in grid]
-        small = F.interpolate(image, size=size, mode="bilinear", align_corners=False, antialias=True)
+        small = F.interpolate(
+            image, size=size, mode="bilinear", align_corners=False, antialias=True
+        )
         target = upsampler.reference(encode(image))
         loss = F.mse_loss(upsampler(image, encode(small), tuple(target.shape[-2:])), target)
         return {"loss": loss, "unexplained": loss.detach() / target.var(dim=(0, 2, 3)).mean()}

@@ -1,8 +1,9 @@
 """What happens to the colours of a view: typed settings, and the draw of one view's parameters.
 
-The draw is made once and executed by either ``photometric_torch`` (batched, any device) or ``photometric_cv2`` (one
-image, CPU workers). The steps apply in the papers' order: jitter (its four factors in random order) → greyscale →
-blur → solarise. Definitions are torchvision's, so published strengths carry over.
+The draw is made once and executed by either ``photometric_torch`` (batched, any device) or
+``photometric_cv2`` (one image, CPU workers). The steps apply in the papers' order: jitter (its four
+factors in random order) → greyscale → blur → solarise. Definitions are torchvision's, so published
+strengths carry over.
 """
 
 from __future__ import annotations
@@ -34,24 +35,36 @@ def check_probability(name: str, value: float) -> None:
         raise ValueError(f"{name}={value!r}: must be a probability, a number in [0, 1]")
 
 
-def check_range(name: str, value: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+def check_range(
+    name: str, value: tuple[float, float], low: float, high: float
+) -> tuple[float, float]:
     """Returns ``value`` as a pair of floats with low ≤ value[0] ≤ value[1] ≤ high.
 
     Raises:
         ValueError: it is none; the message names the field, the value and the legal range.
     """
     pair = tuple(value) if isinstance(value, (tuple, list)) else ()
-    if len(pair) != 2 or not all(isinstance(v, (int, float)) for v in pair) or not low <= pair[0] <= pair[1] <= high:
-        raise ValueError(f"{name}={value!r}: must be (low, high) with {low:g} <= low <= high <= {high:g}")
+    if (
+        len(pair) != 2
+        or not all(isinstance(v, (int, float)) for v in pair)
+        or not low <= pair[0] <= pair[1] <= high
+    ):
+        raise ValueError(
+            f"{name}={value!r}: must be (low, high) with {low:g} <= low <= high <= {high:g}"
+        )
     return (float(pair[0]), float(pair[1]))
 
 
 def _factor_range(name: str, strength: Strength) -> tuple[float, float]:
-    """A strength s means the factors [max(0, 1 - s), 1 + s] (torchvision); a pair is taken as it is."""
+    """A strength s means the factors [max(0, 1 - s), 1 + s] (torchvision); a pair is taken as it
+    is.
+    """
     if isinstance(strength, (tuple, list)):
         return check_range(name, strength, 0.0, math.inf)
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or strength < 0:
-        raise ValueError(f"{name}={strength!r}: must be a strength >= 0 or a pair of factors (low, high)")
+        raise ValueError(
+            f"{name}={strength!r}: must be a strength >= 0 or a pair of factors (low, high)"
+        )
     return (max(0.0, 1.0 - strength), 1.0 + strength)
 
 
@@ -60,10 +73,12 @@ class Jitter:
     """Colour jitter: four factors in random order, all or none of them.
 
     Attributes:
-        brightness: strength s ≥ 0, factor drawn from U(max(0, 1 − s), 1 + s); or the pair of factors itself.
+        brightness: strength s ≥ 0, factor drawn from U(max(0, 1 − s), 1 + s); or the pair of
+            factors itself.
         contrast: the same, blends with the image's mean grey.
         saturation: the same, blends with each pixel's grey.
-        hue: h in [0, 0.5], shift drawn from U(−h, h) in turns of the colour circle; or the pair itself.
+        hue: h in [0, 0.5], shift drawn from U(−h, h) in turns of the colour circle; or the pair
+            itself.
         p: probability that a view is jittered.
     """
 
@@ -78,8 +93,15 @@ class Jitter:
             setattr(self, name, _factor_range(f"jitter.{name}", getattr(self, name)))
         if isinstance(self.hue, (tuple, list)):
             self.hue = check_range("jitter.hue", self.hue, -0.5, 0.5)
-        elif isinstance(self.hue, bool) or not isinstance(self.hue, (int, float)) or not 0 <= self.hue <= 0.5:
-            raise ValueError(f"jitter.hue={self.hue!r}: must be a shift in [0, 0.5] turns or a pair in [-0.5, 0.5]")
+        elif (
+            isinstance(self.hue, bool)
+            or not isinstance(self.hue, (int, float))
+            or not 0 <= self.hue <= 0.5
+        ):
+            raise ValueError(
+                f"jitter.hue={self.hue!r}: must be a shift in [0, 0.5] turns or a pair in "
+                "[-0.5, 0.5]"
+            )
         else:
             self.hue = (-float(self.hue), float(self.hue))
         check_probability("jitter.p", self.p)
@@ -91,7 +113,8 @@ class Blur:
 
     Attributes:
         p: probability.
-        sigma: (low, high) of the uniformly drawn standard deviation, in pixels of the view (0.1 to 2 at 224 px).
+        sigma: (low, high) of the uniformly drawn standard deviation, in pixels of the view (0.1 to
+            2 at 224 px).
     """
 
     p: float
@@ -117,11 +140,15 @@ class Solarise:
     def __post_init__(self) -> None:
         check_probability("solarise.p", self.p)
         if not isinstance(self.threshold, (int, float)) or not 0 <= self.threshold <= 1:
-            raise ValueError(f"solarise.threshold={self.threshold!r}: must be in [0, 1] (128 of 255 is 128 / 255)")
+            raise ValueError(
+                f"solarise.threshold={self.threshold!r}: must be in [0, 1] (128 of 255 is 128 / "
+                "255)"
+            )
 
 
 def build_spec(cls: type, value: Any, name: str) -> Any:
-    """Returns ``value`` as an instance of the dataclass ``cls``; mappings (config dicts) become its keywords.
+    """Returns ``value`` as an instance of the dataclass ``cls``; mappings (config dicts) become its
+    keywords.
 
     Raises:
         TypeError: neither an instance nor a mapping.
@@ -134,7 +161,10 @@ def build_spec(cls: type, value: Any, name: str) -> Any:
     legal = [f.name for f in fields(cls)]
     for key in value:
         if key not in legal:
-            raise ValueError(f"{name}: unknown key {key!r}{suggestion(str(key), legal)}; legal: {', '.join(legal)}")
+            raise ValueError(
+                f"{name}: unknown key {key!r}{suggestion(str(key), legal)}; legal: "
+                f"{', '.join(legal)}"
+            )
     try:
         return cls(**value)
     except TypeError as error:
@@ -182,14 +212,19 @@ def none(shape: tuple[int, ...] = ()) -> Photometric:
 def sample(spec: PhotometricSpec, rng: np.random.Generator) -> Photometric:
     """Draws the parameters of one view (0-d fields).
 
-    Always takes 13 uniforms from ``rng``, whatever the settings and outcomes: changing the strength or probability of
-    one step leaves every other draw as it was, which keeps ablations paired.
+    Always takes 13 uniforms from ``rng``, whatever the settings and outcomes: changing the strength
+    or probability of one step leaves every other draw as it was, which keeps ablations paired.
     """
     gate_jitter, *factors, gate_grey, gate_blur, where_blur, gate_solarise = rng.random(9)
     order = np.argsort(rng.random(4))
     brightness, contrast, saturation, hue = 1.0, 1.0, 1.0, 0.0
     if spec.jitter is not None and gate_jitter < spec.jitter.p:
-        ranges = (spec.jitter.brightness, spec.jitter.contrast, spec.jitter.saturation, spec.jitter.hue)
+        ranges = (
+            spec.jitter.brightness,
+            spec.jitter.contrast,
+            spec.jitter.saturation,
+            spec.jitter.hue,
+        )
         brightness, contrast, saturation, hue = (
             low + (high - low) * u for (low, high), u in zip(ranges, factors, strict=True)
         )
@@ -200,7 +235,14 @@ def sample(spec: PhotometricSpec, rng: np.random.Generator) -> Photometric:
     solarised = spec.solarise is not None and gate_solarise < spec.solarise.p
     # One allocation for the six floats: tensors of one element cost a microsecond each to make.
     values = torch.tensor(
-        [brightness, contrast, saturation, hue, sigma, spec.solarise.threshold if solarised else 2.0],
+        [
+            brightness,
+            contrast,
+            saturation,
+            hue,
+            sigma,
+            spec.solarise.threshold if solarised else 2.0,
+        ],
         dtype=torch.float32,
     ).unbind(0)
     return Photometric(
@@ -215,8 +257,9 @@ def sample(spec: PhotometricSpec, rng: np.random.Generator) -> Photometric:
 def blur_radius(sigma: Tensor) -> Tensor:
     """Returns the radius of the blur kernel in pixels, ⌈3σ⌉ and at least 1, (...) int64.
 
-    Beyond 3σ lies 0.27 % of the weight: leaving it out (and renormalising) changes no 8-bit value by more than a
-    level. The papers' fixed 23 × 23 kernel spends 5.5σ and more on weights that round to nothing.
+    Beyond 3σ lies 0.27 % of the weight: leaving it out (and renormalising) changes no 8-bit value
+    by more than a level. The papers' fixed 23 × 23 kernel spends 5.5σ and more on weights that
+    round to nothing.
 
     Args:
         sigma: (...) pixels.

@@ -1,7 +1,7 @@
 """Photometrics of one uint8 image with OpenCV, for CPU workers.
 
-The same parameters and definitions as ``photometric_torch``. Every step rounds to 8 bits, so the two differ by
-rounding: by about one level per step, more where a later step amplifies it.
+The same parameters and definitions as ``photometric_torch``. Every step rounds to 8 bits, so the
+two differ by rounding: by about one level per step, more where a later step amplifies it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ import numpy as np
 from torch import Tensor
 
 from pretrain.structures import Photometric
-from pretrain.views.photometric import BRIGHTNESS, CONTRAST, GREY_WEIGHTS, SATURATION, blur_kernel, blur_radius
+from pretrain.views.photometric import (
+    BRIGHTNESS,
+    CONTRAST,
+    GREY_WEIGHTS,
+    SATURATION,
+    blur_kernel,
+    blur_radius,
+)
 
 _GREY = np.array(GREY_WEIGHTS)
 
@@ -32,10 +39,17 @@ def apply_cv2(image: np.ndarray, photometric: Photometric) -> np.ndarray:
     Cost: about 0.25 ms for a 224-px view of the PixPro recipe.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image of shape {image.shape} and dtype {image.dtype}: must be (H, W, 3) uint8")
+        raise ValueError(
+            f"image of shape {image.shape} and dtype {image.dtype}: must be (H, W, 3) uint8"
+        )
     factors = [
         float(value)
-        for value in (photometric.brightness, photometric.contrast, photometric.saturation, photometric.hue)
+        for value in (
+            photometric.brightness,
+            photometric.contrast,
+            photometric.saturation,
+            photometric.hue,
+        )
     ]
     for step in photometric.order.tolist():
         if step < 3 and factors[step] != 1:
@@ -58,7 +72,9 @@ def apply_cv2_planar(planes: np.ndarray, photometric: Photometric) -> None:
 
 
 def _blend(image: np.ndarray, step: int, factor: float) -> np.ndarray:
-    """Brightness, contrast and saturation are affine in RGB: one 3 × 4 matrix each, clamped to [0, 255] by OpenCV."""
+    """Brightness, contrast and saturation are affine in RGB: one 3 × 4 matrix each, clamped to [0,
+    255] by OpenCV.
+    """
     matrix = np.zeros((3, 4))
     matrix[:, :3] = np.eye(3) * factor
     if step == SATURATION:
@@ -79,8 +95,8 @@ def _hue(image: np.ndarray, turns: float) -> np.ndarray:
 
 
 def _blur(image: np.ndarray, sigma: Tensor) -> np.ndarray:
-    """Separable, in float32 between the passes; twice as fast as cv2.GaussianBlur's fixed-point path at these
-    radii."""
+    """Separable, in float32 between the passes; twice as fast as cv2.GaussianBlur's fixed-point
+    path at these radii."""
     radius = int(blur_radius(sigma))
     weights = blur_kernel(sigma, radius).numpy()
     kernels = []

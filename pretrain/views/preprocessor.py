@@ -19,12 +19,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @MODELS.register_module()
 class ViewPreprocessor(BaseDataPreprocessor):
-    """Moves a batch to the model's device, applies what is left of the photometrics, and normalises.
+    """Moves a batch to the model's device, applies what is left of the photometrics, and
+    normalises.
 
     Args:
         mean: of each channel, image in [0, 1]; ImageNet's by default.
         std: of each channel, likewise.
-        channels_last: give each view ``(B, 3, H, W)`` channels-last memory, which convolutional networks prefer.
+        channels_last: give each view ``(B, 3, H, W)`` channels-last memory, which convolutional
+            networks prefer.
         non_blocking: copy to the device without waiting (effective from pinned memory).
 
     Raises:
@@ -42,14 +44,17 @@ class ViewPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         for name, values in (("mean", mean), ("std", std)):
             if len(values) != 3:
-                raise ValueError(f"{name}={values!r}: must have three numbers, one per channel (R, G, B)")
+                raise ValueError(
+                    f"{name}={values!r}: must have three numbers, one per channel (R, G, B)"
+                )
         if not all(0 < s <= 1 for s in std) or not all(m <= 1 for m in mean):
             raise ValueError(
-                f"mean={tuple(mean)}, std={tuple(std)}: in units of images in [0, 1], std above 0; divide values for "
-                "0 … 255 by 255"
+                f"mean={tuple(mean)}, std={tuple(std)}: in units of images in [0, 1], std above "
+                "0; divide values for 0 … 255 by 255"
             )
         self.channels_last = channels_last
-        # In no checkpoint: the normalisation is written to its metadata, and weights keep loading if it changes.
+        # In no checkpoint: the normalisation is written to its metadata, and weights keep loading
+        # if it changes.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -62,12 +67,13 @@ class ViewPreprocessor(BaseDataPreprocessor):
         """Prepares a batch for the model.
 
         Args:
-            batch: views uint8, or float in [0, 1], not normalised: normalising twice cannot be detected.
+            batch: views uint8, or float in [0, 1], not normalised: normalising twice cannot be
+                detected.
             training: unused, photometrics follow from the batch; part of mmengine's interface.
 
         Returns:
-            ``{"batch": Batch}`` on the device; views float32 normalised, their ``photometric`` None. ``ids`` stay on
-            the CPU, where reading them waits for nothing.
+            ``{"batch": Batch}`` on the device; views float32 normalised, their ``photometric``
+            None. ``ids`` stay on the CPU, where reading them waits for nothing.
         """
         views = {name: self._prepare(group) for name, group in batch.views.items()}
         labels = None if batch.labels is None else self._move(batch.labels)
@@ -77,7 +83,9 @@ class ViewPreprocessor(BaseDataPreprocessor):
         return tensor.to(self.mean.device, non_blocking=self._non_blocking)
 
     def _prepare(self, views: Views) -> Views:
-        """Processes one group; memory is view-major, so that ``images[:, v]`` is a contiguous batch."""
+        """Processes one group; memory is view-major, so that ``images[:, v]`` is a contiguous
+        batch.
+        """
         count, per_image = views.images.shape[:2]
         flat = self._move(views.images).transpose(0, 1).flatten(0, 1)  # (V·B, 3, H, W)
         if views.photometric is not None:

@@ -14,24 +14,33 @@ from mmengine.registry import TRANSFORMS
 from pretrain import geometry
 from pretrain.structures import Photometric, Views
 from pretrain.views.crop import Crop, cut, sample_crop
-from pretrain.views.photometric import PhotometricSpec, build_spec, check_probability, check_range, sample
+from pretrain.views.photometric import (
+    PhotometricSpec,
+    build_spec,
+    check_probability,
+    check_range,
+    sample,
+)
 from pretrain.views.photometric_cv2 import apply_cv2_planar
 from pretrain.views.region import Region, extent, sample_region, warp
 
 
 @dataclass(kw_only=True)
 class ViewSpec(PhotometricSpec):
-    """How one view is made: crop, resize, mirror, then the photometrics of :class:`PhotometricSpec`.
+    """How one view is made: crop, resize, mirror, then the photometrics of
+    :class:`PhotometricSpec`.
 
     Attributes:
         size: of the view in pixels, an int or (h, w).
         scale: (low, high) of the crop's share of the source's area, in (0, 1].
         ratio: (low, high) of the crop's width / height in source pixels.
         flip: probability of mirroring left to right.
-        within: name of a group of one view, in whose crop this one's is drawn instead of in the whole image; scale and
-            ratio are then relative to that view as it comes out, resized and mirrored.
-        rotation: degrees in [0, 45]; the crop is turned by an angle from U(−rotation, rotation) and trimmed so that
-            nothing from outside the image, or outside the view of ``within``, enters (see ``views.region``).
+        within: name of a group of one view, in whose crop this one's is drawn instead of in the
+            whole image; scale and ratio are then relative to that view as it comes out, resized and
+            mirrored.
+        rotation: degrees in [0, 45]; the crop is turned by an angle from U(−rotation, rotation) and
+            trimmed so that nothing from outside the image, or outside the view of ``within``,
+            enters (see ``views.region``).
     """
 
     size: int | tuple[int, int]
@@ -44,12 +53,19 @@ class ViewSpec(PhotometricSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = (self.size, self.size) if isinstance(self.size, int) else tuple(self.size)
-        if len(size) != 2 or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 1 for s in size):
-            raise ValueError(f"size={self.size!r}: must be a number of pixels >= 1 or (height, width)")
+        if len(size) != 2 or not all(
+            isinstance(s, int) and not isinstance(s, bool) and s >= 1 for s in size
+        ):
+            raise ValueError(
+                f"size={self.size!r}: must be a number of pixels >= 1 or (height, width)"
+            )
         self.size = size
         self.scale = check_range("scale", self.scale, 0.0, 1.0)
         if self.scale[1] == 0:
-            raise ValueError(f"scale={self.scale!r}: the upper end must be above 0, it is a share of the image's area")
+            raise ValueError(
+                f"scale={self.scale!r}: the upper end must be above 0, it is a share of the "
+                "image's area"
+            )
         self.ratio = check_range("ratio", self.ratio, 1e-3, 1e3)
         check_probability("flip", self.flip)
         if (
@@ -80,8 +96,9 @@ class Plan:
     Attributes:
         source_size: (H, W) of the full-size source in pixels.
         views: group name -> the planned views in order.
-        min_decode_size: (h, w) of the smallest decoded image from which no crop is enlarged more than from the
-            full-size one: each crop keeps at least the pixels of its view, or all it has.
+        min_decode_size: (h, w) of the smallest decoded image from which no crop is enlarged more
+            than from the full-size one: each crop keeps at least the pixels of its view, or all it
+            has.
     """
 
     source_size: tuple[int, int]
@@ -94,12 +111,13 @@ class ViewRecipe:
     """Makes groups of views from an image.
 
     Args:
-        groups: group name -> its views, each a :class:`ViewSpec` or a dict of its fields. ``global`` is the group
-            of the two large views. All views of a group have one size, they are stacked.
+        groups: group name -> its views, each a :class:`ViewSpec` or a dict of its fields.
+            ``global`` is the group of the two large views. All views of a group have one size, they
+            are stacked.
 
     Raises:
-        TypeError, ValueError: a setting is unknown, missing or illegal; the message starts with the group and the
-        view.
+        TypeError, ValueError: a setting is unknown, missing or illegal; the message starts with the
+        group and the view.
 
     Example:
         >>> recipe = ViewRecipe({"global": [dict(size=224, jitter=dict(brightness=0.4)), dict(size=224, grey=0.2)]})
@@ -109,7 +127,10 @@ class ViewRecipe:
 
     def __init__(self, groups: Mapping[str, Sequence[ViewSpec | dict]]) -> None:
         if not isinstance(groups, Mapping) or not groups:
-            raise TypeError(f"groups={groups!r}: must be a dict such as {{'global': [dict(size=224), dict(size=224)]}}")
+            raise TypeError(
+                f"groups={groups!r}: must be a dict such as {{'global': [dict(size=224), "
+                "dict(size=224)]}"
+            )
         self.specs: dict[str, tuple[ViewSpec, ...]] = {
             name: self._build_group(name, views) for name, views in groups.items()
         }
@@ -130,20 +151,23 @@ class ViewRecipe:
         sizes = {spec.size for spec in specs}
         if len(sizes) > 1:
             raise ValueError(
-                f"groups[{name!r}]: views of one group are stacked and must have one size, found {sorted(sizes)}; "
-                "make a group for each size"
+                f"groups[{name!r}]: views of one group are stacked and must have one size, "
+                f"found {sorted(sizes)}; make a group for each size"
             )
         return tuple(specs)
 
     def _check_parents(self) -> None:
         """Raises a ValueError unless every ``within`` names one upright view."""
-        parents = [name for name, specs in self.specs.items() if len(specs) == 1 and not specs[0].turned]
+        parents = [
+            name for name, specs in self.specs.items() if len(specs) == 1 and not specs[0].turned
+        ]
         for name, specs in self.specs.items():
             for position, spec in enumerate(specs):
                 if spec.within is not None and spec.within not in parents:
                     raise ValueError(
-                        f"groups[{name!r}][{position}]: within={spec.within!r}: must be a group of one view that is "
-                        f"neither turned nor nested; here: {', '.join(map(repr, parents)) or 'none'}"
+                        f"groups[{name!r}][{position}]: within={spec.within!r}: must be a group "
+                        "of one view that is neither turned nor nested; here: "
+                        f"{', '.join(map(repr, parents)) or 'none'}"
                     )
 
     @property
@@ -180,43 +204,65 @@ class ViewRecipe:
         return Plan((height, width), views, (math.ceil(height * need), math.ceil(width * need)))
 
     def _plan_group(
-        self, specs: tuple[ViewSpec, ...], source: tuple[int, int], parents: Mapping, rng: np.random.Generator
+        self,
+        specs: tuple[ViewSpec, ...],
+        source: tuple[int, int],
+        parents: Mapping,
+        rng: np.random.Generator,
     ) -> tuple[PlannedView, ...]:
-        """Draws the views of one group; ``parents`` holds the planned views that they may be nested in."""
+        """Draws the views of one group; ``parents`` holds the planned views that they may be nested
+        in.
+        """
         planned = []
         for spec in specs:
             limits = dict(scale=spec.scale, ratio=spec.ratio, flip=spec.flip, rng=rng)
             if not spec.turned:
                 crop: Crop | Region = sample_crop(*source, **limits)
             elif spec.within is None:
-                crop = Region(torch.from_numpy(sample_region(*source, rotation=spec.rotation, **limits)))
+                crop = Region(
+                    torch.from_numpy(sample_region(*source, rotation=spec.rotation, **limits))
+                )
             else:
                 (parent,) = self.specs[spec.within]
-                local = torch.from_numpy(sample_region(*parent.size, rotation=spec.rotation, **limits))
-                crop = Region(geometry.compose(_map_of(parents[spec.within][0].crop, source), local))
+                local = torch.from_numpy(
+                    sample_region(*parent.size, rotation=spec.rotation, **limits)
+                )
+                crop = Region(
+                    geometry.compose(_map_of(parents[spec.within][0].crop, source), local)
+                )
             planned.append(PlannedView(crop, sample(spec, rng)))
         return tuple(planned)
 
-    def render(self, image: np.ndarray, plan: Plan, *, photometrics: bool = False) -> dict[str, Views]:
+    def render(
+        self, image: np.ndarray, plan: Plan, *, photometrics: bool = False
+    ) -> dict[str, Views]:
         """Cuts the planned views out of a decoded image.
 
         Args:
             image: (H', W', 3) uint8 RGB, the full-size source or a scaled decode of it.
             plan: from :meth:`plan`.
-            photometrics: apply the photometrics here, with OpenCV, instead of handing their parameters on.
+            photometrics: apply the photometrics here, with OpenCV, instead of handing their
+                parameters on.
 
         Returns:
-            group name -> views: images (V, 3, h, w) uint8, geometry (V, 2, 3), photometric with fields (V,) or None
-            if applied.
+            group name -> views: images (V, 3, h, w) uint8, geometry (V, 2, 3), photometric with
+            fields (V,) or None if applied.
 
         Raises:
             ValueError: ``image`` is not what the plan was drawn for, or no (H, W, 3) uint8 array.
         """
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image of shape {image.shape} and dtype {image.dtype}: must be (H, W, 3) uint8")
-        return {name: self._render_group(image, plan, name=name, photometrics=photometrics) for name in self.specs}
+            raise ValueError(
+                f"image of shape {image.shape} and dtype {image.dtype}: must be (H, W, 3) uint8"
+            )
+        return {
+            name: self._render_group(image, plan, name=name, photometrics=photometrics)
+            for name in self.specs
+        }
 
-    def _render_group(self, image: np.ndarray, plan: Plan, *, name: str, photometrics: bool) -> Views:
+    def _render_group(
+        self, image: np.ndarray, plan: Plan, *, name: str, photometrics: bool
+    ) -> Views:
         """Renders one group, see :meth:`render`."""
         specs, planned = self.specs[name], plan.views[name]
         pixels, maps = [], []

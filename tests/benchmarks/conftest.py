@@ -1,4 +1,6 @@
-"""A toy set with masks and depth maps, and a toy network without weights, shared by the tests of frozen evaluation."""
+"""A toy set with masks and depth maps, and a toy network without weights, shared by the tests of
+frozen evaluation.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
 
 
 class ColourGrid:
-    """Stands for a FeatureExtractor: mean colour of each patch, plus 0.1, times a fixed matrix if one is given."""
+    """Stands for a FeatureExtractor: mean colour of each patch, plus 0.1, times a fixed matrix if
+    one is given.
+    """
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     upsampler: Any = None
@@ -61,15 +65,19 @@ def colour_grid() -> type[ColourGrid]:
 
 
 def write_pairs(root: Path, split: str, count: int, seed: int) -> None:
-    """Images of 40 x 48 pixels in noisy class colours; masks of 3 classes with some ignored (255) pixels; depth maps of
-    1, 2 and 3 metres plus 0 to 0.3, by class, with some unknown (0) pixels, among them one whole patch of image 0."""
+    """Images of 40 x 48 pixels in noisy class colours; masks of 3 classes with some ignored (255)
+    pixels; depth maps of 1, 2 and 3 metres plus 0 to 0.3, by class, with some unknown (0) pixels,
+    among them one whole patch of image 0.
+    """
     rng, depth_rng = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     for kind in ("images", "masks", "depth"):
         (root / kind / split).mkdir(parents=True)
     for index in range(count):
         mask = np.kron(rng.integers(0, 3, (5, 6)), np.ones((8, 8), np.int64)).astype(np.uint8)
         image = COLOURS[mask] + rng.integers(-40, 55, (*mask.shape, 3))
-        depth = 1000 * (mask + 1).astype(np.uint16) + depth_rng.integers(0, 300, mask.shape).astype(np.uint16)
+        depth = 1000 * (mask + 1).astype(np.uint16) + depth_rng.integers(0, 300, mask.shape).astype(
+            np.uint16
+        )
         depth[depth_rng.random(mask.shape) < 0.1] = 0
         depth[:8, :8] = 0 if index == 0 else depth[:8, :8]
         Image.fromarray(depth).save(root / "depth" / split / f"{index:03d}.png")
@@ -104,7 +112,9 @@ def toy_depth(toy_root: Path) -> Callable[..., DepthFolder]:
     """Opens the toy set's depth maps; arguments override."""
 
     def make(**overrides: Any) -> DepthFolder:
-        return DepthFolder(toy_root, "plain", **(dict(images="images/{split}", depth="depth/{split}") | overrides))
+        return DepthFolder(
+            toy_root, "plain", **(dict(images="images/{split}", depth="depth/{split}") | overrides)
+        )
 
     return make
 

@@ -1,4 +1,6 @@
-"""The recipes of fine-tuning: they say what to expect, pass the engine's checks, and hold the published settings."""
+"""The recipes of fine-tuning: they say what to expect, pass the engine's checks, and hold the
+published settings.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ every_recipe = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.st
 
 
 def load(name: str, backbone: str = "test_resnet") -> PretrainConfig:
-    """Returns a recipe completed as tools/finetune.py does it, for a small network and 1,000 classes."""
+    """Returns a recipe completed as tools/finetune.py does it, for a small network and 1,000
+    classes.
+    """
     cfg = PretrainConfig(Config.fromfile(ROOT / "configs" / "finetune" / f"{name}.py").to_dict())
     cfg.merge_from_dict(
         {
@@ -35,7 +39,9 @@ def load(name: str, backbone: str = "test_resnet") -> PretrainConfig:
             "source": dict(type="FileList", path="list.txt"),
         }
     )
-    return PretrainConfig({key: value for key, value in cfg.to_dict().items() if not key.startswith("_")})
+    return PretrainConfig(
+        {key: value for key, value in cfg.to_dict().items() if not key.startswith("_")}
+    )
 
 
 @every_recipe
@@ -63,7 +69,8 @@ def test_recipe_passes_the_checks_and_builds(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "epochs"), [("imagenet_vitb16_100e", 100), ("imagenet_vits16_200e", 200), ("imagenet_vitl16_50e", 50)]
+    ("name", "epochs"),
+    [("imagenet_vitb16_100e", 100), ("imagenet_vits16_200e", 200), ("imagenet_vitl16_50e", 50)],
 )
 def test_settings_of_the_released_script(name: str, epochs: int) -> None:
     cfg = load(name)
@@ -73,8 +80,13 @@ def test_settings_of_the_released_script(name: str, epochs: int) -> None:
     assert schedule.peak == pytest.approx(1.2e-3 * 4) and schedule.lr(0) == 0
     assert schedule.lr(schedule.steps) == pytest.approx(1e-6)
     assert dict(cfg.optimizer) == dict(type="AdamW", weight_decay=0.05, layer_decay=0.8)
-    tuned = {key: cfg.model[key] for key in ("pooling", "drop_path", "smoothing", "mixup", "cutmix", "erase")}
-    assert tuned == dict(pooling="mean", drop_path=0.1, smoothing=0.1, mixup=0.8, cutmix=1.0, erase=0.25)
+    tuned = {
+        key: cfg.model[key]
+        for key in ("pooling", "drop_path", "smoothing", "mixup", "cutmix", "erase")
+    }
+    assert tuned == dict(
+        pooling="mean", drop_path=0.1, smoothing=0.1, mixup=0.8, cutmix=1.0, erase=0.25
+    )
     assert cfg.views["randaugment"] == "rand-m9-mstd0.5-inc1"
     assert (cfg.model["size"], cfg.model["crop_fraction"]) == (224, 0.95)
     text = (ROOT / "configs" / "finetune" / "imagenet_vitb16_100e.py").read_text()
@@ -82,7 +94,9 @@ def test_settings_of_the_released_script(name: str, epochs: int) -> None:
 
 
 def test_vit_b_has_the_layers_of_the_recipe() -> None:
-    """14 rates: stem, 12 blocks, head; the stem's is 0.8^13 of the head's. Drop path rises to 0.1 over the blocks."""
+    """14 rates: stem, 12 blocks, head; the stem's is 0.8^13 of the head's. Drop path rises to 0.1
+    over the blocks.
+    """
     cfg = load("imagenet_vitb16_100e", "vit_base_patch16_224")
     with torch.device("meta"):
         built = MODELS.build(cfg.model.to_dict())
@@ -104,26 +118,45 @@ def test_vit_b_has_the_layers_of_the_recipe() -> None:
     ],
 )
 def test_one_step_and_one_evaluation_at_real_size(name: str, backbone: str, tmp_path: Path) -> None:
-    """The networks of the recipes on two images of 64 px: every trained matrix moves, the classifier reads it back."""
+    """The networks of the recipes on two images of 64 px: every trained matrix moves, the
+    classifier reads it back.
+    """
     cfg = load(name, backbone)
     cfg.model["drop_path"] = 0.0  # of two images none may lose a block
     torch.manual_seed(0)
     built = MODELS.build(cfg.model.to_dict())
-    torch.nn.init.normal_(built.head.linear.weight, std=0.1)  # at 2e-5 a single gradient behind it is next to nothing
-    for norm in built.modules():  # timm starts residual branches at zero, where no gradient reaches them
+    torch.nn.init.normal_(
+        built.head.linear.weight, std=0.1
+    )  # at 2e-5 a single gradient behind it is next to nothing
+    for (
+        norm
+    ) in built.modules():  # timm starts residual branches at zero, where no gradient reaches them
         if isinstance(norm, torch.nn.BatchNorm2d):
             torch.nn.init.ones_(norm.weight)
-    before = {key: p.detach().clone() for key, p in built.named_parameters() if p.requires_grad and p.ndim > 1}
+    before = {
+        key: p.detach().clone()
+        for key, p in built.named_parameters()
+        if p.requires_grad and p.ndim > 1
+    }
     wrapper = PrecisionOptimWrapper(build_optimizer(built, cfg.optimizer.to_dict(), lr=0.0))
     wrapper.set_lr(1e-3)
     wrapper.initialize_count_status(built, 0, 1)
     images = torch.randint(0, 256, (2, 1, 3, 64, 64), dtype=torch.uint8)
     made = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))
-    terms = built.train().train_step(Batch({"global": made}, torch.tensor([3, 999]), torch.arange(2)), wrapper)
-    assert 3 < terms["loss"].item() < 50  # ln 1000 = 6.9, and more where the widened head is sure of another class
-    still = [key for key, p in built.named_parameters() if key in before and torch.equal(p, before[key])]
+    terms = built.train().train_step(
+        Batch({"global": made}, torch.tensor([3, 999]), torch.arange(2)), wrapper
+    )
+    assert (
+        3 < terms["loss"].item() < 50
+    )  # ln 1000 = 6.9, and more where the widened head is sure of another class
+    still = [
+        key for key, p in built.named_parameters() if key in before and torch.equal(p, before[key])
+    ]
     assert still == []
     path = tmp_path / "final.pth"
     torch.save(dict(meta=built.describe(), state_dict=built.state_dict()), path)
     classifier = Classifier.load(path)
-    assert classifier.logits(images[:, 0]).shape == (2, 1000) and classifier.crop_fraction == cfg.model["crop_fraction"]
+    assert (
+        classifier.logits(images[:, 0]).shape == (2, 1000)
+        and classifier.crop_fraction == cfg.model["crop_fraction"]
+    )

@@ -1,4 +1,6 @@
-"""Every recipe says what to expect, passes the engine's checks, wires up at full size and really trains, made small."""
+"""Every recipe says what to expect, passes the engine's checks, wires up at full size and really
+trains, made small.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "configs").rglob("*.py")
-    if not {"_base_", "comparisons", "finetune", "transfer", "upsamplers"} & set(path.relative_to(ROOT).parts)
+    if not {"_base_", "comparisons", "finetune", "transfer", "upsamplers"}
+    & set(path.relative_to(ROOT).parts)
 )
 #: Images behind a recipe's source; the schedule in steps depends on them.
 IMAGES = {"imagenet": 1_281_167, "one_gpu": 1_281_167, "coco": 118_287, "cifar": 50_000}
@@ -53,12 +56,19 @@ def planned(recipe: str) -> tuple[Settings, Schedule]:
 @every_recipe
 def test_header_says_how_to_launch_and_what_to_expect(recipe: str) -> None:
     text = header(recipe)
-    launch = rf"python tools/train\.py {re.escape(recipe)}|bash tools/dist_train\.sh {re.escape(recipe)} (\d+)"
+    launch = (
+        rf"python tools/train\.py {re.escape(recipe)}|bash tools/dist_train\.sh "
+        rf"{re.escape(recipe)} (\d+)"
+    )
     found = re.search(launch, text)
     assert found, f"no launch line for {recipe}"
     assert "Hardware:" in text and re.search(r"[Rr]esult:", text) and "Knob" in text
-    assert re.search(STATUS, re.sub(r"\s+", " ", text)), f"the result's status is not said: one of {STATUS}"
-    micro_batch(planned(recipe)[0].schedule, int(found[1] or 1))  # raises if the processes do not divide the batch
+    assert re.search(STATUS, re.sub(r"\s+", " ", text)), (
+        f"the result's status is not said: one of {STATUS}"
+    )
+    micro_batch(
+        planned(recipe)[0].schedule, int(found[1] or 1)
+    )  # raises if the processes do not divide the batch
 
 
 @every_recipe
@@ -70,12 +80,16 @@ def test_recipe_passes_the_checks_and_wires_up_at_full_size(recipe: str) -> None
         model = MODELS.build(cfg.model.to_dict())
     if "_r50_" in recipe:  # a ResNet-50 without classifier
         assert sum(p.numel() for p in model.backbone.parameters()) == 23_508_032
-    check_wiring(model.objectives, {name: len(specs) for name, specs in views.specs.items()}, labelled=True)
+    check_wiring(
+        model.objectives, {name: len(specs) for name, specs in views.specs.items()}, labelled=True
+    )
 
 
 def made_small(recipe: str, image_folder: Path, work_dir: Path) -> PretrainConfig:
     """Returns the recipe with a tiny network, small views and two steps of four images."""
-    values: dict[str, Any] = {k: v for k, v in load(recipe).to_dict().items() if not k.startswith("_")}
+    values: dict[str, Any] = {
+        k: v for k, v in load(recipe).to_dict().items() if not k.startswith("_")
+    }
     values["source"] = dict(type="ImageFolder", root=str(image_folder))
     values["model"]["backbone"] = dict(type="TimmBackbone", name="test_resnet")
     for objective in values["model"]["objectives"]:
@@ -120,7 +134,8 @@ def test_published_numbers_of_pixpro() -> None:
     assert sum(p.numel() for p in model.objectives[0].projector.parameters()) == 9_449_728
 
 
-#: {recipe: learning rates of the first step, at the peak and after the last step} by the authors' codes.
+# : {recipe: learning rates of the first step, at the peak and after the last step} by the authors'
+# codes.
 RATES = {
     "configs/imagenet/pixpro_r50_100e.py": (0.04, 4.0, 1e-6),
     "configs/imagenet/simclr_r50_100e.py": (0.0, 2.4, 0.0),
@@ -155,7 +170,11 @@ def test_learning_rates_begin_peak_and_end_as_the_authors_do(recipe: str) -> Non
     ],
 )
 def test_the_last_norm_of_a_block_starts_as_the_authors_do(recipe: str, value: int) -> None:
-    blocks = [m for m in MODELS.build(load(recipe).model.backbone.to_dict()).modules() if hasattr(m, "act2")]
+    blocks = [
+        m
+        for m in MODELS.build(load(recipe).model.backbone.to_dict()).modules()
+        if hasattr(m, "act2")
+    ]
     assert blocks
     for block in blocks:
         last = block.bn3 if hasattr(block, "bn3") else block.bn2
@@ -176,7 +195,9 @@ def test_heads_start_as_the_authors_do() -> None:
     supcon = heads_of("configs/imagenet/supcon_r50_350e.py").projector
     assert supcon[0].weight.std().item() == pytest.approx(0.01, rel=0.02) and supcon[0].bias is None
     byol = heads_of("configs/imagenet/byol_r50_100e.py")
-    assert all(head[-1].bias is None for head in (byol.projector, byol.predictor, byol.target_projector))
+    assert all(
+        head[-1].bias is None for head in (byol.projector, byol.predictor, byol.target_projector)
+    )
     densecl = heads_of("configs/imagenet/densecl_r50_200e.py")
     assert densecl.projector[0].weight.std().item() == pytest.approx((2 / 2048) ** 0.5, rel=0.02)
     assert torch.equal(densecl.projector[0].weight, densecl.target_projector[0].weight)

@@ -1,4 +1,6 @@
-"""Recipes of transfer against the tables of docs/transfer.md: a recipe or a table that changes alone fails."""
+"""Recipes of transfer against the tables of docs/transfer.md: a recipe or a table that changes
+alone fails.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "transfer.md"
 RECIPES = sorted(path.stem for path in (ROOT / "configs" / "transfer").glob("*.py"))
 #: Recipes that differ in length alone share a tiny version, the other's.
-SIBLINGS = {"ade20k_upernet_r50_160k": "ade20k_upernet_r50_80k", "ade20k_upernet_vit_80k": "ade20k_upernet_vit_160k"}
+SIBLINGS = {
+    "ade20k_upernet_r50_160k": "ade20k_upernet_r50_80k",
+    "ade20k_upernet_vit_80k": "ade20k_upernet_vit_160k",
+}
 STATUS = r"not reproduced by us|not run by us|ours, untested"
 TABLES = ("| recipe | data |", "| recipe | batch |")
 if lacking := libraries.missing():
-    pytestmark = pytest.mark.skip(reason=f"{', '.join(lacking)} not installed: bash tools/setup.sh transfer")
+    pytestmark = pytest.mark.skip(
+        reason=f"{', '.join(lacking)} not installed: bash tools/setup.sh transfer"
+    )
 every_recipe = pytest.mark.parametrize("recipe", RECIPES)
 
 
@@ -59,15 +66,17 @@ def settings(config: Config) -> dict[str, str]:
         "optimiser": optimiser(config.optim_wrapper),
         "schedule": schedule(config),
         "training images": images(first(config.train_dataloader.dataset)["pipeline"]),
-        "test images": images(config.test_dataloader.dataset.pipeline) + windows(config.model.get("test_cfg", {})),
+        "test images": images(config.test_dataloader.dataset.pipeline)
+        + windows(config.model.get("test_cfg", {})),
         "norms and input": norms(config),
     }
 
 
 def data(config: Config) -> str:
     """Class of the data set, and which of its lists or folders are trained on and tested on."""
-    return f"{first(config.train_dataloader.dataset)['type']}: {lists(config.train_dataloader.dataset)} → " + lists(
-        config.test_dataloader.dataset
+    return (
+        f"{first(config.train_dataloader.dataset)['type']}: "
+        f"{lists(config.train_dataloader.dataset)} → " + lists(config.test_dataloader.dataset)
     )
 
 
@@ -77,7 +86,9 @@ def first(dataset: Config) -> Config:
 
 
 def lists(dataset: Config) -> str:
-    """The list of a data set, or its folder of images where it has none; of all parts that are joined."""
+    """The list of a data set, or its folder of images where it has none; of all parts that are
+    joined.
+    """
     parts = dataset.get("datasets", [dataset])
     return " + ".join(part.get("ann_file") or part.data_prefix["img_path"] for part in parts)
 
@@ -98,7 +109,11 @@ def network(model: Config) -> str:
     for head in (model.get("decode_head"), model.get("auxiliary_head"), model.get("bbox_head")):
         said += [dense_head(head)] if head else []
     regions = model.get("roi_head") or {}
-    said += [part["type"] for name in ("shared_head", "bbox_head", "mask_head") if (part := regions.get(name))]
+    said += [
+        part["type"]
+        for name in ("shared_head", "bbox_head", "mask_head")
+        if (part := regions.get(name))
+    ]
     return "; ".join(said)
 
 
@@ -115,7 +130,9 @@ def dense_head(head: Config) -> str:
 def optimiser(wrapper: Config) -> str:
     """Name, rate, decay and what differs from layer to layer."""
     given = wrapper.optimizer
-    said = [f"{given.type} {given.lr:g}"] + ([f"momentum {given.momentum}"] if "momentum" in given else [])
+    said = [f"{given.type} {given.lr:g}"] + (
+        [f"momentum {given.momentum}"] if "momentum" in given else []
+    )
     said += [f"weight decay {given.weight_decay:g}"]
     special = wrapper.get("paramwise_cfg") or {}
     said += ["not on norms"] if special.get("norm_decay_mult") == 0 else []
@@ -144,18 +161,30 @@ def images(pipeline: list[Config]) -> str:
     for step in pipeline:
         if step.type in ("Resize", "RandomResize"):
             long, short = step.scale
-            factors = f" × {step.ratio_range[0]:g} to {step.ratio_range[1]:g}" if "ratio_range" in step else ""
-            sides = f"short side {short}, long at most {long}" if short < long else f"long side {long}"
+            factors = (
+                f" × {step.ratio_range[0]:g} to {step.ratio_range[1]:g}"
+                if "ratio_range" in step
+                else ""
+            )
+            sides = (
+                f"short side {short}, long at most {long}" if short < long else f"long side {long}"
+            )
             said += [sides + factors]
         elif step.type == "RandomChoiceResize":
             shorts = [short for _, short in step.scales]
             gap = shorts[1] - shorts[0]
             assert shorts == list(range(shorts[0], shorts[-1] + 1, gap))
-            said += [f"short side {shorts[0]} to {shorts[-1]} by {gap}, long at most {step.scales[0][0]}"]
+            said += [
+                f"short side {shorts[0]} to {shorts[-1]} by {gap}, long at most {step.scales[0][0]}"
+            ]
             assert len({long for long, _ in step.scales}) == 1
         elif step.type == "RandomCrop":
             said += [f"crop {step.crop_size[0]}"]
-            said += [f"of one class at most {step.cat_max_ratio}"] if step.get("cat_max_ratio", 1) < 1 else []
+            said += (
+                [f"of one class at most {step.cat_max_ratio}"]
+                if step.get("cat_max_ratio", 1) < 1
+                else []
+            )
         elif step.type == "RandomFlip":
             said += [f"flip {step.prob}"]
         elif step.type == "PhotoMetricDistortion":
@@ -174,7 +203,9 @@ def windows(test: Config) -> str:
 
 
 def norms(config: Config) -> str:
-    """Kinds of norm that are named, precise BN, frozen stages, where bottlenecks stride, order of colours."""
+    """Kinds of norm that are named, precise BN, frozen stages, where bottlenecks stride, order of
+    colours.
+    """
     model, kinds = config.model, set()
 
     def collect(tree: Any) -> None:
@@ -185,10 +216,16 @@ def norms(config: Config) -> str:
 
     collect(model.to_dict())
     said = [" and ".join(sorted(kinds))]
-    said += ["precise BN" for hook in config.get("custom_hooks") or [] if hook["type"] == "PreciseBN"]
+    said += [
+        "precise BN" for hook in config.get("custom_hooks") or [] if hook["type"] == "PreciseBN"
+    ]
     if model.backbone.type == "ResNet":
         assert not model.backbone.norm_eval
-        said += ["nothing frozen"] if model.backbone.frozen_stages == -1 else [f"{model.backbone.frozen_stages} frozen"]
+        said += (
+            ["nothing frozen"]
+            if model.backbone.frozen_stages == -1
+            else [f"{model.backbone.frozen_stages} frozen"]
+        )
         said += [{"pytorch": "stride in 3 × 3", "caffe": "stride in 1 × 1"}[model.backbone.style]]
     return ", ".join(said + ["RGB" if model.data_preprocessor.bgr_to_rgb else "BGR"])
 
@@ -209,9 +246,16 @@ def test_table_says_what_the_recipe_does(recipe: str) -> None:
 @every_recipe
 def test_header_says_how_to_launch_and_what_to_expect(recipe: str) -> None:
     for name in (recipe, f"tiny/{SIBLINGS.get(recipe, recipe)}"):
-        text = ast.get_docstring(ast.parse((ROOT / "configs" / "transfer" / f"{name}.py").read_text(encoding="utf-8")))
-        assert f"configs/transfer/{name}.py" in text and re.search(r"tools/(transfer\.py|dist_train\.sh)", text)
-        assert all(f"\n{word}:" in text for word in ("Launch", "Hardware", "Time", "Result", "Knob", "Differs"))
+        text = ast.get_docstring(
+            ast.parse((ROOT / "configs" / "transfer" / f"{name}.py").read_text(encoding="utf-8"))
+        )
+        assert f"configs/transfer/{name}.py" in text and re.search(
+            r"tools/(transfer\.py|dist_train\.sh)", text
+        )
+        assert all(
+            f"\n{word}:" in text
+            for word in ("Launch", "Hardware", "Time", "Result", "Knob", "Differs")
+        )
         assert re.search(STATUS, re.sub(r"\s+", " ", text))
 
 
@@ -225,7 +269,9 @@ def test_every_batch_norm_of_the_full_size_model_is_synchronised_and_trained(rec
         model = MODELS.build(copy.deepcopy(config.model))
     found = [module for module in model.modules() if isinstance(module, _BatchNorm)]
     assert found or "LN" in norms(config)
-    assert all(isinstance(module, nn.SyncBatchNorm) and module.weight.requires_grad for module in found)
+    assert all(
+        isinstance(module, nn.SyncBatchNorm) and module.weight.requires_grad for module in found
+    )
     assert all(p.requires_grad for p in model.backbone.parameters())
 
 

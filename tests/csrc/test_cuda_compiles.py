@@ -1,4 +1,6 @@
-"""The CUDA library: compiles without a GPU, for the architectures it promises, and registers all its operators."""
+"""The CUDA library: compiles without a GPU, for the architectures it promises, and registers all
+its operators.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ import pytest
 from heads.upsamplers import build
 
 ROOT = Path(__file__).resolve().parents[2]
-MAGIC = struct.pack("<I", 0xBA55ED50)  # starts a "fat binary", nvcc's container of code for several architectures
+MAGIC = struct.pack(
+    "<I", 0xBA55ED50
+)  # starts a "fat binary", nvcc's container of code for several architectures
 OWN_CODE = 100_000  # bytes; smaller containers hold CUDA's own startup code
 
 
@@ -62,5 +66,7 @@ torch.ops.load_library({str(library)!r})
 for name in _SCHEMAS:
     assert torch._C._dispatch_has_kernel_for_dispatch_key("pixelpretext::" + name, "CUDA"), name
 """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,6 @@
-"""The CUDA kernels, run thread by thread on the CPU, against the operators in standard torch operations."""
+"""The CUDA kernels, run thread by thread on the CPU, against the operators in standard torch
+operations.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from torch import Tensor
 from heads.upsamplers import eager
 from heads.upsamplers.resizing import bands, low_radius
 
-_spec = importlib.util.spec_from_file_location("csrc_emulated", Path(__file__).with_name("emulated.py"))
+_spec = importlib.util.spec_from_file_location(
+    "csrc_emulated", Path(__file__).with_name("emulated.py")
+)
 emulated = importlib.util.module_from_spec(_spec)
 sys.modules["csrc_emulated"] = emulated
 _spec.loader.exec_module(emulated)
@@ -36,12 +40,17 @@ def assert_close(found: Tensor, wanted: Tensor, what: str) -> None:
     assert found.shape == wanted.shape, what
     if not wanted.numel():
         return
-    largest = wanted.double().abs().max().clamp(min=1 if wanted.ndim == 0 else 1e-6)  # scalars are sums that cancel
+    largest = (
+        wanted.double().abs().max().clamp(min=1 if wanted.ndim == 0 else 1e-6)
+    )  # scalars are sums that cancel
     error = (found.double() - wanted.double()).abs().max() / largest
-    assert error < ERRORS[found.dtype], f"{what}: off by {error:.1e} of the largest value"  # NaN fails too
+    assert error < ERRORS[found.dtype], (
+        f"{what}: off by {error:.1e} of the largest value"
+    )  # NaN fails too
 
 
-# batch, channels, cells, factor, kernel, padding, shared memory: every way through the kernels with few blocks.
+# batch, channels, cells, factor, kernel, padding, shared memory: every way through the kernels with
+# few blocks.
 CONVOLUTIONS = [
     (2, 3, (3, 4), 1, 3, 0, None),  # FeatUp's own form
     (1, 70, (2, 5), 1, 1, 0, None),
@@ -72,7 +81,9 @@ CONVOLUTIONS = [
     + [(case, dtype) for case in CONVOLUTIONS[1::3] for dtype in (torch.float64, torch.float16)],
     ids=str,
 )
-def test_convolution_and_its_gradients(cuda: emulated.Emulated, case: tuple, dtype: torch.dtype) -> None:
+def test_convolution_and_its_gradients(
+    cuda: emulated.Emulated, case: tuple, dtype: torch.dtype
+) -> None:
     batch, channels, (h, w), factor, kernel, padding, shared = case
     generator = torch.Generator().manual_seed(channels)
     margin = kernel - 1 - 2 * padding
@@ -100,7 +111,8 @@ def test_the_emulation_finds_faults(cuda: emulated.Emulated, fault: int, message
     assert cuda.rehearse(0) == "" and message in cuda.rehearse(fault)
 
 
-# batch, depth, sides, radius, fix-up colours (None without), keep, factor of the bands (None without)
+# batch, depth, sides, radius, fix-up colours (None without), keep, factor of the bands (None
+# without)
 FILTERS = [
     (1, 3, (4, 5), 1, None, False, None),
     (2, 5, (3, 9), 1, 3, True, None),
@@ -119,14 +131,20 @@ def filter_arguments(case: tuple, dtype: torch.dtype) -> tuple:
     batch, depth, (height, width), radius, colours, with_keep, factor = case
     generator = torch.Generator().manual_seed(depth)
     taps, margin = (2 * radius + 1) ** 2, 2 * radius
-    keys = random(generator, batch, depth, height + margin, width + margin, dtype=dtype) / depth**0.5
+    keys = (
+        random(generator, batch, depth, height + margin, width + margin, dtype=dtype) / depth**0.5
+    )
     temperature, sigma = torch.tensor(0.4, dtype=dtype), torch.tensor(0.8, dtype=dtype)
     guidance, fixup, keep, rows, cols = None, [], None, None, None
     if colours is not None:
         guidance = random(generator, batch, colours, height, width, dtype=dtype)
         sizes = [(taps, taps + colours), (taps,), (taps, taps), (taps,)]
         fixup = [random(generator, *size, dtype=dtype) / 2 for size in sizes]
-        keep = torch.rand(batch, taps, generator=generator).gt(0.2).to(dtype) / 0.8 if with_keep else None
+        keep = (
+            torch.rand(batch, taps, generator=generator).gt(0.2).to(dtype) / 0.8
+            if with_keep
+            else None
+        )
     if factor is not None:
         rows, cols = bands(height // factor, width // factor, factor, radius, keys)
         assert rows.shape[2] == 2 * low_radius(factor, radius) + 1

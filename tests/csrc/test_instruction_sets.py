@@ -1,4 +1,6 @@
-"""Every instruction set's kernels, and any number of threads, give what the standard operations give."""
+"""Every instruction set's kernels, and any number of threads, give what the standard operations
+give.
+"""
 
 from __future__ import annotations
 
@@ -65,12 +67,16 @@ print(digest.hexdigest())
 def run(instructions: str, threads: int) -> str:
     """Returns a digest of all results; the script has compared them with the standard operations."""
     environment = os.environ | {"PIXELPRETEXT_CPU": instructions, "OMP_NUM_THREADS": str(threads)}
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.skipif(bool(library.status()["cpu"]), reason=f"no compiled operators: {library.status()['cpu']}")
+@pytest.mark.skipif(
+    bool(library.status()["cpu"]), reason=f"no compiled operators: {library.status()['cpu']}"
+)
 @pytest.mark.parametrize("instructions", ["best", "avx2", "baseline"])
 def test_same_as_the_standard_operations_whatever_the_threads(instructions: str) -> None:
     assert run(instructions, 1) == run(instructions, 3)

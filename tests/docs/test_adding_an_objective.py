@@ -1,4 +1,6 @@
-"""docs/adding_an_objective.md: its code is copied from the page, tested and trained through the real engine."""
+"""docs/adding_an_objective.md: its code is copied from the page, tested and trained through the
+real engine.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ OBJECTIVE, TEST, CONFIG = BLOCKS
 
 
 def load(path: str) -> ModuleType:
-    """Returns a block of the page as the module that its file would be; a typing lookup needs it in sys.modules."""
+    """Returns a block of the page as the module that its file would be; a typing lookup needs it in
+    sys.modules.
+    """
     module = ModuleType(path.removesuffix(".py").replace("/", "."))
     sys.modules[module.__name__] = module
     exec(compile(BLOCKS[path], path, "exec"), module.__dict__)
@@ -43,11 +47,17 @@ def objective() -> Iterator[ModuleType]:
 
 
 def small(image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path) -> dict[str, Any]:
-    """Returns the page's config, as written on its real base, with a tiny network and two steps of eight images."""
+    """Returns the page's config, as written on its real base, with a tiny network and two steps of
+    eight images.
+    """
     base = (ROOT / CONFIG).parent / "scenes64.py"
     path = tmp_path / "recipe.py"
     path.write_text(BLOCKS[CONFIG].replace('"scenes64.py"', repr(str(base))))
-    values = {key: value for key, value in Config.fromfile(path).to_dict().items() if not key.startswith("_")}
+    values = {
+        key: value
+        for key, value in Config.fromfile(path).to_dict().items()
+        if not key.startswith("_")
+    }
     values["model"]["backbone"] = dict(tiny_backbone)
     values["source"] = dict(type="ImageFolder", root=str(image_folder))
     values["schedule"].update(samples=16, global_batch=8, warmup_samples=0)

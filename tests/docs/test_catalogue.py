@@ -22,7 +22,17 @@ from pretrain.structures import Batch, Views
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "catalogue.md"
 FORMS = ("repository", "paper")
-COLUMNS = ("objective", "target", "labels", "views", "geometry", "loss", "paper", "config", "status")
+COLUMNS = (
+    "objective",
+    "target",
+    "labels",
+    "views",
+    "geometry",
+    "loss",
+    "paper",
+    "config",
+    "status",
+)
 
 
 def rows() -> dict[str, dict[str, str]]:
@@ -30,7 +40,9 @@ def rows() -> dict[str, dict[str, str]]:
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("| objective"))
     found = {}
-    for line in takewhile(lambda line: line.startswith("|"), lines[start + 2 :]):  # below the head and its rule
+    for line in takewhile(
+        lambda line: line.startswith("|"), lines[start + 2 :]
+    ):  # below the head and its rule
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         name = re.match(r"\[(\w+)\]", cells[0])
         assert name and len(cells) == len(COLUMNS), f"not a row of the catalogue: {line}"
@@ -44,7 +56,9 @@ def registered() -> dict[str, type[Objective]]:
     return {
         name: cls
         for name, cls in MODELS.module_dict.items()
-        if inspect.isclass(cls) and issubclass(cls, Objective) and cls.__module__.startswith("pretrain.")
+        if inspect.isclass(cls)
+        and issubclass(cls, Objective)
+        and cls.__module__.startswith("pretrain.")
     }
 
 
@@ -66,7 +80,11 @@ def test_flags_are_the_class_attributes(name: str) -> None:
     row, cls = rows()[name], registered()[name]
     views = ", ".join(f"`{group}` × {cls.views_per_group}" for group in cls.reads)
     flags = {True: "yes", False: "no"}
-    assert (row["target"], row["labels"], row["views"]) == (flags[cls.needs_target], flags[cls.needs_labels], views)
+    assert (row["target"], row["labels"], row["views"]) == (
+        flags[cls.needs_target],
+        flags[cls.needs_labels],
+        views,
+    )
 
 
 @every_objective
@@ -82,19 +100,36 @@ def test_page_exists_and_explains_every_option(name: str) -> None:
     text = (PAGE.parent / link).read_text(encoding="utf-8")
     assert text.startswith(f"# {name}\n")
     table = text[text.index("## Options") :].split("\n## ")[0]
-    options = [p for p in inspect.signature(registered()[name].__init__).parameters if p not in ("self", "features")]
+    options = [
+        p
+        for p in inspect.signature(registered()[name].__init__).parameters
+        if p not in ("self", "features")
+    ]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == options
-    for heading in ("Idea", "Formula", "Geometry", "Cost", "Options", "Pitfalls", "Published numbers", "Status"):
+    for heading in (
+        "Idea",
+        "Formula",
+        "Geometry",
+        "Cost",
+        "Options",
+        "Pitfalls",
+        "Published numbers",
+        "Status",
+    ):
         assert re.search(rf"^## {heading}", text, re.MULTILINE), f"{link}: no section {heading!r}"
 
 
 @every_objective
-def test_geometry_is_needed_where_the_page_says_so(name: str, tiny_backbone: dict[str, object]) -> None:
+def test_geometry_is_needed_where_the_page_says_so(
+    name: str, tiny_backbone: dict[str, object]
+) -> None:
     """Runs each objective with and without the views' places in the source."""
     torch.manual_seed(0)
     cfg = Config.fromfile(config_path(name))
     options = next(o.to_dict() for o in cfg.model["objectives"] if o["type"] == name)
-    options = {key: 16 if key == "hidden" else value for key, value in options.items() if key != "weight"}
+    options = {
+        key: 16 if key == "hidden" else value for key, value in options.items() if key != "weight"
+    }
     backbone = MODELS.build(dict(tiny_backbone))
     objective = MODELS.build(dict(options, features=backbone.info))
     boxes = torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 2, dtype=torch.float64)
@@ -123,9 +158,14 @@ def test_known_values_match_the_bounds(tiny_backbone: dict[str, object]) -> None
     """The page's last table, where it holds numbers."""
     register_all()
     info = MODELS.build(dict(tiny_backbone)).info
-    both = [MODELS.build(dict(type="PixPro", features=info, hidden=8, dim=8, loss_form=f)).bounds for f in FORMS]
+    both = [
+        MODELS.build(dict(type="PixPro", features=info, hidden=8, dim=8, loss_form=f)).bounds
+        for f in FORMS
+    ]
     text = PAGE.read_text(encoding="utf-8")
-    best, collapsed = (" / ".join(f"−{-getattr(b, key):g}" for b in both) for key in ("best", "collapsed"))
+    best, collapsed = (
+        " / ".join(f"−{-getattr(b, key):g}" for b in both) for key in ("best", "collapsed")
+    )
     assert f"| PixPro (`repository` / `paper`) | {best} | {collapsed} | about 0 |" in text
     byol = MODELS.build(dict(type="BYOL", features=info, hidden=8, dim=8)).bounds
     assert f"| BYOL | {byol.best:g} | {byol.collapsed:g} | about {byol.random_start:g} |" in text

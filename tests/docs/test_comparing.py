@@ -16,7 +16,9 @@ def test_the_example_is_a_plan(tmp_path: Path) -> None:
     (tmp_path / "radius.py").write_text(code, encoding="utf-8")
     plan = load_plan(tmp_path / "radius.py")
     assert len(plan.trials) == len(plan.arms) * len(plan.seeds) == 12
-    assert [t.seed for t in plan.trials] == [0] * 4 + [1] * 4 + [2] * 4  # "all arms have their first seed before …"
+    assert [t.seed for t in plan.trials] == [0] * 4 + [1] * 4 + [
+        2
+    ] * 4  # "all arms have their first seed before …"
     near = next(t for t in plan.trials if t.arm.name == "near")
     assert near.config["model"]["objectives"][0]["pos_radius_diag"] == 0.5
     assert near.config["source"] == {"type": "ImageFolder", "root": "data/photos"}

@@ -45,19 +45,26 @@ def attention_loop(block: CrossAttentionBlock, x: Tensor, z: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("depth", [1, 2])
 @pytest.mark.parametrize("joint", [0, 3])
-def test_equals_a_loop_with_a_class_token_among_the_queries(depth: int, joint: int, tokens: tuple) -> None:
-    """The class token of the context is a query here; its output is dropped, and the other tokens never see it."""
+def test_equals_a_loop_with_a_class_token_among_the_queries(
+    depth: int, joint: int, tokens: tuple
+) -> None:
+    """The class token of the context is a query here; its output is dropped, and the other tokens
+    never see it.
+    """
     context, exemplars, prefix = tokens
     made = decoder(depth=depth, joint=joint)
     scores = made(context, exemplars, prefix)
     table = build_sincos2d_pos_embed([5, 4], 16, dtype=torch.float64)
     for b in range(2):
         embedded = [
-            made.embed(torch.cat([prefix[b, k], exemplars[b, k].flatten(1).T])) + (made.index[k] if joint else 0)
+            made.embed(torch.cat([prefix[b, k], exemplars[b, k].flatten(1).T]))
+            + (made.index[k] if joint else 0)
             for k in range(3)
         ]
         for k in range(3):
-            x = made.embed(torch.cat([torch.randn(1, 12, dtype=torch.float64), context[b].flatten(1).T]))
+            x = made.embed(
+                torch.cat([torch.randn(1, 12, dtype=torch.float64), context[b].flatten(1).T])
+            )
             x = x + torch.cat([torch.zeros(1, 16), table]) + (made.index[k] if joint else 0)
             z = torch.cat(embedded) if joint else embedded[k]
             for block in made.blocks:
@@ -93,7 +100,9 @@ def test_exemplars_do_not_see_each_other(tokens: tuple) -> None:
     context, exemplars, prefix = tokens
     made = decoder()
     scores = made(context, exemplars, prefix)
-    assert torch.allclose(made(context, exemplars[:, [1, 0, 2]], prefix[:, [1, 0, 2]]), scores[:, [1, 0, 2]])
+    assert torch.allclose(
+        made(context, exemplars[:, [1, 0, 2]], prefix[:, [1, 0, 2]]), scores[:, [1, 0, 2]]
+    )
     assert torch.allclose(made(context, exemplars[:, :2], prefix[:, :2]), scores[:, :2])
 
 
@@ -102,7 +111,9 @@ def test_joint_decoding_sees_every_exemplar_and_needs_all(tokens: tuple) -> None
     made = decoder(joint=3)
     changed = exemplars.clone()
     changed[:, 2] += 1
-    difference = (made(context, changed, prefix) - made(context, exemplars, prefix)).abs().amax((0, 2, 3, 4))
+    difference = (
+        (made(context, changed, prefix) - made(context, exemplars, prefix)).abs().amax((0, 2, 3, 4))
+    )
     assert (difference > 1e-6).all()
     with pytest.raises(ValueError, match="joint=3: the batch holds 2 exemplars"):
         made(context, exemplars[:, :2])
@@ -126,7 +137,9 @@ def test_order_of_tokens_matters_for_the_context_only(tokens: tuple) -> None:
     assert not torch.allclose(rolled, scores.roll(1, 4), atol=1e-3)  # the table stayed where it was
 
 
-def test_moving_the_table_along_moves_the_map(tokens: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_the_table_along_moves_the_map(
+    tokens: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import heads.correlation as module
 
     context, exemplars, prefix = tokens

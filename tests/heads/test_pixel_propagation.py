@@ -28,7 +28,9 @@ def test_two_cells() -> None:
 @pytest.mark.parametrize("gamma, weight", [(0.5, 0.774597), (1, 0.6), (2, 0.36), (4, 0.1296)])
 def test_weight_of_the_other_cell_by_gamma(gamma: float, weight: float) -> None:
     y = propagate(cells((1, 0), (0.6, 0.8)), gamma=gamma)
-    assert y[0, 1].item() / 0.8 == pytest.approx(weight, abs=1e-6)  # only the second cell has a second channel
+    assert y[0, 1].item() / 0.8 == pytest.approx(
+        weight, abs=1e-6
+    )  # only the second cell has a second channel
 
 
 def test_scale_of_a_cell_matters_only_without_value_normalisation() -> None:
@@ -40,9 +42,13 @@ def test_scale_of_a_cell_matters_only_without_value_normalisation() -> None:
 
 def test_equal_cells_keep_their_direction_and_orthogonal_cells_do_not_mix() -> None:
     y = propagate(cells((3, 4), (3, 4), (3, 4)))
-    assert torch.allclose(F.normalize(y, dim=1), torch.tensor([0.6, 0.8], dtype=torch.float64).expand(3, 2))
+    assert torch.allclose(
+        F.normalize(y, dim=1), torch.tensor([0.6, 0.8], dtype=torch.float64).expand(3, 2)
+    )
     assert torch.allclose(propagate(cells((1, 0), (0, 1))), torch.eye(2, dtype=torch.float64))
-    assert torch.allclose(propagate(cells((1, 0), (-0.6, 0.8)))[0], torch.tensor([1.0, 0], dtype=torch.float64))
+    assert torch.allclose(
+        propagate(cells((1, 0), (-0.6, 0.8)))[0], torch.tensor([1.0, 0], dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2])
@@ -56,7 +62,9 @@ def test_equals_a_loop_over_cells(layers: int) -> None:
     for b in range(2):
         for i in range(12):
             for j in range(12):
-                similarity = F.cosine_similarity(flat[b, :, i], flat[b, :, j], dim=0).clamp_min(0) ** 1.5
+                similarity = (
+                    F.cosine_similarity(flat[b, :, i], flat[b, :, j], dim=0).clamp_min(0) ** 1.5
+                )
                 expected[b, :, i] += similarity * values[b, :, j] / values[b, :, j].norm()
     assert torch.allclose(module(x).flatten(2), expected)
 
@@ -75,7 +83,9 @@ def test_half_precision_is_computed_in_float32() -> None:
     assert torch.allclose(y, PixelPropagation(4, layers=0)(x.bfloat16().float()))
 
 
-@pytest.mark.parametrize("options, word", [(dict(layers=3), "layers=3"), (dict(gamma=0.0), "gamma=0.0")])
+@pytest.mark.parametrize(
+    "options, word", [(dict(layers=3), "layers=3"), (dict(gamma=0.0), "gamma=0.0")]
+)
 def test_illegal_options_are_named(options: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         PixelPropagation(4, **options)

@@ -37,14 +37,18 @@ def test_the_last_layer_without_shift_or_bias() -> None:
     assert torch.equal(module[-1].bias, torch.zeros(4)) and module[-1].weight.requires_grad
     module(torch.randn(5, 8)).square().sum().backward()
     assert module[-1].bias.grad is None and module[-1].weight.grad is not None
-    assert [m.bias is None for m in vector_mlp(8, 16, 4, last_bias=False) if isinstance(m, nn.Linear)] == [True, True]
+    assert [
+        m.bias is None for m in vector_mlp(8, 16, 4, last_bias=False) if isinstance(m, nn.Linear)
+    ] == [True, True]
     assert vector_mlp(8, 16, 4)[-1].bias is not None
 
 
 @pytest.mark.parametrize("start, deviation", [("normal", 0.01), ("kaiming", (2 / 256) ** 0.5)])
 def test_linear_layers_start_as_the_authors_do(start: str, deviation: float) -> None:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(256, 200), nn.ReLU(), nn.Linear(256, 200, bias=False), nn.Conv2d(256, 200, 1))
+    module = nn.Sequential(
+        nn.Linear(256, 200), nn.ReLU(), nn.Linear(256, 200, bias=False), nn.Conv2d(256, 200, 1)
+    )
     convolution = module[3].weight.detach().clone()
     start_linear_layers(module, start)
     for layer in (module[0], module[2]):
@@ -59,5 +63,7 @@ def test_linear_layers_stay_by_default_and_an_unknown_start_is_named() -> None:
     before = [p.detach().clone() for p in layer.parameters()]
     start_linear_layers(layer, "torch")
     assert all(torch.equal(p, q) for p, q in zip(layer.parameters(), before, strict=True))
-    with pytest.raises(ValueError, match="head_start='xavier': must be one of 'torch', 'normal', 'kaiming'"):
+    with pytest.raises(
+        ValueError, match="head_start='xavier': must be one of 'torch', 'normal', 'kaiming'"
+    ):
         start_linear_layers(layer, "xavier")

@@ -69,7 +69,9 @@ class Sizes:
 
 
 def test_values_of_a_wrong_type_are_named() -> None:
-    assert fit_all({"side": 2, "pair": "1,3", "free": {}}, Sizes, where="x: ") == dict(side=2, pair=(1, 3), free={})
+    assert fit_all({"side": 2, "pair": "1,3", "free": {}}, Sizes, where="x: ") == dict(
+        side=2, pair=(1, 3), free={}
+    )
     with pytest.raises(ValueError, match=r"^x: side=2.5 is of type float; must be int$"):
         fit_all({"side": 2.5}, Sizes, where="x: ")
     with pytest.raises(ValueError, match=r"^x: pair=2 is of type int; must be tuple\[int, int\]$"):
@@ -77,7 +79,9 @@ def test_values_of_a_wrong_type_are_named() -> None:
 
     def reader(root: str, *, every: int = 1, **more: Any) -> None: ...
 
-    assert fit_all({"root": "a", "every": 2, "depth": 3}, reader, where="") == dict(root="a", every=2, depth=3)
+    assert fit_all({"root": "a", "every": 2, "depth": 3}, reader, where="") == dict(
+        root="a", every=2, depth=3
+    )
     with pytest.raises(ValueError, match="every='x' is of type str; must be int"):
         fit_all({"every": "x"}, reader, where="")
 

@@ -37,9 +37,15 @@ def run_raising(error: BaseException) -> int:
         (ConfigError("schedule.epoch: unknown"), "tool: schedule.epoch: unknown"),
         (FileNotFoundError("no checkpoint a.pth"), "tool: no checkpoint a.pth"),
         (PermissionError(13, "Permission denied", "/a/b"), "tool: /a/b: Permission denied"),
-        (OSError(18, "Invalid cross-device link", "/a", None, "/b"), "tool: /a -> /b: Invalid cross-device link"),
+        (
+            OSError(18, "Invalid cross-device link", "/a", None, "/b"),
+            "tool: /a -> /b: Invalid cross-device link",
+        ),
         (MemoryError(), "tool: out of memory; smaller images"),
-        (torch.OutOfMemoryError("tried to allocate 3 GiB"), "tool: out of memory: tried to allocate 3 GiB; smaller"),
+        (
+            torch.OutOfMemoryError("tried to allocate 3 GiB"),
+            "tool: out of memory: tried to allocate 3 GiB; smaller",
+        ),
         (ValueError(), "tool: ValueError without a message; PIXELPRETEXT_TRACEBACK=1"),
         (KeyboardInterrupt(), "tool: interrupted"),
     ],
@@ -61,7 +67,9 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         run_raising(ValueError("a mistake"))
 
 
-def test_other_processes_say_which_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_other_processes_say_which_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.setenv("RANK", "3")
     assert run_raising(ValueError("no data")) == 2
     assert capsys.readouterr().err == "tool (process 3): no data\n"
@@ -73,7 +81,9 @@ def test_a_refused_argument_is_one_sentence(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as ended:
         main(lambda args: None, parser, ["--weights", "both"])
     error = capsys.readouterr().err
-    assert ended.value.code == 2 and error.startswith("tool: argument --weights: invalid choice: 'both'")
+    assert ended.value.code == 2 and error.startswith(
+        "tool: argument --weights: invalid choice: 'both'"
+    )
     assert error.count("\n") == 1
 
 
@@ -84,7 +94,9 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         "def run(args):\n    for number in range(200000): print(number)\n"
         "sys.exit(main(run, CommandLine('tool', None, examples='example: none'), []))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "0\n"
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait(60) == 141
@@ -96,7 +108,9 @@ def test_values_of_an_option_given_twice_add_up() -> None:
     parser.add_argument("--set", nargs="+", default=[])
     parser.add_argument("--sizes", nargs=2, type=int)
     parser.add_seeds()
-    given = parser.parse_args(["a", "--set", "x=1", "--seeds", "1", "--set", "y=2", "z=3", "--seeds", "2"])
+    given = parser.parse_args(
+        ["a", "--set", "x=1", "--seeds", "1", "--set", "y=2", "z=3", "--seeds", "2"]
+    )
     assert given.set == ["x=1", "y=2", "z=3"] and given.seeds == [1, 2] and given.sizes is None
     assert parser.parse_args(["a"]).seeds == [0] and parser.parse_args(["a"]).set == []
     assert parser.parse_args(["a", "--seeds", "0", "--seeds", "1"]).seeds == [0, 1]
@@ -109,23 +123,31 @@ def test_pairs_are_read_once_each() -> None:
     with pytest.raises(ValueError, match="--set: a is given twice, '1' and '2'; give it once"):
         read_pairs(["a=1", "b=1", "a=2"], **read)
     for wrong in ("schedule", "=3"):
-        with pytest.raises(ValueError, match=f"--set '{wrong}': write KEY=VALUE, as in knn.size=64"):
+        with pytest.raises(
+            ValueError, match=f"--set '{wrong}': write KEY=VALUE, as in knn.size=64"
+        ):
             read_pairs([wrong], **read)
 
 
 def test_overrides_of_a_config(tmp_path: Path) -> None:
-    given = read_options(["a=1,2", "b=(1,2)", "c=/my photos/x y", "d='x'", "e=[a, b]", "f=1e-4", "g=true", "h=None"])
+    given = read_options(
+        ["a=1,2", "b=(1,2)", "c=/my photos/x y", "d='x'", "e=[a, b]", "f=1e-4", "g=true", "h=None"]
+    )
     values = [[1, 2], (1, 2), "/my photos/x y", "x", ["a", "b"], 1e-4, True, None]
     assert list(given.values()) == values
     with pytest.raises(ValueError, match="--cfg-options: Imbalanced brackets"):
         read_options(["a=[1,(2]"])
     path = tmp_path / "config.py"
-    path.write_text("model = dict(objectives=[dict(a=1), dict(a=2)], b=3)\nsource = dict(type='A', x=1)\n")
+    path.write_text(
+        "model = dict(objectives=[dict(a=1), dict(a=2)], b=3)\nsource = dict(type='A', x=1)\n"
+    )
     cfg = read_config(path)
     override(cfg, {"model.objectives.1.a": 5, "source._delete_": True, "source.type": "B"})
     assert cfg.model.objectives[1].a == 5 and cfg.source.to_dict() == {"type": "B"}
     for key in ("model.objectives.5.a", "model.objectives.x", "model.b.c"):
-        with pytest.raises(ConfigError, match=f"--cfg-options {key}=1: the config has nothing there to override"):
+        with pytest.raises(
+            ConfigError, match=f"--cfg-options {key}=1: the config has nothing there to override"
+        ):
             override(read_config(path), {key: 1})
 
 
@@ -138,4 +160,6 @@ def test_a_file_that_is_no_config(tmp_path: Path, text: str) -> None:
 
 
 def test_a_sentence_is_never_empty() -> None:
-    assert all(sentence(error) for error in (ValueError(), OSError(), MemoryError(), ValueError(" \n")))
+    assert all(
+        sentence(error) for error in (ValueError(), OSError(), MemoryError(), ValueError(" \n"))
+    )

@@ -37,7 +37,9 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         (tmp_path, False, "Is a directory"),
         (tmp_path / "dangling" / "r.jsonl", False, "No such file"),
     ):
-        with pytest.raises(OSError, match=rf"^--out={path}: cannot be written \({reason}.*\); choose another"):
+        with pytest.raises(
+            OSError, match=rf"^--out={path}: cannot be written \({reason}.*\); choose another"
+        ):
             require_writable(path, "--out", folder=folder)
 
 

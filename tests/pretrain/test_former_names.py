@@ -20,9 +20,13 @@ for finder in sys.meta_path:
 @pytest.mark.parametrize("former", sorted(NAMES))
 def test_a_former_name_is_the_present_module(former: str) -> None:
     sys.modules.pop(former, None)
-    with pytest.warns(FutureWarning, match=f"{former} is now {NAMES[former]}; the former name ends"):
+    with pytest.warns(
+        FutureWarning, match=f"{former} is now {NAMES[former]}; the former name ends"
+    ):
         module = importlib.import_module(former)
-    assert module is importlib.import_module(NAMES[former]) and module.__spec__.name == NAMES[former]
+    assert (
+        module is importlib.import_module(NAMES[former]) and module.__spec__.name == NAMES[former]
+    )
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -34,8 +38,9 @@ def test_a_module_below_a_moved_package_is_not_loaded_twice() -> None:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_from_imports() -> None:
-    from benchmarks import knn
     from benchmarks.evaluation_hook import EvaluationHook
+
+    from benchmarks import knn
     from benchmarks.frozen import knn as present
 
     assert knn is present and EvaluationHook.__module__ == "benchmarks.evaluate.hook"

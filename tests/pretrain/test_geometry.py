@@ -19,7 +19,9 @@ def box(*corners: float) -> torch.Tensor:
 
 
 def repository_box(top: int, left: int, height: int, width: int) -> torch.Tensor:
-    """A crop of a 500×375 image in the convention of PixPro's code: corner-pixel centre to corner-pixel centre."""
+    """A crop of a 500×375 image in the convention of PixPro's code: corner-pixel centre to
+    corner-pixel centre.
+    """
     return box(left / 499, top / 374, (left + width - 1) / 499, (top + height - 1) / 374)
 
 
@@ -33,7 +35,11 @@ def boxes(draw: st.DrawFn) -> torch.Tensor:
     width, height = draw(side), draw(side)
     x, y = draw(unit) * (1 - width), draw(unit) * (1 - height)
     corners = (x, y, x + width, y + height)
-    return box(corners[2], corners[1], corners[0], corners[3]) if draw(st.booleans()) else box(*corners)
+    return (
+        box(corners[2], corners[1], corners[0], corners[3])
+        if draw(st.booleans())
+        else box(*corners)
+    )
 
 
 @st.composite
@@ -41,7 +47,10 @@ def affine_maps(draw: st.DrawFn) -> torch.Tensor:
     """A rotated, scaled and shifted view."""
     angle, scale = draw(st.floats(-math.pi, math.pi)), draw(side)
     rotation = torch.tensor(
-        [[math.cos(angle), -math.sin(angle), draw(unit)], [math.sin(angle), math.cos(angle), draw(unit)]],
+        [
+            [math.cos(angle), -math.sin(angle), draw(unit)],
+            [math.sin(angle), math.cos(angle), draw(unit)],
+        ],
         dtype=torch.float64,
     )
     rotation[:, :2] *= scale
@@ -50,7 +59,16 @@ def affine_maps(draw: st.DrawFn) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "radius, count",
-    [(0.35, 49), (0.5, 49), (0.7, 49), (0.7072, 217), (1.0001, 361), (1.4, 361), (1.4143, 501), (2.8, 1305)],
+    [
+        (0.35, 49),
+        (0.5, 49),
+        (0.7, 49),
+        (0.7072, 217),
+        (1.0001, 361),
+        (1.4, 361),
+        (1.4143, 501),
+        (2.8, 1305),
+    ],
 )
 def test_positives_of_equal_crops_by_radius(radius: float, count: int) -> None:
     whole = box(0, 0, 1, 1)
@@ -79,7 +97,11 @@ def test_two_crops_of_a_photo() -> None:
     first, second = repository_box(25, 50, 224, 224), repository_box(60, 120, 250, 300)
     assert g.cell_diagonals(first, (7, 7)).item() == pytest.approx(0.106449, abs=1e-6)
     assert g.cell_diagonals(second, (7, 7)).item() == pytest.approx(0.127959, abs=1e-6)
-    corners = g.apply(first, torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)).flatten().tolist()
+    corners = (
+        g.apply(first, torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
+        .flatten()
+        .tolist()
+    )
     assert corners == pytest.approx([0.100200, 0.066845, 0.547094, 0.663102], abs=1e-6)
     mask = g.pixel_positives(first, second, **GRID)[0]
     assert (mask.sum(), mask.any(1).sum(), mask.any(0).sum()) == (89, 31, 24)
@@ -89,7 +111,9 @@ def test_two_crops_of_a_photo() -> None:
     rows = {i: mask[i].nonzero().flatten().tolist() for i in (0, 16, 24, 48)}
     assert rows == {0: [], 16: [0, 7], 24: [7, 8, 14, 15], 48: [30, 31, 37, 38]}
     assert distances[16, [0, 7]].tolist() == pytest.approx([0.5904, 0.2585], abs=5e-5)
-    assert distances[24, [7, 8, 14, 15]].tolist() == pytest.approx([0.5774, 0.5990, 0.4086, 0.4386], abs=5e-5)
+    assert distances[24, [7, 8, 14, 15]].tolist() == pytest.approx(
+        [0.5774, 0.5990, 0.4086, 0.4386], abs=5e-5
+    )
 
 
 def test_two_crops_of_a_photo_flipped_and_other_normalisers() -> None:
@@ -127,10 +151,16 @@ def test_positives_equal_a_loop_over_pairs(first: torch.Tensor, second: torch.Te
     size = (3, 4)
     centres, diagonals = [], []
     for maps in (first, second):
-        (x1, y1), (x2, y2) = g.apply(maps, torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))[0].tolist()
+        (x1, y1), (x2, y2) = g.apply(
+            maps, torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+        )[0].tolist()
         width, height = (x2 - x1) / size[1], (y2 - y1) / size[0]
         centres.append(
-            [(x1 + (c + 0.5) * width, y1 + (r + 0.5) * height) for r in range(size[0]) for c in range(size[1])]
+            [
+                (x1 + (c + 0.5) * width, y1 + (r + 0.5) * height)
+                for r in range(size[0])
+                for c in range(size[1])
+            ]
         )
         diagonals.append(math.hypot(width, height))
     expected = [[math.dist(m, n) / max(diagonals) for n in centres[1]] for m in centres[0]]
@@ -153,9 +183,13 @@ def test_a_map_and_its_inverse_cancel(maps: torch.Tensor) -> None:
 
 
 @given(affine_maps(), affine_maps(), affine_maps())
-def test_composition_is_application_in_turn_and_associative(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> None:
+def test_composition_is_application_in_turn_and_associative(
+    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor
+) -> None:
     points = torch.rand(1, 5, 2, dtype=torch.float64)
-    assert torch.allclose(g.apply(g.compose(a, b), points), g.apply(a, g.apply(b, points)), atol=1e-9)
+    assert torch.allclose(
+        g.apply(g.compose(a, b), points), g.apply(a, g.apply(b, points)), atol=1e-9
+    )
     assert torch.allclose(g.compose(a, g.compose(b, c)), g.compose(g.compose(a, b), c), atol=1e-9)
 
 
@@ -174,7 +208,9 @@ def test_a_crop_of_a_crop_lies_inside_it(outer: torch.Tensor, inner: torch.Tenso
 @given(boxes(), boxes())
 def test_overlap_counts_the_share_of_a_fine_grid(first: torch.Tensor, second: torch.Tensor) -> None:
     counted = g.inside(g.cell_centres(first, (60, 60)), second).double().mean().item()
-    assert g.overlap_fraction(first, second).item() == pytest.approx(counted, abs=0.04)  # ≤ one row and column of 60
+    assert g.overlap_fraction(first, second).item() == pytest.approx(
+        counted, abs=0.04
+    )  # ≤ one row and column of 60
 
 
 @given(affine_maps(), affine_maps())
@@ -198,18 +234,22 @@ def test_overlap_refuses_rotated_views() -> None:
 
 def test_diagonal_of_a_rotated_square_view_is_unchanged() -> None:
     angle = 0.3
-    turn = torch.tensor([[[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]]).double()
+    turn = torch.tensor(
+        [[[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0]]]
+    ).double()
     assert g.cell_diagonals(turn, (7, 7)).item() == pytest.approx(math.sqrt(2) / 7)
 
 
 def test_coverage_of_crops_and_of_a_turned_square() -> None:
     context = g.from_box(torch.tensor([[0.5, 0.0, 1.0, 1.0]]))  # the right half of the image
-    parts = g.from_box(torch.tensor([[[0.5, 0.0, 0.75, 0.5], [0.0, 0.0, 0.5, 1.0], [1.0, 0.0, 0.5, 1.0]]]))
+    parts = g.from_box(
+        torch.tensor([[[0.5, 0.0, 0.75, 0.5], [0.0, 0.0, 0.5, 1.0], [1.0, 0.0, 0.5, 1.0]]])
+    )
     masks = g.coverage(context, parts, size=(2, 4))[0]
     assert masks[0].tolist() == [[True, True, False, False], [False] * 4]
     assert not masks[1].any() and masks[2].all()  # a neighbour; the context itself, mirrored
     # A square turned by 45° about the middle, half as large in area: |x - ½| + |y - ½| < ½.
     diamond = torch.tensor([[[[0.5, -0.5, 0.5], [0.5, 0.5, 0.0]]]], dtype=torch.float64)
-    assert g.coverage(g.identity()[None], diamond, size=(100, 100)).double().mean().item() == pytest.approx(
-        0.5, abs=0.01
-    )
+    assert g.coverage(
+        g.identity()[None], diamond, size=(100, 100)
+    ).double().mean().item() == pytest.approx(0.5, abs=0.01)

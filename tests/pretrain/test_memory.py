@@ -1,4 +1,6 @@
-"""Freed memory stays in the process, seen by the page faults of allocating again; the peak is the process's own."""
+"""Freed memory stays in the process, seen by the page faults of allocating again; the peak is the
+process's own.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 def faults(mode: str, **environment: str) -> str:
     run = [sys.executable, "-c", SCRIPT, mode]
-    return subprocess.run(run, capture_output=True, text=True, check=True, env={**CLEAN, **environment}).stdout.strip()
+    return subprocess.run(
+        run, capture_output=True, text=True, check=True, env={**CLEAN, **environment}
+    ).stdout.strip()
 
 
 def test_large_tensors_are_allocated_without_page_faults() -> None:
@@ -54,11 +58,15 @@ def test_the_peak_is_not_the_parents() -> None:
     assert 5e6 < int(child.stdout) < 0.5 * LARGE
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells of other processes")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux tells of other processes"
+)
 def test_the_peak_of_a_child_stays_when_it_frees() -> None:
     code = "b = b'x' * 100_000_000; del b; print('freed', flush=True); input()"
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True
+    ) as child:
         assert child.stdout.readline() == "freed\n"
         assert 100e6 < peak_resident(child.pid) < 200e6
         child.communicate("\n")

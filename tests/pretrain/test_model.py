@@ -24,12 +24,16 @@ SIMCLR = dict(type="SimCLR", dim=8)
 
 def build(*objectives: dict, **options: object) -> Pretrainer:
     torch.manual_seed(0)
-    return Pretrainer(BACKBONE, list(objectives), data_preprocessor=dict(type=BaseDataPreprocessor), **options)
+    return Pretrainer(
+        BACKBONE, list(objectives), data_preprocessor=dict(type=BaseDataPreprocessor), **options
+    )
 
 
 @pytest.fixture
 def batch() -> Batch:
-    geometry = from_box(torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 4, dtype=torch.float64))
+    geometry = from_box(
+        torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 4, dtype=torch.float64)
+    )
     images = torch.randn(4, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     return Batch({"global": Views(images, geometry)}, None, torch.arange(4))
 
@@ -52,7 +56,9 @@ def test_views_are_normalised_apart(batch: Batch) -> None:
     """BatchNorm statistics per view: encoding views together would give other features."""
     model = build(SIMCLR)
     apart = Encodings(batch, model.backbone, None).online("global")[0].vector
-    together = model.backbone(batch.views["global"].images.flatten(0, 1)).vector.view(4, 2, -1)[:, 0]
+    together = model.backbone(batch.views["global"].images.flatten(0, 1)).vector.view(4, 2, -1)[
+        :, 0
+    ]
     alone = model.backbone(batch.views["global"].images[:, 0]).vector
     assert torch.allclose(apart, alone) and not torch.allclose(apart, together, atol=1e-3)
 
@@ -70,7 +76,11 @@ def test_targets_exist_only_when_needed(batch: Batch) -> None:
 def test_targets_start_equal_follow_by_ema_and_keep_their_buffers(batch: Batch) -> None:
     model = build(PIXPRO, momentum=dict(start=0.9))
     pairs = model.momentum_pairs()
-    assert all(torch.equal(a, b) for o, t in pairs for a, b in zip(o.parameters(), t.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for o, t in pairs
+        for a, b in zip(o.parameters(), t.parameters(), strict=True)
+    )
     sum(v for k, v in model(batch).items() if "loss" in k).backward()
     assert all(p.grad is None for _, t in pairs for p in t.parameters())
     before = copy.deepcopy(model.target_backbone.state_dict())
@@ -84,7 +94,9 @@ def test_targets_start_equal_follow_by_ema_and_keep_their_buffers(batch: Batch) 
     assert model.momentum_step == 1
 
 
-@pytest.mark.parametrize("progress, momentum", [(0, 0.99), (0.25, 0.991464), (0.5, 0.995), (0.75, 0.998536), (1, 1.0)])
+@pytest.mark.parametrize(
+    "progress, momentum", [(0, 0.99), (0.25, 0.991464), (0.5, 0.995), (0.75, 0.998536), (1, 1.0)]
+)
 def test_momentum_schedule(progress: float, momentum: float) -> None:
     """Vector 10 of the PixPro specification."""
     assert build(SIMCLR).momentum_at(progress) == pytest.approx(momentum, abs=5e-7)

@@ -1,4 +1,6 @@
-"""What holds for every tool: a mistake is one sentence and exit code 2, help has an example, options add up."""
+"""What holds for every tool: a mistake is one sentence and exit code 2, help has an example,
+options add up.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,16 @@ import pytest
 from pretrain.command_line import AddValues, CommandLine
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILDERS = ("build_mmcv", "build_operators")  # run before anything is installed, with parsers of their own
-TOOLS = sorted(p.stem for p in (ROOT / "tools").glob("*.py") if p.stem not in BUILDERS and p.stem[0] != "_")
+BUILDERS = (
+    "build_mmcv",
+    "build_operators",
+)  # run before anything is installed, with parsers of their own
+TOOLS = sorted(
+    p.stem for p in (ROOT / "tools").glob("*.py") if p.stem not in BUILDERS and p.stem[0] != "_"
+)
 
-# Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is, {file} an empty file.
+# Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is,
+# {file} an empty file.
 MISTAKES = {
     "compare": ["{none}/config.py"],
     "doctor": ["--jsn"],
@@ -38,12 +46,19 @@ MISTAKES = {
     "unpack_shared": ["{none}", "--archives", "{none}"],
 }
 
-# The same with an output that cannot be written: it must be refused before what else is wrong is met.
+# The same with an output that cannot be written: it must be refused before what else is wrong is
+# met.
 OUTPUTS = [
     ("compare", ["{root}/configs/comparisons/quickstart.py", "--work-dir", "{blocked}"]),
     ("draw_pairs", ["{root}/configs/quick/scenes64.py", "{blocked}"]),
-    ("evaluate", ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--out", "{blocked}"]),
-    ("evaluate", ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--report", "{blocked}"]),
+    (
+        "evaluate",
+        ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--out", "{blocked}"],
+    ),
+    (
+        "evaluate",
+        ["{none}.pth", "--benchmark", "knn", "--data", "classes:{none}", "--report", "{blocked}"],
+    ),
     ("evaluate_upsampler", ["{none}.pth", "--data", "{none}", "--out", "{blocked}"]),
     ("export", ["random:test_resnet", "--to", "timm", "--out", "{blocked}"]),
     ("finetune", ["{none}.pth", "tiny", "--data", "{none}", "--out", "{blocked}"]),
@@ -71,30 +86,43 @@ def test_every_tool_is_tried() -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_mistake_is_one_sentence_and_exit_code_2(
-    tool: str, run_tool: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    tool: str,
+    run_tool: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.py").touch()
     words = dict(none=tmp_path / "nothing", file=tmp_path / "file.py")
     assert run_tool(tool, *(argument.format(**words) for argument in MISTAKES[tool])) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{tool}: ") and error.count("\n") == 1 and len(error) > len(tool) + 10, error
+    assert (
+        error.startswith(f"{tool}: ") and error.count("\n") == 1 and len(error) > len(tool) + 10
+    ), error
     assert [p.name for p in tmp_path.iterdir()] == ["file.py"]
 
 
 @pytest.mark.parametrize(("tool", "arguments"), OUTPUTS)
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(
-    tool: str, arguments: list[str], run_tool: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tool: str,
+    arguments: list[str],
+    run_tool: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     blocked = tmp_path / "file" / "inside.png"  # a file is no folder
     words = dict(root=ROOT, none=tmp_path / "nothing", blocked=blocked)
     assert run_tool(tool, *(argument.format(**words) for argument in arguments)) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{tool}: ") and str(blocked.parent) in error and "Not a directory" in error, error
+    assert (
+        error.startswith(f"{tool}: ")
+        and str(blocked.parent) in error
+        and "Not a directory" in error
+    ), error
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
@@ -110,7 +138,11 @@ def test_unknown_options_are_refused_in_the_same_way(
 @pytest.mark.parametrize("tool", TOOLS)
 def test_help_has_an_example_and_the_exit_codes(tool: str) -> None:
     text = parser_of(tool).format_help()
-    assert f"tools/{tool}.py" in text.split("example")[1] and "exit codes: 0" in text and "2 a mistake" in text
+    assert (
+        f"tools/{tool}.py" in text.split("example")[1]
+        and "exit codes: 0" in text
+        and "2 a mistake" in text
+    )
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -122,13 +154,23 @@ def test_an_option_with_several_values_adds_those_given_later(tool: str) -> None
 
 
 def test_below_the_tools_options_are_typed() -> None:
-    """argparse is met where a command line is read, and where checkpoints that hold its results are."""
-    readers = {"pretrain/command_line.py", "benchmarks/mm/mmcv_wheel.py", "pretrain/checkpoint_file.py"}
+    """argparse is met where a command line is read, and where checkpoints that hold its results
+    are.
+    """
+    readers = {
+        "pretrain/command_line.py",
+        "benchmarks/mm/mmcv_wheel.py",
+        "pretrain/checkpoint_file.py",
+    }
     found = set()
     for folder in ("pretrain", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
             name = path.relative_to(ROOT).as_posix()
-            imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import)]
+            imports = [
+                node
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Import)
+            ]
             if any(alias.name == argparse.__name__ for node in imports for alias in node.names):
                 found.add(name)
     assert {name for name in found - readers if not name.startswith("benchmarks/speed/")} == set()

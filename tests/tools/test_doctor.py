@@ -23,7 +23,12 @@ def test_json_is_complete(tmp_path: Path) -> None:
     assert found["broken"] == []
     assert found["machine"]["python"].split(".")[:2] == list(map(str, sys.version_info[:2]))
     assert found["machine"]["cores"] >= 1
-    assert {part["name"] for part in found["optional"]} >= {"compiled operators", "faiss", "mmcv operators", "wandb"}
+    assert {part["name"] for part in found["optional"]} >= {
+        "compiled operators",
+        "faiss",
+        "mmcv operators",
+        "wandb",
+    }
     assert found["measured"]["decode_images_per_s"] > 20
     assert found["measured"]["bf16_speed_up"] > 0
     assert found["advice"][0].startswith("loader.workers = ")

@@ -14,15 +14,23 @@ from benchmarks.export.import_cli import backbone_of
 
 
 def test_a_file_goes_in_and_comes_out(
-    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    network = timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(64, 16, 16, 16), num_classes=3)
+    network = timm.create_model(
+        "resnet18", layers=(1, 1, 1, 1), channels=(64, 16, 16, 16), num_classes=3
+    )
     state = {f"module.encoder_q.{key}": value for key, value in network.state_dict().items()}
     torch.save(dict(state_dict=state | {"module.queue": torch.zeros(2, 4)}), "moco.pth.tar")
     assert run_tool("import", "moco.pth.tar") == 0
     said = capsys.readouterr().out
-    assert "layout moco (MoCo v1 and v2" in said and "online network at 'state_dict/encoder_q.'" in said
+    assert (
+        "layout moco (MoCo v1 and v2" in said
+        and "online network at 'state_dict/encoder_q.'" in said
+    )
     assert "network resnet18?layers=(1, 1, 1, 1)&channels=(64, 16, 16, 16)" in said
     assert "0 missing; left out: head 2" in said and "queue 1 (state_dict/queue)" in said
     assert "written: work_dirs/imported/moco.pth" in said
@@ -31,7 +39,10 @@ def test_a_file_goes_in_and_comes_out(
 
 
 def test_mistakes_are_one_sentence(
-    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     file = str(tmp_path / "theirs.pth")
     torch.save(dict(a=torch.zeros(1)), file)
@@ -48,7 +59,9 @@ def test_mistakes_are_one_sentence(
 
 
 def test_layouts_are_listed_and_options_read(
-    run_tool: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_tool: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run_tool("import", "--layouts") == 0
     said = capsys.readouterr().out

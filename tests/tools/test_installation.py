@@ -1,4 +1,6 @@
-"""Installing the project with pip, with and without a compiler: the same numbers. Nothing is downloaded."""
+"""Installing the project with pip, with and without a compiler: the same numbers. Nothing is
+downloaded.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,17 @@ from heads.upsamplers import build
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (
-    "setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "requirements", "csrc", "heads", "pretrain",
+    "setup.py",
+    "MANIFEST.in",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "requirements",
+    "csrc",
+    "heads",
+    "pretrain",
     "benchmarks",
-)  # fmt: skip
+)
 NUMBERS = """
 import sys, warnings
 warnings.simplefilter("always")
@@ -42,20 +52,37 @@ def copied(project: Path, *left_out: str) -> Path:
     """Copies the project, because pip writes into what it installs from; returns the copy."""
     for name in PROJECT:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__", *left_out))
+            shutil.copytree(
+                ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__", *left_out)
+            )
         else:
             shutil.copy2(ROOT / name, project)
     return project
 
 
 def install(project: Path, folder: Path, **environment: str) -> Path:
-    """Makes a venv that sees this Python's packages and installs the project into it; returns its site-packages."""
+    """Makes a venv that sees this Python's packages and installs the project into it; returns its
+    site-packages.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "beside.pth").write_text(sysconfig.get_path("purelib"))
-    command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--no-deps", "--no-index"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        folder / "bin" / "python",
+        "install",
+        "--no-deps",
+        "--no-index",
+    ]
     command += ["--no-build-isolation", "--disable-pip-version-check", "--verbose", project]
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH", "CXX", "PIP_"))}
+    keep = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH", "CXX", "PIP_"))
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=keep | environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "log").write_text(done.stdout + done.stderr)
@@ -63,8 +90,12 @@ def install(project: Path, folder: Path, **environment: str) -> Path:
 
 
 def numbers(folder: Path, packages: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Runs ``NUMBERS`` outside the checkout; returns the tensors and the warnings about compiled operators."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH"))}
+    """Runs ``NUMBERS`` outside the checkout; returns the tensors and the warnings about compiled
+    operators.
+    """
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PIXELPRETEXT_", "PYTHONPATH"))
+    }
     command = [folder / "bin" / "python", "-c", NUMBERS, folder / "numbers.pt"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
@@ -79,13 +110,21 @@ def test_without_a_compiler_the_numbers_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
-    without = install(copied(tmp_path / "without", "compiled"), tmp_path / "newcomer", PATH=str(tmp_path / "empty"))
-    compiled = install(copied(tmp_path / "with"), tmp_path / "builder")  # takes the library that is built already
+    without = install(
+        copied(tmp_path / "without", "compiled"),
+        tmp_path / "newcomer",
+        PATH=str(tmp_path / "empty"),
+    )
+    compiled = install(
+        copied(tmp_path / "with"), tmp_path / "builder"
+    )  # takes the library that is built already
     log = (tmp_path / "newcomer" / "log").read_text()
     assert "not compiled, torch's own do it more slowly: no C++ compiler found" in log
     for packages, tag in ((without, "Tag: py3-none-any"), (compiled, "Tag: py3-none-")):
         assert tag in next(packages.glob("pixelpretext-*.dist-info/WHEEL")).read_text()
-    assert [p.name for p in (compiled / "heads/upsamplers/compiled").glob("*.so")] == [build.built("cpu")[0].name]
+    assert [p.name for p in (compiled / "heads/upsamplers/compiled").glob("*.so")] == [
+        build.built("cpu")[0].name
+    ]
     ours, told = numbers(tmp_path / "newcomer", without)
     expected, silent = numbers(tmp_path / "builder", compiled)
     assert len(told) == 1 and "python -m heads.upsamplers.build" in told[0] and silent == []
@@ -101,6 +140,12 @@ def test_build_can_be_switched_off_and_an_old_one_is_not_taken_along(tmp_path: P
     packages = install(project, tmp_path / "venv", PIXELPRETEXT_NO_BUILD="1")
     assert not (packages / "heads/upsamplers/compiled").exists()
     sources = packages / "heads/upsamplers/csrc"
-    found = {path.relative_to(sources): path.read_bytes() for path in sources.rglob("*") if path.is_file()}
+    found = {
+        path.relative_to(sources): path.read_bytes()
+        for path in sources.rglob("*")
+        if path.is_file()
+    }
     csrc = ROOT / "csrc"
-    assert found == {path.relative_to(csrc): path.read_bytes() for path in csrc.rglob("*") if path.is_file()}
+    assert found == {
+        path.relative_to(csrc): path.read_bytes() for path in csrc.rglob("*") if path.is_file()
+    }

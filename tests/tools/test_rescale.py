@@ -1,4 +1,6 @@
-"""tools/rescale.py: initial weights drawn again to the last bit, norms, what is left alone, where the file loads."""
+"""tools/rescale.py: initial weights drawn again to the last bit, norms, what is left alone, where
+the file loads.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def config(image_folder: Path, work_dir: Path, *objectives: str, **changes: Any)
 
 
 @pytest.fixture(scope="module")
-def run(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+def run(
+    image_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, torch.Tensor]]:
     """(folder of a run of six steps, the state dict of its model before the first one)."""
     folder = tmp_path_factory.mktemp("run")
     runner = build_runner(config(image_folder, folder))
@@ -56,7 +60,9 @@ def run(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder, before
 
 
-def test_initial_weights_are_drawn_again_to_the_last_bit(run: tuple[Path, dict[str, torch.Tensor]]) -> None:
+def test_initial_weights_are_drawn_again_to_the_last_bit(
+    run: tuple[Path, dict[str, torch.Tensor]],
+) -> None:
     folder, before = run
     for name in ("final.pth", "iter_6.pth"):
         torch.manual_seed(123)  # whatever was drawn before does not matter
@@ -74,7 +80,9 @@ def test_every_parameter_has_its_initial_norm_and_its_trained_direction(
     trained = checkpoints.read_checkpoint(folder / "iter_6.pth")
     old, new = trained["state_dict"], written["state_dict"]
     parameters = {name for name, _ in initial_model(trained).named_parameters()}
-    assert set(done.factors) | set(done.zero) == parameters and not set(done.factors) & set(done.zero)
+    assert set(done.factors) | set(done.zero) == parameters and not set(done.factors) & set(
+        done.zero
+    )
     assert done.versions == ()
     assert any(name.startswith("target_backbone.") for name in done.factors)
     for name in before:
@@ -103,9 +111,14 @@ def test_known_numbers() -> None:
     state["1.running_mean"] = torch.tensor([7.0, 7.0])
     scaled, factors, zero = rescale(state, model)
     assert factors == {"0.weight": 0.5, "1.weight": 1.0} and zero == ("0.bias", "1.bias")
-    assert scaled["0.weight"].tolist() == [[3.0, 0.0], [0.0, 4.0]] and scaled["1.bias"].tolist() == [5.0, 5.0]
+    assert scaled["0.weight"].tolist() == [[3.0, 0.0], [0.0, 4.0]] and scaled[
+        "1.bias"
+    ].tolist() == [5.0, 5.0]
     assert scaled["1.running_mean"].tolist() == [7.0, 7.0] and state["0.weight"][0, 0] == 6.0
-    for wrong in ({**state, "0.weight": torch.zeros(3)}, {k: v for k, v in state.items() if k != "0.weight"}):
+    for wrong in (
+        {**state, "0.weight": torch.zeros(3)},
+        {k: v for k, v in state.items() if k != "0.weight"},
+    ):
         with pytest.raises(ValueError, match="1 parameters .* such as '0.weight'"):
             rescale(wrong, model)
 
@@ -117,13 +130,18 @@ def test_the_result_loads_in_a_new_run_and_in_benchmarks(
     out = tmp_path / "rescaled.pth"
     rescale_checkpoint(folder / "final.pth", out)
     state = checkpoints.read_checkpoint(out)["state_dict"]
-    runner = build_runner(config(image_folder, tmp_path / "downstream", "PixPro", load_from=str(out), seed=1))
+    runner = build_runner(
+        config(image_folder, tmp_path / "downstream", "PixPro", load_from=str(out), seed=1)
+    )
     runner.load_or_resume()
     for name, value in runner.raw_model.backbone.state_dict().items():
         assert torch.equal(value, state[f"backbone.{name}"])
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     for weights in ("online", "target"):
-        vectors = [FeatureExtractor.load(str(p), weights=weights).vector(images) for p in (out, folder / "final.pth")]
+        vectors = [
+            FeatureExtractor.load(str(p), weights=weights).vector(images)
+            for p in (out, folder / "final.pth")
+        ]
         assert torch.isfinite(vectors[0]).all() and not torch.equal(*vectors)
     with pytest.raises(ConfigError, match="holds no optimizer, sampler, rng"):
         build_runner(config(image_folder, tmp_path / "resumed"), resume=out)
@@ -132,7 +150,9 @@ def test_the_result_loads_in_a_new_run_and_in_benchmarks(
 def test_a_run_from_other_weights_is_refused(
     run: tuple[Path, dict[str, torch.Tensor]], image_folder: Path, tmp_path: Path
 ) -> None:
-    runner = build_runner(config(image_folder, tmp_path / "second", load_from=str(run[0] / "final.pth")))
+    runner = build_runner(
+        config(image_folder, tmp_path / "second", load_from=str(run[0] / "final.pth"))
+    )
     runner.train()
     with pytest.raises(ValueError, match="final.pth: the run began with the weights of load_from="):
         rescale_checkpoint(tmp_path / "second" / "final.pth", tmp_path / "x.pth")
@@ -168,7 +188,11 @@ def test_command_line(run: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path)
     command = [sys.executable, str(ROOT / "tools" / "rescale.py"), str(source), "--out", str(out)]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(f"{out}: ") and "tensors scaled (factors " in result.stdout and out.is_file()
+    assert (
+        result.stdout.startswith(f"{out}: ")
+        and "tensors scaled (factors " in result.stdout
+        and out.is_file()
+    )
 
 
 def test_mistakes_are_one_sentence(
@@ -183,7 +207,11 @@ def test_mistakes_are_one_sentence(
     for checkpoint, target, words in (
         (source, source, "is the checkpoint itself"),
         (str(tmp_path / "none.pth"), out, "no such checkpoint"),
-        (str(tmp_path / "cut.pth"), out, "cut.pth cannot be read as tensors and plain values only: it is cut short"),
+        (
+            str(tmp_path / "cut.pth"),
+            out,
+            "cut.pth cannot be read as tensors and plain values only: it is cut short",
+        ),
         (str(tmp_path / "foreign.pth"), out, "foreign.pth: no config and seed inside"),
     ):
         assert run_tool("rescale", checkpoint, "--out", target) == 2

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((ROOT / "tools").glob("*.sh")) + [ROOT / ".ci" / "run"]
 
 
-def prepare(tmp_path: Path, *, pins: str = "pip\n", **environment: str) -> subprocess.CompletedProcess[str]:
+def prepare(
+    tmp_path: Path, *, pins: str = "pip\n", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Runs ``prepare_environment core`` in a copy of the scripts whose core layer is ``pins``."""
     copy = tmp_path / "copy with spaces"
     for name in ("tools/environment.sh", "benchmarks/doctor/requirements.py"):
@@ -22,11 +24,17 @@ def prepare(tmp_path: Path, *, pins: str = "pip\n", **environment: str) -> subpr
         (copy / name).write_text((ROOT / name).read_text())
     (copy / "requirements").mkdir(exist_ok=True)
     (copy / "requirements" / "core.txt").write_text(pins)
-    command = f'. "{copy}/tools/environment.sh"; prepare_environment core; echo "python: $venv_python"'
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIXELPRETEXT_", "PIP_"))}
+    command = (
+        f'. "{copy}/tools/environment.sh"; prepare_environment core; echo "python: $venv_python"'
+    )
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIXELPRETEXT_", "PIP_"))
+    }
     clean["PIXELPRETEXT_NO_BUILD"] = "1"
     shell = ["bash", "-euo", "pipefail", "-c", command]
-    return subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, env=clean | environment)
+    return subprocess.run(
+        shell, capture_output=True, text=True, cwd=tmp_path, env=clean | environment
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -37,7 +45,9 @@ def test_script_parses(script: Path) -> None:
 def test_ci_runs_the_suite_and_nothing_else() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    commands = [line for line in script.read_text().splitlines() if line and not line.startswith("#")]
+    commands = [
+        line for line in script.read_text().splitlines() if line and not line.startswith("#")
+    ]
     assert len(commands) == 1 and commands[0].endswith('/../tools/test.sh"')
 
 
@@ -50,7 +60,9 @@ def one_sentence(result: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def test_python_that_is_no_program(tmp_path: Path) -> None:
-    one_sentence(prepare(tmp_path, PYTHON="/nowhere/python"), "PYTHON=/nowhere/python is no program", "3.10")
+    one_sentence(
+        prepare(tmp_path, PYTHON="/nowhere/python"), "PYTHON=/nowhere/python is no program", "3.10"
+    )
 
 
 def test_python_that_is_too_old(tmp_path: Path) -> None:
@@ -64,7 +76,9 @@ def test_no_python_at_all(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("bash", "dirname", "flock"):
-        source = next(folder / name for folder in map(Path, ("/usr/bin", "/bin")) if (folder / name).exists())
+        source = next(
+            folder / name for folder in map(Path, ("/usr/bin", "/bin")) if (folder / name).exists()
+        )
         (tools / name).symlink_to(source)
     one_sentence(prepare(tmp_path, PATH=str(tools)), "No Python 3.10 or newer found", "PYTHON=")
 
@@ -74,13 +88,22 @@ def test_too_little_disk(tmp_path: Path) -> None:
     tools.mkdir()
     (tools / "df").write_text("#!/bin/sh\necho head\necho 'disk 9999999 1 3145728 99% /'\n")
     (tools / "df").chmod(0o755)
-    result = prepare(tmp_path, pins="torch==2.14.1\n", PATH=f"{tools}:{os.environ['PATH']}", PYTHON=sys.executable)
+    result = prepare(
+        tmp_path,
+        pins="torch==2.14.1\n",
+        PATH=f"{tools}:{os.environ['PATH']}",
+        PYTHON=sys.executable,
+    )
     one_sentence(result, "Only 3 GB free", "needs 8 GB")
 
 
 def test_no_network(tmp_path: Path) -> None:
     # Port 9 of this machine: nothing listens, so the connection is refused at once.
-    index = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "0"}
+    index = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_RETRIES": "0",
+    }
     result = prepare(tmp_path, pins="no-such-package==1.0\n", PYTHON=sys.executable, **index)
     assert result.returncode == 1
     assert result.stderr.strip().splitlines()[-1].startswith("No network"), result.stderr
@@ -104,13 +127,17 @@ def test_installation_cut_off_is_made_anew(tmp_path: Path) -> None:
     result = prepare(tmp_path, PYTHON=sys.executable)
     assert result.returncode == 0, result.stderr
     assert "cut off" in result.stdout
-    assert not (environment / "half-written").exists() and not (environment / ".installing").exists()
+    assert (
+        not (environment / "half-written").exists() and not (environment / ".installing").exists()
+    )
 
 
 def test_two_at_once_wait_for_each_other(tmp_path: Path) -> None:
     copy = tmp_path / "copy with spaces"
     copy.mkdir()
-    with subprocess.Popen(["flock", str(copy), "sh", "-c", "echo locked; sleep 2"], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(
+        ["flock", str(copy), "sh", "-c", "echo locked; sleep 2"], stdout=subprocess.PIPE
+    ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"locked\n"
         result = prepare(tmp_path, PYTHON=sys.executable)
         assert holder.poll() == 0, "prepared while another script held the lock"
@@ -132,7 +159,9 @@ def test_operators_that_cannot_be_compiled_are_no_obstacle(tmp_path: Path, own: 
     tool = tmp_path / "copy with spaces" / "tools" / "build_operators.py"
     tool.parent.mkdir(parents=True)
     tool.write_text("import sys; print('told to be', *sys.argv[1:]); sys.exit(1)")
-    result = prepare(tmp_path, PYTHON=sys.executable, PIXELPRETEXT_NO_BUILD="", PIXELPRETEXT_NO_VENV=own)
+    result = prepare(
+        tmp_path, PYTHON=sys.executable, PIXELPRETEXT_NO_BUILD="", PIXELPRETEXT_NO_VENV=own
+    )
     assert result.returncode == 0 and "told to be --quiet\npython: " in result.stdout, result
 
 
@@ -141,9 +170,16 @@ def test_paths_in_the_docs_exist() -> None:
     missing = []
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        commands = re.findall(r"(?<![\w/.])(?:tools|configs|benchmarks|requirements)/[\w/.-]*\w\.(?:py|sh|txt)\b", text)
+        commands = re.findall(
+            r"(?<![\w/.])(?:tools|configs|benchmarks|requirements)/[\w/.-]*\w\.(?:py|sh|txt)\b",
+            text,
+        )
         # matched_cells: the file that adding_an_objective.md shows how to write
-        missing += [f"{page.name}: {c}" for c in commands if not (ROOT / c).exists() and "matched_cells" not in c]
+        missing += [
+            f"{page.name}: {c}"
+            for c in commands
+            if not (ROOT / c).exists() and "matched_cells" not in c
+        ]
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
             if "://" not in target and not (page.parent / target).exists():
                 missing.append(f"{page.name}: link to {target}")

@@ -13,10 +13,19 @@ from benchmarks.data.prepare import folders
 
 @contextmanager
 def data_set_bars() -> Iterator[Callable[[str], folders.Progress]]:
-    """Gives a function that starts a bar on standard error and returns what to call with (done, total)."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    """Gives a function that starts a bar on standard error and returns what to call with (done,
+    total).
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
 
         def start(name: str) -> folders.Progress:
             task = bars.add_task(name, total=None)

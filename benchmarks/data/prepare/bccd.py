@@ -17,11 +17,13 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> str:
     """Writes both layouts below ``target``; images are hard links.
 
-    COCO: ``{train,val}2017/*.jpg``, ``annotations/instances_{train,val}2017.json``, boxes without masks. VOC 07+12:
-    ``VOC2007`` and ``VOC2012`` with one half of the train list each as ``trainval.txt``, and the val list as
-    ``VOC2007/ImageSets/Main/test.txt``, so that a recipe that trains on both years trains on the train list.
+    COCO: ``{train,val}2017/*.jpg``, ``annotations/instances_{train,val}2017.json``, boxes without
+    masks. VOC 07+12: ``VOC2007`` and ``VOC2012`` with one half of the train list each as
+    ``trainval.txt``, and the val list as ``VOC2007/ImageSets/Main/test.txt``, so that a recipe that
+    trains on both years trains on the train list.
 
-    Corners count from 1 in VOC's files. As mmdet's reader does, 1 is subtracted from all four of them.
+    Corners count from 1 in VOC's files. As mmdet's reader does, 1 is subtracted from all four of
+    them.
 
     Args:
         root: Holds ``Annotations``, ``JPEGImages`` and ``ImageSets/Main/{train,val}.txt``.
@@ -109,7 +111,9 @@ def _add_image(file: CocoFile, root: ElementTree.Element, number: int, stem: str
     for thing in root.iter("object"):
         name, (left, top, right, bottom) = thing.findtext("name"), _corners(thing, stem)
         if name not in CLASSES:
-            raise ValueError(f"{stem}.xml has an object of class {name!r}; known are {', '.join(CLASSES)}")
+            raise ValueError(
+                f"{stem}.xml has an object of class {name!r}; known are {', '.join(CLASSES)}"
+            )
         width, height = right - left, bottom - top
         box = (left - 1, top - 1, width, height)
         file.add_instance(number, CLASSES.index(name) + 1, box=box, area=width * height)

@@ -32,16 +32,27 @@ class CocoFile:
     @classmethod
     def of_classes(cls, names: Sequence[str]) -> CocoFile:
         """A file whose categories are numbered 1, 2, …"""
-        return cls([dict(id=number, name=name, supercategory="") for number, name in enumerate(names, start=1)])
+        return cls(
+            [
+                dict(id=number, name=name, supercategory="")
+                for number, name in enumerate(names, start=1)
+            ]
+        )
 
     def add_image(self, number: int, file_name: str, size: tuple[int, int]) -> None:
         """Adds an image; ``size`` is (height, width) in pixels."""
         self.images.append(dict(id=number, file_name=file_name, height=size[0], width=size[1]))
 
     def add_instance(
-        self, image: int, category: int, *, box: Sequence[float], area: float, segmentation: Any = None,
+        self,
+        image: int,
+        category: int,
+        *,
+        box: Sequence[float],
+        area: float,
+        segmentation: Any = None,
         crowd: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Adds an instance.
 
         Args:
@@ -52,18 +63,28 @@ class CocoFile:
             segmentation: Polygons or a run-length code; None where there is no mask.
             crowd: A region of many objects, which evaluation ignores.
         """
-        row = dict(id=len(self.annotations) + 1, image_id=image, category_id=category, bbox=list(box), area=area)
+        row = dict(
+            id=len(self.annotations) + 1,
+            image_id=image,
+            category_id=category,
+            bbox=list(box),
+            area=area,
+        )
         self.annotations.append(row | dict(segmentation=segmentation or [], iscrowd=int(crowd)))
 
     def write(self, folder: Path, part: str) -> None:
-        """Writes ``folder/annotations/instances_<part>2017.json``; ``part`` is ``train`` or ``val``."""
+        """Writes ``folder/annotations/instances_<part>2017.json``; ``part`` is ``train`` or
+        ``val``.
+        """
         content = dict(info={}, licenses=[], categories=self.categories, images=self.images)
         content["annotations"] = self.annotations
         atomic_write(folder / "annotations" / f"instances_{PARTS[part]}.json", json.dumps(content))
 
 
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's uncompressed run-length code of a mask (h, w) bool: counts down the columns, first of the zeros."""
+    """COCO's uncompressed run-length code of a mask (h, w) bool: counts down the columns, first of
+    the zeros.
+    """
     flat = np.concatenate([[0], mask.ravel(order="F").astype(np.int8)])
     changes = np.flatnonzero(np.diff(flat))
     counts = np.diff(np.concatenate([[0], changes, [mask.size]]))

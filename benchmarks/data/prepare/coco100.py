@@ -18,11 +18,12 @@ _HELD_BACK = 0.2
 
 
 def write_coco100(root: Path, target: Path, progress: Progress | None = None) -> str:
-    """Writes ``{train,val}2017/*.jpg`` (hard links) and ``annotations/instances_{train,val}2017.json``.
+    """Writes ``{train,val}2017/*.jpg`` (hard links) and
+    ``annotations/instances_{train,val}2017.json``.
 
-    All of the images come from COCO's train part; a fifth of them, drawn by lot, becomes the val part. A segment of an
-    object class is an instance whose mask is the segment's pixels, in a run-length code. Ids of images and classes are
-    COCO's own.
+    All of the images come from COCO's train part; a fifth of them, drawn by lot, becomes the val
+    part. A segment of an object class is an instance whose mask is the segment's pixels, in a
+    run-length code. Ids of images and classes are COCO's own.
 
     Args:
         root: Holds ``images/train2017`` and ``panoptic_segmentation/annotations``.
@@ -39,7 +40,9 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
     labels = read_json("coco100", root / f"{_PANOPTIC}.json")
     _unique(labels["images"], "id")
     things = [category for category in labels["categories"] if category["isthing"]]
-    categories = [dict(id=c["id"], name=c["name"], supercategory=c["supercategory"]) for c in things]
+    categories = [
+        dict(id=c["id"], name=c["name"], supercategory=c["supercategory"]) for c in things
+    ]
     held = _drawn([row["id"] for row in labels["images"]])
     files = {part: CocoFile(categories) for part in PARTS}
     segments = _unique(labels["annotations"], "image_id")
@@ -57,7 +60,10 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
     for part, file in files.items():
         file.write(target, part)
     write_classes(target, [c["name"] for c in categories])
-    counts = {part: f"{len(file.images)} images, {len(file.annotations)} instances" for part, file in files.items()}
+    counts = {
+        part: f"{len(file.images)} images, {len(file.annotations)} instances"
+        for part, file in files.items()
+    }
     return "; ".join(f"{part}: {count}" for part, count in counts.items())
 
 
@@ -93,11 +99,17 @@ def _add_segments(file: CocoFile, folder: Path, row: dict[str, Any]) -> None:
             continue
         mask = numbers == segment["id"]
         if not mask.any():
-            raise ValueError(f"{row['file_name']}: segment {segment['id']} has no pixel in the label image")
+            raise ValueError(
+                f"{row['file_name']}: segment {segment['id']} has no pixel in the label image"
+            )
         file.add_instance(
-            row["image_id"], segment["category_id"], box=_bounds(mask), area=int(mask.sum()),
-            segmentation=run_lengths(mask), crowd=bool(segment["iscrowd"]),
-        )  # fmt: skip
+            row["image_id"],
+            segment["category_id"],
+            box=_bounds(mask),
+            area=int(mask.sum()),
+            segmentation=run_lengths(mask),
+            crowd=bool(segment["iscrowd"]),
+        )
 
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -1,4 +1,6 @@
-"""Folders that are either complete or not there, and files in them that take no space of their own where possible."""
+"""Folders that are either complete or not there, and files in them that take no space of their own
+where possible.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ CLASSES_FILE = "classes.json"
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Gives an empty folder beside ``target``; on leaving without an error it is renamed to ``target``.
+    """Gives an empty folder beside ``target``; on leaving without an error it is renamed to
+    ``target``.
 
     Whatever lay at ``target`` is replaced. After an error nothing of the new folder is left.
     """
@@ -54,8 +57,7 @@ def require_new(target: Path, source: Path) -> None:
     """Raises a ValueError if ``target``, to be made from ``source``, is there already."""
     if target.exists():
         raise ValueError(
-            f"{source}: another file has become {target.name} already; their names "
-            "must differ"
+            f"{source}: another file has become {target.name} already; their names must differ"
         )
 
 

@@ -25,14 +25,28 @@ CALTECH, CAMVID = "pretrain_caltech101_s128", "seg_camvid"
 BACKGROUND = "BACKGROUND_Google"  # a mixture, not a class
 
 
-def prepare_scenes(*, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10) -> None:
+def prepare_scenes(
+    *, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10
+) -> None:
     """Writes the procedural data set; does nothing when it is there."""
-    workers = usable_cores() if images >= 500 else 1  # below that, starting processes takes longer than drawing
-    write_scenes(out, images, size=size, seed=seed, sequences=sequences, workers=workers, console=Console(stderr=True))
+    workers = (
+        usable_cores() if images >= 500 else 1
+    )  # below that, starting processes takes longer than drawing
+    write_scenes(
+        out,
+        images,
+        size=size,
+        seed=seed,
+        sequences=sequences,
+        workers=workers,
+        console=Console(stderr=True),
+    )
 
 
 def shared_folder() -> Path:
-    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` beside the repository."""
+    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` beside
+    the repository.
+    """
     beside = Path(__file__).resolve().parents[4] / "shared"
     return Path(os.environ.get(SHARED_VARIABLE) or beside) / "data"
 
@@ -41,8 +55,9 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
     """Unpacks the real photos: ``out/caltech101/{train,val}/<class>/*.jpg`` and
     ``out/camvid/{train,trainannot,val,valannot}``.
 
-    Of every Caltech class a share is held back as ``val``: the files with the smallest SHA-256 of their name, so the
-    same ones on every machine. Nothing that is evaluated on is pretrained on. The background folder is left out.
+    Of every Caltech class a share is held back as ``val``: the files with the smallest SHA-256 of
+    their name, so the same ones on every machine. Nothing that is evaluated on is pretrained on.
+    The background folder is left out.
 
     Args:
         out: folder to make; left alone when it is complete.
@@ -50,23 +65,29 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
         held_back: share in (0, 1).
 
     Raises:
-        FileNotFoundError: the archives are not there; says where they were looked for and how to name another place. Or
-            ``held_back`` is not in (0, 1), or ``out`` was split at another share.
+        FileNotFoundError: the archives are not there; says where they were looked for and how to
+            name another place. Or ``held_back`` is not in (0, 1), or ``out`` was split at another
+            share.
     """
     if not 0 < held_back < 1:
-        raise ValueError(f"real images: held_back = {held_back} must lie between 0 and 1, both excluded")
+        raise ValueError(
+            f"real images: held_back = {held_back} must lie between 0 and 1, both excluded"
+        )
     target, words = Path(out), f"held_back={held_back}"
     if (target / "complete.txt").is_file():
         made = (target / "complete.txt").read_text().strip()
         if f"({words})" not in made:
-            raise ValueError(f"real images: {target} holds {made!r}, not {words}: delete it or take another out")
+            raise ValueError(
+                f"real images: {target} holds {made!r}, not {words}: delete it or take another out"
+            )
         return
     source = Path(archives) if archives else shared_folder()
     for name in (CALTECH, CAMVID):
         if not (source / f"{name}.tar").is_file():
             raise FileNotFoundError(
-                f"real images: no {name}.tar in {source}. Set {SHARED_VARIABLE} to the folder that holds "
-                f"data/{name}.tar; without them run configs/comparisons/scenes.py, which draws its own images."
+                f"real images: no {name}.tar in {source}. Set {SHARED_VARIABLE} to the folder "
+                f"that holds data/{name}.tar; without them run configs/comparisons/scenes.py, "
+                "which draws its own images."
             )
     unpacking = target.with_name(f".{target.name}.unpacking")
     shutil.rmtree(unpacking, ignore_errors=True)
@@ -78,14 +99,17 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
     shutil.rmtree(unpacking / CALTECH)
     atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({words})\n")
     if target.exists():
-        shutil.rmtree(target)  # without complete.txt it is the rest of something that was interrupted
+        shutil.rmtree(
+            target
+        )  # without complete.txt it is the rest of something that was interrupted
     unpacking.rename(target)
 
 
 def prepare_transfer(
     *, out: str, sets: Sequence[str], scenes: str = "data/scenes", archives: str | None = None
 ) -> None:
-    """Rewrites labelled data for fine-tuning with mmsegmentation and mmdet; leaves alone what is there.
+    """Rewrites labelled data for fine-tuning with mmsegmentation and mmdet; leaves alone what is
+    there.
 
     Args:
         out: folder to write one folder per set into.
@@ -124,15 +148,19 @@ def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, in
 
 
 PREPARERS: dict[str, Callable[..., None]] = {
-    "scenes": prepare_scenes, "real": prepare_real, "transfer": prepare_transfer
-}  # fmt: skip
+    "scenes": prepare_scenes,
+    "real": prepare_real,
+    "transfer": prepare_transfer,
+}
 
 
 def check_arguments(name: str, arguments: Any) -> None:
     """Raises ``ValueError`` unless ``arguments`` fit the preparer of that name."""
     parameters = inspect.signature(PREPARERS[name]).parameters
     if not isinstance(arguments, dict):
-        raise ValueError(f"prepare {name} = {arguments!r}: must be a dict of {', '.join(parameters)}")
+        raise ValueError(
+            f"prepare {name} = {arguments!r}: must be a dict of {', '.join(parameters)}"
+        )
     check_names(f"argument of prepare {name}:", arguments, parameters)
     missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
     if missing:

@@ -1,4 +1,6 @@
-"""Which data sets can be rewritten for transfer, where they come from, and when that has been done already."""
+"""Which data sets can be rewritten for transfer, where they come from, and when that has been done
+already.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ class DataSet:
     """One data set.
 
     Attributes:
-        write: ``write(root, target, progress)`` fills an empty folder and says in words what it wrote.
-        archive: Name of the ``.tar`` file that holds the original, without its ending; empty for the sets of scenes.
+        write: ``write(root, target, progress)`` fills an empty folder and says in words what it
+            wrote.
+        archive: Name of the ``.tar`` file that holds the original, without its ending; empty for
+            the sets of scenes.
         inner: Folder of the archive at which the original starts.
     """
 
@@ -49,10 +53,15 @@ SETS = {
 
 
 def prepare_sets(
-    names: Iterable[str], out: str | Path, *, scenes: str | Path, archives: str | Path,
+    names: Iterable[str],
+    out: str | Path,
+    *,
+    scenes: str | Path,
+    archives: str | Path,
     progress: Callable[[str], Progress] | None = None,
-) -> dict[str, str]:  # fmt: skip
-    """Writes ``out/<name>`` for each data set that is not there yet; a folder is complete or not there at all.
+) -> dict[str, str]:
+    """Writes ``out/<name>`` for each data set that is not there yet; a folder is complete or not
+    there at all.
 
     Args:
         names: Of ``SETS``.
@@ -66,7 +75,8 @@ def prepare_sets(
 
     Raises:
         ValueError: an unknown name, or ``out/<name>`` was made from something else.
-        FileNotFoundError: an original is missing; the message says where it was looked for. Nothing is written then.
+        FileNotFoundError: an original is missing; the message says where it was looked for. Nothing
+            is written then.
     """
     origins = {name: _origin(name, Path(scenes), Path(archives)) for name in names}
     done = {}
@@ -75,19 +85,31 @@ def prepare_sets(
         if _is_complete(target, origin):
             done[name] = "there already"
             continue
-        with new_folder(target) as folder, _original(name, Path(scenes), Path(archives), folder.parent) as root:
+        with (
+            new_folder(target) as folder,
+            _original(name, Path(scenes), Path(archives), folder.parent) as root,
+        ):
             done[name] = SETS[name].write(root, folder, progress(name) if progress else None)
-            atomic_write(folder / _ORIGIN_FILE, json.dumps(origin | dict(written=done[name]), indent=1) + "\n")
+            atomic_write(
+                folder / _ORIGIN_FILE,
+                json.dumps(origin | dict(written=done[name]), indent=1) + "\n",
+            )
     return done
 
 
 def _origin(name: str, scenes: Path, archives: Path) -> dict[str, str | int]:
-    """What a prepared folder depends on: SHA-256 of the archive, or of the description of the scenes."""
+    """What a prepared folder depends on: SHA-256 of the archive, or of the description of the
+    scenes.
+    """
     check_choice("data set", name, SETS)
     archive = SETS[name].archive
     file = archives / f"{archive}.tar" if archive else scenes / "scenes.json"
     if not file.is_file():
-        hint = "name its folder with --archives" if archive else "run tools/make_scenes.py, or name it with --scenes"
+        hint = (
+            "name its folder with --archives"
+            if archive
+            else "run tools/make_scenes.py, or name it with --scenes"
+        )
         raise FileNotFoundError(f"data set {name}: no {file.name} in {file.parent}; {hint}")
     return dict(source=file.name, sha256=sha256_of(file), version=_VERSION)
 
@@ -97,21 +119,29 @@ def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
         return False
     made = target / _ORIGIN_FILE
     if not made.is_file() or not (target / CLASSES_FILE).is_file():
-        raise ValueError(f"{target} holds something else than prepared data: delete it or take another folder")
+        raise ValueError(
+            f"{target} holds something else than prepared data: delete it or take another folder"
+        )
     stored = read_json("prepared data", made)
     if not isinstance(stored, dict) or {key: stored.get(key) for key in origin} != origin:
-        raise ValueError(f"{target} was made from another {origin['source']}: delete it or take another folder")
+        raise ValueError(
+            f"{target} was made from another {origin['source']}: delete it or take another folder"
+        )
     return True
 
 
 @contextmanager
 def _original(name: str, scenes: Path, archives: Path, beside: Path) -> Iterator[Path]:
-    """Gives the folder of the original; an archive is unpacked beside the result, so that hard links are possible."""
+    """Gives the folder of the original; an archive is unpacked beside the result, so that hard
+    links are possible.
+    """
     own = SETS[name]
     if not own.archive:
         yield scenes
         return
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=".unpacked", dir=beside) as unpacked:
+    with tempfile.TemporaryDirectory(
+        prefix=f".{name}.", suffix=".unpacked", dir=beside
+    ) as unpacked:
         path = archives / f"{own.archive}.tar"
         try:
             with tarfile.open(path) as archive:

@@ -11,7 +11,8 @@ from pretrain.data.listings import read_json
 
 
 def write_scene_objects(root: Path, target: Path, progress: Progress | None = None) -> str:
-    """Writes ``{train,val}2017/*.jpg`` and ``annotations/instances_{train,val}2017.json``, all of them hard links.
+    """Writes ``{train,val}2017/*.jpg`` and ``annotations/instances_{train,val}2017.json``, all of
+    them hard links.
 
     Args:
         root: What ``tools/make_scenes.py`` wrote.

@@ -19,17 +19,19 @@ _MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind
 
 
 def write_ade(root: Path, target: Path, progress: Progress | None = None, *, layout: str) -> str:
-    """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png`` below ``target``.
+    """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png``
+    below ``target``.
 
-    Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG images are hard links to
-    the originals, others are written as JPEG of quality 95. A file in a folder of its own (Cityscapes) gets the
-    folder's name in front.
+    Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG
+    images are hard links to the originals, others are written as JPEG of quality 95. A file in a
+    folder of its own (Cityscapes) gets the folder's name in front.
 
     Args:
         root: The data set.
         target: An existing folder.
         progress: Called with (pairs done, pairs in all).
-        layout: One of those of ``SegmentationFolder``; where it tells no names, classes are called by their numbers.
+        layout: One of those of ``SegmentationFolder``; where it tells no names, classes are called
+            by their numbers.
 
     Returns:
         How many pairs were written, in words.
@@ -40,7 +42,9 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
     """
     root, found = find_layout(root, layout)
     if len(found.values) > _MOST:
-        raise ValueError(f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them")
+        raise ValueError(
+            f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them"
+        )
     parts = part_pairs(root, found, ("train", "val"))
     files = [[image for image, _ in pairs] for pairs in parts]
     check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")

@@ -79,7 +79,9 @@ def _probe_by_place(
     train_stride: int | None = None,
     progress: Progress | None = None,
 ) -> Record:
-    """The class with most pixels in the train part (``majority``), or at the same pixel of it (``position``)."""
+    """The class with most pixels in the train part (``majority``), or at the same pixel of it
+    (``position``).
+    """
     started = time.perf_counter()
     tally = _tally_by_place(name, data, settings, progress)
     features = ColourPosition(train_stride or stride, upsampled_stride=stride)
@@ -124,8 +126,8 @@ def _depth_by_place(
     train_stride: int | None = None,
     progress: Progress | None = None,
 ) -> Record:
-    """The mean depth of the train part (``mean``), or at the same pixel of it (``position``), of all pixels where no
-    depth is known there."""
+    """The mean depth of the train part (``mean``), or at the same pixel of it (``position``), of
+    all pixels where no depth is known there."""
     started = time.perf_counter()
     sums, known = (
         torch.zeros(settings.size, dtype=torch.float64),

@@ -1,10 +1,12 @@
-"""Class activation maps: does the place that a map names for a class hold what the classifier goes by?
+"""Class activation maps: does the place that a map names for a class hold what the classifier goes
+by?
 
-A linear classifier (benchmark ``linear``) is fitted on the mean of the frozen map F over its positions, so the logit of
-class k is a mean over positions of Σ_c w_kc F_c plus a constant. That sum is the class activation map, and for such
-a head it is what Grad-CAM gives, too (its channel weights are ∂logit/∂F_c = w_kc / hw). It is taken from the upsampled
-map, A = Σ_c w_kc up(F)_c at the image's own size; k is the predicted class. The map shown is M = max(A, 0) / max A
-in [0, 1]. The masked image keeps a pixel's colour by the share M and fades to the mean colour; Y and O are the
+A linear classifier (benchmark ``linear``) is fitted on the mean of the frozen map F over its
+positions, so the logit of class k is a mean over positions of Σ_c w_kc F_c plus a constant. That
+sum is the class activation map, and for such a head it is what Grad-CAM gives, too (its channel
+weights are ∂logit/∂F_c = w_kc / hw). It is taken from the upsampled map, A = Σ_c w_kc up(F)_c at
+the image's own size; k is the predicted class. The map shown is M = max(A, 0) / max A in [0, 1].
+The masked image keeps a pixel's colour by the share M and fades to the mean colour; Y and O are the
 softmax scores of class k on the image and on the masked image. Averages over images:
 
     Average Drop ↓      100 · mean(max(0, Y − O) / Y)

@@ -15,7 +15,8 @@ from heads.upsamplers.base import LinearUpsampler
 
 @dataclass(frozen=True)
 class Classifier:
-    """Softmax(W·v + b) of a pooled vector v; what a standardisation subtracted and divided by is in W and b.
+    """Softmax(W·v + b) of a pooled vector v; what a standardisation subtracted and divided by is in
+    W and b.
 
     Attributes:
         weight: (classes, C) float32.
@@ -31,7 +32,9 @@ class Classifier:
 
 
 class Pooled:
-    """An extractor's low-resolution maps, whatever upsampler it has, and their means as its vectors."""
+    """An extractor's low-resolution maps, whatever upsampler it has, and their means as its
+    vectors.
+    """
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         self._low = copy.copy(extractor)
@@ -48,13 +51,17 @@ class Pooled:
 
 
 @torch.inference_mode()
-def activation_maps(extractor: FeatureExtractor, images: Tensor, maps: Tensor, weights: Tensor) -> Tensor:
+def activation_maps(
+    extractor: FeatureExtractor, images: Tensor, maps: Tensor, weights: Tensor
+) -> Tensor:
     """M, the map of one class per image.
 
-    An upsampler that is linear in the features gets the finished low-resolution map, one channel in place of C.
+    An upsampler that is linear in the features gets the finished low-resolution map, one channel in
+    place of C.
 
     Args:
-        extractor: Its upsampler is used; without one every pixel takes the value of the cell it lies in.
+        extractor: Its upsampler is used; without one every pixel takes the value of the cell it
+            lies in.
         images: (B, 3, H, W) float in [0, 1], un-normalised.
         maps: (B, C, h, w) their low-resolution features.
         weights: (B, C) weights of each image's class.
@@ -72,9 +79,13 @@ def activation_maps(extractor: FeatureExtractor, images: Tensor, maps: Tensor, w
     elif isinstance(upsampler, LinearUpsampler) and upsampler.foldable:
         folded, shift = upsampler.fold(weights, weights.new_zeros(len(weights)))
         parts = upsampler.weights(normalised(extractor, images), grid, size)
-        activation = upsampler.spread(parts, _weighted(folded, maps), size) + shift[:, None, None, None]
+        activation = (
+            upsampler.spread(parts, _weighted(folded, maps), size) + shift[:, None, None, None]
+        )
     else:
-        activation = _weighted(weights, upsampler.upsample(normalised(extractor, images), maps, size))
+        activation = _weighted(
+            weights, upsampler.upsample(normalised(extractor, images), maps, size)
+        )
     if not torch.isfinite(activation).all():
         raise ValueError("a class activation map is not finite; did training diverge?")
     positive = activation[:, 0].float().clamp_min(0)
@@ -82,7 +93,9 @@ def activation_maps(extractor: FeatureExtractor, images: Tensor, maps: Tensor, w
 
 
 def masked(extractor: FeatureExtractor, images: Tensor, mask: Tensor) -> Tensor:
-    """Fades images (B, 3, H, W), float in [0, 1], to the mean colour as far as ``mask`` (B, H, W) is below 1."""
+    """Fades images (B, 3, H, W), float in [0, 1], to the mean colour as far as ``mask`` (B, H, W)
+    is below 1.
+    """
     mean = _colour(extractor.mean, images)
     return mean + mask[:, None] * (images - mean)
 

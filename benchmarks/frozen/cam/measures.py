@@ -41,7 +41,9 @@ def average_gain(y: np.ndarray, o: np.ndarray) -> float:
 
 def coherency(first: Tensor, second: Tensor) -> Tensor:
     """(1 + ρ) / 2 of each pair of maps (B, H, W), float64 (B,); ρ = 0 where a map is constant."""
-    a, b = (m.flatten(1).double() - m.flatten(1).double().mean(1, keepdim=True) for m in (first, second))
+    a, b = (
+        m.flatten(1).double() - m.flatten(1).double().mean(1, keepdim=True) for m in (first, second)
+    )
     norms = a.norm(dim=1) * b.norm(dim=1)
     return (1 + torch.where(norms > 0, (a * b).sum(1) / norms.clamp_min(1e-300), 0.0)) / 2
 
@@ -91,9 +93,14 @@ def summarise(
     right = labels[image] == predicted
     kept = right if only_correct else np.ones_like(right)
     if not kept.any():
-        raise ValueError(f"none of {len(image)} images is classified correctly; set only_correct=False")
+        raise ValueError(
+            f"none of {len(image)} images is classified correctly; set only_correct=False"
+        )
     table = table | dict(label=labels[image].tolist())
-    counts = {name: [value for value, keep in zip(column, kept, strict=True) if keep] for name, column in table.items()}
+    counts = {
+        name: [value for value, keep in zip(column, kept, strict=True) if keep]
+        for name, column in table.items()
+    }
     columns = {name: np.array(counts[name]) for name in ("Y", "O", "coherency", "complexity")}
     y, o = columns["Y"], columns["O"]
     counts["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o)).tolist()
@@ -103,4 +110,6 @@ def summarise(
         name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")
     }
     metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
-    return require_defined("cam", metrics, "scores of the images, masked or not, must be finite and above 0"), counts
+    return require_defined(
+        "cam", metrics, "scores of the images, masked or not, must be finite and above 0"
+    ), counts

@@ -37,14 +37,19 @@ class Settings(linear.Settings):
 
 
 def run(
-    extractor: FeatureExtractor, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+    extractor: FeatureExtractor,
+    data: ClassFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
     """Runs CAM quality: record ``cam`` with ``METRICS`` in percent.
 
     Counts: per image its label and class, Y, O, and as shares coherency, complexity, area and ADCC.
 
     Raises:
-        ValueError: no image is left to look at; a vector or a map is not finite; a class of one image in train.
+        ValueError: no image is left to look at; a vector or a map is not finite; a class of one
+            image in train.
     """
     started = time.perf_counter()
     low = Pooled(extractor)
@@ -52,34 +57,64 @@ def run(
     step = -(-len(data.val) // settings.images)
     table: dict[str, list] = {name: [] for name in _COLUMNS}
     done, total = 0, -(-len(data.val) // settings.batch_size)
-    for images, ids in data.val.batches(settings.size, settings.batch_size, crop_fraction=settings.crop_fraction):
+    for images, ids in data.val.batches(
+        settings.size, settings.batch_size, crop_fraction=settings.crop_fraction
+    ):
         chosen = [row for row, image in enumerate(ids) if image % step == 0]
         if chosen:
-            rows = _look(extractor, low, classifier, images[chosen].to(extractor.device).float() / 255, settings)
+            rows = _look(
+                extractor,
+                low,
+                classifier,
+                images[chosen].to(extractor.device).float() / 255,
+                settings,
+            )
             for name, column in (rows | dict(image=torch.tensor(ids)[chosen])).items():
                 table[name] += column.tolist()
         done += 1
         if progress:
             progress("class activation maps", done, total)
-    metrics, per_image = summarise(table, data.val.labels.numpy(), only_correct=settings.only_correct)
+    metrics, per_image = summarise(
+        table, data.val.labels.numpy(), only_correct=settings.only_correct
+    )
     protocol = linear.protocol_of(data, settings) | dict(
-        images=settings.images, only_correct=settings.only_correct, mask=settings.mask, pooling="mean of the map",
-        faded_to="mean colour", complexity="mean of M", adcc="mean over images",
-    )  # fmt: skip
+        images=settings.images,
+        only_correct=settings.only_correct,
+        mask=settings.mask,
+        pooling="mean of the map",
+        faded_to="mean colour",
+        complexity="mean of M",
+        adcc="mean over images",
+    )
     cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
     counts, beside = dict(per_image=per_image), versions(str(extractor.device))
-    return Record("cam", metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
+    return Record(
+        "cam",
+        metrics,
+        protocol,
+        counts=counts,
+        cost=cost,
+        subject=extractor.describe(),
+        versions=beside,
+    )
 
 
 def fit_classifier(
     low: Pooled, data: ClassFolder, settings: Settings, progress: Progress | None = None
 ) -> tuple[Classifier, float]:
-    """Fits the linear classifier on the train part; returns it and the weight decay that was chosen."""
+    """Fits the linear classifier on the train part; returns it and the weight decay that was
+    chosen.
+    """
     linear.require_divisible(data, settings)
     vectors = encode_split(
-        low, data.train, size=settings.size, batch_size=settings.batch_size, crop_fraction=settings.crop_fraction,
-        phase="encode train", progress=progress,
-    ).to(low.device, getattr(torch, settings.dtype))  # fmt: skip
+        low,
+        data.train,
+        size=settings.size,
+        batch_size=settings.batch_size,
+        crop_fraction=settings.crop_fraction,
+        phase="encode train",
+        progress=progress,
+    ).to(low.device, getattr(torch, settings.dtype))
     labels = data.train.labels.to(low.device)
     decay, _ = linear.choose_weight_decay(vectors, labels, data.classes, settings)
     weight, bias, mean, std = linear.fit(vectors, labels, data.classes, (decay,), settings)[decay]
@@ -88,18 +123,27 @@ def fit_classifier(
 
 
 def _look(
-    extractor: FeatureExtractor, low: Pooled, classifier: Classifier, images: Tensor, settings: Settings
+    extractor: FeatureExtractor,
+    low: Pooled,
+    classifier: Classifier,
+    images: Tensor,
+    settings: Settings,
 ) -> dict[str, Tensor]:
     """A value per image (B,) for all columns but ``image``; images (B, 3, H, W) float in [0, 1]."""
     maps = low.maps(images)
     before, predicted = classifier(maps.mean((2, 3))).max(1)
     weights = classifier.weight[predicted]
     shown = activation_maps(extractor, images, maps, weights)
-    hidden = masked(extractor, images, shown if settings.mask == "normalised" else (shown > 0).float())
+    hidden = masked(
+        extractor, images, shown if settings.mask == "normalised" else (shown > 0).float()
+    )
     maps = low.maps(hidden)
     after = classifier(maps.mean((2, 3))).gather(1, predicted[:, None])[:, 0]
     return dict(
-        predicted=predicted, Y=before.double(), O=after.double(),
-        complexity=complexity(shown), area=area(shown),
+        predicted=predicted,
+        Y=before.double(),
+        O=after.double(),
+        complexity=complexity(shown),
+        area=area(shown),
         coherency=coherency(shown, activation_maps(extractor, hidden, maps, weights)),
-    )  # fmt: skip
+    )

@@ -33,7 +33,11 @@ class DecoderNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: SegformerHead, *, finetune: bool) -> None:
         super().__init__()
-        self.backbone, self.head, self.finetune = copy.deepcopy(backbone).requires_grad_(finetune), head, finetune
+        self.backbone, self.head, self.finetune = (
+            copy.deepcopy(backbone).requires_grad_(finetune),
+            head,
+            finetune,
+        )
 
     def train(self, mode: bool = True) -> DecoderNetwork:
         """Train mode for the head alone."""
@@ -48,27 +52,36 @@ class DecoderNetwork(nn.Module):
         return self.head(images, pyramid)
 
 
-def make_network(extractor: FeatureExtractor, classes: int, settings: Settings) -> tuple[DecoderNetwork, dict]:
-    """Builds the network on the extractor's device; the head's initial weights do not depend on the upsampler.
+def make_network(
+    extractor: FeatureExtractor, classes: int, settings: Settings
+) -> tuple[DecoderNetwork, dict]:
+    """Builds the network on the extractor's device; the head's initial weights do not depend on the
+    upsampler.
 
     Returns:
         The network; what its upsamplers are, as ``FeatureExtractor.describe()`` says it of one.
 
     Raises:
-        ValueError: a size that is no multiple of the deepest stride used; an upsampler that cannot be trained here.
+        ValueError: a size that is no multiple of the deepest stride used; an upsampler that cannot
+            be trained here.
     """
     channels = extractor.backbone.info.channels
     if any(side % max(max(channels), settings.stride) for side in settings.size):
-        raise ValueError(f"size={settings.size} must be a multiple of the deepest stride, {max(channels)}")
+        raise ValueError(
+            f"size={settings.size} must be a multiple of the deepest stride, {max(channels)}"
+        )
     head = SegformerHead(channels, classes, dim=settings.dim, stride=settings.stride)
     config = upsampler_config(extractor, settings)
     for place, stride in enumerate(head.strides):
         if stride > settings.stride:
             head.upsamplers[place] = make_upsampler(config, settings.dim, stride, settings.stride)
-    network = DecoderNetwork(extractor.backbone, head, finetune=settings.finetune).to(extractor.device)
+    network = DecoderNetwork(extractor.backbone, head, finetune=settings.finetune).to(
+        extractor.device
+    )
     spec = settings.upsampler or getattr(extractor.upsampler, "spec", "bilinear")
     if any(True for _ in head.upsamplers.parameters()):
-        spec = f"{spec.partition(':')[0]}, trained here"  # whatever weights a file held, they were not used
+        # whatever weights a file held, they were not used
+        spec = f"{spec.partition(':')[0]}, trained here"
     return network, dict(spec=spec, **config)
 
 
@@ -83,10 +96,14 @@ def upsampler_config(extractor: FeatureExtractor, settings: Settings) -> dict[st
     if settings.upsampler or extractor.upsampler is None:
         return dict(load_upsampler(settings.upsampler or "bilinear").config)
     config = dict(getattr(extractor.upsampler, "config", {}))
-    trainable = {load_upsampler(kind).config["type"] for kind in UPSAMPLERS if kind not in _TRAINABLE}
+    trainable = {
+        load_upsampler(kind).config["type"] for kind in UPSAMPLERS if kind not in _TRAINABLE
+    }
     if config.get("type") not in trainable | set(_TRAINABLE.values()):
         name = type(extractor.upsampler).__name__
-        raise ValueError(f"upsampler {name}: a decoder trains its own, of a kind among {', '.join(UPSAMPLERS)}")
+        raise ValueError(
+            f"upsampler {name}: a decoder trains its own, of a kind among {', '.join(UPSAMPLERS)}"
+        )
     return config
 
 
@@ -99,12 +116,19 @@ def make_upsampler(config: dict[str, Any], dim: int, stride: int, target: int) -
     if config["type"] != JBUStack.__name__:
         return MODELS.build(dict(config))
     if stride % target:
-        raise ValueError(f"stride={target}: a joint bilateral stack needs a divisor of the level's stride {stride}")
+        raise ValueError(
+            f"stride={target}: a joint bilateral stack needs a divisor of the level's stride "
+            f"{stride}"
+        )
     return MODELS.build(dict(config) | dict(channels=dim, factor=stride // target))
 
 
 def loss_of(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:
-    """Mean cross-entropy of logits (B, C, h, w), resized bilinearly to masks (B, H, W), over pixels that count."""
-    resized = F.interpolate(logits, size=tuple(masks.shape[1:]), mode="bilinear", align_corners=False)
+    """Mean cross-entropy of logits (B, C, h, w), resized bilinearly to masks (B, H, W), over pixels
+    that count.
+    """
+    resized = F.interpolate(
+        logits, size=tuple(masks.shape[1:]), mode="bilinear", align_corners=False
+    )
     total = F.cross_entropy(resized, masks.long(), ignore_index=ignore, reduction="sum")
     return total / (masks != ignore).sum().clamp_min(1)

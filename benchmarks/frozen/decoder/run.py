@@ -22,16 +22,21 @@ _NOT_IN_PROTOCOL = ("batch_size", "upsampler")  # speed; what is measured, it st
 
 
 def run(
-    extractor: FeatureExtractor, data: SegmentationFolder, settings: Settings, *, progress: Progress | None = None
+    extractor: FeatureExtractor,
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> Record:
-    """Trains a decoder and scores it: record ``decoder`` with mIoU and pixel accuracy in percent, counts as retrieval's
-    and ``loss``, the training loss in up to 100 means.
+    """Trains a decoder and scores it: record ``decoder`` with mIoU and pixel accuracy in percent,
+    counts as retrieval's and ``loss``, the training loss in up to 100 means.
 
-    Neither the extractor's backbone nor its upsampler is changed; torch's random state comes back as it was.
+    Neither the extractor's backbone nor its upsampler is changed; torch's random state comes back
+    as it was.
 
     Raises:
-        ValueError: a size that does not fit the strides; an upsampler that cannot be trained here; a loss that is not
-            finite.
+        ValueError: a size that does not fit the strides; an upsampler that cannot be trained here;
+            a loss that is not finite.
     """
     started = time.perf_counter()
     devices = [extractor.device] if extractor.device.type == "cuda" else []
@@ -41,9 +46,14 @@ def run(
         losses = train(network, extractor, data.train, settings, progress)
     tally = score(network, extractor, data, settings, progress)
     protocol = protocol_of(data, settings)
-    trained = {name: sum(p.numel() for p in part.parameters()) for name, part in network.head.named_children()}
+    trained = {
+        name: sum(p.numel() for p in part.parameters())
+        for name, part in network.head.named_children()
+    }
     cost = dict(
-        seconds=time.perf_counter() - started, parameters=sum(trained.values()), upsamplers=trained["upsamplers"]
+        seconds=time.perf_counter() - started,
+        parameters=sum(trained.values()),
+        upsamplers=trained["upsamplers"],
     )
     record = record_of("decoder", tally, protocol, compat=(), cost=cost, extractor=extractor)
     subject = record.subject | dict(upsampler=described)
@@ -52,15 +62,20 @@ def run(
 
 def protocol_of(data: SegmentationFolder, settings: Settings) -> dict[str, Any]:
     """What the number depends on apart from network and upsampler."""
-    chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_PROTOCOL}
+    chosen = {
+        name: value for name, value in asdict(settings).items() if name not in _NOT_IN_PROTOCOL
+    }
     return dict(data=data.protocol, resolution="resized") | chosen | dict(size=list(settings.size))
 
 
 @torch.inference_mode()
 def score(
-    network: DecoderNetwork, extractor: FeatureExtractor, data: SegmentationFolder, settings: Settings,
+    network: DecoderNetwork,
+    extractor: FeatureExtractor,
+    data: SegmentationFolder,
+    settings: Settings,
     progress: Progress | None = None,
-) -> SegmentationTally:  # fmt: skip
+) -> SegmentationTally:
     """Counts right and wrong pixels of the validation part."""
     tally, total = SegmentationTally(data.classes), data.val.batch_count(settings.batch_size)
     for done, batch in enumerate(data.val.batches(settings.size, settings.batch_size), start=1):

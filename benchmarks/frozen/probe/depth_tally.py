@@ -1,4 +1,6 @@
-"""Depth scores of images: root mean square error and δ₁, as predicted and after aligning scale and shift."""
+"""Depth scores of images: root mean square error and δ₁, as predicted and after aligning scale and
+shift.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ class AlignedDepthTally:
 
         RMSE = √(mean (d̂ − d)²) in metres,   δ₁ = share of pixels with d̂ > 0 and max(d̂ / d, d / d̂) < 1.25
 
-    over the pixels of known depth d of the whole part; aligned: of a·d̂ + b with the least-squares scale and shift of
-    each image, found with its true depths.
+    over the pixels of known depth d of the whole part; aligned: of a·d̂ + b with the least-squares
+    scale and shift of each image, found with its true depths.
 
     Args:
-        metric: Whether predictions are metres; without, only aligned scores have a meaning, and only they are told.
+        metric: Whether predictions are metres; without, only aligned scores have a meaning, and
+            only they are told.
     """
 
     def __init__(self, metric: bool = True) -> None:
@@ -39,13 +42,21 @@ class AlignedDepthTally:
         known = target > 0
         predicted, true = prediction[known].double(), target[known].double()
         scale, shift = align(predicted[None, None], true[None, None], (true > 0)[None, None])
-        scores = (*_errors(predicted, true), *_errors(scale * predicted + shift, true), int(known.sum()))
+        scores = (
+            *_errors(predicted, true),
+            *_errors(scale * predicted + shift, true),
+            int(known.sum()),
+        )
         self._images[image] = scores
 
     def per_image(self) -> dict[str, list]:
-        """Columns by image: (aligned) squared_error in m² summed over pixels, within and known in pixels."""
+        """Columns by image: (aligned) squared_error in m² summed over pixels, within and known in
+        pixels.
+        """
         images = sorted(self._images)
-        columns = {name: [self._images[image][i] for image in images] for i, name in enumerate(_COLUMNS)}
+        columns = {
+            name: [self._images[image][i] for image in images] for i, name in enumerate(_COLUMNS)
+        }
         shown = _COLUMNS if self.metric else _COLUMNS[2:]
         return {"image": images} | {name: columns[name] for name in shown}
 
@@ -59,13 +70,19 @@ class AlignedDepthTally:
         known = table["known"] or math.nan
         found = {}
         for prefix in ("", "aligned_") if self.metric else ("aligned_",):
-            found[f"{prefix}RMSE"] = Metric(math.sqrt(table[f"{prefix}squared_error"] / known), "m", "lower")
+            found[f"{prefix}RMSE"] = Metric(
+                math.sqrt(table[f"{prefix}squared_error"] / known), "m", "lower"
+            )
             found[f"{prefix}delta1"] = Metric(100 * table[f"{prefix}within"] / known, "%", "higher")
-        needed = "the val part must hold known depths (check depth=), and predictions must be finite"
+        needed = (
+            "the val part must hold known depths (check depth=), and predictions must be finite"
+        )
         return require_defined("depth_probe", found, needed)
 
 
 def _errors(predicted: Tensor, true: Tensor) -> tuple[float, int]:
-    """Sum of squared errors, and how many predictions lie within the factor 1.25; a depth is never negative."""
+    """Sum of squared errors, and how many predictions lie within the factor 1.25; a depth is never
+    negative.
+    """
     within = (predicted < 1.25 * true) & (1.25 * predicted > true)
     return float((predicted - true).square().sum()), int(within.sum())

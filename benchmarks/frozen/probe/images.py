@@ -1,8 +1,10 @@
-"""A split as probes see it: features, what an upsampler computes of an image, and labels, by the images' numbers.
+"""A split as probes see it: features, what an upsampler computes of an image, and labels, by the
+images' numbers.
 
-Frozen features never change, nor do the weights of an upsampler: both are computed once and kept while a budget of
-bytes lasts, features first; what does not fit is computed anew whenever it is asked for. Budget and batches change the
-speed only: what is rounded for keeping (``dtype``) is rounded, kept or not.
+Frozen features never change, nor do the weights of an upsampler: both are computed once and kept
+while a budget of bytes lasts, features first; what does not fit is computed anew whenever it is
+asked for. Budget and batches change the speed only: what is rounded for keeping (``dtype``) is
+rounded, kept or not.
 """
 
 from __future__ import annotations
@@ -39,11 +41,15 @@ class Kept:
         return self._held.get(key)
 
     def put(self, key: tuple[str, int], tensors: tuple[Tensor, ...]) -> None:
-        """Keeps tensors if the budget allows; views are copied, lest they keep their whole batch alive."""
+        """Keeps tensors if the budget allows; views are copied, lest they keep their whole batch
+        alive.
+        """
         size = sum(t.numel() * t.element_size() for t in tensors)
         if key not in self._held and size <= self.left:
             self.left -= size
-            self._held[key] = tuple(t.clone() if t.untyped_storage().nbytes() > t.nbytes else t for t in tensors)
+            self._held[key] = tuple(
+                t.clone() if t.untyped_storage().nbytes() > t.nbytes else t for t in tensors
+            )
 
 
 def budget_of(most: int, device: torch.device | str) -> int:
@@ -70,7 +76,8 @@ class ProbeImages:
     """Images of one split behind one network.
 
     Args:
-        extractor: Anything with ``encode``, ``normalise``, ``device``, ``channels`` and ``grid_stride``.
+        extractor: Anything with ``encode``, ``normalise``, ``device``, ``channels`` and
+            ``grid_stride``.
         split: The images.
         size: (H, W) they are resized to.
         kept: Where features and prepared tensors are kept.
@@ -81,10 +88,21 @@ class ProbeImages:
     """
 
     def __init__(
-        self, extractor: FeatureExtractor, split: PairSplit, size: tuple[int, int], *, kept: Kept,
+        self,
+        extractor: FeatureExtractor,
+        split: PairSplit,
+        size: tuple[int, int],
+        *,
+        kept: Kept,
         dtype: torch.dtype = torch.float32,
-    ) -> None:  # fmt: skip
-        self.extractor, self.split, self.size, self.kept, self.dtype = extractor, split, size, kept, dtype
+    ) -> None:
+        self.extractor, self.split, self.size, self.kept, self.dtype = (
+            extractor,
+            split,
+            size,
+            kept,
+            dtype,
+        )
         self.grid = grid_of(size, extractor.grid_stride)
         self.device = torch.device(extractor.device)
         # Single images spare the CPU the putting together of what is kept; a GPU wants batches.
@@ -94,7 +112,11 @@ class ProbeImages:
         return len(self.split)
 
     def statistics(
-        self, batch_size: int, *, seen: Callable[[Tensor], None] | None = None, progress: Progress | None = None
+        self,
+        batch_size: int,
+        *,
+        seen: Callable[[Tensor], None] | None = None,
+        progress: Progress | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encodes all images once.
 
@@ -104,16 +126,25 @@ class ProbeImages:
             progress: Called with ("encode", batches done, batches in all).
 
         Returns:
-            Mean and standard deviation (C,) of the features over all cells, float32; 1 for a constant channel.
+            Mean and standard deviation (C,) of the features over all cells, float32; 1 for a
+            constant channel.
 
         Raises:
             ValueError: a feature that is not finite; names the image.
         """
-        count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        count, total, squares = (
+            0,
+            torch.zeros((), dtype=torch.float64),
+            torch.zeros((), dtype=torch.float64),
+        )
         for done, batch in enumerate(self.split.batches(self.size, batch_size), start=1):
             features = self._encode(batch)
             cells = features.cpu().double().transpose(0, 1).flatten(1)  # (C, B·h·w)
-            count, total, squares = count + cells.shape[1], total + cells.sum(1), squares + cells.square().sum(1)
+            count, total, squares = (
+                count + cells.shape[1],
+                total + cells.sum(1),
+                squares + cells.square().sum(1),
+            )
             if seen:
                 seen(batch.masks)
             if progress:
@@ -133,7 +164,9 @@ class ProbeImages:
         step = self.piece or len(ids)
         if not readout.folded:
             height, width = readout.size
-            step = min(step, max(1, UPSAMPLED_BYTES // (4 * self.extractor.channels * height * width)))
+            step = min(
+                step, max(1, UPSAMPLED_BYTES // (4 * self.extractor.channels * height * width))
+            )
         for start in range(0, len(ids), step):
             batch = self.split.take(ids[start : start + step], self.size)
             features = self._features(batch)
@@ -145,7 +178,9 @@ class ProbeImages:
             return self._encode(batch)
         return torch.cat([h[0] for h in held]) if len(held) > 1 else held[0][0]
 
-    def _prepared(self, batch: LabelledBatch, features: Tensor, readout: OwnGrid) -> tuple[Tensor, ...]:
+    def _prepared(
+        self, batch: LabelledBatch, features: Tensor, readout: OwnGrid
+    ) -> tuple[Tensor, ...]:
         held = [self.kept.get(("prepared", image)) for image in batch.ids]
         if any(h is None for h in held):
             made = readout.prepare(self.extractor.normalise(batch.images), features)
@@ -153,16 +188,20 @@ class ProbeImages:
             for row, image in enumerate(batch.ids):
                 self.kept.put(("prepared", image), tuple(t[row : row + 1] for t in made))
         else:
-            made = held[0] if len(held) == 1 else tuple(torch.cat(part) for part in zip(*held, strict=True))
+            made = (
+                held[0]
+                if len(held) == 1
+                else tuple(torch.cat(part) for part in zip(*held, strict=True))
+            )
         return tuple(t.float() if t.is_floating_point() else t for t in made)
 
     def _encode(self, batch: LabelledBatch) -> Tensor:
         features = self.extractor.encode(batch.images)
         if tuple(features.shape[-2:]) != self.grid:
             raise ValueError(
-                f"the network gives maps of {features.shape[-2]}x{features.shape[-1]} where stride "
-                f"{self.extractor.grid_stride} asks for {self.grid[0]}x{self.grid[1]}; choose a size that is a "
-                "multiple of its deepest stride"
+                f"the network gives maps of {features.shape[-2]}x{features.shape[-1]} where "
+                f"stride {self.extractor.grid_stride} asks for {self.grid[0]}x{self.grid[1]}; "
+                "choose a size that is a multiple of its deepest stride"
             )
         finite = torch.isfinite(features).flatten(1).all(1)
         if not finite.all():

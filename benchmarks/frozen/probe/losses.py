@@ -1,4 +1,6 @@
-"""What probes minimise. Sums over a few images, divided by what the whole step counts, so that steps can be cut up."""
+"""What probes minimise. Sums over a few images, divided by what the whole step counts, so that
+steps can be cut up.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,22 @@ class Loss(Protocol):
     """A loss that is a sum over images, divided by counts of a whole optimiser step.
 
     Attributes:
-        initial_std: Deviation of the probe's outputs to start from. Zero is a good start for a convex loss; one that is
-            blind to scale is steep near zero, which AdamW remembers for hundreds of steps.
+        initial_std: Deviation of the probe's outputs to start from. Zero is a good start for a
+            convex loss; one that is blind to scale is steep near zero, which AdamW remembers for
+            hundreds of steps.
     """
 
     initial_std: float
 
     def totals(self, labels: Tensor) -> Tensor:
-        """Counts of label maps (B, H, W), whatever :meth:`__call__` divides by; they add up over images."""
+        """Counts of label maps (B, H, W), whatever :meth:`__call__` divides by; they add up over
+        images.
+        """
 
     def __call__(self, outputs: Tensor, labels: Tensor, totals: Tensor) -> Tensor:
-        """The share of some images, outputs (B, K, H, W), in the loss of the step that has these totals."""
+        """The share of some images, outputs (B, K, H, W), in the loss of the step that has these
+        totals.
+        """
 
 
 class CrossEntropy:
@@ -61,11 +68,13 @@ class MetricDepth:
 
 
 class RelativeDepth:
-    """Squared error and gradients, blind to scale and shift; as published with MiDaS (arXiv 1907.01341).
+    """Squared error and gradients, blind to scale and shift; as published with MiDaS (arXiv
+    1907.01341).
 
         Σ_i Σ (a_i·p + b_i − d)² / 2N + ½ Σ_k Σ_i Σ (|∂x r| + |∂y r|) / N_k,   r = a_i·p + b_i − d,
 
-    (a_i, b_i) the least-squares fit of image i, k four scales that take every 2^k-th pixel, N and N_k the known pixels.
+    (a_i, b_i) the least-squares fit of image i, k four scales that take every 2^k-th pixel, N and
+    N_k the known pixels.
     """
 
     initial_std = 1.0
@@ -83,14 +92,17 @@ class RelativeDepth:
         loss = residual.square().sum() / (2 * totals[0])
         for k in range(_SCALES):
             r, valid = residual[:, :: 1 << k, :: 1 << k], known[:, :: 1 << k, :: 1 << k]
-            across = ((r[:, :, 1:] - r[:, :, :-1]).abs() * (valid[:, :, 1:] & valid[:, :, :-1])).sum()
+            across = (
+                (r[:, :, 1:] - r[:, :, :-1]).abs() * (valid[:, :, 1:] & valid[:, :, :-1])
+            ).sum()
             down = ((r[:, 1:] - r[:, :-1]).abs() * (valid[:, 1:] & valid[:, :-1])).sum()
             loss = loss + 0.5 * (across + down) / totals[k]
         return loss
 
 
 def align(prediction: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Fits scale a and shift b of each image: least Σ (a·p + b − d)² over its known pixels; differentiable.
+    """Fits scale a and shift b of each image: least Σ (a·p + b − d)² over its known pixels;
+    differentiable.
 
     Args:
         prediction: p (B, H, W).
@@ -105,7 +117,11 @@ def align(prediction: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Te
     p = (prediction - mean_p[:, None, None]) * known
     d = (target - mean_d[:, None, None]) * known
     variance = p.square().sum((1, 2))
-    rounding = 8 * torch.finfo(p.dtype).eps * mean_p.detach()  # of centred predictions that are constant in truth
+    rounding = (
+        8 * torch.finfo(p.dtype).eps * mean_p.detach()
+    )  # of centred predictions that are constant in truth
     varies = variance > count * rounding.square()
-    scale = torch.where(varies, (p * d).sum((1, 2)) / torch.where(varies, variance, torch.ones_like(variance)), 0.0)
+    scale = torch.where(
+        varies, (p * d).sum((1, 2)) / torch.where(varies, variance, torch.ones_like(variance)), 0.0
+    )
     return scale, mean_d - scale * mean_p

@@ -31,10 +31,16 @@ class Targets(Protocol):
 
 
 def probe_features(
-    extractor: FeatureExtractor, data: SegmentationFolder | DepthFolder, settings: Settings, *, outputs: int,
-    loss: Loss, score: Callable[[Tensor, LabelledBatch], None], targets: Targets | None = None,
+    extractor: FeatureExtractor,
+    data: SegmentationFolder | DepthFolder,
+    settings: Settings,
+    *,
+    outputs: int,
+    loss: Loss,
+    score: Callable[[Tensor, LabelledBatch], None],
+    targets: Targets | None = None,
     progress: Progress | None = None,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Trains a probe on the train part and hands its outputs on the val part to ``score``.
 
     Args:
@@ -45,11 +51,12 @@ def probe_features(
         targets: Scales the outputs; None leaves them.
 
     Returns:
-        Cost of the record: seconds (of encoding, of training), bytes kept, whether the probe was folded (1 or 0), and
-        the loss over the last tenth of the steps.
+        Cost of the record: seconds (of encoding, of training), bytes kept, whether the probe was
+        folded (1 or 0), and the loss over the last tenth of the steps.
 
     Raises:
-        ValueError: size and strides do not fit, a feature that is not finite (named image), a diverging probe.
+        ValueError: size and strides do not fit, a feature that is not finite (named image), a
+            diverging probe.
     """
     started = time.perf_counter()
     size = grid_of(settings.size, extractor.upsampled_stride)
@@ -59,21 +66,37 @@ def probe_features(
     dtype = getattr(torch, settings.weights_dtype)
     budget = kept.left
     train = ProbeImages(extractor, data.train, settings.size, kept=kept, dtype=dtype)
-    mean, std = train.statistics(settings.batch_size, seen=targets.add if targets else None, progress=progress)
+    mean, std = train.statistics(
+        settings.batch_size, seen=targets.add if targets else None, progress=progress
+    )
     encoded = time.perf_counter()
     scale, shift = targets.scale_and_shift() if targets else (1.0, 0.0)
     probe = LinearProbe(
-        mean, std, outputs, scale=scale, shift=shift, initial_std=loss.initial_std, seed=settings.seed
+        mean,
+        std,
+        outputs,
+        scale=scale,
+        shift=shift,
+        initial_std=loss.initial_std,
+        seed=settings.seed,
     )
     last = fit(
-        probe, train, OwnGrid() if low else behind, loss, size=train.grid if low else size, settings=settings,
+        probe,
+        train,
+        OwnGrid() if low else behind,
+        loss,
+        size=train.grid if low else size,
+        settings=settings,
         progress=progress,
-    )  # fmt: skip
+    )
     trained = time.perf_counter()
     cost = dict(kept_bytes=budget - kept.left, folded=float(behind.folded), train_loss=last)
     val = ProbeImages(extractor, data.val, settings.size, kept=Kept(0), dtype=dtype)
     for made, batch in predict(probe, val, behind, settings.batch_size, progress):
         score(made, batch)
     return dict(
-        seconds=time.perf_counter() - started, encode_seconds=encoded - started, train_seconds=trained - encoded, **cost
+        seconds=time.perf_counter() - started,
+        encode_seconds=encoded - started,
+        train_seconds=trained - encoded,
+        **cost,
     )

@@ -1,11 +1,13 @@
-"""Where a linear read-out P, β meets an upsampler: before it wherever that is exact, else behind it.
+"""Where a linear read-out P, β meets an upsampler: before it wherever that is exact, else behind
+it.
 
 For an upsampler U(x, F) = S_x(M·F) + s, linear in the features F of an image x,
 
     P·U(x, F) + β = S_x(P·M·F) + P·s + β
 
-so only the K outputs of the read-out pass through S_x, not the C channels: C / K times less work, in training as well,
-where ∂P needs no more than the transposed S_x of ∂outputs. S_x knows no features: ``prepare`` computes it once.
+so only the K outputs of the read-out pass through S_x, not the C channels: C / K times less work,
+in training as well, where ∂P needs no more than the transposed S_x of ∂outputs. S_x knows no
+features: ``prepare`` computes it once.
 """
 
 from __future__ import annotations
@@ -33,11 +35,17 @@ class OwnGrid:
         return weight, bias
 
     def prepare(self, image: Tensor, features: Tensor) -> tuple[Tensor, ...]:
-        """What is computed of images (B, 3, H, W) and their features (B, C, h, w) once, images along the first axis."""
+        """What is computed of images (B, 3, H, W) and their features (B, C, h, w) once, images
+        along the first axis.
+        """
         return ()
 
-    def apply(self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor) -> Tensor:
-        """Outputs (B, K, H', W') of features (B, C, h, w) for what :meth:`fold` made of P and β; differentiable."""
+    def apply(
+        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+    ) -> Tensor:
+        """Outputs (B, K, H', W') of features (B, C, h, w) for what :meth:`fold` made of P and β;
+        differentiable.
+        """
         return F.conv2d(features, weight[..., None, None], bias)
 
 
@@ -60,7 +68,9 @@ class Folded(OwnGrid):
         """See :class:`OwnGrid`: S_x."""
         return self.upsampler.weights(image, tuple(features.shape[-2:]), self.size)
 
-    def apply(self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor) -> Tensor:
+    def apply(
+        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+    ) -> Tensor:
         """See :class:`OwnGrid`."""
         low = F.conv2d(features, weight[..., None, None])
         return self.upsampler.spread(prepared, low, self.size) + bias[:, None, None]
@@ -83,7 +93,9 @@ class Unfolded(OwnGrid):
         """See :class:`OwnGrid`: the upsampled features (B, C, H', W')."""
         return (self.upsampler.upsample(image, features, self.size),)
 
-    def apply(self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor) -> Tensor:
+    def apply(
+        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+    ) -> Tensor:
         """See :class:`OwnGrid`."""
         return F.conv2d(prepared[0], weight[..., None, None], bias)
 
@@ -92,8 +104,8 @@ def read_out(upsampler: Any, size: tuple[int, int]) -> OwnGrid:
     """The cheapest exact way to read upsampled features out.
 
     Args:
-        upsampler: None: outputs on the network's own grid are resized bilinearly, which is the same as features
-            upsampled bilinearly.
+        upsampler: None: outputs on the network's own grid are resized bilinearly, which is the same
+            as features upsampled bilinearly.
         size: (H', W') of the outputs.
     """
     if upsampler is None:

@@ -30,12 +30,21 @@ class LinearProbe(nn.Module):
     """
 
     def __init__(
-        self, mean: Tensor, std: Tensor, outputs: int, *, scale: float = 1.0, shift: float = 0.0,
-        initial_std: float = 0.0, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        mean: Tensor,
+        std: Tensor,
+        outputs: int,
+        *,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        initial_std: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        weight = torch.randn(outputs, len(mean), generator=generator) * (initial_std / math.sqrt(len(mean)))
+        weight = torch.randn(outputs, len(mean), generator=generator) * (
+            initial_std / math.sqrt(len(mean))
+        )
         self.weight = nn.Parameter(weight.to(mean.device))
         self.bias = nn.Parameter(torch.zeros(outputs, device=mean.device))
         self.register_buffer("mean", mean)
@@ -59,9 +68,15 @@ def labels_at(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def fit(
-    probe: LinearProbe, images: ProbeImages, readout: OwnGrid, loss: Loss, *, size: tuple[int, int],
-    settings: Settings, progress: Progress | None = None,
-) -> float:  # fmt: skip
+    probe: LinearProbe,
+    images: ProbeImages,
+    readout: OwnGrid,
+    loss: Loss,
+    *,
+    size: tuple[int, int],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> float:
     """Trains the probe, in place.
 
     Args:
@@ -90,7 +105,9 @@ def fit(
             optimiser.zero_grad()
             losses.append(backward(probe, images, ids, readout, loss=loss, size=size))
             if not math.isfinite(losses[-1]):
-                raise ValueError(f"the probe's loss is {losses[-1]} at step {step + 1}; choose a smaller lr")
+                raise ValueError(
+                    f"the probe's loss is {losses[-1]} at step {step + 1}; choose a smaller lr"
+                )
             optimiser.step()
             if progress:
                 progress("train", step + 1, steps)
@@ -99,16 +116,29 @@ def fit(
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
-    """Factor of the learning rate at a step, 0 first: a linear rise over the share ``warmup``, times a cosine to 0."""
-    return min(1.0, (step + 1) / max(1.0, warmup * steps)) * 0.5 * (1 + math.cos(math.pi * step / steps))
+    """Factor of the learning rate at a step, 0 first: a linear rise over the share ``warmup``,
+    times a cosine to 0.
+    """
+    return (
+        min(1.0, (step + 1) / max(1.0, warmup * steps))
+        * 0.5
+        * (1 + math.cos(math.pi * step / steps))
+    )
 
 
 def backward(
-    probe: LinearProbe, images: ProbeImages, ids: Sequence[int], readout: OwnGrid, *, loss: Loss, size: tuple[int, int]
+    probe: LinearProbe,
+    images: ProbeImages,
+    ids: Sequence[int],
+    readout: OwnGrid,
+    *,
+    loss: Loss,
+    size: tuple[int, int],
 ) -> float:
     """Adds the gradient of one step's loss to the probe's parameters; returns the loss.
 
-    The images pass a few at a time; the read-out is folded, and its gradient unfolded, once for all of them.
+    The images pass a few at a time; the read-out is folded, and its gradient unfolded, once for all
+    of them.
     """
     folded = readout.fold(*probe.on_features())
     leaves = tuple(tensor.detach().requires_grad_() for tensor in folded)
@@ -116,7 +146,9 @@ def backward(
     totals, value, start = loss.totals(labels), 0.0, 0
     for piece in images.pieces(ids, readout):
         end = start + len(piece.features)
-        part = loss(readout.apply(piece.features, piece.prepared, *leaves), labels[start:end], totals)
+        part = loss(
+            readout.apply(piece.features, piece.prepared, *leaves), labels[start:end], totals
+        )
         part.backward()
         value, start = value + float(part.detach()), end
     torch.autograd.backward(folded, tuple(leaf.grad for leaf in leaves))
@@ -125,7 +157,11 @@ def backward(
 
 @torch.no_grad()
 def predict(
-    probe: LinearProbe, images: ProbeImages, readout: OwnGrid, batch_size: int, progress: Progress | None = None
+    probe: LinearProbe,
+    images: ProbeImages,
+    readout: OwnGrid,
+    batch_size: int,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[Tensor, LabelledBatch]]:
     """Yields outputs (B, K, H', W') of all images in order, a few at a time."""
     weight, bias = readout.fold(*probe.on_features())

@@ -1,4 +1,6 @@
-"""Labelling the validation part from the memory, and the record of it. Predictions are held for one batch at most."""
+"""Labelling the validation part from the memory, and the record of it. Predictions are held for one
+batch at most.
+"""
 
 from __future__ import annotations
 
@@ -28,40 +30,61 @@ _PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with ma
 
 
 def run(
-    extractor: FeatureExtractor, data: SegmentationFolder, settings: Settings, *,
-    progress: Progress | None = None, distributed: bool = False,
-) -> Record:  # fmt: skip
+    extractor: FeatureExtractor,
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    distributed: bool = False,
+) -> Record:
     """Runs dense retrieval. Cost: M · queries · D multiply-adds.
 
     Args:
-        extractor: Anything with ``maps``, ``stride``, ``device``, ``mean``, ``std`` and ``describe()``.
+        extractor: Anything with ``maps``, ``stride``, ``device``, ``mean``, ``std`` and
+            ``describe()``.
         data: Its train part fills the memory, its val part is scored.
         settings: The protocol.
         progress: Called with (phase, batches done, batches in all).
-        distributed: Share the images among the processes of the default group; every process must call it and gets the
-            record. False runs the whole benchmark in this process, even inside a group.
+        distributed: Share the images among the processes of the default group; every process must
+            call it and gets the record. False runs the whole benchmark in this process, even inside
+            a group.
 
     Returns:
-        Record ``retrieval``: mIoU and pixel accuracy in percent; counts for :func:`benchmarks.core.scores.image_counts`.
+        Record ``retrieval``: mIoU and pixel accuracy in percent; counts for
+            :func:`benchmarks.core.scores.image_counts`.
 
     Raises:
-        ValueError: size and stride do not fit, a zero or non-finite feature (named image), too small a memory.
+        ValueError: size and stride do not fit, a zero or non-finite feature (named image), too
+            small a memory.
         MemoryError: the memory would not fit; names the smallest change that would.
     """
     tally = SegmentationTally(scored_classes(data.classes, settings.compat))
     protocol, cost = label_val(
-        extractor, data, settings, labelling=class_labels(data, settings),
-        score=lambda shares, batch: score_batch(tally, shares, batch), progress=progress, distributed=distributed,
-    )  # fmt: skip
+        extractor,
+        data,
+        settings,
+        labelling=class_labels(data, settings),
+        score=lambda shares, batch: score_batch(tally, shares, batch),
+        progress=progress,
+        distributed=distributed,
+    )
     if distributed:
         _reduce(tally, torch.device(extractor.device))
-    return record_of("retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=extractor)
+    return record_of(
+        "retrieval", tally, protocol, compat=settings.compat, cost=cost, extractor=extractor
+    )
 
 
 def label_val(
-    extractor: FeatureExtractor, data: SegmentationFolder | DepthFolder, settings: Settings, *, labelling: PatchLabels,
-    score: Callable[[Tensor, LabelledBatch], None], progress: Progress | None, distributed: bool,
-) -> tuple[dict[str, Any], dict[str, float]]:  # fmt: skip
+    extractor: FeatureExtractor,
+    data: SegmentationFolder | DepthFolder,
+    settings: Settings,
+    *,
+    labelling: PatchLabels,
+    score: Callable[[Tensor, LabelledBatch], None],
+    progress: Progress | None,
+    distributed: bool,
+) -> tuple[dict[str, Any], dict[str, float]]:
     """Fills the memory from the train part and labels the val part from it, batch by batch.
 
     Args:
@@ -79,23 +102,44 @@ def label_val(
     backend = resolve_backend(settings.backend, extractor.device)
     grid = grid_of(settings.size, extractor.stride)
     if getattr(extractor, "upsampler", None) is not None:
-        check_batch(settings.batch_size, extractor.channels, grid[0] * grid[1], available_bytes(extractor.device))
+        check_batch(
+            settings.batch_size,
+            extractor.channels,
+            grid[0] * grid[1],
+            available_bytes(extractor.device),
+        )
     with _normalisation(extractor, settings.compat):
         memory = build_memory(
-            extractor, data.train, settings, grid=grid, backend=backend, labelling=labelling, progress=progress,
+            extractor,
+            data.train,
+            settings,
+            grid=grid,
+            backend=backend,
+            labelling=labelling,
+            progress=progress,
             distributed=distributed,
-        )  # fmt: skip
+        )
         encoded = time.perf_counter() - started
         index, labels, effective = place(memory, backend, settings.placement, distributed)
         for batch in _batches(data.val, settings, progress, distributed):
             decoded = retrieve(
-                extractor, data.val, batch, index, labels=labels, scale=memory.label_scale, settings=settings
+                extractor,
+                data.val,
+                batch,
+                index,
+                labels=labels,
+                scale=memory.label_scale,
+                settings=settings,
             )
             if batch is not None:
                 score(decoded, batch)
     world = dist.get_world_size() if distributed else 1
-    protocol = protocol_of(data, settings, stride=extractor.stride, backend=backend, effective=effective)
-    return protocol, dict(seconds=time.perf_counter() - started, encode_seconds=encoded, processes=world)
+    protocol = protocol_of(
+        data, settings, stride=extractor.stride, backend=backend, effective=effective
+    )
+    return protocol, dict(
+        seconds=time.perf_counter() - started, encode_seconds=encoded, processes=world
+    )
 
 
 def class_labels(data: SegmentationFolder, settings: Settings) -> ClassLabels:
@@ -119,14 +163,22 @@ def decode(similarity: Tensor, labels: Tensor, temperature: float) -> Tensor:
     Returns:
         (Q, C), same dtype; rows sum to 1 minus the weighted share of ignored pixels.
     """
-    weights = torch.softmax(similarity / temperature, dim=1)  # softmax subtracts the maximum: s / β may be large
+    weights = torch.softmax(
+        similarity / temperature, dim=1
+    )  # softmax subtracts the maximum: s / β may be large
     return torch.einsum("qk,qkc->qc", weights, labels)
 
 
 def retrieve(
-    extractor: FeatureExtractor, split: PairSplit, batch: LabelledBatch | None, index: Index, *,
-    labels: Tensor, scale: float, settings: Settings,
-) -> Tensor:  # fmt: skip
+    extractor: FeatureExtractor,
+    split: PairSplit,
+    batch: LabelledBatch | None,
+    index: Index,
+    *,
+    labels: Tensor,
+    scale: float,
+    settings: Settings,
+) -> Tensor:
     """Soft labels (B, C, h, w) float32 of a batch.
 
     Args:
@@ -145,15 +197,18 @@ def retrieve(
     queries = encode(extractor, split, batch)  # (B, h, w, D)
     similarity, found = index.search(queries.flatten(0, 2), settings.neighbours)
     piece = max(1, _PIECE_BYTES // (4 * found.shape[1] * labels.shape[1]))
-    shares = torch.cat([
-        decode(s, labels[i].float() * scale, settings.temperature)
-        for s, i in zip(similarity.split(piece), found.split(piece), strict=True)
-    ])  # fmt: skip
+    shares = torch.cat(
+        [
+            decode(s, labels[i].float() * scale, settings.temperature)
+            for s, i in zip(similarity.split(piece), found.split(piece), strict=True)
+        ]
+    )
     return shares.view(*queries.shape[:3], -1).permute(0, 3, 1, 2)
 
 
 def score_batch(tally: SegmentationTally, shares: Tensor, batch: LabelledBatch) -> None:
-    """Upsamples soft labels (B, C, h, w) bilinearly to the masks, takes the argmax and counts it, image by image.
+    """Upsamples soft labels (B, C, h, w) bilinearly to the masks, takes the argmax and counts it,
+    image by image.
 
     Raises:
         ValueError: one of them is not finite, whose argmax would be a class all the same.
@@ -165,53 +220,94 @@ def score_batch(tally: SegmentationTally, shares: Tensor, batch: LabelledBatch) 
     piece = max(1, _PIECE_BYTES // (4 * shares.shape[1] * size[0] * size[1]))
     start = 0
     for part in shares.contiguous().split(piece):
-        predictions = F.interpolate(part, size=size, mode="bilinear", align_corners=False).argmax(1)  # (b, H, W)
+        predictions = F.interpolate(part, size=size, mode="bilinear", align_corners=False).argmax(
+            1
+        )  # (b, H, W)
         for row, prediction in enumerate(predictions, start=start):
             tally.add(prediction, masks[row], batch.ids[row])
         start += len(part)
 
 
 def protocol_of(
-    data: SegmentationFolder | DepthFolder, settings: Settings, *, stride: int, backend: str, effective: int
+    data: SegmentationFolder | DepthFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    backend: str,
+    effective: int,
 ) -> dict[str, Any]:
-    """What the number depends on apart from the network; its name and the width of its features are not in it."""
+    """What the number depends on apart from the network; its name and the width of its features are
+    not in it.
+    """
     return dict(
-        data=data.protocol, size=list(settings.size), stride=stride, neighbours=settings.neighbours,
-        temperature=settings.temperature, memory_size=settings.memory_size, memory_effective=effective,
-        passes=settings.passes, augment=settings.augment, seed=settings.seed, backend=backend, dtype=settings.dtype,
-        matching="hungarian" if "hungarian" in settings.compat else "identity", resolution="resized",
+        data=data.protocol,
+        size=list(settings.size),
+        stride=stride,
+        neighbours=settings.neighbours,
+        temperature=settings.temperature,
+        memory_size=settings.memory_size,
+        memory_effective=effective,
+        passes=settings.passes,
+        augment=settings.augment,
+        seed=settings.seed,
+        backend=backend,
+        dtype=settings.dtype,
+        matching="hungarian" if "hungarian" in settings.compat else "identity",
+        resolution="resized",
         compat=sorted(settings.compat),
-    )  # fmt: skip
+    )
 
 
 def record_of(
-    benchmark: str, tally: SegmentationTally, protocol: dict[str, Any], *, compat: tuple[str, ...],
-    cost: dict[str, float], extractor: Any,
-) -> Record:  # fmt: skip
+    benchmark: str,
+    tally: SegmentationTally,
+    protocol: dict[str, Any],
+    *,
+    compat: tuple[str, ...],
+    cost: dict[str, float],
+    extractor: Any,
+) -> Record:
     """Turns counts into a record; ``extractor`` needs ``describe()`` and ``device``.
 
     Raises:
         ValueError: no labelled pixel was counted.
     """
     if not tally.confusion.any():
-        raise ValueError(f"{benchmark}: no pixel of the val part is labelled at this size: nothing can be scored")
+        raise ValueError(
+            f"{benchmark}: no pixel of the val part is labelled at this size: nothing can be scored"
+        )
     confusion = hungarian(tally.confusion) if "hungarian" in compat else tally.confusion
     metrics = {
-        "mIoU": Metric(100 * mean_iou(confusion, absent_as_zero="absent-is-zero" in compat), "%", "higher"),
+        "mIoU": Metric(
+            100 * mean_iou(confusion, absent_as_zero="absent-is-zero" in compat), "%", "higher"
+        ),
         "pixel_accuracy": Metric(100 * pixel_accuracy(confusion), "%", "higher"),
     }
     counts = dict(
-        confusion=tally.confusion.tolist(), class_iou=class_iou(confusion).tolist(), per_image=tally.per_image()
+        confusion=tally.confusion.tolist(),
+        class_iou=class_iou(confusion).tolist(),
+        per_image=tally.per_image(),
     )
     beside = versions(str(extractor.device))
-    return Record(benchmark, metrics, protocol, counts=counts, cost=cost, subject=extractor.describe(), versions=beside)
+    return Record(
+        benchmark,
+        metrics,
+        protocol,
+        counts=counts,
+        cost=cost,
+        subject=extractor.describe(),
+        versions=beside,
+    )
 
 
 def _batches(
     split: PairSplit, settings: Settings, progress: Progress | None, distributed: bool
 ) -> Iterator[LabelledBatch | None]:
     """This process's batches, filled up with None: all take part in a sharded search equally often."""
-    count, world = split.batch_count(settings.batch_size), dist.get_world_size() if distributed else 1
+    count, world = (
+        split.batch_count(settings.batch_size),
+        dist.get_world_size() if distributed else 1,
+    )
     rounds = -(-count // world)
     batches = split.batches(settings.size, settings.batch_size, part=share_of(count, distributed))
     for done in range(rounds):

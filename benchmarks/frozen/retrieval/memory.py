@@ -1,7 +1,9 @@
-"""Encoding the labelled train set into the memory of dense retrieval, in one process or shared among several.
+"""Encoding the labelled train set into the memory of dense retrieval, in one process or shared
+among several.
 
-The order of the memory is batch, augmentation pass, image, patch. A process encodes a contiguous run of batches, so
-that the shares put one after the other are the memory that one process would have built, to the bit.
+The order of the memory is batch, augmentation pass, image, patch. A process encodes a contiguous
+run of batches, so that the shares put one after the other are the memory that one process would
+have built, to the bit.
 """
 
 from __future__ import annotations
@@ -26,18 +28,31 @@ from pretrain.views.photometric_torch import apply_torch
 Progress = Callable[[str, int, int], None]  # (phase, done, total)
 # All four changes or none, at p = 0.5; the open re-implementation draws each of them at 0.5 by
 # itself.
-_JITTER = PhotometricSpec(jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, p=0.5))
+_JITTER = PhotometricSpec(
+    jitter=Jitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1, p=0.5)
+)
 
 
-def train_batches(split: PairSplit, settings: Settings, part: tuple[int, int] | None = None) -> Iterator[LabelledBatch]:
-    """Yields the train batches of the memory in their order: batch, then pass; augmented if the settings say so."""
+def train_batches(
+    split: PairSplit, settings: Settings, part: tuple[int, int] | None = None
+) -> Iterator[LabelledBatch]:
+    """Yields the train batches of the memory in their order: batch, then pass; augmented if the
+    settings say so.
+    """
     scale = (0.5, 2.0) if "crop-scale-2" in settings.compat else (0.5, 1.0)
     crop = RandomCrop(scale=scale, seed=settings.seed) if settings.augment else None
-    yield from split.batches(settings.size, settings.batch_size, part=part, passes=settings.passes, crop=crop)
+    yield from split.batches(
+        settings.size, settings.batch_size, part=part, passes=settings.passes, crop=crop
+    )
 
 
 def stored_patches(
-    batch: LabelledBatch, grid: tuple[int, int], settings: Settings, *, labelling: PatchLabels, limit: int | None
+    batch: LabelledBatch,
+    grid: tuple[int, int],
+    settings: Settings,
+    *,
+    labelling: PatchLabels,
+    limit: int | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields per image the patches that enter the memory: ((n,) indices into h·w, (n, C) labels)."""
     counts, labels = labelling(batch.masks, grid)  # (B, h·w, any), (B, h·w, C)
@@ -48,9 +63,16 @@ def stored_patches(
 
 
 def build_memory(
-    extractor: FeatureExtractor, split: PairSplit, settings: Settings, *, grid: tuple[int, int], backend: str,
-    labelling: PatchLabels, progress: Progress | None = None, distributed: bool = False,
-) -> PatchMemory:  # fmt: skip
+    extractor: FeatureExtractor,
+    split: PairSplit,
+    settings: Settings,
+    *,
+    grid: tuple[int, int],
+    backend: str,
+    labelling: PatchLabels,
+    progress: Progress | None = None,
+    distributed: bool = False,
+) -> PatchMemory:
     """Encodes this process's share of the train part into a memory.
 
     Args:
@@ -64,7 +86,8 @@ def build_memory(
         distributed: Take a share only.
 
     Raises:
-        ValueError: an unusable feature (named image), a map of another grid, fewer batches than processes.
+        ValueError: an unusable feature (named image), a map of another grid, fewer batches than
+            processes.
         MemoryError: the memory would not fit.
     """
     limit = per_image_limit(settings.memory_size, len(split), settings.passes)
@@ -77,11 +100,19 @@ def build_memory(
     first, end = share_of(batches, distributed)
     memory, done = None, 0
     for batch in train_batches(split, settings, (first, end)):
-        keys = encode(extractor, split, batch, jitter_seed=settings.seed if settings.augment else None)
+        keys = encode(
+            extractor, split, batch, jitter_seed=settings.seed if settings.augment else None
+        )
         _check_grid(keys, grid, extractor.stride)
         if memory is None:
             memory = _allocate(
-                keys, split, settings, labelling=labelling, part=(first, end), backend=backend, distributed=distributed
+                keys,
+                split,
+                settings,
+                labelling=labelling,
+                part=(first, end),
+                backend=backend,
+                distributed=distributed,
             )
         stored = stored_patches(batch, grid, settings, labelling=labelling, limit=limit)
         for row, (chosen, labels) in enumerate(stored):
@@ -93,7 +124,10 @@ def build_memory(
 
 
 def encode(
-    extractor: FeatureExtractor, split: PairSplit, batch: LabelledBatch, jitter_seed: int | None = None
+    extractor: FeatureExtractor,
+    split: PairSplit,
+    batch: LabelledBatch,
+    jitter_seed: int | None = None,
 ) -> Tensor:
     """Encodes a batch to unit-norm features (B, h, w, D) float32.
 
@@ -112,19 +146,26 @@ def encode(
     broken = ~(torch.isfinite(norms) & (norms > 0)).flatten(1).all(1)
     if broken.any():
         name = split.name(batch.ids[int(broken.nonzero()[0])])
-        raise ValueError(f"{name}: a feature is zero or not finite, so it has no direction; is the network collapsed?")
+        raise ValueError(
+            f"{name}: a feature is zero or not finite, so it has no direction; is the network "
+            "collapsed?"
+        )
     return features / norms.clamp_min(torch.finfo(features.dtype).tiny)
 
 
 def share_of(count: int, distributed: bool) -> tuple[int, int]:
-    """Returns the (first, end) of this process's contiguous part of ``count`` batches; all of them if alone."""
+    """Returns the (first, end) of this process's contiguous part of ``count`` batches; all of them
+    if alone.
+    """
     if not distributed:
         return 0, count
     rank, world = dist.get_rank(), dist.get_world_size()
     return rank * count // world, (rank + 1) * count // world
 
 
-def place(memory: PatchMemory, backend: str, placement: str, distributed: bool) -> tuple[Index, Tensor, int]:
+def place(
+    memory: PatchMemory, backend: str, placement: str, distributed: bool
+) -> tuple[Index, Tensor, int]:
     """Makes the memory searchable from every process.
 
     Returns:
@@ -153,10 +194,17 @@ def _gather_rows(rows: Tensor) -> Tensor:
 
 
 def _allocate(
-    keys: Tensor, split: PairSplit, settings: Settings, *,
-    labelling: PatchLabels, part: tuple[int, int], backend: str, distributed: bool,
-) -> PatchMemory:  # fmt: skip
-    """Announces the need of the whole memory, refuses it if it does not fit, and allocates this process's share.
+    keys: Tensor,
+    split: PairSplit,
+    settings: Settings,
+    *,
+    labelling: PatchLabels,
+    part: tuple[int, int],
+    backend: str,
+    distributed: bool,
+) -> PatchMemory:
+    """Announces the need of the whole memory, refuses it if it does not fit, and allocates this
+    process's share.
 
     Args:
         keys: (B, h, w, D) first encoded batch.
@@ -172,28 +220,43 @@ def _allocate(
     home = torch.device("cpu") if backend == "faiss-cpu" else keys.device
     copied = backend == "faiss-gpu" or (backend == "faiss-cpu" and settings.dtype == "float16")
     need = MemoryNeed(
-        len(split) * per_image, width, labelling.width, patch_pixels, settings.dtype,
-        shards=world if settings.placement == "shard" else 1, copies=2 if copied else 1,
-        label_dtype=labelling.dtype, word=labelling.word,
-    )  # fmt: skip
+        len(split) * per_image,
+        width,
+        labelling.width,
+        patch_pixels,
+        settings.dtype,
+        shards=world if settings.placement == "shard" else 1,
+        copies=2 if copied else 1,
+        label_dtype=labelling.dtype,
+        word=labelling.word,
+    )
     if not distributed or dist.get_rank() == 0:
         print(f"nearest neighbours need at most a {need}", flush=True)
     check_memory(need, available_bytes(home))
     return PatchMemory(
-        images * per_image, width, classes=labelling.width, patch_pixels=patch_pixels,
-        dtype=getattr(torch, settings.dtype), device=home, label_dtype=labelling.dtype,
-    )  # fmt: skip
+        images * per_image,
+        width,
+        classes=labelling.width,
+        patch_pixels=patch_pixels,
+        dtype=getattr(torch, settings.dtype),
+        device=home,
+        label_dtype=labelling.dtype,
+    )
 
 
 def _check_grid(keys: Tensor, grid: tuple[int, int], stride: int) -> None:
     if tuple(keys.shape[1:3]) != grid:
         raise ValueError(
-            f"the network gives maps of {keys.shape[1]}x{keys.shape[2]} where stride {stride} asks for "
-            f"{grid[0]}x{grid[1]}; choose a size that is a multiple of its deepest stride"
+            f"the network gives maps of {keys.shape[1]}x{keys.shape[2]} where stride {stride} "
+            f"asks for {grid[0]}x{grid[1]}; choose a size that is a multiple of its deepest "
+            "stride"
         )
 
 
 def _jitter(batch: LabelledBatch, seed: int) -> Tensor:
     """Jitters (B, 3, H, W) uint8 images to float32 in [0, 1], each by its own (seed, pass, image)."""
-    drawn = [sample(_JITTER, np.random.default_rng([seed, 2, batch.repeat, image])) for image in batch.ids]
+    drawn = [
+        sample(_JITTER, np.random.default_rng([seed, 2, batch.repeat, image]))
+        for image in batch.ids
+    ]
     return apply_torch(batch.images.contiguous(), Photometric.stack(drawn))

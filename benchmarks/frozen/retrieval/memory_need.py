@@ -1,4 +1,6 @@
-"""How much memory a retrieval will take, said before it is taken, and refused with the smallest change that fits."""
+"""How much memory a retrieval will take, said before it is taken, and refused with the smallest
+change that fits.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import torch
 
 from benchmarks.frozen.retrieval.patches import label_storage
 
-HEADROOM = 0.9  # share of the free memory that may be planned: the encoder's activations need the rest
+HEADROOM = (
+    0.9  # share of the free memory that may be planned: the encoder's activations need the rest
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,13 @@ class MemoryNeed:
     @property
     def keys(self) -> int:
         """Bytes of the keys on one process."""
-        return self.entries * self.width * (2 if self.dtype == "float16" else 4) * self.copies // self.shards
+        return (
+            self.entries
+            * self.width
+            * (2 if self.dtype == "float16" else 4)
+            * self.copies
+            // self.shards
+        )
 
     @property
     def labels(self) -> int:
@@ -57,8 +67,9 @@ class MemoryNeed:
     def __str__(self) -> str:
         shared = f" on each of {self.shards} processes" if self.shards > 1 else ""
         return (
-            f"memory of {self.entries:,} patches x {self.width} channels {self.dtype}: keys {gigabytes(self.keys)} + "
-            f"labels of {self.classes} {self.word} {gigabytes(self.labels)} = {gigabytes(self.total)}{shared}"
+            f"memory of {self.entries:,} patches x {self.width} channels {self.dtype}: keys "
+            f"{gigabytes(self.keys)} + labels of {self.classes} {self.word} "
+            f"{gigabytes(self.labels)} = {gigabytes(self.total)}{shared}"
         )
 
 
@@ -69,11 +80,14 @@ def check_memory(need: MemoryNeed, available: int) -> None:
         MemoryError: it does not fit; the message names the smallest change that would.
     """
     if need.total > HEADROOM * available:
-        raise MemoryError(f"{need}, but {gigabytes(available)} are free; {smallest_change(need, available)}")
+        raise MemoryError(
+            f"{need}, but {gigabytes(available)} are free; {smallest_change(need, available)}"
+        )
 
 
 def check_batch(images: int, channels: int, cells: int, available: int) -> None:
-    """Does nothing if the upsampled maps of a batch fit: the maps, their squares, their unit-norm copies in float32.
+    """Does nothing if the upsampled maps of a batch fit: the maps, their squares, their unit-norm
+    copies in float32.
 
     Args:
         images: Of a batch.
@@ -87,7 +101,11 @@ def check_batch(images: int, channels: int, cells: int, available: int) -> None:
     one = 3 * 4 * channels * cells
     if images * one > HEADROOM * available:
         fitting = int(HEADROOM * available / one)
-        advice = f"batch_size={fitting} would fit" if fitting else "only a larger upsampled stride would fit"
+        advice = (
+            f"batch_size={fitting} would fit"
+            if fitting
+            else "only a larger upsampled stride would fit"
+        )
         raise MemoryError(
             f"upsampled maps of {images} images, {cells:,} cells x {channels} channels each, take "
             f"{gigabytes(images * one)}, but {gigabytes(available)} are free; {advice}"
@@ -95,8 +113,10 @@ def check_batch(images: int, channels: int, cells: int, available: int) -> None:
 
 
 def smallest_change(need: MemoryNeed, available: int) -> str:
-    """Names the first of float16 keys, sharded keys (up to 8 processes), smaller M that fits, in this order: the first
-    leaves every neighbour but ties in place, the second all of them, the third changes the benchmark."""
+    """Names the first of float16 keys, sharded keys (up to 8 processes), smaller M that fits, in
+    this order: the first leaves every neighbour but ties in place, the second all of them, the
+    third changes the benchmark.
+    """
     limit = HEADROOM * available
     if need.dtype != "float16" and replace(need, dtype="float16").total <= limit:
         return "dtype='float16' would fit"
@@ -109,14 +129,20 @@ def smallest_change(need: MemoryNeed, available: int) -> str:
 
 
 def available_bytes(device: torch.device | str) -> int:
-    """Free bytes of the device; on a CPU what the system calls available, or what the container's limit leaves."""
+    """Free bytes of the device; on a CPU what the system calls available, or what the container's
+    limit leaves.
+    """
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = 1 << 62
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        free = next(int(x.split()[1]) << 10 for x in meminfo.read_text().splitlines() if x.startswith("MemAvailable"))
+        free = next(
+            int(x.split()[1]) << 10
+            for x in meminfo.read_text().splitlines()
+            if x.startswith("MemAvailable")
+        )
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists() and limit.read_text().strip().isdigit():
         free = min(free, int(limit.read_text()) - int(used.read_text()))

@@ -33,11 +33,15 @@ def patch_counts(masks: Tensor, classes: int, grid: tuple[int, int]) -> Tensor:
     batch, height, width = masks.shape
     h, w = grid
     if height % h or width % w:
-        raise ValueError(f"grid {h}x{w} does not divide masks of {height}x{width} pixels; choose a multiple")
+        raise ValueError(
+            f"grid {h}x{w} does not divide masks of {height}x{width} pixels; choose a multiple"
+        )
     rows = torch.arange(height, device=masks.device) // (height // h)
     columns = torch.arange(width, device=masks.device) // (width // w)
     images = torch.arange(batch, device=masks.device)
-    patch = (images[:, None, None] * h + rows[None, :, None]) * w + columns[None, None, :]  # (B, H, W)
+    patch = (images[:, None, None] * h + rows[None, :, None]) * w + columns[
+        None, None, :
+    ]  # (B, H, W)
     valid = masks != IGNORE
     index = patch[valid] * classes + masks[valid].long()
     return torch.bincount(index, minlength=batch * h * w * classes).view(batch, h, w, classes)
@@ -49,7 +53,8 @@ class PatchLabels(Protocol):
     Attributes:
         width: Values per patch.
         word: What these are, for messages.
-        dtype: They are stored as they are in this dtype; None: they are counts of pixels, see :class:`PatchMemory`.
+        dtype: They are stored as they are in this dtype; None: they are counts of pixels, see
+            :class:`PatchMemory`.
     """
 
     width: int
@@ -57,8 +62,8 @@ class PatchLabels(Protocol):
     dtype: torch.dtype | None
 
     def __call__(self, masks: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Returns of label maps (B, H, W) the counts (B, h·w, any) that :func:`select_patches` chooses by, and the
-        labels (B, h·w, width)."""
+        """Returns of label maps (B, H, W) the counts (B, h·w, any) that :func:`select_patches`
+        chooses by, and the labels (B, h·w, width)."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,9 @@ class ClassLabels:
 def select_patches(counts: Tensor, limit: int | None, rng: np.random.Generator) -> Tensor:
     """Chooses which patches of one image enter the memory, preferring locally rare classes.
 
-    score = (sum over the classes present in a patch of the number of patches of this image that contain the class)
-    x U(0, 1); the lowest scores stay. A patch with ignored pixels only is never chosen, none is chosen twice.
+    score = (sum over the classes present in a patch of the number of patches of this image that
+    contain the class) x U(0, 1); the lowest scores stay. A patch with ignored pixels only is never
+    chosen, none is chosen twice.
 
     Args:
         counts: (N, C) pixels of each class per patch.
@@ -109,20 +115,29 @@ def select_patches(counts: Tensor, limit: int | None, rng: np.random.Generator) 
 
 
 class PatchMemory:
-    """Keys and soft labels of the memory, filled in place: peak memory is what is announced, not twice that.
+    """Keys and soft labels of the memory, filled in place: peak memory is what is announced, not
+    twice that.
 
-    Counts of pixels are held as uint8 when a patch has at most 255 pixels (exact), else as float16 shares; labels with
-    a dtype of their own are held as they are.
+    Counts of pixels are held as uint8 when a patch has at most 255 pixels (exact), else as float16
+    shares; labels with a dtype of their own are held as they are.
 
     Attributes:
         keys: (M, D) unit-norm, float32 or float16.
-        labels: (M, C) uint8, float16 or the dtype told; ``label_scale`` times them are the soft labels.
+        labels: (M, C) uint8, float16 or the dtype told; ``label_scale`` times them are the soft
+            labels.
     """
 
     def __init__(
-        self, capacity: int, width: int, *, classes: int, patch_pixels: int, dtype: torch.dtype,
-        device: torch.device, label_dtype: torch.dtype | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        capacity: int,
+        width: int,
+        *,
+        classes: int,
+        patch_pixels: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        label_dtype: torch.dtype | None = None,
+    ) -> None:
         self.patch_pixels = patch_pixels
         counted = label_dtype is None
         self.label_scale = 1 / patch_pixels if counted and patch_pixels <= 255 else 1.0

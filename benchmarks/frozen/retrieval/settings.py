@@ -23,27 +23,42 @@ COMPAT = (
 class Settings:
     """Every number the result depends on, apart from data and network.
 
-    The defaults are the full protocol; ``memory_size=102_400, passes=1, augment=False`` is a quick one.
+    The defaults are the full protocol; ``memory_size=102_400, passes=1, augment=False`` is a quick
+    one.
     """
 
-    size: tuple[int, int] = (512, 512)  # (H, W) input in pixels, aspect ratio not kept; 504 or 518 for patches of 14
+    size: tuple[int, int] = (
+        512,
+        512,
+    )  # (H, W) input in pixels, aspect ratio not kept; 504 or 518 for patches of 14
     neighbours: int = 30  # k, clamped to the memory's size
     temperature: float = 0.02  # β, on cosines
-    memory_size: int | None = 10_240_000  # M: memory_size // (images · passes) patches of each image; None = all
+    memory_size: int | None = (
+        10_240_000  # M: memory_size // (images · passes) patches of each image; None = all
+    )
     passes: int = 2  # E: how often the train set is encoded, each time augmented anew
-    augment: bool = True  # random resized crop of area 0.5-1, ratio 3/4-4/3; colour jitter 0.1, p = 0.5; no flip
+    # random resized crop of area 0.5-1, ratio 3/4-4/3; colour jitter 0.1, p = 0.5; no flip
+    augment: bool = True
     seed: int = 0  # of crops, jitter and the choice of patches
     backend: str = "auto"  # auto, torch, faiss-cpu, faiss-gpu: the same neighbours up to ties
     dtype: str = "float32"  # of the keys; float16 halves the memory
-    compat: tuple[str, ...] = ()  # names out of COMPAT: deviations, off unless one compares with numbers made so
+    compat: tuple[
+        str, ...
+    ] = ()  # names out of COMPAT: deviations, off unless one compares with numbers made so
     batch_size: int = 32  # images encoded at once; changes speed, not the result
-    placement: str = "replicate"  # of keys over processes: replicate, or shard; changes memory, not the result
+    placement: str = (
+        "replicate"  # of keys over processes: replicate, or shard; changes memory, not the result
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         compat = self.compat.split(",") if isinstance(self.compat, str) else self.compat
         object.__setattr__(self, "compat", tuple(compat))
-        legal = {"backend": BACKENDS, "dtype": ("float32", "float16"), "placement": ("replicate", "shard")}
+        legal = {
+            "backend": BACKENDS,
+            "dtype": ("float32", "float16"),
+            "placement": ("replicate", "shard"),
+        }
         for name, values in legal.items():
             check_choice(name, getattr(self, name), values)
         for quirk in self.compat:
@@ -54,14 +69,21 @@ class Settings:
                 "memory, not both; name one of 'ignore-is-class-0' and 'ignored-is-a-class'"
             )
         positive = dict(
-            neighbours=self.neighbours, temperature=self.temperature, passes=self.passes, batch_size=self.batch_size,
-            memory_size=1 if self.memory_size is None else self.memory_size, size=min(self.size),
-        )  # fmt: skip
+            neighbours=self.neighbours,
+            temperature=self.temperature,
+            passes=self.passes,
+            batch_size=self.batch_size,
+            memory_size=1 if self.memory_size is None else self.memory_size,
+            size=min(self.size),
+        )
         for name, value in positive.items():
             if not value > 0:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be greater than 0")
         if self.passes > 1 and not self.augment:
-            raise ValueError(f"passes={self.passes} without augment would store every patch {self.passes} times; use 1")
+            raise ValueError(
+                f"passes={self.passes} without augment would store every patch {self.passes} "
+                "times; use 1"
+            )
 
 
 def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
@@ -72,7 +94,9 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
     """
     if size[0] % stride or size[1] % stride:
         fitting = tuple(max(1, round(side / stride)) * stride for side in size)
-        raise ValueError(f"size={size} is no multiple of the feature stride {stride}; the nearest is {fitting}")
+        raise ValueError(
+            f"size={size} is no multiple of the feature stride {stride}; the nearest is {fitting}"
+        )
     return size[0] // stride, size[1] // stride
 
 
@@ -96,7 +120,7 @@ def per_image_limit(memory_size: int | None, images: int, passes: int) -> int | 
         return None
     if memory_size < images * passes:
         raise ValueError(
-            f"memory_size={memory_size} leaves less than one patch for each of {images} images x {passes} passes; "
-            f"it must be at least {images * passes}"
+            f"memory_size={memory_size} leaves less than one patch for each of {images} images "
+            f"x {passes} passes; it must be at least {images * passes}"
         )
     return memory_size // (images * passes)

@@ -1,4 +1,6 @@
-"""What recipes name by ``type``: networks, hooks, metrics and loops. Importing the package registers all of them."""
+"""What recipes name by ``type``: networks, hooks, metrics and loops. Importing the package
+registers all of them.
+"""
 
 import importlib
 import pkgutil

@@ -12,8 +12,9 @@ _ITEMS = ("mAP", "mAP_50", "mAP_75", "mAP_s", "mAP_m", "mAP_l")
 class CompleteCoco(CocoMetric):
     """``CocoMetric``, with every argument of it, that says 0 where the library reports nothing.
 
-    The library stops with an empty result if no detection of any image passes the score threshold, as happens after few
-    iterations; a comparison would lose that run. Objects that are not found have a precision of 0.
+    The library stops with an empty result if no detection of any image passes the score threshold,
+    as happens after few iterations; a comparison would lose that run. Objects that are not found
+    have a precision of 0.
     """
 
     def compute_metrics(self, results: list) -> dict[str, float]:

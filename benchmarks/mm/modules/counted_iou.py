@@ -8,16 +8,20 @@ from mmseg.evaluation import IoUMetric
 
 @METRICS.register_module()
 class CountedIoU(IoUMetric):
-    """``IoUMetric``, with every argument of it; the numbers are its own, unrounded ones stand beside.
+    """``IoUMetric``, with every argument of it; the numbers are its own, unrounded ones stand
+    beside.
 
     Attributes:
-        counts: after an evaluation, per class: ``intersect``, ``union`` and ``label`` pixels over all images.
+        counts: after an evaluation, per class: ``intersect``, ``union`` and ``label`` pixels over
+            all images.
     """
 
     counts: dict[str, list[int]] = {}
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Adds ``exact_mIoU`` and ``exact_aAcc``, percent without rounding, to what the library returns."""
+        """Adds ``exact_mIoU`` and ``exact_aAcc``, percent without rounding, to what the library
+        returns.
+        """
         sums = [sum(part) for part in zip(*results, strict=True)]
         intersect, union, _, label = sums
         self.counts = {

@@ -11,9 +11,11 @@ from mmengine.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class KeepDifficult(BaseTransform):
-    """Makes training objects of those that mmdet's VOC reader marks to be ignored; detectron2 trains on them.
+    """Makes training objects of those that mmdet's VOC reader marks to be ignored; detectron2
+    trains on them.
 
-    For the training pipeline alone, behind ``LoadAnnotations``: the VOC metric leaves difficult objects out.
+    For the training pipeline alone, behind ``LoadAnnotations``: the VOC metric leaves difficult
+    objects out.
     """
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from benchmarks.mm.batch_norm import measure, trained_norms
 
 @HOOKS.register_module()
 class PreciseBN(Hook):
-    """After the last training iteration, replaces all running statistics by plain averages over training batches.
+    """After the last training iteration, replaces all running statistics by plain averages over
+    training batches.
 
-    Running statistics are moving averages over weights that were still changing, and over few images each. PixPro's
-    transfer, like MoCo's, tests with statistics of the final weights ("precise BN"). The new ones enter the last
-    checkpoint and the final evaluation; evaluations before it use the running ones.
+    Running statistics are moving averages over weights that were still changing, and over few
+    images each. PixPro's transfer, like MoCo's, tests with statistics of the final weights
+    ("precise BN"). The new ones enter the last checkpoint and the final evaluation; evaluations
+    before it use the running ones.
 
     Args:
         batches: how many training batches enter; 200 is detectron2's default, at 16 images a batch.
@@ -48,4 +50,6 @@ class PreciseBN(Hook):
         source = runner.train_loop.dataloader_iterator
         with runner.optim_wrapper.optim_context(model):
             measure(model, layers, (next(source) for _ in range(self.batches)), self.batches)
-        runner.logger.info(f"statistics of {len(layers)} BatchNorm layers measured on {self.batches} batches")
+        runner.logger.info(
+            f"statistics of {len(layers)} BatchNorm layers measured on {self.batches} batches"
+        )

@@ -15,10 +15,12 @@ from pretrain.engine.distributed import world
 
 @LOOPS.register_module()
 class ResumableLoop(IterBasedTrainLoop):
-    """``IterBasedTrainLoop`` that restores the random state of the checkpoint after it has skipped the data.
+    """``IterBasedTrainLoop`` that restores the random state of the checkpoint after it has skipped
+    the data.
 
-    mmengine reads the batches of the iterations that are done once more, to bring sampler and workers where they were;
-    what the model drew meanwhile (dropout, proposals) would be missing. Needs the hook ``RandomState``, which saves it.
+    mmengine reads the batches of the iterations that are done once more, to bring sampler and
+    workers where they were; what the model drew meanwhile (dropout, proposals) would be missing.
+    Needs the hook ``RandomState``, which saves it.
     """
 
     random_state: dict[str, Any] | None = None
@@ -47,10 +49,16 @@ class RandomState(Hook):
     def __init__(self) -> None:
         self._states: list[dict[str, Any]] = []
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Collective: gathers the states of all processes where a checkpoint is about to be written."""
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Collective: gathers the states of all processes where a checkpoint is about to be
+        written.
+        """
         saving = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-        if saving and (self.every_n_train_iters(runner, saving.interval) or self.is_last_train_iter(runner)):
+        if saving and (
+            self.every_n_train_iters(runner, saving.interval) or self.is_last_train_iter(runner)
+        ):
             self._states = gather_rng_states()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

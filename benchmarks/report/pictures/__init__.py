@@ -1,1 +1,3 @@
-"""Pictures for people: principal components of dense features, positive pairs on both views, training curves."""
+"""Pictures for people: principal components of dense features, positive pairs on both views,
+training curves.
+"""

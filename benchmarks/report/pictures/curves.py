@@ -13,19 +13,22 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from benchmarks.report.pictures.figure import COLOURS, new_figure, save_figure
 
 X = "samples"
-# Drawn when a run logs them, in this order; the loss comes first and per arm, since losses of two objectives do not
-# compare.
+# Drawn when a run logs them, in this order; the loss comes first and per arm, since losses of two
+# objectives do not compare.
 SHARED = (
     ("lr", "learning rate"),
     ("samples_per_s", "images / s"),
 )
 # What CollapseHook writes: spread and rank fall, and the gap closes, when features collapse.
-COLLAPSE = tuple(f"watch/{kind}_{value}" for kind in ("vector", "cell") for value in ("spread", "rank", "gap"))
+COLLAPSE = tuple(
+    f"watch/{kind}_{value}" for kind in ("vector", "cell") for value in ("spread", "rank", "gap")
+)
 SMOOTH_POINTS = 200  # a longer curve is drawn as means of equal stretches
 
 
 def read_curve(path: str | Path) -> pd.DataFrame:
-    """Reads a ``curve.csv`` with one row per logged step; rows repeated after a resume keep their last version.
+    """Reads a ``curve.csv`` with one row per logged step; rows repeated after a resume keep their
+    last version.
 
     Raises:
         ValueError: the file has no ``samples`` or no ``loss`` column.
@@ -33,7 +36,9 @@ def read_curve(path: str | Path) -> pd.DataFrame:
     curve = pd.read_csv(path)
     missing = [name for name in (X, "loss") if name not in curve]
     if missing:
-        raise ValueError(f"{path}: no column {', '.join(missing)}; it has {', '.join(curve.columns)}")
+        raise ValueError(
+            f"{path}: no column {', '.join(missing)}; it has {', '.join(curve.columns)}"
+        )
     return curve.drop_duplicates(X, keep="last").sort_values(X).reset_index(drop=True)
 
 
@@ -46,14 +51,19 @@ def thin(curve: pd.DataFrame, points: int = SMOOTH_POINTS) -> pd.DataFrame:
 
 
 def draw_curves(
-    runs: dict[str, Sequence[pd.DataFrame]], path: str | Path, *, title: str = "", watched: Sequence[str] | None = None
+    runs: dict[str, Sequence[pd.DataFrame]],
+    path: str | Path,
+    *,
+    title: str = "",
+    watched: Sequence[str] | None = None,
 ) -> Path:
     """Draws the loss of every arm in a panel of its own, then panels shared by all arms.
 
     Args:
         runs: arm -> curves, one per seed (drawn in one colour).
         path: PNG to write.
-        watched: further columns, one shared panel each; by default the collapse statistics that were logged.
+        watched: further columns, one shared panel each; by default the collapse statistics that
+            were logged.
 
     Raises:
         ValueError: no runs.
@@ -61,7 +71,11 @@ def draw_curves(
     if not any(len(curves) for curves in runs.values()):
         raise ValueError("runs={}: nothing to draw; no run has logged a curve yet")
     runs = {arm: [thin(curve) for curve in curves] for arm, curves in runs.items() if len(curves)}
-    logged = list(dict.fromkeys(column for curves in runs.values() for curve in curves for column in curve.columns))
+    logged = list(
+        dict.fromkeys(
+            column for curves in runs.values() for curve in curves for column in curve.columns
+        )
+    )
     extra = [c for c in COLLAPSE if c in logged] if watched is None else list(watched)
     shared = [*((c, label) for c, label in SHARED if c in logged), *((c, _words(c)) for c in extra)]
     panels = len(runs) + len(shared)
@@ -76,8 +90,16 @@ def draw_curves(
         _panel(axes.pop(0), runs, column, label, colours=colours)
     for unused in axes:
         unused.axis("off")
-    handles = [figure.axes[0].plot([], [], color=colour, label=arm)[0] for arm, colour in colours.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=9)
+    handles = [
+        figure.axes[0].plot([], [], color=colour, label=arm)[0] for arm, colour in colours.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(6, len(handles)),
+        frameon=False,
+        fontsize=9,
+    )
     if title:
         figure.suptitle(title, fontsize=11)
     return save_figure(figure, path)
@@ -89,7 +111,12 @@ def _words(column: str) -> str:
 
 
 def _panel(
-    axes: Axes, runs: dict[str, Sequence[pd.DataFrame]], column: str, label: str, *, colours: dict[str, str]
+    axes: Axes,
+    runs: dict[str, Sequence[pd.DataFrame]],
+    column: str,
+    label: str,
+    *,
+    colours: dict[str, str],
 ) -> None:
     for arm, curves in runs.items():
         for curve in curves:

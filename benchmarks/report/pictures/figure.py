@@ -14,7 +14,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Returns an empty figure of that size in inches, with tight layout and no global state (pyplot is not used)."""
+    """Returns an empty figure of that size in inches, with tight layout and no global state (pyplot
+    is not used).
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,6 @@
-"""Pictures of the views that a training config makes, photometrics left out, so that one sees the geometry alone."""
+"""Pictures of the views that a training config makes, photometrics left out, so that one sees the
+geometry alone.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +27,25 @@ def draw_config_views(
     group: str = "global",
     grid: tuple[int, int] = (7, 7),
 ) -> Path:
-    """Draws the views of the first images of a permutation of a config's source; unreadable ones are replaced.
+    """Draws the views of the first images of a permutation of a config's source; unreadable ones
+    are replaced.
 
-    A group of views nested in another one (CIM's exemplars) is drawn beside the view that it lies in; of any other
-    group the first two views are drawn with their positive pairs.
+    A group of views nested in another one (CIM's exemplars) is drawn beside the view that it lies
+    in; of any other group the first two views are drawn with their positive pairs.
 
     Args:
         config: has ``source`` and ``views``. seed: of the choice and of the crops.
         grid: cells (rows, columns) of the feature map whose pairs are drawn.
 
     Raises:
-        ValueError: no ``source`` or ``views`` in the config; the recipe has no such group, or neither two views nor
-            nested ones in it.
+        ValueError: no ``source`` or ``views`` in the config; the recipe has no such group, or
+            neither two views nor nested ones in it.
     """
     for section in ("source", "views"):
         if section not in config:
-            raise ValueError(f"the config has no {section}; it has {', '.join(config) or 'nothing'}")
+            raise ValueError(
+                f"the config has no {section}; it has {', '.join(config) or 'nothing'}"
+            )
     register_all()
     source, recipe = DATASETS.build(dict(config["source"])), TRANSFORMS.build(dict(config["views"]))
     if group not in recipe.groups:
@@ -54,13 +59,25 @@ def draw_config_views(
     if parent is None:
         if pixels.shape[1] < 2:
             nested = [name for name, specs in recipe.specs.items() if specs[0].within == group]
-            raise ValueError(f"group={group!r} has one view, pairs need two" + f"; try {nested[0]!r}" * bool(nested))
+            raise ValueError(
+                f"group={group!r} has one view, pairs need two"
+                + f"; try {nested[0]!r}" * bool(nested)
+            )
         title = f"positive pairs of a {grid[0]}×{grid[1]} grid, group {group!r}"
         # Views of a box or of two frames lie in no single picture that could be shown beside them.
-        whole = None if isinstance(source, ShotSource) else [decode(source.read(i)) for i in batch.ids.tolist()]
+        whole = (
+            None
+            if isinstance(source, ShotSource)
+            else [decode(source.read(i)) for i in batch.ids.tolist()]
+        )
         return draw_pairs(pixels[:, :2], maps[:, :2], path, sources=whole, grid=grid, title=title)
     title = f"{group!r} within {parent!r}: each part and where it lies"
     context = views[parent]
     return draw_regions(
-        context.images[:, 0], pixels, path, geometry=context.geometry[:, 0], part_geometry=maps, title=title
+        context.images[:, 0],
+        pixels,
+        path,
+        geometry=context.geometry[:, 0],
+        part_geometry=maps,
+        title=title,
     )

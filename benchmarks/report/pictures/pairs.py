@@ -1,7 +1,8 @@
 """The geometry debugger: two views side by side, with every matched pair of cells drawn on both.
 
-If a crop, a flip or a resize is off by a pixel or mirrored the wrong way, one sees it here: a line must join the same
-spot of the same object. Left and right dots of a pair have the same colour, given by their place in the source image.
+If a crop, a flip or a resize is off by a pixel or mirrored the wrong way, one sees it here: a line
+must join the same spot of the same object. Left and right dots of a pair have the same colour,
+given by their place in the source image.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ LINES = 24  # lines of one row: more of them hide the pictures
 
 
 def place_colours(points: Tensor) -> np.ndarray:
-    """Returns a colour for each position: hue runs with the angle around the source's centre, lightness with the
-    distance.
+    """Returns a colour for each position: hue runs with the angle around the source's centre,
+    lightness with the distance.
 
     Args:
         points: (N, 2) float, source unit square.
@@ -63,7 +64,8 @@ def draw_pairs(
     """
     if views.ndim != 5 or views.shape[1] != 2 or tuple(geometry.shape) != (len(views), 2, 2, 3):
         raise ValueError(
-            f"views {tuple(views.shape)}, geometry {tuple(geometry.shape)}: need (B, 2, 3, H, W) and (B, 2, 2, 3)"
+            f"views {tuple(views.shape)}, geometry {tuple(geometry.shape)}: need (B, 2, 3, H, "
+            "W) and (B, 2, 2, 3)"
         )
     first, second = geometry[:, 0], geometry[:, 1]
     positives = geo.pixel_positives(
@@ -86,7 +88,9 @@ def draw_pairs(
                 spine.set(color=COLOURS[view], linewidth=2)
         count = int(positives[row].sum())
         matched = [int(positives[row].any(axis).sum()) for axis in (1, 0)]
-        pair[0].set_title(f"view 1 · {count} pairs, {matched[0]} cells", fontsize=9, color=COLOURS[0])
+        pair[0].set_title(
+            f"view 1 · {count} pairs, {matched[0]} cells", fontsize=9, color=COLOURS[0]
+        )
         pair[1].set_title(f"view 2 · {matched[1]} cells", fontsize=9, color=COLOURS[1])
         _draw_lines(pair, positives[row], centres[0][row], grid)
     if title:
@@ -95,7 +99,9 @@ def draw_pairs(
 
 
 def _draw_source(axes: Axes, image: np.ndarray, maps: Tensor) -> None:
-    """Draws the source image and the outline of both crops; a dot marks each view's top left corner, so flips show."""
+    """Draws the source image and the outline of both crops; a dot marks each view's top left
+    corner, so flips show.
+    """
     height, width = image.shape[:2]
     axes.imshow(image, extent=(0, width, height, 0))
     corners = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=torch.float64)
@@ -117,7 +123,9 @@ def _draw_cells(axes: Axes, centres: Tensor, matched: Tensor, grid: tuple[int, i
     axes.set(xlim=(0, 1), ylim=(1, 0))
 
 
-def _draw_lines(pair: np.ndarray, positives: Tensor, centres: Tensor, grid: tuple[int, int]) -> None:
+def _draw_lines(
+    pair: np.ndarray, positives: Tensor, centres: Tensor, grid: tuple[int, int]
+) -> None:
     """Joins an even choice of at most ``LINES`` matched pairs across the two views."""
     spots = geo.unit_grid(grid).numpy()
     matches = positives.nonzero()  # (P, 2) cells of view 1 and view 2
@@ -127,9 +135,17 @@ def _draw_lines(pair: np.ndarray, positives: Tensor, centres: Tensor, grid: tupl
     colours = place_colours(centres[chosen[:, 0]])
     for (left, right), colour in zip(chosen.tolist(), colours, strict=True):
         line = ConnectionPatch(
-            xyA=spots[left], xyB=spots[right], coordsA="data", coordsB="data",
-            axesA=pair[0], axesB=pair[1], color=colour, linewidth=1.0,
-        )  # fmt: skip
+            xyA=spots[left],
+            xyB=spots[right],
+            coordsA="data",
+            coordsB="data",
+            axesA=pair[0],
+            axesB=pair[1],
+            color=colour,
+            linewidth=1.0,
+        )
         line.set_path_effects([Stroke(linewidth=2.2, foreground="white", alpha=0.6), Normal()])
-        line.set_in_layout(False)  # else the layout would make room for each line as if it stood outside
+        line.set_in_layout(
+            False
+        )  # else the layout would make room for each line as if it stood outside
         pair[1].add_artist(line)

@@ -1,8 +1,8 @@
 """What a backbone sees: the three main components of its dense features as red, green and blue.
 
-All images of one network share one basis and one scaling, so equal colours mean equal features across its images, and
-across its maps of different grids (before and after upsampling). Between networks colours cannot be compared: each has
-its own space.
+All images of one network share one basis and one scaling, so equal colours mean equal features
+across its images, and across its maps of different grids (before and after upsampling). Between
+networks colours cannot be compared: each has its own space.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ColourBasis:
     Attributes:
         mean: (C,) float64, of unit features.
         directions: (C, k) float64, k = min(3, C).
-        low: (k,) float64, the value along each direction that becomes 0. high: the one that becomes 1; where both are
-            equal the component says nothing.
+        low: (k,) float64, the value along each direction that becomes 0. high: the one that becomes
+            1; where both are equal the component says nothing.
     """
 
     mean: Tensor
@@ -43,10 +43,10 @@ class ColourBasis:
     def fit(cls, maps: Tensor, clip: float = 0.01) -> ColourBasis:
         """Finds the main directions of dense features, one basis for all images.
 
-        Features are L2-normalised per position (evaluations compare by cosine), centred, projected on the three
-        directions of largest variance, and each component is scaled so that its ``clip`` and ``1 − clip`` quantiles
-        become 0 and 1. The sign of a component is fixed by making its skewness positive, so the same features always
-        give the same picture.
+        Features are L2-normalised per position (evaluations compare by cosine), centred, projected
+        on the three directions of largest variance, and each component is scaled so that its
+        ``clip`` and ``1 − clip`` quantiles become 0 and 1. The sign of a component is fixed by
+        making its skewness positive, so the same features always give the same picture.
 
         Args:
             maps: (B, C, h, w) float, features of B images.
@@ -64,24 +64,33 @@ class ColourBasis:
         variance, directions = variance.flip(0)[:kept], directions.flip(1)[:, :kept]
         values = centred @ directions  # (B·h·w, k)
         signs = torch.where((values**3).sum(0) >= 0, 1.0, -1.0).double()
-        low, high = torch.from_numpy(np.quantile((values * signs).numpy(), [clip, 1 - clip], axis=0))
-        high = torch.where(variance > 1e-12, torch.maximum(high, low + 1e-12), low)  # rounding noise is no colour
+        low, high = torch.from_numpy(
+            np.quantile((values * signs).numpy(), [clip, 1 - clip], axis=0)
+        )
+        high = torch.where(
+            variance > 1e-12, torch.maximum(high, low + 1e-12), low
+        )  # rounding noise is no colour
         return cls(mean, directions * signs, low, high)
 
     def colours(self, maps: Tensor) -> np.ndarray:
-        """Colours of features (B, C, h, w) of any grid: (B, h, w, 3) float32 in [0, 1], 0.5 where nothing is said.
+        """Colours of features (B, C, h, w) of any grid: (B, h, w, 3) float32 in [0, 1], 0.5 where
+        nothing is said.
 
         Raises:
             ValueError: features that are not finite, or of another width than the basis.
         """
         if maps.shape[1] != len(self.mean):
-            raise ValueError(f"maps {tuple(maps.shape)}: the basis is one of {len(self.mean)} channels")
+            raise ValueError(
+                f"maps {tuple(maps.shape)}: the basis is one of {len(self.mean)} channels"
+            )
         _check_finite(maps)
         said = self.high > self.low
         span = torch.where(said, self.high - self.low, 1.0)
         colours = np.full((len(maps), maps.shape[2] * maps.shape[3], 3), 0.5, np.float32)
         for image, picture in zip(maps, colours, strict=True):
-            for start in range(0, len(picture), _PIECE):  # a map at an image's own size is large in float64
+            for start in range(
+                0, len(picture), _PIECE
+            ):  # a map at an image's own size is large in float64
                 rows = _unit_rows(image.flatten(1)[:, start : start + _PIECE].T)
                 scaled = ((rows - self.mean) @ self.directions - self.low) / span
                 scaled = torch.where(said, scaled.clamp(0, 1), 0.5)
@@ -90,7 +99,8 @@ class ColourBasis:
 
 
 def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
-    """Colours (B, h, w, 3) of dense features (B, C, h, w) in their own basis, see :class:`ColourBasis`.
+    """Colours (B, h, w, 3) of dense features (B, C, h, w) in their own basis, see
+    :class:`ColourBasis`.
 
     Constant (collapsed) features give uniform grey 0.5.
     """
@@ -100,7 +110,8 @@ def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
 def _check_finite(maps: Tensor) -> None:
     if not torch.isfinite(maps).all():
         raise ValueError(
-            f"maps {tuple(maps.shape)}: hold nan or inf; the network is broken, look at its training curve"
+            f"maps {tuple(maps.shape)}: hold nan or inf; the network is broken, look at its "
+            "training curve"
         )
 
 
@@ -110,7 +121,9 @@ def _unit_rows(rows: Tensor) -> Tensor:
     return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
-def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = "") -> Path:
+def draw_pca(
+    images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = ""
+) -> Path:
     """Draws a sheet: one row of input images, then one row of feature colours per network.
 
     Args:
@@ -118,21 +131,33 @@ def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, t
         rows: network name -> (B, h, w, 3) float in [0, 1], see :func:`principal_colours`.
         path: PNG to write.
     """
-    pictures: list[tuple[str, Sequence[np.ndarray]]] = [("input", images.permute(0, 2, 3, 1).numpy())]
+    pictures: list[tuple[str, Sequence[np.ndarray]]] = [
+        ("input", images.permute(0, 2, 3, 1).numpy())
+    ]
     pictures += list(rows.items())
     count, ratio = len(images), images.shape[2] / images.shape[3]
     label, cell = 1.15, 1.5  # inches: the column of names, one picture
-    figure = new_figure(label + cell * count, cell * ratio * len(pictures) + (0.35 if title else 0.0))
+    figure = new_figure(
+        label + cell * count, cell * ratio * len(pictures) + (0.35 if title else 0.0)
+    )
     axes = figure.subplots(
-        len(pictures), count + 1, squeeze=False, gridspec_kw={"width_ratios": [label / cell] + [1.0] * count}
+        len(pictures),
+        count + 1,
+        squeeze=False,
+        gridspec_kw={"width_ratios": [label / cell] + [1.0] * count},
     )
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
     for row, (name, values) in enumerate(pictures):
         axes[row, 0].axis("off")
-        axes[row, 0].text(1.0, 0.5, name, ha="right", va="center", fontsize=10, transform=axes[row, 0].transAxes)
+        axes[row, 0].text(
+            1.0, 0.5, name, ha="right", va="center", fontsize=10, transform=axes[row, 0].transAxes
+        )
         for column in range(count):
-            # Features are drawn as they are, one block per cell: smoothing would show detail that is not there.
-            axes[row, column + 1].imshow(values[column], interpolation="nearest", extent=(0, 1, 0, ratio))
+            # Features are drawn as they are, one block per cell: smoothing would show detail that
+            # is not there.
+            axes[row, column + 1].imshow(
+                values[column], interpolation="nearest", extent=(0, 1, 0, ratio)
+            )
             axes[row, column + 1].set(xticks=[], yticks=[])
     if title:
         figure.suptitle(title, fontsize=11)
@@ -140,7 +165,8 @@ def draw_pca(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, t
 
 
 def load_images(folder: str | Path, count: int, size: int) -> Tensor:
-    """Reads ``count`` images spread evenly over a folder's sorted files, as centre squares of ``size`` pixels.
+    """Reads ``count`` images spread evenly over a folder's sorted files, as centre squares of
+    ``size`` pixels.
 
     Returns:
         (count, 3, size, size) uint8 RGB.
@@ -152,7 +178,8 @@ def load_images(folder: str | Path, count: int, size: int) -> Tensor:
     files = sorted(p for p in Path(folder).rglob("*") if is_image(p))
     if not files:
         raise FileNotFoundError(
-            f"pictures: no images below {folder}; name a folder of images in pictures = dict(folder=…)"
+            f"pictures: no images below {folder}; name a folder of images in pictures = "
+            "dict(folder=…)"
         )
     chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(count, len(files)))]
     squares = [centre_crop(decode_file(file), size, 1.0) for file in chosen]

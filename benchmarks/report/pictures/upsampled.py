@@ -1,4 +1,6 @@
-"""Features before and after upsampling, coloured in one basis, so that a difference of colour is one of features."""
+"""Features before and after upsampling, coloured in one basis, so that a difference of colour is
+one of features.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.report.pictures.figure import new_figure, save_figure
 from benchmarks.report.pictures.pca import ColourBasis
 
-CELL, LABEL, GAP = 1.95, 1.35, 0.12  # inches: a picture, the column of names, the gap before the enlarged part
+CELL, LABEL, GAP = (
+    1.95,
+    1.35,
+    0.12,
+)  # inches: a picture, the column of names, the gap before the enlarged part
 CORNER = 0.3  # share of both sides that is shown enlarged
 BEFORE = "backbone"
 
@@ -26,8 +32,8 @@ def feature_colours(
 ) -> dict[str, np.ndarray]:
     """Colours of the features of images on the network's own grid and behind each upsampler.
 
-    The basis is that of the low-resolution features of all images: an upsampler that leaves their space shows colours
-    that are not in the row above.
+    The basis is that of the low-resolution features of all images: an upsampler that leaves their
+    space shows colours that are not in the row above.
 
     Args:
         extractor: The network; its own upsampler is not used.
@@ -51,16 +57,21 @@ def feature_colours(
     return rows
 
 
-def draw_upsampled(images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = "") -> Path:
-    """Draws a sheet: input images, then a row of feature colours per name, then the same part of the first image
-    enlarged for all.
+def draw_upsampled(
+    images: Tensor, rows: dict[str, np.ndarray], path: str | Path, *, title: str = ""
+) -> Path:
+    """Draws a sheet: input images, then a row of feature colours per name, then the same part of
+    the first image enlarged for all.
 
     Args:
         images: (B, 3, H, W) uint8 RGB.
         rows: name -> (B, h, w, 3) float in [0, 1], see :func:`feature_colours`.
         path: PNG to write.
     """
-    pictures: list[tuple[str, Sequence[np.ndarray]]] = [("input", images.permute(0, 2, 3, 1).numpy()), *rows.items()]
+    pictures: list[tuple[str, Sequence[np.ndarray]]] = [
+        ("input", images.permute(0, 2, 3, 1).numpy()),
+        *rows.items(),
+    ]
     count, ratio = len(images), images.shape[2] / images.shape[3]
     widths = [LABEL, *[CELL] * count, GAP, CELL]
     figure = new_figure(sum(widths), CELL * ratio * len(pictures) + (0.6 if title else 0.3))
@@ -70,13 +81,19 @@ def draw_upsampled(images: Tensor, rows: dict[str, np.ndarray], path: str | Path
     for row, (name, values) in enumerate(pictures):
         axes[row, 0].axis("off")
         axes[row, -2].axis("off")
-        label = axes[row, 0].text(0.96, 0.5, textwrap.fill(name, 15), ha="right", va="center", fontsize=11)
+        label = axes[row, 0].text(
+            0.96, 0.5, textwrap.fill(name, 15), ha="right", va="center", fontsize=11
+        )
         label.set_in_layout(False)  # else the layout would make room for it a second time
         for column in range(count):
             _show(axes[row, column + 1], values[column], ratio)
-        axes[row, 1].add_patch(Rectangle(window, CORNER, CORNER, fill=False, edgecolor="white", linewidth=1.6))
+        axes[row, 1].add_patch(
+            Rectangle(window, CORNER, CORNER, fill=False, edgecolor="white", linewidth=1.6)
+        )
         _show(axes[row, -1], values[0], ratio)
-        axes[row, -1].set(xlim=(window[0], window[0] + CORNER), ylim=(window[1] + CORNER, window[1]))
+        axes[row, -1].set(
+            xlim=(window[0], window[0] + CORNER), ylim=(window[1] + CORNER, window[1])
+        )
     axes[0, -1].set_title("the frame, enlarged", fontsize=10)
     if title:
         figure.suptitle(title, fontsize=12)
@@ -90,7 +107,9 @@ def _show(axes: Axes, picture: np.ndarray, ratio: float) -> None:
 
 
 def _busiest(image: Tensor, share: float) -> tuple[float, float]:
-    """(left, top) of the window of that share of both sides in which an image (3, H, W) has the strongest edges."""
+    """(left, top) of the window of that share of both sides in which an image (3, H, W) has the
+    strongest edges.
+    """
     grey = image.double().mean(0)
     edges = torch.zeros_like(grey)
     edges[1:] += (grey[1:] - grey[:-1]).abs()

@@ -19,10 +19,15 @@ test_pipeline = [
     dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(type="Resize", scale=(1333, 800), keep_ratio=True, backend="pillow"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True, poly2mask=False),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
 ]
 train_dataloader = dict(
-    num_workers=4, sampler=dict(type="InfiniteSampler", shuffle=True), dataset=dict(pipeline=train_pipeline)
+    num_workers=4,
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader, val_evaluator = None, None
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -12,13 +12,22 @@ custom_imports = dict(imports=["benchmarks.mm.modules"])
 model = dict(
     pretrained=None,
     backbone=dict(
-        type="ResNet", style="pytorch", frozen_stages=-1, norm_eval=False, dilations=(1, 1, 1, 2), strides=(1, 2, 2, 1)
+        type="ResNet",
+        style="pytorch",
+        frozen_stages=-1,
+        norm_eval=False,
+        dilations=(1, 1, 1, 2),
+        strides=(1, 2, 2, 1),
     ),
-    decode_head=dict(channels=256, dilation=6, concat_input=False, dropout_ratio=0, align_corners=True),
+    decode_head=dict(
+        channels=256, dilation=6, concat_input=False, dropout_ratio=0, align_corners=True
+    ),
     auxiliary_head=None,
 )
 optim_wrapper = dict(
-    type="OptimWrapper", optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=1e-4), clip_grad=None
+    type="OptimWrapper",
+    optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=1e-4),
+    clip_grad=None,
 )
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -19,7 +19,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile", imdecode_backend="pillow"),
     dict(type="Resize", scale=(1333, 800), keep_ratio=True, backend="pillow"),
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
 ]
 train_dataloader = dict(
     num_workers=4,
@@ -34,7 +37,9 @@ train_dataloader = dict(
                 data_root="data/VOCdevkit/",
                 ann_file=f"VOC{year}/ImageSets/Main/trainval.txt",
                 data_prefix=dict(sub_data_root=f"VOC{year}/"),
-                filter_cfg=dict(filter_empty_gt=True, min_size=32),  # small boxes stay, unlike in mmdet's own recipe
+                filter_cfg=dict(
+                    filter_empty_gt=True, min_size=32
+                ),  # small boxes stay, unlike in mmdet's own recipe
                 pipeline=train_pipeline,
             )
             for year in (2007, 2012)
@@ -46,7 +51,10 @@ test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 # As detectron2 on VOC 2007: the average precision of VOC 2007 (11 points), averaged over IoU 0.50 to 0.95.
 test_evaluator = dict(
-    type="VOCMetric", metric="mAP", eval_mode="11points", iou_thrs=[round(0.5 + 0.05 * i, 2) for i in range(10)]
+    type="VOCMetric",
+    metric="mAP",
+    eval_mode="11points",
+    iou_thrs=[round(0.5 + 0.05 * i, 2) for i in range(10)],
 )
 
 log_processor = dict(by_epoch=False)

@@ -20,12 +20,18 @@ model = dict(
     auxiliary_head=dict(in_channels=256, channels=64),
 )
 smaller = {
-    "RandomResize": dict(scale=(256, 64)), "RandomCrop": dict(crop_size=(64, 64)), "Resize": dict(scale=(256, 64))
-}  # fmt: skip
+    "RandomResize": dict(scale=(256, 64)),
+    "RandomCrop": dict(crop_size=(64, 64)),
+    "Resize": dict(scale=(256, 64)),
+}
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
-train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 val_dataloader = val_evaluator = val_cfg = None
 param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end=24, by_epoch=False)]
 train_cfg = dict(max_iters=24)

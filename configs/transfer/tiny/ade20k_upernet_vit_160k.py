@@ -22,12 +22,18 @@ model = dict(
     test_cfg=dict(crop_size=(64, 64), stride=(43, 43)),
 )
 smaller = {
-    "RandomResize": dict(scale=(256, 64)), "RandomCrop": dict(crop_size=(64, 64)), "Resize": dict(scale=(256, 64))
-}  # fmt: skip
+    "RandomResize": dict(scale=(256, 64)),
+    "RandomCrop": dict(crop_size=(64, 64)),
+    "Resize": dict(scale=(256, 64)),
+}
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
-train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 val_dataloader = val_evaluator = val_cfg = None
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-6, by_epoch=False, begin=0, end=4),

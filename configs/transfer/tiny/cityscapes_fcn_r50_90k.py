@@ -20,12 +20,18 @@ model = dict(
     test_cfg=dict(crop_size=(65, 65), stride=(43, 43)),
 )
 smaller = {
-    "RandomResize": dict(scale=(161, 81)), "RandomCrop": dict(crop_size=(65, 65)), "Resize": dict(scale=(161, 81))
-}  # fmt: skip
+    "RandomResize": dict(scale=(161, 81)),
+    "RandomCrop": dict(crop_size=(65, 65)),
+    "Resize": dict(scale=(161, 81)),
+}
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
-train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 val_dataloader = val_evaluator = val_cfg = None
 param_scheduler = [dict(type="MultiStepLR", milestones=[17, 22], gamma=0.1, by_epoch=False)]
 train_cfg = dict(max_iters=24)

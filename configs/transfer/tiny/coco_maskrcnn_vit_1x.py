@@ -15,7 +15,9 @@ _base_ = ["../coco_maskrcnn_vit_1x.py"]
 transfer = dict(batch=4, classes=True)
 model = dict(
     data_preprocessor=dict(
-        batch_augments=[dict(type="BatchFixedSizePad", size=(128, 128), img_pad_value=0, pad_mask=True)]
+        batch_augments=[
+            dict(type="BatchFixedSizePad", size=(128, 128), img_pad_value=0, pad_mask=True)
+        ]
     ),
     backbone=dict(name="vit_tiny_patch16_224"),
     neck=dict(in_channels=192, out_channels=64),
@@ -26,16 +28,24 @@ model = dict(
         mask_roi_extractor=dict(out_channels=64),
         mask_head=dict(in_channels=64, conv_out_channels=64, num_classes=None),
     ),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=250, max_per_img=125), rcnn=dict(sampler=dict(num=64))),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=250, max_per_img=125), rcnn=dict(sampler=dict(num=64))
+    ),
     test_cfg=dict(rpn=dict(nms_pre=125, max_per_img=125)),
 )
 smaller = dict(
-    RandomResize=dict(scale=(128, 128)), RandomCrop=dict(crop_size=(128, 128)), Resize=dict(scale=(128, 128))
+    RandomResize=dict(scale=(128, 128)),
+    RandomCrop=dict(crop_size=(128, 128)),
+    Resize=dict(scale=(128, 128)),
 )
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
-train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=40, milestones=[27, 36], gamma=0.1),

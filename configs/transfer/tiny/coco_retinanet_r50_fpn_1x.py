@@ -19,12 +19,17 @@ model = dict(
     bbox_head=dict(in_channels=64, feat_channels=64, num_classes=None),
 )
 smaller = dict(
-    RandomChoiceResize=dict(scales=[(213, side) for side in range(96, 129, 8)]), Resize=dict(scale=(213, 128))
+    RandomChoiceResize=dict(scales=[(213, side) for side in range(96, 129, 8)]),
+    Resize=dict(scale=(213, 128)),
 )
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
-train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+train_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=train_pipeline)
+)
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 optim_wrapper = dict(optimizer=dict(lr=0.0025))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),

@@ -19,7 +19,9 @@ _width = 64
 _roi_strides = [4, 8]
 model = dict(
     data_preprocessor=dict(pad_size_divisor=64),
-    backbone=dict(_delete_=True, type="TimmBackbone", out_indices=(1, 2)),  # strides 4 and 8 in ResNets
+    backbone=dict(
+        _delete_=True, type="TimmBackbone", out_indices=(1, 2)
+    ),  # strides 4 and 8 in ResNets
     # Three more levels by pooling; BN because new layers at this learning rate do not settle in so few steps without.
     neck=dict(in_channels=None, out_channels=_width, num_outs=5, norm_cfg=dict(type="BN")),
     rpn_head=dict(in_channels=_width, feat_channels=_width, anchor_generator=dict(scales=[4])),
@@ -46,7 +48,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     _size,
     dict(type="LoadAnnotations", with_bbox=True),  # behind Resize: scored at the original size
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
 ]
 train_dataloader = dict(
     batch_size=8,
@@ -74,7 +79,9 @@ test_dataloader = dict(
         pipeline=test_pipeline,
     ),
 )
-test_evaluator = dict(type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric="bbox")
+test_evaluator = dict(
+    type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric="bbox"
+)
 
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -51,7 +51,10 @@ test_pipeline = [
     dict(type="LoadImageFromFile"),
     _size,
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+    dict(
+        type="PackDetInputs",
+        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
+    ),
 ]
 _iterations = 300
 param_scheduler = [
@@ -62,4 +65,6 @@ train_cfg = dict(max_iters=_iterations)
 default_hooks = dict(checkpoint=dict(interval=_iterations))
 train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
-test_evaluator = dict(ann_file=data_root + "annotations/instances_val2017.json", metric=["bbox", "segm"])
+test_evaluator = dict(
+    ann_file=data_root + "annotations/instances_val2017.json", metric=["bbox", "segm"]
+)

@@ -20,7 +20,13 @@ model = dict(
     data_preprocessor=dict(size=(192, 256)),
     backbone=dict(_delete_=True, type="TimmBackbone", out_indices=(2,)),  # stride 8 in ResNets
     decode_head=dict(
-        in_channels=None, in_index=0, channels=64, num_convs=1, concat_input=False, dropout_ratio=0, num_classes=None
+        in_channels=None,
+        in_index=0,
+        channels=64,
+        num_convs=1,
+        concat_input=False,
+        dropout_ratio=0,
+        num_classes=None,
     ),
     auxiliary_head=None,
 )
@@ -36,7 +42,9 @@ train_pipeline = [
 test_pipeline = [
     dict(type="LoadImageFromFile"),
     _size,
-    dict(type="LoadAnnotations", reduce_zero_label=True),  # behind Resize: scored at the original size
+    dict(
+        type="LoadAnnotations", reduce_zero_label=True
+    ),  # behind Resize: scored at the original size
     dict(type="PackSegInputs"),
 ]
 _files = dict(type="BaseSegDataset", data_root=data_root, reduce_zero_label=True)

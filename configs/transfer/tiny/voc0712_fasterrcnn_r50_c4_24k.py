@@ -21,19 +21,27 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=256, roi_layer=dict(output_size=6)),
         bbox_head=dict(in_channels=512, roi_feat_size=3, num_classes=None),
     ),
-    train_cfg=dict(rpn_proposal=dict(nms_pre=1500, max_per_img=125), rcnn=dict(sampler=dict(num=32))),
+    train_cfg=dict(
+        rpn_proposal=dict(nms_pre=1500, max_per_img=125), rcnn=dict(sampler=dict(num=32))
+    ),
     test_cfg=dict(rpn=dict(nms_pre=750, max_per_img=60)),
 )
 smaller = dict(
-    RandomChoiceResize=dict(scales=[(213, side) for side in range(80, 129, 8)]), Resize=dict(scale=(213, 128))
+    RandomChoiceResize=dict(scales=[(213, side) for side in range(80, 129, 8)]),
+    Resize=dict(scale=(213, 128)),
 )
 train_sets = [
-    dict(part, pipeline=[dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline])
+    dict(
+        part,
+        pipeline=[dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline],
+    )
     for part in _base_.train_dataloader.dataset.datasets
 ]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
 train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(datasets=train_sets))
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 optim_wrapper = dict(optimizer=dict(lr=0.005))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=4),

@@ -19,16 +19,25 @@ model = dict(
     decode_head=dict(in_channels=512, channels=64),
 )
 smaller = {
-    "RandomResize": dict(scale=(257, 65)), "RandomCrop": dict(crop_size=(65, 65)), "Resize": dict(scale=(257, 65))
-}  # fmt: skip
+    "RandomResize": dict(scale=(257, 65)),
+    "RandomCrop": dict(crop_size=(65, 65)),
+    "Resize": dict(scale=(257, 65)),
+}
 train_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.train_pipeline]
 test_pipeline = [dict(step, **smaller.get(step["type"], {})) for step in _base_.test_pipeline]
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(datasets=[dict(part, pipeline=train_pipeline) for part in (_base_.dataset_train, _base_.dataset_aug)]),
+    dataset=dict(
+        datasets=[
+            dict(part, pipeline=train_pipeline)
+            for part in (_base_.dataset_train, _base_.dataset_aug)
+        ]
+    ),
 )
-test_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(
+    num_workers=0, persistent_workers=False, dataset=dict(pipeline=test_pipeline)
+)
 val_dataloader = val_evaluator = val_cfg = None
 param_scheduler = [dict(type="MultiStepLR", milestones=[17, 22], gamma=0.1, by_epoch=False)]
 train_cfg = dict(max_iters=24)

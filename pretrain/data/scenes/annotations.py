@@ -1,4 +1,6 @@
-"""Turns a drawn frame into what the readers of the standard layouts expect: label map, COCO annotations, crops."""
+"""Turns a drawn frame into what the readers of the standard layouts expect: label map, COCO
+annotations, crops.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from .classes import CLASSES, GROUND, IGNORE
 from .layout import Scene, pose_at
 from .render import SAMPLES, Frame
 
-_SEEN_SHARE = 0.12  # an object of which less is visible is not annotated: a person could not name it either
+_SEEN_SHARE = (
+    0.12  # an object of which less is visible is not annotated: a person could not name it either
+)
 _SEEN_AREA = 0.002  # nor one that fills less of the image
 _CROP_SHARE = 0.6  # a crop is cut for an object of which at least this much is visible
 _CROP_CONTEXT = 1.3  # side of a crop over the longer side of the visible part's box
@@ -31,7 +35,9 @@ class Instance:
 
 
 def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]:
-    """Measures every object of which enough is seen to be annotated, at the precision of the samples (1/3 px)."""
+    """Measures every object of which enough is seen to be annotated, at the precision of the
+    samples (1/3 px).
+    """
     fine = drawn.samples.shape[0]
     found = []
     for number, thing in enumerate(scene.things, start=1):
@@ -58,13 +64,15 @@ def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]
 
 def _outline(mask: np.ndarray) -> tuple[tuple[float, ...], ...]:
     """Polygons around the pieces of a mask (3 S, 3 S) bool, in pixels."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
     polygons = []
     for contour in contours:
         if cv2.contourArea(contour) < 2 * SAMPLES**2:  # crumbs of less than two pixels
             continue
-        # Half a sample: the contour runs through the centres of the outermost samples. Two thirds of a sample of
-        # simplification is a fifth of a pixel.
+        # Half a sample: the contour runs through the centres of the outermost samples. Two thirds
+        # of a sample of simplification is a fifth of a pixel.
         points = (cv2.approxPolyDP(contour, 0.67, True)[:, 0] + 0.5) / SAMPLES
         if len(points) >= 3:
             polygons.append(tuple(round(float(v), 2) for v in points.ravel()))
@@ -79,7 +87,9 @@ def _bounds(polygons: tuple[tuple[float, ...], ...]) -> tuple[float, float, floa
 
 
 def label_map(drawn: Frame, instances: list[Instance]) -> np.ndarray:
-    """(S, S) uint8: 1..C objects, C + 1 ground, 0 for mixed pixels and for objects that are not annotated."""
+    """(S, S) uint8: 1..C objects, C + 1 ground, 0 for mixed pixels and for objects that are not
+    annotated.
+    """
     lookup = np.full(256, IGNORE, dtype=np.uint8)
     lookup[0] = GROUND
     for instance in instances:
@@ -90,7 +100,9 @@ def label_map(drawn: Frame, instances: list[Instance]) -> np.ndarray:
 
 
 def coco_annotations(instances: list[Instance], image_id: int) -> list[dict]:
-    """COCO annotations of one image; ids are ``100 · image_id + number``, so they stay when the set grows."""
+    """COCO annotations of one image; ids are ``100 · image_id + number``, so they stay when the set
+    grows.
+    """
     return [
         {
             "id": 100 * image_id + instance.number,
@@ -109,13 +121,20 @@ def coco_header(split: str) -> dict:
     """The parts of a COCO file that do not depend on the images: info, licenses and the categories."""
     return {
         "info": {"description": f"scenes, {split}", "version": "1"},
-        "licenses": [{"id": 1, "name": "CC0-1.0", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}],
+        "licenses": [
+            {
+                "id": 1,
+                "name": "CC0-1.0",
+                "url": "https://creativecommons.org/publicdomain/zero/1.0/",
+            }
+        ],
         "categories": [{"id": c.label, "name": c.name, "supercategory": c.shape} for c in CLASSES],
     }
 
 
 def cut_crops(drawn: Frame, instances: list[Instance]) -> list[tuple[Instance, np.ndarray]]:
-    """Object-centric squares with some context, (S, S, 3) uint8 RGB, for objects that are mostly visible.
+    """Object-centric squares with some context, (S, S, 3) uint8 RGB, for objects that are mostly
+    visible.
 
     A square that would leave the image is moved inside, so crops hold no invented border.
     """

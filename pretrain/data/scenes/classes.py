@@ -1,4 +1,6 @@
-"""The object classes of "scenes": pairs of a shape and a texture, so that neither alone names the class."""
+"""The object classes of "scenes": pairs of a shape and a texture, so that neither alone names the
+class.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ IGNORE = 0  # label of mixed pixels and of objects of which too little is seen, 
 
 @dataclass(frozen=True)
 class ObjectClass:
-    """One object class; ``label`` is its id in the label maps and its ``category_id`` in the COCO files (1..C)."""
+    """One object class; ``label`` is its id in the label maps and its ``category_id`` in the COCO
+    files (1..C).
+    """
 
     label: int
     shape: str
@@ -25,9 +29,15 @@ class ObjectClass:
 
 
 def _pair_up() -> tuple[ObjectClass, ...]:
-    """Shape i with textures i and i + 1 (cyclic): every shape is in two classes, and so is every texture."""
-    pairs = [(s, TEXTURES[(i + step) % len(TEXTURES)]) for i, s in enumerate(SHAPES) for step in (0, 1)]
-    return tuple(ObjectClass(label, shape, texture) for label, (shape, texture) in enumerate(pairs, start=1))
+    """Shape i with textures i and i + 1 (cyclic): every shape is in two classes, and so is every
+    texture.
+    """
+    pairs = [
+        (s, TEXTURES[(i + step) % len(TEXTURES)]) for i, s in enumerate(SHAPES) for step in (0, 1)
+    ]
+    return tuple(
+        ObjectClass(label, shape, texture) for label, (shape, texture) in enumerate(pairs, start=1)
+    )
 
 
 CLASSES = _pair_up()

@@ -1,9 +1,11 @@
-"""What is in a scene and how it moves: drawing of objects, ground, light and camera, and their projection.
+"""What is in a scene and how it moves: drawing of objects, ground, light and camera, and their
+projection.
 
-Coordinates: the image is the unit square, x right, y down (pixel (i, j) of an S x S image has its centre at
-((j + .5) / S, (i + .5) / S)). The camera is a pinhole of focal length 1 image width that looks along +z; world
-lengths are in metres. Objects are flat cards that face the camera; the ground is a tilted plane behind all of them.
-Nothing here depends on the size in pixels, so the same scene can be drawn at any size.
+Coordinates: the image is the unit square, x right, y down (pixel (i, j) of an S x S image has its
+centre at ((j + .5) / S, (i + .5) / S)). The camera is a pinhole of focal length 1 image width that
+looks along +z; world lengths are in metres. Objects are flat cards that face the camera; the ground
+is a tilted plane behind all of them. Nothing here depends on the size in pixels, so the same scene
+can be drawn at any size.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ class Surface:
 
     texture: TextureSpec
     colours: tuple[np.ndarray, np.ndarray]
-    slope: tuple[float, float]  # relative change of brightness per radius along x and y of the surface
+    slope: tuple[
+        float, float
+    ]  # relative change of brightness per radius along x and y of the surface
     dome: float  # relative darkening at one radius from the centre
     weathering: float  # relative standard deviation of a cloudy change of brightness
 
@@ -48,7 +52,9 @@ class Thing:
 
     @property
     def extent(self) -> float:
-        """Radius of a circle around the centre that holds the whole object, image widths in frame 0."""
+        """Radius of a circle around the centre that holds the whole object, image widths in frame
+        0.
+        """
         return EXTENT[self.kind.shape] * self.radius * max(self.aspect**0.5, self.aspect**-0.5)
 
 
@@ -66,7 +72,9 @@ class Scene:
 
     things: tuple[Thing, ...]
     ground: Surface
-    plane: tuple[float, float, float]  # (gx, gy, g0): gx X + gy Y + g0 Z = 1, with X, Y, Z in metres
+    plane: tuple[
+        float, float, float
+    ]  # (gx, gy, g0): gx X + gy Y + g0 Z = 1, with X, Y, Z in metres
     light: tuple[float, float]  # direction (to the light) on the screen times strength
     tint: np.ndarray  # (3,) gain of the RGB channels
     shadow: float  # darkness of cast shadows in [0, 1]
@@ -77,7 +85,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing is in one frame: x = centre + scale · R(angle) · local, local in image widths of frame 0."""
+    """Where a thing is in one frame: x = centre + scale · R(angle) · local, local in image widths
+    of frame 0.
+    """
 
     centre: np.ndarray  # (2,)
     scale: float
@@ -96,9 +106,13 @@ class Pose:
 
 
 def scene_rng(seed: int, split: str, kind: str, index: int) -> np.random.Generator:
-    """The random numbers of one scene; they depend on nothing but the arguments (``kind``: "image", "sequence")."""
+    """The random numbers of one scene; they depend on nothing but the arguments (``kind``: "image",
+    "sequence").
+    """
     stream = ("image", "sequence").index(kind)
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, _STREAM[split], stream, index])))
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([seed, _STREAM[split], stream, index]))
+    )
 
 
 def sample_scene(rng: np.random.Generator, moving: bool = False) -> Scene:
@@ -142,21 +156,28 @@ def _sample_thing(
 ) -> Thing | None:
     """Draws one object that covers no other one too much; None if there is no room for it."""
     radius = rng.uniform(0.12, 0.22)
-    aspect, angle, depth = math.exp(rng.uniform(-0.2, 0.2)), rng.uniform(0, 2 * math.pi), rng.uniform(1.2, 2.2)
+    aspect, angle, depth = (
+        math.exp(rng.uniform(-0.2, 0.2)),
+        rng.uniform(0, 2 * math.pi),
+        rng.uniform(1.2, 2.2),
+    )
     surface = _sample_surface(kind.texture, rng)
     velocity = tuple(rng.normal(0, 0.012, 2)) if moving else (0.0, 0.0)
     spin = rng.normal(0, 0.05) if moving else 0.0
     for _ in range(20):
         x, y = rng.uniform(0.06, 0.94, 2)
-        # 0.7 of the touching distance of equal discs: overlaps are common, most of each object stays visible, and
-        # no object lies wholly inside another one: visible parts have no holes, and polygons can describe them.
+        # 0.7 of the touching distance of equal discs: overlaps are common, most of each object
+        # stays visible, and no object lies wholly inside another one: visible parts have no holes,
+        # and polygons can describe them.
         if all(math.dist((x, y), o.centre) >= 0.7 * (radius + o.radius) for o in others):
             return Thing(kind, surface, (x, y), radius, aspect, angle, depth, velocity, spin)
     return None
 
 
 def _sample_surface(texture: str, rng: np.random.Generator) -> Surface:
-    """Draws colours and shading; they do not depend on the class, so that colour says nothing about it."""
+    """Draws colours and shading; they do not depend on the class, so that colour says nothing about
+    it.
+    """
     spec = sample_texture(texture, rng)
     dark = rng.uniform(0.1, 0.5)
     bright = dark + rng.uniform(0.25, 0.48)
@@ -185,10 +206,15 @@ def _colour(luma: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def pose_at(scene: Scene, thing: Thing, frame: int) -> Pose:
-    """Pose of ``thing`` in ``frame``: the card moved by its own velocity, seen by the moved and rolled camera."""
+    """Pose of ``thing`` in ``frame``: the card moved by its own velocity, seen by the moved and
+    rolled camera.
+    """
     tx, ty, tz = (frame * v for v in scene.camera.velocity)
     roll = frame * scene.camera.roll
-    world = [(c - 0.5 + frame * v) * thing.depth for c, v in zip(thing.centre, thing.velocity, strict=True)]
+    world = [
+        (c - 0.5 + frame * v) * thing.depth
+        for c, v in zip(thing.centre, thing.velocity, strict=True)
+    ]
     seen = np.array([world[0] - tx, world[1] - ty]) / (thing.depth - tz)
     c, s = math.cos(roll), math.sin(roll)
     centre = np.array([c * seen[0] + s * seen[1], -s * seen[0] + c * seen[1]]) + 0.5
@@ -216,8 +242,12 @@ def ground_points(scene: Scene, frame: int, x: np.ndarray, y: np.ndarray) -> tup
     return tx + depth * dx, ty + depth * dy, depth
 
 
-def project_ground(scene: Scene, frame: int, world_x: np.ndarray, world_y: np.ndarray) -> np.ndarray:
-    """Where points of the ground are seen in ``frame``: (..., 2) unit square, from world X, Y (...) in metres."""
+def project_ground(
+    scene: Scene, frame: int, world_x: np.ndarray, world_y: np.ndarray
+) -> np.ndarray:
+    """Where points of the ground are seen in ``frame``: (..., 2) unit square, from world X, Y (...)
+    in metres.
+    """
     tx, ty, tz = (frame * v for v in scene.camera.velocity)
     roll = frame * scene.camera.roll
     gx, gy, g0 = scene.plane
@@ -228,13 +258,17 @@ def project_ground(scene: Scene, frame: int, world_x: np.ndarray, world_y: np.nd
 
 
 def covers(thing: Thing, local_x: np.ndarray, local_y: np.ndarray) -> np.ndarray:
-    """Which points (...) of the card's plane, in local coordinates (image widths of frame 0), belong to ``thing``."""
+    """Which points (...) of the card's plane, in local coordinates (image widths of frame 0),
+    belong to ``thing``.
+    """
     wide, high = thing.radius * thing.aspect**0.5, thing.radius * thing.aspect**-0.5
     return inside(thing.kind.shape, local_x / wide, local_y / high)
 
 
 def surface_at(scene: Scene, frame: int, points: np.ndarray) -> np.ndarray:
-    """Which surface is seen at ``points`` (..., 2) of the unit square: (...) uint8, 0 ground, i + 1 = things[i]."""
+    """Which surface is seen at ``points`` (..., 2) of the unit square: (...) uint8, 0 ground, i + 1
+    = things[i].
+    """
     seen = np.zeros(points.shape[:-1], dtype=np.uint8)
     for number, thing in enumerate(scene.things, start=1):
         m = pose_at(scene, thing, frame).to_local()

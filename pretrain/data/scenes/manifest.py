@@ -1,4 +1,6 @@
-"""What a data set folder holds: the request it answers, its state on disk and its table of contents."""
+"""What a data set folder holds: the request it answers, its state on disk and its table of
+contents.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ class Request:
     def __post_init__(self) -> None:
         """Raises ValueError where a value is out of range."""
         limits = {
-            "images": (5, 10**6, "one image in five is for validation, and file names have six digits"),
+            "images": (
+                5,
+                10**6,
+                "one image in five is for validation, and file names have six digits",
+            ),
             "size": (32, 2048, "below 32 px the textures are finer than the pixels"),
             "seed": (0, 2**63 - 1, "it keys the random generator"),
             "sequences": (0, 10**4, "0 = none; file names have four digits"),
@@ -49,10 +55,14 @@ class Request:
         for name, (low, high, reason) in limits.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(f"{name}={value!r} must be an integer from {low} to {high}: {reason}")
+                raise ValueError(
+                    f"{name}={value!r} must be an integer from {low} to {high}: {reason}"
+                )
 
     def split_sizes(self, total: int) -> dict[str, int]:
-        """Numbers of training and validation members of ``total``: 4 to 1, at least one of each from two on."""
+        """Numbers of training and validation members of ``total``: 4 to 1, at least one of each
+        from two on.
+        """
         val = max(total // 5, 1) if total > 1 else 0
         return {"train": total - val, "val": val}
 
@@ -69,7 +79,8 @@ def versions() -> dict[str, str]:
 
 
 def find_finished(out: Path, request: Request) -> dict | None:
-    """The manifest of ``out`` if it holds the requested data set completely, None if there is work to do.
+    """The manifest of ``out`` if it holds the requested data set completely, None if there is work
+    to do.
 
     Raises:
         FileExistsError: ``out`` holds another data set, part of another one, or something else.
@@ -85,11 +96,14 @@ def find_finished(out: Path, request: Request) -> dict | None:
         _demand_same(out, "holds an unfinished part of", asked["request"], request)
         if asked["versions"] != versions():
             raise FileExistsError(
-                f"{out} was begun with {asked['versions']} and would be finished with {versions()}: its parts "
-                f"would not fit together; delete the folder or go back to those versions"
+                f"{out} was begun with {asked['versions']} and would be finished with "
+                f"{versions()}: its parts would not fit together; delete the folder or go back "
+                "to those versions"
             )
     elif out.exists() and any(entry.name != PARTS for entry in out.iterdir()):
-        raise FileExistsError(f"{out} is not empty and holds no scenes (no {MANIFEST}); choose another folder")
+        raise FileExistsError(
+            f"{out} is not empty and holds no scenes (no {MANIFEST}); choose another folder"
+        )
     return None
 
 
@@ -123,7 +137,9 @@ def begin(out: Path, request: Request) -> None:
 
 
 def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
-    """Joins the parts into the COCO files, the check sums and, last of all, the manifest, which it returns."""
+    """Joins the parts into the COCO files, the check sums and, last of all, the manifest, which it
+    returns.
+    """
     files: dict[str, str] = {}
     coco = {split: {**coco_header(split), "images": [], "annotations": []} for split in SPLITS}
     pixels = {split: np.zeros(len(LABEL_NAMES), dtype=np.int64) for split in SPLITS}

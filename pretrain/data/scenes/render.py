@@ -20,14 +20,18 @@ class Frame:
     """One drawn frame of S x S pixels."""
 
     image: np.ndarray  # (S, S, 3) uint8 RGB
-    instances: np.ndarray  # (S, S) uint8, surface that fills most of the pixel: 0 ground, i + 1 = things[i]
+    instances: (
+        np.ndarray
+    )  # (S, S) uint8, surface that fills most of the pixel: 0 ground, i + 1 = things[i]
     mixed: np.ndarray  # (S, S) bool, no surface fills two thirds of the pixel
     depth: np.ndarray  # (S, S) uint16, millimetres along the viewing axis, of `instances`
     samples: np.ndarray  # (3 S, 3 S) uint8, the surface at each sample
 
 
 def render_frame(scene: Scene, frame: int, size: int) -> Frame:
-    """Draws ``frame`` of ``scene`` at ``size`` x ``size`` pixels. Cost: O(size²), about 10 ms at 96 px."""
+    """Draws ``frame`` of ``scene`` at ``size`` x ``size`` pixels. Cost: O(size²), about 10 ms at 96
+    px.
+    """
     fine = size * SAMPLES
     at = ((np.arange(fine) + 0.5) / fine).astype(np.float32)
     world_x, world_y, ground_depth = ground_points(scene, frame, at[None, :], at[:, None])
@@ -37,7 +41,9 @@ def render_frame(scene: Scene, frame: int, size: int) -> Frame:
         pose = pose_at(scene, thing, frame)
         window = _window(thing, pose, fine)
         if window is not None:
-            mask = _paint_thing(canvas[window], thing, pose, at[window[1]], at[window[0]], scene=scene)
+            mask = _paint_thing(
+                canvas[window], thing, pose, at[window[1]], at[window[0]], scene=scene
+            )
             samples[window][mask] = number
     shares = _coverage(samples, len(scene.things), size)
     instances = shares.argmax(axis=0).astype(np.uint8)
@@ -67,7 +73,9 @@ def _blend(surface: Surface, mix: np.ndarray) -> np.ndarray:
 
 
 def _window(thing: Thing, pose: Pose, fine: int) -> tuple[slice, slice] | None:
-    """Rows and columns of samples that the thing and its shadow can touch; None if it is out of the picture."""
+    """Rows and columns of samples that the thing and its shadow can touch; None if it is out of the
+    picture.
+    """
     reach = thing.extent * pose.scale + 0.06
     low = np.clip(np.floor((pose.centre - reach) * fine), 0, fine).astype(int)
     high = np.clip(np.ceil((pose.centre + reach) * fine), 0, fine).astype(int)
@@ -94,7 +102,9 @@ def _paint_thing(
     local_x = (m[0, 0] * x + m[0, 2])[None, :] + (m[0, 1] * y)[:, None]
     local_y = (m[1, 0] * x + m[1, 2])[None, :] + (m[1, 1] * y)[:, None]
     mask = covers(thing, local_x, local_y)
-    _cast_shadow(canvas, mask, scene, samples_per_width=1 / float(x[1] - x[0]) if len(x) > 1 else 1.0)
+    _cast_shadow(
+        canvas, mask, scene, samples_per_width=1 / float(x[1] - x[0]) if len(x) > 1 else 1.0
+    )
     # The window has room for the shadow; the texture is only drawn in the box around the mask.
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     if width:
@@ -118,12 +128,16 @@ def _colour_thing(thing: Thing, local_x: np.ndarray, local_y: np.ndarray) -> np.
     return colours
 
 
-def _cast_shadow(canvas: np.ndarray, mask: np.ndarray, scene: Scene, samples_per_width: float) -> None:
+def _cast_shadow(
+    canvas: np.ndarray, mask: np.ndarray, scene: Scene, samples_per_width: float
+) -> None:
     """Darkens the canvas (h, w, 3) beside the mask (h, w), on the side away from the light."""
     shift = -0.03 * np.array(scene.light) / max(math.hypot(*scene.light), 1e-6) * samples_per_width
     width = max(1, int(0.03 * samples_per_width)) | 1
     moved = np.float32([[1, 0, shift[0]], [0, 1, shift[1]]])
-    shade = cv2.warpAffine(mask.astype(np.float32), moved, mask.shape[::-1], flags=cv2.INTER_NEAREST)
+    shade = cv2.warpAffine(
+        mask.astype(np.float32), moved, mask.shape[::-1], flags=cv2.INTER_NEAREST
+    )
     shade = cv2.blur(shade, (width, width), borderType=cv2.BORDER_CONSTANT)
     canvas *= (1 - np.float32(scene.shadow) * shade)[..., None]
 
@@ -132,7 +146,9 @@ def _expose(scene: Scene, frame: int, canvas: np.ndarray) -> np.ndarray:
     """Light gradient, tint and sensor noise: (S, S, 3) float32 colours to uint8 RGB."""
     size = canvas.shape[0]
     at = (np.arange(size) + 0.5) / size - 0.5
-    gradient = np.exp(scene.light[0] * at[None, :] + scene.light[1] * at[:, None]).astype(np.float32)
+    gradient = np.exp(scene.light[0] * at[None, :] + scene.light[1] * at[:, None]).astype(
+        np.float32
+    )
     noise = np.random.Generator(np.random.Philox(key=[scene.noise_seed, frame]))
     lit = canvas * gradient[..., None] * (255 * scene.tint).astype(np.float32)
     lit += np.float32(scene.noise) * noise.standard_normal(canvas.shape, dtype=np.float32)
@@ -143,7 +159,9 @@ def _coverage(samples: np.ndarray, things: int, size: int) -> np.ndarray:
     """(things + 1, S, S) float32: share of each pixel that each surface fills."""
     return np.stack(
         [
-            cv2.resize((samples == k).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+            cv2.resize(
+                (samples == k).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA
+            )
             for k in range(things + 1)
         ]
     )

@@ -8,7 +8,8 @@ import numpy as np
 
 from .classes import SHAPES
 
-# Sizes that give every shape the area of the unit disc (pi), so that apparent size says nothing about the shape.
+# Sizes that give every shape the area of the unit disc (pi), so that apparent size says nothing
+# about the shape.
 _SQUARE_HALF = math.sqrt(math.pi) / 2
 _TRIANGLE_CIRCUMRADIUS = math.sqrt(math.pi / (3 * math.sqrt(3) / 4))
 _STAR_INNER = 0.5  # inner over outer radius; a pentagram's 0.38 leaves arms too thin for a texture
@@ -16,7 +17,8 @@ _STAR_CIRCUMRADIUS = math.sqrt(math.pi / (5 * _STAR_INNER * math.sin(math.pi / 5
 _CROSS_WIDTH = 0.38  # half width of an arm over its half length
 _CROSS_HALF = math.sqrt(math.pi / (8 * _CROSS_WIDTH - 4 * _CROSS_WIDTH**2))
 
-# Distance of the farthest point of the outline from the centre, in units of the radius of the disc of equal area.
+# Distance of the farthest point of the outline from the centre, in units of the radius of the disc
+# of equal area.
 EXTENT = {
     "disc": 1.0,
     "square": _SQUARE_HALF * math.sqrt(2),
@@ -27,11 +29,13 @@ EXTENT = {
 
 
 def inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which points lie inside the outline of ``shape``, which is centred on the origin and has area pi.
+    """Which points lie inside the outline of ``shape``, which is centred on the origin and has area
+    pi.
 
     Args:
         shape: one of ``SHAPES``.
-        x, y: (...) float, any common shape; local coordinates in units of the radius of the disc of equal area.
+        x, y: (...) float, any common shape; local coordinates in units of the radius of the disc of
+            equal area.
 
     Returns:
         (...) bool.
@@ -44,7 +48,9 @@ def inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if shape == "square":
         return np.maximum(np.abs(x), np.abs(y)) <= _SQUARE_HALF
     if shape == "triangle":
-        slanted = math.sin(math.pi / 3) * np.abs(x) - 0.5 * y  # the two upper edges, folded on one another
+        slanted = (
+            math.sin(math.pi / 3) * np.abs(x) - 0.5 * y
+        )  # the two upper edges, folded on one another
         return np.maximum(slanted, y) <= _TRIANGLE_CIRCUMRADIUS / 2
     if shape == "star":
         return _inside_star(x, y)

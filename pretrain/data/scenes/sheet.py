@@ -15,7 +15,8 @@ def write_sheet(scenes: str | Path, path: str | Path, *, count: int = 24, column
 
     Args:
         scenes: folder of the data set.
-        path: the PNG to write; 256 colours, which keeps the sheet of 24 images of 96 px below 200 kB.
+        path: the PNG to write; 256 colours, which keeps the sheet of 24 images of 96 px below 200
+            kB.
         count: number of images; fewer are shown if the set has fewer.
         columns: images per row.
     """

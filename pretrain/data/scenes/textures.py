@@ -1,4 +1,6 @@
-"""Textures: functions from surface coordinates to a value in [0, 1] that mixes the two colours of a surface."""
+"""Textures: functions from surface coordinates to a value in [0, 1] that mixes the two colours of a
+surface.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ from .classes import TEXTURES
 
 _TILE = 256  # side of the periodic noise tiles, in tile pixels
 _BAND_CYCLES = 16  # waves of the band-pass tile along one side
-_EDGE = 0.16  # half width of the soft edge between the two colours, in units of the value that is thresholded
+# half width of the soft edge between the two colours, in units of the value that is thresholded
+_EDGE = 0.16
 
-# Period of each texture over the drawn period. All have fine structure of about the same size, so that spatial
-# frequency alone does not tell them apart either.
+# Period of each texture over the drawn period. All have fine structure of about the same size, so
+# that spatial frequency alone does not tell them apart either.
 _PERIOD_FACTOR = {"stripes": 1.0, "checks": 1.35, "dots": 1.05, "bricks": 0.95, "blobs": 1.25}
 
 
@@ -35,7 +38,9 @@ class TextureSpec:
 
 
 def sample_texture(name: str, rng: np.random.Generator) -> TextureSpec:
-    """Draws phase, period, orientation and irregularity of an object or ground texture called ``name``."""
+    """Draws phase, period, orientation and irregularity of an object or ground texture called
+    ``name``.
+    """
     return TextureSpec(
         name=name,
         period=rng.uniform(1 / 15, 1 / 10) * _PERIOD_FACTOR.get(name, 1.0),
@@ -78,7 +83,9 @@ def pattern(spec: TextureSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     raise ValueError(f"texture={spec.name!r} is unknown; one of {', '.join(TEXTURES)}")
 
 
-def _texture_coordinates(spec: TextureSpec, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _texture_coordinates(
+    spec: TextureSpec, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Turns surface coordinates into texture periods along the texture's own axes."""
     c, s = math.cos(spec.angle) / spec.period, math.sin(spec.angle) / spec.period
     u = np.float32(c) * x + np.float32(s) * y + np.float32(spec.phase[0])
@@ -98,7 +105,9 @@ def _dots(spec: TextureSpec, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _bricks(spec: TextureSpec, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Running bond: rows of height 1 and bricks of length 2.2, each row moved by half a brick, thin joints."""
+    """Running bond: rows of height 1 and bricks of length 2.2, each row moved by half a brick, thin
+    joints.
+    """
     row = np.floor(v)
     along = u / np.float32(2.2) + 0.5 * (row % 2)
     to_end = (0.5 - np.abs(along - np.floor(along) - 0.5)) * np.float32(2.2)
@@ -108,7 +117,8 @@ def _bricks(spec: TextureSpec, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def ground_pattern(spec: TextureSpec, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Value of the ground: noise of all frequencies ("gravel"), or the same drawn out in one direction ("grain").
+    """Value of the ground: noise of all frequencies ("gravel"), or the same drawn out in one
+    direction ("grain").
 
     Args:
         spec: the texture; ``spec.name`` is "gravel" or "grain".
@@ -135,7 +145,9 @@ def _soften(value: np.ndarray) -> np.ndarray:
 def read_tile(
     tile: np.ndarray, x: np.ndarray, y: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Reads a periodic tile bilinearly; ``x``, ``y`` (H, W) float32 and ``shift`` are in tile pixels."""
+    """Reads a periodic tile bilinearly; ``x``, ``y`` (H, W) float32 and ``shift`` are in tile
+    pixels.
+    """
     return cv2.remap(
         tile,
         (x + np.float32(shift[0])).astype(np.float32),
@@ -147,7 +159,9 @@ def read_tile(
 
 @cache
 def fractal_tile() -> np.ndarray:
-    """(256, 256) float32 periodic noise of zero mean and unit variance with amplitude 1 / frequency."""
+    """(256, 256) float32 periodic noise of zero mean and unit variance with amplitude 1 /
+    frequency.
+    """
     return _noise_tile(lambda k: np.where(k > 0, 1 / np.maximum(k, 1.5), 0), stream=1)
 
 
@@ -161,7 +175,9 @@ def _band_tile() -> np.ndarray:
 
 
 def _noise_tile(amplitude: Callable[[np.ndarray], np.ndarray], stream: int) -> np.ndarray:
-    """White noise shaped by ``amplitude`` (a function of cycles per tile); the same for every data set."""
+    """White noise shaped by ``amplitude`` (a function of cycles per tile); the same for every data
+    set.
+    """
     white = np.random.Generator(np.random.Philox(key=stream)).standard_normal((_TILE, _TILE))
     cycles = np.hypot(np.fft.fftfreq(_TILE)[:, None], np.fft.rfftfreq(_TILE)[None]) * _TILE
     tile = np.fft.irfft2(np.fft.rfft2(white) * amplitude(cycles), s=(_TILE, _TILE))

@@ -1,4 +1,6 @@
-"""Writes the data set "scenes" in the standard layouts, in several processes, and goes on where it was stopped."""
+"""Writes the data set "scenes" in the standard layouts, in several processes, and goes on where it
+was stopped.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ class Job:
             files = json.loads(self.note(out).read_bytes())["files"]
         except ValueError:  # the note itself was cut short
             return False
-        return all((out / name).exists() and (out / name).stat().st_size == size for name, (size, _) in files.items())
+        return all(
+            (out / name).exists() and (out / name).stat().st_size == size
+            for name, (size, _) in files.items()
+        )
 
 
 def write_scenes(
@@ -69,8 +74,8 @@ def write_scenes(
 ) -> Path:
     """Writes a data set, finishes one that was interrupted, or finds that it is there already.
 
-    Image ``index`` of a split depends on (seed, split, index) only: a larger ``images`` repeats the earlier ones
-    byte for byte, whatever ``workers`` is. Speed: about 75 images/s per core at 96 px.
+    Image ``index`` of a split depends on (seed, split, index) only: a larger ``images`` repeats the
+    earlier ones byte for byte, whatever ``workers`` is. Speed: about 75 images/s per core at 96 px.
 
     Args:
         out: folder of the data set; made if missing.
@@ -96,7 +101,9 @@ def write_scenes(
     manifest = find_finished(out, request)
     if manifest is None:
         with _only_writer(out):
-            manifest = find_finished(out, request)  # another process may have finished it while this one waited
+            manifest = find_finished(
+                out, request
+            )  # another process may have finished it while this one waited
             if manifest is None:
                 begin(out, request)
                 jobs = list(_jobs(request))
@@ -112,13 +119,17 @@ def write_scenes(
 
 @contextmanager
 def _only_writer(out: Path) -> Iterator[None]:
-    """Holds a lock that keeps other processes from writing the same folder; the kernel frees it if this one dies."""
+    """Holds a lock that keeps other processes from writing the same folder; the kernel frees it if
+    this one dies.
+    """
     folder = out / PARTS
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    if (out / MANIFEST).exists() and folder.exists():  # left by a run that waited, or was killed at the very end
+    if (
+        out / MANIFEST
+    ).exists() and folder.exists():  # left by a run that waited, or was killed at the very end
         (folder / "lock").unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -139,11 +150,18 @@ def _jobs(request: Request) -> Iterator[Job]:
 def _run(out: Path, request: Request, jobs: list[Job], *, workers: int, console: Console) -> None:
     """Does the jobs that are not done, with a progress bar."""
     for split in SPLITS:
-        for c in CLASSES:  # readers of class folders expect every class, also where a small set has no crop of it
+        for c in (
+            CLASSES
+        ):  # readers of class folders expect every class, also where a small set has no crop of it
             (out / "crops" / split / c.name).mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not job.is_done(out)]
     done = sum(job.last - job.first for job in jobs) - sum(job.last - job.first for job in missing)
-    columns = (TextColumn("drawing scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("drawing scenes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=sum(job.last - job.first for job in jobs), completed=done)
         if done:
@@ -171,7 +189,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """One OpenCV thread per process, which ends when its parent is gone (a pool's worker would wait forever)."""
+    """One OpenCV thread per process, which ends when its parent is gone (a pool's worker would wait
+    forever).
+    """
     cv2.setNumThreads(1)
     parent = parent_process()
 
@@ -183,7 +203,9 @@ def _start_worker() -> None:
 
 
 def do_job(out: Path, request: Request, job: Job) -> int:
-    """Draws and writes the files of one job, then its note; returns the number of images or sequences."""
+    """Draws and writes the files of one job, then its note; returns the number of images or
+    sequences.
+    """
     writer = _Writer(out, request, job)
     for index in range(job.first, job.last):
         writer.add_image(index) if job.kind == "image" else writer.add_sequence(index)
@@ -192,7 +214,9 @@ def do_job(out: Path, request: Request, job: Job) -> int:
 
 
 class _Writer:
-    """Writes files of one split and collects what the manifest and the COCO file need to know of them."""
+    """Writes files of one split and collects what the manifest and the COCO file need to know of
+    them.
+    """
 
     def __init__(self, out: Path, request: Request, job: Job) -> None:
         self.out, self.request, self.split = out, request, job.split
@@ -217,13 +241,23 @@ class _Writer:
         self._write(f"depth/{self.split}/{name}.png", encode_png(drawn.depth))
         for instance, crop in cut_crops(drawn, instances):
             folder = CLASSES[instance.label - 1].name
-            self._write(f"crops/{self.split}/{folder}/{name}_{instance.number:02d}.jpg", encode_jpeg(crop))
+            self._write(
+                f"crops/{self.split}/{folder}/{name}_{instance.number:02d}.jpg", encode_jpeg(crop)
+            )
             self.part["crops"][folder] = self.part["crops"].get(folder, 0) + 1
         found = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES))
-        self.part["label_pixels"] = [a + int(b) for a, b in zip(self.part["label_pixels"], found, strict=True)]
+        self.part["label_pixels"] = [
+            a + int(b) for a, b in zip(self.part["label_pixels"], found, strict=True)
+        ]
         size = self.request.size
         self.part["images"].append(
-            {"id": index + 1, "file_name": f"{name}.jpg", "width": size, "height": size, "license": 1}
+            {
+                "id": index + 1,
+                "file_name": f"{name}.jpg",
+                "width": size,
+                "height": size,
+                "license": 1,
+            }
         )
         self.part["annotations"] += coco_annotations(instances, index + 1)
 

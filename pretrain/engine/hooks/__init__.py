@@ -1,1 +1,3 @@
-"""The hooks of every run: progress, checkpoints, skipped files, values that are not finite, preemption."""
+"""The hooks of every run: progress, checkpoints, skipped files, values that are not finite,
+preemption.
+"""

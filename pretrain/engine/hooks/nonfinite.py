@@ -16,7 +16,8 @@ from torch import Tensor
 from pretrain.engine.distributed import world
 from pretrain.files import atomic_write
 
-# The fp16 scaler starts at 2^16 and halves once per skipped step: this many in a row is no search for a scale.
+# The fp16 scaler starts at 2^16 and halves once per skipped step: this many in a row is no search
+# for a scale.
 FP16_TOLERATED_SKIPS = 25
 GRADIENT_NORM = "gradient norm"
 
@@ -39,10 +40,11 @@ class _Watched(NamedTuple):
 class NonFiniteHook(Hook):
     """Stops the run at the first step of which a loss term or the gradient norm is not finite.
 
-    The ids of the step's images on this process are left in ``work_dir/nonfinite_step_N.json`` (ranks above 0 add
-    ``_rankR``). Checkpoints written before that step are clean: on CUDA the values are looked at one step late, so that
-    no step waits for them, but always before a checkpoint is written. Under fp16 the scaler leaves out single steps;
-    only ``FP16_TOLERATED_SKIPS`` in a row stop the run.
+    The ids of the step's images on this process are left in ``work_dir/nonfinite_step_N.json``
+    (ranks above 0 add ``_rankR``). Checkpoints written before that step are clean: on CUDA the
+    values are looked at one step late, so that no step waits for them, but always before a
+    checkpoint is written. Under fp16 the scaler leaves out single steps; only
+    ``FP16_TOLERATED_SKIPS`` in a row stop the run.
     """
 
     priority = "VERY_HIGH"
@@ -51,7 +53,9 @@ class NonFiniteHook(Hook):
         self._pending: _Watched | None = None
         self._bad_in_a_row = 0
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Looks at the step before (CUDA) or at this one (CPU)."""
         norm = runner.optim_wrapper.grad_norm
         values = torch.stack([v.float().reshape(()) for v in (*outputs.values(), norm)])
@@ -81,7 +85,11 @@ class NonFiniteHook(Hook):
             watched.ready.synchronize()
         values = dict(zip(watched.names, watched.values.tolist(), strict=True))
         # A metric may have no value in a batch, and on one process only: that is no reason to stop.
-        bad = [name for name, v in values.items() if not math.isfinite(v) and ("loss" in name or name == GRADIENT_NORM)]
+        bad = [
+            name
+            for name, v in values.items()
+            if not math.isfinite(v) and ("loss" in name or name == GRADIENT_NORM)
+        ]
         if not bad:
             self._bad_in_a_row = 0
             return
@@ -90,7 +98,9 @@ class NonFiniteHook(Hook):
             return
         self._stop(runner, watched, values, bad=bad)
 
-    def _stop(self, runner: Runner, watched: _Watched, values: dict[str, float], *, bad: list[str]) -> None:
+    def _stop(
+        self, runner: Runner, watched: _Watched, values: dict[str, float], *, bad: list[str]
+    ) -> None:
         """Saves the ids and raises."""
         rank = world()[0]
         name = f"nonfinite_step_{watched.step + 1}" + (f"_rank{rank}" if rank else "") + ".json"
@@ -104,6 +114,7 @@ class NonFiniteHook(Hook):
         atomic_write(path, json.dumps(record, indent=1))
         words = ", ".join(f"{name} = {values[name]}" for name in bad)
         raise NonFiniteError(
-            f"step {watched.step + 1}: {words}. The ids of the images are in {path}. Checkpoints before this step are "
-            "clean; lower the learning rate, lengthen the warm-up, set engine.clip_grad or use bf16 in place of fp16"
+            f"step {watched.step + 1}: {words}. The ids of the images are in {path}. "
+            "Checkpoints before this step are clean; lower the learning rate, lengthen the "
+            "warm-up, set engine.clip_grad or use bf16 in place of fp16"
         )

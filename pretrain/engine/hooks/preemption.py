@@ -1,12 +1,13 @@
 """Leaving in good order when a scheduler takes the machine away, or somebody presses Ctrl-C.
 
-SIGTERM, SIGUSR1 or SIGUSR2 on any process → the step in progress is finished, every rank stops after the same step, a
-checkpoint is written, and the process exits with ``REQUEUE_EXIT_CODE`` (75, sysexits' "temporary failure"): the caller
-should start the same command again with ``--resume``. ``tools/dist_train.sh`` and ``tools/slurm_train.sh`` pass the
-code on; the latter requeues the job by itself.
+SIGTERM, SIGUSR1 or SIGUSR2 on any process → the step in progress is finished, every rank stops
+after the same step, a checkpoint is written, and the process exits with ``REQUEUE_EXIT_CODE`` (75,
+sysexits' "temporary failure"): the caller should start the same command again with ``--resume``.
+``tools/dist_train.sh`` and ``tools/slurm_train.sh`` pass the code on; the latter requeues the job
+by itself.
 
-Ctrl-C (SIGINT) does the same and exits with ``INTERRUPT_EXIT_CODE`` (130, what shells show for it). A second Ctrl-C
-ends the process at once, with what the last checkpoint holds.
+Ctrl-C (SIGINT) does the same and exits with ``INTERRUPT_EXIT_CODE`` (130, what shells show for it).
+A second Ctrl-C ends the process at once, with what the last checkpoint holds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _INTERRUPTED = b"\ninterrupted: the step in progress ends, then a checkpoint is 
 
 
 class Preempted(SystemExit):
-    """Raised after the checkpoint is on disk; ends the process with :data:`REQUEUE_EXIT_CODE`, or another."""
+    """Raised after the checkpoint is on disk; ends the process with :data:`REQUEUE_EXIT_CODE`, or
+    another.
+    """
 
     def __init__(self, code: int = REQUEUE_EXIT_CODE) -> None:
         super().__init__(code)
@@ -44,8 +47,9 @@ class Preempted(SystemExit):
 class PreemptionHook(Hook):
     """Watches for the signals and stops all ranks after the same step.
 
-    Ranks agree through two integers per step, summed over a gloo group in the background and read one step later, so
-    that no step waits for it. Registered by the engine; runs after all other hooks.
+    Ranks agree through two integers per step, summed over a gloo group in the background and read
+    one step later, so that no step waits for it. Registered by the engine; runs after all other
+    hooks.
     """
 
     priority = "LOWEST"
@@ -78,7 +82,9 @@ class PreemptionHook(Hook):
             self._restore_handlers()
             raise KeyboardInterrupt
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Stops the loop if any rank was asked to."""
         if not self._all_ranks_agree():
             return
@@ -89,7 +95,9 @@ class PreemptionHook(Hook):
         runner.call_hook("stop_early", steps=loop.iter + 1)
 
     def _all_ranks_agree(self) -> bool:
-        """Returns whether some rank had the signal; the same answer, at the same step, on every rank."""
+        """Returns whether some rank had the signal; the same answer, at the same step, on every
+        rank.
+        """
         if self._group is None:
             return self._asked
         stop = False
@@ -110,7 +118,9 @@ class PreemptionHook(Hook):
         if self._preempted:
             code = INTERRUPT_EXIT_CODE if self._interrupted else REQUEUE_EXIT_CODE
             why = "interrupted" if self._interrupted else "pre-empted"
-            runner.logger.info(f"{why}, a checkpoint is written: continue with --resume (exit code {code})")
+            runner.logger.info(
+                f"{why}, a checkpoint is written: continue with --resume (exit code {code})"
+            )
             runner.visualizer.close()
             raise Preempted(code)
 
@@ -120,7 +130,8 @@ class PreemptionHook(Hook):
 
 
 def ignore_in_worker(worker: int) -> None:
-    """Loader worker initialiser: schedulers signal whole process trees, and a worker must outlive the last step.
+    """Loader worker initialiser: schedulers signal whole process trees, and a worker must outlive
+    the last step.
 
     A second SIGTERM ends the worker, so that it can never outlive its parent.
     """

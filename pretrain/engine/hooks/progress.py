@@ -1,4 +1,6 @@
-"""What a run tells while it runs: log lines or a bar, ``progress.json``, ``curve.csv``, TensorBoard and its kin."""
+"""What a run tells while it runs: log lines or a bar, ``progress.json``, ``curve.csv``, TensorBoard
+and its kin.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,18 @@ PROGRESS = "progress.json"
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Every ``every`` optimiser steps: means of all logged values since the last time, over all ranks.
+    """Every ``every`` optimiser steps: means of all logged values since the last time, over all
+    ranks.
 
-    Values stay on the device between times. ``curve.csv`` has one row per time (step, samples, lr, values,
-    grad_norm, samples_per_s, and the latest ``watch/…`` values that other hooks put on the message hub); a resumed run
-    cuts off the rows after its checkpoint. ``progress.json`` holds step, total, samples_per_s, eta_s and state
-    (``running``, ``stopped``, ``done``).
+    Values stay on the device between times. ``curve.csv`` has one row per time (step, samples, lr,
+    values, grad_norm, samples_per_s, and the latest ``watch/…`` values that other hooks put on the
+    message hub); a resumed run cuts off the rows after its checkpoint. ``progress.json`` holds
+    step, total, samples_per_s, eta_s and state (``running``, ``stopped``, ``done``).
 
     Args:
         every: optimiser steps between times.
-        bar: show a bar where the output is a terminal; rich draws one at a time, so a caller with its own says no.
+        bar: show a bar where the output is a terminal; rich draws one at a time, so a caller with
+            its own says no.
     """
 
     priority = "BELOW_NORMAL"
@@ -51,7 +55,9 @@ class ProgressHook(Hook):
         self._columns: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Publishes mmengine's runtime values, cuts the curve back to the resumed step and starts the bar."""
+        """Publishes mmengine's runtime values, cuts the curve back to the resumed step and starts
+        the bar.
+        """
         loop = runner.train_loop
         hub = runner.message_hub
         hub.update_info("loop_stage", "train")
@@ -62,7 +68,11 @@ class ProgressHook(Hook):
         self._columns = cut_curve(Path(runner.work_dir) / CURVE, loop.iter)
         self._write_progress(runner, loop.iter, "running")
         if self.bar and sys.stdout.isatty():
-            layout = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+            layout = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+            )
             self._bar = Progress(*layout, TimeRemainingColumn())
             self._bar.start()
             self._task = self._bar.add_task("training", total=loop.max_iters, completed=loop.iter)
@@ -71,10 +81,14 @@ class ProgressHook(Hook):
         """Keeps mmengine's message hub on the current step."""
         runner.message_hub.update_info("iter", runner.iter)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Adds the step's values; tells them when it is time."""
         for name, value in dict(outputs, grad_norm=runner.optim_wrapper.grad_norm).items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.detach().clone()
+            self._sums[name] = (
+                self._sums[name] + value if name in self._sums else value.detach().clone()
+            )
         self._count += 1
         steps = runner.iter + 1
         if self._bar is not None:
@@ -84,7 +98,9 @@ class ProgressHook(Hook):
 
     def _tell(self, runner: Runner, steps: int) -> None:
         """Reduces over ranks (collective), then rank 0 writes."""
-        values = torch.stack([value.double().reshape(()) for value in self._sums.values()]) / self._count
+        values = (
+            torch.stack([value.double().reshape(()) for value in self._sums.values()]) / self._count
+        )
         values = mean_over_ranks(values)
         now = time.perf_counter()
         schedule = runner.train_loop.schedule
@@ -93,7 +109,12 @@ class ProgressHook(Hook):
         self._sums, self._count, self._since = {}, 0, now
         if world()[0] != 0:
             return
-        row = {"step": steps, "samples": steps * schedule.global_batch, "lr": schedule.lr(steps - 1), **means}
+        row = {
+            "step": steps,
+            "samples": steps * schedule.global_batch,
+            "lr": schedule.lr(steps - 1),
+            **means,
+        }
         row["samples_per_s"] = round(self._rate, 3)
         row.update(watched(runner))
         self._columns = append_curve(Path(runner.work_dir) / CURVE, self._columns, row)
@@ -105,7 +126,9 @@ class ProgressHook(Hook):
         if self._bar is None:
             terms = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
             left = _duration(self._eta(runner, steps))
-            runner.logger.info(f"step {steps}/{runner.max_iters}  {terms}  {self._rate:.1f} images/s  {left} left")
+            runner.logger.info(
+                f"step {steps}/{runner.max_iters}  {terms}  {self._rate:.1f} images/s  {left} left"
+            )
         else:
             self._bar.update(self._task, description=f"loss {means.get('loss', float('nan')):.4f}")
 
@@ -132,7 +155,9 @@ class ProgressHook(Hook):
             self._bar.stop()
             self._bar = None
         if world()[0] == 0:
-            self._write_progress(runner, runner.iter, "done" if runner.iter >= runner.max_iters else "stopped")
+            self._write_progress(
+                runner, runner.iter, "done" if runner.iter >= runner.max_iters else "stopped"
+            )
 
     def after_run(self, runner: Runner) -> None:
         """Closes TensorBoard and its kin."""
@@ -148,7 +173,9 @@ def _duration(seconds: float | None) -> str:
 
 
 def cut_curve(path: Path, steps: int) -> list[str]:
-    """Drops the rows after ``steps`` and any row a killed process left incomplete; returns the columns."""
+    """Drops the rows after ``steps`` and any row a killed process left incomplete; returns the
+    columns.
+    """
     if not path.exists():
         return []
     lines = list(csv.reader(path.read_text().splitlines()))
@@ -166,16 +193,22 @@ def cut_curve(path: Path, steps: int) -> list[str]:
 
 
 def watched(runner: Runner) -> dict[str, float]:
-    """Returns the latest of the values that hooks have put on the message hub as ``train/watch/…``, by ``watch/…``."""
+    """Returns the latest of the values that hooks have put on the message hub as ``train/watch/…``,
+    by ``watch/…``.
+    """
     scalars = runner.message_hub.log_scalars
-    return {k.removeprefix("train/"): float(v.current()) for k, v in scalars.items() if k.startswith("train/watch/")}
+    return {
+        k.removeprefix("train/"): float(v.current())
+        for k, v in scalars.items()
+        if k.startswith("train/watch/")
+    }
 
 
 def append_curve(path: Path, columns: list[str], row: dict[str, Any]) -> list[str]:
     """Appends one row in a single write; returns the columns.
 
-    The first row gives the columns. Names that first appear later are added at the right, for which the file is written
-    anew, with empty cells in the rows before.
+    The first row gives the columns. Names that first appear later are added at the right, for which
+    the file is written anew, with empty cells in the rows before.
     """
     new = [name for name in row if name not in columns]
     if columns and new:

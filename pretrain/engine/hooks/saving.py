@@ -17,7 +17,8 @@ FINAL = "final.pth"  # the weights without training state, written when the run 
 
 @HOOKS.register_module()
 class SaveHook(Hook):
-    """Writes ``iter_N.pth`` every ``every`` optimiser steps and at the end, then ``final.pth``; keeps the newest.
+    """Writes ``iter_N.pth`` every ``every`` optimiser steps and at the end, then ``final.pth``;
+    keeps the newest.
 
     Args:
         every: optimiser steps between checkpoints.
@@ -34,7 +35,9 @@ class SaveHook(Hook):
         if world()[0] == 0:
             checkpoints.tidy(runner.work_dir, self.keep)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
         """Writes a checkpoint when it is time."""
         steps = runner.train_loop.iter + 1
         if steps % self.every == 0 or steps == runner.train_loop.max_iters:
@@ -59,4 +62,6 @@ class SaveHook(Hook):
         """Writes ``final.pth`` if the run reached its end."""
         loop = runner.train_loop
         if loop.iter >= loop.max_iters:
-            runner.save_checkpoint(Path(runner.work_dir) / FINAL, steps=loop.iter, training_state=False)
+            runner.save_checkpoint(
+                Path(runner.work_dir) / FINAL, steps=loop.iter, training_state=False
+            )

@@ -1,4 +1,6 @@
-"""An adversary that changes pixels of a batch so that an objective's loss rises, and what the objective then sees."""
+"""An adversary that changes pixels of a batch so that an objective's loss rises, and what the
+objective then sees.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ from pretrain.objectives.parts.base import Objective
 from pretrain.structures import Batch, Views
 
 T = TypeVar("T")
-# Pixel gradients of a mean over many images lie below float16's smallest number; only their signs matter.
+# Pixel gradients of a mean over many images lie below float16's smallest number; only their signs
+# matter.
 FP16_SCALE = 1024.0
 
 
 @dataclass(frozen=True)
 class Attack:
-    """Steps along the sign of the loss's gradient, within an L∞ ball around the start and within [0, 1].
+    """Steps along the sign of the loss's gradient, within an L∞ ball around the start and within
+    [0, 1].
 
     Attributes:
         epsilon: radius, in 1/255 of the range of pixels.
@@ -38,12 +42,15 @@ class Attack:
     random_start: bool = False
 
     def __call__(
-        self, start: Tensor, loss_of: Callable[[Tensor], Tensor], normalisation: tuple[Tensor, Tensor]
+        self,
+        start: Tensor,
+        loss_of: Callable[[Tensor], Tensor],
+        normalisation: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Raises the loss.
 
-        All images of the batch are attacked at once: each one's step depends on the others through the loss. Where
-        the gradient is 0 or not a number, the pixel keeps its value.
+        All images of the batch are attacked at once: each one's step depends on the others through
+        the loss. Where the gradient is 0 or not a number, the pixel keeps its value.
 
         Args:
             start: (B, n, 3, H, W) normalised pixels.
@@ -63,18 +70,24 @@ class Attack:
             highest = torch.minimum(start + radius, (1 - mean) / std)
             pixels = start.detach()
             if self.random_start:
-                pixels = (pixels + radius * (2 * torch.rand_like(pixels) - 1)).clamp(lowest, highest)
+                pixels = (pixels + radius * (2 * torch.rand_like(pixels) - 1)).clamp(
+                    lowest, highest
+                )
         before = None
         for _ in range(self.steps):
             loss, gradient = _slope(pixels, loss_of)
             before = loss if before is None else before
             with torch.no_grad():
-                pixels = (pixels + step * gradient.nan_to_num(nan=0.0).sign()).clamp(lowest, highest)
+                pixels = (pixels + step * gradient.nan_to_num(nan=0.0).sign()).clamp(
+                    lowest, highest
+                )
         return pixels, before
 
 
 def _slope(pixels: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Returns the loss and its gradient with respect to the pixels (times a positive constant), no other gradient."""
+    """Returns the loss and its gradient with respect to the pixels (times a positive constant), no
+    other gradient.
+    """
     half = torch.is_autocast_enabled(pixels.device.type) and (
         torch.get_autocast_dtype(pixels.device.type) == torch.float16
     )
@@ -83,11 +96,13 @@ def _slope(pixels: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor,
         loss = loss_of(pixels)
         gradient = None
         if loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss * (FP16_SCALE if half else 1.0), pixels, allow_unused=True)
+            (gradient,) = torch.autograd.grad(
+                loss * (FP16_SCALE if half else 1.0), pixels, allow_unused=True
+            )
     if gradient is None:
         raise RuntimeError(
-            "the loss does not depend on the attacked pixels: the objective reads other views, or it sends no gradient "
-            "to the second of a pair (then attacked_first=True)"
+            "the loss does not depend on the attacked pixels: the objective reads other views, "
+            "or it sends no gradient to the second of a pair (then attacked_first=True)"
         )
     return loss.detach(), gradient
 
@@ -97,7 +112,8 @@ class Layout:
     """Which views an objective sees in place of a group's own.
 
     Attributes:
-        kept: indices of views with their own pixels. attacked: indices of views whose pixels are changed.
+        kept: indices of views with their own pixels. attacked: indices of views whose pixels are
+            changed.
         attacked_first: whether the attacked views stand before the kept ones.
     """
 
@@ -116,7 +132,8 @@ class Layout:
 
 
 class ChangedEncodings:
-    """Encodings, as objectives know them, in which one group consists of kept views and views with changed pixels.
+    """Encodings, as objectives know them, in which one group consists of kept views and views with
+    changed pixels.
 
     Only what the online network sees is changed; target features are those of the clean views.
 
@@ -126,7 +143,8 @@ class ChangedEncodings:
         layout: its views.
         kept: features of the kept views.
         pixels: (B, n, 3, H, W) normalised, of the attacked views.
-        norm, frozen: how changed pixels are encoded, see :meth:`pretrain.encodings.Encodings.online`.
+        norm, frozen: how changed pixels are encoded, see
+            :meth:`pretrain.encodings.Encodings.online`.
         known: features of ``pixels``, if they were encoded before.
     """
 
@@ -155,7 +173,9 @@ class ChangedEncodings:
     def changed(self) -> list[Features]:
         """Features of the changed pixels, encoded when first asked for."""
         if self.known is None:
-            self.known = self._encode.online(self._group, self._pixels, norm=self._norm, frozen=self._frozen)
+            self.known = self._encode.online(
+                self._group, self._pixels, norm=self._norm, frozen=self._frozen
+            )
         return self.known
 
     def beside(self, layout: Layout, kept: list[Features]) -> ChangedEncodings:
@@ -167,18 +187,22 @@ class ChangedEncodings:
     def online(
         self, group: str, images: Tensor | None = None, *, norm: str = "clean", frozen: bool = False
     ) -> list[Features]:
-        """Returns the features of every view; images given for the changed group (by objectives that hide parts of
-        them) are encoded as changed pixels are.
+        """Returns the features of every view; images given for the changed group (by objectives
+        that hide parts of them) are encoded as changed pixels are.
 
         Raises:
-            RuntimeError: such images, and some views of the group are kept: which ones are the changed ones?
+            RuntimeError: such images, and some views of the group are kept: which ones are the
+                changed ones?
         """
         if group != self._group:
             return self._encode.online(group, images, norm=norm, frozen=frozen)
         if images is None:
             return self._layout.ordered(self._kept, self.changed)
         if self._kept:
-            raise RuntimeError("an objective that encodes images of its own can only be attacked with source='both'")
+            raise RuntimeError(
+                "an objective that encodes images of its own can only be attacked with "
+                "source='both'"
+            )
         return self._encode.online(group, images, norm=self._norm, frozen=self._frozen)
 
     def target(self, group: str) -> list[Features]:
@@ -188,8 +212,8 @@ class ChangedEncodings:
 
 
 def changed_batch(batch: Batch, group: str, layout: Layout, pixels: Tensor) -> Batch:
-    """Returns the batch with a group's views laid out anew, the attacked ones with ``pixels`` (B, n, 3, H, W) in place
-    of their own. Geometry, labels and ids are those of the clean views."""
+    """Returns the batch with a group's views laid out anew, the attacked ones with ``pixels`` (B,
+    n, 3, H, W) in place of their own. Geometry, labels and ids are those of the clean views."""
     clean = batch.views[group]
     parts = layout.ordered([clean.images[:, layout.kept]] if layout.kept else [], [pixels])
     images = torch.cat(parts, 1) if layout.kept else pixels
@@ -200,14 +224,15 @@ def changed_batch(batch: Batch, group: str, layout: Layout, pixels: Tensor) -> B
 class AttackedLoss:
     """An objective's loss as a function of the pixels of some views, what the adversary raises.
 
-    Kept views are encoded in the same way as the attacked ones and are constants. ``frozen`` puts encoder and heads
-    into evaluation mode.
+    Kept views are encoded in the same way as the attacked ones and are constants. ``frozen`` puts
+    encoder and heads into evaluation mode.
 
     Args:
         objective: whose terms with "loss" in their names are added up.
         batch, encode: clean.
         layout: the attacked views and those they are compared with.
-        reference: features of the kept views; None if these are the attacked ones at the start of the attack.
+        reference: features of the kept views; None if these are the attacked ones at the start of
+            the attack.
         norm, frozen: see :class:`ChangedEncodings`.
     """
 
@@ -236,18 +261,22 @@ class AttackedLoss:
         if self._reference:
             changed = changed.beside(layout, self._reference)
         with evaluating(self._objective) if self._frozen else nullcontext():
-            return total_loss(self._objective(changed_batch(self._batch, group, layout, pixels), changed))
+            return total_loss(
+                self._objective(changed_batch(self._batch, group, layout, pixels), changed)
+            )
 
 
 def check_whole(module: nn.Module) -> None:
-    """Checks that the backward pass of an attack left a module's parameters as the forward pass needs them.
+    """Checks that the backward pass of an attack left a module's parameters as the forward pass
+    needs them.
 
     Raises:
         RuntimeError: they were sharded again, which FSDP does after every backward pass.
     """
     if any(hasattr(parameter, "device_mesh") for parameter in module.parameters()):
         raise RuntimeError(
-            "engine.strategy='fsdp' shards the parameters again after the attack's backward pass: use strategy='ddp'"
+            "engine.strategy='fsdp' shards the parameters again after the attack's backward "
+            "pass: use strategy='ddp'"
         )
 
 

@@ -13,7 +13,8 @@ from pretrain.structures import Batch
 
 
 class Bounds(NamedTuple):
-    """Values of an objective's loss worth knowing beside the measured one; None where no value is known.
+    """Values of an objective's loss worth knowing beside the measured one; None where no value is
+    known.
 
     Attributes:
         best: the least the loss can be.
@@ -27,17 +28,18 @@ class Bounds(NamedTuple):
 
 
 class Objective(nn.Module):
-    """Base of all objectives: a module with its own heads that turns encodings into unweighted loss terms.
+    """Base of all objectives: a module with its own heads that turns encodings into unweighted loss
+    terms.
 
     Class attributes:
         reads: view groups it needs; checked against the recipe before the run starts.
-        views_per_group: how many views of each group it needs.
-        needs_target: whether it calls ``encode.target`` and so needs an EMA copy of the backbone.
-        needs_labels: whether the source must carry labels.
-        needs_adversarial_norm: whether it calls ``encode.online(…, norm="adversarial")`` and so needs a second set of
+        views_per_group: how many views of each group it needs. needs_target: whether it calls
+        ``encode.target`` and so needs an EMA copy of the backbone. needs_labels: whether the source
+        must carry labels. needs_adversarial_norm: whether it calls ``encode.online(…,
+        norm="adversarial")`` and so needs a second set of
             the backbone's BatchNorms.
-        takes_any_views: whether it works on any number of views from ``views_per_group`` on; the others use the first
-            ``views_per_group`` ones.
+        takes_any_views: whether it works on any number of views from ``views_per_group`` on; the
+            others use the first ``views_per_group`` ones.
         attacked: group whose pixels an adversary may change: one that the online network sees.
 
     Args:
@@ -74,19 +76,24 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns {name: scalar}: names containing "loss" are minimised, others are only logged.
 
-        Changes nothing that lasts, BatchNorm statistics aside: an attack calls it several times in a step.
+        Changes nothing that lasts, BatchNorm statistics aside: an attack calls it several times in
+        a step.
         """
         raise NotImplementedError
 
     def remember(self, batch: Batch, encode: Encodings) -> None:
-        """Updates what is kept from step to step (queues), without gradient; called once per micro-batch in training,
-        after all losses. The encodings asked for so far cost nothing."""
+        """Updates what is kept from step to step (queues), without gradient; called once per
+        micro-batch in training, after all losses. The encodings asked for so far cost nothing."""
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Returns (online, target) modules whose targets follow by EMA; the engine adds the backbones' own pair."""
+        """Returns (online, target) modules whose targets follow by EMA; the engine adds the
+        backbones' own pair.
+        """
         return []
 
 
 def follower(online: nn.Module) -> nn.Module:
-    """Returns a copy that will follow ``online`` by EMA: equal weights, no gradient, its own BatchNorm buffers."""
+    """Returns a copy that will follow ``online`` by EMA: equal weights, no gradient, its own
+    BatchNorm buffers.
+    """
     return copy.deepcopy(online).requires_grad_(False)

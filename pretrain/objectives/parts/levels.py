@@ -1,4 +1,6 @@
-"""Which maps a dense objective learns on: one stage of the backbone, or the levels of a feature pyramid."""
+"""Which maps a dense objective learns on: one stage of the backbone, or the levels of a feature
+pyramid.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,23 @@ class Levels(nn.Module):
     Args:
         features: what the backbone gives.
         stride: the one stage to use; None takes the deepest. Must be None with ``pyramid``.
-        pyramid: ``dict(strides=(8, 16, 32), channels=256, extra=True, head_convs=0)``: an FPN (torchvision's) over
-            these stages with one more level by max-pooling if ``extra`` (P3–P5 and P6 by default, our choice: the paper
-            leaves the levels open), then ``head_convs`` 3×3 convolutions with ReLU shared by all levels, so that the
-            tower of a dense head can be pretrained too.
+        pyramid: ``dict(strides=(8, 16, 32), channels=256, extra=True, head_convs=0)``: an FPN
+            (torchvision's) over these stages with one more level by max-pooling if ``extra`` (P3–P5
+            and P6 by default, our choice: the paper leaves the levels open), then ``head_convs``
+            3×3 convolutions with ReLU shared by all levels, so that the tower of a dense head can
+            be pretrained too.
 
     Raises:
-        ValueError: unknown key in ``pyramid``, both ``stride`` and ``pyramid`` given, or a stride the backbone lacks.
+        ValueError: unknown key in ``pyramid``, both ``stride`` and ``pyramid`` given, or a stride
+            the backbone lacks.
     """
 
     def __init__(
-        self, features: FeatureInfo, *, stride: int | None = None, pyramid: dict[str, Any] | None = None
+        self,
+        features: FeatureInfo,
+        *,
+        stride: int | None = None,
+        pyramid: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if pyramid is None:
@@ -37,8 +45,12 @@ class Levels(nn.Module):
         settings = {"strides": (8, 16, 32), "channels": 256, "extra": True, "head_convs": 0}
         unknown = set(pyramid) - set(settings)
         if unknown or stride is not None:
-            cause = f"unknown keys {sorted(unknown)}" if unknown else f"stride={stride} given as well"
-            raise ValueError(f"pyramid={pyramid}: {cause}; it takes {sorted(settings)} and replaces stride")
+            cause = (
+                f"unknown keys {sorted(unknown)}" if unknown else f"stride={stride} given as well"
+            )
+            raise ValueError(
+                f"pyramid={pyramid}: {cause}; it takes {sorted(settings)} and replaces stride"
+            )
         settings.update(pyramid)
         self.strides = tuple(sorted(features.pick(s) for s in settings["strides"]))
         self.channels = settings["channels"]
@@ -47,7 +59,10 @@ class Levels(nn.Module):
             self.channels,
             extra_blocks=LastLevelMaxPool() if settings["extra"] else None,
         )
-        convs = [nn.Conv2d(self.channels, self.channels, 3, padding=1) for _ in range(settings["head_convs"])]
+        convs = [
+            nn.Conv2d(self.channels, self.channels, 3, padding=1)
+            for _ in range(settings["head_convs"])
+        ]
         self.head_convs = nn.Sequential(*(m for conv in convs for m in (conv, nn.ReLU())))
 
     def forward(self, features: Features) -> list[Tensor]:

@@ -13,14 +13,15 @@ from pretrain.objectives.parts.reduce import gather
 class KeyQueue(nn.Module):
     """First in, first out: the newest K keys of all processes, the same on each of them.
 
-    Everything lies in buffers, so a checkpoint resumes with the very same negatives. Before K keys have come, only
-    those that have are used; nothing is invented to fill the queue.
+    Everything lies in buffers, so a checkpoint resumes with the very same negatives. Before K keys
+    have come, only those that have are used; nothing is invented to fill the queue.
 
     Args:
         entries: K, need not be a multiple of the batch. dim: D.
 
     Attributes:
-        keys: (K, D) float32. pushed: 0-d int64, keys that ever came in; the next one goes to place ``pushed`` mod K.
+        keys: (K, D) float32. pushed: 0-d int64, keys that ever came in; the next one goes to place
+            ``pushed`` mod K.
 
     Raises:
         ValueError: ``entries`` below 1.
@@ -48,10 +49,11 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Enqueues the keys (B, …, D) of all processes, image by image in rank order; the oldest ones leave.
+        """Enqueues the keys (B, …, D) of all processes, image by image in rank order; the oldest
+        ones leave.
 
-        Cost O(K·D): the buffer is replaced, not written to, because the losses of this step may still need the old
-        values in their backward pass.
+        Cost O(K·D): the buffer is replaced, not written to, because the losses of this step may
+        still need the old values in their backward pass.
         """
         entries, dim = self.keys.shape
         keys = gather(keys.detach()).reshape(-1, dim).to(self.keys)
@@ -63,7 +65,8 @@ class KeyQueue(nn.Module):
 
 
 def info_nce(q: Tensor, positive: Tensor, queue: KeyQueue, temperature: float) -> Tensor:
-    """Per-row loss −log( exp(s⁺) / (exp(s⁺) + Σ_k exp(s_k)) ), s = cos/τ, over the keys k that the queue holds.
+    """Per-row loss −log( exp(s⁺) / (exp(s⁺) + Σ_k exp(s_k)) ), s = cos/τ, over the keys k that the
+    queue holds.
 
     All features and keys equal: ln(1 + held). An empty queue: 0 with a zero gradient.
 
@@ -77,8 +80,8 @@ def info_nce(q: Tensor, positive: Tensor, queue: KeyQueue, temperature: float) -
     with no_autocast(q):
         q = F.normalize(full_precision(q), dim=1) / temperature
         own = (q * F.normalize(full_precision(positive), dim=1)).sum(1)
-        # Added by the product itself, which spares passes over n × K numbers. The least finite number, not −∞: over an
-        # empty queue log-sum-exp would have 0 · NaN in its gradient.
+        # Added by the product itself, which spares passes over n × K numbers. The least finite
+        # number, not −∞: over an empty queue log-sum-exp would have 0 · NaN in its gradient.
         empty = q.new_zeros(len(queue.keys)).masked_fill_(~queue.filled, torch.finfo(q.dtype).min)
         logits = torch.addmm(empty, q, queue.keys.to(q.dtype).T)
         return F.softplus(logits.logsumexp(1) - own)

@@ -1,4 +1,6 @@
-"""Means and gathers over all processes, whose gradients equal those of one process with the whole batch."""
+"""Means and gathers over all processes, whose gradients equal those of one process with the whole
+batch.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ from torch import distributed as dist
 def mean_over_valid(values: Tensor, valid: Tensor) -> Tensor:
     """Mean of the valid values over the batches of all processes, 0 if there is none.
 
-    Data-parallel training averages the losses of its W processes; this returns Σ_local · W / count_global, whose
-    average is the mean that one process would compute, whatever the counts of the single processes.
+    Data-parallel training averages the losses of its W processes; this returns Σ_local · W /
+    count_global, whose average is the mean that one process would compute, whatever the counts of
+    the single processes.
 
     Args:
         values: (B,) float. valid: (B,) bool.
@@ -34,14 +37,16 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:  # noqa: ANN001
         grad = grad.contiguous()
-        dist.all_reduce(grad)  # every process used every row: the gradients of all of them belong to the owner
+        dist.all_reduce(
+            grad
+        )  # every process used every row: the gradients of all of them belong to the owner
         return grad.chunk(get_world_size())[get_rank()]
 
 
 def gather(x: Tensor) -> Tensor:
     """Concatenates equally shaped x (B, …) of all processes in rank order, (W·B, …), with gradient.
 
-    If each process averages a loss over its own B anchors against all W·B entries, data-parallel averaging gives
-    exactly the gradient of one process with the whole batch.
+    If each process averages a loss over its own B anchors against all W·B entries, data-parallel
+    averaging gives exactly the gradient of one process with the whole batch.
     """
     return _Gather.apply(x) if get_world_size() > 1 else x

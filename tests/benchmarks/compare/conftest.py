@@ -1,4 +1,6 @@
-"""A toy comparison: a real recipe, a trainer that pretends to train, and a benchmark that reads its result."""
+"""A toy comparison: a real recipe, a trainer that pretends to train, and a benchmark that reads its
+result.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# Writes what tools/train.py writes. The arm's fake score stands in its learning rate; fail.txt and slow.txt beside the
-# recipe make it fail or wait (seconds per step).
+# Writes what tools/train.py writes. The arm's fake score stands in its learning rate; fail.txt and
+# slow.txt beside the recipe make it fail or wait (seconds per step).
 TRAINER = """
 import json, os, sys, time
 from pathlib import Path
@@ -86,12 +88,15 @@ primary = "toy.score"
 
 @pytest.fixture
 def toy(tmp_path: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes a toy comparison and returns a function: (extra lines, replacements) -> its path, rewritten each time."""
+    """Writes a toy comparison and returns a function: (extra lines, replacements) -> its path,
+    rewritten each time.
+    """
     (tmp_path / "trainer.py").write_text(TRAINER)
     modules = tmp_path / "modules"
     modules.mkdir()
     (modules / "fake_benchmark.py").write_text(BENCHMARK.replace("\\\\n", "\\n"))
-    # Python starts every child with this file, so that children evaluate and initialise with the fakes as well.
+    # Python starts every child with this file, so that children evaluate and initialise with the
+    # fakes as well.
     (modules / "sitecustomize.py").write_text(SITE)
     monkeypatch.syspath_prepend(str(modules))
     monkeypatch.setenv("PYTHONPATH", str(modules))

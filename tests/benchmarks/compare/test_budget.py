@@ -35,7 +35,9 @@ from benchmarks.compare.names import PlanError
         ("seconds", 0.3 * 64, 0.1, 192),
     ],
 )
-def test_samples_are_whole_steps_within_the_budget(kind: str, amount: float, cost: float | None, samples: int) -> None:
+def test_samples_are_whole_steps_within_the_budget(
+    kind: str, amount: float, cost: float | None, samples: int
+) -> None:
     assert samples_for(kind, amount, global_batch=64, cost_per_sample=cost) == samples
 
 
@@ -50,22 +52,36 @@ def test_samples_replace_epochs_in_a_copy() -> None:
     assert config["schedule"]["epochs"] == 3
     pilot = pilot_config({**config, "hooks": [{"type": "X"}]})
     assert pilot["schedule"]["samples"] == PILOT_STEPS * 8
-    for key in ("warmup_samples", "warmup_epochs"):  # longer than a pilot, whose training would refuse it
-        assert key not in pilot_config({**config, "schedule": {**config["schedule"], key: 10_000}})["schedule"]
+    for key in (
+        "warmup_samples",
+        "warmup_epochs",
+    ):  # longer than a pilot, whose training would refuse it
+        assert (
+            key
+            not in pilot_config({**config, "schedule": {**config["schedule"], key: 10_000}})[
+                "schedule"
+            ]
+        )
     assert pilot["engine"]["log_every"] == 1 and pilot["hooks"] == []
 
 
 def make_config(objective: str, backbone: dict[str, Any], **arguments: Any) -> dict[str, Any]:
     """A recipe small enough to count."""
     return {
-        "model": dict(type="Pretrainer", backbone=dict(backbone), objectives=[dict(type=objective, **arguments)]),
+        "model": dict(
+            type="Pretrainer",
+            backbone=dict(backbone),
+            objectives=[dict(type=objective, **arguments)],
+        ),
         "views": dict(type="ViewRecipe", groups={"global": [dict(size=32), dict(size=32)]}),
         "schedule": dict(global_batch=4, epochs=1),
     }
 
 
 def macs_of(backbone: torch.nn.Module) -> tuple[int, int]:
-    """Multiply-adds of all convolutions for one 32×32 image, and of the first one alone, from the layers' shapes."""
+    """Multiply-adds of all convolutions for one 32×32 image, and of the first one alone, from the
+    layers' shapes.
+    """
     sizes: list[int] = []
     hooks = [
         m.register_forward_hook(lambda m, i, o: sizes.append(o.numel() * m.weight[0].numel()))
@@ -80,7 +96,9 @@ def macs_of(backbone: torch.nn.Module) -> tuple[int, int]:
 
 
 def test_counted_flops_agree_with_the_layers_shapes(tiny_backbone: dict[str, Any]) -> None:
-    """Supervised reads one view: forward F, backward 2F less the input gradient that the first layer does not need."""
+    """Supervised reads one view: forward F, backward 2F less the input gradient that the first
+    layer does not need.
+    """
     from mmengine.registry import MODELS
 
     config = make_config("Supervised", tiny_backbone, num_classes=7)
@@ -95,7 +113,9 @@ def test_counted_flops_agree_with_the_layers_shapes(tiny_backbone: dict[str, Any
 
 
 def test_target_passes_are_counted(tiny_backbone: dict[str, Any]) -> None:
-    """PixPro adds to the two online passes two target passes without backward: (2·3F + 2·F) against 2·3F, and heads."""
+    """PixPro adds to the two online passes two target passes without backward: (2·3F + 2·F) against
+    2·3F, and heads.
+    """
     from mmengine.registry import MODELS
 
     with_target = count_flops_per_sample(make_config("PixPro", tiny_backbone, hidden=8, dim=8))
@@ -114,20 +134,30 @@ def test_counting_leaves_the_random_state_alone(tiny_backbone: dict[str, Any]) -
 
 def test_probe_batches_have_the_shapes_of_the_recipe(tiny_backbone: dict[str, Any]) -> None:
     batch = probe_batch(make_config("SimCLR", tiny_backbone), 3)
-    assert batch.views["global"].images.shape == (3, 2, 3, 32, 32) and batch.labels.tolist() == [0, 0, 0]
+    assert batch.views["global"].images.shape == (3, 2, 3, 32, 32) and batch.labels.tolist() == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_pilot_takes_the_median_after_the_first_steps(tmp_path: Path) -> None:
     rates = [1.0] * 8 + [100.0] * 9 + [1.0] * 3
-    pd.DataFrame({"step": range(20), "samples_per_s": rates}).to_csv(tmp_path / "curve.csv", index=False)
+    pd.DataFrame({"step": range(20), "samples_per_s": rates}).to_csv(
+        tmp_path / "curve.csv", index=False
+    )
     assert pilot_seconds_per_sample(tmp_path) == pytest.approx(0.01)
     pd.DataFrame({"step": [1], "loss": [1]}).to_csv(tmp_path / "curve.csv", index=False)
     with pytest.raises(PlanError, match="the pilot cannot set a budget"):
         pilot_seconds_per_sample(tmp_path)
 
 
-def plan(path: Path, configs: dict[str, Any], kind: str, amount: float, log: list[Any]) -> dict[str, Any]:
-    """plan_budgets with a pilot of 0.1 s and a count of 1e9 FLOPs per sample; ``log`` gets every measurement."""
+def plan(
+    path: Path, configs: dict[str, Any], kind: str, amount: float, log: list[Any]
+) -> dict[str, Any]:
+    """plan_budgets with a pilot of 0.1 s and a count of 1e9 FLOPs per sample; ``log`` gets every
+    measurement.
+    """
 
     def count(config: dict[str, Any]) -> float:
         log.append("count")
@@ -141,7 +171,10 @@ def plan(path: Path, configs: dict[str, Any], kind: str, amount: float, log: lis
 
 
 def test_budgets_are_measured_once_and_kept(tmp_path: Path) -> None:
-    configs = {name: {"schedule": {"global_batch": 4, "epochs": 1}, "model": name, "seed": 0} for name in ("a", "b")}
+    configs = {
+        name: {"schedule": {"global_batch": 4, "epochs": 1}, "model": name, "seed": 0}
+        for name in ("a", "b")
+    }
     log: list[Any] = []
     first = plan(tmp_path / "budget.json", configs, "seconds", 10.0, log)
     assert {b.samples for b in first.values()} == {100} and log == [["a", "b"], "count", "count"]
@@ -153,7 +186,9 @@ def test_budgets_are_measured_once_and_kept(tmp_path: Path) -> None:
     plan(tmp_path / "budget.json", configs, "seconds", 10.0, log)
     assert log == [["b"], "count"]
     log.clear()
-    assert plan(tmp_path / "budget.json", configs, "flops", 4e10, log)["a"].samples == 40 and log == ["count", "count"]
+    assert plan(tmp_path / "budget.json", configs, "flops", 4e10, log)[
+        "a"
+    ].samples == 40 and log == ["count", "count"]
 
 
 def test_uncountable_flops_matter_only_for_a_flops_budget(tmp_path: Path) -> None:
@@ -163,10 +198,17 @@ def test_uncountable_flops_matter_only_for_a_flops_budget(tmp_path: Path) -> Non
     configs = {"a": {"schedule": {"global_batch": 4}}}
     arguments = dict(pilot=lambda arms: {}, count=fail)
     budget = plan_budgets(configs, tmp_path / "b.json", kind="samples", amount=10, **arguments)["a"]
-    assert (budget.samples, budget.flops_per_sample) == (8, None) and "no such kernel" in budget.note
+    assert (budget.samples, budget.flops_per_sample) == (
+        8,
+        None,
+    ) and "no such kernel" in budget.note
     with pytest.raises(RuntimeError, match="no such kernel"):
         plan_budgets(configs, tmp_path / "c.json", kind="flops", amount=1e9, **arguments)
 
 
 def test_recipe_hash_sees_the_model() -> None:
-    assert recipe_hash({"model": 1, "seed": 0}) == recipe_hash({"model": 1, "seed": 9}) != recipe_hash({"model": 2})
+    assert (
+        recipe_hash({"model": 1, "seed": 0})
+        == recipe_hash({"model": 1, "seed": 9})
+        != recipe_hash({"model": 2})
+    )

@@ -7,8 +7,18 @@ from benchmarks.compare.fairness import compare_configs
 
 def test_fairness_lists_equal_and_different_keys() -> None:
     arms = {
-        "a": {"seed": 0, "loader": {"workers": 1}, "schedule": {"lr": 1.0, "samples": 5}, "views": {"size": (1, 2)}},
-        "b": {"seed": 1, "loader": {"workers": 2}, "schedule": {"lr": 2.0, "samples": 5}, "views": {"size": [1, 2]}},
+        "a": {
+            "seed": 0,
+            "loader": {"workers": 1},
+            "schedule": {"lr": 1.0, "samples": 5},
+            "views": {"size": (1, 2)},
+        },
+        "b": {
+            "seed": 1,
+            "loader": {"workers": 2},
+            "schedule": {"lr": 2.0, "samples": 5},
+            "views": {"size": [1, 2]},
+        },
         "c": {"schedule": {"lr": 1.0, "samples": 5, "extra": 3}, "views": {"size": (1, 2)}},
     }
     fairness = compare_configs(arms)

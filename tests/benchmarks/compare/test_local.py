@@ -40,19 +40,31 @@ def test_runs_all_with_at_most_jobs_at_once_and_shares_the_cores(
     assert max(seen) == 2 and {s[2] for s in spans} == {str(max(1, usable_cores() // 2))}
 
 
-def test_the_user_may_ask_for_fewer_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a machine whose cores others use: one thread per core there is many times slower than one."""
+def test_the_user_may_ask_for_fewer_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose cores others use: one thread per core there is many times slower than
+    one.
+    """
     monkeypatch.setattr("pretrain.threads.usable_cores", lambda: 4)
-    code = "import os, sys; open(sys.argv[1], 'w').write(os.environ['OMP_NUM_THREADS'] + os.environ['MKL_NUM_THREADS'])"
+    code = (
+        "import os, sys; open(sys.argv[1], 'w').write(os.environ['OMP_NUM_THREADS'] + "
+        "os.environ['MKL_NUM_THREADS'])"
+    )
     for wish, expected in (("1", "11"), ("9", "44")):
         monkeypatch.setenv("OMP_NUM_THREADS", wish)
         monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-        assert run_tasks([task(tmp_path, "t", code, str(tmp_path / "t.txt"))], 1, poll_seconds=0.02) == []
+        assert (
+            run_tasks([task(tmp_path, "t", code, str(tmp_path / "t.txt"))], 1, poll_seconds=0.02)
+            == []
+        )
         assert (tmp_path / "t.txt").read_text() == expected
 
 
 def test_a_failure_stops_no_other_and_brings_the_end_of_its_log(tmp_path: Path) -> None:
-    bad = task(tmp_path, "bad", "print('\\n'.join(f'line {i}' for i in range(40))); raise SystemExit(7)")
+    bad = task(
+        tmp_path, "bad", "print('\\n'.join(f'line {i}' for i in range(40))); raise SystemExit(7)"
+    )
     tasks = [bad, task(tmp_path, "good", "print('fine')")]
     (failure,) = run_tasks(tasks, 1, poll_seconds=0.02)
     assert (failure.task.name, failure.code) == ("bad", 7)
@@ -70,16 +82,18 @@ def test_interruption_ends_children_and_grandchildren(tmp_path: Path, number: in
     child += "open(sys.argv[1], 'w').write(f'{p.pid}'); time.sleep(2000)"
     script = tmp_path / "parent.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\nfrom benchmarks.compare.local import Task, run_tasks\n"
-        f"command = [sys.executable, '-S', '-c', {child!r}, {str(tmp_path / 'pid')!r}]\n"
-        f"task = Task('t', command, Path({str(tmp_path)!r}) / 'log')\n"
-        "try:\n    run_tasks([task], 1, poll_seconds=0.05)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+        "import sys\nfrom pathlib import Path\nfrom benchmarks.compare.local import Task, "
+        f"run_tasks\ncommand = [sys.executable, '-S', '-c', {child!r}, "
+        f"{str(tmp_path / 'pid')!r}]\ntask = Task('t', command, Path({str(tmp_path)!r}) / "
+        "'log')\ntry:\n    run_tasks([task], 1, poll_seconds=0.05)\nexcept "
+        "KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     root = str(Path(__file__).resolve().parents[3])
     parent = subprocess.Popen(
         [sys.executable, str(script)],
         env={**os.environ, "PYTHONPATH": root},
-        # Started in the background by a shell, the tests themselves would ignore SIGINT, and hand that on.
+        # Started in the background by a shell, the tests themselves would ignore SIGINT, and hand
+        # that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -108,7 +122,9 @@ def make_status(folder: Path) -> tuple[Monitor, Status]:
     """One finished trial of 10 s, one at half of its pretraining, one waiting; all of equal weight."""
     (folder / "b" / "pretrain").mkdir(parents=True)
     (folder / "b" / "state.json").write_text('{"phase": "pretraining"}')
-    (folder / "b" / "pretrain" / "progress.json").write_text('{"step": 5, "total": 10, "samples_per_s": 64.2}')
+    (folder / "b" / "pretrain" / "progress.json").write_text(
+        '{"step": 5, "total": 10, "samples_per_s": 64.2}'
+    )
     monitor = Monitor({"b": folder / "b"}, {"a": 1.0, "b": 1.0, "c": 1.0}, jobs=1)
     status = Status([], [task(folder, "c", "")], {"a": 10.0}, [])
     return monitor, status
@@ -118,7 +134,9 @@ def test_time_left_follows_from_what_has_been_done(tmp_path: Path) -> None:
     from benchmarks.compare.local import Running
 
     monitor, status = make_status(tmp_path)
-    assert monitor.seconds_left(status) == pytest.approx(10.0)  # one more trial like the finished one
+    assert monitor.seconds_left(status) == pytest.approx(
+        10.0
+    )  # one more trial like the finished one
     assert Monitor({}, {}, 1).seconds_left(Status([], [], {}, [])) is None
     process = subprocess.Popen([sys.executable, "-S", "-c", ""])
     process.wait()
@@ -130,7 +148,9 @@ def test_time_left_follows_from_what_has_been_done(tmp_path: Path) -> None:
     # Rate: (10 s + 9 s) / (1 + 0.45) units.
     assert monitor.seconds_left(status) == pytest.approx(1.55 * 19 / 1.45)
     monitor.weights["a"], status.done["a"] = 0.05, 40.0  # light and slow: mostly start-up
-    (tmp_path / "b" / "pretrain" / "progress.json").write_text('{"step": 5, "total": 10, "samples_per_s": 64.2}')
+    (tmp_path / "b" / "pretrain" / "progress.json").write_text(
+        '{"step": 5, "total": 10, "samples_per_s": 64.2}'
+    )
     assert monitor.seconds_left(status) is None
     assert monitor.describe("b") == ("pretraining", 0.5, "step 5/10 · 64 images/s")
     assert "1 done, 1 running, 1 waiting" in monitor.headline(status)

@@ -10,7 +10,14 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from benchmarks.compare.configs import config_hash, differences, find_config, flatten, load_config, write_config
+from benchmarks.compare.configs import (
+    config_hash,
+    differences,
+    find_config,
+    flatten,
+    load_config,
+    write_config,
+)
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 from pretrain.engine.check import register_all
@@ -28,7 +35,10 @@ def test_expands_arms_and_seeds_into_trials(toy: Toy) -> None:
     assert len(plan.trials) == 6
     trial = plan.trials[-1]
     assert trial.directory == Path("out/strong/seed_1") and trial.config["seed"] == 1
-    assert trial.config["schedule"]["lr_per_256"] == 3.0 and plan.trials[1].config["schedule"]["lr_per_256"] == 0.2
+    assert (
+        trial.config["schedule"]["lr_per_256"] == 3.0
+        and plan.trials[1].config["schedule"]["lr_per_256"] == 0.2
+    )
     assert (plan.budget_kind, plan.budget_amount, plan.name) == ("samples", 80, "toy")
     assert load_plan(toy()).work_dir == Path("work_dirs/toy")
 
@@ -54,38 +64,80 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("arms = {'a/b': dict()}", "becomes a folder"),
         ("arms = dict(a=dict(train='no'))", "must be True or False"),
         ("arms = dict(a=dict(config='configs/nothing.py'))", "no config file 'configs/nothing.py'"),
-        ("arms = dict(a=dict(overrides={'shedule.lr_per_256': 1}))", "no 'shedule'; did you mean 'schedule'?"),
-        ("arms = dict(a=dict(overrides={'schedule.lr_per_255': 1.0}))", "lr_per_255: unknown field; did you mean"),
+        (
+            "arms = dict(a=dict(overrides={'shedule.lr_per_256': 1}))",
+            "no 'shedule'; did you mean 'schedule'?",
+        ),
+        (
+            "arms = dict(a=dict(overrides={'schedule.lr_per_255': 1.0}))",
+            "lr_per_255: unknown field; did you mean",
+        ),
         ("arms = dict(a=dict(overrides={'model.objectives': [dict(type='PixPr')]}))", "'PixPr'"),
         ("arms = dict(a=dict(overrides={'schedule.samples': 5}))", "budget and seeds set this"),
-        ("arms = dict(a=dict(overrides={'schedule': dict(epochs=5)}))", "'schedule.epochs': the comparison's budget"),
-        ("overrides = {'seed': 3}", "overrides: override 'seed': the comparison's budget and seeds set this"),
+        (
+            "arms = dict(a=dict(overrides={'schedule': dict(epochs=5)}))",
+            "'schedule.epochs': the comparison's budget",
+        ),
+        (
+            "overrides = {'seed': 3}",
+            "overrides: override 'seed': the comparison's budget and seeds set this",
+        ),
         ("overrides = {'work_dir': 'x'}", "every trial has its own folder"),
         ("arms = dict(a=dict(), b=dict())", "arms 'a' and 'b' are the same experiment"),
-        ("arms = dict(a=dict(train=False), b=dict(train=False))", "'a' and 'b' are the same experiment"),
-        ("primary = 'toys.score'", "unknown benchmark in metric 'toys.score': 'toys'; did you mean 'toy'?"),
+        (
+            "arms = dict(a=dict(train=False), b=dict(train=False))",
+            "'a' and 'b' are the same experiment",
+        ),
+        (
+            "primary = 'toys.score'",
+            "unknown benchmark in metric 'toys.score': 'toys'; did you mean 'toy'?",
+        ),
         ("primary = 'score'", "write BENCHMARK.metric"),
         ("columns = ('tay.score',)", "did you mean 'toy'?"),
-        (f"{DENSE}; columns = ('dense.miou',)", "metric of benchmark 'dense': 'miou'; did you mean 'mIoU'?"),
-        (f"{DENSE}; benchmarks['dense']['data']['type'] = 'ClassFolder'", "it reads a SegmentationFolder"),
+        (
+            f"{DENSE}; columns = ('dense.miou',)",
+            "metric of benchmark 'dense': 'miou'; did you mean 'mIoU'?",
+        ),
+        (
+            f"{DENSE}; benchmarks['dense']['data']['type'] = 'ClassFolder'",
+            "it reads a SegmentationFolder",
+        ),
         ("benchmarks['toy']['type'] = 'json'", "lacks a Settings dataclass"),
         ("benchmarks = dict(toy=dict(type='retreival', data=dict()))", "did you mean 'retrieval'?"),
         ("benchmarks = dict(toy=dict(type='fake_benchmark'))", "needs type='…' and data=dict(…)"),
         ("benchmarks['toy']['facter'] = 2", "'facter'; did you mean 'factor'?"),
         ("benchmarks['toy']['data'] = dict(root='x')", "needs type=, one of"),
         ("benchmarks['toy']['data'] = dict(type='ClasFolder')", "did you mean 'ClassFolder'?"),
-        ("benchmarks['toy']['data'] = dict(type='ClassFolder', rot='x')", "'rot'; did you mean 'root'?"),
-        ("prepare = dict(scene=dict(out='x'))", "unknown prepare step 'scene'; did you mean 'scenes'?"),
+        (
+            "benchmarks['toy']['data'] = dict(type='ClassFolder', rot='x')",
+            "'rot'; did you mean 'root'?",
+        ),
+        (
+            "prepare = dict(scene=dict(out='x'))",
+            "unknown prepare step 'scene'; did you mean 'scenes'?",
+        ),
         ("prepare = dict(scenes=dict(out='x', image=4))", "'image'; did you mean 'images'?"),
         ("prepare = dict(scenes=dict(out='x'))", "prepare scenes: missing images"),
         ("pictures = dict(foldr='x')", "'foldr'; did you mean 'folder'?"),
         ("baselines = dict(x=dict(type='majority', benchmark='tox'))", "did you mean 'toy'?"),
-        ("baselines = dict(x=dict(type='majority', benchmark='toy'))", "'fake_benchmark' has no trivial predictors"),
+        (
+            "baselines = dict(x=dict(type='majority', benchmark='toy'))",
+            "'fake_benchmark' has no trivial predictors",
+        ),
         ("baselines = dict(x=dict(type='majority'))", "needs benchmark="),
-        (f"{DENSE}; baselines = dict(x=dict(type='major', benchmark='dense'))", "did you mean 'majority'?"),
-        (f"{DENSE}; baselines = dict(majority=dict(benchmark='dense', strid=8))", "'strid'; did you mean 'stride'?"),
+        (
+            f"{DENSE}; baselines = dict(x=dict(type='major', benchmark='dense'))",
+            "did you mean 'majority'?",
+        ),
+        (
+            f"{DENSE}; baselines = dict(majority=dict(benchmark='dense', strid=8))",
+            "'strid'; did you mean 'stride'?",
+        ),
         (f"{DENSE}; baselines = dict(majority=dict(benchmark='dense'))", "needs stride="),
-        (f"{IMAGES}; baselines = dict(pixels=dict(benchmark='images', stride=8))", "'stride'; legal: none"),
+        (
+            f"{IMAGES}; baselines = dict(pixels=dict(benchmark='images', stride=8))",
+            "'stride'; legal: none",
+        ),
     ],
 )
 def test_mistakes_name_the_key_and_what_was_meant(toy: Toy, extra: str, words: str) -> None:
@@ -96,12 +148,16 @@ def test_mistakes_name_the_key_and_what_was_meant(toy: Toy, extra: str, words: s
 
 def test_a_baseline_of_several_benchmarks_is_one_row(toy: Toy) -> None:
     two = f"{DENSE}; {IMAGES}; benchmarks['other'] = dict(benchmarks['dense'], neighbours=5)"
-    baselines = "dict(majority=dict(benchmark=('dense', 'other'), stride=8), pixels=dict(benchmark='images'))"
+    baselines = (
+        "dict(majority=dict(benchmark=('dense', 'other'), stride=8), "
+        "pixels=dict(benchmark='images'))"
+    )
     plan = load_plan(toy(f"{two}; baselines = {baselines}"))
     assert [b.path for b in plan.baselines] == ["majority/dense", "majority/other", "pixels/images"]
     assert [b.type for b in plan.baselines] == ["majority", "majority", "pixels"]
     assert len({b.hash for b in plan.baselines}) == 3
-    mixed = "dict(majority=dict(benchmark=('dense', 'images'), stride=8))"  # a stride has a meaning for one of them
+    # a stride has a meaning for one of them
+    mixed = "dict(majority=dict(benchmark=('dense', 'images'), stride=8))"
     plan = load_plan(toy(f"{two}; baselines = {mixed}"))
     assert [b.settings for b in plan.baselines] == [dict(stride=8), {}]
 
@@ -113,7 +169,11 @@ def test_a_missing_comparison_names_a_near_one() -> None:
 
 def test_written_configs_read_back_equal(tmp_path: Path) -> None:
     config = {
-        "model": {"type": "Pretrainer", "objectives": [{"type": "PixPro", "weight": 1e-7}], "mean": (0.5, 1, None)},
+        "model": {
+            "type": "Pretrainer",
+            "objectives": [{"type": "PixPro", "weight": 1e-7}],
+            "mean": (0.5, 1, None),
+        },
         "words": 'it\'s "quoted" ü\n',
         "flag": True,
         "long": list(range(100)),
@@ -127,7 +187,9 @@ def test_written_configs_read_back_equal(tmp_path: Path) -> None:
 
 
 def test_overrides_replace_lists_and_delete_dicts(tmp_path: Path) -> None:
-    (tmp_path / "base.py").write_text("a = dict(b=dict(c=1, d=2), e=[dict(f=1), dict(f=2)])\n_helper = 3\n")
+    (tmp_path / "base.py").write_text(
+        "a = dict(b=dict(c=1, d=2), e=[dict(f=1), dict(f=2)])\n_helper = 3\n"
+    )
     load = lambda **change: load_config(tmp_path / "base.py", change, where="arm 'x'")  # noqa: E731
     assert load(**{"a.b.c": 5}) == {"a": {"b": {"c": 5, "d": 2}, "e": [{"f": 1}, {"f": 2}]}}
     assert load(**{"a.e.1.f": 9})["a"]["e"] == [{"f": 1}, {"f": 9}]
@@ -149,7 +211,9 @@ def test_differences_are_named_by_flattened_key_and_tuples_equal_lists() -> None
 def test_shipped_comparisons_are_sound(name: str) -> None:
     plan = load_plan(f"configs/comparisons/{name}.py")
     trained = [arm for arm in plan.arms if arm.train]
-    assert len(trained) < len(plan.arms) and len(plan.seeds) >= 2 and plan.primary == "retrieval.mIoU"
+    assert (
+        len(trained) < len(plan.arms) and len(plan.seeds) >= 2 and plan.primary == "retrieval.mIoU"
+    )
     recipes = {t.arm.name: {**flatten(t.config), "seed": 0} for t in plan.trials if t.arm.train}
     for recipe in recipes.values():
         # The arms differ in their objective alone; network, views, data and schedule are one.
@@ -160,10 +224,17 @@ def test_shipped_comparisons_are_sound(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["real", "clae", "clae_compute"])
-def test_the_second_protocol_on_street_scenes_leaves_out_the_drive_that_is_scored(name: str) -> None:
+def test_the_second_protocol_on_street_scenes_leaves_out_the_drive_that_is_scored(
+    name: str,
+) -> None:
     plan = load_plan(f"configs/comparisons/{name}.py")
-    usual, other = (next(b for b in plan.benchmarks if b.name == n) for n in ("retrieval", "other_drives"))
-    assert other.data == usual.data | dict(train_exclude=("0016E5_*",)) and other.settings == usual.settings
+    usual, other = (
+        next(b for b in plan.benchmarks if b.name == n) for n in ("retrieval", "other_drives")
+    )
+    assert (
+        other.data == usual.data | dict(train_exclude=("0016E5_*",))
+        and other.settings == usual.settings
+    )
     measured = {b.benchmark.name for b in plan.baselines if b.type == "majority"}
     assert {"retrieval", "other_drives", "knn"} <= measured
     assert {b.benchmark.name for b in plan.baselines if b.type == "pixels"} >= {"knn"}
@@ -171,10 +242,15 @@ def test_the_second_protocol_on_street_scenes_leaves_out_the_drive_that_is_score
 
 @pytest.mark.parametrize("name", ["real", "scenes"])
 def test_comparisons_of_fine_tuning_take_the_networks_of_others(name: str) -> None:
-    plan, other = load_plan(f"configs/comparisons/transfer_{name}.py"), load_plan(f"configs/comparisons/{name}.py")
+    plan, other = (
+        load_plan(f"configs/comparisons/transfer_{name}.py"),
+        load_plan(f"configs/comparisons/{name}.py"),
+    )
     configs = {t.name: (t.config, t.arm.train) for t in other.trials}
     assert {t.name: (t.config, t.arm.train) for t in plan.trials}.items() <= configs.items()
-    assert plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 3
+    assert (
+        plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 3
+    )
     assert {b.type for b in plan.benchmarks} == {"transfer"} and not plan.baselines
 
 
@@ -183,15 +259,23 @@ def test_the_comparison_of_objectives_holds_them_all_under_one_schedule() -> Non
     plan = load_plan("configs/comparisons/objectives.py")
     configs = {t.arm.name: t.config for t in plan.trials if t.arm.train}
     objectives = [o for config in configs.values() for o in config["model"]["objectives"]]
-    used = {o["type"] for o in objectives} | {o["objective"]["type"] for o in objectives if "objective" in o}
+    used = {o["type"] for o in objectives} | {
+        o["objective"]["type"] for o in objectives if "objective" in o
+    }
     classes = {name: cls for name, cls in MODELS.module_dict.items() if inspect.isclass(cls)}
-    assert used == {name for name, c in classes.items() if issubclass(c, Objective) and c.__module__.startswith("pre")}
+    assert used == {
+        name
+        for name, c in classes.items()
+        if issubclass(c, Objective) and c.__module__.startswith("pre")
+    }
     assert len(plan.seeds) == 3
     for key in ("schedule", "optimizer", "engine"):
         assert len({str(config[key]) for config in configs.values()}) == 1, key
 
 
-@pytest.mark.parametrize("name", ["boxes", "families", "random_labels", "supcon", "clae", "clae_compute"])
+@pytest.mark.parametrize(
+    "name", ["boxes", "families", "random_labels", "supcon", "clae", "clae_compute"]
+)
 def test_comparisons_of_one_question_have_their_arms(name: str) -> None:
     """Their arms differ in more than the objective, on purpose; schedules are one."""
     plan = load_plan(f"configs/comparisons/{name}.py")

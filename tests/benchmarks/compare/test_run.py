@@ -35,26 +35,42 @@ def run(path: Path, trainer: tuple[str, ...], **options: object) -> tuple[int, s
 
 def calls(folder: Path) -> list[str]:
     """Arms and seeds that the trainer was called for, in alphabetical order."""
-    lines = (folder / "calls.txt").read_text().splitlines() if (folder / "calls.txt").exists() else []
+    lines = (
+        (folder / "calls.txt").read_text().splitlines() if (folder / "calls.txt").exists() else []
+    )
     return sorted("/".join(Path(line.split()[0]).parts[-3:-1]) for line in lines)
 
 
-def test_a_comparison_runs_only_what_is_missing(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_comparison_runs_only_what_is_missing(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     path = toy('seeds = (0,)\nnext_step = "go on with scenes"')
     code, said = run(path, trainer)
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0"]
     table = json.loads(Path("out/table.json").read_text())
     assert [r["arm"] for r in table["rows"]] == ["strong", "weak", "untrained"]
-    assert table["rows"][0]["toy.score"] == pytest.approx(30.0) and table["rows"][0]["samples"] == 80
+    assert (
+        table["rows"][0]["toy.score"] == pytest.approx(30.0) and table["rows"][0]["samples"] == 80
+    )
     assert table["rows"][0]["pflops"] > 0
-    assert set(table["differs"]) == {"schedule.lr_per_256"} and table["held_equal"]["schedule.samples"] == 80
+    assert (
+        set(table["differs"]) == {"schedule.lr_per_256"}
+        and table["held_equal"]["schedule.samples"] == 80
+    )
     assert said.splitlines()[-1] == "Next: open out/index.html; go on with scenes"
     page = Path("out/index.html").read_text()
     for file in ("pictures/curves.png", "pictures/pairs.png"):
         assert file in page
         with Image.open(Path("out") / file) as picture:
             assert min(picture.size) > 200
-    for file in ("report.md", "table.md", "table.csv", "records.jsonl", "budget.json", "strong/seed_0/config.py"):
+    for file in (
+        "report.md",
+        "table.md",
+        "table.csv",
+        "records.jsonl",
+        "budget.json",
+        "strong/seed_0/config.py",
+    ):
         assert Path("out", file).is_file()
 
     code, said = run(path, trainer)
@@ -62,13 +78,21 @@ def test_a_comparison_runs_only_what_is_missing(toy: Toy, trainer: tuple[str, ..
     code, _ = run(path, trainer, redo=["weak"])
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
     code, said = run(toy("seeds = (0, 1)"), trainer, table_only=True)
-    assert code == 0 and "does what is missing" in said and "INCOMPLETE: 3 of 6" in Path("out/report.md").read_text()
+    assert (
+        code == 0
+        and "does what is missing" in said
+        and "INCOMPLETE: 3 of 6" in Path("out/report.md").read_text()
+    )
     with pytest.raises(PlanError, match="did you mean 'weak'"):
         run(path, trainer, only=["waek"])
 
 
-def test_data_that_is_not_there_stops_before_any_training(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
-    path = toy("benchmarks['dense'] = dict(type='retrieval', data=dict(root='nowhere', layout='camvid'))")
+def test_data_that_is_not_there_stops_before_any_training(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = toy(
+        "benchmarks['dense'] = dict(type='retrieval', data=dict(root='nowhere', layout='camvid'))"
+    )
     with pytest.raises(PlanError, match="benchmark 'dense': root='nowhere' is not a folder"):
         run(path, trainer)
     assert calls(tmp_path) == []
@@ -77,13 +101,19 @@ def test_data_that_is_not_there_stops_before_any_training(toy: Toy, trainer: tup
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ("overrides = {'schedule.warmup_samples': 800}", "arm 'weak': schedule: the warm-up takes 100 of 10 steps"),
+        (
+            "overrides = {'schedule.warmup_samples': 800}",
+            "arm 'weak': schedule: the warm-up takes 100 of 10 steps",
+        ),
         (
             "budget = dict(flops=1e11)\noverrides = {'schedule.warmup_samples': 160_000}",
             "arm 'weak': schedule: the warm-up takes 20000 of ",
         ),
         ("arms['weak']['overrides']['source.root'] = 'nowhere'", "arm 'weak': source: "),
-        ("arms['weak']['overrides']['schedule.global_batch'] = 4000", "arm 'weak': schedule.global_batch=4000: larger"),
+        (
+            "arms['weak']['overrides']['schedule.global_batch'] = 4000",
+            "arm 'weak': schedule.global_batch=4000: larger",
+        ),
     ],
 )
 def test_mistakes_of_an_arm_show_before_any_arm_trains(
@@ -94,11 +124,16 @@ def test_mistakes_of_an_arm_show_before_any_arm_trains(
     assert words in str(caught.value) and calls(tmp_path) == [] and not Path("out/weak").exists()
 
 
-@pytest.mark.parametrize("options", [dict(layout="camvid", exclud="x"), dict(layout="plain", imags="x")])
+@pytest.mark.parametrize(
+    "options", [dict(layout="camvid", exclud="x"), dict(layout="plain", imags="x")]
+)
 def test_an_unknown_option_of_data_shows_before_any_arm_trains(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path, options: dict[str, str]
 ) -> None:
-    path = toy(f"benchmarks['dense'] = dict(type='retrieval', data=dict(root={str(tmp_path)!r}, **{options}))")
+    path = toy(
+        f"benchmarks['dense'] = dict(type='retrieval', data=dict(root={str(tmp_path)!r}, "
+        f"**{options}))"
+    )
     with pytest.raises(PlanError, match=f"benchmark 'dense'.*{[*options][1]}"):
         run(path, trainer)
     assert calls(tmp_path) == []
@@ -108,7 +143,9 @@ def test_a_metric_that_the_data_do_not_give_shows_before_any_arm_trains(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path, image_folder: Path
 ) -> None:
     images = f"benchmarks['images'] = dict(type='knn', data=dict(root={str(image_folder)!r}))"
-    with pytest.raises(PlanError, match="'images' with these data and settings: 'top5'; did you mean 'top1'"):
+    with pytest.raises(
+        PlanError, match="'images' with these data and settings: 'top5'; did you mean 'top1'"
+    ):
         run(toy(f"{images}\ncolumns = ('images.top5',)"), trainer)
     assert calls(tmp_path) == []
 
@@ -116,10 +153,14 @@ def test_a_metric_that_the_data_do_not_give_shows_before_any_arm_trains(
 def test_a_size_that_an_arm_refuses_shows_before_any_arm_trains(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path, image_folder: Path
 ) -> None:
-    images = f"benchmarks['images'] = dict(type='knn', data=dict(root={str(image_folder)!r}), size=40)"
+    images = (
+        f"benchmarks['images'] = dict(type='knn', data=dict(root={str(image_folder)!r}), size=40)"
+    )
     backbone = "dict(_delete_=True, type='TimmBackbone', name='test_vit')"
     network = f"arms['untrained']['overrides'] = {{'model.backbone': {backbone}}}"
-    with pytest.raises(PlanError, match="arm 'untrained', benchmark 'images': images of 40 × 40 pixels: test_vit"):
+    with pytest.raises(
+        PlanError, match="arm 'untrained', benchmark 'images': images of 40 × 40 pixels: test_vit"
+    ):
         run(toy(f"{images}\n{network}"), trainer)
     assert calls(tmp_path) == []
 
@@ -133,17 +174,26 @@ def test_a_folder_that_cannot_be_written_is_found_before_any_work(
     assert calls(tmp_path) == []
 
 
-def test_results_are_thrown_away_only_when_the_rest_is_sound(toy: Toy, trainer: tuple[str, ...]) -> None:
+def test_results_are_thrown_away_only_when_the_rest_is_sound(
+    toy: Toy, trainer: tuple[str, ...]
+) -> None:
     assert run(toy("seeds = (0,)"), trainer)[0] == 0
-    broken = toy("seeds = (0,)\nbenchmarks['dense'] = dict(type='retrieval', data=dict(root='no', layout='camvid'))")
+    broken = toy(
+        "seeds = (0,)\nbenchmarks['dense'] = dict(type='retrieval', data=dict(root='no', "
+        "layout='camvid'))"
+    )
     with pytest.raises(PlanError, match="not a folder"):
         run(broken, trainer, redo=["weak"])
     assert Path("out/weak/seed_0/records.jsonl").is_file()
 
 
-def test_the_table_can_be_looked_at_while_the_comparison_runs(toy: Toy, trainer: tuple[str, ...]) -> None:
+def test_the_table_can_be_looked_at_while_the_comparison_runs(
+    toy: Toy, trainer: tuple[str, ...]
+) -> None:
     path = toy("seeds = (0,)")
-    with pytest.raises(PlanError, match="nothing there: out holds no trial of .*toy.py; check --work-dir"):
+    with pytest.raises(
+        PlanError, match="nothing there: out holds no trial of .*toy.py; check --work-dir"
+    ):
         run(path, trainer, table_only=True)
     assert not Path("out").exists()
     assert run(path, trainer)[0] == 0
@@ -152,20 +202,31 @@ def test_the_table_can_be_looked_at_while_the_comparison_runs(toy: Toy, trainer:
     assert code == 0 and "Next: open out/index.html" in said
 
 
-def test_a_failing_arm_stops_no_other_and_is_reported(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_failing_arm_stops_no_other_and_is_reported(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     path = toy("seeds = (0,)\ndel arms['untrained']")
     code, said = run(path, trainer)
     assert code == 1
-    for words in ("FAILED weak/seed_0 (exit code 1)", "the disk is on fire", "Next: mend what failed"):
+    for words in (
+        "FAILED weak/seed_0 (exit code 1)",
+        "the disk is on fire",
+        "Next: mend what failed",
+    ):
         assert words in said
-    assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == ["strong", "weak"]
+    assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == [
+        "strong",
+        "weak",
+    ]
     (tmp_path / "fail.txt").unlink()
     assert run(path, trainer)[0] == 0
     assert calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
 
 
-def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_killed_it_goes_on_where_it_stood(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     """The second arm waits in its training when the comparison dies; no child may survive it."""
     path = toy("seeds = (0,)\ndel arms['untrained']")
     assert run(path, trainer, only=["strong"])[0] == 0
@@ -176,8 +237,13 @@ def test_killed_it_goes_on_where_it_stood(toy: Toy, trainer: tuple[str, ...], tm
         "from benchmarks.compare.run import Options, run_comparison\n"
         f"run_comparison(load_plan({str(path)!r}, 'out'), Options(jobs=1, trainer={trainer!r}))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])}
-    process = subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL
+    )
     step = Path("out/weak/seed_0/pretrain/step.json")
     wait_for(lambda: step.exists() and step.read_text() not in ("", "1"))
     process.send_signal(signal.SIGKILL)
@@ -209,7 +275,9 @@ def alive(word: str, folder: Path) -> bool:
     return False
 
 
-def test_a_budget_of_seconds_measures_each_arm_beforehand(toy: Toy, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_budget_of_seconds_measures_each_arm_beforehand(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     """The fake trains at 100 · lr images/s, so 0.4 s buy 8 samples at lr 0.2 and 120 at lr 3."""
     path = toy("seeds = (0,)\nbudget = dict(seconds=0.4)\ndel arms['untrained']")
     code, said = run(path, trainer)
@@ -222,5 +290,8 @@ def test_a_budget_of_seconds_measures_each_arm_beforehand(toy: Toy, trainer: tup
 
 def test_two_processes_never_run_one_comparison(toy: Toy, trainer: tuple[str, ...]) -> None:
     path = toy()
-    with exclusive(Path("out"), "comparison", wait_s=0), pytest.raises(Busy, match="another process works on this"):
+    with (
+        exclusive(Path("out"), "comparison", wait_s=0),
+        pytest.raises(Busy, match="another process works on this"),
+    ):
         run(path, trainer)

@@ -35,7 +35,9 @@ def plan(toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Plan:
         return fake_benchmark.run(checkpoint, fake_benchmark.Settings(**benchmark.settings))
 
     monkeypatch.setattr(evaluation, "evaluate", evaluate)
-    monkeypatch.setattr(evaluation, "make_untrained", lambda config, path: path.write_text('{"score": 0.5}'))
+    monkeypatch.setattr(
+        evaluation, "make_untrained", lambda config, path: path.write_text('{"score": 0.5}')
+    )
     return load_plan(toy(), "out")
 
 
@@ -44,7 +46,9 @@ def make(plan: Plan, name: str, trainer: tuple[str, ...], **changes: object) -> 
     trial = next(t for t in plan.trials if t.name == name)
     config = with_samples(trial.config, 80) if trial.arm.train else trial.config
     config["schedule"].update(changes)
-    trials.write_trial(trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config)
+    trials.write_trial(
+        trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config
+    )
     return trial.directory
 
 
@@ -53,7 +57,9 @@ def calls(folder: Path, name: str = "calls.txt") -> list[str]:
     return (folder / name).read_text().splitlines() if (folder / name).exists() else []
 
 
-def test_a_trial_trains_and_evaluates_once(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_trial_trains_and_evaluates_once(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     directory = make(plan, "weak/seed_1", trainer)
     spec = trials.read_spec(directory)
     assert [b.name for b in trials.missing(directory, spec)] == ["toy"]
@@ -69,20 +75,31 @@ def test_a_trial_trains_and_evaluates_once(plan: Plan, trainer: tuple[str, ...],
     assert calls(tmp_path)[0].endswith("out/weak/seed_1/pretrain resume")
 
 
-def test_a_trial_notes_its_trainers_memory(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
-    (tmp_path / "slow.txt").write_text("0.05")  # long enough for a few readings after the interpreter has started
+def test_a_trial_notes_its_trainers_memory(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "slow.txt").write_text(
+        "0.05"
+    )  # long enough for a few readings after the interpreter has started
     directory = make(plan, "weak/seed_1", trainer)
     trials.run_trial(directory)
     assert read_json(directory / "state.json")["peak_memory_bytes"] > 1e6
 
 
-def test_an_untrained_arm_never_meets_the_trainer(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_untrained_arm_never_meets_the_trainer(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     directory = make(plan, "untrained/seed_0", trainer)
     trials.run_trial(directory)
-    assert calls(tmp_path) == [] and read_all(directory / "records.jsonl")[0].metrics["score"].value == 0.5
+    assert (
+        calls(tmp_path) == []
+        and read_all(directory / "records.jsonl")[0].metrics["score"].value == 0.5
+    )
 
 
-def test_changed_benchmarks_need_no_training(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_changed_benchmarks_need_no_training(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     directory = make(plan, "weak/seed_0", trainer)
     trials.run_trial(directory)
     more = replace(plan, benchmarks=(replace(plan.benchmarks[0], settings={"factor": 2.0}),))
@@ -106,27 +123,39 @@ def test_without_its_records_a_trial_is_evaluated_again_and_not_trained(
     assert len(read_all(directory / "records.jsonl")) == 1
 
 
-def test_a_stale_trial_names_the_difference_and_the_way_out(plan: Plan, trainer: tuple[str, ...]) -> None:
+def test_a_stale_trial_names_the_difference_and_the_way_out(
+    plan: Plan, trainer: tuple[str, ...]
+) -> None:
     directory = make(plan, "weak/seed_0", trainer)
     make(plan, "weak/seed_0", trainer, warmup_samples=8)  # nothing has been done yet: no harm
     trials.run_trial(directory)
     before = (directory / "trial.json").read_text()
     with pytest.raises(trials.StaleTrial) as caught:
         make(plan, "weak/seed_0", trainer, warmup_samples=16)
-    assert "schedule.warmup_samples: 8 → 16" in str(caught.value) and "--redo weak" in str(caught.value)
+    assert "schedule.warmup_samples: 8 → 16" in str(caught.value) and "--redo weak" in str(
+        caught.value
+    )
     assert (directory / "trial.json").read_text() == before
 
 
-def test_workers_and_logging_do_not_make_a_trial_stale(plan: Plan, trainer: tuple[str, ...]) -> None:
+def test_workers_and_logging_do_not_make_a_trial_stale(
+    plan: Plan, trainer: tuple[str, ...]
+) -> None:
     directory = make(plan, "weak/seed_0", trainer)
     trials.run_trial(directory)
     trial = plan.trials[1]
-    config = with_samples({**trial.config, "loader": {"workers": 7}, "engine": {"log_every": 3}}, 80)
-    trials.write_trial(trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config)
+    config = with_samples(
+        {**trial.config, "loader": {"workers": 7}, "engine": {"log_every": 3}}, 80
+    )
+    trials.write_trial(
+        trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config
+    )
     assert trials.missing(directory, trials.read_spec(directory)) == []
 
 
-def test_another_objective_leaves_an_untrained_trial_valid(plan: Plan, trainer: tuple[str, ...]) -> None:
+def test_another_objective_leaves_an_untrained_trial_valid(
+    plan: Plan, trainer: tuple[str, ...]
+) -> None:
     directory = make(plan, "untrained/seed_0", trainer)
     trials.run_trial(directory)
     trial = plan.trials[0]
@@ -134,10 +163,14 @@ def test_another_objective_leaves_an_untrained_trial_valid(plan: Plan, trainer: 
     spec = trials.make_spec(trial, {**trial.config, "model": objectives}, plan.benchmarks, trainer)
     assert spec.hash == trials.read_spec(directory).hash
     wider = {**trial.config["model"], "backbone": {"type": "TimmBackbone", "name": "resnet18"}}
-    assert trials.make_spec(trial, {**trial.config, "model": wider}, plan.benchmarks).hash != spec.hash
+    assert (
+        trials.make_spec(trial, {**trial.config, "model": wider}, plan.benchmarks).hash != spec.hash
+    )
 
 
-def test_failures_are_told_and_leave_their_state(plan: Plan, trainer: tuple[str, ...], tmp_path: Path) -> None:
+def test_failures_are_told_and_leave_their_state(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     directory = make(plan, "weak/seed_0", trainer)
     with pytest.raises(RuntimeError, match="exit code 3"):
@@ -160,8 +193,12 @@ def test_two_processes_never_work_on_one_trial(
     trials.run_trial(directory)
 
 
-def test_untrained_networks_are_those_a_run_starts_from(toy: Callable[..., Path], tmp_path: Path) -> None:
-    """The file is read by the extractor; its weights are those of the engine before its first step, seed by seed."""
+def test_untrained_networks_are_those_a_run_starts_from(
+    toy: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The file is read by the extractor; its weights are those of the engine before its first step,
+    seed by seed.
+    """
     config = {**load_plan(toy(), "out").trials[0].config, "vis_backends": []}
     networks = []
     for seed in (0, 1):
@@ -169,7 +206,9 @@ def test_untrained_networks_are_those_a_run_starts_from(toy: Callable[..., Path]
         evaluation.make_untrained(tmp_path / f"{seed}.py", tmp_path / f"{seed}.pth")
         extractor = FeatureExtractor.load(str(tmp_path / f"{seed}.pth"))
         networks.append(extractor.backbone.state_dict())
-        run = build_runner(PretrainConfig({**config, "seed": seed, "work_dir": str(tmp_path / f"run{seed}")}))
+        run = build_runner(
+            PretrainConfig({**config, "seed": seed, "work_dir": str(tmp_path / f"run{seed}")})
+        )
         started = run.model.backbone.state_dict()
         assert started.keys() == networks[-1].keys()
         assert all(torch.equal(value, networks[-1][key]) for key, value in started.items())

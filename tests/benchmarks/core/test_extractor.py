@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.core.extractor import IMAGENET, FeatureExtractor, identity, parse_spec, split_options
+from benchmarks.core.extractor import (
+    IMAGENET,
+    FeatureExtractor,
+    identity,
+    parse_spec,
+    split_options,
+)
 from pretrain.backbones.timm_backbone import TimmBackbone
 
 SPEC = "random:test_resnet?output_stride=8"
@@ -17,10 +23,14 @@ SPEC = "random:test_resnet?output_stride=8"
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    return torch.randint(0, 256, (2, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (2, 3, 32, 48), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
 
 
-def save_ours(path: Path, seed: int = 3, drop: str | None = None, target: bool = True) -> TimmBackbone:
+def save_ours(
+    path: Path, seed: int = 3, drop: str | None = None, target: bool = True
+) -> TimmBackbone:
     """Writes a checkpoint as the engine does; target weights are the online ones plus 1."""
     torch.manual_seed(seed)
     backbone = TimmBackbone("test_resnet", output_stride=8)
@@ -28,7 +38,11 @@ def save_ours(path: Path, seed: int = 3, drop: str | None = None, target: bool =
     if target:
         state |= {f"target_backbone.{k}": v + 1 for k, v in backbone.state_dict().items()}
     state["objectives.0.projector.weight"] = torch.zeros(3)
-    meta = dict(backbone=backbone.config, normalisation=dict(mean=[0.5] * 3, std=[0.25] * 3), samples_seen=10)
+    meta = dict(
+        backbone=backbone.config,
+        normalisation=dict(mean=[0.5] * 3, std=[0.25] * 3),
+        samples_seen=10,
+    )
     torch.save(dict(state_dict=state, meta=meta), path)
     return backbone
 
@@ -47,7 +61,11 @@ def test_networks_of_the_same_weights_are_told_apart() -> None:
     network = "random:vit_tiny_patch16_224?patch_size=8&img_size=32&depth=1&embed_dim=24&num_heads="
     two, three = (FeatureExtractor.load(network + heads).describe() for heads in "23")
     assert two["fingerprint"] == three["fingerprint"] and identity(two) != identity(three)
-    assert identity(json.loads(json.dumps(two))) == identity(two | dict(spec="another name")) == identity(two)
+    assert (
+        identity(json.loads(json.dumps(two)))
+        == identity(two | dict(spec="another name"))
+        == identity(two)
+    )
     assert identity(two | dict(mean=(0.5, 0.5, 0.5))) != identity(two)
 
 
@@ -81,7 +99,9 @@ def test_frozen_whatever_the_mode(images: torch.Tensor) -> None:
     after = extractor.maps(images)
     assert torch.equal(before, after) and not after.requires_grad
     assert all(torch.equal(v, state[k]) for k, v in extractor.backbone.state_dict().items())
-    assert extractor.backbone.training and not extractor.backbone.model.bn1.training  # modes come back one by one
+    assert (
+        extractor.backbone.training and not extractor.backbone.model.bn1.training
+    )  # modes come back one by one
 
 
 def test_our_checkpoint(images: torch.Tensor, tmp_path: Path) -> None:
@@ -98,7 +118,10 @@ def test_our_checkpoint(images: torch.Tensor, tmp_path: Path) -> None:
     target = FeatureExtractor.load(str(path), weights="target")
     ours = backbone.state_dict()
     assert all(torch.equal(v, ours[k] + 1) for k, v in target.backbone.state_dict().items())
-    assert FeatureExtractor.load(f"{path}?weights=target").describe()["fingerprint"] == target.describe()["fingerprint"]
+    assert (
+        FeatureExtractor.load(f"{path}?weights=target").describe()["fingerprint"]
+        == target.describe()["fingerprint"]
+    )
 
 
 def test_a_partly_random_backbone_is_refused(tmp_path: Path) -> None:
@@ -112,7 +135,8 @@ def test_a_partly_random_backbone_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda s: s, lambda s: {"state_dict": {f"module.encoder.{k}": v for k, v in s.items()}}]
+    "wrap",
+    [lambda s: s, lambda s: {"state_dict": {f"module.encoder.{k}": v for k, v in s.items()}}],
 )
 def test_foreign_state_dicts(wrap: Any, images: torch.Tensor, tmp_path: Path) -> None:
     torchvision = pytest.importorskip("torchvision")
@@ -130,7 +154,9 @@ def test_foreign_state_dicts(wrap: Any, images: torch.Tensor, tmp_path: Path) ->
     with pytest.raises(ValueError, match=r"would stay random.*Name the architecture"):
         FeatureExtractor.load(f"{path}?backbone=resnet34")
     if wrap(dict(a=1)) == dict(a=1):  # torchvision's own layout says all there is to know
-        assert torch.equal(FeatureExtractor.load(str(path)).vector(images), extractor.vector(images))
+        assert torch.equal(
+            FeatureExtractor.load(str(path)).vector(images), extractor.vector(images)
+        )
         return
     with pytest.raises(ValueError, match=r"no layout known here.*\?backbone="):
         FeatureExtractor.load(str(path))
@@ -141,7 +167,9 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
     seen = []
 
     class Bilinear:
-        def upsample(self, image: torch.Tensor, features: torch.Tensor, output_size: tuple[int, int]) -> torch.Tensor:
+        def upsample(
+            self, image: torch.Tensor, features: torch.Tensor, output_size: tuple[int, int]
+        ) -> torch.Tensor:
             seen.append((image.shape, features.shape[2:], output_size))
             return torch.nn.functional.interpolate(features, size=output_size, mode="bilinear")
 
@@ -155,7 +183,9 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
 @pytest.mark.parametrize("encode", ["maps", "encode", "vector"])
 def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
     vit = FeatureExtractor.load("random:test_vit?img_size=32")
-    words = r"images of 40 × 64 pixels: test_vit refuses .*multiples of 16, the nearest size is 32 × 64"
+    words = (
+        r"images of 40 × 64 pixels: test_vit refuses .*multiples of 16, the nearest size is 32 × 64"
+    )
     with pytest.raises(ValueError, match=words):
         getattr(vit, encode)(torch.zeros(1, 3, 40, 64))
     assert getattr(vit, encode)(torch.zeros(1, 3, 48, 64)).shape[0] == 1
@@ -168,13 +198,18 @@ def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
 
 
 def test_options_behind_a_folder() -> None:
-    assert split_options("a+b:c/data?masks=la+b/x%26y&train=t 1") == ("a+b:c/data", dict(masks="la+b/x&y", train="t 1"))
+    assert split_options("a+b:c/data?masks=la+b/x%26y&train=t 1") == (
+        "a+b:c/data",
+        dict(masks="la+b/x&y", train="t 1"),
+    )
     with pytest.raises(ValueError, match=r"train= is given twice; which one holds\?"):
         split_options("data?train=a&val=c&train=b")
 
 
 def test_specs() -> None:
-    source, options = parse_spec("random:resnet18?output_stride=8&channels=(8,16)&norm_layer=groupnorm&x=true")
+    source, options = parse_spec(
+        "random:resnet18?output_stride=8&channels=(8,16)&norm_layer=groupnorm&x=true"
+    )
     assert source == "random:resnet18"
     assert options == dict(output_stride=8, channels=(8, 16), norm_layer="groupnorm", x=True)
     for spec, message in (

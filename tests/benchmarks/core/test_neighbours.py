@@ -14,11 +14,16 @@ from benchmarks.core.neighbours import build_index, resolve_backend
 @pytest.fixture
 def unit_vectors() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    keys, queries = torch.randn(3000, 32, generator=generator), torch.randn(150, 32, generator=generator)
+    keys, queries = (
+        torch.randn(3000, 32, generator=generator),
+        torch.randn(150, 32, generator=generator),
+    )
     return torch.nn.functional.normalize(keys, dim=1), torch.nn.functional.normalize(queries, dim=1)
 
 
-def brute_force(keys: torch.Tensor, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def brute_force(
+    keys: torch.Tensor, queries: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     ranked = (queries.double() @ keys.double().T).sort(dim=1, descending=True)
     return ranked.values[:, :k].float(), ranked.indices[:, :k]
 
@@ -26,7 +31,10 @@ def brute_force(keys: torch.Tensor, queries: torch.Tensor, k: int) -> tuple[torc
 @pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
 @pytest.mark.parametrize("k", [1, 30])
 def test_back_ends_equal_a_full_sort(
-    unit_vectors: tuple[torch.Tensor, torch.Tensor], backend: str, k: int, monkeypatch: pytest.MonkeyPatch
+    unit_vectors: tuple[torch.Tensor, torch.Tensor],
+    backend: str,
+    k: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(neighbours.KEY_CHUNK, "cpu", 700)  # several chunks, the last one smaller
     monkeypatch.setitem(neighbours.QUERY_CHUNK, "cpu", 64)
@@ -44,7 +52,10 @@ def test_half_precision_keys_keep_the_neighbours(
     keys, queries = unit_vectors
     found = build_index(keys.half(), backend).search(queries, 30)[1]
     exact = brute_force(keys, queries, 30)[1]
-    recall = sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)) / exact.numel()
+    recall = (
+        sum(len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True))
+        / exact.numel()
+    )
     assert recall >= 0.95
 
 
@@ -78,8 +89,8 @@ def test_a_back_end_that_cannot_run_here_becomes_torch_and_says_so_once(
     neighbours._torch_instead.cache_clear()
     assert [resolve_backend("faiss-cpu", "cpu") for _ in range(2)] == ["torch", "torch"]
     assert [str(w.message) for w in recwarn if "faiss is not installed" in str(w.message)] == [
-        "backend='faiss-cpu': faiss is not installed (pip install faiss-cpu); torch searches instead, with the same "
-        "neighbours"
+        "backend='faiss-cpu': faiss is not installed (pip install faiss-cpu); torch searches "
+        "instead, with the same neighbours"
     ]
     assert resolve_backend("auto", "cpu") == "torch"
 

@@ -35,17 +35,30 @@ def test_round_trip(record: Record, tmp_path: Path) -> None:
     assert first.metrics["mIoU"] == Metric(12.5, "%")
     assert math.isnan(first.metrics["absent"].value)
     assert first.counts["class_iou"] == [0.5, None]
-    assert (first.protocol, first.cost, first.subject) == (record.protocol, record.cost, record.subject)
+    assert (first.protocol, first.cost, first.subject) == (
+        record.protocol,
+        record.cost,
+        record.subject,
+    )
     assert (first.protocol_hash, second.benchmark) == (record.protocol_hash, "knn")
     json.loads(path.read_text().splitlines()[0], parse_constant=pytest.fail)  # strict JSON: no NaN
 
 
 def test_hash_covers_benchmark_and_protocol_only(record: Record) -> None:
-    for same in (dict(subject={}), dict(versions={}), dict(cost={}), dict(metrics={}), dict(counts={})):
+    for same in (
+        dict(subject={}),
+        dict(versions={}),
+        dict(cost={}),
+        dict(metrics={}),
+        dict(counts={}),
+    ):
         assert replace(record, **same).protocol_hash == record.protocol_hash
     reordered = dict(reversed(list(record.protocol.items())))
     assert replace(record, protocol=reordered).protocol_hash == record.protocol_hash
-    assert replace(record, protocol=record.protocol | {"neighbours": 20}).protocol_hash != record.protocol_hash
+    assert (
+        replace(record, protocol=record.protocol | {"neighbours": 20}).protocol_hash
+        != record.protocol_hash
+    )
     assert replace(record, benchmark="knn").protocol_hash != record.protocol_hash
     # Written out: a change of the canonical form would make every older record incomparable.
     text = '["retrieval",{"data":{"layout":"camvid","limit":[null,3]},"neighbours":30,"temperature":0.02}]'
@@ -58,11 +71,15 @@ def test_protocol_line(record: Record) -> None:
 
 
 def test_the_direction_is_stored_and_must_be_one_of_two(record: Record) -> None:
-    lower = replace(record, metrics=dict(loss=Metric(1.0, "nat", "lower"), mIoU=Metric(2.0, "%", "higher")))
+    lower = replace(
+        record, metrics=dict(loss=Metric(1.0, "nat", "lower"), mIoU=Metric(2.0, "%", "higher"))
+    )
     assert Record.from_json(lower.to_json()).metrics == lower.metrics
     headings = [metric.heading(name) for name, metric in lower.metrics.items()]
     assert headings == ["loss [nat] ↓", "mIoU [%]"]
-    with pytest.raises(ValueError, match="better='low' is not one of higher, lower; did you mean 'lower'"):
+    with pytest.raises(
+        ValueError, match="better='low' is not one of higher, lower; did you mean 'lower'"
+    ):
         Metric(1.0, "%", "low")
 
 
@@ -83,7 +100,9 @@ def test_the_direction_is_stored_and_must_be_one_of_two(record: Record) -> None:
         ("retrieval", "mIoU", "higher"),
     ],
 )
-def test_records_from_before_metrics_had_a_direction(benchmark: str, name: str, better: str) -> None:
+def test_records_from_before_metrics_had_a_direction(
+    benchmark: str, name: str, better: str
+) -> None:
     stored = json.loads(Record(benchmark, {name: Metric(1.0, "%")}, {}).to_json())
     del stored["metrics"][name]["better"]
     assert Record.from_json(json.dumps(stored)).metrics[name] == Metric(1.0, "%", better)
@@ -104,7 +123,9 @@ def test_a_metric_that_is_not_a_number_is_refused_with_what_is_missing() -> None
     fine = dict(mIoU=Metric(1.0, "%", "higher"))
     assert require_defined("probe", fine, "labels") is fine
     for value in (math.nan, math.inf):
-        with pytest.raises(ValueError, match=f"^probe: RMSE is {value}, it is not defined: no label$"):
+        with pytest.raises(
+            ValueError, match=f"^probe: RMSE is {value}, it is not defined: no label$"
+        ):
             require_defined("probe", fine | dict(RMSE=Metric(value, "m", "lower")), "no label")
 
 
@@ -121,7 +142,9 @@ def test_a_torn_line_is_closed_off_and_passed_over(record: Record, tmp_path: Pat
 def test_an_edited_protocol_is_found_out(record: Record, tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(record.to_json().replace('"neighbours": 30', '"neighbours": 31') + "\n")
-    with pytest.raises(ValueError, match=r"records.jsonl:1: protocol_hash is .* run the benchmark again"):
+    with pytest.raises(
+        ValueError, match=r"records.jsonl:1: protocol_hash is .* run the benchmark again"
+    ):
         read_all(path)
     path.write_text("[1]\n")
     with pytest.raises(ValueError, match="not a record"):

@@ -22,7 +22,9 @@ def test_three_values_have_a_closed_form() -> None:
     interval = t_interval([1.0, 2.0, 6.0])
     deviation = math.sqrt(((1 - 3) ** 2 + (2 - 3) ** 2 + (6 - 3) ** 2) / 2)
     assert interval.mean == pytest.approx(3.0)
-    assert interval.half == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)) * deviation / math.sqrt(3), rel=1e-12)
+    assert interval.half == pytest.approx(
+        0.95 * math.sqrt(2 / (1 - 0.95**2)) * deviation / math.sqrt(3), rel=1e-12
+    )
 
 
 def test_interval_covers_the_mean_as_often_as_it_says() -> None:
@@ -34,7 +36,9 @@ def test_interval_covers_the_mean_as_often_as_it_says() -> None:
 def test_shift_moves_and_scale_stretches() -> None:
     values = [1.0, 4.0, 4.5, 9.0]
     base, moved = t_interval(values), t_interval([-2 * v + 7 for v in values])
-    assert moved.mean == pytest.approx(-2 * base.mean + 7) and moved.half == pytest.approx(2 * base.half)
+    assert moved.mean == pytest.approx(-2 * base.mean + 7) and moved.half == pytest.approx(
+        2 * base.half
+    )
 
 
 def test_one_value_has_no_interval_and_none_is_an_error() -> None:

@@ -32,7 +32,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JBUStack]:
     return save_trained(tmp_path_factory.mktemp("upsampler") / "final.pth", stack), stack
 
 
-@pytest.mark.parametrize("spec", ["nearest", "bilinear", "bicubic", "guided?radius=1", "bilateral?radius=1"])
+@pytest.mark.parametrize(
+    "spec", ["nearest", "bilinear", "bicubic", "guided?radius=1", "bilateral?radius=1"]
+)
 def test_upsamplers_without_a_file(spec: str) -> None:
     upsampler = load_upsampler(spec, channels=7)
     assert upsampler.spec == spec and not upsampler.training
@@ -45,7 +47,10 @@ def test_a_trained_stack_comes_back(trained: tuple[Path, JBUStack]) -> None:
     path, stack = trained
     upsampler = load_upsampler(f"jbu:{path}", channels=5)
     image, features = torch.randn(1, 3, 16, 24), torch.randn(1, 5, 4, 6)
-    assert torch.equal(upsampler.upsample(image, features, (16, 24)), stack.eval().upsample(image, features, (16, 24)))
+    assert torch.equal(
+        upsampler.upsample(image, features, (16, 24)),
+        stack.eval().upsample(image, features, (16, 24)),
+    )
     assert upsampler.trained_on["backbone"] == dict(name="test_resnet")
     backbone = torch.nn.Linear(2, 3)
     assert upsampler.trained_on["fingerprint"] != weights_fingerprint(backbone)
@@ -56,9 +61,16 @@ def test_a_trained_stack_comes_back(trained: tuple[Path, JBUStack]) -> None:
 
 
 def test_a_trained_attention_fits_any_width(tmp_path: Path) -> None:
-    path = save_trained(tmp_path / "x.pth", NeighbourhoodUpsampler(dim=8, heads=2, window=3, depth=1))
-    assert type(load_upsampler(f"neighbourhood:{path}", channels=11)).__name__ == "NeighbourhoodUpsampler"
-    with pytest.raises(ValueError, match=r"holds a NeighbourhoodUpsampler, not a JBUStack; write neighbourhood:"):
+    path = save_trained(
+        tmp_path / "x.pth", NeighbourhoodUpsampler(dim=8, heads=2, window=3, depth=1)
+    )
+    assert (
+        type(load_upsampler(f"neighbourhood:{path}", channels=11)).__name__
+        == "NeighbourhoodUpsampler"
+    )
+    with pytest.raises(
+        ValueError, match=r"holds a NeighbourhoodUpsampler, not a JBUStack; write neighbourhood:"
+    ):
         load_upsampler(f"jbu:{path}")
 
 
@@ -66,7 +78,9 @@ def test_the_implicit_upsampler_gets_the_network() -> None:
     extractor = FeatureExtractor.load("random:test_resnet?output_stride=8")
     spec = "implicit?steps=1&n_views=4&pca_views=4&views_per_step=2&components=3&hidden=4&frequencies=2&batch=4&pad=4"
     behind = extractor.through(load_upsampler(spec, channels=extractor.channels), 4)
-    images = torch.randint(0, 256, (1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     assert behind.maps(images).shape == (1, extractor.channels, 12, 16)
     described = behind.describe()["upsampler"]
     assert described["spec"] == spec and described["config"]["steps"] == 1
@@ -76,14 +90,22 @@ def test_the_implicit_upsampler_gets_the_network() -> None:
 def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> None:
     path, stack = trained
     torch.save(dict(state_dict={}, meta={}), tmp_path / "backbone.pth")
-    crooked = save_trained(tmp_path / "crooked.pth", stack, upsampler=stack.config | dict(channels=6))
+    crooked = save_trained(
+        tmp_path / "crooked.pth", stack, upsampler=stack.config | dict(channels=6)
+    )
     for spec, message in (
-        ("bilinaer", "upsampler='bilinaer' is not one of none, nearest, .* did you mean 'bilinear'"),
+        (
+            "bilinaer",
+            "upsampler='bilinaer' is not one of none, nearest, .* did you mean 'bilinear'",
+        ),
         ("jbu", "write jbu:PATH"),
         ("bilinear:x.pth", "write 'bilinear' alone, it reads no file"),
         (f"jbu:{path}?factor=8", "its options are in the file"),
         (f"jbu:{tmp_path}/backbone.pth", "lacks meta"),
-        (f"jbu:{crooked}", "does not fit the JBUStack it describes: 2 keys differ, the first .'fixup_proj.1.bias'"),
+        (
+            f"jbu:{crooked}",
+            "does not fit the JBUStack it describes: 2 keys differ, the first .'fixup_proj.1.bias'",
+        ),
         ("guided?raduis=1", "raduis"),
         ("guided?radius=abc", "radius=.abc. is of type str; must be int"),
         ("guided?radius", "key=value"),

@@ -30,7 +30,12 @@ def test_drawn_split_is_stratified_disjoint_and_seeded() -> None:
     assert sorted([*kept, *held]) == list(range(57))
     assert np.array_equal(held, stratified_split(labels, 0.2, 0)[1])
     assert not np.array_equal(held, stratified_split(labels, 0.2, 1)[1])
-    assert np.bincount(labels[stratified_split(labels, 0.99, 0)[0]]).tolist() == [1, 1, 1, 1]  # one always stays
+    assert np.bincount(labels[stratified_split(labels, 0.99, 0)[0]]).tolist() == [
+        1,
+        1,
+        1,
+        1,
+    ]  # one always stays
     with pytest.raises(ValueError, match="class 1 has one image"):
         stratified_split(np.array([0, 0, 1]), 0.5, 0)
     with pytest.raises(ValueError, match="class 'dog' has one image, of which no share"):
@@ -68,8 +73,12 @@ def test_batches_and_errors(image_folder: Path, tmp_path: Path) -> None:
             list(split.batches(16, 4, crop_fraction=1.0))
 
 
-@pytest.mark.parametrize("parts", [("train", "test"), ("train", "Val"), ("train", "valid"), ("training", "validation")])
-def test_parts_by_other_names_are_refused(image_folder: Path, tmp_path: Path, parts: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "parts", [("train", "test"), ("train", "Val"), ("train", "valid"), ("training", "validation")]
+)
+def test_parts_by_other_names_are_refused(
+    image_folder: Path, tmp_path: Path, parts: tuple[str, str]
+) -> None:
     shutil.copytree(image_folder, tmp_path / parts[0])
     shutil.copytree(image_folder, tmp_path / parts[1], copy_function=write_anew)
     with pytest.raises(ValueError, match="parts of a data set, not classes") as caught:
@@ -85,7 +94,10 @@ def test_a_named_part_that_is_missing(image_folder: Path, tmp_path: Path) -> Non
     """Before, the two class folders train and test would have been split by lot."""
     for part in ("train", "test"):
         shutil.copytree(image_folder, tmp_path / part)
-    with pytest.raises(ValueError, match=r"no folder 'valid' \(train='train', val='valid'\); it holds 'test', 'train'"):
+    with pytest.raises(
+        ValueError,
+        match=r"no folder 'valid' \(train='train', val='valid'\); it holds 'test', 'train'",
+    ):
         ClassFolder(tmp_path, val="valid")
     with pytest.raises(ValueError, match="all images of .* lie in one folder, 'train'"):
         shutil.rmtree(tmp_path / "test")
@@ -104,7 +116,9 @@ def test_reasons_name_image_and_class(image_folder: Path, tmp_path: Path) -> Non
 
 
 def test_classes_that_every_leaves_without_train_images_are_told(image_folder: Path) -> None:
-    with pytest.warns(UserWarning, match="2 of 3 classes have no train image with every=18: 'green', 'red'"):
+    with pytest.warns(
+        UserWarning, match="2 of 3 classes have no train image with every=18: 'green', 'red'"
+    ):
         assert set(ClassFolder(image_folder, every=(18, 1)).train.labels.tolist()) == {0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -132,17 +146,34 @@ def test_fingerprints_of_other_names_stay() -> None:
 
 
 def test_order_and_content_keys_of_clean_folders_stay(tmp_path: Path) -> None:
-    """Values of commit 3f8b577, before there was one rule for folders: protocol hashes of records depend on them."""
-    names = ("b/2.jpg", "b/10.jpg", "a-b/1.png", "a/sub/0.jpg", "a/1.JPG", "a-b/é 2.jpg", "a/z.webp", "b/3.jpg")
+    """Values of commit 3f8b577, before there was one rule for folders: protocol hashes of records
+    depend on them.
+    """
+    names = (
+        "b/2.jpg",
+        "b/10.jpg",
+        "a-b/1.png",
+        "a/sub/0.jpg",
+        "a/1.JPG",
+        "a-b/é 2.jpg",
+        "a/z.webp",
+        "b/3.jpg",
+    )
     for size, name in enumerate(names, 1):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * size)
     for extra in ("a/._1.JPG", "b/.DS_Store", "a/notes.txt"):  # neither then nor now
         (tmp_path / extra).write_bytes(b"x")
     data = ClassFolder(tmp_path)
-    counts = dict(every=[1, 1], held_back=0.2, split_seed=0, classes=3, train_images=5, val_images=3)
+    counts = dict(
+        every=[1, 1], held_back=0.2, split_seed=0, classes=3, train_images=5, val_images=3
+    )
     assert data.protocol == counts | dict(train_content="cf39ec069edd", val_content="b5852be07592")
     source = ImageFolder(tmp_path)
     order = [os.path.relpath(source.name(i), tmp_path) for i in range(8)]
     assert order == [names[i] for i in (2, 5, 4, 3, 6, 1, 0, 7)]
-    assert [source.label(i) for i in range(8)] == [1, 1, 0, 0, 0, 2, 2, 2] and data.class_names == ("a", "a-b", "b")
+    assert [source.label(i) for i in range(8)] == [1, 1, 0, 0, 0, 2, 2, 2] and data.class_names == (
+        "a",
+        "a-b",
+        "b",
+    )

@@ -26,7 +26,10 @@ def make_scenes(root: Path) -> None:
 
 def test_scenes_and_plain_layout_read_millimetres(tmp_path: Path) -> None:
     make_scenes(tmp_path)
-    for options in (dict(layout="scenes"), dict(layout="plain", images="images/{split}", depth="depth/{split}")):
+    for options in (
+        dict(layout="scenes"),
+        dict(layout="plain", images="images/{split}", depth="depth/{split}"),
+    ):
         image, depth = DepthFolder(tmp_path, **options).val.load(0)
         assert image.shape == (2, 2, 3) and depth.dtype == np.float32
         np.testing.assert_allclose(depth, [[0, 0.001], [1.5, 65.535]], rtol=1e-7)
@@ -45,14 +48,18 @@ def test_resizing_keeps_depths_that_occur_and_batches_are_metres(toy_depth: Any)
     batch = next(split.batches((24, 24), 4))
     assert batch.images.shape == (4, 3, 24, 24) and batch.masks.shape == (4, 24, 24)
     for row in range(4):
-        assert set(batch.masks[row].unique().tolist()) <= set(np.unique(split.load(row)[1]).tolist())
+        assert set(batch.masks[row].unique().tolist()) <= set(
+            np.unique(split.load(row)[1]).tolist()
+        )
 
 
 def test_protocol_follows_content_not_place(toy_root: Path, toy_depth: Any, tmp_path: Path) -> None:
     shutil.copytree(toy_root, tmp_path / "copy")
     options = dict(images="images/{split}", depth="depth/{split}")
     assert DepthFolder(tmp_path / "copy", "plain", **options).protocol == toy_depth().protocol
-    Image.fromarray(DEPTH.repeat(20, 0).repeat(24, 1)).save(tmp_path / "copy" / "depth" / "val" / "000.png")
+    Image.fromarray(DEPTH.repeat(20, 0).repeat(24, 1)).save(
+        tmp_path / "copy" / "depth" / "val" / "000.png"
+    )
     changed = DepthFolder(tmp_path / "copy", "plain", **options).protocol
     assert changed["val_content"] != toy_depth().protocol["val_content"]
     assert toy_depth(every=(2, 1)).protocol["train_images"] == 3
@@ -65,7 +72,10 @@ def test_protocol_follows_content_not_place(toy_root: Path, toy_depth: Any, tmp_
             lambda p: Image.fromarray(np.ones((2, 2), np.uint8)).save(p),
             r"a\.png is a L image; .* one channel of 16 bits",
         ),
-        (lambda p: Image.fromarray(np.ones((2, 3), np.uint16)).save(p), r"a\.png is 3x2 pixels, its image .* is 2x2"),
+        (
+            lambda p: Image.fromarray(np.ones((2, 3), np.uint16)).save(p),
+            r"a\.png is 3x2 pixels, its image .* is 2x2",
+        ),
         (lambda p: p.write_bytes(b"x"), "not readable as a depth map"),
         (lambda p: p.unlink(), r"1 images without depth map \['a'\]"),
         (lambda p: shutil.rmtree(p.parent), "no folder .* with the depth maps of split 'val'"),
@@ -125,9 +135,14 @@ def test_values_per_metre_of_every_format(suffix: str, write: Any, tmp_path: Pat
     assert data.protocol["scale"] == 256
     if suffix == ".png":
         before = make_plain(tmp_path, write, suffix)
-        np.testing.assert_allclose(before.val.load(0)[1].max(), 21.734)  # what is documented of KITTI read as mm
+        np.testing.assert_allclose(
+            before.val.load(0)[1].max(), 21.734
+        )  # what is documented of KITTI read as mm
         assert "scale" not in before.protocol
-        assert make_plain(tmp_path, write, suffix, scale=1000).val.load(0)[1].tolist() == before.val.load(0)[1].tolist()
+        assert (
+            make_plain(tmp_path, write, suffix, scale=1000).val.load(0)[1].tolist()
+            == before.val.load(0)[1].tolist()
+        )
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".tif", ".pfm"])
@@ -143,7 +158,10 @@ def test_floats_are_metres_and_what_is_no_depth_is_not_known(suffix: str, tmp_pa
             path.write_bytes(b"Pf\n2 2\n-1.0\n" + values[::-1].astype("<f4").tobytes())
 
     assert make_plain(tmp_path, write, suffix).val.load(0)[1].tolist() == [[0, 0], [0, 2.5]]
-    assert make_plain(tmp_path, write, suffix, scale=10).val.load(0)[1].tolist() == [[0, 0], [0, 0.25]]
+    assert make_plain(tmp_path, write, suffix, scale=10).val.load(0)[1].tolist() == [
+        [0, 0],
+        [0, 0.25],
+    ]
 
 
 def test_eight_bits_need_a_scale(tmp_path: Path) -> None:
@@ -152,7 +170,9 @@ def test_eight_bits_need_a_scale(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"a\.png is a L image; .* 8 bits need scale="):
         make_plain(tmp_path, write, ".png")
-    np.testing.assert_allclose(make_plain(tmp_path, write, ".png", scale=25.5).val.load(0)[1], [[0, 2], [4, 10]])
+    np.testing.assert_allclose(
+        make_plain(tmp_path, write, ".png", scale=25.5).val.load(0)[1], [[0, 2], [4, 10]]
+    )
 
     def palette(path: Path) -> None:
         Image.fromarray(np.zeros((2, 2), np.uint8)).convert("P").save(path)
@@ -165,7 +185,9 @@ def test_a_median_that_no_scene_has_is_told(tmp_path: Path) -> None:
     def metres(path: Path) -> None:
         Image.fromarray(np.array([[3, 5], [8, 20]], np.uint16)).save(path)
 
-    with pytest.warns(UserWarning, match=r"the median depth of .*a\.png is 0\.0065 m; .* scale= .* 256 for KITTI"):
+    with pytest.warns(
+        UserWarning, match=r"the median depth of .*a\.png is 0\.0065 m; .* scale= .* 256 for KITTI"
+    ):
         make_plain(tmp_path, metres, ".png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -174,7 +196,10 @@ def test_a_median_that_no_scene_has_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf"), True, "256"])
 def test_illegal_scales(scale: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="scale=.*: must be a positive number, the values per metre: 1000 for milli"):
+    with pytest.raises(
+        ValueError,
+        match="scale=.*: must be a positive number, the values per metre: 1000 for milli",
+    ):
         make_plain(tmp_path, lambda p: Image.fromarray(KITTI).save(p), ".png", scale=scale)
 
 

@@ -1,4 +1,6 @@
-"""What lies in a folder of keypoints: nothing is left out without a word, and sizes are those of upright images."""
+"""What lies in a folder of keypoints: nothing is left out without a word, and sizes are those of
+upright images.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,18 @@ def root(tmp_path: Path, write_willow: Callable[[Path], Path]) -> Path:
 
 def test_an_image_without_keypoints_is_named(root: Path) -> None:
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(root / "bottle" / "bare.png")
-    with pytest.raises(ValueError, match=r"bottle: 1 images without keypoints, the first: \['bare\.png'\]; NAME\.mat"):
+    with pytest.raises(
+        ValueError,
+        match=r"bottle: 1 images without keypoints, the first: \['bare\.png'\]; NAME\.mat",
+    ):
         KeypointPairs(root)
 
 
 def test_two_images_of_one_name_are_refused(root: Path) -> None:
     shutil.copy(root / "bottle" / "0.png", root / "bottle" / "0.jpg")
-    with pytest.raises(ValueError, match=r"0\.mat has 2 images beside it, \['0\.jpg', '0\.png'\]: leave one there"):
+    with pytest.raises(
+        ValueError, match=r"0\.mat has 2 images beside it, \['0\.jpg', '0\.png'\]: leave one there"
+    ):
         KeypointPairs(root)
 
 
@@ -46,7 +53,9 @@ def test_a_keypoint_outside_its_image_is_named(root: Path) -> None:
     KeypointPairs(root)
     points[0, 3] = width + 2
     savemat(root / "bottle" / "0.mat", dict(pts_coord=points))
-    with pytest.raises(ValueError, match=rf"0\.mat: keypoint \[.*\] lies outside its image of {width} x {height}"):
+    with pytest.raises(
+        ValueError, match=rf"0\.mat: keypoint \[.*\] lies outside its image of {width} x {height}"
+    ):
         KeypointPairs(root)
 
 

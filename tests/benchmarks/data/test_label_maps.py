@@ -1,4 +1,6 @@
-"""Raw values of masks: every format gives the same labels; what a mask may not hold is named with the cure."""
+"""Raw values of masks: every format gives the same labels; what a mask may not hold is named with
+the cure.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_values_outside_the_table_are_no_class(tmp_path: Path) -> None:
     table = value_table((0, 1), (65_535,))
     for value in (-1, 70_000, 2_000_000_000):
         np.save(tmp_path / "a.npy", np.array([[0, value]]))
-        with pytest.raises(ValueError, match=rf"a\.npy holds the values \[{value}\], which are neither a class"):
+        with pytest.raises(
+            ValueError, match=rf"a\.npy holds the values \[{value}\], which are neither a class"
+        ):
             class_numbers(tmp_path / "a.npy", table, advice="x")
 
 
@@ -65,7 +69,10 @@ def test_values_outside_the_table_are_no_class(tmp_path: Path) -> None:
         (np.array([[0.5, 1]]), "holds fractions or NaN"),
         (np.array([[np.nan, 1]]), "holds fractions or NaN"),
         (np.array([[np.inf, 1]]), "holds fractions or NaN"),
-        (np.zeros((2, 2, 3)), r"holds \(2, 2, 3\) values of float64; expected are \(height, width\) numbers"),
+        (
+            np.zeros((2, 2, 3)),
+            r"holds \(2, 2, 3\) values of float64; expected are \(height, width\) numbers",
+        ),
         (np.array([["a"]]), "expected are .* numbers"),
         (np.array([[None]]), "not readable as a mask"),
     ],
@@ -76,7 +83,9 @@ def test_arrays_that_are_no_mask(content: np.ndarray, message: str, tmp_path: Pa
         class_numbers(tmp_path / "a.npy", value_table((0, 1)), advice="")
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"\x89PNG\r\n\x1a\n123", b"P5 3 2 255\n12", b"\0" * 100])
+@pytest.mark.parametrize(
+    "content", [b"", b"x", b"\x89PNG\r\n\x1a\n123", b"P5 3 2 255\n12", b"\0" * 100]
+)
 def test_broken_files_are_one_sentence(content: bytes, tmp_path: Path) -> None:
     for name in ("a.png", "a.npy", "a.pgm"):
         (tmp_path / name).write_bytes(content)
@@ -84,11 +93,15 @@ def test_broken_files_are_one_sentence(content: bytes, tmp_path: Path) -> None:
             read_raw(tmp_path / name)
 
 
-def test_a_mask_over_the_limit_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mask_over_the_limit_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.fromarray(np.zeros((40, 40), np.uint8)).save(tmp_path / "a.png")
     save_pgm(tmp_path / "a.pgm", np.zeros((40, 40)), 100)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(ValueError, match=r"a\.png: not readable as a mask \(.*exceeds limit of 200 pixels"):
+    with pytest.raises(
+        ValueError, match=r"a\.png: not readable as a mask \(.*exceeds limit of 200 pixels"
+    ):
         read_raw(tmp_path / "a.png")
     monkeypatch.setattr("benchmarks.data.label_maps.MAX_PIXELS", 100)
     with pytest.raises(ValueError, match=r"a\.pgm has 40 x 40 pixels, more than the limit of 100"):
@@ -100,7 +113,10 @@ def test_one_map_is_checked_without_a_data_set(tmp_path: Path) -> None:
     Image.fromarray(RAW).save(mask)
     Image.fromarray(np.zeros((2, 3, 3), np.uint8)).save(image)
     check_label_map(mask, values=(0, 1, 2, 255), image=image)
-    with pytest.raises(ValueError, match=r"m\.png holds the values \[255\], which are neither .*; remap to 0,1,2,255"):
+    with pytest.raises(
+        ValueError,
+        match=r"m\.png holds the values \[255\], which are neither .*; remap to 0,1,2,255",
+    ):
         check_label_map(mask, values=range(3), advice="remap to {values}")
     Image.fromarray(np.zeros((2, 4, 3), np.uint8)).save(image)
     with pytest.raises(ValueError, match=r"m\.png is 3x2 pixels, its image .* is 4x2"):
@@ -114,7 +130,9 @@ def test_one_map_is_checked_without_a_data_set(tmp_path: Path) -> None:
         check_label_map(mask, values=(0, 1, 2, 255), image=image)
 
 
-def make(root: Path, masks: dict[str, np.ndarray], *, size: tuple[int, int] = (4, 6), **options: Any) -> Any:
+def make(
+    root: Path, masks: dict[str, np.ndarray], *, size: tuple[int, int] = (4, 6), **options: Any
+) -> Any:
     """One image and mask per part, opened as a plain layout."""
     for number, (part, mask) in enumerate(masks.items()):
         for kind in ("img", "lab"):
@@ -134,7 +152,9 @@ def grey(*values: int) -> np.ndarray:
 def test_masks_of_grey_levels(values: tuple[int, ...], tmp_path: Path) -> None:
     masks = {"train": grey(*values), "val": grey(*values)}
     text = ",".join(map(str, values))
-    with pytest.raises(ValueError, match=f"holds the values .*255.* write values={text} in place of classes="):
+    with pytest.raises(
+        ValueError, match=f"holds the values .*255.* write values={text} in place of classes="
+    ):
         make(tmp_path, masks, classes=len(values))
     data = make(tmp_path, masks, values=values)  # as the message says
     assert data.classes == len(values) and data.class_names == tuple(map(str, range(len(values))))
@@ -149,14 +169,20 @@ def test_layouts_of_others_are_pointed_at_plain(tmp_path: Path) -> None:
     for part in ("train", "val"):
         (tmp_path / "camvid/img" / part).rename(tmp_path / "camvid" / part)
         (tmp_path / "camvid/lab" / part).rename(tmp_path / "camvid" / f"{part}annot")
-    with pytest.raises(ValueError, match="is layout= the right one.*layout='plain' .* values=0,255"):
+    with pytest.raises(
+        ValueError, match="is layout= the right one.*layout='plain' .* values=0,255"
+    ):
         SegmentationFolder(tmp_path / "camvid", "camvid")
 
 
 def test_classes_that_never_occur_are_told_once(tmp_path: Path) -> None:
-    """Masks of 0 and 255 with ignore=255: class 1 never occurs, and the mean IoU of any network is 100."""
+    """Masks of 0 and 255 with ignore=255: class 1 never occurs, and the mean IoU of any network is
+    100.
+    """
     masks = dict(train=grey(0, 255), val=grey(0, 255))
-    with pytest.warns(UserWarning, match=r"1 of 2 classes occur in none of the 1 masks of .*a\.png.*: 1\. Nothing"):
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 classes occur in none of the 1 masks of .*a\.png.*: 1\. Nothing"
+    ):
         data = make(tmp_path, masks, classes=2, ignore=255)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -172,7 +198,9 @@ def test_a_single_class_is_told(tmp_path: Path) -> None:
 
 def test_masks_of_another_size_than_their_image(tmp_path: Path) -> None:
     masks = dict(train=grey(0, 1), val=grey(0, 1))
-    with pytest.raises(ValueError, match=r"is 6x4 pixels, its image .* is 12x8; .* given it by resize_masks=True"):
+    with pytest.raises(
+        ValueError, match=r"is 6x4 pixels, its image .* is 12x8; .* given it by resize_masks=True"
+    ):
         make(tmp_path, masks, size=(8, 12), classes=2)
     data = make(tmp_path, masks, size=(8, 12), classes=2, resize_masks=True)
     image, labels = data.val.load(0)
@@ -180,12 +208,17 @@ def test_masks_of_another_size_than_their_image(tmp_path: Path) -> None:
     assert (labels == masks["val"].repeat(2, 0).repeat(2, 1)).all()
     assert data.protocol["resize_masks"] is True
     assert "resize_masks" not in make(tmp_path, masks, size=(4, 6), classes=2).protocol
-    with pytest.raises(ValueError, match=r"is 6x4 pixels, its image .* is 8x12; .* must have its image's size$"):
+    with pytest.raises(
+        ValueError, match=r"is 6x4 pixels, its image .* is 8x12; .* must have its image's size$"
+    ):
         make(tmp_path, masks, size=(12, 8), classes=2, resize_masks=True)  # lies across it
 
 
 def test_a_part_in_which_nothing_counts_is_refused(tmp_path: Path) -> None:
     for part in ("train", "val"):
         masks = dict(train=grey(0, 1), val=grey(0, 1)) | {part: grey(255)}
-        with pytest.raises(ValueError, match=rf"no pixel is labelled: all masks of the {part} part \(1, the first of"):
+        with pytest.raises(
+            ValueError,
+            match=rf"no pixel is labelled: all masks of the {part} part \(1, the first of",
+        ):
             make(tmp_path / part, masks, classes=2, ignore=255)

@@ -46,12 +46,19 @@ def stems(split: Any) -> list[str]:
 def test_patterns_leave_images_out_of_one_part_only(tmp_path: Path) -> None:
     options = make_plain(tmp_path, {"train": ("A_1", "A_2", "B_1", "C_1"), "val": ("B_9", "C_9")})
     data = SegmentationFolder(**options, train_exclude="B_*,C_1.png", every=(2, 1))
-    assert stems(data.train) == ["A_1"] and stems(data.val) == ["B_9", "C_9"]  # left out before every second is taken
-    assert data.protocol["train_exclude"] == ["B_*", "C_1.png"] and "val_exclude" not in data.protocol
+    assert stems(data.train) == ["A_1"] and stems(data.val) == [
+        "B_9",
+        "C_9",
+    ]  # left out before every second is taken
+    assert (
+        data.protocol["train_exclude"] == ["B_*", "C_1.png"] and "val_exclude" not in data.protocol
+    )
     assert stems(SegmentationFolder(**options, val_exclude=("B_*",)).val) == ["C_9"]
     whole = SegmentationFolder(**options).protocol
     assert "train_exclude" not in whole and "val_exclude" not in whole  # hashes of others stay
-    with pytest.raises(ValueError, match=r"'D_\*' fits no file of split 'train'; there are 4, for example A_1\.png"):
+    with pytest.raises(
+        ValueError, match=r"'D_\*' fits no file of split 'train'; there are 4, for example A_1\.png"
+    ):
         SegmentationFolder(**options, train_exclude="D_*")
     with pytest.raises(ValueError, match="no image with a mask"):
         SegmentationFolder(**options, train_exclude="*")
@@ -90,10 +97,15 @@ def test_lists_as_people_have_them(tmp_path: Path) -> None:
     options = make_plain(tmp_path, {"train": ("a", "b c", "d", "e+f", "b"), "val": ("v",)})
     few = tmp_path / "few,1.csv"
     for text in (
-        "\ufeffa,3\n'b c',0\n", "a 3\nb c\n", "a.png\nb c.png, 1\n", "/far/img/a.png /far/lab/a.png\nb c\t0\n",
-    ):  # fmt: skip
+        "\ufeffa,3\n'b c',0\n",
+        "a 3\nb c\n",
+        "a.png\nb c.png, 1\n",
+        "/far/img/a.png /far/lab/a.png\nb c\t0\n",
+    ):
         few.write_text(text, encoding="utf-8")
-        assert stems(SegmentationFolder(**options, names=(str(few), None)).train) == ["a", "b c"], text
+        assert stems(SegmentationFolder(**options, names=(str(few), None)).train) == ["a", "b c"], (
+            text
+        )
     few.write_text("e+f\n")
     assert stems(SegmentationFolder(**options, names=(str(few), None)).train) == ["e+f"]
     few.write_bytes("a\n".encode("utf-16"))
@@ -110,7 +122,9 @@ def test_names_of_the_command_line_are_a_pair(tmp_path: Path) -> None:
     data = SegmentationFolder(**options, names=f"{tmp_path}/few.txt,None")
     assert (stems(data.train), stems(data.val)) == (["b"], ["v", "w"])
     for wrong in ("few.txt", "a,b,c", ("few.txt",), 3, (1, 2)):
-        with pytest.raises(ValueError, match=r"names=.*: must be \(train, val\), two text files or None"):
+        with pytest.raises(
+            ValueError, match=r"names=.*: must be \(train, val\), two text files or None"
+        ):
             SegmentationFolder(**options, names=wrong)
 
 
@@ -145,25 +159,35 @@ def test_illegal_options_are_named(tmp_path: Path, options: dict[str, Any], mess
 def test_unknown_options_are_named_with_what_was_meant(tmp_path: Path) -> None:
     plain = make_plain(tmp_path, {"train": ("a",), "val": ("v",)})
     for wrong, right in (("clases", "classes"), ("train_exclud", "train_exclude")):
-        with pytest.raises(ValueError, match=f"SegmentationFolder has no argument '{wrong}'; did you mean '{right}'"):
+        with pytest.raises(
+            ValueError,
+            match=f"SegmentationFolder has no argument '{wrong}'; did you mean '{right}'",
+        ):
             make_task("retrieval", dict(data=plain | {wrong: "x"}))
     with pytest.raises(ValueError, match="DepthFolder has no argument 'masks'"):
         make_task("depth", dict(data=dict(root=tmp_path, layout="plain", images="i", masks="m")))
 
 
 def test_stars_pair_by_what_they_stand_for(tmp_path: Path) -> None:
-    """The raw frames of NYU: names repeat from scene to scene, images and depth maps lie in one folder."""
+    """The raw frames of NYU: names repeat from scene to scene, images and depth maps lie in one
+    folder.
+    """
     for scene, shade in (("bath", 10), ("hall", 60)):
         for number in (0, 1):
             put_image(tmp_path / "train" / scene / f"rgb_{number}.jpg", shade + 20 * number)
             put_mask(tmp_path / "train" / scene / f"sync_depth_{number}.png")
     put_image(tmp_path / "val/hall/rgb_7.jpg", 150)
     put_mask(tmp_path / "val/hall/sync_depth_7.png")
-    options = dict(layout="plain", images="{split}/*/rgb_*", depth="{split}/*/sync_depth_*.png", scale=1)
+    options = dict(
+        layout="plain", images="{split}/*/rgb_*", depth="{split}/*/sync_depth_*.png", scale=1
+    )
     data = DepthFolder(tmp_path, **options)
     assert [str(path.relative_to(tmp_path)) for path in data.train.files] == [
-        "train/bath/rgb_0.jpg", "train/bath/rgb_1.jpg", "train/hall/rgb_0.jpg", "train/hall/rgb_1.jpg",
-    ]  # fmt: skip
+        "train/bath/rgb_0.jpg",
+        "train/bath/rgb_1.jpg",
+        "train/hall/rgb_0.jpg",
+        "train/hall/rgb_1.jpg",
+    ]
     assert len(data.val) == 1
     assert len(DepthFolder(tmp_path, **options, train_exclude="bath/*").train) == 2
     few = tmp_path / "few.txt"
@@ -171,7 +195,9 @@ def test_stars_pair_by_what_they_stand_for(tmp_path: Path) -> None:
     found = DepthFolder(tmp_path, **options, names=(str(few), None)).train.files
     assert [path.parent.name + path.stem for path in found] == ["bathrgb_0", "hallrgb_1"]
     few.write_text("rgb_1\n")
-    with pytest.raises(ValueError, match=r"'rgb_1' may be any of \['bath/1', 'hall/1'\]: write its folder, too"):
+    with pytest.raises(
+        ValueError, match=r"'rgb_1' may be any of \['bath/1', 'hall/1'\]: write its folder, too"
+    ):
         DepthFolder(tmp_path, **options, names=(str(few), None))
 
 
@@ -179,12 +205,22 @@ def test_stars_of_kitti(tmp_path: Path) -> None:
     """KITTI's selected validation frames differ from their depth maps in the middle of the name."""
     for number, part in enumerate(("train", "val")):
         head = "2011_09_26_drive_0002_sync"
-        put_image(tmp_path / part / "image" / f"{head}_image_000000000{number}_image_02.png", 10 + number)
-        put_mask(tmp_path / part / "groundtruth_depth" / f"{head}_groundtruth_depth_000000000{number}_image_02.png")
+        put_image(
+            tmp_path / part / "image" / f"{head}_image_000000000{number}_image_02.png", 10 + number
+        )
+        put_mask(
+            tmp_path
+            / part
+            / "groundtruth_depth"
+            / f"{head}_groundtruth_depth_000000000{number}_image_02.png"
+        )
     data = DepthFolder(
-        tmp_path, "plain", images="{split}/image/*_sync_image_*.png", scale=1,
+        tmp_path,
+        "plain",
+        images="{split}/image/*_sync_image_*.png",
+        scale=1,
         depth="{split}/groundtruth_depth/*_sync_groundtruth_depth_*.png",
-    )  # fmt: skip
+    )
     assert (len(data.train), len(data.val)) == (1, 1)
 
 
@@ -192,9 +228,14 @@ def test_images_and_masks_in_one_folder(tmp_path: Path) -> None:
     for part, shade in (("train", 10), ("val", 50)):
         put_image(tmp_path / part / "a.jpg", shade)
         put_mask(tmp_path / part / "a.png")
-    with pytest.raises(ValueError, match=r"images of split 'train': a\.jpg and a\.png in .* have one name; .*/\*\.jpg"):
+    with pytest.raises(
+        ValueError,
+        match=r"images of split 'train': a\.jpg and a\.png in .* have one name; .*/\*\.jpg",
+    ):
         SegmentationFolder(tmp_path, "plain", images="{split}", masks="{split}", classes=2)
-    data = SegmentationFolder(tmp_path, "plain", images="{split}/*.jpg", masks="{split}/*.png", classes=2)
+    data = SegmentationFolder(
+        tmp_path, "plain", images="{split}/*.jpg", masks="{split}/*.png", classes=2
+    )
     assert [path.name for path in data.val.files] == ["a.jpg"]
 
 
@@ -210,13 +251,17 @@ def test_dot_files_are_left_out_and_two_of_one_name_refused(tmp_path: Path) -> N
     assert stems(SegmentationFolder(**options, train_exclude="b").train) == ["a"]
     (tmp_path / "img/train/b.jpg").unlink()
     put_mask(tmp_path / "lab/train/b.tif")
-    with pytest.raises(ValueError, match=r"masks of split 'train': b\.png and b\.tif in .* have one name"):
+    with pytest.raises(
+        ValueError, match=r"masks of split 'train': b\.png and b\.tif in .* have one name"
+    ):
         SegmentationFolder(**options)
 
 
 def test_images_one_folder_deeper_are_pointed_at(tmp_path: Path) -> None:
     options = make_plain(tmp_path, {"train/x": ("a",), "val/x": ("v",)})
-    with pytest.raises(ValueError, match=r"no image with a mask in .*, which has folders \(x\): images=…/\*/\*"):
+    with pytest.raises(
+        ValueError, match=r"no image with a mask in .*, which has folders \(x\): images=…/\*/\*"
+    ):
         SegmentationFolder(**options)
     deeper = options | dict(images="img/{split}/*/*", masks="lab/{split}/*/*")
     assert stems(SegmentationFolder(**deeper).train) == ["a"]
@@ -229,7 +274,9 @@ def test_folders_beside_the_root_and_names_that_are_not_utf8(tmp_path: Path) -> 
     except OSError:
         pytest.skip("this file system refuses such names")
     inner = tmp_path / "img"
-    beside = SegmentationFolder(**(options | dict(root=inner, images="{split}", masks="../lab/{split}")))
+    beside = SegmentationFolder(
+        **(options | dict(root=inner, images="{split}", masks="../lab/{split}"))
+    )
     assert stems(beside.train) == ["a", odd]
     options |= dict(images=f"{inner}/{{split}}")
     outside = SegmentationFolder(**(options | dict(root=tmp_path / "lab", masks="{split}")))
@@ -251,6 +298,8 @@ def test_braces_and_links_in_circles_are_no_tracebacks(tmp_path: Path) -> None:
 
 
 def test_a_text_is_cut_at_its_commas() -> None:
-    train, val = selections(every=[1, 3], limit=(None, 5), names=" a.txt , None", train_exclude="x*, y", val_exclude=[])
+    train, val = selections(
+        every=[1, 3], limit=(None, 5), names=" a.txt , None", train_exclude="x*, y", val_exclude=[]
+    )
     assert (train.names, train.exclude, train.every, train.limit) == ("a.txt", ("x*", "y"), 1, None)
     assert (val.names, val.exclude, val.every, val.limit) == (None, (), 3, 5)

@@ -28,7 +28,10 @@ def write(path: Path, content: bytes) -> Path:
 
 def test_copies_and_links_are_recognised_and_nothing_else_is(tmp_path: Path) -> None:
     long = bytes(range(256)) * 40  # longer than the tail that is compared first
-    train = [write(tmp_path / "train" / f"{i}", content) for i, content in enumerate((long, b"ab", b"", b"xy"))]
+    train = [
+        write(tmp_path / "train" / f"{i}", content)
+        for i, content in enumerate((long, b"ab", b"", b"xy"))
+    ]
     val = {
         "same tail, other head": b"z" + long[1:],
         "same size": b"ba",
@@ -49,9 +52,16 @@ def test_copies_and_links_are_recognised_and_nothing_else_is(tmp_path: Path) -> 
 def test_one_folder_for_both_parts_is_refused(reader: str, toy_root: Path) -> None:
     def open_data(**options: Any) -> Any:
         if reader == "depth":
-            return DepthFolder(toy_root, "plain", depth=options["images"].replace("images", "depth"), **options)
+            return DepthFolder(
+                toy_root, "plain", depth=options["images"].replace("images", "depth"), **options
+            )
         return SegmentationFolder(
-            toy_root, "plain", classes=3, ignore=255, masks=options["images"].replace("images", "masks"), **options
+            toy_root,
+            "plain",
+            classes=3,
+            ignore=255,
+            masks=options["images"].replace("images", "masks"),
+            **options,
         )
 
     for options in (dict(images="images/train"), dict(images="images/{split}", val="train")):
@@ -65,10 +75,14 @@ def test_one_folder_for_both_parts_is_refused(reader: str, toy_root: Path) -> No
     assert open_data(images="images/{split}", allow_shared=True).protocol == clean
 
 
-def test_one_shared_image_is_named(toy_root: Path, tmp_path: Path, toy_data: Callable[..., Any]) -> None:
+def test_one_shared_image_is_named(
+    toy_root: Path, tmp_path: Path, toy_data: Callable[..., Any]
+) -> None:
     root = shutil.copytree(toy_root, tmp_path / "data")
     shutil.copy(root / "images/train/002.png", root / "images/val/001.png")
-    with pytest.raises(ValueError, match=r"1 of the 4 val images .*val/001\.png, which is .*train/002\.png"):
+    with pytest.raises(
+        ValueError, match=r"1 of the 4 val images .*val/001\.png, which is .*train/002\.png"
+    ):
         SegmentationFolder(root, "plain", images="images/{split}", **TOY)
     # What was not chosen is in no part.
     data = SegmentationFolder(root, "plain", images="images/{split}", **TOY, every=(1, 2))
@@ -78,7 +92,9 @@ def test_one_shared_image_is_named(toy_root: Path, tmp_path: Path, toy_data: Cal
 def test_class_folders_are_refused_given_or_drawn(image_folder: Path, tmp_path: Path) -> None:
     for part in ("train", "val"):
         shutil.copytree(image_folder, tmp_path / "given" / part)
-    with pytest.raises(ValueError, match=r"24 of the 24 val images .*blue/000\.jpg.* move the copies"):
+    with pytest.raises(
+        ValueError, match=r"24 of the 24 val images .*blue/000\.jpg.* move the copies"
+    ):
         ClassFolder(tmp_path / "given")
     assert ClassFolder(tmp_path / "given", allow_shared=True).protocol["shared_images"] == 24
     with pytest.raises(ValueError, match="24 of the 24 val images"):
@@ -97,7 +113,9 @@ def test_a_pair_of_an_image_with_itself_is_refused(
     clean = KeypointPairs(root).protocol
     for name in ("bottle/0", "car(S)/2"):
         savemat(root / f"{name}.mat", dict(pts_coord=np.ones((2, 4))))
-    shutil.copy(root / "car(S)/0.png", root / "bottle/0.png")  # in another subset: no pair of the two
+    shutil.copy(
+        root / "car(S)/0.png", root / "bottle/0.png"
+    )  # in another subset: no pair of the two
     assert "shared_images" not in KeypointPairs(root).protocol
     shutil.copy(root / "car(S)/0.png", root / "car(S)/2.png")
     with pytest.raises(ValueError, match=r"car\(S\)/2\.png is a copy of .*car\(S\)/0\.png"):
@@ -113,6 +131,9 @@ def test_data_rewritten_for_fine_tuning_are_checked_too(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True)
             Image.fromarray(np.full((4, 4), value, np.uint8)).save(path)
     (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match="1 of the 1 val images are train images, too, .* take them out of one part"):
+    with pytest.raises(
+        ValueError,
+        match="1 of the 1 val images are train images, too, .* take them out of one part",
+    ):
         write_ade(tmp_path / "camvid", tmp_path / "out", layout="camvid")
     assert not list((tmp_path / "out").iterdir())

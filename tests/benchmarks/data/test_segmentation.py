@@ -24,18 +24,36 @@ def put(path: Path, values: Any, palette: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(np.asarray(values, np.uint8))
     if palette:
-        image.putpalette([255 - i // 3 for i in range(768)])  # colours that do not reveal the indices
+        image.putpalette(
+            [255 - i // 3 for i in range(768)]
+        )  # colours that do not reveal the indices
     image.save(path)
 
 
 IMAGE = np.full((4, 4, 3), 90)
-SHADE = {"train": 0, "training": 0, "train2017": 0}  # images of val are brighter: parts may not share one
+SHADE = {
+    "train": 0,
+    "training": 0,
+    "train2017": 0,
+}  # images of val are brighter: parts may not share one
 # layout -> (image, mask, raw mask values, what they must become, C); {} is train or val
 CASES = {
     "ade20k": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 1, 2, 150], [IGNORE, 0, 1, 149], 150),
     "camvid": ("{}/a.jpg", "{}annot/a.png", [0, 3, 10, 11], [0, 3, 10, IGNORE], 11),
-    "voc": ("JPEGImages/{}a.jpg", "SegmentationClass/{}a.png", [0, 1, 20, 255], [0, 1, 20, IGNORE], 21),
-    "coco-stuff": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 12, 181, 255], [0, 11, 170, IGNORE], 171),
+    "voc": (
+        "JPEGImages/{}a.jpg",
+        "SegmentationClass/{}a.png",
+        [0, 1, 20, 255],
+        [0, 1, 20, IGNORE],
+        21,
+    ),
+    "coco-stuff": (
+        "images/{}/a.jpg",
+        "annotations/{}/a.png",
+        [0, 12, 181, 255],
+        [0, 11, 170, IGNORE],
+        171,
+    ),
     "cityscapes": (
         "leftImg8bit/{0}/ulm/ulm_0_{0}_leftImg8bit.png",
         "gtFine/{0}/ulm/ulm_0_{0}_gtFine_labelIds.png",
@@ -59,7 +77,9 @@ def make_layout(root: Path, layout: str) -> None:
             listing.write_text(f"{word}a\n")
             put(root / "JPEGImages" / "unlabelled.jpg", IMAGE)  # VOC has many images without a mask
     if layout == "scenes":
-        (root / "scenes.json").write_text(json.dumps({"labels": {"names": ["ignore", "disc", "star", "ground"]}}))
+        (root / "scenes.json").write_text(
+            json.dumps({"labels": {"names": ["ignore", "disc", "star", "ground"]}})
+        )
 
 
 @pytest.mark.parametrize("layout", CASES)
@@ -81,7 +101,8 @@ def test_cityscapes_evaluates_19_of_34_numbers_from_all_cities(tmp_path: Path) -
     data = SegmentationFolder(tmp_path, "cityscapes")
     assert [Path(data.train.name(i)).parent.name for i in range(2)] == ["bonn", "ulm"]
     labels = data.train.load(0)[1][0]
-    # From the data set's own table of labels: the ids that it does not ignore in evaluation, by train id.
+    # From the data set's own table of labels: the ids that it does not ignore in evaluation, by
+    # train id.
     assert [int(np.flatnonzero(labels == c).item()) for c in range(19)] == [
         7,
         8,
@@ -95,7 +116,11 @@ def test_cityscapes_evaluates_19_of_34_numbers_from_all_cities(tmp_path: Path) -
         33,
     ]
     assert (labels == IGNORE).sum() == 15
-    assert (data.class_names[0], data.class_names[13], data.class_names[18]) == ("road", "car", "bicycle")
+    assert (data.class_names[0], data.class_names[13], data.class_names[18]) == (
+        "road",
+        "car",
+        "bicycle",
+    )
 
 
 def test_converted_coco_masks_and_inner_folders(tmp_path: Path) -> None:
@@ -119,7 +144,9 @@ def test_real_camvid(shared_data: Path, tmp_path: Path) -> None:
     data = SegmentationFolder(tmp_path, "camvid", every=(50, 50))
     assert (len(data.train), len(data.val)) == (8, 3)
     batch = next(data.val.batches((48, 64), 2))
-    assert batch.images.shape == (2, 3, 48, 64) and set(batch.masks.unique().tolist()) <= set(range(-1, 11))
+    assert batch.images.shape == (2, 3, 48, 64) and set(batch.masks.unique().tolist()) <= set(
+        range(-1, 11)
+    )
 
 
 def test_batches_in_order_parts_and_passes(toy_data: Any) -> None:
@@ -133,13 +160,19 @@ def test_batches_in_order_parts_and_passes(toy_data: Any) -> None:
     twice = list(split.batches((16, 16), 4, passes=2, crop=crop))
     assert [(b.ids[0], b.repeat) for b in twice] == [(0, 0), (0, 1), (4, 0), (4, 1)]
     assert not torch.equal(twice[0].images, twice[1].images)
-    assert torch.equal(twice[2].images, next(split.batches((16, 16), 4, part=(1, 2), passes=2, crop=crop)).images)
+    assert torch.equal(
+        twice[2].images, next(split.batches((16, 16), 4, part=(1, 2), passes=2, crop=crop)).images
+    )
 
 
 def test_random_crops_stay_inside_and_use_their_range() -> None:
     crop = RandomCrop(seed=0)
     boxes = np.array([crop.box(60, 80, (0, i)) for i in range(300)])
-    assert (boxes[:, 0] + boxes[:, 2] <= 60).all() and (boxes[:, 1] + boxes[:, 3] <= 80).all() and (boxes >= 0).all()
+    assert (
+        (boxes[:, 0] + boxes[:, 2] <= 60).all()
+        and (boxes[:, 1] + boxes[:, 3] <= 80).all()
+        and (boxes >= 0).all()
+    )
     area = boxes[:, 2] * boxes[:, 3] / 4800
     assert area.min() > 0.48 and area.max() <= 1 and area.std() > 0.1
     compat = RandomCrop(scale=(0.5, 2.0), seed=0)
@@ -149,7 +182,9 @@ def test_random_crops_stay_inside_and_use_their_range() -> None:
 
 def test_mask_resizing_takes_the_label_under_the_centre() -> None:
     mask = np.arange(6).reshape(1, 6)
-    assert resize_mask(mask, (1, 3)).tolist() == [[1, 3, 5]]  # centres at 1, 3, 5: the pixel starting there
+    assert resize_mask(mask, (1, 3)).tolist() == [
+        [1, 3, 5]
+    ]  # centres at 1, 3, 5: the pixel starting there
     assert resize_mask(mask, (2, 12))[1].tolist() == np.repeat(np.arange(6), 2).tolist()
     assert resize_mask(mask, (1, 2)).tolist() == [[1, 4]]
 
@@ -161,13 +196,21 @@ def test_image_resizing_does_not_alias_and_keeps_position() -> None:
     assert abs(int(small[..., 0].mean()) - 128) < 3 and small.std() < 12
     half = np.zeros((64, 64, 3), np.uint8)
     half[:, 32:] = 255
-    assert (resize_image(half, (8, 8))[:, :3] < 20).all() and (resize_image(half, (8, 8))[:, 5:] > 235).all()
+    assert (resize_image(half, (8, 8))[:, :3] < 20).all() and (
+        resize_image(half, (8, 8))[:, 5:] > 235
+    ).all()
     assert centre_crop(half, 32, 0.5).shape == (32, 32, 3)
-    assert (centre_crop(half, 32, 0.5)[:, :15] == 0).all() and (centre_crop(half, 32, 0.5)[:, 17:] == 255).all()
+    assert (centre_crop(half, 32, 0.5)[:, :15] == 0).all() and (
+        centre_crop(half, 32, 0.5)[:, 17:] == 255
+    ).all()
 
 
-def crop_of_the_whole(image: np.ndarray, size: int, fraction: float, resample: Image.Resampling) -> np.ndarray:
-    """The whole image enlarged, then cut: what :func:`centre_crop` is to ordinary images, to the bit."""
+def crop_of_the_whole(
+    image: np.ndarray, size: int, fraction: float, resample: Image.Resampling
+) -> np.ndarray:
+    """The whole image enlarged, then cut: what :func:`centre_crop` is to ordinary images, to the
+    bit.
+    """
     height, width = image.shape[:2]
     short = max(size, round(size / fraction))
     scale = short / min(height, width)
@@ -177,7 +220,9 @@ def crop_of_the_whole(image: np.ndarray, size: int, fraction: float, resample: I
     return whole[top : top + size, left : left + size]
 
 
-@pytest.mark.parametrize("resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS])
+@pytest.mark.parametrize(
+    "resample", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
+)
 def test_long_images_are_cut_before_they_are_enlarged(
     resample: Image.Resampling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +232,9 @@ def test_long_images_are_cut_before_they_are_enlarged(
         for size, fraction in ((32, 0.875), (33, 1.0), (16, 0.5)):
             expected = crop_of_the_whole(image, size, fraction, resample)
             monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 1 << 24)
-            assert (centre_crop(image, size, fraction, resample) == expected).all()  # ordinary: to the bit
+            assert (
+                centre_crop(image, size, fraction, resample) == expected
+            ).all()  # ordinary: to the bit
             monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 0)
             cut = centre_crop(image, size, fraction, resample)
             assert np.abs(cut.astype(int) - expected).max() <= 1, (shape, size, fraction)
@@ -205,7 +252,9 @@ def test_a_row_of_pixels_takes_little_memory() -> None:
         assert square.shape == (224, 224, 3) and peak < 10 << 20
 
 
-def test_lists_of_names_choose_images_and_show_in_the_protocol(toy_data: Any, tmp_path: Path) -> None:
+def test_lists_of_names_choose_images_and_show_in_the_protocol(
+    toy_data: Any, tmp_path: Path
+) -> None:
     few = tmp_path / "few.txt"
     few.write_text("004\n001\n")
     chosen, whole = toy_data(names=(str(few), None)), toy_data()
@@ -213,9 +262,13 @@ def test_lists_of_names_choose_images_and_show_in_the_protocol(toy_data: Any, tm
     assert len(chosen.val) == len(whole.val)
     assert chosen.protocol["train_images"] == 2
     assert chosen.protocol["train_content"] != whole.protocol["train_content"]
-    assert chosen.protocol.keys() == whole.protocol.keys()  # hashes of sets without lists stay what they were
+    assert (
+        chosen.protocol.keys() == whole.protocol.keys()
+    )  # hashes of sets without lists stay what they were
     few.write_text("004\n077\n")
-    with pytest.raises(ValueError, match=r"few.txt': 1 of its 2 names are not in split 'train': \['077'\]"):
+    with pytest.raises(
+        ValueError, match=r"few.txt': 1 of its 2 names are not in split 'train': \['077'\]"
+    ):
         toy_data(names=(str(few), None))
     few.write_text("")
     with pytest.raises(ValueError, match="at least one"):
@@ -224,7 +277,9 @@ def test_lists_of_names_choose_images_and_show_in_the_protocol(toy_data: Any, tm
         toy_data(names=(None, "nowhere.txt"))
 
 
-def test_fingerprint_follows_content_not_place(toy_root: Path, toy_data: Any, tmp_path: Path) -> None:
+def test_fingerprint_follows_content_not_place(
+    toy_root: Path, toy_data: Any, tmp_path: Path
+) -> None:
     options = dict(images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
     shutil.copytree(toy_root, tmp_path / "copy")
     copied = SegmentationFolder(tmp_path / "copy", "plain", **options)
@@ -243,15 +298,33 @@ def test_fingerprint_follows_content_not_place(toy_root: Path, toy_data: Any, tm
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda r: (r / "valannot/a.png").unlink(), r"1 images .* and 0 masks .* 1 images without mask \['a'\]"),
+        (
+            lambda r: (r / "valannot/a.png").unlink(),
+            r"1 images .* and 0 masks .* 1 images without mask \['a'\]",
+        ),
         (lambda r: put(r / "valannot/b.png", np.zeros((4, 4))), r"1 masks without image \['b'\]"),
-        (lambda r: put(r / "valannot/a.png", np.full((4, 4), 77)), r"a\.png holds the values \[77\], which are"),
-        (lambda r: put(r / "valannot/a.png", np.zeros((4, 5))), r"a\.png is 5x4 pixels, its image .* is 4x4"),
-        (lambda r: put(r / "valannot/a.png", IMAGE), r"a\.png is a RGB image; a mask must be one channel"),
+        (
+            lambda r: put(r / "valannot/a.png", np.full((4, 4), 77)),
+            r"a\.png holds the values \[77\], which are",
+        ),
+        (
+            lambda r: put(r / "valannot/a.png", np.zeros((4, 5))),
+            r"a\.png is 5x4 pixels, its image .* is 4x4",
+        ),
+        (
+            lambda r: put(r / "valannot/a.png", IMAGE),
+            r"a\.png is a RGB image; a mask must be one channel",
+        ),
         (lambda r: (r / "valannot/a.png").write_bytes(b"x"), "not readable as a mask"),
         (lambda r: (r / "val/a.jpg").write_bytes(b"x"), r"val/a\.jpg: "),
-        (lambda r: shutil.rmtree(r / "valannot"), r"no folder .*valannot with the masks of split 'val'; .* holds "),
-        (lambda r: [p.unlink() for p in (r / "val/a.jpg", r / "valannot/a.png")], "no image with a mask"),
+        (
+            lambda r: shutil.rmtree(r / "valannot"),
+            r"no folder .*valannot with the masks of split 'val'; .* holds ",
+        ),
+        (
+            lambda r: [p.unlink() for p in (r / "val/a.jpg", r / "valannot/a.png")],
+            "no image with a mask",
+        ),
     ],
 )
 def test_errors_name_file_and_cure(change: Any, message: str, tmp_path: Path) -> None:
@@ -283,7 +356,12 @@ def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str) -> None:
         SegmentationFolder(tmp_path, "scenes")
 
 
-def test_a_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_may_be_written_as_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_layout(tmp_path / "data", "camvid")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert SegmentationFolder("~/data", "camvid").protocol == SegmentationFolder(tmp_path / "data", "camvid").protocol
+    assert (
+        SegmentationFolder("~/data", "camvid").protocol
+        == SegmentationFolder(tmp_path / "data", "camvid").protocol
+    )

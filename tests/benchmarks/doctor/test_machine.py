@@ -23,7 +23,8 @@ def workers(advice: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("cores", "devices", "expected"), [(1, 0, 1), (2, 0, 1), (64, 0, 2), (16, 1, 15), (64, 8, 7), (4, 8, 1)]
+    ("cores", "devices", "expected"),
+    [(1, 0, 1), (2, 0, 1), (64, 0, 2), (16, 1, 15), (64, 8, 7), (4, 8, 1)],
 )
 def test_worker_advice(cores: int, devices: int, expected: int) -> None:
     assert workers(measure.worker_advice(800.0, cores, devices)) == expected

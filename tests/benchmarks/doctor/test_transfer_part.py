@@ -17,8 +17,17 @@ OPERATORS = Path("_ext.so")
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> dict:
     """A machine with torch 2.14, whose packages, mmcv and GPUs a test sets."""
-    found = dict(packages={"mmsegmentation": "1.2.2", "mmdet": "3.3.0", "ftfy": "6", "regex": "1", "pycocotools": "2"},
-                 mmcv=Installed("2.1.0+torch2.14.cpu", "torch2.14.cpu", OPERATORS, True), gpus=[])  # fmt: skip
+    found = dict(
+        packages={
+            "mmsegmentation": "1.2.2",
+            "mmdet": "3.3.0",
+            "ftfy": "6",
+            "regex": "1",
+            "pycocotools": "2",
+        },
+        mmcv=Installed("2.1.0+torch2.14.cpu", "torch2.14.cpu", OPERATORS, True),
+        gpus=[],
+    )
     monkeypatch.setattr(parts, "version", lambda name: found["packages"].get(name))
     monkeypatch.setattr(mmcv_wheel, "installed", lambda: found["mmcv"])
     monkeypatch.setattr(mmcv_wheel, "build_tag", lambda *_: "torch2.14.cpu")
@@ -29,19 +38,36 @@ def state(monkeypatch: pytest.MonkeyPatch) -> dict:
 
 def test_complete_layer(state: dict) -> None:
     found = parts.transfer()
-    assert [part.name for part in found] == ["mmcv operators", "mmsegmentation", "mmdet", "pycocotools"]
+    assert [part.name for part in found] == [
+        "mmcv operators",
+        "mmsegmentation",
+        "mmdet",
+        "pycocotools",
+    ]
     assert all(part.there and not part.advice for part in found)
     assert found[0].detail == "2.1.0+torch2.14.cpu, CPU operators"
 
 
-@pytest.mark.parametrize(("mmcv", "detail", "advice"), [
-    (None, "mmcv is not installed", "bash tools/setup.sh transfer"),
-    (Installed("2.1.0+torch2.9.cpu", "torch2.9.cpu", OPERATORS, True), "torch2.9.cpu, the installed torch is 2.14.1",
-     "bash tools/setup.sh transfer"),
-    (Installed("", "", None, False), "cut off", "bash tools/setup.sh transfer"),
-    (Installed("2.1.0", "", None, True), "without compiled", "pip uninstall mmcv mmcv-lite, then bash tools/setup.sh"),
-])  # fmt: skip
-def test_mmcv_that_does_not_serve(state: dict, mmcv: Installed | None, detail: str, advice: str) -> None:
+@pytest.mark.parametrize(
+    ("mmcv", "detail", "advice"),
+    [
+        (None, "mmcv is not installed", "bash tools/setup.sh transfer"),
+        (
+            Installed("2.1.0+torch2.9.cpu", "torch2.9.cpu", OPERATORS, True),
+            "torch2.9.cpu, the installed torch is 2.14.1",
+            "bash tools/setup.sh transfer",
+        ),
+        (Installed("", "", None, False), "cut off", "bash tools/setup.sh transfer"),
+        (
+            Installed("2.1.0", "", None, True),
+            "without compiled",
+            "pip uninstall mmcv mmcv-lite, then bash tools/setup.sh",
+        ),
+    ],
+)
+def test_mmcv_that_does_not_serve(
+    state: dict, mmcv: Installed | None, detail: str, advice: str
+) -> None:
     state["mmcv"] = mmcv
     part = parts.transfer()[0]
     assert not part.there and detail in part.detail and part.advice.startswith(advice)
@@ -57,7 +83,11 @@ def test_gpu_wants_cuda_operators_of_its_kind(state: dict, monkeypatch: pytest.M
     state["gpus"] = [{"capability": "9.0"}, {"capability": "8.0"}]
     monkeypatch.setattr(mmcv_wheel, "architectures", lambda: ())
     part = parts.transfer()[1]
-    assert part.name == "mmcv CUDA operators" and not part.there and part.advice.startswith("install nvcc (CUDA ")
+    assert (
+        part.name == "mmcv CUDA operators"
+        and not part.there
+        and part.advice.startswith("install nvcc (CUDA ")
+    )
     monkeypatch.setattr(mmcv_wheel, "architectures", lambda: ("8.0", "9.0"))
     assert parts.transfer()[1].advice == "bash tools/setup.sh transfer"
     state["mmcv"] = Installed("2.1.0+torch2.14.cuda80.90", "torch2.14.cuda80.90", OPERATORS, True)
@@ -68,10 +98,13 @@ def test_what_is_missing_is_named_and_one_sentence_cures_all(state: dict) -> Non
     state.update(mmcv=None, packages={"mmsegmentation": "1.2.2", "mmdet": "3.3.0", "regex": "1"})
     found = parts.transfer()
     assert [(p.name, p.detail) for p in found if not p.there] == [
-        ("mmcv operators", "mmcv is not installed"), ("mmsegmentation", "ftfy not installed"),
+        ("mmcv operators", "mmcv is not installed"),
+        ("mmsegmentation", "ftfy not installed"),
         ("pycocotools", "pycocotools not installed"),
-    ]  # fmt: skip
-    assert report.part_advice(found) == ["mmcv operators, mmsegmentation, pycocotools: bash tools/setup.sh transfer"]
+    ]
+    assert report.part_advice(found) == [
+        "mmcv operators, mmsegmentation, pycocotools: bash tools/setup.sh transfer"
+    ]
 
 
 def test_nothing_is_imported() -> None:

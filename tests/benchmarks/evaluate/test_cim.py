@@ -1,4 +1,6 @@
-"""Localisation: loads a checkpoint with everything CIM needs and says what answers without looking would score."""
+"""Localisation: loads a checkpoint with everything CIM needs and says what answers without looking
+would score.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_answers_without_looking() -> None:
     found = _summary(torch.tensor(0.0), torch.tensor(0.0), maps)
     assert found.foreground == pytest.approx(3 / 8)
     assert found.prior == pytest.approx(2 * 0.661563, abs=1e-5)
-    assert found.position == pytest.approx(2 * 0.693147 / 4, abs=1e-5)  # only the second pixel is in doubt
+    assert found.position == pytest.approx(
+        2 * 0.693147 / 4, abs=1e-5
+    )  # only the second pixel is in doubt
     assert found.position_iou == pytest.approx((1 / 2 + 1) / 2)
 
 
@@ -81,8 +85,12 @@ def test_command_prints_the_table_or_one_sentence(
     assert error.startswith("evaluate_cim: ImageFolder: ") and "none" in error
 
 
-def test_an_attacked_objective_is_measured_on_clean_images(image_folder: Path, tmp_path: Path) -> None:
-    objective = dict(type="Adversarial", objective=dict(type="CIM", width=16, heads=2), source="both")
+def test_an_attacked_objective_is_measured_on_clean_images(
+    image_folder: Path, tmp_path: Path
+) -> None:
+    objective = dict(
+        type="Adversarial", objective=dict(type="CIM", width=16, heads=2), source="both"
+    )
     found = localise(train(objective, "exemplar", image_folder, tmp_path), image_folder, limit=4)
     assert (found.images, found.exemplars) == (4, 3) and found.loss > 0
 

@@ -42,7 +42,9 @@ def benchmarks(image_folder: Path, toy_root: Path) -> dict[str, Any]:
 
 
 def config(image_folder: Path, work_dir: Path, hooks: list[dict[str, Any]]) -> PretrainConfig:
-    """A BYOL run of 4 steps on a network with BatchNorm, so that a wrong mode or draw would show in the weights."""
+    """A BYOL run of 4 steps on a network with BatchNorm, so that a wrong mode or draw would show in
+    the weights.
+    """
     view = dict(size=32, jitter=dict(brightness=0.4, contrast=0.4))
     return PretrainConfig(
         dict(
@@ -65,10 +67,16 @@ def config(image_folder: Path, work_dir: Path, hooks: list[dict[str, Any]]) -> P
     )
 
 
-def test_training_does_not_notice(image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]) -> None:
+def test_training_does_not_notice(
+    image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]
+) -> None:
     finals, hub = [], None
     for name, every in (("plain", None), ("watched", 3)):
-        hooks = [] if every is None else [dict(type="EvaluationHook", every=every, benchmarks=benchmarks)]
+        hooks = (
+            []
+            if every is None
+            else [dict(type="EvaluationHook", every=every, benchmarks=benchmarks)]
+        )
         runner = build_runner(config(image_folder, tmp_path / name, hooks))
         runner.train()
         finals.append(torch.load(tmp_path / name / "final.pth", weights_only=True)["state_dict"])
@@ -76,11 +84,20 @@ def test_training_does_not_notice(image_folder: Path, tmp_path: Path, benchmarks
     assert all(torch.equal(value, finals[1][key]) for key, value in finals[0].items())
     records = read_all(tmp_path / "watched" / "evaluations.jsonl")
     assert [(r.benchmark, r.subject["spec"]) for r in records] == [
-        ("retrieval", "step 3"), ("knn", "step 3"), ("retrieval", "step 4"), ("knn", "step 4"),
-    ]  # fmt: skip
-    assert records[0].protocol["memory_size"] == 102_400  # the reduced settings, where the config says nothing
-    assert hub.get_scalar("eval/dense.mIoU").current() == pytest.approx(records[2].metrics["mIoU"].value)
-    assert hub.get_scalar("eval/knn.top1").current() == pytest.approx(records[3].metrics["top1"].value)
+        ("retrieval", "step 3"),
+        ("knn", "step 3"),
+        ("retrieval", "step 4"),
+        ("knn", "step 4"),
+    ]
+    assert (
+        records[0].protocol["memory_size"] == 102_400
+    )  # the reduced settings, where the config says nothing
+    assert hub.get_scalar("eval/dense.mIoU").current() == pytest.approx(
+        records[2].metrics["mIoU"].value
+    )
+    assert hub.get_scalar("eval/knn.top1").current() == pytest.approx(
+        records[3].metrics["top1"].value
+    )
 
 
 def test_random_states_come_back() -> None:
@@ -93,7 +110,9 @@ def test_random_states_come_back() -> None:
     assert draw() == drawn
 
 
-def test_target_weights_differ_from_online(image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]) -> None:
+def test_target_weights_differ_from_online(
+    image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]
+) -> None:
     hook = dict(type="EvaluationHook", every=4, benchmarks=dict(knn=benchmarks["knn"]))
     runner = build_runner(config(image_folder, tmp_path, [hook, hook | dict(weights="target")]))
     runner.train()
@@ -102,7 +121,9 @@ def test_target_weights_differ_from_online(image_folder: Path, tmp_path: Path, b
     assert online.subject["fingerprint"] != target.subject["fingerprint"]
 
 
-def test_a_sharded_model_is_refused_before_the_first_step(tmp_path: Path, benchmarks: dict[str, Any]) -> None:
+def test_a_sharded_model_is_refused_before_the_first_step(
+    tmp_path: Path, benchmarks: dict[str, Any]
+) -> None:
     model = nn.Module()
     model.backbone = nn.Linear(2, 2)
     model.networks = [model.backbone]
@@ -114,7 +135,9 @@ def test_a_sharded_model_is_refused_before_the_first_step(tmp_path: Path, benchm
         dist.destroy_process_group()
 
 
-def test_mistakes_show_before_the_first_step(image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]) -> None:
+def test_mistakes_show_before_the_first_step(
+    image_folder: Path, tmp_path: Path, benchmarks: dict[str, Any]
+) -> None:
     for change, message in (
         (dict(every=0), "at least 1"),
         (dict(weights="best"), "must be 'online' or 'target'"),

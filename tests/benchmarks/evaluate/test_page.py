@@ -1,4 +1,6 @@
-"""The page of an evaluation: a table per protocol, baselines apart, the best marked, everything linked is there."""
+"""The page of an evaluation: a table per protocol, baselines apart, the best marked, everything
+linked is there.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,15 @@ from benchmarks.evaluate.page import draw_features, sample_images, table_of, wri
 from benchmarks.evaluate.suite import BENCHMARKS, Task
 
 
-def record(spec: str, upsampler: str | None, size: int = 1, network: bool = True, **values: float) -> Record:
+def record(
+    spec: str, upsampler: str | None, size: int = 1, network: bool = True, **values: float
+) -> Record:
     subject: dict[str, Any] = dict(spec=spec) | (dict(backbone={}) if network else {})
     subject |= dict(upsampler=dict(spec=upsampler)) if upsampler else {}
-    metrics = {n: Metric(value, "%", "lower" if n == "average_drop" else "higher") for n, value in values.items()}
+    metrics = {
+        n: Metric(value, "%", "lower" if n == "average_drop" else "higher")
+        for n, value in values.items()
+    }
     return Record("probe", metrics, dict(size=size), cost=dict(seconds=1.0), subject=subject)
 
 
@@ -38,12 +45,17 @@ def test_the_best_network_of_each_column() -> None:
     assert lines[3] == ["(majority)", "–", "99.00", "", "1.0"]
     assert best == [(1, 2), (2, 2), (1, 3)]
     assert table_of(RECORDS[4:])[2] == []  # nobody to be better than
-    assert upsampler_of(dict(upsampler=dict(spec="guided"))) == "guided" and upsampler_of({}) == "none"
+    assert (
+        upsampler_of(dict(upsampler=dict(spec="guided"))) == "guided" and upsampler_of({}) == "none"
+    )
 
 
 def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
     """Names that an older rule by endings read the other way round."""
-    values = [dict(error=Metric(v, "%", "higher"), uniform_mse=Metric(v, "feature²", "lower")) for v in (1.0, 2.0)]
+    values = [
+        dict(error=Metric(v, "%", "higher"), uniform_mse=Metric(v, "feature²", "lower"))
+        for v in (1.0, 2.0)
+    ]
     group = [Record("toy", metrics, {}, subject=dict(spec="a", backbone={})) for metrics in values]
     headings, _, best = table_of(group)
     assert headings[2:4] == ["error [%] ↑", "uniform_mse [feature²] ↓"] and best == [(1, 2), (0, 3)]
@@ -52,18 +64,25 @@ def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
 def test_page_and_markdown(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/x.png").write_bytes(b"")
-    page = write_evaluation(RECORDS, [("pictures/x.png", "what & where")], "python x --set a<b", tmp_path)
+    page = write_evaluation(
+        RECORDS, [("pictures/x.png", "what & where")], "python x --set a<b", tmp_path
+    )
     text = page.read_text()
     assert text.count("<table>") == 2 and text.count("<summary>protocol</summary>") == 2
     assert "a&lt;b&gt;.pth" in text and "a<b>" not in text and "python x --set a&lt;b" in text
-    assert '<td class="best">20.00</td>' in text and '<tr class="baseline"><td class="text">(majority)' in text
+    assert (
+        '<td class="best">20.00</td>' in text
+        and '<tr class="baseline"><td class="text">(majority)' in text
+    )
     assert "what &amp; where" in text
     for file in re.findall(r'(?:href|src)="([^"]+)"', text):
         assert (tmp_path / file).is_file(), file
     markdown = (tmp_path / "report.md").read_text()
     assert "| a.pth | bilinear | **30.00** | **20.00** | 1.0 |" in markdown
     assert "![what & where](pictures/x.png)" in markdown
-    assert [r.protocol_hash for r in read_all(tmp_path / "records.jsonl")] == [r.protocol_hash for r in RECORDS]
+    assert [r.protocol_hash for r in read_all(tmp_path / "records.jsonl")] == [
+        r.protocol_hash for r in RECORDS
+    ]
 
 
 def test_images_come_from_the_validation_part(toy_data: Any, image_folder: Path) -> None:
@@ -77,7 +96,9 @@ def test_images_come_from_the_validation_part(toy_data: Any, image_folder: Path)
     assert torch.equal(images, expected)
 
 
-def test_a_sheet_per_network_with_bilinear_always(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_per_network_with_bilinear_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = []
     draw = "benchmarks.evaluate.page.draw_upsampled"
     monkeypatch.setattr(draw, lambda images, found, path, **_: rows.append((list(found), path)))

@@ -19,16 +19,30 @@ def record(network: str, upsampler: str, value: float) -> Record:
 def test_values_and_paired_differences() -> None:
     """t at 95 % with two networks is 12.706: 1 ± 12.706 · √2/√2 · 1 for the differences 0 and 2."""
     records = [record("a", "bilinear", 10.0), record("b", "bilinear", 20.0)]
-    records += [record("a", "jbu:runs/jbu_0/final.pth", 10.0), record("b", "jbu:runs/jbu_1/final.pth", 22.0)]
+    records += [
+        record("a", "jbu:runs/jbu_0/final.pth", 10.0),
+        record("b", "jbu:runs/jbu_1/final.pth", 22.0),
+    ]
     table = paired_tables(records).splitlines()
-    assert table[2].split("|")[1:-1] == [" upsampler ", " mIoU [%] ", " minus bilinear ", " networks "]
+    assert table[2].split("|")[1:-1] == [
+        " upsampler ",
+        " mIoU [%] ",
+        " minus bilinear ",
+        " networks ",
+    ]
     assert table[5].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
     assert table[4].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
 
 
 def test_lower_is_better_stands_in_the_heading_and_a_missing_value_in_the_cell() -> None:
-    records = [record(n, u, v) for u, v in (("bilinear", 10.0), ("guided", float("nan"))) for n in ("a", "b")]
-    records = [replace(r, metrics=dict(RMSE=replace(r.metrics["mIoU"], better="lower"))) for r in records]
+    records = [
+        record(n, u, v)
+        for u, v in (("bilinear", 10.0), ("guided", float("nan")))
+        for n in ("a", "b")
+    ]
+    records = [
+        replace(r, metrics=dict(RMSE=replace(r.metrics["mIoU"], better="lower"))) for r in records
+    ]
     table = paired_tables(records).splitlines()
     assert table[2].split("|")[2:4] == [" RMSE [%] ↓ ", " minus bilinear "]
     assert table[5].split("|")[1:-1] == [" guided ", " not defined ", " not defined ", " 2 "]
@@ -36,7 +50,10 @@ def test_lower_is_better_stands_in_the_heading_and_a_missing_value_in_the_cell()
 
 def test_families() -> None:
     assert family("guided?radius=2") == "guided?radius=2"
-    assert family("neighbourhood:w/neighbourhood_regression_0/final.pth?window=7") == "neighbourhood_regression"
+    assert (
+        family("neighbourhood:w/neighbourhood_regression_0/final.pth?window=7")
+        == "neighbourhood_regression"
+    )
     assert family("jbu:final.pth") == "jbu"
 
 

@@ -1,4 +1,6 @@
-"""The command's work: what is measured is kept, and baselines stand beside the networks they belong to."""
+"""The command's work: what is measured is kept, and baselines stand beside the networks they belong
+to.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,11 @@ from benchmarks.frozen.baselines import DEPTH, RETRIEVAL
 
 
 def arguments(
-    out: Path, networks: list[str], benchmark: str | list[str], data: str | list[str], **changes: object
+    out: Path,
+    networks: list[str],
+    benchmark: str | list[str],
+    data: str | list[str],
+    **changes: object,
 ) -> Options:
     """What ``tools/evaluate.py`` is asked for."""
     common = dict(quick=True, device="cpu")
@@ -29,9 +35,13 @@ def arguments(
     return Options(**(common | given | changes))
 
 
-def test_a_network_that_is_missing_is_found_before_anything_is_measured(image_folder: Path, tmp_path: Path) -> None:
+def test_a_network_that_is_missing_is_found_before_anything_is_measured(
+    image_folder: Path, tmp_path: Path
+) -> None:
     networks = ["random:test_resnet", "nowhere.pth"]
-    given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"])
+    given = arguments(
+        tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"]
+    )
     with pytest.raises(FileNotFoundError, match="no checkpoint nowhere.pth"):
         evaluate(given)
     assert not (tmp_path / "r.jsonl").exists()
@@ -39,7 +49,9 @@ def test_a_network_that_is_missing_is_found_before_anything_is_measured(image_fo
         evaluate(replace(given, networks=["random:test_resnet"] * 2))
 
 
-@pytest.mark.parametrize("networks", [["random:test_vit"], ["random:test_resnet", "random:test_vit"]])
+@pytest.mark.parametrize(
+    "networks", [["random:test_vit"], ["random:test_resnet", "random:test_vit"]]
+)
 def test_a_size_that_a_network_refuses_is_found_before_anything_is_measured(
     image_folder: Path, tmp_path: Path, networks: list[str]
 ) -> None:
@@ -63,15 +75,22 @@ def test_a_network_that_fails_leaves_the_records_before_it(
 
     monkeypatch.setattr(Task, "run", fail_with_the_second)
     networks = ["random:test_resnet", "random:test_resnet?seed=1"]
-    given = arguments(tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"])
+    given = arguments(
+        tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"]
+    )
     with pytest.raises(ValueError, match="a broken image"):
         evaluate(given)
-    assert [record.subject["spec"] for record in read_all(tmp_path / "r.jsonl")] == ["random:test_resnet"]
+    assert [record.subject["spec"] for record in read_all(tmp_path / "r.jsonl")] == [
+        "random:test_resnet"
+    ]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_disk_that_fills_up_loses_no_record(
-    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    image_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     data, settings = f"classes:{image_folder}", ["knn.size=32"]
@@ -84,9 +103,15 @@ def test_a_disk_that_fills_up_loses_no_record(
 
 
 def test_long_names_stay_different_in_a_narrow_table(capsys: pytest.CaptureFixture[str]) -> None:
-    specs = [f"work_dirs/comparison/pixpro_with_a_long_name/seed_{n}/pretrain/final.pth" for n in range(3)]
+    specs = [
+        f"work_dirs/comparison/pixpro_with_a_long_name/seed_{n}/pretrain/final.pth"
+        for n in range(3)
+    ]
     metrics = {name: Metric(50.0, "%", "higher") for name in ("top1", "top5")}
-    records = [Record("knn", metrics, {"neighbours": 3}, subject=dict(spec=spec, backbone={})) for spec in specs]
+    records = [
+        Record("knn", metrics, {"neighbours": 3}, subject=dict(spec=spec, backbone={}))
+        for spec in specs
+    ]
     print_tables(records, Console(width=80))
     printed = capsys.readouterr().out
     rows = [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
@@ -99,20 +124,37 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
     networks = [f"random:test_resnet?output_stride={stride}" for stride in (8, 16)]
     data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
     sizes = ["retrieval.size=32,48", "retrieval.backend=torch"]
-    given = arguments(tmp_path / "r.jsonl", networks, "retrieval", data, settings=sizes, baselines=True)
+    given = arguments(
+        tmp_path / "r.jsonl", networks, "retrieval", data, settings=sizes, baselines=True
+    )
     evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
     assert len(records) == 2 + 2 * len(RETRIEVAL)
     for network in records[:2]:
-        beside = [r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash]
+        beside = [
+            r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash
+        ]
         assert beside == list(RETRIEVAL)
 
 
 def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_path: Path) -> None:
-    images, network = f"plain:{toy_root}?images=images/{{split}}", "random:test_resnet?output_stride=16"
-    data = [f"{images}&masks=masks/{{split}}&classes=3&ignore=255", f"{images}&depth=depth/{{split}}"]
+    images, network = (
+        f"plain:{toy_root}?images=images/{{split}}",
+        "random:test_resnet?output_stride=16",
+    )
+    data = [
+        f"{images}&masks=masks/{{split}}&classes=3&ignore=255",
+        f"{images}&depth=depth/{{split}}",
+    ]
     sizes = ["retrieval.size=32,48", "depth.size=32,48"]
-    given = arguments(tmp_path / "r.jsonl", [network], ["retrieval", "depth"], data, settings=sizes, baselines=True)
+    given = arguments(
+        tmp_path / "r.jsonl",
+        [network],
+        ["retrieval", "depth"],
+        data,
+        settings=sizes,
+        baselines=True,
+    )
     evaluate(given)
     names = {"retrieval": [], "depth": []}
     for record in read_all(tmp_path / "r.jsonl"):
@@ -120,7 +162,8 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
     assert names == {"retrieval": [network, *RETRIEVAL], "depth": [network, *DEPTH]}
     assert len({r.protocol_hash for r in read_all(tmp_path / "r.jsonl")}) == 2
     with pytest.raises(
-        ValueError, match=r"--benchmark depth needs one --data with a layout with depth maps .* found 0"
+        ValueError,
+        match=r"--benchmark depth needs one --data with a layout with depth maps .* found 0",
     ):
         make_tasks(["depth"], data[:1], [], quick=True)
 
@@ -129,7 +172,9 @@ def test_generated_data_serve_both_dense_benchmarks(tmp_path: Path) -> None:
     for split, shade in (("train", 1), ("val", 90)):
         for kind in ("images", "annotations", "depth"):
             (tmp_path / kind / split).mkdir(parents=True)
-        Image.fromarray(np.full((8, 8), shade, np.uint8)).save(tmp_path / "images" / split / "a.jpg")
+        Image.fromarray(np.full((8, 8), shade, np.uint8)).save(
+            tmp_path / "images" / split / "a.jpg"
+        )
         Image.fromarray(np.ones((8, 8), np.uint8)).save(tmp_path / "annotations" / split / "a.png")
         Image.fromarray(np.ones((8, 8), np.uint16)).save(tmp_path / "depth" / split / "a.png")
     (tmp_path / "scenes.json").write_text('{"labels": {"names": ["ignore", "disc"]}}')
@@ -142,47 +187,76 @@ def test_options_that_the_crops_of_scenes_would_drop_are_refused(image_folder: P
     folder.mkdir()
     (folder / "crops").symlink_to(image_folder)
     assert len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)) == 1
-    with pytest.raises(ValueError, match=r"--benchmark knn .*scenes:ROOT without options; with them .*, found 0"):
+    with pytest.raises(
+        ValueError, match=r"--benchmark knn .*scenes:ROOT without options; with them .*, found 0"
+    ):
         make_tasks(["knn"], [f"scenes:{folder}?every=2,2"], [], quick=True)
     (task,) = make_tasks(["knn"], [f"classes:{folder}/crops?every=2,2"], [], quick=True)
-    assert 0 < len(task.data.train) < len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)[0].data.train)
+    assert (
+        0
+        < len(task.data.train)
+        < len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)[0].data.train)
+    )
 
 
 def test_data_that_no_benchmark_reads_are_refused(image_folder: Path, tmp_path: Path) -> None:
     unread = f"pfwillow:{tmp_path}"
-    with pytest.raises(ValueError, match=f"--data '{unread}': none of the benchmarks knn reads it; leave it out"):
+    with pytest.raises(
+        ValueError, match=f"--data '{unread}': none of the benchmarks knn reads it; leave it out"
+    ):
         make_tasks(["knn"], [f"classes:{image_folder}", unread], [], quick=True)
 
 
 def test_a_setting_that_is_given_twice_is_refused(image_folder: Path) -> None:
-    with pytest.raises(ValueError, match="--set: knn.size is given twice, '32' and '64'; give it once"):
+    with pytest.raises(
+        ValueError, match="--set: knn.size is given twice, '32' and '64'; give it once"
+    ):
         make_tasks(["knn"], [f"classes:{image_folder}"], ["knn.size=32", "knn.size=64"], quick=True)
 
 
 @pytest.mark.parametrize("text", ["knn.size=", "knn.size", "size=3", "nkk.size=3"])
 def test_settings_without_benchmark_or_value_are_named(image_folder: Path, text: str) -> None:
-    with pytest.raises(ValueError, match=f"--set '{text}': write BENCHMARK.KEY=VALUE with a benchmark of knn"):
+    with pytest.raises(
+        ValueError, match=f"--set '{text}': write BENCHMARK.KEY=VALUE with a benchmark of knn"
+    ):
         make_tasks(["knn"], [f"classes:{image_folder}"], [text], quick=True)
 
 
-def test_bilinear_stands_beside_every_upsampler(toy_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_bilinear_stands_beside_every_upsampler(
+    toy_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     network = "random:test_resnet?output_stride=8"
     images = f"plain:{toy_root}?images=images/{{split}}"
-    data = [f"{images}&masks=masks/{{split}}&classes=3&ignore=255", f"{images}&depth=depth/{{split}}"]
+    data = [
+        f"{images}&masks=masks/{{split}}&classes=3&ignore=255",
+        f"{images}&depth=depth/{{split}}",
+    ]
     names = ["retrieval", "depth", "probe", "depth_probe"]
     sets = [f"{name}.size=32,48" for name in names]
     sets += [f"{name}.{key}" for name in names[2:] for key in ("epochs=1", "least_steps=2")]
     given = arguments(
-        tmp_path / "r.jsonl", [network], names, data, settings=sets, upsampler=["guided?radius=1"], baselines=True
+        tmp_path / "r.jsonl",
+        [network],
+        names,
+        data,
+        settings=sets,
+        upsampler=["guided?radius=1"],
+        baselines=True,
     )
     evaluate(given)
     found: dict[str, list] = {name: [] for name in names}
     for record in read_all(tmp_path / "r.jsonl"):
         if record.subject["spec"] == network:
             upsampler = record.subject.get("upsampler", {}).get("spec", "none")
-            found[record.benchmark].append((upsampler, record.protocol["stride"], record.protocol_hash))
+            found[record.benchmark].append(
+                (upsampler, record.protocol["stride"], record.protocol_hash)
+            )
     for name in names[:2]:
-        assert [run[:2] for run in found[name]] == [("none", 8), ("bilinear", 4), ("guided?radius=1", 4)]
+        assert [run[:2] for run in found[name]] == [
+            ("none", 8),
+            ("bilinear", 4),
+            ("guided?radius=1", 4),
+        ]
         assert found[name][0][2] != found[name][1][2] == found[name][2][2]
     for name in names[2:]:  # without an upsampler a probe is the bilinear one
         assert [run[:2] for run in found[name]] == [("bilinear", 1), ("guided?radius=1", 1)]
@@ -209,31 +283,52 @@ def test_the_grid_behind_an_upsampler_is_set(toy_root: Path, tmp_path: Path) -> 
 def test_pairs_of_keypoints_and_a_page(
     tmp_path: Path, write_willow: Callable[[Path], Path], capsys: pytest.CaptureFixture
 ) -> None:
-    network, data = "random:test_resnet?output_stride=8", f"pfwillow:{write_willow(tmp_path / 'willow')}"
+    network, data = (
+        "random:test_resnet?output_stride=8",
+        f"pfwillow:{write_willow(tmp_path / 'willow')}",
+    )
     given = arguments(
-        tmp_path / "r.jsonl", [network], "correspondence", data, settings=["correspondence.size=32,48"], baselines=True,
-        upsampler=["guided"], report=str(tmp_path / "page"),
-    )  # fmt: skip
+        tmp_path / "r.jsonl",
+        [network],
+        "correspondence",
+        data,
+        settings=["correspondence.size=32,48"],
+        baselines=True,
+        upsampler=["guided"],
+        report=str(tmp_path / "page"),
+    )
     evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
     assert [r.subject["spec"] for r in records] == [network] * 3 + ["identity", "centre"]
     assert len({r.protocol_hash for r in records}) == 1
     page = (tmp_path / "page/index.html").read_text()
-    assert "guided" in page and "(identity)" in page and (tmp_path / "page/pictures/features_0.png").is_file()
+    assert (
+        "guided" in page
+        and "(identity)" in page
+        and (tmp_path / "page/pictures/features_0.png").is_file()
+    )
     assert "index.html" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="--benchmark correspondence needs one --data with a layout of keypoint"):
+    with pytest.raises(
+        ValueError, match="--benchmark correspondence needs one --data with a layout of keypoint"
+    ):
         make_tasks(["correspondence"], [f"classes:{tmp_path}"], [], quick=True)
 
 
-def test_pictures_that_fail_leave_the_page(image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_that_fail_leave_the_page(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
     monkeypatch.setattr("benchmarks.evaluate.page.draw_features", fail)
     given = arguments(
-        tmp_path / "r.jsonl", ["random:test_resnet?output_stride=8"], ["cam", "knn"], f"classes:{image_folder}",
-        settings=["cam.size=32", "knn.size=32", "cam.only_correct=false"], report=str(tmp_path / "page"),
-    )  # fmt: skip
+        tmp_path / "r.jsonl",
+        ["random:test_resnet?output_stride=8"],
+        ["cam", "knn"],
+        f"classes:{image_folder}",
+        settings=["cam.size=32", "knn.size=32", "cam.only_correct=false"],
+        report=str(tmp_path / "page"),
+    )
     evaluate(given)
     page = (tmp_path / "page/index.html").read_text()
     assert "average_drop [%] ↓" in page and "knn" in page and "<img" not in page

@@ -17,29 +17,65 @@ from benchmarks.core.record import Record, is_baseline
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
 
-# Another legal value of every setting that a number may depend on; the others change speed or memory only.
+# Another legal value of every setting that a number may depend on; the others change speed or
+# memory only.
 CHANGES = {
     "retrieval": dict(
-        size=(48, 48), neighbours=4, temperature=0.1, memory_size=60, passes=2, augment=False, seed=1, dtype="float16",
-        backend="faiss-cpu", compat=("hungarian",),
+        size=(48, 48),
+        neighbours=4,
+        temperature=0.1,
+        memory_size=60,
+        passes=2,
+        augment=False,
+        seed=1,
+        dtype="float16",
+        backend="faiss-cpu",
+        compat=("hungarian",),
     ),
     "knn": dict(size=40, crop_fraction=1.0, neighbours=4, temperature=0.1, backend="faiss-cpu"),
     "linear": dict(
-        size=40, crop_fraction=1.0, weight_decays=(1e-2,), held_back=0.3, seed=1, max_iterations=5, tolerance=1e-3,
+        size=40,
+        crop_fraction=1.0,
+        weight_decays=(1e-2,),
+        held_back=0.3,
+        seed=1,
+        max_iterations=5,
+        tolerance=1e-3,
         dtype="float32",
     ),
-}  # fmt: skip
+}
 CHANGES["depth"] = CHANGES["retrieval"] | dict(compat=("crop-scale-2",))
 CHANGES["probe"] = dict(
-    size=(48, 48), train_at="low", epochs=2, least_steps=3, images_per_step=2, lr=0.5, weight_decay=0.1, warmup=0.2,
-    seed=1, weights_dtype="float16",
-)  # fmt: skip
+    size=(48, 48),
+    train_at="low",
+    epochs=2,
+    least_steps=3,
+    images_per_step=2,
+    lr=0.5,
+    weight_decay=0.1,
+    warmup=0.2,
+    seed=1,
+    weights_dtype="float16",
+)
 CHANGES["depth_probe"] = CHANGES["probe"] | dict(loss="relative")
 CHANGES["decoder"] = dict(
-    size=(48, 48), dim=6, stride=8, finetune=True, steps=3, images_per_step=3, lr=0.5, backbone_lr=0.5,
-    weight_decay=0.1, warmup=0.6, crop=0.5, flip=0.0, seed=1,
-)  # fmt: skip
-CHANGES["robustness"] = CHANGES["linear"] | dict(corruptions=("fog",), severities=(2,), corruption_seed=1)
+    size=(48, 48),
+    dim=6,
+    stride=8,
+    finetune=True,
+    steps=3,
+    images_per_step=3,
+    lr=0.5,
+    backbone_lr=0.5,
+    weight_decay=0.1,
+    warmup=0.6,
+    crop=0.5,
+    flip=0.0,
+    seed=1,
+)
+CHANGES["robustness"] = CHANGES["linear"] | dict(
+    corruptions=("fog",), severities=(2,), corruption_seed=1
+)
 CHANGES["cam"] = CHANGES["linear"] | dict(images=3, only_correct=False, mask="positive")
 CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image")
 NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0, "upsampler": "nearest"}
@@ -54,13 +90,17 @@ FROZEN = [name for name in BENCHMARKS if name not in TUNED]
 BASE["depth"] = BASE["retrieval"]
 BASE["probe"] = BASE["depth_probe"] = dict(size=(40, 48), epochs=1, least_steps=2)
 BASE["decoder"] = dict(size=(40, 48), dim=4, steps=2, images_per_step=2)
-BASE["robustness"] = dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,))
+BASE["robustness"] = dict(
+    size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)
+)
 BASE["cam"] = dict(size=32, weight_decays=(1e-1,))
 BASE["correspondence"] = dict(size=(32, 32))
 
 
 @pytest.fixture(scope="module")
-def toy_pairs(tmp_path_factory: pytest.TempPathFactory, write_willow: Callable[[Path], Path]) -> Path:
+def toy_pairs(
+    tmp_path_factory: pytest.TempPathFactory, write_willow: Callable[[Path], Path]
+) -> Path:
     """Folder of toy keypoint pairs."""
     return write_willow(tmp_path_factory.mktemp("pairs"))
 
@@ -70,10 +110,19 @@ def open_task(toy_root: Path, toy_pairs: Path, image_folder: Path) -> Callable[.
     """Opens a benchmark by name on toy data, with changed settings."""
 
     def make(name: str, **changes: Any) -> Task:
-        folders = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
+        folders = dict(
+            layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255
+        )
         deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
-        options = {"retrieval": dict(root=toy_root, **folders), "depth": dict(root=toy_root, **deep)}
-        options |= {"probe": options["retrieval"], "depth_probe": options["depth"], "decoder": options["retrieval"]}
+        options = {
+            "retrieval": dict(root=toy_root, **folders),
+            "depth": dict(root=toy_root, **deep),
+        }
+        options |= {
+            "probe": options["retrieval"],
+            "depth_probe": options["depth"],
+            "decoder": options["retrieval"],
+        }
         options |= {"correspondence": dict(root=toy_pairs)}
         data = options.get(name, dict(root=image_folder))
         task = make_task(name, dict(data=data) | BASE[name] | changes)
@@ -91,7 +140,11 @@ def run(open_task: Callable[..., Task], colour_grid: Any) -> Callable[..., Recor
 
     def make(name: str, **changes: Any) -> Record:
         # A decoder reads a pyramid, which the toy network has not.
-        network = FeatureExtractor.load("random:test_resnet?output_stride=8") if name == "decoder" else toy
+        network = (
+            FeatureExtractor.load("random:test_resnet?output_stride=8")
+            if name == "decoder"
+            else toy
+        )
         return open_task(name, **changes).run(network)
 
     return make
@@ -133,7 +186,9 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
 
 
 @pytest.mark.parametrize("name", FROZEN)
-def test_every_setting_that_changes_the_number_changes_the_hash(name: str, run: Callable[..., Record]) -> None:
+def test_every_setting_that_changes_the_number_changes_the_hash(
+    name: str, run: Callable[..., Record]
+) -> None:
     known = {field.name for field in fields(BENCHMARKS[name].settings)}
     assert known == CHANGES[name].keys() | (NOT_IN_PROTOCOL.keys() & known)
     base = run(name).protocol_hash
@@ -155,9 +210,18 @@ def test_every_setting_that_changes_the_number_changes_the_hash(name: str, run: 
         (dict(data={}), "data of ClassFolder lacks root=; add it"),
         (dict(data=dict(root="x"), neighbours=2.5), "neighbours=2.5 is of type float; must be int"),
         (dict(data=dict(rot="x")), "ClassFolder has no argument 'rot'; did you mean 'root'?"),
-        (dict(data=dict(type="SegmentationFolder", root="x", layout="voc")), "it reads a ClassFolder"),
-        (dict(data=dict(root="x"), neighbors=3), "no setting 'neighbors'; did you mean 'neighbours'?"),
-        (dict(data=dict(root="x"), neighbours=0), "benchmark 'knn': neighbours=0 must be greater than 0"),
+        (
+            dict(data=dict(type="SegmentationFolder", root="x", layout="voc")),
+            "it reads a ClassFolder",
+        ),
+        (
+            dict(data=dict(root="x"), neighbors=3),
+            "no setting 'neighbors'; did you mean 'neighbours'?",
+        ),
+        (
+            dict(data=dict(root="x"), neighbours=0),
+            "benchmark 'knn': neighbours=0 must be greater than 0",
+        ),
     ],
 )
 def test_mistakes_are_named(config: dict[str, Any], message: str) -> None:
@@ -175,12 +239,21 @@ def test_a_part_without_any_label_is_refused_before_any_work(
     shutil.copytree(toy_root, tmp_path / "data")
     files = sorted((tmp_path / f"data/{kind}/{part}").iterdir())
     for file in files:
-        empty = np.zeros((40, 48), np.uint16) if kind == "depth" else np.full((40, 48), 255, np.uint8)
+        empty = (
+            np.zeros((40, 48), np.uint16) if kind == "depth" else np.full((40, 48), 255, np.uint8)
+        )
         Image.fromarray(empty).save(file)
     options = dict(classes=3, ignore=255) if kind == "masks" else {}
-    data = dict(root=tmp_path / "data", layout="plain", images="images/{split}") | {kind: kind + "/{split}"} | options
+    data = (
+        dict(root=tmp_path / "data", layout="plain", images="images/{split}")
+        | {kind: kind + "/{split}"}
+        | options
+    )
     for name in ("depth", "depth_probe") if kind == "depth" else ("retrieval", "probe", "decoder"):
-        with pytest.raises(ValueError, match=f"no (pixel is labelled|depth is known): .* {part} part .{len(files)}, "):
+        with pytest.raises(
+            ValueError,
+            match=f"no (pixel is labelled|depth is known): .* {part} part .{len(files)}, ",
+        ):
             make_task(name, dict(data=data))
     shutil.copy(toy_root / kind / part / files[-1].name, files[-1])
     make_task(name, dict(data=data))  # one label somewhere is enough
@@ -192,6 +265,8 @@ def test_a_module_is_a_benchmark_too() -> None:
 
 def test_choices_name_argument_value_and_what_is_legal() -> None:
     check_choice("backend", "torch", ("auto", "torch"))
-    with pytest.raises(ValueError, match=r"backend='Torhc' is not one of auto, torch; did you mean 'torch'\?"):
+    with pytest.raises(
+        ValueError, match=r"backend='Torhc' is not one of auto, torch; did you mean 'torch'\?"
+    ):
         check_choice("backend", "Torhc", ("auto", "torch"))
     assert suggestion("xyz", ("auto", "torch")) == ""

@@ -1,4 +1,6 @@
-"""Checkpoints of ours whose every weight and running statistic is drawn at random, so that no two are exchangeable."""
+"""Checkpoints of ours whose every weight and running statistic is drawn at random, so that no two
+are exchangeable.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def write_ours(tmp_path: Path) -> Callable[..., Path]:
             shaken = shake(backbone.state_dict(), 2 * seed + offset)
             state |= {prefix + key: value for key, value in shaken.items()}
         state |= {f"objectives.0.levels.{key}": value for key, value in (levels or {}).items()}
-        meta = dict(backbone=backbone.config, normalisation=dict(mean=[0.5, 0.4, 0.3], std=[0.25, 0.2, 0.3]))
+        meta = dict(
+            backbone=backbone.config, normalisation=dict(mean=[0.5, 0.4, 0.3], std=[0.25, 0.2, 0.3])
+        )
         path = tmp_path / "final.pth"
         torch.save(dict(state_dict=state, meta=meta), path)
         return path

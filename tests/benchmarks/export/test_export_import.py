@@ -32,9 +32,16 @@ VIT = "vit_tiny_patch16_224?depth=2&img_size=32&embed_dim=128&num_heads=2"
     ],
 )
 def test_weights_come_back(
-    write_ours: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, to: str, layout: str
+    write_ours: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spec: str,
+    to: str,
+    layout: str,
 ) -> None:
-    monkeypatch.setattr(export_mm.libraries, "missing", lambda: ["mmcv"])  # test_export_mm.py imports them
+    monkeypatch.setattr(
+        export_mm.libraries, "missing", lambda: ["mmcv"]
+    )  # test_export_mm.py imports them
     path = write_ours(spec)
     done = export(str(path), to)
     file = done.path / "model.safetensors" if to == "huggingface" else done.path

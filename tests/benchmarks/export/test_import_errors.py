@@ -20,7 +20,9 @@ State = dict[str, Tensor]
 
 @pytest.fixture(scope="module")
 def state() -> State:
-    return timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(64, 16, 16, 16), num_classes=0).state_dict()
+    return timm.create_model(
+        "resnet18", layers=(1, 1, 1, 1), channels=(64, 16, 16, 16), num_classes=0
+    ).state_dict()
 
 
 def refused(content: Any, folder: Path, match: str, **options: Any) -> None:
@@ -38,38 +40,67 @@ def under(prefix: str, state: State) -> State:
 def test_wrong_or_unknown_layouts(state: State, tmp_path: Path) -> None:
     moco = dict(state_dict=under("module.encoder_q.", state) | {"module.queue": torch.zeros(2)})
     refused(
-        moco, tmp_path, r"not in the layout 'mocov3': no network at any of 'base_encoder.*like moco", layout="mocov3"
+        moco,
+        tmp_path,
+        r"not in the layout 'mocov3': no network at any of 'base_encoder.*like moco",
+        layout="mocov3",
     )
     refused(state, tmp_path, r"not in the layout 'mae'.*It looks like torchvision", layout="mae")
-    refused(state, tmp_path, r"--from='mocco' is not one of auto, .*did you mean 'moco'", layout="mocco")
+    refused(
+        state, tmp_path, r"--from='mocco' is not one of auto, .*did you mean 'moco'", layout="mocco"
+    )
     refused(state, tmp_path, r"'state_dict'|featup|FeatUp", layout="featup")
-    refused(under("a.", state), tmp_path, r"no layout known here: 72 tensors such as a.conv1.weight.*--from")
+    refused(
+        under("a.", state),
+        tmp_path,
+        r"no layout known here: 72 tensors such as a.conv1.weight.*--from",
+    )
     refused(dict(optimizer={}), tmp_path, r"no layout known here: 0 tensors")
 
 
 def test_incomplete_and_foreign_parts(state: State, tmp_path: Path) -> None:
     key = "layer2.0.bn1.running_var"
-    refused({k: v for k, v in state.items() if k != key}, tmp_path, rf"would stay random: .*1 missing \[{key}\]")
+    refused(
+        {k: v for k, v in state.items() if k != key},
+        tmp_path,
+        rf"would stay random: .*1 missing \[{key}\]",
+    )
     missing = {k: v for k, v in state.items() if not k.startswith("layer3")}
     refused(missing, tmp_path, r"has no 'layer3': it is incomplete.*--backbone")
     adapter = state | {"layer1.0.adapter.weight": torch.zeros(2)}
-    refused(adapter, tmp_path, r"1 tensors of its network that resnet18 has no place for: layer1.0.adapter.weight")
+    refused(
+        adapter,
+        tmp_path,
+        r"1 tensors of its network that resnet18 has no place for: layer1.0.adapter.weight",
+    )
 
 
 def test_weights_that_are_no_numbers_are_named_as_in_the_file(state: State, tmp_path: Path) -> None:
     broken = {key: value.clone() for key, value in state.items()}
     broken["layer2.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     content = dict(state_dict=under("module.encoder_q.", broken) | {"module.queue": torch.zeros(2)})
-    refused(content, tmp_path, r"state_dict/encoder_q.layer2.0.conv1.weight holds 1 values of 9,216 that are NaN")
+    refused(
+        content,
+        tmp_path,
+        r"state_dict/encoder_q.layer2.0.conv1.weight holds 1 values of 9,216 that are NaN",
+    )
     named = dict(backbone="resnet18", options=dict(layers=(1, 1, 1, 1), channels=(64, 16, 16, 16)))
     refused(broken, tmp_path, r"that are NaN or infinite; .* take an earlier checkpoint$", **named)
-    head = {"module.encoder_q.fc.0.weight": torch.tensor([float("nan")]), "module.queue": torch.zeros(2)}
+    head = {
+        "module.encoder_q.fc.0.weight": torch.tensor([float("nan")]),
+        "module.queue": torch.zeros(2),
+    }
     torch.save(dict(state_dict=under("module.encoder_q.", state) | head), tmp_path / "theirs.pth")
     import_file(tmp_path / "theirs.pth", tmp_path / "ours.pth")  # a head is not taken
 
 
 def test_another_architecture_says_both_shapes(state: State, tmp_path: Path) -> None:
-    refused(state, tmp_path, r"layer2.0.conv1.weight is \(16, 64, 3, 3\), not \(128, 64, 3, 3\)", backbone="resnet18")
+    refused(
+        state,
+        tmp_path,
+        r"layer2.0.conv1.weight is \(16, 64, 3, 3\), not \(128, 64, 3, 3\)",
+        backbone="resnet18",
+    )
     refused(
         state,
         tmp_path,
@@ -80,7 +111,9 @@ def test_another_architecture_says_both_shapes(state: State, tmp_path: Path) -> 
     cifar = state | {"conv1.weight": torch.zeros(64, 3, 3, 3)}
     refused(cifar, tmp_path, r"conv1.weight is \(64, 3, 3, 3\).*CIFAR")
     two = dict(state_dict=under("base_encoder.", state), other=1)
-    slim = timm.create_model("resnet18", layers=(1, 1, 1, 1), channels=(64, 8, 8, 8), num_classes=0).state_dict()
+    slim = timm.create_model(
+        "resnet18", layers=(1, 1, 1, 1), channels=(64, 8, 8, 8), num_classes=0
+    ).state_dict()
     two["state_dict"] |= under("momentum_encoder.", slim)
     refused(two, tmp_path, r"two architectures.*--weights")
 
@@ -88,7 +121,13 @@ def test_another_architecture_says_both_shapes(state: State, tmp_path: Path) -> 
 def test_weights_that_are_not_there(state: State, tmp_path: Path) -> None:
     refused(state, tmp_path, r"weights='target': .*holds the online network only", weights="target")
     teacher = {"teacher": under("backbone.", state)}
-    refused(teacher, tmp_path, r"weights='online': .*holds the target network only", weights="online", layout="dino")
+    refused(
+        teacher,
+        tmp_path,
+        r"weights='online': .*holds the target network only",
+        weights="online",
+        layout="dino",
+    )
 
 
 def test_damaged_files_and_code(state: State, tmp_path: Path) -> None:
@@ -114,7 +153,11 @@ def test_damaged_files_and_code(state: State, tmp_path: Path) -> None:
 
 
 def test_our_own_checkpoints_and_the_file_itself(state: State, tmp_path: Path) -> None:
-    refused(dict(state_dict=state, meta=dict(backbone=dict(name="resnet18"))), tmp_path, "a checkpoint of ours already")
+    refused(
+        dict(state_dict=state, meta=dict(backbone=dict(name="resnet18"))),
+        tmp_path,
+        "a checkpoint of ours already",
+    )
     torch.save(state, tmp_path / "theirs.pth")
     with pytest.raises(ValueError, match="is the file that is read"):
         import_file(tmp_path / "theirs.pth", tmp_path / "theirs.pth")
@@ -123,7 +166,9 @@ def test_our_own_checkpoints_and_the_file_itself(state: State, tmp_path: Path) -
 def test_an_upsampler_of_featup(tmp_path: Path) -> None:
     torch.manual_seed(0)
     stack = JBUStack(channels=5, factor=4).eval()
-    theirs = dict(state_dict=under("upsampler.", stack.state_dict()) | {"downsampler.w": torch.zeros(2)})
+    theirs = dict(
+        state_dict=under("upsampler.", stack.state_dict()) | {"downsampler.w": torch.zeros(2)}
+    )
     torch.save(theirs, tmp_path / "theirs.ckpt")
     for layout in ("auto", "featup"):
         written = import_file(tmp_path / "theirs.ckpt", tmp_path / "ours.pth", layout=layout)

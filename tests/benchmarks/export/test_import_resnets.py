@@ -1,4 +1,6 @@
-"""Published ResNet files: random weights written in each layout come back as networks with the same features."""
+"""Published ResNet files: random weights written in each layout come back as networks with the same
+features.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,18 @@ CHANNELS = (64, 24, 32, 40)
 
 
 def small_resnet(seed: int) -> ResNet:
-    """torchvision's ResNet-18, one block per stage and narrow; weights and statistics are random and all matter."""
+    """torchvision's ResNet-18, one block per stage and narrow; weights and statistics are random
+    and all matter.
+    """
     torch.manual_seed(seed)
     network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=7)
     network.inplanes = 64
     for number, width in enumerate(CHANNELS, 1):
-        setattr(network, f"layer{number}", network._make_layer(BasicBlock, width, 1, stride=1 if number == 1 else 2))
+        setattr(
+            network,
+            f"layer{number}",
+            network._make_layer(BasicBlock, width, 1, stride=1 if number == 1 else 2),
+        )
     network.eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -71,42 +79,85 @@ def noise(names: str) -> State:
 OPTIMISER = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
 ARGUMENTS = argparse.Namespace(arch="resnet50", folder=Path("runs/1"))
 
-# {layout: (dict in the file, prefix of the trained network, of its EMA copy, other tensors there, rest of the file)}
+# {layout: (dict in the file, prefix of the trained network, of its EMA copy, other tensors there,
+# rest of the file)}
 PLAIN = {
     "torchvision": ("", "", None, "fc.weight fc.bias", {}),
-    "mmpretrain": ("state_dict", "backbone.", "target_net.module.0.", "neck.fc0.weight head.fc.bias", dict(meta={})),
+    "mmpretrain": (
+        "state_dict",
+        "backbone.",
+        "target_net.module.0.",
+        "neck.fc0.weight head.fc.bias",
+        dict(meta={}),
+    ),
     "pixpro": (
-        "model", "module.encoder.", "module.encoder_k.", "module.projector.linear1.weight module.projector_k.bn1.bias",
+        "model",
+        "module.encoder.",
+        "module.encoder_k.",
+        "module.projector.linear1.weight module.projector_k.bn1.bias",
         dict(optimizer=OPTIMISER, opt=ARGUMENTS),
     ),
     "moco": (
-        "state_dict", "module.encoder_q.", "module.encoder_k.",
+        "state_dict",
+        "module.encoder_q.",
+        "module.encoder_k.",
         "module.encoder_q.fc.0.weight module.encoder_k.fc.0.weight module.queue module.queue_ptr",
         dict(arch="resnet50", epoch=200, optimizer=OPTIMISER),
     ),
     "mocov3": (
-        "state_dict", "module.base_encoder.", "module.momentum_encoder.",
-        "module.base_encoder.fc.0.weight module.predictor.0.weight", {},
+        "state_dict",
+        "module.base_encoder.",
+        "module.momentum_encoder.",
+        "module.base_encoder.fc.0.weight module.predictor.0.weight",
+        {},
     ),
     "slotcon": (
-        "model", "module.encoder_q.", "module.encoder_k.", "module.grouping_q.s.weight module.projector_q.0.bias", {},
+        "model",
+        "module.encoder_q.",
+        "module.encoder_k.",
+        "module.grouping_q.s.weight module.projector_q.0.bias",
+        {},
     ),
     "simclr": ("", "encoder.", None, "projector.0.weight projector.2.bias", {}),
     "solo-learn": (
-        "state_dict", "backbone.", "momentum_backbone.", "classifier.weight projector.0.weight",
+        "state_dict",
+        "backbone.",
+        "momentum_backbone.",
+        "classifier.weight projector.0.weight",
         {"pytorch-lightning_version": "2", "optimizer_states": [OPTIMISER]},
     ),
     "byol": (
-        "", "online_encoder.net.", "target_encoder.net.",
-        "online_encoder.projector.net.0.weight online_predictor.net.0.weight", {},
+        "",
+        "online_encoder.net.",
+        "target_encoder.net.",
+        "online_encoder.projector.net.0.weight online_predictor.net.0.weight",
+        {},
     ),
-    "simsiam": ("state_dict", "module.encoder.", None, "module.encoder.fc.0.weight module.predictor.0.weight", {}),
+    "simsiam": (
+        "state_dict",
+        "module.encoder.",
+        None,
+        "module.encoder.fc.0.weight module.predictor.0.weight",
+        {},
+    ),
     "swav": ("", "module.", None, "module.projection_head.0.weight module.prototypes.weight", {}),
     "vicreg": ("model", "module.backbone.", None, "module.projector.0.weight", {}),
-    "vicregl": ("model", "module.backbone.", None, "module.projector.0.weight module.maps_projector.0.weight", {}),
-    "barlow": ("model", "module.backbone.", None, "module.projector.0.weight module.bn.running_mean", {}),
+    "vicregl": (
+        "model",
+        "module.backbone.",
+        None,
+        "module.projector.0.weight module.maps_projector.0.weight",
+        {},
+    ),
+    "barlow": (
+        "model",
+        "module.backbone.",
+        None,
+        "module.projector.0.weight module.bn.running_mean",
+        {},
+    ),
     "supcon": ("model", "encoder.module.", None, "head.0.weight head.2.bias", dict(opt=ARGUMENTS)),
-}  # fmt: skip
+}
 
 
 def write_plain(layout: str, online: ResNet, target: ResNet) -> dict[str, Any]:
@@ -119,13 +170,21 @@ def write_plain(layout: str, online: ResNet, target: ResNet) -> dict[str, Any]:
 
 
 def write_lightly(online: ResNet, target: ResNet) -> dict[str, Any]:
-    return dict(state_dict=under("backbone.", numbered(online)) | noise("projection_head.layers.0.weight"))
+    return dict(
+        state_dict=under("backbone.", numbered(online)) | noise("projection_head.layers.0.weight")
+    )
 
 
 def write_densecl(online: ResNet, target: ResNet) -> dict[str, Any]:
     """mmcv's style: the trained network stands there twice."""
-    state = under("encoder_q.0.", body(online)) | under("backbone.", body(online)) | under("encoder_k.0.", body(target))
-    return dict(meta={}, state_dict=state | noise("queue queue_ptr queue2 encoder_q.1.mlp.0.weight"))
+    state = (
+        under("encoder_q.0.", body(online))
+        | under("backbone.", body(online))
+        | under("encoder_k.0.", body(target))
+    )
+    return dict(
+        meta={}, state_dict=state | noise("queue queue_ptr queue2 encoder_q.1.mlp.0.weight")
+    )
 
 
 def write_dino(online: ResNet, target: ResNet) -> dict[str, Any]:
@@ -171,7 +230,9 @@ def assert_same(extractor: FeatureExtractor, source: ResNet, images: Tensor) -> 
 
 
 @pytest.mark.parametrize("layout", RESNET_FILES)
-def test_features_of_every_layout(layout: str, networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path) -> None:
+def test_features_of_every_layout(
+    layout: str, networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path
+) -> None:
     theirs, ours = tmp_path / "theirs.pth", tmp_path / "ours.pth"
     torch.save(RESNET_FILES[layout](*networks), theirs)
     written = import_file(theirs, ours)
@@ -201,10 +262,18 @@ def test_every_layout_with_an_ema_copy_is_written_with_one() -> None:
     """A place of the table above that no test uses would be a claim without a test."""
     two = {layout.name for layout in LAYOUTS if layout.target}
     tested = {name for name, entry in PLAIN.items() if entry[2] is not None} | {"densecl", "dino"}
-    assert two - tested == {"timm", "convnext", "lightly", "ibot", "dinov2"}  # elsewhere, or unknown to us
+    assert two - tested == {
+        "timm",
+        "convnext",
+        "lightly",
+        "ibot",
+        "dinov2",
+    }  # elsewhere, or unknown to us
 
 
-def test_a_file_needs_no_import(networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path) -> None:
+def test_a_file_needs_no_import(
+    networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path
+) -> None:
     torch.save(RESNET_FILES["mocov3"](*networks), tmp_path / "theirs.pth")
     assert_same(FeatureExtractor.load(f"{tmp_path}/theirs.pth"), networks[0], images)
     assert_same(FeatureExtractor.load(f"{tmp_path}/theirs.pth?weights=target"), networks[1], images)
@@ -212,19 +281,30 @@ def test_a_file_needs_no_import(networks: tuple[ResNet, ResNet], images: Tensor,
     plain = FeatureExtractor.load(f"{tmp_path}/bare.pth?layout=simclr&output_stride=8")
     assert plain.mean == (0.0,) * 3 and plain.stride == 8
     torch.save(under("strange.", body(networks[0])), tmp_path / "bare.pth")
-    with pytest.raises(ValueError, match=r"no layout known here: 72 tensors such as strange.conv1.weight.*\?backbone="):
+    with pytest.raises(
+        ValueError,
+        match=r"no layout known here: 72 tensors such as strange.conv1.weight.*\?backbone=",
+    ):
         FeatureExtractor.load(f"{tmp_path}/bare.pth")
 
 
-def test_numbered_and_bare_files(networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path) -> None:
-    for layout, state in (("simclr", under("f.", numbered(networks[0]))), ("torchvision", numbered(networks[0]))):
+def test_numbered_and_bare_files(
+    networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path
+) -> None:
+    for layout, state in (
+        ("simclr", under("f.", numbered(networks[0]))),
+        ("torchvision", numbered(networks[0])),
+    ):
         torch.save(state, tmp_path / "theirs.pth")
         import_file(tmp_path / "theirs.pth", tmp_path / "ours.pth", layout=layout)
         assert_same(FeatureExtractor.load(f"{tmp_path}/ours.pth"), networks[0], images)
 
 
 def test_safetensors(networks: tuple[ResNet, ResNet], images: Tensor, tmp_path: Path) -> None:
-    save_file({k: v.contiguous() for k, v in networks[0].state_dict().items()}, tmp_path / "theirs.safetensors")
+    save_file(
+        {k: v.contiguous() for k, v in networks[0].state_dict().items()},
+        tmp_path / "theirs.safetensors",
+    )
     import_file(tmp_path / "theirs.safetensors", tmp_path / "ours.pth")
     assert_same(FeatureExtractor.load(f"{tmp_path}/ours.pth"), networks[0], images)
 

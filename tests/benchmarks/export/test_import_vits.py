@@ -1,4 +1,6 @@
-"""Published ViT and ConvNeXt files: each way to name and cut the weights comes back with the same features."""
+"""Published ViT and ConvNeXt files: each way to name and cut the weights comes back with the same
+features.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ def under(prefix: str, state: State) -> State:
 
 
 def vit_state(
-    seed: int, *, depth: int = 2, patch: int = 8, side: int = 32, registers: int = 0, scaled: bool = False
+    seed: int,
+    *,
+    depth: int = 2,
+    patch: int = 8,
+    side: int = 32,
+    registers: int = 0,
+    scaled: bool = False,
 ) -> State:
     """Random weights of a ViT under the names of DINO and DINOv2 (with ``scaled`` and registers)."""
     generator = torch.Generator().manual_seed(seed)
@@ -51,13 +59,19 @@ def vit_state(
         state["register_tokens"] = draw(1, registers, WIDTH)
     for n in range(depth):
         own = {
-            "norm1.weight": 1 + draw(WIDTH), "norm1.bias": draw(WIDTH),
-            "attn.qkv.weight": draw(3 * WIDTH, WIDTH), "attn.qkv.bias": draw(3 * WIDTH),
-            "attn.proj.weight": draw(WIDTH, WIDTH), "attn.proj.bias": draw(WIDTH),
-            "norm2.weight": 1 + draw(WIDTH), "norm2.bias": draw(WIDTH),
-            "mlp.fc1.weight": draw(4 * WIDTH, WIDTH), "mlp.fc1.bias": draw(4 * WIDTH),
-            "mlp.fc2.weight": draw(WIDTH, 4 * WIDTH), "mlp.fc2.bias": draw(WIDTH),
-        }  # fmt: skip
+            "norm1.weight": 1 + draw(WIDTH),
+            "norm1.bias": draw(WIDTH),
+            "attn.qkv.weight": draw(3 * WIDTH, WIDTH),
+            "attn.qkv.bias": draw(3 * WIDTH),
+            "attn.proj.weight": draw(WIDTH, WIDTH),
+            "attn.proj.bias": draw(WIDTH),
+            "norm2.weight": 1 + draw(WIDTH),
+            "norm2.bias": draw(WIDTH),
+            "mlp.fc1.weight": draw(4 * WIDTH, WIDTH),
+            "mlp.fc1.bias": draw(4 * WIDTH),
+            "mlp.fc2.weight": draw(WIDTH, 4 * WIDTH),
+            "mlp.fc2.bias": draw(WIDTH),
+        }
         if scaled:
             own |= {"ls1.gamma": draw(WIDTH), "ls2.gamma": draw(WIDTH)}
         state |= under(f"blocks.{n}.", own)
@@ -65,19 +79,31 @@ def vit_state(
 
 
 def vit_tokens(state: State, images: Tensor, heads: int = HEADS) -> Tensor:
-    """(B, 1 + registers + N, D) what a ViT with such a state gives, written out; images of its own size."""
+    """(B, 1 + registers + N, D) what a ViT with such a state gives, written out; images of its own
+    size.
+    """
     patch = state["patch_embed.proj.weight"].shape[-1]
-    x = F.conv2d(images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=patch)
+    x = F.conv2d(
+        images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=patch
+    )
     x = x.flatten(2).transpose(1, 2)
     x = torch.cat([state["cls_token"].expand(len(x), -1, -1), x], dim=1) + state["pos_embed"]
     if "register_tokens" in state:
         x = torch.cat([x[:, :1], state["register_tokens"].expand(len(x), -1, -1), x[:, 1:]], dim=1)
     for n in range(sum(key.endswith("norm1.weight") for key in state)):
-        own = {k.removeprefix(f"blocks.{n}."): v for k, v in state.items() if k.startswith(f"blocks.{n}.")}
+        own = {
+            k.removeprefix(f"blocks.{n}."): v
+            for k, v in state.items()
+            if k.startswith(f"blocks.{n}.")
+        }
         one = torch.ones(WIDTH)
         x = x + own.get("ls1.gamma", one) * _attention(own, _norm(own, "norm1", x), heads)
-        hidden = F.gelu(F.linear(_norm(own, "norm2", x), own["mlp.fc1.weight"], own["mlp.fc1.bias"]))
-        x = x + own.get("ls2.gamma", one) * F.linear(hidden, own["mlp.fc2.weight"], own["mlp.fc2.bias"])
+        hidden = F.gelu(
+            F.linear(_norm(own, "norm2", x), own["mlp.fc1.weight"], own["mlp.fc1.bias"])
+        )
+        x = x + own.get("ls2.gamma", one) * F.linear(
+            hidden, own["mlp.fc2.weight"], own["mlp.fc2.bias"]
+        )
     return _norm(state, "norm", x)
 
 
@@ -101,7 +127,9 @@ def images() -> Tensor:
     return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def bring(content: dict[str, Any], folder: Path, **options: Any) -> tuple[FeatureExtractor, tuple[str, ...]]:
+def bring(
+    content: dict[str, Any], folder: Path, **options: Any
+) -> tuple[FeatureExtractor, tuple[str, ...]]:
     """Writes a file, imports it, loads the result."""
     torch.save(content, folder / "theirs.pth")
     written = import_file(folder / "theirs.pth", folder / "ours.pth", **options)
@@ -119,17 +147,24 @@ def assert_tokens(extractor: FeatureExtractor, images: Tensor, tokens: Tensor) -
     side = images.shape[3] // extractor.stride
     expected = patches.transpose(1, 2).unflatten(2, (-1, side))
     assert (extractor.maps(images) - expected).abs().max() < 1e-5 * max(1, expected.abs().max())
-    assert (extractor.vector(images) - tokens[:, 0]).abs().max() < 1e-5 * max(1, expected.abs().max())
+    assert (extractor.vector(images) - tokens[:, 0]).abs().max() < 1e-5 * max(
+        1, expected.abs().max()
+    )
 
 
-def check(content: dict[str, Any], source: State, images: Tensor, folder: Path, **options: Any) -> tuple[str, ...]:
+def check(
+    content: dict[str, Any], source: State, images: Tensor, folder: Path, **options: Any
+) -> tuple[str, ...]:
     extractor, lines = bring(content, folder, **options)
     assert_tokens(extractor, images, vit_tokens(source, normalised(images, extractor)))
     return lines
 
 
 MASK = {"mask_token": torch.zeros(1, 1, WIDTH)}
-DECODER = {"decoder_embed.weight": torch.zeros(8, WIDTH), "decoder_blocks.0.norm1.weight": torch.zeros(8)}
+DECODER = {
+    "decoder_embed.weight": torch.zeros(8, WIDTH),
+    "decoder_blocks.0.norm1.weight": torch.zeros(8),
+}
 HEAD = {"head.mlp.0.weight": torch.zeros(4, WIDTH), "head.last_layer.weight_g": torch.zeros(4, 1)}
 
 
@@ -140,17 +175,23 @@ def test_dino_and_ibot(images: Tensor, tmp_path: Path) -> None:
         content = {
             "student": under("module.backbone.", student | more) | under("module.", HEAD),
             "teacher": under("backbone.", teacher) | HEAD,
-            "optimizer": {"state": {}}, "epoch": 1,
-        }  # fmt: skip
+            "optimizer": {"state": {}},
+            "epoch": 1,
+        }
         lines = check(content, student, images, tmp_path)
-        assert lines[0].startswith(f"layout {layout} (") and "which is what its authors evaluate" in lines[-1]
+        assert (
+            lines[0].startswith(f"layout {layout} (")
+            and "which is what its authors evaluate" in lines[-1]
+        )
         target = FeatureExtractor.load(f"{tmp_path}/ours.pth", weights="target")
         assert_tokens(target, images, vit_tokens(teacher, normalised(images, target)))
         check(content, teacher, images, tmp_path, weights="target")
     assert "vit_tiny_patch16_224?" in lines[1] and "num_heads=2" in lines[1]
 
 
-def test_bare_vits_need_a_name_because_normalisation_does_not_show(images: Tensor, tmp_path: Path) -> None:
+def test_bare_vits_need_a_name_because_normalisation_does_not_show(
+    images: Tensor, tmp_path: Path
+) -> None:
     state = vit_state(0)
     with pytest.raises(Unrecognised, match=r"timm \(timm's normalisation\); dino \(mean .*--from"):
         bring(state, tmp_path)
@@ -178,14 +219,20 @@ def test_mae_and_mocov3(images: Tensor, tmp_path: Path) -> None:
 def test_mocov3_small_has_twelve_heads(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = timm.create_model("vit_small_patch16_224", num_classes=0, num_heads=12, depth=1, img_size=32).eval()
+        network = timm.create_model(
+            "vit_small_patch16_224", num_classes=0, num_heads=12, depth=1, img_size=32
+        ).eval()
     images = torch.rand(1, 3, 32, 32)
-    extractor, _ = bring(dict(state_dict=under("module.base_encoder.", network.state_dict())), tmp_path)
+    extractor, _ = bring(
+        dict(state_dict=under("module.base_encoder.", network.state_dict())), tmp_path
+    )
     assert extractor.backbone.config["num_heads"] == 12
     with torch.no_grad():
         assert_tokens(extractor, images, network.forward_features(normalised(images, extractor)))
     named = dict(backbone="vit_small_patch16_224", options=dict(depth=1, img_size=32))
-    extractor, _ = bring(dict(state_dict=under("module.base_encoder.", network.state_dict())), tmp_path, **named)
+    extractor, _ = bring(
+        dict(state_dict=under("module.base_encoder.", network.state_dict())), tmp_path, **named
+    )
     assert extractor.backbone.config["num_heads"] == 12
 
 
@@ -212,7 +259,10 @@ def separate(state: State, block: str, names: dict[str, str]) -> State:
             for name, part in zip(("query", "key", "value"), value.split(WIDTH), strict=True):
                 result[f"{block.format(found[1])}attention.attention.{name}{found[3]}"] = part
         elif found:
-            result[block.format(found[1]) + names.get(found[2] + found[3], names.get(found[2], "?") + found[3])] = value
+            result[
+                block.format(found[1])
+                + names.get(found[2] + found[3], names.get(found[2], "?") + found[3])
+            ] = value
         else:
             stem, dot, last = key.rpartition(".")
             result[names.get(key, names.get(stem, "?") + dot + last)] = value
@@ -220,25 +270,43 @@ def separate(state: State, block: str, names: dict[str, str]) -> State:
 
 
 HUGGINGFACE = {
-    "cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings",
-    "patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm",
-    "register_tokens": "embeddings.register_tokens", "attn.proj": "attention.output.dense",
-}  # fmt: skip
+    "cls_token": "embeddings.cls_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "norm": "layernorm",
+    "register_tokens": "embeddings.register_tokens",
+    "attn.proj": "attention.output.dense",
+}
 VIT = dict(
-    norm1="layernorm_before", norm2="layernorm_after", **{"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
+    norm1="layernorm_before",
+    norm2="layernorm_after",
+    **{"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"},
 )
 DINOV2 = {
-    "norm1": "norm1", "norm2": "norm2", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2",
-    "ls1.gamma": "layer_scale1.lambda1", "ls2.gamma": "layer_scale2.lambda1",
-}  # fmt: skip
+    "norm1": "norm1",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+    "ls1.gamma": "layer_scale1.lambda1",
+    "ls2.gamma": "layer_scale2.lambda1",
+}
 
 
 def test_separate_query_key_value(images: Tensor, tmp_path: Path) -> None:
     state = vit_state(0)
     theirs = separate(state, "encoder.layer.{}.", HUGGINGFACE | VIT)
     more = {"pooler.dense.weight": torch.zeros(2, 2)}
-    lines = check(under("vit.", theirs | more) | {"classifier.weight": torch.zeros(3)}, state, images, tmp_path)
-    assert lines[0].startswith("layout huggingface (") and "12 of them joined" in lines[2] and "head 2" in lines[2]
+    lines = check(
+        under("vit.", theirs | more) | {"classifier.weight": torch.zeros(3)},
+        state,
+        images,
+        tmp_path,
+    )
+    assert (
+        lines[0].startswith("layout huggingface (")
+        and "12 of them joined" in lines[2]
+        and "head 2" in lines[2]
+    )
     state = vit_state(0, scaled=True, registers=2)
     theirs = separate(state, "encoder.layer.{}.", HUGGINGFACE | DINOV2)
     check(theirs | {"embeddings.mask_token": torch.zeros(1, WIDTH)}, state, images, tmp_path)
@@ -250,22 +318,34 @@ def test_separate_query_key_value(images: Tensor, tmp_path: Path) -> None:
 def test_mmpretrain_names(images: Tensor, tmp_path: Path) -> None:
     state = vit_state(0, scaled=True)
     names = (
-        (r"^norm\.", "ln1."), (r"patch_embed\.proj", "patch_embed.projection"), (r"^blocks", "layers"),
-        (r"\.norm([12])\.", r".ln\1."), (r"mlp\.fc1", "ffn.layers.0.0"), (r"mlp\.fc2", "ffn.layers.1"),
-        (r"ls1\.gamma", "attn.gamma1.weight"), (r"ls2\.gamma", "ffn.gamma2.weight"),
-    )  # fmt: skip
+        (r"^norm\.", "ln1."),
+        (r"patch_embed\.proj", "patch_embed.projection"),
+        (r"^blocks", "layers"),
+        (r"\.norm([12])\.", r".ln\1."),
+        (r"mlp\.fc1", "ffn.layers.0.0"),
+        (r"mlp\.fc2", "ffn.layers.1"),
+        (r"ls1\.gamma", "attn.gamma1.weight"),
+        (r"ls2\.gamma", "ffn.gamma2.weight"),
+    )
     theirs = {}
     for key, value in state.items():
         for pattern, new in names:
             key = re.sub(pattern, new, key)
         theirs["backbone." + key] = value
-    lines = check(dict(meta={}, state_dict=theirs | {"head.fc.weight": torch.zeros(2)}), state, images, tmp_path)
+    lines = check(
+        dict(meta={}, state_dict=theirs | {"head.fc.weight": torch.zeros(2)}),
+        state,
+        images,
+        tmp_path,
+    )
     assert lines[0].startswith("layout mmpretrain (")
 
 
 def test_torchvision_vit(images: Tensor, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = VisionTransformer(32, 8, num_layers=2, num_heads=HEADS, hidden_dim=WIDTH, mlp_dim=4 * WIDTH).eval()
+    network = VisionTransformer(
+        32, 8, num_layers=2, num_heads=HEADS, hidden_dim=WIDTH, mlp_dim=4 * WIDTH
+    ).eval()
     nn.init.normal_(network.class_token)
     extractor, lines = bring(network.state_dict(), tmp_path)
     assert lines[0].startswith("layout torchvision (") and "head 2" in lines[2]
@@ -301,7 +381,10 @@ def test_torchvision_and_official_convnext(images: Tensor, tmp_path: Path) -> No
     extractor, lines = bring(dict(model=official), tmp_path)
     assert lines[0].startswith("layout convnext (") and "head 2" in lines[2]
     assert (extractor.vector(images) - expected).abs().max() < 1e-5
-    _, lines = bring(under("module.backbone.", official) | {"module.maps_projector.0.weight": torch.zeros(2)}, tmp_path)
+    _, lines = bring(
+        under("module.backbone.", official) | {"module.maps_projector.0.weight": torch.zeros(2)},
+        tmp_path,
+    )
     assert lines[0].startswith("layout vicregl (")
 
 
@@ -312,13 +395,19 @@ def test_position_table_is_resized_as_timm_does(tmp_path: Path) -> None:
     assert "changed" not in lines[2]
     named = dict(patch_size=8, embed_dim=WIDTH, depth=2, num_heads=HEADS)
     extractor, lines = bring(
-        state, tmp_path, layout="dino", backbone="vit_tiny_patch16_224", options=named | dict(img_size=(32, 64))
+        state,
+        tmp_path,
+        layout="dino",
+        backbone="vit_tiny_patch16_224",
+        options=named | dict(img_size=(32, 64)),
     )
     assert "changed: pos_embed resized from 6x6 to 4x8" in lines[2]
     table = resample_abs_pos_embed(state["pos_embed"], [4, 8], num_prefix_tokens=1)
     torch.testing.assert_close(extractor.backbone.model.pos_embed, table, rtol=0, atol=0)
     images = torch.rand(2, 3, 32, 64)
-    assert_tokens(extractor, images, vit_tokens(state | dict(pos_embed=table), normalised(images, extractor)))
+    assert_tokens(
+        extractor, images, vit_tokens(state | dict(pos_embed=table), normalised(images, extractor))
+    )
 
 
 def test_names_are_those_of_timms_converters() -> None:
@@ -326,15 +415,31 @@ def test_names_are_those_of_timms_converters() -> None:
 
     state = vit_state(0, registers=4, scaled=True)
     model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=WIDTH, depth=2, num_heads=HEADS, reg_tokens=4,
-        init_values=1e-5, no_embed_class=True, num_classes=0,
-    )  # fmt: skip
-    theirs = vision_transformer.checkpoint_filter_fn(state | {"mask_token": torch.zeros(1, WIDTH)}, model)
+        "vit_tiny_patch16_224",
+        img_size=32,
+        patch_size=8,
+        embed_dim=WIDTH,
+        depth=2,
+        num_heads=HEADS,
+        reg_tokens=4,
+        init_values=1e-5,
+        no_embed_class=True,
+        num_classes=0,
+    )
+    theirs = vision_transformer.checkpoint_filter_fn(
+        state | {"mask_token": torch.zeros(1, WIDTH)}, model
+    )
     assert_equal(translate(state).state, theirs)
-    model = timm.create_model("convnext_tiny", depths=(1, 2, 1, 1), dims=(8, 16, 24, 32), num_classes=0)
+    model = timm.create_model(
+        "convnext_tiny", depths=(1, 2, 1, 1), dims=(8, 16, 24, 32), num_classes=0
+    )
     official = {}
     for key, value in model.state_dict().items():
-        key = key.replace("stem.", "downsample_layers.0.").replace("head.norm", "norm").replace("blocks.", "")
+        key = (
+            key.replace("stem.", "downsample_layers.0.")
+            .replace("head.norm", "norm")
+            .replace("blocks.", "")
+        )
         key = re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", key)
         official[key.replace("conv_dw", "dwconv").replace("mlp.fc", "pwconv")] = value
     assert_equal(translate(official).state, convnext.checkpoint_filter_fn(dict(official), model))

@@ -11,7 +11,10 @@ from benchmarks.export.pyramid import pretrained_levels
 
 def test_levels_are_found_in_our_checkpoints_alone(tmp_path: Path) -> None:
     path, key = tmp_path / "c.pth", "fpn.inner_blocks.0.0.weight"
-    levels = {f"objectives.1.{name}.{key}": torch.full((1,), i) for i, name in enumerate(("levels", "target_levels"))}
+    levels = {
+        f"objectives.1.{name}.{key}": torch.full((1,), i)
+        for i, name in enumerate(("levels", "target_levels"))
+    }
     others = {"backbone.model.x": torch.ones(1), "objectives.1.scale": torch.ones(1)}
     torch.save({"state_dict": levels | others, "meta": {}}, path)
     assert pretrained_levels(f"{path}?map_stride=8") == {key: torch.zeros(1)}

@@ -1,4 +1,6 @@
-"""tools/export.py: timm, torchvision, safetensors and detectron2; what is refused; what is left on the disk."""
+"""tools/export.py: timm, torchvision, safetensors and detectron2; what is refused; what is left on
+the disk.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +45,12 @@ def ours(path: Path, images: torch.Tensor, weights: str = "online") -> torch.Ten
 
 
 @pytest.mark.parametrize(
-    ("spec", "to"), [("test_resnet", "timm"), (VIT, "timm"), (RESNET, "torchvision"), (VIT, "torchvision")]
+    ("spec", "to"),
+    [("test_resnet", "timm"), (VIT, "timm"), (RESNET, "torchvision"), (VIT, "torchvision")],
 )
-def test_the_printed_line_gives_the_same_features(write_ours: Callable[..., Path], spec: str, to: str) -> None:
+def test_the_printed_line_gives_the_same_features(
+    write_ours: Callable[..., Path], spec: str, to: str
+) -> None:
     path = write_ours(spec)
     images = torch.randn(2, 3, 32, 32)
     for weights in ("online", "target"):
@@ -54,11 +59,19 @@ def test_the_printed_line_gives_the_same_features(write_ours: Callable[..., Path
         with torch.no_grad():
             found = load_as_told(done.export.line)(images)
         assert torch.allclose(found, expected, atol=1e-5), float((found - expected).abs().max())
-        assert isinstance(done.verified, Difference) and done.verified.single < 1e-5 and done.verified.double < 1e-9
+        assert (
+            isinstance(done.verified, Difference)
+            and done.verified.single < 1e-5
+            and done.verified.double < 1e-9
+        )
         assert done.export.keys == len(torch.load(done.path))
     assert {p.name for p in path.parent.iterdir()} == {
-        "final.pth", f"final_{to}.pth", f"final_{to}.pth.json", f"final_target_{to}.pth", f"final_target_{to}.pth.json"
-    }  # fmt: skip
+        "final.pth",
+        f"final_{to}.pth",
+        f"final_{to}.pth.json",
+        f"final_target_{to}.pth",
+        f"final_target_{to}.pth.json",
+    }
 
 
 def test_provenance_says_where_from_and_how_to_load(write_ours: Callable[..., Path]) -> None:
@@ -69,24 +82,37 @@ def test_provenance_says_where_from_and_how_to_load(write_ours: Callable[..., Pa
     assert said["fingerprint"] == subject["fingerprint"] and said["weights"] == "target"
     assert said["normalisation"]["mean"] == [0.5, 0.4, 0.3] and said["format_version"] == 1
     assert said["load"] == done.export.line and str(done.path) in said["load"]
-    for word in ("72 keys, 0 renamed", "load it: model = torchvision.models.ResNet(", "verified: max |difference|"):
+    for word in (
+        "72 keys, 0 renamed",
+        "load it: model = torchvision.models.ResNet(",
+        "verified: max |difference|",
+    ):
         assert word in str(done)
 
 
 @pytest.mark.parametrize("sizes", torchvision_names, ids=torchvision_names.values())
-def test_networks_that_torchvision_has_a_name_for(sizes: tuple[str, tuple[int, ...], int, int]) -> None:
+def test_networks_that_torchvision_has_a_name_for(
+    sizes: tuple[str, tuple[int, ...], int, int],
+) -> None:
     block, layers, groups, width = sizes
-    kind = {"basic": torchvision.models.resnet.BasicBlock, "bottleneck": torchvision.models.resnet.Bottleneck}[block]
+    kind = {
+        "basic": torchvision.models.resnet.BasicBlock,
+        "bottleneck": torchvision.models.resnet.Bottleneck,
+    }[block]
     with torch.device("meta"):
         named = getattr(torchvision.models, torchvision_names[sizes])()
         built = torchvision.models.ResNet(kind, list(layers), groups=groups, width_per_group=width)
-    assert {k: v.shape for k, v in named.state_dict().items()} == {k: v.shape for k, v in built.state_dict().items()}
+    assert {k: v.shape for k, v in named.state_dict().items()} == {
+        k: v.shape for k, v in built.state_dict().items()
+    }
 
 
 def test_dilated_networks(write_ours: Callable[..., Path]) -> None:
     path = write_ours("wide_resnet50_2?layers=(1,1,1,1)&output_stride=8")
     done = export(str(path), "torchvision")
-    assert "width_per_group=128, replace_stride_with_dilation=[False, True, True]" in done.export.line
+    assert (
+        "width_per_group=128, replace_stride_with_dilation=[False, True, True]" in done.export.line
+    )
     assert isinstance(done.verified, Difference) and done.verified.single < 1e-5
     done = export(str(write_ours(RESNET + "&output_stride=8")), "torchvision", overwrite=True)
     assert "output stride 32, not 8: torchvision's basic blocks do not dilate" in str(done)
@@ -102,7 +128,9 @@ def test_networks_that_draw_their_own_weights(tmp_path: Path, position_resize: s
     done = export(str(tmp_path / "cim.pth"), "timm")
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
-        torch.testing.assert_close(load_as_told(done.export.line)(images), ours(tmp_path / "cim.pth", images))
+        torch.testing.assert_close(
+            load_as_told(done.export.line)(images), ours(tmp_path / "cim.pth", images)
+        )
     done = export(str(tmp_path / "cim.pth"), "torchscript")
     several = torch.randn(3, 3, 32, 32)
     found = torch.jit.load(str(done.path))(several)[1]
@@ -114,29 +142,46 @@ def test_safetensors_carry_their_provenance(write_ours: Callable[..., Path]) -> 
     done = export(str(path), "safetensors")
     with safe_open(done.path, "pt") as file:
         metadata, keys = file.metadata(), set(file.keys())
-    assert metadata["format"] == "pt" and json.loads(metadata["normalisation"])["std"] == [0.25, 0.2, 0.3]
+    assert metadata["format"] == "pt" and json.loads(metadata["normalisation"])["std"] == [
+        0.25,
+        0.2,
+        0.3,
+    ]
     backbone = FeatureExtractor.load(str(path)).backbone
     assert {f"model.{key}" for key in keys} == set(backbone.state_dict())
 
 
-def detectron2_shapes(depth: dict[str, int], planes: int, expansion: int) -> dict[str, tuple[int, ...]]:
-    """detectron2's ResNet of bottlenecks, written out by hand from its module tree: stem, res2 to res5, shortcuts."""
+def detectron2_shapes(
+    depth: dict[str, int], planes: int, expansion: int
+) -> dict[str, tuple[int, ...]]:
+    """detectron2's ResNet of bottlenecks, written out by hand from its module tree: stem, res2 to
+    res5, shortcuts.
+    """
 
     def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
-        return {f"{name}.norm.{part}": (channels,) for part in ("weight", "bias", "running_mean", "running_var")}
+        return {
+            f"{name}.norm.{part}": (channels,)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        }
 
-    shapes: dict[str, tuple[int, ...]] = {"stem.conv1.weight": (64, 3, 7, 7)} | norm("stem.conv1", 64)
+    shapes: dict[str, tuple[int, ...]] = {"stem.conv1.weight": (64, 3, 7, 7)} | norm(
+        "stem.conv1", 64
+    )
     before = 64
     for stage, (name, count) in enumerate(depth.items()):
         width = planes * 2**stage
         for block in range(count):
             convs = {
-                "conv1": (width, before, 1, 1), "conv2": (width, width, 3, 3), "conv3": (width * expansion, width, 1, 1)
-            }  # fmt: skip
+                "conv1": (width, before, 1, 1),
+                "conv2": (width, width, 3, 3),
+                "conv3": (width * expansion, width, 1, 1),
+            }
             if block == 0:
                 convs["shortcut"] = (width * expansion, before, 1, 1)
             for conv, shape in convs.items():
-                shapes |= {f"{name}.{block}.{conv}.weight": shape} | norm(f"{name}.{block}.{conv}", shape[0])
+                shapes |= {f"{name}.{block}.{conv}.weight": shape} | norm(
+                    f"{name}.{block}.{conv}", shape[0]
+                )
             before = width * expansion
     return shapes
 
@@ -151,21 +196,34 @@ def test_detectron2_gets_its_own_names_and_shapes(write_ours: Callable[..., Path
     assert {key: value.shape for key, value in model.items()} == expected
     source = torch.load(path)["state_dict"]
     for theirs, timms in {  # one of each kind, by hand
-        "stem.conv1.weight": "conv1.weight", "stem.conv1.norm.bias": "bn1.bias",
-        "res2.0.shortcut.weight": "layer1.0.downsample.0.weight", "res4.5.conv3.weight": "layer3.5.conv3.weight",
+        "stem.conv1.weight": "conv1.weight",
+        "stem.conv1.norm.bias": "bn1.bias",
+        "res2.0.shortcut.weight": "layer1.0.downsample.0.weight",
+        "res4.5.conv3.weight": "layer3.5.conv3.weight",
         "res5.0.shortcut.norm.running_mean": "layer4.0.downsample.1.running_mean",
         "res3.2.conv2.norm.running_var": "layer2.2.bn2.running_var",
-    }.items():  # fmt: skip
+    }.items():
         assert (model[theirs] == source[f"backbone.model.{timms}"].numpy()).all()
-    for word in ("'MODEL.RESNETS.DEPTH', 50", "STRIDE_IN_1X1', False", "'RGB'", "[127.5, 102.0, 76.5]"):
+    for word in (
+        "'MODEL.RESNETS.DEPTH', 50",
+        "STRIDE_IN_1X1', False",
+        "'RGB'",
+        "[127.5, 102.0, 76.5]",
+    ):
         assert word in done.export.line
-    assert "not verified: detectron2" in str(done) and "53 keys (bn1.num_batches_tracked" in str(done)
+    assert "not verified: detectron2" in str(done) and "53 keys (bn1.num_batches_tracked" in str(
+        done
+    )
 
 
 @pytest.mark.parametrize(
     ("spec", "to", "words"),
     [
-        ("resnet10t", "torchvision", "Formats that hold this network: timm, mmdet, mmseg, huggingface, safetensors"),
+        (
+            "resnet10t",
+            "torchvision",
+            "Formats that hold this network: timm, mmdet, mmseg, huggingface, safetensors",
+        ),
         (NARROW, "torchvision", "64 to 512 channels, 'resnet18' has not"),
         ("resnet18?norm_layer=groupnorm", "mmdet_native", "is not a format"),
         ("resnet18?norm_layer=groupnorm", "detectron2", "another norm than BatchNorm"),
@@ -186,7 +244,9 @@ def test_networks_without_a_counterpart(tmp_path: Path, spec: str, to: str, word
 def test_outputs_that_exist_are_left_alone(write_ours: Callable[..., Path], tmp_path: Path) -> None:
     path = write_ours("test_resnet")
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="final.pth exists; give another --out, or --overwrite"):
+    with pytest.raises(
+        FileExistsError, match="final.pth exists; give another --out, or --overwrite"
+    ):
         export(str(path), "timm", out=path)
     with pytest.raises(FileExistsError, match="is the checkpoint itself"):
         export(str(path), "timm", out=path, overwrite=True)
@@ -208,18 +268,23 @@ def test_files_that_would_not_load_are_not_left_behind(
 
     def broken(network: module.Network) -> module.Export:
         network.state["layer1.0.bn1.bias"], network.state["layer1.0.bn2.bias"] = (
-            network.state["layer1.0.bn2.bias"], network.state["layer1.0.bn1.bias"]
-        )  # fmt: skip
+            network.state["layer1.0.bn2.bias"],
+            network.state["layer1.0.bn1.bias"],
+        )
         return made(network)
 
     monkeypatch.setitem(FORMATS, "timm", broken)
-    with pytest.raises(ValueError, match="to timm: features differ after loading, max .difference."):
+    with pytest.raises(
+        ValueError, match="to timm: features differ after loading, max .difference."
+    ):
         export(str(path), "timm")
     assert [p.name for p in tmp_path.iterdir()] == ["final.pth"]
 
 
 def test_command_line(
-    write_ours: Callable[..., Path], run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    write_ours: Callable[..., Path],
+    run_tool: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write_ours("test_resnet")
     assert run_tool("export", path, "--to", "timm") == 0
@@ -230,23 +295,31 @@ def test_command_line(
     assert all(name in usage for name in FORMATS)
 
 
-def test_weights_that_are_no_numbers_are_named_and_nothing_is_written(write_ours: Callable[..., Path]) -> None:
+def test_weights_that_are_no_numbers_are_named_and_nothing_is_written(
+    write_ours: Callable[..., Path],
+) -> None:
     path = write_ours("test_resnet")
     content = torch.load(path)
     content["state_dict"]["backbone.model.layer2.0.bn1.weight"][3] = float("nan")
     torch.save(content, path)
     for to in FORMATS:
-        with pytest.raises(ValueError, match="backbone.model.layer2.0.bn1.weight holds 1 values of 48 that are NaN"):
+        with pytest.raises(
+            ValueError, match="backbone.model.layer2.0.bn1.weight holds 1 values of 48 that are NaN"
+        ):
             export(str(path), to)
     assert [p.name for p in path.parent.iterdir()] == ["final.pth"]
-    extractor = FeatureExtractor.load("random:test_resnet")  # changed in memory, no reader has looked at it
+    extractor = FeatureExtractor.load(
+        "random:test_resnet"
+    )  # changed in memory, no reader has looked at it
     extractor.backbone.model.layer2[0].bn1.bias.data[0] = float("inf")
     with pytest.raises(ValueError, match="random:test_resnet: layer2.0.bn1.bias holds 1 values"):
         Network(extractor)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_feature_that_is_no_number_never_passes(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_feature_that_is_no_number_never_passes(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours = [torch.zeros(2), torch.ones(2), torch.ones(2)]
     theirs = [t.clone() for t in ours]
     theirs[place][0] = float("nan")
@@ -256,7 +329,9 @@ def test_a_feature_that_is_no_number_never_passes(place: int, monkeypatch: pytes
         Difference(gap, None, scale, count).require("x.pth to timm")
     with pytest.raises(ValueError, match="differ after loading"):
         Difference(0.0, gap, scale, count).require("x.pth to timm")
-    with pytest.raises(ValueError, match="the network's own features of random images are NaN or infinite"):
+    with pytest.raises(
+        ValueError, match="the network's own features of random images are NaN or infinite"
+    ):
         largest_difference(theirs, theirs)
 
 

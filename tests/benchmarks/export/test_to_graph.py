@@ -45,7 +45,9 @@ def test_onnx_takes_other_batches_and_sizes(write_ours: Callable[..., Path], spe
 def test_torchscript(write_ours: Callable[..., Path], spec: str, sizes: str) -> None:
     path = write_ours(spec)
     done = export(str(path), "torchscript")
-    assert isinstance(done.verified, Difference) and done.verified.single < 1e-5 and sizes in str(done)
+    assert (
+        isinstance(done.verified, Difference) and done.verified.single < 1e-5 and sizes in str(done)
+    )
     images = torch.randn(3, 3, 32, 32)
     names = dict(torch=torch, images=images)
     exec(done.export.line, names)

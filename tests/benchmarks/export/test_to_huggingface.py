@@ -1,4 +1,6 @@
-"""Folders for the Hugging Face hub: transformers' key names, and timm's layout for networks it does not have."""
+"""Folders for the Hugging Face hub: transformers' key names, and timm's layout for networks it does
+not have.
+"""
 
 from __future__ import annotations
 
@@ -23,30 +25,43 @@ def test_vit_folder_by_hand(write_ours: Callable[..., Path]) -> None:
     """Against key names and pieces written out by hand: this test needs no transformers."""
     path = write_ours(VIT)
     done = export(str(path), "huggingface")
-    source = {k.removeprefix("backbone.model."): v for k, v in torch.load(path)["state_dict"].items()}
+    source = {
+        k.removeprefix("backbone.model."): v for k, v in torch.load(path)["state_dict"].items()
+    }
     state = load_file(done.path / "model.safetensors")
     assert len(state) == 4 + 2 * 16 + 2
     for part, name in enumerate(("query", "key", "value")):
         found = state[f"encoder.layer.1.attention.attention.{name}.weight"]
         assert torch.equal(found, source["blocks.1.attn.qkv.weight"][64 * part : 64 * (part + 1)])
     for theirs, timms in {
-        "embeddings.cls_token": "cls_token", "embeddings.position_embeddings": "pos_embed",
-        "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias", "layernorm.weight": "norm.weight",
+        "embeddings.cls_token": "cls_token",
+        "embeddings.position_embeddings": "pos_embed",
+        "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
+        "layernorm.weight": "norm.weight",
         "encoder.layer.0.intermediate.dense.weight": "blocks.0.mlp.fc1.weight",
         "encoder.layer.0.layernorm_after.bias": "blocks.0.norm2.bias",
-    }.items():  # fmt: skip
+    }.items():
         assert torch.equal(state[theirs], source[timms])
     config = json.loads((done.path / "config.json").read_text())
-    assert (config["image_size"], config["layer_norm_eps"], config["num_attention_heads"]) == (32, 1e-6, 2)
+    assert (config["image_size"], config["layer_norm_eps"], config["num_attention_heads"]) == (
+        32,
+        1e-6,
+        2,
+    )
     processor = json.loads((done.path / "preprocessor_config.json").read_text())
-    assert processor["image_mean"] == [0.5, 0.4, 0.3] and processor["size"] == {"height": 32, "width": 32}
+    assert processor["image_mean"] == [0.5, 0.4, 0.3] and processor["size"] == {
+        "height": 32,
+        "width": 32,
+    }
     assert json.loads((done.path / "pixelpretext.json").read_text())["format"] == "huggingface"
 
 
 def test_resnet_folder_by_hand(write_ours: Callable[..., Path]) -> None:
     path = write_ours("resnet50?layers=(1,1,2,1)&channels=(8,16,32,64)&output_stride=8")
     done = export(str(path), "huggingface")
-    source = {k.removeprefix("backbone.model."): v for k, v in torch.load(path)["state_dict"].items()}
+    source = {
+        k.removeprefix("backbone.model."): v for k, v in torch.load(path)["state_dict"].items()
+    }
     state = load_file(done.path / "model.safetensors")
     assert len(state) == len([key for key in source if not key.startswith("target_backbone")])
     for theirs, timms in {
@@ -63,9 +78,15 @@ def test_resnet_folder_by_hand(write_ours: Callable[..., Path]) -> None:
 
 @pytest.mark.parametrize("spec", [VIT, NARROW])
 def test_transformers_itself(write_ours: Callable[..., Path], spec: str) -> None:
-    pytest.importorskip("transformers", reason="transformers is not among this project's requirements")
+    pytest.importorskip(
+        "transformers", reason="transformers is not among this project's requirements"
+    )
     done = export(str(write_ours(spec)), "huggingface")
-    assert isinstance(done.verified, Difference) and done.verified.single < 1e-5 and done.verified.double < 1e-9
+    assert (
+        isinstance(done.verified, Difference)
+        and done.verified.single < 1e-5
+        and done.verified.double < 1e-9
+    )
 
 
 def test_other_networks_become_timms_layout(write_ours: Callable[..., Path]) -> None:
@@ -80,4 +101,6 @@ def test_other_networks_become_timms_layout(write_ours: Callable[..., Path]) -> 
         torch.testing.assert_close(names["model"].eval()(images), expected, atol=1e-5, rtol=1e-5)
     assert list(names["model"].pretrained_cfg["mean"]) == [0.5, 0.4, 0.3]
     again = export(str(path), "huggingface", overwrite=True)
-    assert again.path == done.path and not [p for p in path.parent.iterdir() if p.name.startswith(".")]
+    assert again.path == done.path and not [
+        p for p in path.parent.iterdir() if p.name.startswith(".")
+    ]

@@ -1,4 +1,6 @@
-"""Exports into the native backbones of mmdet and mmsegmentation, and through TimmBackbone; needs both libraries."""
+"""Exports into the native backbones of mmdet and mmsegmentation, and through TimmBackbone; needs
+both libraries.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from benchmarks.export.source import Difference
 from benchmarks.mm import libraries
 from pretrain.backbones.timm_backbone import TimmBackbone
 
-pytestmark = pytest.mark.skipif(bool(libraries.missing()), reason="the transfer layer is not installed")
+pytestmark = pytest.mark.skipif(
+    bool(libraries.missing()), reason="the transfer layer is not installed"
+)
 
 BASIC = "resnet18?channels=(8,16,32,64)"
 BOTTLENECK = "resnet50?channels=(8,16,32,64)"
@@ -42,25 +46,51 @@ def build(line: str, library: str, what: str = "backbone") -> torch.nn.Module:
     ("spec", "library", "kind"),
     [
         (BASIC, "mmdet", "type='ResNet', depth=18, base_channels=8, stem_channels=64"),
-        ("resnext50_32x4d?channels=(32,64,128,256)&cardinality=4", "mmdet", "type='ResNeXt', depth=50"),
-        ("resnext50_32x4d?channels=(32,64,128,256)&cardinality=4", "mmseg", "groups=4, base_width=2, base_channels=32"),
-        ("wide_resnet50_2?channels=(8,16,32,64)", "mmseg", "type='TimmBackbone', name='wide_resnet50_2'"),
+        (
+            "resnext50_32x4d?channels=(32,64,128,256)&cardinality=4",
+            "mmdet",
+            "type='ResNeXt', depth=50",
+        ),
+        (
+            "resnext50_32x4d?channels=(32,64,128,256)&cardinality=4",
+            "mmseg",
+            "groups=4, base_width=2, base_channels=32",
+        ),
+        (
+            "wide_resnet50_2?channels=(8,16,32,64)",
+            "mmseg",
+            "type='TimmBackbone', name='wide_resnet50_2'",
+        ),
         ("resnet50d?channels=(8,16,32,64)", "mmdet", "type='ResNetV1d', depth=50"),
         ("resnet50c?channels=(8,16,32,64)", "mmseg", "type='ResNetV1c', depth=50"),
-        (BOTTLENECK + "&output_stride=8", "mmseg", "dilations=(1, 1, 2, 4), contract_dilation=True"),
+        (
+            BOTTLENECK + "&output_stride=8",
+            "mmseg",
+            "dilations=(1, 1, 2, 4), contract_dilation=True",
+        ),
         (VIT, "mmseg", "type='VisionTransformer', img_size=(32, 32)"),
         (VIT + "&global_pool=avg", "mmseg", "final_norm=False"),
         (VIT + "&no_embed_class=True", "mmseg", "type='VisionTransformer'"),
         (VIT, "mmdet", "type='TimmBackbone', name='vit_tiny_patch16_224', out_indices=(0, 1)"),
-        ("test_resnet?output_stride=8", "mmseg", "type='TimmBackbone', name='test_resnet', out_indices=(1, 4)"),
+        (
+            "test_resnet?output_stride=8",
+            "mmseg",
+            "type='TimmBackbone', name='test_resnet', out_indices=(1, 4)",
+        ),
     ],
 )
-def test_features_are_equal(write_ours: Callable[..., Path], spec: str, library: str, kind: str) -> None:
+def test_features_are_equal(
+    write_ours: Callable[..., Path], spec: str, library: str, kind: str
+) -> None:
     path = write_ours(spec)
     done = export(str(path), library, weights="target")
     assert kind in done.export.line
     assert isinstance(done.verified, Difference)
-    assert done.verified.single < 1e-5 and done.verified.double is not None and done.verified.double < 1e-9
+    assert (
+        done.verified.single < 1e-5
+        and done.verified.double is not None
+        and done.verified.double < 1e-9
+    )
     assert "bgr_to_rgb=True" in str(done) and "mean=[127.5, 102.0, 76.5]" in str(done)
 
 
@@ -79,8 +109,12 @@ def test_pretrained_pyramid_becomes_a_neck(write_ours: Callable[..., Path]) -> N
     channels = [16, 32, 64]
     pyramid = FeaturePyramidNetwork(channels, 24).eval()
     levels = {f"fpn.{key}": value for key, value in pyramid.state_dict().items()}
-    done = export(str(write_ours(BASIC, levels=levels | {"head_convs.0.weight": torch.zeros(1)})), "mmdet")
-    assert [path.name for path in done.others] == ["final_mmdet_fpn.pth"] and done.others[0].is_file()
+    done = export(
+        str(write_ours(BASIC, levels=levels | {"head_convs.0.weight": torch.zeros(1)})), "mmdet"
+    )
+    assert [path.name for path in done.others] == ["final_mmdet_fpn.pth"] and done.others[
+        0
+    ].is_file()
     line = next(note for note in done.export.notes if "neck = " in note).split(": ", 1)[1]
     neck = build(line, "mmdet", "neck")
     maps = [torch.randn(1, width, 16 // 2**i, 24 // 2**i) for i, width in enumerate(channels)]
@@ -96,14 +130,18 @@ def test_backbones_that_would_stay_random(tmp_path: Path) -> None:
     state = backbone.state_dict()
     state.pop("model.layer1.0.conv1.weight")
     torch.save(state, tmp_path / "short.pth")
-    short = TimmBackbone("test_resnet", init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "short.pth")))
+    short = TimmBackbone(
+        "test_resnet", init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "short.pth"))
+    )
     with pytest.raises(RuntimeError, match="layer1.0.conv1.weight"):
         short.init_weights()
     with pytest.raises(ValueError, match="write dict.type='Pretrained', checkpoint=FILE"):
         TimmBackbone("test_resnet", init_cfg=dict(type="Kaiming"))
 
 
-def test_what_needs_the_libraries_says_so(write_ours: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_needs_the_libraries_says_so(
+    write_ours: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(libraries, "missing", lambda: ["mmcv"])
     done = export(str(write_ours(BASIC)), "mmdet")
     assert "not verified: mmcv not installed (bash tools/setup.sh transfer)" in str(done)

@@ -43,7 +43,9 @@ def test_mean_of_a_resnet_is_its_own_pooling() -> None:
     images = torch.randn(2, 3, 64, 64)
     expected = backbone(images)
     head = PooledHead(backbone, 3)
-    assert isinstance(head.norm, torch.nn.Identity) and all(p.requires_grad for p in backbone.parameters())
+    assert isinstance(head.norm, torch.nn.Identity) and all(
+        p.requires_grad for p in backbone.parameters()
+    )
     torch.testing.assert_close(head.pool(backbone(images)), expected.vector)
 
 
@@ -65,14 +67,22 @@ def test_exactly_the_trained_parameters_get_a_gradient(name: str, pooling: str) 
     for key, parameter in [*backbone.named_parameters(), *head.named_parameters()]:
         assert (parameter.grad is not None) == parameter.requires_grad, key
     frozen = {key for key, p in backbone.named_parameters() if not p.requires_grad}
-    wanted = {"test_vit": {"norm.weight", "norm.bias"}, "test_convnext": {"head.norm.weight", "head.norm.bias"}}
-    assert frozen == ({f"model.{key}" for key in wanted.get(name, ())} if pooling == "mean" else set())
+    wanted = {
+        "test_vit": {"norm.weight", "norm.bias"},
+        "test_convnext": {"head.norm.weight", "head.norm.bias"},
+    }
+    assert frozen == (
+        {f"model.{key}" for key in wanted.get(name, ())} if pooling == "mean" else set()
+    )
 
 
 def test_first_weights_are_tiny_and_scores_float32() -> None:
     torch.manual_seed(0)
     head = PooledHead(TimmBackbone("test_resnet"), 50)
-    assert head.linear.weight.std().item() == pytest.approx(2e-5, rel=0.05) and not head.linear.bias.any()
+    assert (
+        head.linear.weight.std().item() == pytest.approx(2e-5, rel=0.05)
+        and not head.linear.bias.any()
+    )
     with torch.autocast("cpu", torch.bfloat16):
         assert head.score(torch.randn(2, head.linear.in_features)).dtype == torch.float32
 

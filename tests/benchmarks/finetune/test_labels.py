@@ -36,18 +36,27 @@ def test_draws_are_uniform() -> None:
     assert counts.sum() == 6000 and abs(counts - 600).max() < 5 * np.sqrt(2000 * 0.3 * 0.7)
 
 
-def test_the_list_written_is_a_source_and_can_be_read_back(split_folder: Path, tmp_path: Path) -> None:
+def test_the_list_written_is_a_source_and_can_be_read_back(
+    split_folder: Path, tmp_path: Path
+) -> None:
     data = ClassFolder(split_folder)
     labels = choose_labels(data, fraction=0.25, seed=1)
     path = labels.write(tmp_path)
     source = FileList(path, root=split_folder)
-    assert len(source) == 6 and [source.label(i) for i in range(6)] == [0, 0, 1, 1, 2, 2] == list(labels.numbers)
+    assert len(source) == 6 and [source.label(i) for i in range(6)] == [0, 0, 1, 1, 2, 2] == list(
+        labels.numbers
+    )
     assert all(data.class_names[source.label(i)] in source.name(i) for i in range(6))
     again = choose_labels(data, file=path)
     assert (again.names, again.fingerprint) == (labels.names, labels.fingerprint)
-    assert labels.protocol == dict(fraction=0.25, fraction_seed=1, images=6, list=labels.fingerprint)
+    assert labels.protocol == dict(
+        fraction=0.25, fraction_seed=1, images=6, list=labels.fingerprint
+    )
     whole = choose_labels(data)
-    assert whole.protocol == dict(images=24, list=whole.fingerprint) and whole.fingerprint != labels.fingerprint
+    assert (
+        whole.protocol == dict(images=24, list=whole.fingerprint)
+        and whole.fingerprint != labels.fingerprint
+    )
 
 
 def test_held_back_images_are_not_in_the_list(image_folder: Path) -> None:
@@ -58,12 +67,23 @@ def test_held_back_images_are_not_in_the_list(image_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["train/red/red_3.jpg", "red/red_3.jpg", "red_3.jpg", "red_3", "red/red_3", "red_3.jpg\tanything"]
+    "form",
+    [
+        "train/red/red_3.jpg",
+        "red/red_3.jpg",
+        "red_3.jpg",
+        "red_3",
+        "red/red_3",
+        "red_3.jpg\tanything",
+    ],
 )
 def test_published_forms_of_a_line(split_folder: Path, tmp_path: Path, form: str) -> None:
     path = tmp_path / "list.txt"
     path.write_text(f"blue_0.jpg\n\n{form}\n")
-    assert choose_labels(ClassFolder(split_folder), file=path).names == ("train/blue/blue_0.jpg", "train/red/red_3.jpg")
+    assert choose_labels(ClassFolder(split_folder), file=path).names == (
+        "train/blue/blue_0.jpg",
+        "train/red/red_3.jpg",
+    )
 
 
 NAMES = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "train/c/7.jpg", "train/c/7.png"]
@@ -75,8 +95,15 @@ NAMES = ["train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "train/c/7.jpg", "tr
         ("", "is empty"),
         ("3.jpg\na/1.jpg\n", r"1 of 2 lines name no training image \(3.jpg\)"),
         ("1.jpg\n", "fits 2 training images, 'train/a/1.jpg', 'train/b/1.jpg'; write class folder"),
-        ("c/7\n", "fits 2 training images, 'train/c/7.jpg', 'train/c/7.png'; write class folder and extension"),
-        ("a/1.jpg,0\na/2.jpg,1\n", "2 of 2 lines name no training image .* a comma separates nothing"),
+        (
+            "c/7\n",
+            "fits 2 training images, 'train/c/7.jpg', 'train/c/7.png'; write class folder and "
+            "extension",
+        ),
+        (
+            "a/1.jpg,0\na/2.jpg,1\n",
+            "2 of 2 lines name no training image .* a comma separates nothing",
+        ),
         ("a/1.jpg\ntrain/a/1.jpg\n", "'train/a/1.jpg' is listed 2 times"),
     ],
 )

@@ -34,12 +34,19 @@ def make(**options: Any) -> Finetuner:
 def make_batch(images: torch.Tensor, first: int = 7) -> Batch:
     """Returns a normalised batch with labels 0, 1, 2, 3, 0, …"""
     views = Views(images[:, None], torch.zeros(len(images), 1, 2, 3, dtype=torch.float64))
-    return Batch({"global": views}, torch.arange(len(images)) % 4, torch.arange(first, first + len(images)))
+    return Batch(
+        {"global": views}, torch.arange(len(images)) % 4, torch.arange(first, first + len(images))
+    )
 
 
 def constant(count: int = 8, size: int = 32) -> torch.Tensor:
     """Returns images (count, 3, size, size), the i-th full of the value i."""
-    return torch.arange(count, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, size, size).contiguous()
+    return (
+        torch.arange(count, dtype=torch.float32)
+        .view(-1, 1, 1, 1)
+        .expand(-1, 3, size, size)
+        .contiguous()
+    )
 
 
 def test_without_augmentation_the_loss_is_cross_entropy() -> None:
@@ -66,7 +73,9 @@ def test_mixup_mixes_pixels_and_targets_alike() -> None:
     share = (values[7] - 0) / 7  # of itself, in the last image: λ·7 + (1 − λ)·0
     assert 0 < share < 1
     one_hot = F.one_hot(torch.arange(8) % 4, 4).float()
-    torch.testing.assert_close(values, share * torch.arange(8) + (1 - share) * torch.arange(7, -1, -1))
+    torch.testing.assert_close(
+        values, share * torch.arange(8) + (1 - share) * torch.arange(7, -1, -1)
+    )
     torch.testing.assert_close(targets, share * one_hot + (1 - share) * one_hot.flip(0))
 
 
@@ -85,7 +94,9 @@ def test_erasing_leaves_noise_in_some_images() -> None:
 
 
 def test_draws_depend_on_seed_step_and_batch_only() -> None:
-    """The same again whatever was drawn before; another at the next step and in another batch of the step."""
+    """The same again whatever was drawn before; another at the next step and in another batch of
+    the step.
+    """
     model = make(mixup=0.8, cutmix=1.0, erase=0.0)
     first = model.augmented(make_batch(constant()))[1]
     random.random(), np.random.rand()
@@ -119,7 +130,9 @@ def test_views_are_a_function_of_the_plan() -> None:
     made = [recipe.render(image, plan)["global"] for plan in plans]
     assert made[0].images.shape == (1, 3, 32, 32) and made[0].images.dtype == torch.uint8
     assert made[0].geometry.shape == (1, 2, 3) and made[0].photometric is None
-    assert torch.equal(made[0].images, made[1].images) and not torch.equal(made[0].images, made[2].images)
+    assert torch.equal(made[0].images, made[1].images) and not torch.equal(
+        made[0].images, made[2].images
+    )
 
 
 def test_randaugment_changes_the_pixels_and_none_does_not() -> None:
@@ -128,14 +141,21 @@ def test_randaugment_changes_the_pixels_and_none_does_not() -> None:
     plain, augmented = FinetuneViews(**whole, randaugment=None), FinetuneViews(**whole)
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
     generators = [np.random.default_rng(seed) for seed in range(10)]
-    made = [[r.render(image, r.plan(32, 32, g))["global"].images for g in generators] for r in (plain, augmented)]
+    made = [
+        [r.render(image, r.plan(32, 32, g))["global"].images for g in generators]
+        for r in (plain, augmented)
+    ]
     assert all(torch.equal(view, pixels) for view in made[0])
     assert sum(not torch.equal(view, pixels) for view in made[1]) >= 5
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(dict(drop_path=1.0), "drop_path"), (dict(mixup=-1), "mixup=-1"), (dict(crop_fraction=0), "crop_fraction=0")],
+    [
+        (dict(drop_path=1.0), "drop_path"),
+        (dict(mixup=-1), "mixup=-1"),
+        (dict(crop_fraction=0), "crop_fraction=0"),
+    ],
 )
 def test_illegal_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -151,7 +171,9 @@ def test_illegal_views() -> None:
 
 def test_hooks_that_ask_for_more_than_a_classifier_has_are_refused() -> None:
     model = make(**OFF)
-    with pytest.raises(ConfigError, match="CollapseHook asks the model for group, weights, term_name"):
+    with pytest.raises(
+        ConfigError, match="CollapseHook asks the model for group, weights, term_name"
+    ):
         check_hooks([CollapseHook()], model)
     with pytest.raises(ConfigError, match=r"objectives.online_groups, .* efficiency_at=None"):
         check_hooks([ThroughputHook()], model)

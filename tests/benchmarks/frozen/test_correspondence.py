@@ -1,4 +1,6 @@
-"""Keypoint transfer: a network that knows the answer, one re-implemented slowly, answers without looking."""
+"""Keypoint transfer: a network that knows the answer, one re-implemented slowly, answers without
+looking.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def test_pairs_are_ordered_within_a_subset(willow: KeypointPairs) -> None:
     assert (height, width) == pytest.approx((y.max() - y.min(), x.max() - x.min()))
 
 
-def test_content_tells_data_apart(tmp_path: Path, willow: KeypointPairs, write_willow: Callable[[Path], Path]) -> None:
+def test_content_tells_data_apart(
+    tmp_path: Path, willow: KeypointPairs, write_willow: Callable[[Path], Path]
+) -> None:
     other = write_willow(tmp_path / "other")
     assert KeypointPairs(other).protocol == willow.protocol
     savemat(other / "bottle" / "0.mat", dict(pts_coord=np.ones((2, 4))))
@@ -49,7 +53,9 @@ def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]
     root = write_willow(tmp_path / "willow")
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         KeypointPairs(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="layout='pfwilow' is not one of pfwillow; did you mean 'pfwillow'"):
+    with pytest.raises(
+        ValueError, match="layout='pfwilow' is not one of pfwillow; did you mean 'pfwillow'"
+    ):
         KeypointPairs(root, layout="pfwilow")
     with pytest.raises(ValueError, match="every=0 must be at least 1"):
         KeypointPairs(root, every=0)
@@ -57,7 +63,10 @@ def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]
     with pytest.raises(ValueError, match="no two images with keypoints in one folder"):
         KeypointPairs(tmp_path / "empty")
     cases: list[tuple[Any, str]] = [
-        (dict(pts_coord=np.ones((3, 4))), r"must be \(2, K\) finite numbers, x and y; found shape \(3, 4\)"),
+        (
+            dict(pts_coord=np.ones((3, 4))),
+            r"must be \(2, K\) finite numbers, x and y; found shape \(3, 4\)",
+        ),
         (dict(pts_coord=np.full((2, 4), np.nan)), "finite"),
         (dict(points=np.ones((2, 4))), "has no variable 'pts_coord'"),
         (dict(pts_coord=np.ones((2, 3))), r"folder 'bottle': images have \[3, 4\] keypoints"),
@@ -81,8 +90,14 @@ def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list
     for source, target in data.pairs:
         unit = []
         for index in (source, target):
-            pixels = np.asarray(Image.fromarray(data.read(index)).resize(SIZE[::-1], Image.Resampling.BILINEAR))
-            maps = network.maps(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+            pixels = np.asarray(
+                Image.fromarray(data.read(index)).resize(SIZE[::-1], Image.Resampling.BILINEAR)
+            )
+            maps = (
+                network.maps(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
+                .double()
+                .numpy()
+            )
             unit.append(maps / np.linalg.norm(maps, axis=0))
         a, b = data.images[source], data.images[target]
         grid, errors = unit[0].shape[1:], []
@@ -94,7 +109,10 @@ def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list
                     cosine = feature @ unit[1][:, row, column]
                     if cosine > best + 1e-7:
                         best = cosine
-                        found = ((column + 0.5) / grid[1] * b.size[1], (row + 0.5) / grid[0] * b.size[0])
+                        found = (
+                            (column + 0.5) / grid[1] * b.size[1],
+                            (row + 0.5) / grid[0] * b.size[0],
+                        )
             x, y = b.points.T
             side = max(np.ptp(x), np.ptp(y)) if relative_to == "box" else max(b.size)
             errors.append(np.hypot(*(np.array(found) - truth)) / side)
@@ -103,7 +121,9 @@ def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list
 
 
 @pytest.mark.parametrize("relative_to", ["box", "image"])
-def test_equals_the_slow_reimplementation(willow: KeypointPairs, colour_grid: Any, relative_to: str) -> None:
+def test_equals_the_slow_reimplementation(
+    willow: KeypointPairs, colour_grid: Any, relative_to: str
+) -> None:
     network = colour_grid(4)
     settings = correspondence.Settings(size=SIZE, relative_to=relative_to, batch_size=2)
     record = correspondence.run(network, willow, settings)
@@ -119,14 +139,18 @@ def test_only_images_of_pairs_are_encoded(willow: KeypointPairs, colour_grid: An
     told: list[tuple] = []
     settings = correspondence.Settings(size=SIZE)
     some = KeypointPairs(willow.root, every=4)
-    record = correspondence.run(colour_grid(4), some, settings, progress=lambda *step: told.append(step))
+    record = correspondence.run(
+        colour_grid(4), some, settings, progress=lambda *step: told.append(step)
+    )
     assert told == [("sources", 2, 2), ("targets", 2, 2)]
     everything = correspondence.run(colour_grid(4), willow, settings).counts["relative_error"]
     assert record.counts["relative_error"] == everything[::4]
 
 
 def test_features_that_are_the_place_find_the_place(tmp_path: Path, colour_grid: Any) -> None:
-    """Images whose colour is the position: the answer is exact up to a cell, and finer cells are more exact."""
+    """Images whose colour is the position: the answer is exact up to a cell, and finer cells are
+    more exact.
+    """
     root = tmp_path / "place"
     (root / "a").mkdir(parents=True)
     points = np.random.default_rng(1).random((2, 6))
@@ -137,7 +161,9 @@ def test_features_that_are_the_place_find_the_place(tmp_path: Path, colour_grid:
         savemat(root / "a" / f"{name}.mat", dict(pts_coord=points * np.array([[width], [height]])))
     errors = []
     for stride in (8, 4, 2):
-        record = correspondence.run(colour_grid(stride), KeypointPairs(root), correspondence.Settings(size=(64, 64)))
+        record = correspondence.run(
+            colour_grid(stride), KeypointPairs(root), correspondence.Settings(size=(64, 64))
+        )
         errors.append(np.mean(record.counts["relative_error"]))
     assert errors[0] > errors[1] > errors[2] and errors[2] < 0.03
 
@@ -145,7 +171,9 @@ def test_features_that_are_the_place_find_the_place(tmp_path: Path, colour_grid:
 def test_an_upsampled_map_is_searched(willow: KeypointPairs, colour_grid: Any) -> None:
     class Fine(colour_grid):
         def maps(self, images: torch.Tensor) -> torch.Tensor:
-            return Interpolation("bilinear").upsample(images, super().maps(images), tuple(images.shape[-2:]))
+            return Interpolation("bilinear").upsample(
+                images, super().maps(images), tuple(images.shape[-2:])
+            )
 
     settings = correspondence.Settings(size=SIZE)
     low, fine = (correspondence.run(kind(8), willow, settings) for kind in (colour_grid, Fine))
@@ -158,7 +186,9 @@ def test_answers_without_looking(willow: KeypointPairs, colour_grid: Any) -> Non
     identity, centre = (run(willow, settings) for run in correspondence.BASELINES.values())
     for number, (source, target) in enumerate(willow.pairs):
         a, b = willow.images[source], willow.images[target]
-        distance = np.hypot(*(a.points * np.array(b.size[::-1]) / a.size[::-1] - b.points).T) / max(b.box)
+        distance = np.hypot(*(a.points * np.array(b.size[::-1]) / a.size[::-1] - b.points).T) / max(
+            b.box
+        )
         np.testing.assert_allclose(identity.counts["relative_error"][number], distance, atol=1e-6)
         distance = np.hypot(*(np.array(b.size[::-1]) / 2 - b.points).T) / max(b.box)
         np.testing.assert_allclose(centre.counts["relative_error"][number], distance, atol=1e-6)
@@ -183,16 +213,27 @@ def test_identity_on_the_real_pairs(shared_data: Path, tmp_path: Path) -> None:
     data = KeypointPairs(tmp_path)
     assert len(data.images) == 60 and len(data.pairs) == 540
     for relative_to, expected in (("box", 32.15), ("image", 44.67)):
-        record = correspondence.BASELINES["identity"](data, correspondence.Settings(relative_to=relative_to))
+        record = correspondence.BASELINES["identity"](
+            data, correspondence.Settings(relative_to=relative_to)
+        )
         assert record.metrics["PCK@0.1"].value == pytest.approx(expected, abs=0.005)
 
 
-def test_a_prediction_that_is_no_number_is_refused_not_counted_as_a_miss(willow: KeypointPairs) -> None:
+def test_a_prediction_that_is_no_number_is_refused_not_counted_as_a_miss(
+    willow: KeypointPairs,
+) -> None:
     predicted = {pair: willow.images[pair[1]].points.copy() for pair in willow.pairs}
     settings = correspondence.Settings(size=SIZE)
     toy = SimpleNamespace(device="cpu", describe=dict)
-    assert correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy).metrics["PCK@0.1"].value == 100
+    assert (
+        correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy)
+        .metrics["PCK@0.1"]
+        .value
+        == 100
+    )
     predicted[willow.pairs[1]][0, 0] = np.nan
     target = willow.images[willow.pairs[1][1]].path.name
-    with pytest.raises(ValueError, match=f"{target}: a pair without keypoints, or with a point or prediction"):
+    with pytest.raises(
+        ValueError, match=f"{target}: a pair without keypoints, or with a point or prediction"
+    ):
         correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy)

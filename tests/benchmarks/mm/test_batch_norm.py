@@ -11,7 +11,9 @@ from torch import Tensor, distributed, multiprocessing, nn
 
 from benchmarks.mm.batch_norm import measure, trained_norms
 
-BATCHES = torch.from_numpy(np.random.default_rng(0).normal(3, 2, (5, 4, 2)).astype(np.float32))  # (batch, row, D)
+BATCHES = torch.from_numpy(
+    np.random.default_rng(0).normal(3, 2, (5, 4, 2)).astype(np.float32)
+)  # (batch, row, D)
 
 
 class Toy(BaseModel):
@@ -57,8 +59,12 @@ def test_layers_in_eval_mode_are_left_alone() -> None:
 
 def worker(rank: int, folder: str) -> None:
     """The first process sees three batches, the second two."""
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save(measured(BATCHES[:3] if rank == 0 else BATCHES[3:]).state_dict(), f"{folder}/{rank}.pth")
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    torch.save(
+        measured(BATCHES[:3] if rank == 0 else BATCHES[3:]).state_dict(), f"{folder}/{rank}.pth"
+    )
     distributed.destroy_process_group()
 
 

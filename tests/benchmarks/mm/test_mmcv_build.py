@@ -1,4 +1,6 @@
-"""Compiling mmcv: what is changed in the source, the compiler's stand-in, progress and failures. pip is a stand-in."""
+"""Compiling mmcv: what is changed in the source, the compiler's stand-in, progress and failures.
+pip is a stand-in.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from benchmarks.mm import mmcv_build, precompiled
 from benchmarks.mm.mmcv_build import BuildError
 
 SETUP = "flags = ['-std=c++17']\nnvcc = ['-std=c++17']\nsetup(name='mmcv', version=get_version())\n"
-# "download" leaves a source release, "wheel" notes its environment, says what PIP_SAYS holds and leaves a wheel.
+# "download" leaves a source release, "wheel" notes its environment, says what PIP_SAYS holds and
+# leaves a wheel.
 PIP = """#!{python}
 import os, sys, tarfile, time, zipfile
 from pathlib import Path
@@ -51,7 +54,14 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(sys, "executable", str(script))
     monkeypatch.setattr(mmcv_build.tempfile, "tempdir", str(tmp_path / "scratch"))
-    for name in ("CXX", "PIP_SAYS", "TORCH_CUDA_ARCH_LIST", "CUDA_VISIBLE_DEVICES", "MMCV_CUDA_ARGS", "MAX_JOBS"):
+    for name in (
+        "CXX",
+        "PIP_SAYS",
+        "TORCH_CUDA_ARCH_LIST",
+        "CUDA_VISIBLE_DEVICES",
+        "MMCV_CUDA_ARGS",
+        "MAX_JOBS",
+    ):
         monkeypatch.delenv(name, raising=False)
     return notes
 
@@ -61,30 +71,45 @@ def test_wheel_is_all_that_is_left(pip: Path, tmp_path: Path) -> None:
     log = tmp_path / "mmcv.log"
     (tmp_path / "wheels").mkdir()
     wheel = mmcv_build.build(tmp_path / "wheels", tag="torch2.14.cpu", architectures=(), log=log)
-    assert wheel == tmp_path / "wheels/mmcv-2.1.0+torch2.14.cpu-cp1-cp1-x.whl" and wheel.stat().st_size > 0
+    assert (
+        wheel == tmp_path / "wheels/mmcv-2.1.0+torch2.14.cpu-cp1-cp1-x.whl"
+        and wheel.stat().st_size > 0
+    )
     assert list((tmp_path / "wheels").iterdir()) == [wheel] and not log.exists()
     assert list((tmp_path / "scratch").iterdir()) == [] and dict(os.environ) == before
     seen = dict(line.split("=", 1) for line in pip.read_text().splitlines() if "=" in line)
-    assert seen["FORCE_CUDA"] == "0" and seen["CUDA_VISIBLE_DEVICES"] == "" and seen["CFLAGS"] == "-O2 -g0"
+    assert (
+        seen["FORCE_CUDA"] == "0"
+        and seen["CUDA_VISIBLE_DEVICES"] == ""
+        and seen["CFLAGS"] == "-O2 -g0"
+    )
     assert seen["CXX"].endswith("precompiled/compiler") and int(seen["MAX_JOBS"]) >= 1
 
 
 def test_cuda_is_asked_for_by_the_environment_alone(pip: Path, tmp_path: Path) -> None:
-    mmcv_build.build(tmp_path, tag="torch2.14.cuda80.90", architectures=("8.0", "9.0"), log=tmp_path / "log")
+    mmcv_build.build(
+        tmp_path, tag="torch2.14.cuda80.90", architectures=("8.0", "9.0"), log=tmp_path / "log"
+    )
     seen = dict(line.split("=", 1) for line in pip.read_text().splitlines() if "=" in line)
     assert seen["FORCE_CUDA"] == "1" and seen["TORCH_CUDA_ARCH_LIST"] == "8.0;9.0"
     assert seen["CUDA_VISIBLE_DEVICES"] == "None" == seen["MMCV_CUDA_ARGS"]
 
 
-@pytest.mark.parametrize(("says", "words"), [
-    ("g++: fatal error: Killed signal terminated program cc1plus", "MAX_JOBS=1"),
-    ("error: could not write: No space left on device", "the disk is full"),
-    ("  a.cpp:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
-    ("WARNING: Retrying after connection broken by 'NewConnectionError'", "no network"),
-    ("none", "PIP_INDEX_URL"),
-    ("  noise\n  a.cpp:7:1: error: 'at' does not name a type\n  more", "a.cpp:7:1: error: 'at' does not name"),
-    ("nothing of use", "without saying why"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("g++: fatal error: Killed signal terminated program cc1plus", "MAX_JOBS=1"),
+        ("error: could not write: No space left on device", "the disk is full"),
+        ("  a.cpp:1:10: fatal error: Python.h: No such file or directory", "python3-dev"),
+        ("WARNING: Retrying after connection broken by 'NewConnectionError'", "no network"),
+        ("none", "PIP_INDEX_URL"),
+        (
+            "  noise\n  a.cpp:7:1: error: 'at' does not name a type\n  more",
+            "a.cpp:7:1: error: 'at' does not name",
+        ),
+        ("nothing of use", "without saying why"),
+    ],
+)
 def test_failure_is_told_by_its_cause(
     pip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, words: str
 ) -> None:
@@ -93,7 +118,11 @@ def test_failure_is_told_by_its_cause(
     with pytest.raises(BuildError) as caught:
         mmcv_build.build(tmp_path / "wheels", tag="t", architectures=(), log=log)
     first, *rest = str(caught.value).splitlines()
-    assert words in first and rest[-1] == f"  all of it: {log}" and log.read_text().splitlines()[-1] in rest[-2]
+    assert (
+        words in first
+        and rest[-1] == f"  all of it: {log}"
+        and log.read_text().splitlines()[-1] in rest[-2]
+    )
     assert not (tmp_path / "wheels").exists() and list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -128,7 +157,9 @@ def test_patch(tmp_path: Path) -> None:
 def test_compiler_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler -m64")
-    with pytest.raises(BuildError, match="CXX=no-such-compiler -m64: no-such-compiler is no program"):
+    with pytest.raises(
+        BuildError, match="CXX=no-such-compiler -m64: no-such-compiler is no program"
+    ):
         mmcv_build.find_compiler()
     monkeypatch.delenv("CXX")
     with pytest.raises(BuildError, match="no C[+][+] compiler: install g[+][+]"):
@@ -150,25 +181,41 @@ def test_progress(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setattr(mmcv_build.time, "monotonic", lambda: next(clock))
     with mmcv_build._progress() as on_line:
-        for line in ("  running build_ext", "  [1/6] c++", "  [2/6] c++", "[3/6] c++", "[4/6] c++", "[6/6] c++"):
+        for line in (
+            "  running build_ext",
+            "  [1/6] c++",
+            "  [2/6] c++",
+            "[3/6] c++",
+            "[4/6] c++",
+            "[6/6] c++",
+        ):
             on_line(line)
-    lines = [line.strip() for line in shown.getvalue().replace("\r", "\n").split("\n") if line.strip()]
+    lines = [
+        line.strip() for line in shown.getvalue().replace("\r", "\n").split("\n") if line.strip()
+    ]
     second = "2 of 6 files, 1:00 min, about 1:20 min left"  # 20 s for one file
     if terminal:
         assert len(lines) == 5 and shown.getvalue().count("\n") == 1
-        assert lines[:2] == ["1 of 6 files, 0:40 min", second] and lines[-1].endswith("2:10 min, about 0:00 min left")
+        assert lines[:2] == ["1 of 6 files, 0:40 min", second] and lines[-1].endswith(
+            "2:10 min, about 0:00 min left"
+        )
     else:
         assert lines == [second, "4 of 6 files, 2:05 min, about 0:56 min left"]
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Path:
-    """The compiler's stand-in for a source folder with a small header, and two files that include it."""
+    """The compiler's stand-in for a source folder with a small header, and two files that include
+    it.
+    """
     if shutil.which("g++") is None:
         pytest.skip("no g++")
     header = tmp_path / "mmcv/ops/csrc/common/pytorch_cpp_helper.hpp"
     header.parent.mkdir(parents=True)
-    header.write_text("#pragma once\n#include <cstddef>\ninline std::size_t twice(std::size_t n) { return N * n; }\n")
+    header.write_text(
+        "#pragma once\n#include <cstddef>\ninline std::size_t twice(std::size_t n) { return N * "
+        "n; }\n"
+    )
     for name in ("a", "b"):
         (tmp_path / f"{name}.cpp").write_text(
             f'#include "{header}"\nstd::size_t {name}() {{ return twice(sizeof(int)); }}\n'
@@ -181,21 +228,47 @@ def test_header_is_precompiled_once_and_used(stand_in: Path, tmp_path: Path) -> 
     times = []
     for name in ("a", "b"):
         target = tmp_path / f"{name}.o"
-        words = ["-MMD", "-MF", f"{target}.d", "-DN=2", "-H", "-c", str(tmp_path / f"{name}.cpp"), "-o", str(target)]
+        words = [
+            "-MMD",
+            "-MF",
+            f"{target}.d",
+            "-DN=2",
+            "-H",
+            "-c",
+            str(tmp_path / f"{name}.cpp"),
+            "-o",
+            str(target),
+        ]
         done = subprocess.run([str(stand_in), *words], capture_output=True, text=True)
-        assert done.returncode == 0 and f"! {copy}" in done.stderr, done.stderr  # "!": g++ read the copy
+        assert done.returncode == 0 and f"! {copy}" in done.stderr, (
+            done.stderr
+        )  # "!": g++ read the copy
         assert target.is_file()
         times.append(copy.stat().st_mtime_ns)
     assert times[0] == times[1]
-    other = [str(stand_in), "-DN=3", "-H", "-c", str(tmp_path / "a.cpp"), "-o", str(tmp_path / "c.o")]
+    other = [
+        str(stand_in),
+        "-DN=3",
+        "-H",
+        "-c",
+        str(tmp_path / "a.cpp"),
+        "-o",
+        str(tmp_path / "c.o"),
+    ]
     done = subprocess.run(other, capture_output=True, text=True)
-    assert done.returncode == 0 and "not used because" in done.stderr  # -Winvalid-pch: no silent slowness
+    assert (
+        done.returncode == 0 and "not used because" in done.stderr
+    )  # -Winvalid-pch: no silent slowness
 
 
 def test_other_uses_of_the_compiler_and_a_header_that_fails(stand_in: Path, tmp_path: Path) -> None:
-    assert "g++" in subprocess.run([str(stand_in), "--version"], capture_output=True, text=True).stdout
+    assert (
+        "g++" in subprocess.run([str(stand_in), "--version"], capture_output=True, text=True).stdout
+    )
     assert not stand_in.with_name("pytorch_cpp_helper.hpp.gch").exists()
-    stand_in.with_name("pytorch_cpp_helper.hpp").write_text("#ifdef N\n#else\nno C++\n#endif\n#define N 2\n")
+    stand_in.with_name("pytorch_cpp_helper.hpp").write_text(
+        "#ifdef N\n#else\nno C++\n#endif\n#define N 2\n"
+    )
     compiler = tmp_path / "cxx"
     compiler.write_text('#!/bin/sh\ncase "$*" in *c++-header*) exit 1 ;; esac\nexec g++ "$@"\n')
     compiler.chmod(0o755)

@@ -11,7 +11,9 @@ import pytest
 from benchmarks.mm import libraries
 
 
-@pytest.mark.parametrize(("version", "shown", "told"), [("2.2.0", "2.1.0", True), ("2.1.0", "2.1.0", False)])
+@pytest.mark.parametrize(
+    ("version", "shown", "told"), [("2.2.0", "2.1.0", True), ("2.1.0", "2.1.0", False)]
+)
 def test_it_is_let_through_and_that_is_told(
     monkeypatch: pytest.MonkeyPatch, version: str, shown: str, told: bool
 ) -> None:
@@ -23,12 +25,16 @@ def test_it_is_let_through_and_that_is_told(
     assert not told or said == "mmcv 2.2.0 says it is 2.1.0 to mmdet and mmsegmentation"
 
 
-def test_records_tell_the_installed_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_records_tell_the_installed_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     installed = dict(mmcv="2.2.0", mmdet="3.3.0", mmsegmentation="1.2.2")
     for name, version in installed.items():
         folder = tmp_path / f"{name}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
     monkeypatch.syspath_prepend(str(tmp_path))
     mmcv = ModuleType("mmcv")
     mmcv.__version__ = "2.2.0"

@@ -25,7 +25,14 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     for name in [name for name in sys.modules if name.split(".")[0] == "mmcv"]:
         monkeypatch.delitem(sys.modules, name)
 
-    def package(name: str, version: str, *, module: str = "mmcv", operators: bool = True, record: bool = True) -> Path:
+    def package(
+        name: str,
+        version: str,
+        *,
+        module: str = "mmcv",
+        operators: bool = True,
+        record: bool = True,
+    ) -> Path:
         info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
@@ -43,7 +50,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
-    """A machine without GPU and with an empty cache, on which compiling and installing is only noted."""
+    """A machine without GPU and with an empty cache, on which compiling and installing is only
+    noted.
+    """
     done: dict[str, list] = {"built": [], "installed": [], "failing": [], "unloadable": []}
     monkeypatch.setenv("PIXELPRETEXT_WHEELS", str(tmp_path / "wheels"))
     for name in ("PIXELPRETEXT_NO_BUILD", "PIXELPRETEXT_CUDA", "TORCH_CUDA_ARCH_LIST"):
@@ -80,26 +89,36 @@ def wheel(folder: Path, tag: str, *members: str) -> Path:
     return folder / name
 
 
-def test_tag_names_torch_and_device(site: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tag_names_torch_and_device(
+    site: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert mmcv_wheel.build_tag() == "torch2.14.cpu"
     assert mmcv_wheel.build_tag(("8.0", "9.0")) == "torch2.14.cuda80.90"
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(BuildError, match="torch, which is not installed: bash tools/setup.sh transfer"):
+    with pytest.raises(
+        BuildError, match="torch, which is not installed: bash tools/setup.sh transfer"
+    ):
         mmcv_wheel.build_tag()
 
 
-@pytest.mark.parametrize(("package", "problem"), [
-    (None, "mmcv is not installed"),
-    (dict(name="mmcv", version="2.1.0+torch2.14.cpu"), ""),
-    (dict(name="mmcv", version="2.1.0+torch2.14.cuda80.90"), ""),
-    (dict(name="mmcv", version="2.1.0+torch2.1.cpu"), "compiled for torch2.1.cpu, the installed torch is 2.14.1"),
-    (dict(name="mmcv", version="2.1.0+torch2.14.cpu", record=False), "was cut off"),
-    (dict(name="mmcv", version="2.2.0"), ""),
-    (dict(name="onedl-mmcv", version="2.3.1"), ""),
-    (dict(name="mmcv", version="1.7.2"), "mmcv 1.7.2 is installed"),
-    (dict(name="mmcv", version="2.1.0", operators=False), "without compiled operators"),
-    (dict(name="mmcv-lite", version="2.1.0", operators=False), "without compiled operators"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("package", "problem"),
+    [
+        (None, "mmcv is not installed"),
+        (dict(name="mmcv", version="2.1.0+torch2.14.cpu"), ""),
+        (dict(name="mmcv", version="2.1.0+torch2.14.cuda80.90"), ""),
+        (
+            dict(name="mmcv", version="2.1.0+torch2.1.cpu"),
+            "compiled for torch2.1.cpu, the installed torch is 2.14.1",
+        ),
+        (dict(name="mmcv", version="2.1.0+torch2.14.cpu", record=False), "was cut off"),
+        (dict(name="mmcv", version="2.2.0"), ""),
+        (dict(name="onedl-mmcv", version="2.3.1"), ""),
+        (dict(name="mmcv", version="1.7.2"), "mmcv 1.7.2 is installed"),
+        (dict(name="mmcv", version="2.1.0", operators=False), "without compiled operators"),
+        (dict(name="mmcv-lite", version="2.1.0", operators=False), "without compiled operators"),
+    ],
+)
 def test_what_is_installed(site: Callable[..., Path], package: dict | None, problem: str) -> None:
     if package:
         site(**package)
@@ -108,17 +127,24 @@ def test_what_is_installed(site: Callable[..., Path], package: dict | None, prob
 
 
 def test_files_that_no_package_owns_are_an_installation_cut_off(site: Callable[..., Path]) -> None:
-    for path in (site("mmcv", "2.1.0+torch2.14.cpu") / "mmcv-2.1.0+torch2.14.cpu.dist-info").iterdir():
+    for path in (
+        site("mmcv", "2.1.0+torch2.14.cpu") / "mmcv-2.1.0+torch2.14.cpu.dist-info"
+    ).iterdir():
         path.unlink()
     (path.parent).rmdir()
     assert "cut off" in mmcv_wheel.unusable(mmcv_wheel.installed())
 
 
-def test_cache_gives_what_fits_and_deletes_what_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_cache_gives_what_fits_and_deletes_what_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     good = wheel(tmp_path, TAG)
     wheel(tmp_path, "torch2.13.cpu")
     assert mmcv_wheel.cached_wheel(tmp_path, TAG) == good
-    assert mmcv_wheel.cached_wheel(tmp_path, "torch2.14.cuda90") is None and capsys.readouterr().out == ""
+    assert (
+        mmcv_wheel.cached_wheel(tmp_path, "torch2.14.cuda90") is None
+        and capsys.readouterr().out == ""
+    )
     data = bytearray(good.read_bytes())
     data[500] ^= 1  # within a member: only its checksum tells
     for damaged in (bytes(data), bytes(data[:700]), b""):
@@ -129,7 +155,9 @@ def test_cache_gives_what_fits_and_deletes_what_is_damaged(tmp_path: Path, capsy
     assert mmcv_wheel.cached_wheel(tmp_path, TAG) is None  # without operators
 
 
-def test_first_compiles_then_takes_the_cache(site: Callable[..., Path], machine: dict[str, list]) -> None:
+def test_first_compiles_then_takes_the_cache(
+    site: Callable[..., Path], machine: dict[str, list]
+) -> None:
     assert "compiled for torch2.14.cpu, kept as" in mmcv_wheel.ensure()
     assert "from the wheel cache" in mmcv_wheel.ensure()
     assert machine["built"] == [TAG] and len(machine["installed"]) == 2
@@ -137,7 +165,9 @@ def test_first_compiles_then_takes_the_cache(site: Callable[..., Path], machine:
 
 
 @pytest.mark.parametrize("version", ["2.1.0+torch2.14.cpu", "2.1.0+torch2.14.cuda90", "2.2.0"])
-def test_what_serves_stays(site: Callable[..., Path], machine: dict[str, list], version: str) -> None:
+def test_what_serves_stays(
+    site: Callable[..., Path], machine: dict[str, list], version: str
+) -> None:
     site("mmcv", version)
     assert mmcv_wheel.ensure() == "" and machine["built"] == machine["installed"] == []
 
@@ -146,18 +176,25 @@ def test_mmcv_from_elsewhere_that_does_not_serve_is_not_touched(
     site: Callable[..., Path], machine: dict[str, list]
 ) -> None:
     site("mmcv-lite", "2.1.0", operators=False)
-    with pytest.raises(BuildError, match="without compiled operators; .* pip uninstall mmcv mmcv-lite, then"):
+    with pytest.raises(
+        BuildError, match="without compiled operators; .* pip uninstall mmcv mmcv-lite, then"
+    ):
         mmcv_wheel.ensure()
     assert machine["installed"] == []
 
 
-def test_ours_for_another_torch_is_replaced(site: Callable[..., Path], machine: dict[str, list]) -> None:
+def test_ours_for_another_torch_is_replaced(
+    site: Callable[..., Path], machine: dict[str, list]
+) -> None:
     site("mmcv", "2.1.0+torch2.13.cpu")
     assert "compiled for torch2.14.cpu" in mmcv_wheel.ensure()
 
 
 def test_a_wheel_that_does_not_load_is_made_anew(
-    site: Callable[..., Path], machine: dict[str, list], tmp_path: Path, capsys: pytest.CaptureFixture
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     machine["unloadable"].append(wheel(tmp_path / "wheels", TAG).name)
     assert "compiled" in mmcv_wheel.ensure() and machine["built"] == [TAG]
@@ -165,17 +202,25 @@ def test_a_wheel_that_does_not_load_is_made_anew(
 
 
 def test_nothing_is_compiled_when_that_is_forbidden(
-    site: Callable[..., Path], machine: dict[str, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PIXELPRETEXT_NO_BUILD", "1")
-    with pytest.raises(BuildError, match="PIXELPRETEXT_NO_BUILD is set, and .*wheels has no wheel for cp3.*cpu"):
+    with pytest.raises(
+        BuildError, match="PIXELPRETEXT_NO_BUILD is set, and .*wheels has no wheel for cp3.*cpu"
+    ):
         mmcv_wheel.ensure()
     wheel(tmp_path / "wheels", TAG)
     assert "from the wheel cache" in mmcv_wheel.ensure() and machine["built"] == []
 
 
 def test_cache_that_cannot_be_written(
-    site: Callable[..., Path], machine: dict[str, list], tmp_path: Path, capsys: pytest.CaptureFixture
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     (tmp_path / "wheels").write_text("a file in the place of the folder")
     assert "compiled for torch2.14.cpu, not kept" in mmcv_wheel.ensure()
@@ -184,7 +229,10 @@ def test_cache_that_cannot_be_written(
 
 
 def test_cuda_that_cannot_be_compiled_gives_way_once(
-    site: Callable[..., Path], machine: dict[str, list], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(mmcv_wheel, "architectures", lambda: ("9.0",))
     machine["failing"] += ["torch2.14.cuda90", TAG]
@@ -194,7 +242,10 @@ def test_cuda_that_cannot_be_compiled_gives_way_once(
     machine["built"].clear()
     for _ in range(2):  # both failed before, so CUDA is tried again, but not a third time
         mmcv_wheel.ensure()
-    assert machine["built"] == ["torch2.14.cuda90", TAG] and len(list((tmp_path / "wheels").glob("*cuda90*.log"))) == 1
+    assert (
+        machine["built"] == ["torch2.14.cuda90", TAG]
+        and len(list((tmp_path / "wheels").glob("*cuda90*.log"))) == 1
+    )
     machine["failing"].clear()
     assert "compiled for torch2.14.cuda90" in mmcv_wheel.ensure(rebuild=True)
 
@@ -234,12 +285,16 @@ def test_architectures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_processes_do_not_compile_at_once(
-    site: Callable[..., Path], machine: dict[str, list], tmp_path: Path, capsys: pytest.CaptureFixture
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / ".lock").touch()
     holder = subprocess.Popen(
-        ["flock", str(tmp_path / "wheels" / ".lock"), "sh", "-c", "echo locked; sleep 1"], stdout=subprocess.PIPE
+        ["flock", str(tmp_path / "wheels" / ".lock"), "sh", "-c", "echo locked; sleep 1"],
+        stdout=subprocess.PIPE,
     )
     with holder:
         assert holder.stdout.readline() == b"locked\n"
@@ -250,13 +305,19 @@ def test_two_processes_do_not_compile_at_once(
 
 
 def test_command_line(
-    site: Callable[..., Path], machine: dict[str, list], capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    site: Callable[..., Path],
+    machine: dict[str, list],
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mmcv_wheel.signal, "signal", lambda *_: None)
     assert mmcv_wheel.main(["--check"]) == 1 and machine["built"] == []
     assert capsys.readouterr().err == "Transfer cannot be used: mmcv is not installed\n"
     machine["failing"].append(TAG)
-    assert mmcv_wheel.main([]) == 1 and capsys.readouterr().err == f"Transfer cannot be used: no {TAG}\n"
+    assert (
+        mmcv_wheel.main([]) == 1
+        and capsys.readouterr().err == f"Transfer cannot be used: no {TAG}\n"
+    )
     site("mmcv", "2.2.0")
     assert mmcv_wheel.main([]) == 0 and capsys.readouterr().out == "mmcv 2.2.0 is installed.\n"
     assert mmcv_wheel.main(["--quiet"]) == 0 and capsys.readouterr().out == ""

@@ -23,7 +23,9 @@ def _picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     image = np.clip(128 + 110 * total, 0, 255).astype(np.uint8)
     for _ in range(6):
         x, y = int(rng.integers(width)), int(rng.integers(height))
-        cv2.circle(image, (x, y), max(2, min(height, width) // 9), rng.integers(0, 256, 3).tolist(), -1)
+        cv2.circle(
+            image, (x, y), max(2, min(height, width) // 9), rng.integers(0, 256, 3).tolist(), -1
+        )
     return image
 
 
@@ -34,7 +36,9 @@ def picture() -> Callable[..., np.ndarray]:
 
 
 class ByColour:
-    """Stands for a classifier: score of class i is how near the image's mean colour is to the i-th of its colours."""
+    """Stands for a classifier: score of class i is how near the image's mean colour is to the i-th
+    of its colours.
+    """
 
     size, crop_fraction = 32, 1.0
 
@@ -58,14 +62,18 @@ def by_colour() -> type[ByColour]:
 
 @pytest.fixture(scope="session")
 def write_classes() -> Callable[..., Path]:
-    """``write_classes(root, colours, count=2)``: ``root/<class>/<number>.png``, 36 x 40 pixels, noisy."""
+    """``write_classes(root, colours, count=2)``: ``root/<class>/<number>.png``, 36 x 40 pixels,
+    noisy.
+    """
 
     def write(root: Path, colours: dict[str, tuple[int, int, int]], count: int = 2) -> Path:
         rng = np.random.default_rng(0)
         for name, colour in colours.items():
             (root / name).mkdir(parents=True)
             for number in range(count):
-                pixels = np.clip(np.array(colour) + rng.integers(-20, 21, (36, 40, 3)), 0, 255).astype(np.uint8)
+                pixels = np.clip(
+                    np.array(colour) + rng.integers(-20, 21, (36, 40, 3)), 0, 255
+                ).astype(np.uint8)
                 Image.fromarray(pixels).save(root / name / f"{number}.png")
         return root
 

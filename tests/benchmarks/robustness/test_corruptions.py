@@ -16,11 +16,23 @@ from benchmarks.robustness.noise import GAUSSIAN_STD, IMPULSE_SHARE, SHOT_PHOTON
 
 Picture = Callable[..., np.ndarray]
 every_corruption = pytest.mark.parametrize("name", CORRUPTIONS)
-# Steps of the published table at which the distance need not grow: fewer passes of glass, other flakes, local
-# instead of global warps.
-NOT_GROWING = {"glass_blur": {(1, 2), (3, 4)}, "snow": {(2, 3), (4, 5)}, "elastic_transform": {(2, 3)}}
-OF_PIXELS = ("gaussian_noise", "shot_noise", "impulse_noise", "pixelate", "jpeg_compression")  # or of blocks of them
-GLOBAL = ("elastic_transform",)  # severities 1 and 2 move the whole picture, further than 5 moves its parts
+# Steps of the published table at which the distance need not grow: fewer passes of glass, other
+# flakes, local instead of global warps.
+NOT_GROWING = {
+    "glass_blur": {(1, 2), (3, 4)},
+    "snow": {(2, 3), (4, 5)},
+    "elastic_transform": {(2, 3)},
+}
+OF_PIXELS = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "pixelate",
+    "jpeg_compression",
+)  # or of blocks of them
+GLOBAL = (
+    "elastic_transform",
+)  # severities 1 and 2 move the whole picture, further than 5 moves its parts
 
 
 def unlike(image: np.ndarray, other: np.ndarray) -> float:
@@ -36,7 +48,12 @@ def test_grows_with_severity(name: str, picture: Picture) -> None:
         if distance is not unlike and name in ("frost", "fog"):
             continue  # they darken the picture while they hide it: one shift may undo the other
         means = [
-            np.mean([distance(corrupt(p, name, s, np.random.default_rng(i)), p) for i, p in enumerate(pictures)])
+            np.mean(
+                [
+                    distance(corrupt(p, name, s, np.random.default_rng(i)), p)
+                    for i, p in enumerate(pictures)
+                ]
+            )
             for s in SEVERITIES
         ]
         assert means[0] > 0 and (name in GLOBAL or means[-1] > means[0])
@@ -66,9 +83,13 @@ def test_lengths_follow_the_size(name: str, picture: Picture) -> None:
         halved, direct = [], []
         for index, (big, little) in enumerate(zip(large, small, strict=True)):
             corrupted = corrupt(big, name, severity, np.random.default_rng(index))
-            reduced = np.asarray(Image.fromarray(corrupted).resize((112, 112), Image.Resampling.BOX))
+            reduced = np.asarray(
+                Image.fromarray(corrupted).resize((112, 112), Image.Resampling.BOX)
+            )
             halved.append(unlike(reduced, little))
-            direct.append(unlike(corrupt(little, name, severity, np.random.default_rng(index)), little))
+            direct.append(
+                unlike(corrupt(little, name, severity, np.random.default_rng(index)), little)
+            )
         assert np.mean(direct) == pytest.approx(np.mean(halved), rel=0.4, abs=0.01)
 
 
@@ -88,7 +109,13 @@ def test_depends_on_the_seed_alone(name: str, picture: Picture) -> None:
 
 
 def test_generators_differ_in_each_part_of_their_key() -> None:
-    keys = [(0, "a", "fog", 1), (1, "a", "fog", 1), (0, "b", "fog", 1), (0, "a", "snow", 1), (0, "a", "fog", 2)]
+    keys = [
+        (0, "a", "fog", 1),
+        (1, "a", "fog", 1),
+        (0, "b", "fog", 1),
+        (0, "a", "snow", 1),
+        (0, "a", "fog", 2),
+    ]
     drawn = [generator(*key).random() for key in keys]
     assert len(set(drawn)) == len(keys)
     assert generator(*keys[0]).random() == drawn[0]
@@ -99,13 +126,18 @@ def test_generators_differ_in_each_part_of_their_key() -> None:
     [
         (dict(name="gaussian_blur"), "corruption='gaussian_blur' is not one of"),
         (dict(severity=6), "severity=6 is not one of 1, 2, 3, 4, 5"),
-        (dict(image=np.zeros((4, 4), np.uint8)), r"\(H, W, 3\) uint8 with at least one pixel, found \(4, 4\) uint8"),
+        (
+            dict(image=np.zeros((4, 4), np.uint8)),
+            r"\(H, W, 3\) uint8 with at least one pixel, found \(4, 4\) uint8",
+        ),
         (dict(image=np.zeros((4, 4, 3))), "float64"),
         (dict(image=np.zeros((0, 4, 3), np.uint8)), r"\(0, 4, 3\)"),
     ],
 )
 def test_mistakes(arguments: dict[str, object], words: str) -> None:
-    legal = dict(image=np.zeros((4, 4, 3), np.uint8), name="fog", severity=1, rng=np.random.default_rng(0))
+    legal = dict(
+        image=np.zeros((4, 4, 3), np.uint8), name="fog", severity=1, rng=np.random.default_rng(0)
+    )
     with pytest.raises(ValueError, match=words):
         corrupt(**(legal | arguments))
 
@@ -162,7 +194,8 @@ def test_pixelate_is_the_mean_of_boxes(severity: int, kept: float, picture: Pict
     small = np.zeros((height, width, 3))
     for i in range(height):
         for j in range(width):
-            # Pillow's box filter takes the pixels whose centres lie in the box, its far edge included.
+            # Pillow's box filter takes the pixels whose centres lie in the box, its far edge
+            # included.
             rows = [r for r in range(40) if i * 40 / height < r + 0.5 <= (i + 1) * 40 / height]
             columns = [c for c in range(60) if j * 60 / width < c + 0.5 <= (j + 1) * 60 / width]
             small[i, j] = image[np.ix_(rows, columns)].mean((0, 1))
@@ -184,7 +217,9 @@ def test_jpeg_has_the_published_quality(picture: Picture) -> None:
 
 
 def test_fog_on_black_and_on_grey() -> None:
-    """Black: the largest value is 0. Grey x: from x² / (x + t) where there is no cloud to x where it is thickest."""
+    """Black: the largest value is 0. Grey x: from x² / (x + t) where there is no cloud to x where
+    it is thickest.
+    """
     black = np.zeros((224, 224, 3), np.uint8)
     assert corrupt(black, "fog", 3, np.random.default_rng(0)).max() == 0
     result = corrupt(black + 128, "fog", 1, np.random.default_rng(0)) / 255
@@ -194,7 +229,9 @@ def test_fog_on_black_and_on_grey() -> None:
 
 
 def test_snow_whitens_and_adds_flakes_symmetrically() -> None:
-    """On black, what is left of 1.5 grey + 0.5 and two layers of flakes, one the other turned by half a circle."""
+    """On black, what is left of 1.5 grey + 0.5 and two layers of flakes, one the other turned by
+    half a circle.
+    """
     result = corrupt(np.zeros((64, 90, 3), np.uint8), "snow", 2, np.random.default_rng(0))
     assert result.min() == round(255 * 0.3 * 0.5)
     assert np.array_equal(result, result[::-1, ::-1])

@@ -51,7 +51,9 @@ def test_glass_blur_has_the_statistics_of_the_loop(picture: Picture) -> None:
         return ndimage.gaussian_filter(blurred / 255, (1, 1, 0), mode="nearest") * 255
 
     rngs = [np.random.default_rng(seed) for seed in range(3)]
-    fast = [np.abs(corrupt(image, "glass_blur", 3, rng).astype(float) - image).mean() for rng in rngs]
+    fast = [
+        np.abs(corrupt(image, "glass_blur", 3, rng).astype(float) - image).mean() for rng in rngs
+    ]
     assert fast == pytest.approx([np.abs(slow(rngs[0]) - image).mean()] * 3, rel=0.03)
 
 
@@ -62,20 +64,32 @@ def test_gaussian_is_scipys() -> None:
         assert np.abs(filters.gaussian(image, sigma) - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize(("radius", "smoothing"), [(3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)])
+@pytest.mark.parametrize(
+    ("radius", "smoothing"), [(3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)]
+)
 def test_disc(radius: int, smoothing: float) -> None:
-    """At scale 1 the published kernel but for its rim; smaller and larger ones have the same spread in proportion."""
+    """At scale 1 the published kernel but for its rim; smaller and larger ones have the same spread
+    in proportion.
+    """
     reach = max(8, radius)
     places = np.arange(-reach, reach + 1)
     published = (places[:, None] ** 2 + places**2 <= radius**2).astype(np.float32)
-    published = cv2.GaussianBlur(published / published.sum(), (3, 3) if radius <= 8 else (5, 5), smoothing)
+    published = cv2.GaussianBlur(
+        published / published.sum(), (3, 3) if radius <= 8 else (5, 5), smoothing
+    )
     ours = filters.disc(radius, smoothing, 1.0)
     middle = len(ours) // 2
-    cut = ours[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1] if middle >= reach else None
+    cut = (
+        ours[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
+        if middle >= reach
+        else None
+    )
     if cut is None:
         cut = np.pad(ours, reach - middle)
     assert np.abs(cut - published).max() < 0.15 / (math.pi * radius**2)
-    spread = [kernel_spread(filters.disc(radius, smoothing, scale)) / scale for scale in (0.5, 1.0, 2.0)]
+    spread = [
+        kernel_spread(filters.disc(radius, smoothing, scale)) / scale for scale in (0.5, 1.0, 2.0)
+    ]
     assert spread == pytest.approx([spread[1]] * 3, rel=0.2)
     assert filters.disc(radius, smoothing, 0.3).sum() == pytest.approx(1, abs=1e-5)
 
@@ -97,14 +111,18 @@ def test_motion_blur_is_a_sum_along_a_line(angle: float) -> None:
             for step, weight in enumerate(weights):
                 right = math.ceil(step * math.cos(math.radians(angle)) - 0.5)
                 down = math.ceil(step * math.sin(math.radians(angle)) - 0.5)
-                expected[y, x] += weight * image[min(13, max(0, y + down)), min(16, max(0, x + right))]
+                expected[y, x] += (
+                    weight * image[min(13, max(0, y + down)), min(16, max(0, x + right))]
+                )
     assert np.abs(filters.motion_blur(image, radius, sigma, angle) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("factor", [1.01, 1.11, 1.3, 3.0])
 def test_zoom_is_the_published_one(factor: float) -> None:
     """The middle of a square by scipy's zoom of order 1, trimmed to the middle again."""
-    image = ndimage.gaussian_filter(np.random.default_rng(0).random((60, 60, 3)), (1, 1, 0)).astype(np.float32)
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random((60, 60, 3)), (1, 1, 0)).astype(
+        np.float32
+    )
     kept = math.ceil(60 / factor)
     top = (60 - kept) // 2
     zoomed = ndimage.zoom(image[top : top + kept, top : top + kept], (factor, factor, 1), order=1)
@@ -132,7 +150,9 @@ def test_plasma_fills_its_range_and_has_structure_of_every_size() -> None:
 
 
 def test_plasma_of_one_draw_has_the_published_amplitudes() -> None:
-    """Deviations of new points from the mean of their four neighbours shrink by decay² at each doubling."""
+    """Deviations of new points from the mean of their four neighbours shrink by decay² at each
+    doubling.
+    """
     rng = np.random.default_rng(0)
     clouds = plasma((448, 448), 1.5, rng)  # resized from 512: levels below the finest survive
     assert clouds.shape == (448, 448)
@@ -142,7 +162,9 @@ def test_plasma_of_one_draw_has_the_published_amplitudes() -> None:
         centres = full[:, step // 2 :: step, step // 2 :: step][:, :-1, :-1]
         corners = full[:, ::step, ::step]
         corners = corners[:, : centres.shape[1] + 1, : centres.shape[2] + 1]
-        mean = (corners[:, 1:, 1:] + corners[:, 1:, :-1] + corners[:, :-1, 1:] + corners[:, :-1, :-1]) / 4
+        mean = (
+            corners[:, 1:, 1:] + corners[:, 1:, :-1] + corners[:, :-1, 1:] + corners[:, :-1, :-1]
+        ) / 4
         spread.append(np.std(centres[:, : mean.shape[1], : mean.shape[2]] - mean))
     assert spread[1] / spread[0] == pytest.approx(1.5**2, rel=0.05)
 
@@ -160,7 +182,9 @@ def test_elastic_transform_moves_but_does_not_recolour(picture: Picture) -> None
     ramp[..., 0], ramp[..., 1] = np.arange(224), np.arange(224)[:, None]
     moves = {}
     for severity in (2, 3, 5):
-        result = corrupt(ramp, "elastic_transform", severity, np.random.default_rng(1)).astype(float)
+        result = corrupt(ramp, "elastic_transform", severity, np.random.default_rng(1)).astype(
+            float
+        )
         moves[severity] = np.abs(result - ramp)[60:-60, 60:-60].mean()
         assert result[..., 2].max() == 0
     assert 0.5 < moves[3] < 6 and moves[5] > moves[3] and moves[2] > 2 * moves[3]

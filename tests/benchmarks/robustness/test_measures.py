@@ -19,7 +19,10 @@ from benchmarks.robustness.measures import (
 
 
 def counts(wrong: dict[str, list[int]], images: int = 100_000) -> dict[str, Any]:
-    levels = {n: {str(s): dict(images=images, wrong=w) for s, w in zip(SEVERITIES, v)} for n, v in wrong.items()}  # noqa: B905
+    levels = {
+        n: {str(s): dict(images=images, wrong=w) for s, w in zip(SEVERITIES, v)}
+        for n, v in wrong.items()
+    }  # noqa: B905
     return {"corruptions": levels}
 
 
@@ -30,15 +33,23 @@ def record(content: dict[str, Any], **protocol: Any) -> Record:
 def test_means_by_hand() -> None:
     errors = {"fog": {1: 0.2, 2: 0.4}, "snow": {1: 0.5, 2: 0.7}}
     assert mean_error(errors) == pytest.approx(0.45)
-    assert mean_normalised_error(errors, {"fog": 0.6, "snow": 0.8}) == pytest.approx((0.5 + 0.75) / 2)
+    assert mean_normalised_error(errors, {"fog": 0.6, "snow": 0.8}) == pytest.approx(
+        (0.5 + 0.75) / 2
+    )
 
 
 def test_alexnet_has_an_mce_of_100() -> None:
     """Its own errors; the published average of each of the 15 is the mean of its five severities."""
-    assert list(ALEXNET_ERROR) == list(CORRUPTIONS) and 0.78 < sum(ALEXNET_ERROR.values()) / 15 < 0.80
-    own = counts({name: [round(1_000_000 * error)] * 5 for name, error in ALEXNET_ERROR.items()}, 1_000_000)
+    assert (
+        list(ALEXNET_ERROR) == list(CORRUPTIONS) and 0.78 < sum(ALEXNET_ERROR.values()) / 15 < 0.80
+    )
+    own = counts(
+        {name: [round(1_000_000 * error)] * 5 for name, error in ALEXNET_ERROR.items()}, 1_000_000
+    )
     assert summarise(own, alexnet=True)["mCE"].value == pytest.approx(100)
-    half = counts({name: [round(500_000 * error)] * 5 for name, error in ALEXNET_ERROR.items()}, 1_000_000)
+    half = counts(
+        {name: [round(500_000 * error)] * 5 for name, error in ALEXNET_ERROR.items()}, 1_000_000
+    )
     assert summarise(half, alexnet=True)["mCE"].value == pytest.approx(50)
 
 
@@ -63,14 +74,18 @@ def test_summary_by_hand() -> None:
     assert set(metrics) <= set(METRICS)
     for level in (level for levels in content["corruptions"].values() for level in levels.values()):
         level["wrong5"] = level["wrong"] // 2
-    assert summarise(content, alexnet=False)["mean_corruption_top5_error"].value == pytest.approx(12.5)
+    assert summarise(content, alexnet=False)["mean_corruption_top5_error"].value == pytest.approx(
+        12.5
+    )
 
 
 def test_mce_needs_alexnets_files_all_of_them() -> None:
     full = {name: [1, 2, 3, 4, 5] for name in CORRUPTIONS}
     assert "mCE" in summarise(counts(full), alexnet=True)
     assert "mCE" not in summarise(counts(full), alexnet=False)
-    assert "mCE" not in summarise(counts({name: full[name] for name in list(full)[1:]}), alexnet=True)
+    assert "mCE" not in summarise(
+        counts({name: full[name] for name in list(full)[1:]}), alexnet=True
+    )
     assert "mCE" not in summarise(counts({name: [1, 2, 3, 4] for name in full}), alexnet=True)
 
 

@@ -30,8 +30,15 @@ def root(write_classes: Write, tmp_path: Path) -> Path:
 
 def test_counts_are_those_of_a_loop(root: Path, by_colour: Any) -> None:
     """Every image corrupted and classified by itself, with colours that the corruptions confuse."""
-    classifier = by_colour({"n00000003": (90, 90, 140), "n00000001": (140, 90, 90), "n00000002": (90, 140, 90)})
-    settings = Settings(corruptions=("fog", "brightness", "frost"), severities=(2, 5), batch_size=2, crop_fraction=0.9)
+    classifier = by_colour(
+        {"n00000003": (90, 90, 140), "n00000001": (140, 90, 90), "n00000002": (90, 140, 90)}
+    )
+    settings = Settings(
+        corruptions=("fog", "brightness", "frost"),
+        severities=(2, 5),
+        batch_size=2,
+        crop_fraction=0.9,
+    )
     data = open_data(f"corrupted:{root}?part=all")
     record = run(classifier, data, settings)
     for name in settings.corruptions:
@@ -39,11 +46,18 @@ def test_counts_are_those_of_a_loop(root: Path, by_colour: Any) -> None:
         for severity in (2, 5):
             for index in range(9):
                 image = data.images.image(index, 32, 0.9, 3)  # 3: bicubic
-                image = corrupt(image, name, severity, generator(0, data.images.key(index), name, severity))
+                image = corrupt(
+                    image, name, severity, generator(0, data.images.key(index), name, severity)
+                )
                 scores = classifier.logits(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])
-                wrong[index] += classifier.classes[int(scores.argmax())] != data.images.key(index).split("/")[0]
+                wrong[index] += (
+                    classifier.classes[int(scores.argmax())] != data.images.key(index).split("/")[0]
+                )
         assert record.counts["per_image"][name] == wrong.tolist()
-        assert sum(level["wrong"] for level in record.counts["corruptions"][name].values()) == wrong.sum()
+        assert (
+            sum(level["wrong"] for level in record.counts["corruptions"][name].values())
+            == wrong.sum()
+        )
         assert record.metrics[name].value == pytest.approx(100 * wrong.sum() / 18)
     assert record.counts["per_image"]["label"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert record.metrics["error"].value == 0 and "mCE" not in record.metrics
@@ -54,15 +68,25 @@ def test_batches_subsets_and_other_corruptions_change_nothing(root: Path, by_col
     classifier = by_colour(COLOURS | {"n00000004": (128, 128, 128)})
     data = open_data(f"corrupted:{root}?part=all")
     whole = run(classifier, data, FEW).counts["per_image"]
-    part = run(classifier, data, Settings(corruptions=("contrast", "fog"), severities=(5, 1), batch_size=2))
-    assert part.counts["per_image"] == {key: whole[key] for key in ("label", "clean", "contrast", "fog")}
-    every = run(classifier, open_data(f"corrupted:{root}?part=all&every=2"), FEW).counts["per_image"]
+    part = run(
+        classifier, data, Settings(corruptions=("contrast", "fog"), severities=(5, 1), batch_size=2)
+    )
+    assert part.counts["per_image"] == {
+        key: whole[key] for key in ("label", "clean", "contrast", "fog")
+    }
+    every = run(classifier, open_data(f"corrupted:{root}?part=all&every=2"), FEW).counts[
+        "per_image"
+    ]
     assert every == {key: values[::2] for key, values in whole.items()}
 
 
-def test_only_where_the_set_is_defined_so_are_other_classes_left_out(root: Path, by_colour: Any) -> None:
+def test_only_where_the_set_is_defined_so_are_other_classes_left_out(
+    root: Path, by_colour: Any
+) -> None:
     """A class of the classifier that fits every image best: it is chosen where it may be."""
-    nearer = {f"n1000000{i}": tuple(c + 1 for c in colour) for i, colour in enumerate(COLOURS.values())}
+    nearer = {
+        f"n1000000{i}": tuple(c + 1 for c in colour) for i, colour in enumerate(COLOURS.values())
+    }
     far = {name: tuple(c // 2 for c in colour) for name, colour in COLOURS.items()}
     classifier = by_colour(nearer | far)
     errors = {
@@ -73,25 +97,34 @@ def test_only_where_the_set_is_defined_so_are_other_classes_left_out(root: Path,
 
 
 def test_top5(write_classes: Write, by_colour: Any, tmp_path: Path) -> None:
-    """Seven greys, each taken for the one two steps darker, the right one fourth or fifth; the darkest is right."""
+    """Seven greys, each taken for the one two steps darker, the right one fourth or fifth; the
+    darkest is right.
+    """
     greys = {f"c{i}": (30 * i + 20,) * 3 for i in range(7)}
     root = write_classes(tmp_path / "greys", greys, 1)
     classifier = by_colour({f"c{i}": (30 * (i + 2) + 20,) * 3 for i in range(7)})
     metrics = run(classifier, open_data(f"corrupted:{root}?part=all"), FEW).metrics
     assert metrics["error"].value == pytest.approx(600 / 7) and metrics["top5_error"].value == 0
-    assert 0 <= metrics["mean_corruption_top5_error"].value <= metrics["mean_corruption_error"].value
+    assert (
+        0 <= metrics["mean_corruption_top5_error"].value <= metrics["mean_corruption_error"].value
+    )
 
 
 def test_imagenet_c_is_read_as_it_is(write_classes: Write, by_colour: Any, tmp_path: Path) -> None:
-    for name, colours in (("fog", COLOURS), ("snow", dict(zip(COLOURS, list(COLOURS.values())[::-1], strict=True)))):
+    for name, colours in (
+        ("fog", COLOURS),
+        ("snow", dict(zip(COLOURS, list(COLOURS.values())[::-1], strict=True))),
+    ):
         for severity in (1, 2):
             write_classes(tmp_path / name / str(severity), colours, 2)
     data = open_data(f"imagenet-c:{tmp_path}?partial=True")
     told: list[tuple[str, int, int]] = []
     record = run(
-        by_colour(COLOURS), data, Settings(corruptions=("fog", "snow"), severities=(1, 2), batch_size=4),
+        by_colour(COLOURS),
+        data,
+        Settings(corruptions=("fog", "snow"), severities=(1, 2), batch_size=4),
         progress=lambda *words: told.append(words),
-    )  # fmt: skip
+    )
     assert {name: metric.value for name, metric in record.metrics.items()} == pytest.approx(
         dict(mean_corruption_error=100 / 3, fog=0, snow=200 / 3)
     )
@@ -110,7 +143,12 @@ def test_what_changes_the_number_is_in_the_protocol(root: Path, by_colour: Any) 
         return run(by_colour(COLOURS), data, settings).protocol_hash
 
     base = hashed()
-    changes = [dict(seed=1), dict(severities=(2,)), dict(corruptions=("snow",)), dict(crop_fraction=0.5)]
+    changes = [
+        dict(seed=1),
+        dict(severities=(2,)),
+        dict(corruptions=("snow",)),
+        dict(crop_fraction=0.5),
+    ]
     assert len({base, *(hashed(**change) for change in changes)}) == 1 + len(changes)
     assert hashed(batch_size=2) == base
     fewer = run(by_colour(COLOURS), open_data(f"corrupted:{root}?part=all&every=2"), FEW)
@@ -120,7 +158,9 @@ def test_what_changes_the_number_is_in_the_protocol(root: Path, by_colour: Any) 
 def test_scores_that_are_not_finite_name_the_image(root: Path, by_colour: Any) -> None:
     classifier = by_colour(COLOURS)
     good = classifier.logits
-    classifier.logits = lambda images: good(images) / torch.tensor([[1.0]] * 4 + [[float("nan")]] * (len(images) - 4))
+    classifier.logits = lambda images: (
+        good(images) / torch.tensor([[1.0]] * 4 + [[float("nan")]] * (len(images) - 4))
+    )
     with pytest.raises(ValueError, match=r"n00000002/1.png: its scores are not finite"):
         run(classifier, open_data(f"corrupted:{root}?part=all"), FEW)
 
@@ -153,6 +193,8 @@ def test_a_probe_on_frozen_features(write_classes: Write, colour_grid: Any, tmp_
     assert record.benchmark == "robustness" and record.metrics["error"].value == 0
     wrong = {name: levels["5"]["wrong"] for name, levels in record.counts["corruptions"].items()}
     assert wrong["pixelate"] == 0 < wrong["gaussian_noise"]
-    assert record.metrics["mean_corruption_error"].value == pytest.approx(100 * wrong["gaussian_noise"] / 24)
+    assert record.metrics["mean_corruption_error"].value == pytest.approx(
+        100 * wrong["gaussian_noise"] / 24
+    )
     with pytest.raises(ValueError, match="frog"):
         frozen.Settings(corruptions=("frog",))

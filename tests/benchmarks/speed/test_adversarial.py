@@ -19,7 +19,11 @@ def allocator_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def recipe(objective: dict[str, Any]) -> dict[str, Any]:
     view = dict(size=32, scale=(0.5, 1.0))
     return dict(
-        model=dict(type="Pretrainer", backbone=dict(type="TimmBackbone", name="test_resnet"), objectives=[objective]),
+        model=dict(
+            type="Pretrainer",
+            backbone=dict(type="TimmBackbone", name="test_resnet"),
+            objectives=[objective],
+        ),
         views=dict(type="ViewRecipe", groups={"global": [view, view]}),
         schedule=dict(global_batch=4),
         optimizer=dict(type="AdamW", weight_decay=0.0),
@@ -30,8 +34,13 @@ def test_variants_and_their_cost() -> None:
     inner = dict(type="SimCLR", hidden=8, dim=8)
     rows = measure(
         recipe(dict(type="Adversarial", objective=inner)),
-        batch=4, device="cpu", precision="fp32", clock="wall", repetitions=1, warmup=0,
-    )  # fmt: skip
+        batch=4,
+        device="cpu",
+        precision="fp32",
+        clock="wall",
+        repetitions=1,
+        warmup=0,
+    )
     assert len(rows) == 8 and rows["without"][1:] == (1.0, 1.0)
     flops = {name: row[2] for name, row in rows.items()}
     assert flops["as written"] == flops["anchor, second norms"] < flops["other, second norms"]

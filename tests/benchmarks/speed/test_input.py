@@ -15,7 +15,8 @@ def test_arms_make_normalised_views_of_the_same_kind() -> None:
     for arm in (stock_arm(), our_arm("workers"), our_arm("device")):
         views = arm(files)
         assert views.shape == (6, 2, 3, 224, 224)
-        # ImageNet-normalised values of images around mid-grey; solarised or brightened ones move them a little.
+        # ImageNet-normalised values of images around mid-grey; solarised or brightened ones move
+        # them a little.
         assert abs(views.mean().item()) < 1.0 and 0.3 < views.std().item() < 2.0
 
 

@@ -1,4 +1,6 @@
-"""The step benchmark on a toy: its table is complete, its shares add up, its parts are the real ones."""
+"""The step benchmark on a toy: its table is complete, its shares add up, its parts are the real
+ones.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_a_step_trains_and_targets_follow() -> None:
     assert parts["step"] == pytest.approx(sum(v for name, v in parts.items() if name != "step"))
     after = dict(one.model.named_parameters())
     for name in ("backbone.model.conv1.0.weight", "objectives.0.projector.3.weight"):
-        follower = name.replace("backbone.", "target_backbone.").replace("projector", "target_projector")
+        follower = name.replace("backbone.", "target_backbone.").replace(
+            "projector", "target_projector"
+        )
         assert not torch.equal(after[name], before[name])
         assert not torch.equal(after[follower], before[follower])
     assert all(p.grad is None for p in one.model.parameters())
@@ -66,7 +70,9 @@ def test_command_prints_one_row_per_width(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_options_reach_the_settings() -> None:
-    settings, widths = parse("--objective BYOL --precision bf16 --output-stride 8 --no-channels-last".split())
+    settings, widths = parse(
+        "--objective BYOL --precision bf16 --output-stride 8 --no-channels-last".split()
+    )
     assert (settings.objective, settings.precision, settings.output_stride) == ("BYOL", "bf16", 8)
     assert not settings.channels_last and widths == [512, 4096]
 
@@ -74,7 +80,9 @@ def test_options_reach_the_settings() -> None:
 def test_processor_seconds_do_not_count_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     one = Step(StepSettings(**{**TOY.__dict__, "clock": "cpu"}))
     prepare = one.model.data_preprocessor.forward
-    monkeypatch.setattr(one.model.data_preprocessor, "forward", lambda *a: (time.sleep(0.5), prepare(*a))[1])
+    monkeypatch.setattr(
+        one.model.data_preprocessor, "forward", lambda *a: (time.sleep(0.5), prepare(*a))[1]
+    )
     assert one.run()["photometrics"] < 0.4
     with pytest.raises(SystemExit):
         parse("--clock cpu --device cuda".split())

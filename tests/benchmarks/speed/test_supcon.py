@@ -16,5 +16,7 @@ def test_both_forms_give_the_same_loss_in_processes_of_their_own() -> None:
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--entries", "32", "--dim", "4", "--chunk", "8", "--repetitions", "1"])
     head, _, row = capsys.readouterr().out.strip().splitlines()
-    assert head.startswith("| n | chunk | seconds whole | seconds pieces | seconds ratio | peak GB whole")
+    assert head.startswith(
+        "| n | chunk | seconds whole | seconds pieces | seconds ratio | peak GB whole"
+    )
     assert row.startswith("| 32 | 8 | ") and row.count("|") == 9

@@ -1,4 +1,6 @@
-"""The speed page of feature upsampling on toys: baselines compute the stack, formulas are the known ones."""
+"""The speed page of feature upsampling on toys: baselines compute the stack, formulas are the known
+ones.
+"""
 
 from __future__ import annotations
 
@@ -118,11 +120,17 @@ def test_row_that_does_not_fit_is_told() -> None:
 def test_slow_rows_stop_after_three() -> None:
     leaf = torch.ones(1, requires_grad=True)
     rows = [Row("a", lambda: leaf * 2, [leaf], [Work(1, 1)], [Work(1, 1)])]
-    ceilings = Timer(CPU, repetitions=5, budget=0.0).run(rows, lambda: Ceiling(1e9, 1e9), lambda name: None)
-    assert len(rows[0].forward) == len(rows[0].both) == len(rows[0].shares) == 3 and len(ceilings) == 5
+    ceilings = Timer(CPU, repetitions=5, budget=0.0).run(
+        rows, lambda: Ceiling(1e9, 1e9), lambda name: None
+    )
+    assert (
+        len(rows[0].forward) == len(rows[0].both) == len(rows[0].shares) == 3 and len(ceilings) == 5
+    )
 
 
-def test_page(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upsamplers, "Probe", lambda *a: Probe(*a, side=64, megabytes=1))
     main(["--cases", "4:4:8", "--repetitions", "1", "--out", str(tmp_path / "page.md")])
     text = capsys.readouterr().out
@@ -131,7 +139,12 @@ def test_page(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: p
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
     names = [line.split("|")[1].strip() for line in lines]
-    assert names.count("what") == 3 and {"nearest", "neighbourhood", "level, two-step", "jbu_filters"} <= set(names)
+    assert names.count("what") == 3 and {
+        "nearest",
+        "neighbourhood",
+        "level, two-step",
+        "jbu_filters",
+    } <= set(names)
 
 
 @pytest.mark.parametrize("text", ["384:14", "a:b:c", "4:4:9", "4:4:4", "0:4:8"])

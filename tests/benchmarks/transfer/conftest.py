@@ -1,4 +1,6 @@
-"""Toy data in the layouts of ADE20K, Cityscapes, VOC and COCO, and the transfer libraries or a reason to skip."""
+"""Toy data in the layouts of ADE20K, Cityscapes, VOC and COCO, and the transfer libraries or a
+reason to skip.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ SHADES = np.random.default_rng(7).integers(40, 216, (256, 3))  # colour of each 
 
 @pytest.fixture(scope="session")
 def transfer_libraries() -> None:
-    """mmcv, mmsegmentation and mmdet, imported and registered; tests that use it are skipped where one is missing."""
+    """mmcv, mmsegmentation and mmdet, imported and registered; tests that use it are skipped where
+    one is missing.
+    """
     lacking = libraries.missing()
     if lacking:
         pytest.skip(f"{', '.join(lacking)} not installed: bash tools/setup.sh transfer")
@@ -28,7 +32,9 @@ def transfer_libraries() -> None:
 
 def label_map(rng: np.random.Generator, classes: int) -> np.ndarray:
     """Returns blocks of 16 x 16 pixels, each of one of ``classes`` labels from 0, (H, W) uint8."""
-    return np.kron(rng.integers(0, classes, (SIZE[0] // 16, SIZE[1] // 16)), np.ones((16, 16))).astype(np.uint8)
+    return np.kron(
+        rng.integers(0, classes, (SIZE[0] // 16, SIZE[1] // 16)), np.ones((16, 16))
+    ).astype(np.uint8)
 
 
 def picture(rng: np.random.Generator, labels: np.ndarray) -> Image.Image:
@@ -43,8 +49,12 @@ def save(image: Image.Image, path: Path) -> None:
     image.save(path)
 
 
-def write_pairs(root: Path, images: str, labels: str, *, names: list[str], classes: int, seed: int) -> None:
-    """Writes an image and its label map for each name; ``images`` and ``labels`` are paths with a ``{}`` for it."""
+def write_pairs(
+    root: Path, images: str, labels: str, *, names: list[str], classes: int, seed: int
+) -> None:
+    """Writes an image and its label map for each name; ``images`` and ``labels`` are paths with a
+    ``{}`` for it.
+    """
     rng = np.random.default_rng(seed)
     for name in names:
         mask = label_map(rng, classes)
@@ -65,18 +75,26 @@ def ade_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cityscapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cityscapes' layout with training ids: 6 training and 2 validation images of two cities, labels 0 to 18."""
+    """Cityscapes' layout with training ids: 6 training and 2 validation images of two cities,
+    labels 0 to 18.
+    """
     root = tmp_path_factory.mktemp("cityscapes")
     for split, city, count in (("train", "aachen", 6), ("val", "munster", 2)):
         names = [f"{city}_{index:06d}_000019" for index in range(count)]
-        image, label = f"leftImg8bit/{split}/{city}/{{}}_leftImg8bit.png", f"gtFine/{split}/{city}/{{}}"
-        write_pairs(root, image, f"{label}_gtFine_labelTrainIds.png", names=names, classes=19, seed=count)
+        image, label = (
+            f"leftImg8bit/{split}/{city}/{{}}_leftImg8bit.png",
+            f"gtFine/{split}/{city}/{{}}",
+        )
+        write_pairs(
+            root, image, f"{label}_gtFine_labelTrainIds.png", names=names, classes=19, seed=count
+        )
     return root
 
 
 @pytest.fixture(scope="session")
 def voc_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``VOCdevkit``: 2007 and 2012, each with boxes (trainval and test); 2012 also with label maps, own and extra ones.
+    """``VOCdevkit``: 2007 and 2012, each with boxes (trainval and test); 2012 also with label maps,
+    own and extra ones.
 
     3 images a list; label maps hold 0 to 20, boxes are of the classes dog and cat.
     """
@@ -117,7 +135,9 @@ def _write_voc_boxes(path: Path, name: str) -> None:
 
 @pytest.fixture(scope="session")
 def coco_root(tmp_path_factory: pytest.TempPathFactory, transfer_libraries: None) -> Path:
-    """COCO 2017's layout: 6 training and 2 validation images, all 80 categories listed, two objects in each image."""
+    """COCO 2017's layout: 6 training and 2 validation images, all 80 categories listed, two objects
+    in each image.
+    """
     root = tmp_path_factory.mktemp("coco")
     for split, count in (("train2017", 6), ("val2017", 2)):
         rng = np.random.default_rng(count)
@@ -131,10 +151,15 @@ def coco_root(tmp_path_factory: pytest.TempPathFactory, transfer_libraries: None
                 outline = [x, y, x + w, y, x + w, y + h, x, y + h]
                 content["annotations"].append(
                     dict(
-                        id=len(content["annotations"]) + 1, image_id=index, category_id=category, bbox=[x, y, w, h],
-                        area=w * h, iscrowd=0, segmentation=[outline],
+                        id=len(content["annotations"]) + 1,
+                        image_id=index,
+                        category_id=category,
+                        bbox=[x, y, w, h],
+                        area=w * h,
+                        iscrowd=0,
+                        segmentation=[outline],
                     )
-                )  # fmt: skip
+                )
             save(picture(rng, mask), root / split / file)
         path = root / "annotations" / f"instances_{split}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,4 +173,7 @@ def _coco_categories() -> list[dict[str, Any]]:
 
     gaps = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
     numbers = [number for number in range(1, 91) if number not in gaps]
-    return [dict(id=n, name=name) for n, name in zip(numbers, CocoDataset.METAINFO["classes"], strict=True)]
+    return [
+        dict(id=n, name=name)
+        for n, name in zip(numbers, CocoDataset.METAINFO["classes"], strict=True)
+    ]

@@ -50,7 +50,9 @@ def test_plain_and_deep_stem_resnets(tmp_path: Path) -> None:
         extractor, lines = bring(network, tmp_path)
         with torch.no_grad():
             expected = network(normalised(images, extractor))[-1]
-        assert (extractor.maps(images) - expected).abs().max() < 1e-5 * max(1, expected.abs().max()), kind
+        assert (extractor.maps(images) - expected).abs().max() < 1e-5 * max(
+            1, expected.abs().max()
+        ), kind
         assert "decoder 1 (state_dict/decode_head.conv_seg.bias)" in lines[2]
     assert extractor.backbone.config["avg_down"]  # the last one, V1d
 
@@ -59,9 +61,15 @@ def test_vit(tmp_path: Path) -> None:
     from mmseg.models.backbones import VisionTransformer
 
     network = VisionTransformer(
-        img_size=32, patch_size=8, embed_dims=128, num_layers=2, num_heads=2, out_indices=(1,), final_norm=True,
+        img_size=32,
+        patch_size=8,
+        embed_dims=128,
+        num_layers=2,
+        num_heads=2,
+        out_indices=(1,),
+        final_norm=True,
         norm_cfg=dict(type="LN", eps=1e-6),
-    )  # fmt: skip
+    )
     extractor, _ = bring(randomise(network), tmp_path)
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Imports what pretraining and frozen evaluation import, asks their tools for help, then lists what has come with them.
+# Imports what pretraining and frozen evaluation import, asks their tools for help, then lists what
+# has come with them.
 SCRIPT = """
 import importlib, pkgutil, runpy, sys
 sys.path.insert(0, {root!r})

@@ -57,7 +57,9 @@ def test_a_label_map_that_training_would_meet_late(ade_root: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=rf"{last.name} holds the values \[151\].*150 classes"):
         check_labels(placed("ade20k_fcn_r50_80k", root))
     shutil.rmtree(root / "images" / "training")
-    with pytest.raises(ValueError, match="the train part cannot be listed: .*images/training: No such file"):
+    with pytest.raises(
+        ValueError, match="the train part cannot be listed: .*images/training: No such file"
+    ):
         check_labels(placed("ade20k_fcn_r50_80k", root))
 
 
@@ -95,14 +97,21 @@ def test_images_that_are_trained_on_and_scored_are_refused(
         target, origin = (sorted((root / folder).iterdir())[1] for folder in (scored, trained))
     shutil.copyfile(origin, target)
     config = placed(recipe, root)
-    with pytest.raises(ValueError, match=rf"1 of the \d val images .*{target.name}.*allow_shared=True"):
+    with pytest.raises(
+        ValueError, match=rf"1 of the \d val images .*{target.name}.*allow_shared=True"
+    ):
         check_labels(config)
     config.transfer.allow_shared = True
     assert "1 images that are scored are trained on" in check_labels(config)
 
 
-def test_shared_images_that_are_allowed_stand_in_the_protocol(ade_root: Path, tmp_path: Path) -> None:
-    recipe, extractor = str(FOLDER / "ade20k_fcn_r50_80k.py"), FeatureExtractor.load("random:resnet50")
+def test_shared_images_that_are_allowed_stand_in_the_protocol(
+    ade_root: Path, tmp_path: Path
+) -> None:
+    recipe, extractor = (
+        str(FOLDER / "ade20k_fcn_r50_80k.py"),
+        FeatureExtractor.load("random:resnet50"),
+    )
     runs = [
         transfer.fit(
             extractor,

@@ -1,4 +1,6 @@
-"""Recipes: what is read, refused, and put in the place of names left open. Needs none of the transfer libraries."""
+"""Recipes: what is read, refused, and put in the place of names left open. Needs none of the
+transfer libraries.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def test_the_data_folder_stands_wherever_the_recipe_named_its_own(recipe: Path) 
     place_data(config, recipe.parent / "root")
     root = f"{recipe.parent}/root/"
     assert config.data_root == root and config.test_evaluator.ann_file == root + "x.json"
-    assert config.train_dataloader.dataset.dataset.data_root == root == config.test_dataloader.dataset.data_root
+    assert (
+        config.train_dataloader.dataset.dataset.data_root
+        == root
+        == config.test_dataloader.dataset.data_root
+    )
     with pytest.raises(FileNotFoundError, match="--data ROOT"):
         place_data(config, recipe.parent / "elsewhere")
 
@@ -64,7 +70,9 @@ def test_classes_come_from_the_data_where_the_recipe_leaves_them_open(recipe: Pa
     config, _ = read_recipe(recipe)
     place_data(config, recipe.parent / "root")
     assert place_classes(config) == ("sky", "road")
-    assert config.model.decode_head.num_classes == 2 and config.model.auxiliary_head.num_classes == 7
+    assert (
+        config.model.decode_head.num_classes == 2 and config.model.auxiliary_head.num_classes == 7
+    )
     assert config.train_dataloader.dataset.dataset.metainfo.classes == ("sky", "road")
     assert len(config.test_dataloader.dataset.metainfo.palette) == 2
     (recipe.parent / "root" / "classes.json").write_text('{"sky": 0}')
@@ -77,7 +85,10 @@ def test_a_class_that_the_boxes_do_not_know_is_refused(recipe: Path) -> None:
     place_data(config, recipe.parent / "root")
     (recipe.parent / "root" / "list.json").write_text(json.dumps({"categories": [{"name": "sky"}]}))
     config.test_dataloader.dataset.ann_file = "list.json"
-    with pytest.raises(ValueError, match=r"lists \['road'\], which .*list.json has no category of; it has \['sky'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"lists \['road'\], which .*list.json has no category of; it has \['sky'\]",
+    ):
         place_classes(config)
 
 
@@ -85,7 +96,9 @@ def test_any_network_brings_its_widths(recipe: Path) -> None:
     config, section = read_recipe(recipe)
     network = dict(name="test_resnet", output_stride=8, channels=(8, 16, 24, 32))
     place_backbone(config, section, network)
-    assert config.model.backbone.name == "test_resnet" and "output_stride" not in config.model.backbone
+    assert (
+        config.model.backbone.name == "test_resnet" and "output_stride" not in config.model.backbone
+    )
     widths = config.model.neck.in_channels
     assert len(widths) == 3 and config.model.decode_head.in_channels == widths[1]
     assert config.model.auxiliary_head.in_channels == [widths[0], widths[2]]
@@ -93,20 +106,30 @@ def test_any_network_brings_its_widths(recipe: Path) -> None:
 
 def test_another_network_than_the_recipe_names_is_refused(recipe: Path) -> None:
     config, _ = read_recipe(recipe, {"model.backbone.name": "resnet18"})
-    with pytest.raises(ValueError, match="fine-tunes backbone name='resnet18', the checkpoint holds 'resnet50'"):
+    with pytest.raises(
+        ValueError, match="fine-tunes backbone name='resnet18', the checkpoint holds 'resnet50'"
+    ):
         place_backbone(config, Section("segmentation", 4, "timm"), dict(name="resnet50"))
 
 
 def test_the_batch_is_shared_and_norms_follow_the_machine(recipe: Path) -> None:
     config, section = read_recipe(recipe)
     said = place_machine(config, section, processes=2, cuda=True)
-    assert config.train_dataloader.batch_size == 2 and config.model.decode_head.norm_cfg.type == "SyncBN"
+    assert (
+        config.train_dataloader.batch_size == 2
+        and config.model.decode_head.norm_cfg.type == "SyncBN"
+    )
     assert said == "batch statistics over all processes"
     assert place_machine(config, section, processes=2, cuda=False) == "batch statistics of 2 images"
     assert config.model.decode_head.norm_cfg.type == "BN"
     assert place_machine(config, section, processes=1, cuda=False) == "as the recipe says"
-    assert place_machine(config, section, processes=2, cuda=False) == "as the recipe says, 2 images per process"
-    with pytest.raises(ValueError, match=r"4 images cannot be shared by 3 processes; take one of \[1, 2, 4\]"):
+    assert (
+        place_machine(config, section, processes=2, cuda=False)
+        == "as the recipe says, 2 images per process"
+    )
+    with pytest.raises(
+        ValueError, match=r"4 images cannot be shared by 3 processes; take one of \[1, 2, 4\]"
+    ):
         place_machine(config, section, processes=3, cuda=False)
 
 

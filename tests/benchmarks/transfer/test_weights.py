@@ -21,7 +21,9 @@ class Model(nn.Module):
             self.roi_head = nn.Module()
             self.roi_head.shared_head = nn.Module()
             self.roi_head.shared_head.layer4 = shared
-            self.roi_head.shared_head.norm = nn.BatchNorm2d(4)  # the extra norm, which no pretraining has
+            self.roi_head.shared_head.norm = nn.BatchNorm2d(
+                4
+            )  # the extra norm, which no pretraining has
         self.head = nn.Linear(2, 2)
 
 
@@ -30,7 +32,9 @@ def test_a_timm_network_is_filled_whole() -> None:
     model = Model(TimmBackbone("test_resnet", out_indices=(1, 2)))
     placed = place(source.state_dict(), model, native=False, spec="x.pth")
     model.load_state_dict(placed.state, strict=False)
-    assert all(torch.equal(v, model.backbone.state_dict()[k]) for k, v in source.state_dict().items())
+    assert all(
+        torch.equal(v, model.backbone.state_dict()[k]) for k, v in source.state_dict().items()
+    )
     assert "tensors of the backbone are filled" in str(placed)
 
 
@@ -52,7 +56,9 @@ def test_position_tables_of_another_grid_are_resized_as_timm_does() -> None:
     model = Model(TimmBackbone("test_vit", img_size=64, out_indices=(1,)))
     placed = place(source.state_dict(), model, native=False, spec="x.pth")
     prefix = source.model.num_prefix_tokens
-    expected = timm.layers.resample_abs_pos_embed(source.model.pos_embed, [4, 4], num_prefix_tokens=prefix)
+    expected = timm.layers.resample_abs_pos_embed(
+        source.model.pos_embed, [4, 4], num_prefix_tokens=prefix
+    )
     assert placed.resized == ("backbone.model.pos_embed",)
     assert torch.equal(placed.state["backbone.model.pos_embed"], expected)
 
@@ -68,5 +74,7 @@ def test_a_random_backbone_is_refused_with_names_and_shapes(name: str) -> None:
 def test_weights_without_a_place_are_refused() -> None:
     model = Model(TimmBackbone("test_resnet", out_indices=(1,)))
     source = TimmBackbone("test_resnet").state_dict() | {"model.layer9.weight": torch.ones(1)}
-    with pytest.raises(ValueError, match=r"x\.pth has weights .* no place for \(model\.layer9\.weight.*another"):
+    with pytest.raises(
+        ValueError, match=r"x\.pth has weights .* no place for \(model\.layer9\.weight.*another"
+    ):
         place(source, model, native=False, spec="x.pth")

@@ -1,4 +1,6 @@
-"""Held-out consistency: what it measures, by a slow re-implementation, and that arms are comparable."""
+"""Held-out consistency: what it measures, by a slow re-implementation, and that arms are
+comparable.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from mmengine.registry import MODELS
 
 from benchmarks.core.record import Record
 from benchmarks.upsampling.cli import load_arms
-from benchmarks.upsampling.consistency import Arm, Photos, Settings, bilinear_of, load_arm, paired, run
+from benchmarks.upsampling.consistency import (
+    Arm,
+    Photos,
+    Settings,
+    bilinear_of,
+    load_arm,
+    paired,
+    run,
+)
 from pretrain.data.sampler import JITTER, stream
 from pretrain.engine.check import register_all
 from pretrain.upsampling.jitter import draw_jitter
@@ -27,7 +37,10 @@ def arm(tiny_backbone: dict[str, object]) -> Arm:
     torch.manual_seed(0)
     upsampler = dict(type="JBUStack", key_dim=4)
     config = dict(type="UpsamplerTrainer", backbone=tiny_backbone, upsampler=upsampler)
-    return Arm("fresh", MODELS.build(dict(config, objective=dict(type="MultiViewConsistency", pad=4))).eval())
+    return Arm(
+        "fresh",
+        MODELS.build(dict(config, objective=dict(type="MultiViewConsistency", pad=4))).eval(),
+    )
 
 
 def test_equals_a_loop_over_images_and_jitters(arm: Arm, image_folder: Path) -> None:
@@ -43,12 +56,16 @@ def test_equals_a_loop_over_images_and_jitters(arm: Arm, image_folder: Path) -> 
             fine = trainer.upsampler(x, trainer.encode(x), (32, 32))
             found: dict[str, list[float]] = {name: [] for name in expected}
             for repeat in range(2):
-                draws = torch.Generator().manual_seed(int(stream(0, JITTER, repeat, number).random_raw()))
+                draws = torch.Generator().manual_seed(
+                    int(stream(0, JITTER, repeat, number).random_raw())
+                )
                 jitter = draw_jitter((32, 32), draws, pad=4)
                 target = trainer.encode(jitter(x))
                 own = trainer.objective.downsampler(jitter(fine), (4, 4)) - target
                 scale = trainer.objective.uncertainty(target)
-                found["uniform_mse"].append(float(((F.avg_pool2d(jitter(fine), 8) - target) ** 2).mean()))
+                found["uniform_mse"].append(
+                    float(((F.avg_pool2d(jitter(fine), 8) - target) ** 2).mean())
+                )
                 found["own_mse"].append(float((own**2).mean()))
                 found["own_nll"].append(float((own**2 / (2 * scale**2) + scale.log()).mean()))
             for name, values in found.items():
@@ -59,7 +76,10 @@ def test_equals_a_loop_over_images_and_jitters(arm: Arm, image_folder: Path) -> 
 
 
 def test_batches_change_nothing_and_repeats_are_equal(arm: Arm, image_folder: Path) -> None:
-    records = [run(arm, Photos(image_folder), Settings(**{**vars(SETTINGS), "batch_size": b})) for b in (2, 2, 5)]
+    records = [
+        run(arm, Photos(image_folder), Settings(**{**vars(SETTINGS), "batch_size": b}))
+        for b in (2, 2, 5)
+    ]
     assert records[0].metrics == records[1].metrics
     assert len({record.protocol_hash for record in records}) == 1
     for name, metric in records[0].metrics.items():
@@ -89,7 +109,7 @@ def test_a_stack_that_normalises_is_measured_in_its_own_space(
     settings = Settings(size=32, images=1, jitters=1, pad=4)
     records = [run(a, data, settings) for a in (normed, bilinear_of(normed), arm)]
     assert records[0].protocol_hash == records[1].protocol_hash != records[2].protocol_hash
-    (_, image), = data.batches(data.ids(1), 32, 1)
+    ((_, image),) = data.batches(data.ids(1), 32, 1)
     x = (image - trainer.data_preprocessor.mean) / trainer.data_preprocessor.std
     draws = torch.Generator().manual_seed(int(stream(0, JITTER, 0, data.ids(1)[0]).random_raw()))
     jitter = draw_jitter((32, 32), draws, pad=4)
@@ -124,7 +144,10 @@ def test_mistakes_are_named(arm: Arm, image_folder: Path, tmp_path: Path) -> Non
         run(arm, Photos(image_folder), Settings(size=36))
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         load_arm(tmp_path / "none.pth")
-    torch.save(dict(meta=arm.trainer.describe(), state_dict=dict(other=torch.zeros(1))), tmp_path / "other.pth")
+    torch.save(
+        dict(meta=arm.trainer.describe(), state_dict=dict(other=torch.zeros(1))),
+        tmp_path / "other.pth",
+    )
     with pytest.raises(ValueError, match="other.pth does not fit the model that it describes"):
         load_arm(tmp_path / "other.pth")
     torch.save(dict(meta=dict(upsampler={}, objective={}), state_dict={}), tmp_path / "half.pth")

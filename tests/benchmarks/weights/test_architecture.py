@@ -1,4 +1,6 @@
-"""Architectures from shapes alone: names of timm, options for what has none, sentences where shapes do not tell."""
+"""Architectures from shapes alone: names of timm, options for what has none, sentences where shapes
+do not tell.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,30 @@ from torch import Tensor
 from benchmarks.weights.architecture import infer
 
 VITS = [f"vit_{size}_patch{patch}_224" for size in ("small", "base", "large") for patch in (16, 32)]
-VITS += ["vit_tiny_patch16_224", "vit_small_patch8_224", "vit_base_patch8_224", "vit_huge_patch14_224"]
-VITS += [f"vit_{s}_patch14_{r}dinov2" for s in ("small", "base", "large", "giant") for r in ("", "reg4_")]
+VITS += [
+    "vit_tiny_patch16_224",
+    "vit_small_patch8_224",
+    "vit_base_patch8_224",
+    "vit_huge_patch14_224",
+]
+VITS += [
+    f"vit_{s}_patch14_{r}dinov2" for s in ("small", "base", "large", "giant") for r in ("", "reg4_")
+]
 RESNETS = ["resnet18", "resnet26", "resnet34", "resnet50", "resnet101", "resnet152"]
-RESNETS += ["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
-CONVNEXTS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large", "convnext_xlarge"]
+RESNETS += [
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+]
+CONVNEXTS = [
+    "convnext_tiny",
+    "convnext_small",
+    "convnext_base",
+    "convnext_large",
+    "convnext_xlarge",
+]
 
 
 def state_of(name: str, **options: Any) -> dict[str, Tensor]:
@@ -44,11 +65,19 @@ def test_names_come_back(name: str) -> None:
         ("resnet", "resnet50", dict(channels=(32, 64, 128, 256), layers=(1, 2, 1, 1))),
         ("resnet", "resnet50", dict(cardinality=2, base_width=16)),
         ("vit", "vit_small_patch16_224", dict(patch_size=4, img_size=64)),
-        ("vit", "vit_tiny_patch16_224", dict(embed_dim=128, depth=3, num_heads=2, init_values=1e-5, reg_tokens=2)),
+        (
+            "vit",
+            "vit_tiny_patch16_224",
+            dict(embed_dim=128, depth=3, num_heads=2, init_values=1e-5, reg_tokens=2),
+        ),
         ("vit", "vit_small_patch16_224", dict(class_token=False, global_pool="avg")),
         ("vit", "vit_small_patch16_224", dict(class_token=False, global_pool="avg", fc_norm=False)),
         ("vit", "vit_small_patch16_224", dict(global_pool="avg", no_embed_class=True)),
-        ("vit", "vit_small_patch16_224", dict(qkv_bias=False, qk_norm=True, mlp_ratio=2.0, final_norm=False)),
+        (
+            "vit",
+            "vit_small_patch16_224",
+            dict(qkv_bias=False, qk_norm=True, mlp_ratio=2.0, final_norm=False),
+        ),
         ("vit", "vit_small_patch14_dinov2", dict(img_size=224)),
         ("convnext", "convnext_tiny", dict(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32))),
     ],
@@ -65,7 +94,9 @@ def test_heads_come_from_the_layout_or_from_the_width() -> None:
     state = state_of("vit_tiny_patch16_224", embed_dim=128, depth=2, num_heads=2)
     assert infer("vit", state, {})[1]["num_heads"] == 2
     state = state_of("vit_tiny_patch16_224", embed_dim=96, depth=2, num_heads=3)
-    with pytest.raises(ValueError, match=r"96 wide.*--backbone 'vit_tiny_patch16_224\?embed_dim=96"):
+    with pytest.raises(
+        ValueError, match=r"96 wide.*--backbone 'vit_tiny_patch16_224\?embed_dim=96"
+    ):
         infer("vit", state, {})
 
 

@@ -25,11 +25,15 @@ class Reference:
         return getattr, (self.owner, self.name)
 
 
-readers = pytest.mark.parametrize("read", [read_checkpoint, checkpoints.read_checkpoint], ids=["benchmarks", "engine"])
+readers = pytest.mark.parametrize(
+    "read", [read_checkpoint, checkpoints.read_checkpoint], ids=["benchmarks", "engine"]
+)
 
 
 @readers
-def test_the_logs_of_mmengine_are_read(read: Callable[[Path], dict[str, Any]], tmp_path: Path) -> None:
+def test_the_logs_of_mmengine_are_read(
+    read: Callable[[Path], dict[str, Any]], tmp_path: Path
+) -> None:
     hub = MessageHub("test_weights")
     hub.update_scalar("loss", 2.0)
     torch.save(dict(message_hub=hub.state_dict()), tmp_path / "x.pth")
@@ -37,7 +41,9 @@ def test_the_logs_of_mmengine_are_read(read: Callable[[Path], dict[str, Any]], t
 
 
 @readers
-@pytest.mark.parametrize(("owner", "name"), [(HistoryBuffer, "__init__"), (getattr, "__self__"), (torch.Tensor, "min")])
+@pytest.mark.parametrize(
+    ("owner", "name"), [(HistoryBuffer, "__init__"), (getattr, "__self__"), (torch.Tensor, "min")]
+)
 def test_attributes_of_anything_else_are_refused(
     read: Callable[[Path], dict[str, Any]], owner: Any, name: str, tmp_path: Path
 ) -> None:
@@ -65,9 +71,13 @@ def test_two_networks_that_fit_are_refused(network: torch.nn.Module) -> None:
     own = {key: value.clone() for key, value in network.state_dict().items()}
     both = {f"encoder.{key}": value for key, value in own.items()}
     both |= {f"encoder_k.{key}": value + 1 for key, value in own.items()}
-    with pytest.raises(ValueError, match="two networks that fit, at 'encoder.' and at 'encoder_k.'"):
+    with pytest.raises(
+        ValueError, match="two networks that fit, at 'encoder.' and at 'encoder_k.'"
+    ):
         fill(network, both, source="x.pth")
-    with pytest.raises(ValueError, match="'module.a.weight' and 'a.weight' would both be 'a.weight'"):
+    with pytest.raises(
+        ValueError, match="'module.a.weight' and 'a.weight' would both be 'a.weight'"
+    ):
         find_state({"module.a.weight": torch.zeros(1), "a.weight": torch.ones(1)})
     assert all(torch.equal(own[key], value) for key, value in network.state_dict().items())
 
@@ -76,6 +86,8 @@ def test_two_networks_that_fit_are_refused(network: torch.nn.Module) -> None:
 def test_weights_that_are_no_numbers_are_refused(value: float, network: torch.nn.Module) -> None:
     state = {f"backbone.{key}": v.clone() for key, v in network.state_dict().items()}
     state["backbone.layer2.0.bn1.running_var"][1] = value
-    words = r"x.pth: backbone.layer2.0.bn1.running_var holds 1 values of 48 that are NaN or infinite"
+    words = (
+        r"x.pth: backbone.layer2.0.bn1.running_var holds 1 values of 48 that are NaN or infinite"
+    )
     with pytest.raises(ValueError, match=words):
         fill(network, state, source="x.pth")

@@ -10,12 +10,18 @@ import torchvision
 from benchmarks.weights import key_names as names
 from benchmarks.weights.key_names import fuse_qkv, rename, split_qkv, turned
 
-TABLES = {name: table for name, table in vars(names).items() if name.isupper() and not name.startswith("_")}
+TABLES = {
+    name: table
+    for name, table in vars(names).items()
+    if name.isupper() and not name.startswith("_")
+}
 
 
 @pytest.fixture(scope="module")
 def vit() -> dict[str, torch.Tensor]:
-    return timm.create_model("test_vit", num_classes=0, class_token=True, global_pool="token").state_dict()
+    return timm.create_model(
+        "test_vit", num_classes=0, class_token=True, global_pool="token"
+    ).state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,13 @@ def test_torchvision_names_are_torchvisions() -> None:
     ours = {k: v for k, v in theirs.items() if not k.startswith("heads.")}
     found = rename(ours, turned(names.TORCHVISION_VIT))
     expected = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=64, num_heads=2, mlp_ratio=2, num_classes=0
+        "vit_tiny_patch16_224",
+        img_size=32,
+        depth=2,
+        embed_dim=64,
+        num_heads=2,
+        mlp_ratio=2,
+        num_classes=0,
     ).state_dict()
     assert {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in expected.items()}
 
@@ -50,16 +62,35 @@ def test_torchvision_names_are_torchvisions() -> None:
 def test_detectron2_names_written_by_hand(resnet: dict[str, torch.Tensor]) -> None:
     found = rename(resnet, names.DETECTRON2_RESNET)
     assert {
-        "stem.conv1.weight", "stem.conv1.norm.running_var", "res2.0.conv1.weight", "res2.0.conv3.norm.bias",
-        "res3.1.conv2.weight", "res5.0.shortcut.weight", "res5.0.shortcut.norm.running_mean",
-    } <= set(found)  # fmt: skip
-    assert found["res5.0.shortcut.norm.running_mean"] is resnet["layer4.0.downsample.1.running_mean"]
+        "stem.conv1.weight",
+        "stem.conv1.norm.running_var",
+        "res2.0.conv1.weight",
+        "res2.0.conv3.norm.bias",
+        "res3.1.conv2.weight",
+        "res5.0.shortcut.weight",
+        "res5.0.shortcut.norm.running_mean",
+    } <= set(found)
+    assert (
+        found["res5.0.shortcut.norm.running_mean"] is resnet["layer4.0.downsample.1.running_mean"]
+    )
 
 
 def test_query_key_and_value_in_their_order() -> None:
-    state = {"a.qkv.weight": torch.arange(12.0).view(6, 2), "a.qkv.bias": torch.arange(6.0), "b": torch.ones(1)}
+    state = {
+        "a.qkv.weight": torch.arange(12.0).view(6, 2),
+        "a.qkv.bias": torch.arange(6.0),
+        "b": torch.ones(1),
+    }
     parts = split_qkv(state)
-    assert list(parts) == ["a.q.weight", "a.k.weight", "a.v.weight", "a.q.bias", "a.k.bias", "a.v.bias", "b"]
+    assert list(parts) == [
+        "a.q.weight",
+        "a.k.weight",
+        "a.v.weight",
+        "a.q.bias",
+        "a.k.bias",
+        "a.v.bias",
+        "b",
+    ]
     assert parts["a.k.weight"].tolist() == [[4, 5], [6, 7]] and parts["a.v.bias"].tolist() == [4, 5]
     back = fuse_qkv(parts)
     assert list(back) == list(state) and all(torch.equal(back[k], state[k]) for k in state)

@@ -1,4 +1,6 @@
-"""The table of layouts: it is the documentation's, and files are recognised for the reason it states."""
+"""The table of layouts: it is the documentation's, and files are recognised for the reason it
+states.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from benchmarks.weights.recognise import Unrecognised, find, flatten, recognise
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "exchange.md"
 RESNET = {key: torch.zeros(1) for key in ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")}
-VIT = {key: torch.zeros(1) for key in ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight")}
+VIT = {
+    key: torch.zeros(1)
+    for key in ("cls_token", "pos_embed", "patch_embed.proj.weight", "norm.weight")
+}
 
 
 def under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -39,7 +44,9 @@ def test_the_page_lists_what_the_code_knows() -> None:
         assert re.findall(r"`([^`]+)`", cells[2]) == [place for place in layout.online if place]
         assert ("top" in cells[2]) == ("" in layout.online)
         assert re.findall(r"`([^`]+)`", cells[3]) == list(layout.target)
-        assert cells[5] == ("our reading" if layout.status == READING else layout.status), layout.name
+        assert cells[5] == ("our reading" if layout.status == READING else layout.status), (
+            layout.name
+        )
 
 
 def test_names_and_aliases() -> None:
@@ -57,8 +64,13 @@ def test_the_same_prefix_is_told_apart_by_what_stands_beside_it() -> None:
     backbone = under("module.backbone.", RESNET)
     heads = under("module.", {"projector.0.weight": torch.zeros(1)})
     assert named(dict(model=backbone | heads)) == "vicreg"
-    assert named(dict(model=backbone | heads | {"module.bn.running_mean": torch.zeros(1)})) == "barlow"
-    assert named(dict(model=backbone | heads | {"module.maps_projector.0.weight": torch.zeros(1)})) == "vicregl"
+    assert (
+        named(dict(model=backbone | heads | {"module.bn.running_mean": torch.zeros(1)})) == "barlow"
+    )
+    assert (
+        named(dict(model=backbone | heads | {"module.maps_projector.0.weight": torch.zeros(1)}))
+        == "vicregl"
+    )
     encoder = under("encoder.", RESNET)
     assert named(encoder | {"head.0.weight": torch.zeros(1)}) == "supcon"
     assert named(encoder | {"projector.0.weight": torch.zeros(1)}) == "simclr"
@@ -70,22 +82,37 @@ def test_the_same_prefix_is_told_apart_by_what_stands_beside_it() -> None:
 
 
 def test_a_choice_without_consequence_is_no_ambiguity() -> None:
-    assert named(RESNET) == "torchvision"  # timm, DINO, VICReg and others read the same numbers for the same inputs
+    assert (
+        named(RESNET) == "torchvision"
+    )  # timm, DINO, VICReg and others read the same numbers for the same inputs
     with pytest.raises(Unrecognised, match="fits several layouts"):
         named(VIT)
-    assert named({"teacher": under("backbone.", VIT), "student": under("module.backbone.", VIT)}) == "dino"
+    assert (
+        named({"teacher": under("backbone.", VIT), "student": under("module.backbone.", VIT)})
+        == "dino"
+    )
     assert named({"teacher": VIT, "student": VIT}) == "dino"  # its first files
-    assert named(VIT | {"mask_token": torch.zeros(1), "blocks.0.ls1.gamma": torch.zeros(1)}) == "dinov2"
+    assert (
+        named(VIT | {"mask_token": torch.zeros(1), "blocks.0.ls1.gamma": torch.zeros(1)})
+        == "dinov2"
+    )
 
 
 def test_wrappers_and_nests_do_not_matter() -> None:
     for prefix in ("module.", "_orig_mod.", "module._orig_mod."):
-        found = recognise(flatten(dict(state_dict=under(prefix + "base_encoder.", RESNET))), "the file")
-        assert found.layout.name == "mocov3" and found.networks["online"].place == "state_dict/base_encoder."
+        found = recognise(
+            flatten(dict(state_dict=under(prefix + "base_encoder.", RESNET))), "the file"
+        )
+        assert (
+            found.layout.name == "mocov3"
+            and found.networks["online"].place == "state_dict/base_encoder."
+        )
         assert "online network at 'state_dict/base_encoder.' (resnet names)" in found.why
     wrapped = {}
     for key, value in RESNET.items():  # as wrappers of parts leave them
-        wrapped["base_encoder.module." + key.replace("layer1.0", "layer1.0._fsdp_wrapped_module")] = value
+        wrapped[
+            "base_encoder.module." + key.replace("layer1.0", "layer1.0._fsdp_wrapped_module")
+        ] = value
     assert named(dict(state_dict=wrapped)) == "mocov3"
     assert named(dict(module=under("base_encoder.", RESNET))) == "mocov3"  # DeepSpeed's nest
     copy = {"blocks_c.0.norm1.weight": torch.ones(1), "norm_c.weight": torch.ones(1)}

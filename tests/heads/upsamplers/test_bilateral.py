@@ -31,9 +31,13 @@ def slow(up: JointBilateral, image: Tensor, features: Tensor, factor: int) -> Te
                 for j in range(x // factor - up.radius, x // factor + up.radius + 1):
                     if not (0 <= i < height and 0 <= j < width):
                         continue
-                    space = ((y + 0.5) / factor - 0.5 - i) ** 2 + ((x + 0.5) / factor - 0.5 - j) ** 2
+                    space = ((y + 0.5) / factor - 0.5 - i) ** 2 + (
+                        (x + 0.5) / factor - 0.5 - j
+                    ) ** 2
                     colour = (high[:, y, x] - low[:, i, j]).square().sum().item()
-                    weight = math.exp(-space / (2 * up.sigma_space**2) - colour / (2 * up.sigma_range**2))
+                    weight = math.exp(
+                        -space / (2 * up.sigma_space**2) - colour / (2 * up.sigma_range**2)
+                    )
                     out[:, y, x] += weight * features[:, i, j]
                     total += weight
             out[:, y, x] /= total
@@ -67,7 +71,9 @@ def test_weights_sum_to_one_and_do_not_leave_the_map() -> None:
 
 
 def test_colours_far_apart_do_not_mix() -> None:
-    """Two halves, one dark and one bright: with a narrow range kernel the border between features stays sharp."""
+    """Two halves, one dark and one bright: with a narrow range kernel the border between features
+    stays sharp.
+    """
     image, features = torch.full((1, 3, 16, 16), -2.0), torch.zeros(1, 1, 4, 4)
     image[..., 8:], features[..., 2:] = 2.0, 1.0
     out = JointBilateral(2, 1.0, 0.1)(image, features, (16, 16))
@@ -84,7 +90,11 @@ def test_a_read_out_can_be_folded() -> None:
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float16, 2e-3), (torch.bfloat16, 1e-2)])
 def test_half_precision_and_autocast(dtype: torch.dtype, tolerance: float) -> None:
-    up, image, features = JointBilateral(), torch.randn(1, 3, 16, 20).to(dtype), torch.randn(1, 5, 4, 5).to(dtype)
+    up, image, features = (
+        JointBilateral(),
+        torch.randn(1, 3, 16, 20).to(dtype),
+        torch.randn(1, 5, 4, 5).to(dtype),
+    )
     exact = up(image.double(), features.double(), (16, 20))
     found = up(image, features, (16, 20))
     assert found.dtype == dtype

@@ -1,4 +1,6 @@
-"""Building the operators: what is compiled when, what is kept, and one sentence for whatever can go wrong."""
+"""Building the operators: what is compiled when, what is kept, and one sentence for whatever can go
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A stand-in that notes its calls and writes what it is asked for; ``said`` beside it makes it fail with that."""
+    """A stand-in that notes its calls and writes what it is asked for; ``said`` beside it makes it
+    fail with that.
+    """
     script = tmp_path / "compiler"
     script.write_text(
         f"#!/bin/sh\necho run >> {tmp_path}/calls\n"
@@ -51,7 +55,9 @@ def calls(compiler: Path) -> int:
 def test_a_library_is_compiled_once_for_its_sources(sources: Path, compiler: Path) -> None:
     assert build.built("cpu") == (None, "not built")
     first = build.build("cpu")
-    assert build.built("cpu") == (first, "") and build.build("cpu") == first and calls(compiler) == 1
+    assert (
+        build.built("cpu") == (first, "") and build.build("cpu") == first and calls(compiler) == 1
+    )
     assert build.build("cpu", force=True) == first and calls(compiler) == 2
     (sources / "cpu" / "answer.cpp").write_text(SOURCE.replace("42", "43"))
     assert build.built("cpu") == (None, "built from other sources")
@@ -61,17 +67,27 @@ def test_a_library_is_compiled_once_for_its_sources(sources: Path, compiler: Pat
     assert build.built("cpu")[0] is None
 
 
-def test_a_compiler_that_fails_leaves_its_words_and_no_library(sources: Path, compiler: Path) -> None:
-    (compiler.parent / "said").write_text("answer.cpp: In function\nanswer.cpp:1:5: error: no such thing\nmore\n")
+def test_a_compiler_that_fails_leaves_its_words_and_no_library(
+    sources: Path, compiler: Path
+) -> None:
+    (compiler.parent / "said").write_text(
+        "answer.cpp: In function\nanswer.cpp:1:5: error: no such thing\nmore\n"
+    )
     told = build.attempt("cpu")
-    assert "not compiled" in told and "answer.cpp:1:5: error: no such thing" in told and len(told.splitlines()) == 1
+    assert (
+        "not compiled" in told
+        and "answer.cpp:1:5: error: no such thing" in told
+        and len(told.splitlines()) == 1
+    )
     assert [path.name for path in build.LIBRARIES.iterdir()] == ["cpu.log"]
     assert (build.LIBRARIES / "cpu.log").read_text().endswith("more\n")
     (compiler.parent / "said").unlink()
     assert build.attempt("cpu") == "" and not (build.LIBRARIES / "cpu.log").exists()
 
 
-def test_what_is_missing_is_told(sources: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_missing_is_told(
+    sources: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "no C++ compiler found: install g++" in build.attempt("cpu")
     assert f"{sources}/cuda holds no sources" in build.attempt("cuda")
@@ -97,9 +113,14 @@ def test_torch_that_is_missing_too_old_or_without_cuda_is_told(
     header.touch()
     (torch / "version.py").write_text("__version__ = '2.14.1'\ncuda: Optional[str] = None\n")
     assert "CPU build" in build.attempt("cuda")
-    (torch / "version.py").write_text("__version__ = '2.14.1+cu130'\ncuda: Optional[str] = '13.0'\n")
+    (torch / "version.py").write_text(
+        "__version__ = '2.14.1+cu130'\ncuda: Optional[str] = '13.0'\n"
+    )
     command = build.cuda_command(tmp_path / "x.so")
-    assert command[0] == str(tmp_path / "bin" / "nvcc") and command[-5:-3] == ["-o", str(tmp_path / "x.so")]
+    assert command[0] == str(tmp_path / "bin" / "nvcc") and command[-5:-3] == [
+        "-o",
+        str(tmp_path / "x.so"),
+    ]
     codes = [word.split("code=")[-1] for word in command if word.startswith("-gencode")]
     assert codes == ["sm_80", "sm_90", "compute_90"]
 
@@ -115,7 +136,9 @@ def test_torch_that_is_missing_too_old_or_without_cuda_is_told(
         ("0", "", False, ["cpu"]),
     ],
 )
-def test_devices(no_build: str, cuda: str, gpu: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices(
+    no_build: str, cuda: str, gpu: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIXELPRETEXT_NO_BUILD", no_build)
     monkeypatch.setenv("PIXELPRETEXT_CUDA", cuda)
     monkeypatch.setattr(build, "_has_gpu", lambda: gpu)
@@ -123,7 +146,10 @@ def test_devices(no_build: str, cuda: str, gpu: bool, expected: list[str], monke
 
 
 def test_command_line(
-    sources: Path, compiler: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sources: Path,
+    compiler: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PIXELPRETEXT_CUDA", "0")
     assert build.main(["--quiet"]) == 0
@@ -137,7 +163,10 @@ def test_command_line(
 
 def test_torch_is_found_where_this_process_does_not_see_it() -> None:
     """As inside pip's isolated build: -S leaves site-packages out."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from heads.upsamplers import build; print(build._torch())"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from heads.upsamplers import build; "
+        "print(build._torch())"
+    )
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (Path(done.stdout.strip()) / "version.py").is_file()

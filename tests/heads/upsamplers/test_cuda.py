@@ -1,4 +1,6 @@
-"""Operators and stack on a GPU against the eager functions in float64 on the CPU; skipped where there is none."""
+"""Operators and stack on a GPU against the eager functions in float64 on the CPU; skipped where
+there is none.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def test_vector() -> None:
 
 @pytest.mark.parametrize("dtype, tolerance", TOLERANCES)
 @pytest.mark.parametrize("channels", [1, 3, 64, 130])
-@pytest.mark.parametrize("factor, kernel, padding", [(1, 7, 0), (2, 7, 3), (7, 3, 1), (1, 1, 0), (16, 5, 2)])
+@pytest.mark.parametrize(
+    "factor, kernel, padding", [(1, 7, 0), (2, 7, 3), (7, 3, 1), (1, 1, 0), (16, 5, 2)]
+)
 def test_adaptive_conv(
     dtype: torch.dtype, tolerance: float, channels: int, factor: int, kernel: int, padding: int
 ) -> None:
@@ -53,25 +57,38 @@ def test_adaptive_conv(
     w = torch.randn(2, grid[0] * factor, grid[1] * factor, kernel, kernel).to(dtype)
     grad = torch.randn(2, channels, grid[0] * factor, grid[1] * factor).to(dtype)
     for name, tensors in (
-        ("adaptive_conv", (x, w)), ("adaptive_conv_grad_x", (grad, w)), ("adaptive_conv_grad_w", (grad, x))
-    ):  # fmt: skip
+        ("adaptive_conv", (x, w)),
+        ("adaptive_conv_grad_x", (grad, w)),
+        ("adaptive_conv_grad_w", (grad, x)),
+    ):
         exact = getattr(eager, name)(*(t.double() for t in tensors), factor, padding)
         found = getattr(OPS, name)(*(t.to(DEVICE) for t in tensors), factor, padding)
         assert found.dtype == dtype and relative_error(found, exact) <= tolerance, name
         apart = [torch.stack([t, t], -1)[..., 0].to(DEVICE) for t in tensors]
-        assert torch.equal(getattr(OPS, name)(*apart, factor, padding), found), f"{name}: strided input"
+        assert torch.equal(getattr(OPS, name)(*apart, factor, padding), found), (
+            f"{name}: strided input"
+        )
 
 
-@pytest.mark.parametrize("factor, radius, fixup", [(2, 3, True), (7, 3, True), (1, 3, False), (3, 1, True)])
+@pytest.mark.parametrize(
+    "factor, radius, fixup", [(2, 3, True), (7, 3, True), (1, 3, False), (3, 1, True)]
+)
 def test_jbu_filters(factor: int, radius: int, fixup: bool) -> None:
     height, width, taps = 4 * factor, 5 * factor, (2 * radius + 1) ** 2
     keys = torch.randn(2, 32, height + 2 * radius, width + 2 * radius).double() / 3
-    parameters = [torch.randn(*s).double() / 7 for s in ((taps, taps + 3), (taps,), (taps, taps), (taps,))]
+    parameters = [
+        torch.randn(*s).double() / 7 for s in ((taps, taps + 3), (taps,), (taps, taps), (taps,))
+    ]
     arguments: list[Any] = [
-        keys, torch.tensor(0.8).double(), torch.tensor(0.7).double(),
-        torch.randn(2, 3, height, width).double() if fixup else None, parameters if fixup else [], None,
-        *(bands(4, 5, factor, radius, keys) if factor > 1 else (None, None)), radius,
-    ]  # fmt: skip
+        keys,
+        torch.tensor(0.8).double(),
+        torch.tensor(0.7).double(),
+        torch.randn(2, 3, height, width).double() if fixup else None,
+        parameters if fixup else [],
+        None,
+        *(bands(4, 5, factor, radius, keys) if factor > 1 else (None, None)),
+        radius,
+    ]
     exact = eager.jbu_filters(*arguments)
     upper = torch.randn_like(exact)
     flat = lambda out: [*out[:3], *([out[3], *out[4]] if fixup else [])]  # noqa: E731
@@ -79,7 +96,9 @@ def test_jbu_filters(factor: int, radius: int, fixup: bool) -> None:
     there = lambda v: v.float().to(DEVICE) if isinstance(v, Tensor) else v  # noqa: E731
     moved = [[there(v) for v in a] if isinstance(a, list) else there(a) for a in arguments]
     assert relative_error(OPS.jbu_filters(*moved), exact) <= 1e-5
-    for found, expected in zip(flat(OPS.jbu_filters_backward(there(upper), *moved)), wanted, strict=True):
+    for found, expected in zip(
+        flat(OPS.jbu_filters_backward(there(upper), *moved)), wanted, strict=True
+    ):
         assert relative_error(found, expected) <= 1e-4
 
 
@@ -91,19 +110,26 @@ def test_gradcheck(factor: int) -> None:
     guidance = torch.randn(1, 3, 2 * factor, 3 * factor).double().to(DEVICE).requires_grad_()
 
     def run(maps: Tensor, guidance: Tensor, *parameters: Tensor) -> Tensor:
-        return torch.func.functional_call(level, dict(zip(names, parameters, strict=True)), (maps, guidance))
+        return torch.func.functional_call(
+            level, dict(zip(names, parameters, strict=True)), (maps, guidance)
+        )
 
     assert torch.autograd.gradcheck(run, (maps, guidance, *values))
 
 
 def test_results_do_not_depend_on_the_stream() -> None:
     stack = JBUStack(64, 4).to(DEVICE).eval()
-    image, features = torch.randn(2, 3, 64, 96, device=DEVICE), torch.randn(2, 64, 16, 24, device=DEVICE)
+    image, features = (
+        torch.randn(2, 3, 64, 96, device=DEVICE),
+        torch.randn(2, 64, 16, 24, device=DEVICE),
+    )
     expected = stack(image, features, (64, 96))
     torch.cuda.synchronize()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(10_000_000)  # a launch on another stream would run before the inputs are changed
+        torch.cuda._sleep(
+            10_000_000
+        )  # a launch on another stream would run before the inputs are changed
         found = stack(image + 0.0, features * 1.0, (64, 96))
     stream.synchronize()
     assert torch.equal(found, expected)
@@ -123,20 +149,30 @@ def test_stack_under_autocast_and_in_half_precision(dtype: torch.dtype, toleranc
     assert inside.dtype == torch.float32 and half.dtype == dtype
     # Two levels: each rounds its filters and its result.
     assert relative_error(inside, exact) <= 2 * tolerance
-    assert relative_error(half, exact) <= 10 * tolerance  # the parameters and the bias are rounded as well
+    assert (
+        relative_error(half, exact) <= 10 * tolerance
+    )  # the parameters and the bias are rounded as well
 
 
 def test_compile_in_one_graph() -> None:
     stack = JBUStack(8, 4).to(DEVICE).eval()
-    image, features = torch.randn(1, 3, 16, 24, device=DEVICE), torch.randn(1, 8, 4, 6, device=DEVICE)
+    image, features = (
+        torch.randn(1, 3, 16, 24, device=DEVICE),
+        torch.randn(1, 8, 4, 6, device=DEVICE),
+    )
     compiled = torch.compile(stack, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(image, features, (16, 24)), stack(image, features, (16, 24)))
+    torch.testing.assert_close(
+        compiled(image, features, (16, 24)), stack(image, features, (16, 24))
+    )
 
 
 def test_memory_of_a_stack_at_full_size() -> None:
     """No tensor of channels × taps × pixels: 384 channels at 224² would take 3.8 GB."""
     stack = JBUStack(384).to(DEVICE).eval()
-    image, features = torch.randn(1, 3, 224, 224, device=DEVICE), torch.randn(1, 384, 14, 14, device=DEVICE)
+    image, features = (
+        torch.randn(1, 3, 224, 224, device=DEVICE),
+        torch.randn(1, 384, 14, 14, device=DEVICE),
+    )
     weights = stack.weights(image, (14, 14), (224, 224))
     output = 4 * 384 * 224 * 224
     before = torch.cuda.memory_allocated()

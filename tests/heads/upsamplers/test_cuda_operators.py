@@ -1,4 +1,6 @@
-"""The operators on a GPU, compiled if the library is built there: against float64 on the CPU, and what CUDA adds."""
+"""The operators on a GPU, compiled if the library is built there: against float64 on the CPU, and
+what CUDA adds.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +33,33 @@ def draw(*size: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def conv_inputs(
-    batch: int, channels: int, grid: tuple[int, int], factor: int, kernel: int, padding: int, dtype: torch.dtype
+    batch: int,
+    channels: int,
+    grid: tuple[int, int],
+    factor: int,
+    kernel: int,
+    padding: int,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """x, w and a gradient of y."""
     margin, (height, width) = kernel - 1 - 2 * padding, (factor * side for side in grid)
     x = draw(batch, channels, grid[0] + margin, grid[1] + margin, dtype=dtype)
-    return x, draw(batch, height, width, kernel, kernel, dtype=dtype), draw(batch, channels, height, width, dtype=dtype)
+    return (
+        x,
+        draw(batch, height, width, kernel, kernel, dtype=dtype),
+        draw(batch, channels, height, width, dtype=dtype),
+    )
 
 
 def filter_inputs(
-    batch: int = 2, depth: int = 32, sides: tuple[int, int] = (12, 20), radius: int = 3, factor: int | None = 2,
-    fixup: bool = True, dtype: torch.dtype = torch.float64,
-) -> tuple:  # fmt: skip
+    batch: int = 2,
+    depth: int = 32,
+    sides: tuple[int, int] = (12, 20),
+    radius: int = 3,
+    factor: int | None = 2,
+    fixup: bool = True,
+    dtype: torch.dtype = torch.float64,
+) -> tuple:
     """Arguments of ``jbu_filters`` in the operator's order."""
     taps, (height, width) = (2 * radius + 1) ** 2, sides
     keys = draw(batch, depth, height + 2 * radius, width + 2 * radius, dtype=dtype) / depth**0.5
@@ -67,7 +84,9 @@ def wide(value: object) -> object:
 
 def assert_near(found: Tensor, wanted: Tensor, tolerance: float) -> None:
     assert found.shape == wanted.shape
-    largest = wanted.abs().max().clamp(min=1 if wanted.ndim == 0 else 1e-6)  # scalars are sums that cancel
+    largest = (
+        wanted.abs().max().clamp(min=1 if wanted.ndim == 0 else 1e-6)
+    )  # scalars are sums that cancel
     assert (found.detach().cpu().double() - wanted).abs().max() <= tolerance * largest
 
 
@@ -84,8 +103,16 @@ def test_vector() -> None:
         y = OPS.adaptive_conv(x.to(dtype), w.to(dtype), 1, 0)[0]
         assert y.tolist() == [[[39, 51, -9], [58, 10, -37]], [[-68, -19, 96], [-50, 11, 100]]]
     d_x, d_w = OPS.adaptive_conv_grad_x(grad, w, 1, 0), OPS.adaptive_conv_grad_w(grad, x, 1, 0)
-    assert d_x[0, 0].tolist() == [[12, -5, 14, 4, -1], [2, -8, -19, 0, -3], [-8, -10, -8, -18, -3], [0, 8, -7, 12, 0]]
-    assert d_w[0, 0, 0].tolist() == [[8, 4, -11], [-1, -5, 2], [1, 8, 4]] and d_w.square().sum() == 1445
+    assert d_x[0, 0].tolist() == [
+        [12, -5, 14, 4, -1],
+        [2, -8, -19, 0, -3],
+        [-8, -10, -8, -18, -3],
+        [0, 8, -7, 12, 0],
+    ]
+    assert (
+        d_w[0, 0, 0].tolist() == [[8, 4, -11], [-1, -5, 2], [1, 8, 4]]
+        and d_w.square().sum() == 1445
+    )
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
@@ -104,11 +131,21 @@ def test_vector() -> None:
     ],
 )
 def test_convolution_equals_float64(
-    batch: int, channels: int, grid: tuple[int, int], factor: int, kernel: int, padding: int, dtype: torch.dtype
+    batch: int,
+    channels: int,
+    grid: tuple[int, int],
+    factor: int,
+    kernel: int,
+    padding: int,
+    dtype: torch.dtype,
 ) -> None:
     x, w, grad = conv_inputs(batch, channels, grid, factor, kernel, padding, dtype)
     numbers, tolerance = (factor, padding), TOLERANCES[dtype]
-    assert_near(OPS.adaptive_conv(x, w, *numbers), eager.adaptive_conv(wide(x), wide(w), *numbers), tolerance)
+    assert_near(
+        OPS.adaptive_conv(x, w, *numbers),
+        eager.adaptive_conv(wide(x), wide(w), *numbers),
+        tolerance,
+    )
     wanted = eager.adaptive_conv_grad_x(wide(grad), wide(w), *numbers)
     assert_near(OPS.adaptive_conv_grad_x(grad, w, *numbers), wanted, tolerance)
     wanted = eager.adaptive_conv_grad_w(wide(grad), wide(x), *numbers)
@@ -132,23 +169,39 @@ def test_convolution_equals_float64(
 def test_filters_equal_float64(options: dict, dtype: torch.dtype) -> None:
     arguments = filter_inputs(**options, dtype=dtype)
     tolerance = 10 * TOLERANCES[dtype]
-    found, wanted = OPS.jbu_filters(*arguments), eager.jbu_filters(*wide(arguments[:-1]), arguments[-1])
+    found, wanted = (
+        OPS.jbu_filters(*arguments),
+        eager.jbu_filters(*wide(arguments[:-1]), arguments[-1]),
+    )
     assert_near(found, wanted, tolerance)
     grad = draw(*wanted.shape, dtype=dtype)
     *found, found_fixup = OPS.jbu_filters_backward(grad, *arguments)
-    *wanted, wanted_fixup = eager.jbu_filters_backward(wide(grad), *wide(arguments[:-1]), arguments[-1])
+    *wanted, wanted_fixup = eager.jbu_filters_backward(
+        wide(grad), *wide(arguments[:-1]), arguments[-1]
+    )
     for one, other in zip([*found, *found_fixup], [*wanted, *wanted_fixup], strict=True):
         if other.numel():
             assert_near(one, other, tolerance)
 
 
 def test_a_level_has_the_right_gradients() -> None:
-    """Both operators as one level uses them; numerically, in float64, with respect to everything that is trained."""
+    """Both operators as one level uses them; numerically, in float64, with respect to everything
+    that is trained.
+    """
     radius, factor, (h, w) = 1, 2, (2, 3)
-    keys, temperature, sigma, guidance, fixup, keep, rows, cols, _ = filter_inputs(1, 3, (4, 6), radius, factor)
+    keys, temperature, sigma, guidance, fixup, keep, rows, cols, _ = filter_inputs(
+        1, 3, (4, 6), radius, factor
+    )
     x = draw(1, 2, h, w)
 
-    def level(x: Tensor, keys: Tensor, temperature: Tensor, sigma: Tensor, guidance: Tensor, *fixup: Tensor) -> Tensor:
+    def level(
+        x: Tensor,
+        keys: Tensor,
+        temperature: Tensor,
+        sigma: Tensor,
+        guidance: Tensor,
+        *fixup: Tensor,
+    ) -> Tensor:
         options = dict(radius=radius, guidance=guidance, fixup=fixup, keep=keep, bands=(rows, cols))
         filters = operators.jbu_filters(keys, temperature, sigma, **options)
         return operators.adaptive_conv(x, filters, factor, low_radius(factor, radius))
@@ -165,10 +218,15 @@ def test_memory_layout_does_not_matter() -> None:
     shifted = torch.cat([x[:, :1], x], 1)[:, 1:]  # its first channel does not lie on a 16-byte word
     for other in (x.contiguous(memory_format=torch.channels_last), strided, shifted):
         assert torch.equal(OPS.adaptive_conv(other, w, 2, 2), wanted)
-        assert torch.equal(OPS.adaptive_conv_grad_w(grad, other, 2, 2), OPS.adaptive_conv_grad_w(grad, x, 2, 2))
+        assert torch.equal(
+            OPS.adaptive_conv_grad_w(grad, other, 2, 2), OPS.adaptive_conv_grad_w(grad, x, 2, 2)
+        )
     assert torch.equal(OPS.adaptive_conv(x, w.mT.contiguous().mT, 2, 2), wanted)
     expanded = grad[:, :, :1, :1].expand_as(grad)
-    assert torch.equal(OPS.adaptive_conv_grad_x(expanded, w, 2, 2), OPS.adaptive_conv_grad_x(expanded.clone(), w, 2, 2))
+    assert torch.equal(
+        OPS.adaptive_conv_grad_x(expanded, w, 2, 2),
+        OPS.adaptive_conv_grad_x(expanded.clone(), w, 2, 2),
+    )
 
 
 def test_maps_that_start_beside_a_word() -> None:
@@ -219,8 +277,17 @@ def test_results_repeat_bit_for_bit() -> None:
 
     def everything() -> list[Tensor]:
         *gradients, fixup = OPS.jbu_filters_backward(above, *arguments)
-        convolutions = OPS.adaptive_conv_grad_x(grad, w, 2, 3), OPS.adaptive_conv_grad_w(grad, x, 2, 3)
-        return [OPS.adaptive_conv(x, w, 2, 3), *convolutions, OPS.jbu_filters(*arguments), *gradients, *fixup]
+        convolutions = (
+            OPS.adaptive_conv_grad_x(grad, w, 2, 3),
+            OPS.adaptive_conv_grad_w(grad, x, 2, 3),
+        )
+        return [
+            OPS.adaptive_conv(x, w, 2, 3),
+            *convolutions,
+            OPS.jbu_filters(*arguments),
+            *gradients,
+            *fixup,
+        ]
 
     for one, other in zip(everything(), everything(), strict=True):
         assert torch.equal(one, other)
@@ -255,4 +322,6 @@ def test_opcheck() -> None:
     torch.library.opcheck(OPS.adaptive_conv_grad_w.default, (grad, x.detach(), 2, 1))
     arguments = filter_inputs(dtype=torch.float32, sides=(4, 6))
     torch.library.opcheck(OPS.jbu_filters.default, arguments)
-    torch.library.opcheck(OPS.jbu_filters_backward.default, (draw(2, 4, 6, 7, 7, dtype=torch.float32), *arguments))
+    torch.library.opcheck(
+        OPS.jbu_filters_backward.default, (draw(2, 4, 6, 7, 7, dtype=torch.float32), *arguments)
+    )

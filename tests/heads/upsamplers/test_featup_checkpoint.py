@@ -21,9 +21,15 @@ def published(channels: int = 6, levels: int = 4, *, norm: bool = False) -> dict
         up = f"upsampler.up{level}."
         shapes |= {up + "range_temp": (), up + "sigma_spatial": ()}
         for name, width_in, width in (("range_proj", 3, 32), ("fixup_proj", 52, 49)):
-            shapes |= {f"{up}{name}.0.weight": (width, width_in, 1, 1), f"{up}{name}.0.bias": (width,)}
+            shapes |= {
+                f"{up}{name}.0.weight": (width, width_in, 1, 1),
+                f"{up}{name}.0.bias": (width,),
+            }
             shapes |= {f"{up}{name}.3.weight": (width, width, 1, 1), f"{up}{name}.3.bias": (width,)}
-    shapes |= {"upsampler.fixup_proj.1.weight": (channels, channels, 1, 1), "upsampler.fixup_proj.1.bias": (channels,)}
+    shapes |= {
+        "upsampler.fixup_proj.1.weight": (channels, channels, 1, 1),
+        "upsampler.fixup_proj.1.bias": (channels,),
+    }
     if norm:
         shapes |= {"model.1.norm.weight": (channels,), "model.1.norm.bias": (channels,)}
     shapes |= {"scale_net.net.weight": (1, channels, 1, 1), "downsampler.w": (14, 14)}
@@ -45,15 +51,22 @@ def test_every_key_arrives_and_is_accounted_for(path: Path, norm: bool) -> None:
     state = published(norm=norm) | {"model.0.blocks.0.weight": torch.zeros(2)}
     stack = load_featup(save(path, state))
     report = stack.report
-    assert stack.config == dict(type="JBUStack", channels=6, factor=16, radius=3, key_dim=32, norm=norm)
+    assert stack.config == dict(
+        type="JBUStack", channels=6, factor=16, radius=3, key_dim=32, norm=norm
+    )
     assert not stack.training and stack.foldable is not norm
     for key, value in stack.state_dict().items():
-        theirs = key.replace("norm.", "model.1.norm.") if key.startswith("norm.") else f"upsampler.{key}"
+        theirs = (
+            key.replace("norm.", "model.1.norm.") if key.startswith("norm.") else f"upsampler.{key}"
+        )
         assert torch.equal(value, state[theirs]), key
     assert len(report.loaded) == len(stack.state_dict()) == 4 * 10 + 2 + 2 * norm
     assert report.missing == () and report.unexpected == ("model.0.blocks.0.weight",)
     assert report.ignored == ("scale_net.net.weight", "downsampler.w")
-    assert str(report) == f"FeatUp checkpoint: {42 + 2 * norm} loaded, 0 missing, 1 unexpected, 2 ignored keys"
+    assert (
+        str(report)
+        == f"FeatUp checkpoint: {42 + 2 * norm} loaded, 0 missing, 1 unexpected, 2 ignored keys"
+    )
     assert stack(torch.randn(1, 3, 64, 64), torch.randn(1, 6, 4, 4), (64, 64)).isfinite().all()
 
 
@@ -68,15 +81,24 @@ def test_scalars_saved_with_an_axis_and_other_depths(path: Path) -> None:
 def test_a_missing_key_is_an_error(path: Path, key: str) -> None:
     state = published()
     del state[key]
-    with pytest.raises(ValueError, match=f"does not fill the stack.*41 loaded, 1 missing.*missing {key}"):
+    with pytest.raises(
+        ValueError, match=f"does not fill the stack.*41 loaded, 1 missing.*missing {key}"
+    ):
         load_featup(save(path, state))
 
 
 def test_an_unexpected_key_and_a_wrong_shape_are_errors(path: Path) -> None:
     with pytest.raises(ValueError, match="unexpected upsampler.up1.attention.weight"):
         load_featup(save(path, published() | {"upsampler.up1.attention.weight": torch.zeros(1)}))
-    with pytest.raises(ValueError, match="missing upsampler.up2.fixup_proj.0.weight, unexpected upsampler.up2.fixup"):
-        load_featup(save(path, published() | {"upsampler.up2.fixup_proj.0.weight": torch.zeros(49, 53, 1, 1)}))
+    with pytest.raises(
+        ValueError,
+        match="missing upsampler.up2.fixup_proj.0.weight, unexpected upsampler.up2.fixup",
+    ):
+        load_featup(
+            save(
+                path, published() | {"upsampler.up2.fixup_proj.0.weight": torch.zeros(49, 53, 1, 1)}
+            )
+        )
 
 
 def test_half_a_norm_is_an_error(path: Path) -> None:

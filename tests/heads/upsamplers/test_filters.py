@@ -1,4 +1,5 @@
-"""The filters of a learned level, once as torch dispatches them (compiled where built) and once as eager function.
+"""The filters of a learned level, once as torch dispatches them (compiled where built) and once as
+eager function.
 
 Vectors were computed in numpy float64, independently of this code.
 """
@@ -30,13 +31,21 @@ def seed() -> None:
 
 
 def random_filters(
-    *, radius: int = 1, factor: int = 1, fixup: bool = True, keep: bool = False, dim: int = 4,
-    grid: tuple[int, int] = (2, 3), batch: int = 2,
-) -> list[Any]:  # fmt: skip
+    *,
+    radius: int = 1,
+    factor: int = 1,
+    fixup: bool = True,
+    keep: bool = False,
+    dim: int = 4,
+    grid: tuple[int, int] = (2, 3),
+    batch: int = 2,
+) -> list[Any]:
     """Arguments of ``jbu_filters``, float64."""
     height, width, taps = grid[0] * factor, grid[1] * factor, (2 * radius + 1) ** 2
     keys = torch.randn(batch, dim, height + 2 * radius, width + 2 * radius).double()
-    parameters = [torch.randn(*s).double() / 3 for s in ((taps, taps + 3), (taps,), (taps, taps), (taps,))]
+    parameters = [
+        torch.randn(*s).double() / 3 for s in ((taps, taps + 3), (taps,), (taps, taps), (taps,))
+    ]
     return [
         keys,
         torch.tensor(0.8).double(),
@@ -49,7 +58,13 @@ def random_filters(
     ]
 
 
-CASES = [dict(fixup=False), dict(), dict(keep=True), dict(factor=2, keep=True), dict(factor=3, fixup=False)]
+CASES = [
+    dict(fixup=False),
+    dict(),
+    dict(keep=True),
+    dict(factor=2, keep=True),
+    dict(factor=3, fixup=False),
+]
 
 
 def test_spatial_kernel_vector(ops: Any) -> None:
@@ -59,7 +74,9 @@ def test_spatial_kernel_vector(ops: Any) -> None:
     first = torch.tensor([0.367879, 0.485672, 0.573753, 0.606531]).double()
     middle = torch.tensor([0.606531, 0.800737, 0.945959, 1]).double()
     for row, expected in ((0, first), (6, first), (3, middle)):
-        torch.testing.assert_close(kernel[row], torch.cat([expected, expected[:3].flip(0)]), **PRINTED)
+        torch.testing.assert_close(
+            kernel[row], torch.cat([expected, expected[:3].flip(0)]), **PRINTED
+        )
 
 
 def test_bicubic_vector() -> None:
@@ -79,7 +96,9 @@ def test_level_vector(ops: Any) -> None:
     guidance = ((((c + 1) * (2 * i + 3 * j)) % 7) / 7).double()[None]
     keys, one = F.pad(guidance, (3,) * 4, mode="reflect"), torch.ones(()).double()
     plain = ops.jbu_filters(keys, one, one, None, [], None, None, None, 3)
-    row = torch.tensor([0.011297, 0.014915, 0.017619, 0.018626, 0.017619, 0.014915, 0.011297]).double()
+    row = torch.tensor(
+        [0.011297, 0.014915, 0.017619, 0.018626, 0.017619, 0.014915, 0.011297]
+    ).double()
     torch.testing.assert_close(plain[0, 0, 0, 0], row, **PRINTED)
     assert plain[0, 0, 0, 3, 3].item() == pytest.approx(0.030709, abs=1e-6)
     fused = ops.jbu_filters(keys, one, one, None, [], None, *bands(2, 2, 2, 3, maps), 3)
@@ -93,16 +112,25 @@ def test_level_vector(ops: Any) -> None:
         [2.522712, 2.49824, 2.507769, 2.526043],
         [2.523043, 2.485718, 2.485216, 2.482814],
     ]
-    second = torch.tensor([[-0.00884, 0.005973, 0.022649, 0.032414], [0.0412, 0.055779, 0.024753, 0.032411]])
+    second = torch.tensor(
+        [[-0.00884, 0.005973, 0.022649, 0.032414], [0.0412, 0.055779, 0.024753, 0.032411]]
+    )
     for out in (separate, ops.adaptive_conv(maps, fused, 2, low_radius(2, 3))[0]):
         torch.testing.assert_close(out[0], torch.tensor(first).double(), **PRINTED)
         torch.testing.assert_close(out[1, ::3], second.double(), **PRINTED)
 
 
 def slow_filters(
-    keys: Tensor, temperature: Tensor, sigma: Tensor, guidance: Tensor | None, fixup: list[Tensor], keep: Tensor | None,
-    rows: Tensor | None, cols: Tensor | None, radius: int,
-) -> Tensor:  # fmt: skip
+    keys: Tensor,
+    temperature: Tensor,
+    sigma: Tensor,
+    guidance: Tensor | None,
+    fixup: list[Tensor],
+    keep: Tensor | None,
+    rows: Tensor | None,
+    cols: Tensor | None,
+    radius: int,
+) -> Tensor:
     """Pixel by pixel, with two kernels and a division."""
     size, units = 2 * radius + 1, max(radius, 1)
     height, width = keys.shape[2] - 2 * radius, keys.shape[3] - 2 * radius
@@ -125,7 +153,9 @@ def slow_filters(
     return torch.stack(out).view(len(keys), height, width, *out[0].shape)
 
 
-@pytest.mark.parametrize("case", [*CASES, dict(radius=0), dict(radius=3, factor=2, grid=(3, 4), dim=32)])
+@pytest.mark.parametrize(
+    "case", [*CASES, dict(radius=0), dict(radius=3, factor=2, grid=(3, 4), dim=32)]
+)
 def test_filters_and_their_gradients_equal_loops(ops: Any, case: dict[str, Any]) -> None:
     arguments = random_filters(**case)
     keys, temperature, sigma, guidance, fixup, *_ = arguments
@@ -138,7 +168,9 @@ def test_filters_and_their_gradients_equal_loops(ops: Any, case: dict[str, Any])
     with torch.no_grad():
         torch.testing.assert_close(ops.jbu_filters(*arguments), expected)
         *found, d_guidance, d_fixup = ops.jbu_filters_backward(grad, *arguments)
-    torch.testing.assert_close([*found, *([] if guidance is None else [d_guidance, *d_fixup])], list(wanted))
+    torch.testing.assert_close(
+        [*found, *([] if guidance is None else [d_guidance, *d_fixup])], list(wanted)
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -154,7 +186,9 @@ def test_filters_gradcheck(case: dict[str, Any]) -> None:
 
 
 def test_logits_far_apart_stay_finite(ops: Any) -> None:
-    """Dot products in the thousands and a spatial kernel that underflows: a division would give 0/0."""
+    """Dot products in the thousands and a spatial kernel that underflows: a division would give
+    0/0.
+    """
     arguments = random_filters(fixup=False)
     arguments[0], arguments[2] = arguments[0].float() * 100, torch.tensor(1e-3)
     arguments[1] = torch.tensor(1.0)
@@ -171,7 +205,9 @@ def test_what_is_not_a_number_does_not_vanish(ops: Any, dtype: torch.dtype) -> N
     filters = ops.jbu_filters(keys, one, one, None, [], None, None, None, 1)
     spoilt = torch.zeros(1, 6, 7, dtype=torch.bool)
     spoilt[:, 2:5, 3:6] = True
-    assert torch.equal(filters.isnan().all(4).all(3), spoilt) and torch.equal(filters.isnan().any(4).any(3), spoilt)
+    assert torch.equal(filters.isnan().all(4).all(3), spoilt) and torch.equal(
+        filters.isnan().any(4).any(3), spoilt
+    )
 
 
 FIXUP = tuple(torch.zeros(*shape) for shape in ((9, 12), (9,), (9, 9), (9,)))
@@ -183,19 +219,36 @@ FIXUP = tuple(torch.zeros(*shape) for shape in ((9, 12), (9,), (9, 9), (9,)))
         (dict(radius=-1), "radius=-1 must be from 0 to 5"),
         (dict(radius=6, keys=torch.zeros(1, 4, 20, 20)), "radius=6 must be from 0 to 5"),
         (dict(sigma=torch.ones(1)), r"sigma must be a scalar tensor, found \(1,\)"),
-        (dict(temperature=torch.ones(()).double()), "float32 on cpu, another argument torch.float64"),
+        (
+            dict(temperature=torch.ones(()).double()),
+            "float32 on cpu, another argument torch.float64",
+        ),
         (dict(guidance=torch.zeros(1, 9, 2, 3), fixup=FIXUP), "G ≤ 8"),
-        (dict(guidance=torch.zeros(1, 3, 2, 3), fixup=FIXUP, keep=torch.zeros(9)), r"keep must be \(B=1, T=9\)"),
+        (
+            dict(guidance=torch.zeros(1, 3, 2, 3), fixup=FIXUP, keep=torch.zeros(9)),
+            r"keep must be \(B=1, T=9\)",
+        ),
         (dict(bands=(torch.zeros(2, 3, 13), torch.zeros(3, 3, 13))), "rows must be .* K ≤ 11"),
         (dict(keys=torch.zeros(1, 4, 2, 5)), "keys must be"),
         (dict(guidance=torch.zeros(1, 3, 2, 3)), "give both or none"),
-        (dict(guidance=torch.zeros(1, 3, 4, 3), fixup=(torch.zeros(9, 12),) * 4), "guidance must be"),
-        (dict(guidance=torch.zeros(1, 3, 2, 3), fixup=(torch.zeros(9, 12),) * 4), "fixup must have shapes"),
+        (
+            dict(guidance=torch.zeros(1, 3, 4, 3), fixup=(torch.zeros(9, 12),) * 4),
+            "guidance must be",
+        ),
+        (
+            dict(guidance=torch.zeros(1, 3, 2, 3), fixup=(torch.zeros(9, 12),) * 4),
+            "fixup must have shapes",
+        ),
         (dict(bands=(torch.zeros(2, 3, 5), torch.zeros(3, 3, 7))), "cols must be"),
     ],
 )
 def test_jbu_filters_errors(change: dict[str, Any], message: str) -> None:
-    arguments = dict(keys=torch.zeros(1, 4, 4, 5), temperature=torch.ones(()), sigma=torch.ones(()), radius=1) | change
+    arguments = (
+        dict(
+            keys=torch.zeros(1, 4, 4, 5), temperature=torch.ones(()), sigma=torch.ones(()), radius=1
+        )
+        | change
+    )
     with pytest.raises(ValueError, match=message):
         operators.jbu_filters(**arguments)
 

@@ -20,15 +20,23 @@ def slow(image: Tensor, features: Tensor, size: tuple[int, int], radius: int, ep
     """One image: a ridge regression per window, averaged over the windows that hold a cell."""
     low, high = F.adaptive_avg_pool2d(image, features.shape[1:]), F.adaptive_avg_pool2d(image, size)
     height, width = features.shape[1:]
-    fits = torch.zeros(4, *features.shape, dtype=image.dtype)  # three slopes and an offset of every window
+    fits = torch.zeros(
+        4, *features.shape, dtype=image.dtype
+    )  # three slopes and an offset of every window
     windows = {}
     for i in range(height):
         for j in range(width):
-            window = ..., slice(max(0, i - radius), i + radius + 1), slice(max(0, j - radius), j + radius + 1)
+            window = (
+                ...,
+                slice(max(0, i - radius), i + radius + 1),
+                slice(max(0, j - radius), j + radius + 1),
+            )
             windows[i, j] = window
             colours, values = low[window].flatten(1), features[window].flatten(1)
             centred = colours - colours.mean(1, keepdim=True)
-            covariance = centred @ centred.T / colours.shape[1] + eps * torch.eye(3, dtype=image.dtype)
+            covariance = centred @ centred.T / colours.shape[1] + eps * torch.eye(
+                3, dtype=image.dtype
+            )
             a = torch.linalg.solve(covariance, centred @ values.T / colours.shape[1])  # (3, C)
             fits[:3, :, i, j] = a
             fits[3, :, i, j] = values.mean(1) - colours.mean(1) @ a
@@ -63,7 +71,9 @@ def test_an_image_of_one_colour_averages_and_constants_stay(eps: float) -> None:
 
 
 def test_rounding_is_not_taken_for_colour() -> None:
-    """Two flat colours and no ε: windows see one direction of colour at most, in float32 as in float64."""
+    """Two flat colours and no ε: windows see one direction of colour at most, in float32 as in
+    float64.
+    """
     features = torch.randn(1, 2, 8, 8)
     image = torch.tensor([0.123, 0.456, -0.789]).view(1, 3, 1, 1).repeat(1, 1, 32, 32)
     image[..., 16:] = torch.tensor([0.3, 0.7, -1.1]).view(3, 1, 1)

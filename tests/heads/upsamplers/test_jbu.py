@@ -12,7 +12,9 @@ from heads.upsamplers.jbu import JBULevel, JBUStack, prime_factors
 
 
 def composed(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
-    """A level in separate steps, as the paper's code takes them: two kernels, a division, a resize, an unfold."""
+    """A level in separate steps, as the paper's code takes them: two kernels, a division, a resize,
+    an unfold.
+    """
     radius, size = level.radius, 2 * level.radius + 1
     keys = level.range_proj(guidance)
     around = F.unfold(F.pad(keys, (radius,) * 4, mode="reflect"), size).unflatten(2, keys.shape[2:])
@@ -24,7 +26,9 @@ def composed(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
     kernel = kernel / kernel.sum(1, keepdim=True).clamp(1e-7)
     kernel = kernel + 0.1 * level.fixup_proj(torch.cat([kernel, guidance], 1))
     source = F.interpolate(maps, size=guidance.shape[2:], mode="bicubic", align_corners=False)
-    windows = F.unfold(F.pad(source, (radius,) * 4, mode="reflect"), size).unflatten(2, guidance.shape[2:])
+    windows = F.unfold(F.pad(source, (radius,) * 4, mode="reflect"), size).unflatten(
+        2, guidance.shape[2:]
+    )
     return (windows.unflatten(1, (maps.shape[1], -1)) * kernel[:, None]).sum(2)
 
 
@@ -41,9 +45,13 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("factor, grid", [(2, (5, 4)), (2, (2, 3)), (3, (4, 2)), (7, (2, 1)), (1, (5, 6))])
+@pytest.mark.parametrize(
+    "factor, grid", [(2, (5, 4)), (2, (2, 3)), (3, (4, 2)), (7, (2, 1)), (1, (5, 6))]
+)
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-def test_fused_equals_composed(factor: int, grid: tuple[int, int], dtype: torch.dtype, tolerance: float) -> None:
+def test_fused_equals_composed(
+    factor: int, grid: tuple[int, int], dtype: torch.dtype, tolerance: float
+) -> None:
     level = JBULevel(factor).to(dtype).eval()
     nn.init.normal_(level.range_temp, 0.5, 0.1)
     nn.init.normal_(level.sigma_spatial, 0.7, 0.1)
@@ -59,10 +67,15 @@ def test_parameters_are_counted_and_initialised_as_published() -> None:
     level = JBUStack(8).up1
     assert sum(p.numel() for p in level.parameters()) == 6_233
     assert level.range_temp == 0 and level.sigma_spatial == 1
-    assert JBUStack(8, norm=True).state_dict().keys() - JBUStack(8).state_dict().keys() == {"norm.weight", "norm.bias"}
+    assert JBUStack(8, norm=True).state_dict().keys() - JBUStack(8).state_dict().keys() == {
+        "norm.weight",
+        "norm.bias",
+    }
 
 
-@pytest.mark.parametrize("factor, primes", [(16, (2, 2, 2, 2)), (14, (2, 7)), (8, (2, 2, 2)), (6, (2, 3)), (5, (5,))])
+@pytest.mark.parametrize(
+    "factor, primes", [(16, (2, 2, 2, 2)), (14, (2, 7)), (8, (2, 2, 2)), (6, (2, 3)), (5, (5,))]
+)
 def test_any_factor_and_any_output_size(factor: int, primes: tuple[int, ...]) -> None:
     assert prime_factors(factor) == primes
     up = JBUStack(4, factor).eval()
@@ -71,7 +84,12 @@ def test_any_factor_and_any_output_size(factor: int, primes: tuple[int, ...]) ->
     assert reached.shape == (1, 4, 2 * factor, 3 * factor)
     resized = F.interpolate(reached, size=(17, 9), mode="bilinear", align_corners=False)
     torch.testing.assert_close(up(image, features, (17, 9)), resized)
-    assert up(image[..., 1:, :-2], features, (40, 40)).shape == (1, 4, 40, 40)  # sizes that no factor divides
+    assert up(image[..., 1:, :-2], features, (40, 40)).shape == (
+        1,
+        4,
+        40,
+        40,
+    )  # sizes that no factor divides
 
 
 def test_the_stack_chains_its_levels_and_mixes_channels_last() -> None:
@@ -113,7 +131,8 @@ def test_layer_norm_comes_first_and_over_channels() -> None:
     torch.testing.assert_close(normed(image, features, (8, 8)), plain(image, rows, (8, 8)))
 
 
-# Properties of the method; constants, blur and resize hold without the fix-up, which need not keep sums.
+# Properties of the method; constants, blur and resize hold without the fix-up, which need not keep
+# sums.
 
 
 def test_constant_features_stay_constant_under_any_guidance() -> None:
@@ -133,7 +152,9 @@ def test_linear_in_features_and_blind_to_their_order() -> None:
     torch.testing.assert_close(up(image, 2 * one - 3 * two, (12, 16)), separate)
     nn.init.zeros_(up.fixup_proj[1].weight)
     order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(up(image, one[:, order], (12, 16)), up(image, one, (12, 16))[:, order])
+    torch.testing.assert_close(
+        up(image, one[:, order], (12, 16)), up(image, one, (12, 16))[:, order]
+    )
 
 
 def test_low_temperature_blurs_and_narrow_sigma_resizes() -> None:
@@ -168,7 +189,9 @@ def test_half_precision_modules_and_autocast(dtype: torch.dtype, tolerance: floa
         out = stack(image, features, (16, 20))
     assert out.dtype == torch.float32
     out.sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in (features, *stack.parameters()))
+    assert all(
+        p.grad is not None and p.grad.isfinite().all() for p in (features, *stack.parameters())
+    )
 
 
 def test_the_bias_follows_maps_that_autocast_made_half() -> None:
@@ -195,7 +218,9 @@ def test_measuring_first_does_not_spoil_training() -> None:
 def test_dropout_only_in_training() -> None:
     up = JBUStack(64, 2)
     image, features = torch.randn(4, 3, 8, 8), torch.randn(4, 64, 4, 4)
-    assert not torch.equal(up.weights(image, (4, 4), (8, 8))[0], up.weights(image, (4, 4), (8, 8))[0])
+    assert not torch.equal(
+        up.weights(image, (4, 4), (8, 8))[0], up.weights(image, (4, 4), (8, 8))[0]
+    )
     assert not torch.equal(up.mix(features), up.mix(features))
     up.eval()
     assert torch.equal(up(image, features, (8, 8)), up(image, features, (8, 8)))
@@ -229,7 +254,9 @@ def test_gradcheck_of_a_whole_level(factor: int) -> None:
     guidance = torch.randn(1, 3, 2 * factor, 3 * factor).double().requires_grad_()
 
     def run(maps: Tensor, guidance: Tensor, *parameters: Tensor) -> Tensor:
-        return torch.func.functional_call(level, dict(zip(names, parameters, strict=True)), (maps, guidance))
+        return torch.func.functional_call(
+            level, dict(zip(names, parameters, strict=True)), (maps, guidance)
+        )
 
     assert torch.autograd.gradcheck(run, (maps, guidance, *values))
 
@@ -240,8 +267,14 @@ def test_gradcheck_of_a_whole_level(factor: int) -> None:
         (lambda: JBUStack(0), "channels=0 must be at least 1"),
         (lambda: JBUStack(4, radius=6), "radius=6 must be at most 5"),
         (lambda: JBUStack(4, 1), "factor=1 must be an integer of at least 2"),
-        (lambda: JBUStack(4)(torch.zeros(1, 3, 64, 64), torch.zeros(1, 5, 4, 4), (64, 64)), "features must be"),
-        (lambda: JBUStack(4)(torch.zeros(1, 3, 16, 64), torch.zeros(1, 4, 1, 4), (64, 64)), "must exceed radius=3"),
+        (
+            lambda: JBUStack(4)(torch.zeros(1, 3, 64, 64), torch.zeros(1, 5, 4, 4), (64, 64)),
+            "features must be",
+        ),
+        (
+            lambda: JBUStack(4)(torch.zeros(1, 3, 16, 64), torch.zeros(1, 4, 1, 4), (64, 64)),
+            "must exceed radius=3",
+        ),
     ],
 )
 def test_errors_name_the_argument(make: object, message: str) -> None:

@@ -47,28 +47,41 @@ def slowly(up: NeighbourhoodUpsampler, image: Tensor, features: Tensor, factor: 
     """Every pixel for itself; the image already has the size f·grid."""
     encoded = up.encoder(image)
     batch, _, height, width = features.shape
-    out, reach = torch.zeros(*features.shape[:2], *image.shape[2:], dtype=features.dtype), up.window // 2
+    out, reach = (
+        torch.zeros(*features.shape[:2], *image.shape[2:], dtype=features.dtype),
+        up.window // 2,
+    )
     for b in range(batch):
         for y in range(image.shape[2]):
             for x in range(image.shape[3]):
                 cells = [(m, n) for m in range(height) for n in range(width)]
-                cells = [c for c in cells if abs(c[0] - y // factor) <= reach and abs(c[1] - x // factor) <= reach]
+                cells = [
+                    c
+                    for c in cells
+                    if abs(c[0] - y // factor) <= reach and abs(c[1] - x // factor) <= reach
+                ]
                 for head, part in enumerate(encoded[b].chunk(up.heads)):
                     place = (y + 0.5) / factor, (x + 0.5) / factor
                     query = turned(F.normalize(part[:, y, x], dim=0), *place)
                     logits = []
                     for m, n in cells:
-                        cell = part[:, m * factor : (m + 1) * factor, n * factor : (n + 1) * factor].mean((1, 2))
+                        cell = part[
+                            :, m * factor : (m + 1) * factor, n * factor : (n + 1) * factor
+                        ].mean((1, 2))
                         key = turned(F.normalize(cell, dim=0), m + 0.5, n + 0.5)
                         distance = (place[0] - m - 0.5) ** 2 + (place[1] - n - 0.5) ** 2
                         sigma = up.log_sigma[head].exp()
-                        logits.append(up.log_scale[head].exp() * (query @ key) - distance / (2 * sigma**2))
+                        logits.append(
+                            up.log_scale[head].exp() * (query @ key) - distance / (2 * sigma**2)
+                        )
                     for weight, (m, n) in zip(torch.stack(logits).softmax(0), cells, strict=True):
                         out[b, :, y, x] += weight / up.heads * features[b, :, m, n]
     return out
 
 
-@pytest.mark.parametrize("factor, grid, window", [(2, (3, 2), 3), (3, (2, 1), 5), (1, (3, 2), 3), (2, (2, 2), 1)])
+@pytest.mark.parametrize(
+    "factor, grid, window", [(2, (3, 2), 3), (3, (2, 1), 5), (1, (3, 2), 3), (2, (2, 2), 1)]
+)
 def test_equals_a_loop_over_pixels(factor: int, grid: tuple[int, int], window: int) -> None:
     up = small(window=window).double()
     size = grid[0] * factor, grid[1] * factor
@@ -102,9 +115,13 @@ def test_linear_in_features_and_blind_to_the_order_of_channels() -> None:
     up, image = small(), torch.randn(2, 3, 12, 16)
     first, second = torch.randn(2, 2, 7, 3, 4)
     both = up(image, 2 * first - 3 * second, (12, 16))
-    torch.testing.assert_close(both, 2 * up(image, first, (12, 16)) - 3 * up(image, second, (12, 16)))
+    torch.testing.assert_close(
+        both, 2 * up(image, first, (12, 16)) - 3 * up(image, second, (12, 16))
+    )
     order = torch.randperm(7)
-    torch.testing.assert_close(up(image, first[:, order], (12, 16)), up(image, first, (12, 16))[:, order])
+    torch.testing.assert_close(
+        up(image, first[:, order], (12, 16)), up(image, first, (12, 16))[:, order]
+    )
 
 
 @pytest.mark.parametrize("size", [(12, 16), (10, 15)])
@@ -113,12 +130,18 @@ def test_a_read_out_can_be_folded(size: tuple[int, int]) -> None:
     weight, bias = torch.randn(5, 7), torch.randn(5)
     late = torch.einsum("kc,bchw->bkhw", weight, up(image, features, size)) + bias[:, None, None]
     folded, rest = up.fold(weight, bias)
-    early = up.spread(up.weights(image, (3, 4), size), torch.einsum("kc,bchw->bkhw", folded, features), size)
+    early = up.spread(
+        up.weights(image, (3, 4), size), torch.einsum("kc,bchw->bkhw", folded, features), size
+    )
     torch.testing.assert_close(early + rest[:, None, None], late)
 
 
 def test_bands_change_nothing() -> None:
-    whole, image, features = small().double(), torch.randn(2, 3, 20, 12).double(), torch.randn(2, 4, 5, 3).double()
+    whole, image, features = (
+        small().double(),
+        torch.randn(2, 3, 20, 12).double(),
+        torch.randn(2, 4, 5, 3).double(),
+    )
     banded = small(budget=1).double()
     banded.load_state_dict(whole.state_dict())
     expected = whole(image, features, (20, 12))
@@ -139,10 +162,16 @@ def test_gradients() -> None:
     sigma = torch.tensor([0.5, 0.9]).double()
 
     def filters(*arguments: Tensor) -> Tensor:
-        return torch.cat([band for _, band in neighbourhood_filters(*arguments, window=3, factor=2, budget=1)], 1)
+        return torch.cat(
+            [band for _, band in neighbourhood_filters(*arguments, window=3, factor=2, budget=1)], 1
+        )
 
     assert torch.autograd.gradcheck(filters, [x.requires_grad_() for x in (queries, keys, sigma)])
-    up, image, features = small(dim=8, window=3).double(), torch.randn(1, 3, 4, 4).double(), torch.randn(1, 2, 2, 2)
+    up, image, features = (
+        small(dim=8, window=3).double(),
+        torch.randn(1, 3, 4, 4).double(),
+        torch.randn(1, 2, 2, 2),
+    )
     arguments = image.requires_grad_(), features.double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x, f: up(x, f, (4, 4)), arguments)
 
@@ -164,7 +193,9 @@ def test_untrained_on_a_flat_image_its_kernel_is_as_wide_as_bilinear() -> None:
 
 
 def test_learns_to_put_an_edge_where_the_image_has_it() -> None:
-    """Features are constant on two sides of an edge, known as means over cells; the image shows the edge."""
+    """Features are constant on two sides of an edge, known as means over cells; the image shows the
+    edge.
+    """
 
     def scene(count: int) -> tuple[Tensor, Tensor]:
         normal, place = torch.rand(count, 1, 1) * 6.3, torch.rand(count, 1, 1) * 12 - 6
@@ -195,7 +226,9 @@ def test_same_weights_whatever_the_width_and_precision_of_features() -> None:
         features = torch.randn(1, 6, 2, 2).to(dtype)
         found = up(image, features, (8, 8))
         assert found.dtype == dtype
-        torch.testing.assert_close(found.float(), up(image, features.float(), (8, 8)), atol=2e-2, rtol=0)
+        torch.testing.assert_close(
+            found.float(), up(image, features.float(), (8, 8)), atol=2e-2, rtol=0
+        )
 
 
 def test_built_again_from_its_config_it_does_the_same() -> None:
@@ -240,7 +273,9 @@ def test_the_same_on_a_gpu() -> None:
     up.zero_grad()
     up.cuda()
     found = up(image.cuda(), features.cuda(), (24, 32))
-    torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=1e-3)  # convolutions may run in TF32
+    torch.testing.assert_close(
+        found.cpu(), expected, atol=1e-3, rtol=1e-3
+    )  # convolutions may run in TF32
     found.square().mean().backward()
     for parameter, gradient in zip(up.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad.cpu(), gradient, atol=1e-3, rtol=2e-2)

@@ -1,4 +1,5 @@
-"""Adaptive convolution, once as torch dispatches it (compiled where built) and once as eager function; memory; import.
+"""Adaptive convolution, once as torch dispatches it (compiled where built) and once as eager
+function; memory; import.
 
 The vector was computed in numpy float64, independently of this code.
 """
@@ -31,9 +32,14 @@ def seed() -> None:
 
 
 def random_conv(
-    batch: int = 2, channels: int = 3, grid: tuple[int, int] = (3, 4), factor: int = 1, kernel: int = 3,
-    padding: int = 0, dtype: torch.dtype = torch.float64,
-) -> tuple[Tensor, Tensor, int, int]:  # fmt: skip
+    batch: int = 2,
+    channels: int = 3,
+    grid: tuple[int, int] = (3, 4),
+    factor: int = 1,
+    kernel: int = 3,
+    padding: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Tensor, Tensor, int, int]:
     margin = kernel - 1 - 2 * padding
     x = torch.randn(batch, channels, grid[0] + margin, grid[1] + margin, dtype=torch.float64)
     w = torch.randn(batch, grid[0] * factor, grid[1] * factor, kernel, kernel, dtype=torch.float64)
@@ -67,7 +73,10 @@ def test_adaptive_conv_vector(ops: Any) -> None:
     expected = [[12, -5, 14, 4, -1], [2, -8, -19, 0, -3], [-8, -10, -8, -18, -3], [0, 8, -7, 12, 0]]
     assert d_x[0, 0].tolist() == expected and d_x.square().sum() == 3288
     assert d_w[0, 0, 0].tolist() == [[8, 4, -11], [-1, -5, 2], [1, 8, 4]]
-    assert d_w[0, 1, 2].tolist() == [[5, -2, 2], [-8, 7, -11], [1, 5, -2]] and d_w.square().sum() == 1445
+    assert (
+        d_w[0, 1, 2].tolist() == [[5, -2, 2], [-8, 7, -11], [1, 5, -2]]
+        and d_w.square().sum() == 1445
+    )
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
@@ -129,7 +138,9 @@ def test_memory_layout_does_not_matter(ops: Any) -> None:
             ops.adaptive_conv_grad_w(layout(grad), layout(x), 2, 2),
         ]
         torch.testing.assert_close(found, plain)
-    torch.testing.assert_close(ops.adaptive_conv(shared(x), shared(w), 2, 2), plain[0][:1].expand(2, -1, -1, -1))
+    torch.testing.assert_close(
+        ops.adaptive_conv(shared(x), shared(w), 2, 2), plain[0][:1].expand(2, -1, -1, -1)
+    )
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float16, 2e-3), (torch.bfloat16, 1e-2)])
@@ -153,7 +164,9 @@ def test_adaptive_conv_gradcheck_twice(factor: int, kernel: int, padding: int) -
     x, w, *numbers = random_conv(1, 2, (2, 2), factor, kernel, padding)
     inputs = (x.requires_grad_(), w.requires_grad_())
     assert torch.autograd.gradcheck(lambda x, w: operators.adaptive_conv(x, w, *numbers), inputs)
-    assert torch.autograd.gradgradcheck(lambda x, w: operators.adaptive_conv(x, w, *numbers), inputs)
+    assert torch.autograd.gradgradcheck(
+        lambda x, w: operators.adaptive_conv(x, w, *numbers), inputs
+    )
 
 
 def test_results_are_channels_last_and_repeatable(ops: Any) -> None:
@@ -181,7 +194,9 @@ def test_autocast_on_a_gpu_leaves_double_precision_alone() -> None:
     x, w, *numbers = random_conv()
     with torch.autocast("cpu", enabled=False):
         assert operators._autocast_conv(x, w, *numbers).dtype == torch.float64
-        assert operators._autocast_conv(x.float(), w.float(), *numbers).dtype == torch.get_autocast_dtype("cuda")
+        assert operators._autocast_conv(
+            x.float(), w.float(), *numbers
+        ).dtype == torch.get_autocast_dtype("cuda")
 
 
 @pytest.mark.parametrize(
@@ -198,22 +213,29 @@ def test_autocast_on_a_gpu_leaves_double_precision_alone() -> None:
     ],
 )
 def test_adaptive_conv_errors(change: dict[str, Any], message: str) -> None:
-    arguments = dict(x=torch.zeros(1, 2, 4, 5), w=torch.zeros(1, 2, 3, 3, 3), factor=1, padding=0) | change
+    arguments = (
+        dict(x=torch.zeros(1, 2, 4, 5), w=torch.zeros(1, 2, 3, 3, 3), factor=1, padding=0) | change
+    )
     with pytest.raises(ValueError, match=message):
         operators.adaptive_conv(**arguments)
 
 
 def run_python(code: str) -> str:
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_importing_leaves_random_numbers_alone() -> None:
     modules = [
-        f"heads.upsamplers.{p.stem}" for p in sorted((ROOT / "heads/upsamplers").glob("*.py")) if p.stem[0] != "_"
+        f"heads.upsamplers.{p.stem}"
+        for p in sorted((ROOT / "heads/upsamplers").glob("*.py"))
+        if p.stem[0] != "_"
     ]
-    # mmengine draws from Python's generator while it is imported: not ours to mend, so it comes first.
+    # mmengine draws from Python's generator while it is imported: not ours to mend, so it comes
+    # first.
     code = f"""
 import importlib, random, mmengine.registry, numpy, torch
 random.seed(5); numpy.random.seed(6); torch.manual_seed(7)
@@ -247,9 +269,14 @@ for name in ("grad_w", "grad_x", "conv"):
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of the process from /proc (Linux)")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(),
+    reason="reads the peak of the process from /proc (Linux)",
+)
 def test_extra_memory_is_at_most_twice_the_output() -> None:
-    """192 channels at 224², where an unfold of 9 taps takes 330 MB; gradients may take twice what ∂y takes."""
+    """192 channels at 224², where an unfold of 9 taps takes 330 MB; gradients may take twice what
+    ∂y takes.
+    """
     map_size = 192 * 224 * 224 / 2**18  # MiB
     for line in run_python(MEMORY).splitlines():
         name, grown, own = line.split()
@@ -263,14 +290,22 @@ def test_bias_is_added(ops: Any, dtype: torch.dtype) -> None:
     without = ops.adaptive_conv(x.double(), w.double(), factor, padding)
     found = ops.adaptive_conv(x, w, factor, padding, bias)
     assert found.dtype == dtype
-    torch.testing.assert_close(found.double(), without + bias.double()[:, None, None], rtol=1e-2, atol=2e-2)
+    torch.testing.assert_close(
+        found.double(), without + bias.double()[:, None, None], rtol=1e-2, atol=2e-2
+    )
     if dtype == torch.float64:
         torch.testing.assert_close(found, without + bias[:, None, None])
 
 
 def test_bias_gradient() -> None:
     x, w, factor, padding = random_conv(factor=2, padding=1)
-    arguments = x.requires_grad_(), w.requires_grad_(), torch.randn(3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, w, b: operators.adaptive_conv(x, w, factor, padding, b), arguments)
+    arguments = (
+        x.requires_grad_(),
+        w.requires_grad_(),
+        torch.randn(3, dtype=torch.float64, requires_grad=True),
+    )
+    assert torch.autograd.gradcheck(
+        lambda x, w, b: operators.adaptive_conv(x, w, factor, padding, b), arguments
+    )
     with pytest.raises(ValueError, match="bias must be"):
         operators.adaptive_conv(x, w, factor, padding, arguments[2][:2])

@@ -1,4 +1,6 @@
-"""Wrappers of published upsamplers, on a repository made here with their entry points and call signatures."""
+"""Wrappers of published upsamplers, on a repository made here with their entry points and call
+signatures.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ KINDS = [AnyUp, NAF, LoftUp]
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "clone"
     folder.mkdir()
-    name = "".join(c for c in tmp_path.name if c.isalnum())  # modules stay imported: each test needs its own
+    name = "".join(
+        c for c in tmp_path.name if c.isalnum()
+    )  # modules stay imported: each test needs its own
     (folder / "hubconf.py").write_text(HUBCONF.replace("{name}", name))
     (folder / f"network_of_{name}.py").write_text(NETWORK)
     return folder
@@ -91,7 +95,9 @@ def test_runs_from_disk_and_builds_again_from_its_config(
     assert not built.model.training
     image, features = torch.randn(1, 3, 12, 18), torch.randn(1, 4, 9, 9)
     for up in (built, MODELS.build(built.config)):
-        torch.testing.assert_close(up(image, features, (12, 18)), 3 * F.interpolate(features, size=(12, 18)))
+        torch.testing.assert_close(
+            up(image, features, (12, 18)), 3 * F.interpolate(features, size=(12, 18))
+        )
         assert up(image, features, (10, 15)).shape == (1, 4, 10, 15)
     assert up(image, features.half(), (12, 18)).dtype == torch.float16
 
@@ -103,10 +109,16 @@ def test_anyup_passes_the_chunk_on(repository: Path, weights: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_absent_is_named(kind: type[nn.Module], repository: Path, weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"no hubconf.py; get it with: git clone .*{kind.home}"):
+def test_what_is_absent_is_named(
+    kind: type[nn.Module], repository: Path, weights: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=f"no hubconf.py; get it with: git clone .*{kind.home}"
+    ):
         kind(str(tmp_path / "nowhere"), str(weights))
-    with pytest.raises(FileNotFoundError, match=f"is not a file; get the weights of .* from .*{kind.home}"):
+    with pytest.raises(
+        FileNotFoundError, match=f"is not a file; get the weights of .* from .*{kind.home}"
+    ):
         kind(str(repository), str(tmp_path / "nothing.pth"))
 
 
@@ -115,7 +127,9 @@ def test_entries_and_packages(repository: Path, weights: Path) -> None:
     text = hubconf.read_text()
     hubconf.write_text(text + "\n\ndef bare():\n    return Scale('naf')\n")
     for entry in ("naf2", "bare"):
-        with pytest.raises(ValueError, match=f"hubconf.py has no '{entry}' that takes pretrained=False"):
+        with pytest.raises(
+            ValueError, match=f"hubconf.py has no '{entry}' that takes pretrained=False"
+        ):
             NAF(str(repository), str(weights), entry=entry)
     for change in (text.replace('["torch"]', '["natten_absent"]'), "import natten_absent\n" + text):
         hubconf.write_text(change)
@@ -175,7 +189,9 @@ def test_a_failure_deep_inside_is_one_sentence(repository: Path, weights: Path) 
         raise NotImplementedError("cutlass-fna")
 
     up.model.forward = fail
-    words = r"NAF: the published network failed on features \(1, 4, 9, 9\) .* on cpu \(NotImpl.*cutlass"
+    words = (
+        r"NAF: the published network failed on features \(1, 4, 9, 9\) .* on cpu \(NotImpl.*cutlass"
+    )
     with pytest.raises(ValueError, match=words + ".*on a CUDA device only"):
         up(torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9), (18, 18))
 
@@ -188,10 +204,12 @@ def test_a_spec_names_weights_in_a_clone_or_both(
     inside.write_bytes(weights.read_bytes())
     image, features = torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9)
     for spec in (
-        f"naf:{inside}", f"naf:{weights}?repository={repository}",
+        f"naf:{inside}",
+        f"naf:{weights}?repository={repository}",
         f"naf:{repository}?weights={weights}",
-        f"anyup:{inside}", f"loftup:{weights}?repository={repository}&entry=loftup_dinov2s",
-    ):  # fmt: skip
+        f"anyup:{inside}",
+        f"loftup:{weights}?repository={repository}&entry=loftup_dinov2s",
+    ):
         up = load_upsampler(spec, channels=4)
         torch.testing.assert_close(
             up(image, features, (18, 18)), 3 * F.interpolate(features, size=(18, 18))

@@ -35,7 +35,9 @@ def same(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
 def test_every_norm_has_a_twin_also_in_shortcuts() -> None:
     _, network, twins, _ = encodings()
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert any("downsample" in name for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d))
+    assert any(
+        "downsample" in name for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)
+    )
     assert len(norms) == len(twins.norms) > 0
     assert {norm.momentum for norm in twins.norms} == {MOMENTUM}
 
@@ -68,7 +70,10 @@ def test_gradients_go_to_the_twins_and_the_network_is_itself_again_after_an_erro
     with pytest.raises(KeyError), twins.within(network):
         raise KeyError
     assert all(
-        a is b for a, b in zip(own, (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)), strict=True)
+        a is b
+        for a, b in zip(
+            own, (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)), strict=True
+        )
     )
 
 

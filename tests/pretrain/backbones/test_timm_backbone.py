@@ -48,7 +48,10 @@ def test_equals_timm_and_rebuilds_from_its_config(name: str) -> None:
 
 
 def test_activation_checkpointing_changes_memory_not_gradients() -> None:
-    plain, saving = TimmBackbone("test_resnet"), TimmBackbone("test_resnet", checkpoint_activations=True)
+    plain, saving = (
+        TimmBackbone("test_resnet"),
+        TimmBackbone("test_resnet", checkpoint_activations=True),
+    )
     saving.load_state_dict(plain.state_dict())
     images = torch.randn(2, 3, 64, 64)
     gradients = []
@@ -59,7 +62,10 @@ def test_activation_checkpointing_changes_memory_not_gradients() -> None:
 
 
 def test_options_reach_the_network() -> None:
-    assert TimmBackbone("resnet10t", channels=(16, 32, 64, 128), stem_width=16).info.channels[32] == 128
+    assert (
+        TimmBackbone("resnet10t", channels=(16, 32, 64, 128), stem_width=16).info.channels[32]
+        == 128
+    )
 
 
 def test_mistakes_are_named() -> None:
@@ -72,7 +78,8 @@ def test_mistakes_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, indices", [("test_resnet", (1, 2, 3, 4)), ("test_vit", (0, 2, 4)), ("test_convnext", (0, 3))]
+    "name, indices",
+    [("test_resnet", (1, 2, 3, 4)), ("test_vit", (0, 2, 4)), ("test_convnext", (0, 3))],
 )
 def test_out_indices_give_the_raw_maps_of_those_stages(name: str, indices: tuple[int, ...]) -> None:
     backbone = TimmBackbone(name, out_indices=indices).eval()
@@ -81,7 +88,9 @@ def test_out_indices_give_the_raw_maps_of_those_stages(name: str, indices: tuple
     expected = backbone.model.forward_intermediates(images, intermediates_only=True)
     assert isinstance(maps, tuple) and [m.shape[1] for m in maps] == list(backbone.out_channels)
     assert all(torch.equal(m, expected[index]) for m, index in zip(maps, indices, strict=True))
-    TimmBackbone(**backbone.config).load_state_dict(backbone.state_dict())  # the weights fit either way
+    TimmBackbone(**backbone.config).load_state_dict(
+        backbone.state_dict()
+    )  # the weights fit either way
 
 
 def test_out_indices_beyond_the_last_stage_are_refused() -> None:
@@ -122,7 +131,9 @@ def test_sizes_are_checked_without_encoding() -> None:
     TimmBackbone("test_resnet").check_size((33, 47))
     vit = TimmBackbone("test_vit", img_size=32)
     vit.check_size((48, 64))
-    with pytest.raises(ValueError, match="48 × 60 pixels: test_vit .* 16 × 16; the nearest is 48 × 64"):
+    with pytest.raises(
+        ValueError, match="48 × 60 pixels: test_vit .* 16 × 16; the nearest is 48 × 64"
+    ):
         vit.check_size((48, 60))
     with pytest.raises(ValueError, match="48 × 48 pixels: test_vit takes 32 × 32 alone"):
         TimmBackbone("test_vit", img_size=32, dynamic_img_size=False).check_size((48, 48))

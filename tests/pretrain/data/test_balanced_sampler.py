@@ -1,4 +1,6 @@
-"""The class-balanced sampler: equal shares of the classes, and everything that EpochSampler promises."""
+"""The class-balanced sampler: equal shares of the classes, and everything that EpochSampler
+promises.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def take(sampler: EpochSampler, count: int) -> list[Key]:
 
 @given(st.integers(1, 6), st.integers(0, 2**63 - 1), st.integers(0, 1000))
 @settings(max_examples=60, deadline=None)
-def test_groups_are_of_one_class_and_classes_come_equally_often(size: int, seed: int, epoch: int) -> None:
+def test_groups_are_of_one_class_and_classes_come_equally_often(
+    size: int, seed: int, epoch: int
+) -> None:
     order = make(6 * size, size, seed=seed).order(epoch) if 6 * size <= len(LABELS) else None
     assert order.shape == LABELS.shape
     groups = [LABELS[order[start : start + size]] for start in range(0, len(order), size)]
@@ -50,20 +54,26 @@ def test_images_of_a_class_take_turns_and_fill_groups_without_repetition() -> No
             assert len(set(group.tolist())) == (1 if LABELS[group[0]] == 7 else 3)
     for c in (0, 1, 2):
         share = seen[LABELS == c] / seen[LABELS == c].mean()
-        assert share.min() > 0.6 and share.max() < 1.4  # about 70 visits of each image of the largest class
+        assert (
+            share.min() > 0.6 and share.max() < 1.4
+        )  # about 70 visits of each image of the largest class
 
 
 def test_an_image_that_comes_again_in_an_epoch_has_a_key_of_its_own() -> None:
     keys = take(make(), 600)
     assert len(set(keys)) == len(keys)
-    assert {epoch & 0xFFFFFFFF for epoch, _ in keys[:60]} == {0}  # what is above 32 bits counts the repetitions
+    assert {epoch & 0xFFFFFFFF for epoch, _ in keys[:60]} == {
+        0
+    }  # what is above 32 bits counts the repetitions
     again = [epoch >> 32 for epoch, index in keys[:60] if LABELS[index] == 7]
     assert again == list(range(len(again))) and len(again) >= 12
 
 
 @given(st.sampled_from([1, 2, 3, 6]), st.integers(0, 20), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
-def test_resuming_and_other_numbers_of_processes_change_nothing(world: int, step: int, seed: int) -> None:
+def test_resuming_and_other_numbers_of_processes_change_nothing(
+    world: int, step: int, seed: int
+) -> None:
     whole = take(make(seed=seed), 12 * (step + 8))
     state = make(seed=seed).state_after(step)
     parts = []
@@ -82,11 +92,17 @@ def test_epochs_and_seeds_differ() -> None:
 
 
 def test_order_is_the_same_everywhere() -> None:
-    """Frozen from this implementation (NumPy 2.4.6, x86-64): a change would break the resuming of old checkpoints."""
-    sampler = ClassBalancedSampler(np.array([0, 0, 0, 1, 1, -1, 0, -1]), 4, images_per_class=2, seed=42)
+    """Frozen from this implementation (NumPy 2.4.6, x86-64): a change would break the resuming of
+    old checkpoints.
+    """
+    sampler = ClassBalancedSampler(
+        np.array([0, 0, 0, 1, 1, -1, 0, -1]), 4, images_per_class=2, seed=42
+    )
     again = 3 + (1 << 32)  # images 4 and 3 for the second time
     views = [3, 3, 3, 3, again, again, 3, 3]
-    assert sampler.keys(3).tolist() == [list(key) for key in zip(views, [6, 1, 3, 4, 4, 3, 7, 5], strict=True)]
+    assert sampler.keys(3).tolist() == [
+        list(key) for key in zip(views, [6, 1, 3, 4, 4, 3, 7, 5], strict=True)
+    ]
 
 
 def test_a_state_of_another_order_is_refused() -> None:
@@ -101,7 +117,9 @@ def test_a_state_of_another_order_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 5])
 def test_illegal_sizes(size: int) -> None:
-    with pytest.raises(ValueError, match=f"loader.images_per_class={size}: must be at least 1 and divide"):
+    with pytest.raises(
+        ValueError, match=f"loader.images_per_class={size}: must be at least 1 and divide"
+    ):
         make(images_per_class=size)
 
 

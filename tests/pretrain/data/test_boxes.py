@@ -28,7 +28,10 @@ WHOLE = dict(size=20, scale=(1.0, 1.0), ratio=(1e-3, 1e3), flip=0.0)
 def coco(tmp_path: Path) -> Path:
     """Two black images with grey rectangles of 100 + 10 · annotation id, listed out of order."""
     boxes = {1: (7, 3, (10, 10, 40, 20)), 2: (9, 90, (0, 30, 50, 30)), 3: (7, 5, (60, 20, 60, 50))}
-    images = {7: ("b.png", 80, 60), 9: ("a.png", 60, 70)}  # image 7 is cut off on the right by the box of 3
+    images = {
+        7: ("b.png", 80, 60),
+        9: ("a.png", 60, 70),
+    }  # image 7 is cut off on the right by the box of 3
     (tmp_path / "images").mkdir()
     for image_id, (name, width, height) in images.items():
         pixels = np.zeros((height, width, 3), np.uint8)
@@ -36,7 +39,9 @@ def coco(tmp_path: Path) -> Path:
             if owner == image_id:
                 pixels[y : y + h, x : x + w] = 100 + 10 * number
         assert cv2.imwrite(str(tmp_path / "images" / name), pixels)
-    annotations = [dict(id=n, image_id=i, category_id=c, bbox=list(b)) for n, (i, c, b) in boxes.items()]
+    annotations = [
+        dict(id=n, image_id=i, category_id=c, bbox=list(b)) for n, (i, c, b) in boxes.items()
+    ]
     content = dict(
         images=[dict(id=i, file_name=n, width=w, height=h) for i, (n, w, h) in images.items()],
         categories=[dict(id=90, name="zebra"), dict(id=3, name="dog"), dict(id=5, name="cat")],
@@ -60,11 +65,17 @@ def make(coco: Path, **options: object) -> CocoBoxes:
 def test_order_labels_and_what_is_left_out(coco: Path) -> None:
     source = make(coco, label="category")
     assert [Path(source.name(i)).name for i in range(len(source))] == ["a.png", "b.png", "b.png"]
-    assert source.classes == ("dog", "cat", "zebra") and [source.label(i) for i in range(3)] == [2, 0, 1]
+    assert source.classes == ("dog", "cat", "zebra") and [source.label(i) for i in range(3)] == [
+        2,
+        0,
+        1,
+    ]
     assert isinstance(source, Source) and isinstance(source, ShotSource)
     plain = make(coco)
     assert plain.classes is None and plain.label(0) is None
-    assert len(make(coco, min_size=8)) == 4 and len(make(coco, min_size=21)) == 1  # 60 × 50 shows 20 × 40 px
+    assert (
+        len(make(coco, min_size=8)) == 4 and len(make(coco, min_size=21)) == 1
+    )  # 60 × 50 shows 20 × 40 px
     assert len(make(coco, min_size=0)) == 4  # boxes without area never
 
 
@@ -82,7 +93,11 @@ def test_views_show_the_box(coco: Path) -> None:
         views = data[0, index].views["global"]
         assert (views.images == grey).all()
         assert torch.equal(views.geometry[0], torch.eye(2, 3, dtype=torch.float64))
-    wider = ViewDataset(make(coco, margin=0.2), ViewRecipe({"global": [WHOLE]}))[0, 1].views["global"].images
+    wider = (
+        ViewDataset(make(coco, margin=0.2), ViewRecipe({"global": [WHOLE]}))[0, 1]
+        .views["global"]
+        .images
+    )
     assert wider[0, 0, 10, 10] == 110 and wider[0, 0, 0, 0] == 0
 
 
@@ -111,7 +126,9 @@ def test_choices_are_fixed_nested_and_fair() -> None:
     assert counts.sum() == 1200 and 80 < counts.min() and counts.max() < 165  # 120 ± 9
     assert pick(1000, 4, 0) == [441, 717, 822, 935]  # the same on every machine
     for count in (0, 5, -1):
-        with pytest.raises(ValueError, match=rf"X: count={count}; legal are 1 to 4, the number of images there are"):
+        with pytest.raises(
+            ValueError, match=rf"X: count={count}; legal are 1 to 4, the number of images there are"
+        ):
             pick(4, count, 0)
     with pytest.raises(ValueError, match="X: seed=-1"):
         pick(4, None, -1)
@@ -137,8 +154,14 @@ def test_errors(coco: Path) -> None:
     content = json.loads(coco.read_text())
     for change, words in (
         (dict(images=[dict(id=7, file_name="b.png")]), "width"),
-        (dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]), "1 of 1 annotations belong to no image"),
-        (dict(annotations=[dict(image_id=7, category_id=3, bbox=[0, 0, 1])]), "bbox of four numbers"),
+        (
+            dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]),
+            "1 of 1 annotations belong to no image",
+        ),
+        (
+            dict(annotations=[dict(image_id=7, category_id=3, bbox=[0, 0, 1])]),
+            "bbox of four numbers",
+        ),
         (dict(categories=[dict(name="dog")]), "each of 'categories' needs id and name"),
         (dict(annotations=None), "CocoBoxes: .*no list 'annotations'"),
     ):
@@ -182,11 +205,15 @@ def one_box(coco: Path, width: int, height: int) -> CocoBoxes:
 
 def test_sizes_from_before_the_exif_turn_are_refused(coco: Path) -> None:
     turned_photo(coco.parent / "images" / "turned.jpg")
-    with pytest.raises(SourceError, match="turned.jpg: .* 60 × 40 px: the size before the EXIF turn, .* 40 × 60"):
+    with pytest.raises(
+        SourceError, match="turned.jpg: .* 60 × 40 px: the size before the EXIF turn, .* 40 × 60"
+    ):
         one_box(coco, 60, 40)
     with pytest.raises(SourceError, match="image of 50 × 50 px, but"):
         one_box(coco, 50, 50)
-    assert one_box(coco, 40, 60).box(0) and one_box(coco, 400, 601).box(0)  # another scale shifts nothing
+    assert one_box(coco, 40, 60).box(0) and one_box(coco, 400, 601).box(
+        0
+    )  # another scale shifts nothing
     data = ViewDataset(one_box(coco, 40, 60), ViewRecipe({"global": [WHOLE]}))
     assert not data[0, 0].skipped
 
@@ -196,19 +223,30 @@ def test_sizes_are_checked_when_files_are_read(coco: Path) -> None:
     turned_photo(coco.parent / "images" / "turned.jpg")
     (coco.parent / "images" / "turned.jpg").replace(coco.parent / "images" / "a.png")
     sample = ViewDataset(source, ViewRecipe({"global": [WHOLE]}))[0, 0]
-    assert sample.ids != 0 and "a.png: boxes were drawn in an image of 60 × 70 px" in sample.skipped[0][1]
+    assert (
+        sample.ids != 0
+        and "a.png: boxes were drawn in an image of 60 × 70 px" in sample.skipped[0][1]
+    )
 
 
 def test_orphans_are_counted_and_told(coco: Path) -> None:
     content = json.loads(coco.read_text())
     content["annotations"].append(dict(id=8, image_id=77, category_id=3, bbox=[0, 0, 20, 20]))
     coco.write_text(json.dumps(content))
-    with pytest.warns(UserWarning, match="1 of 8 annotations belong to no image .* annotation 8 has image_id 77"):
+    with pytest.warns(
+        UserWarning, match="1 of 8 annotations belong to no image .* annotation 8 has image_id 77"
+    ):
         assert len(make(coco)) == 3
 
 
 def test_config_names_are_checked(coco: Path) -> None:
-    source = dict(type="CocoBoxes", annotations=str(coco), root=str(coco.parent / "images"), min_size=9, count=2)
+    source = dict(
+        type="CocoBoxes",
+        annotations=str(coco),
+        root=str(coco.parent / "images"),
+        min_size=9,
+        count=2,
+    )
     assert len(DATASETS.build(dict(source))) == 2
     recipe = Path(__file__).resolve().parents[3] / "configs" / "quick" / "boxes_scenes64.py"
     cfg = Config.fromfile(recipe)
@@ -222,7 +260,9 @@ def test_generated_scenes_give_equal_counts(tmp_path: Path) -> None:
     from pretrain.data.scenes import write_scenes
 
     write_scenes(tmp_path, 10, size=48, seed=0)
-    common = dict(annotations=tmp_path / "instances_train.json", root=tmp_path / "images" / "train", count=8)
+    common = dict(
+        annotations=tmp_path / "instances_train.json", root=tmp_path / "images" / "train", count=8
+    )
     whole, boxes = CocoImages(**common), CocoBoxes(**common, min_size=8, label="category")
     assert len(whole) == len(boxes) == 8 and len(boxes.classes) == 10
     view = dict(size=16)
@@ -231,7 +271,9 @@ def test_generated_scenes_give_equal_counts(tmp_path: Path) -> None:
 
 
 def test_real_photos(shared_data: Path, tmp_path: Path) -> None:
-    """100 COCO photographs; the segments of the panoptic file that are things have boxes as COCO's instances do."""
+    """100 COCO photographs; the segments of the panoptic file that are things have boxes as COCO's
+    instances do.
+    """
     with tarfile.open(shared_data / "multi_coco_train100.tar") as archive:
         archive.extractall(tmp_path, filter="data")
     root = tmp_path / "multi_coco_train100"

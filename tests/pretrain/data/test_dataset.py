@@ -46,7 +46,8 @@ def test_sample_shapes(folder: Path, recipe: ViewRecipe) -> None:
     assert sample.views["context"].images.shape == (1, 3, 8, 8)
     assert sample.ids.item() == 9 and sample.labels.item() == 1 and sample.skipped == ()
     assert sample.ids.dtype == sample.labels.dtype == torch.int64
-    # class 1 is "green" in the shared folder, and OpenCV wrote BGR: the channels must not be exchanged on the way
+    # class 1 is "green" in the shared folder, and OpenCV wrote BGR: the channels must not be
+    # exchanged on the way
     assert views.images.float().mean((0, 2, 3)).argmax() == 1
     red = ViewDataset(ImageFolder(folder), recipe)[0, 16].views["global"].images
     assert red.float().mean((0, 2, 3)).argmax() == 0
@@ -69,7 +70,14 @@ def test_workers_change_nothing(folder: Path, recipe: ViewRecipe, workers: int) 
     data = ViewDataset(ImageFolder(folder), recipe, seed=1)
     sampler = EpochSampler(len(data), 6, seed=1)
     loaders = [
-        DataLoader(data, 6, sampler=sampler, num_workers=n, collate_fn=collate, worker_init_fn=limit_threads)
+        DataLoader(
+            data,
+            6,
+            sampler=sampler,
+            num_workers=n,
+            collate_fn=collate,
+            worker_init_fn=limit_threads,
+        )
         for n in (0, workers)
     ]
     for _, here, there in zip(range(6), *loaders, strict=False):
@@ -100,7 +108,9 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "text", "corrupt", "missing", "folder"])
-def test_unreadable_file_is_replaced_and_reported(folder: Path, recipe: ViewRecipe, how: str) -> None:
+def test_unreadable_file_is_replaced_and_reported(
+    folder: Path, recipe: ViewRecipe, how: str
+) -> None:
     source = ImageFolder(folder)
     intact = ViewDataset(source, recipe)
     damage(Path(source.name(9)), how)
@@ -109,8 +119,13 @@ def test_unreadable_file_is_replaced_and_reported(folder: Path, recipe: ViewReci
     substitute = sample.ids.item()
     assert substitute != 9 and sample.labels.item() == source.label(substitute)
     ((bad, reason),) = sample.skipped
-    assert bad == 9 and reason.startswith(source.name(9) + ": ") and len(reason) > len(source.name(9)) + 5
-    # a substitute is cut with the random numbers of its place, so it never repeats its own sample of the epoch
+    assert (
+        bad == 9
+        and reason.startswith(source.name(9) + ": ")
+        and len(reason) > len(source.name(9)) + 5
+    )
+    # a substitute is cut with the random numbers of its place, so it never repeats its own sample
+    # of the epoch
     own = intact[0, substitute].views["global"]
     assert not torch.equal(own.geometry, sample.views["global"].geometry)
     # the next image is not touched
@@ -129,7 +144,9 @@ def test_unreadable_substitutes_are_reported_too(folder: Path, recipe: ViewRecip
     for index in range(len(source)):
         if index != 20:
             damage(Path(source.name(index)), "truncated")
-    samples = [ViewDataset(source, recipe)[epoch, 3] for epoch in range(3) if _finds(source, recipe, epoch)]
+    samples = [
+        ViewDataset(source, recipe)[epoch, 3] for epoch in range(3) if _finds(source, recipe, epoch)
+    ]
     assert samples
     for sample in samples:
         assert sample.ids.item() == 20
@@ -146,10 +163,14 @@ def _finds(source: ImageFolder, recipe: ViewRecipe, epoch: int) -> bool:
 
 
 @pytest.mark.parametrize("images", [1, 24])
-def test_nothing_readable_fails_instead_of_searching_forever(folder: Path, recipe: ViewRecipe, images: int) -> None:
+def test_nothing_readable_fails_instead_of_searching_forever(
+    folder: Path, recipe: ViewRecipe, images: int
+) -> None:
     source = ImageFolder(folder)
     for index in range(len(source)):
-        damage(Path(source.name(index)), "empty") if index < images else Path(source.name(index)).unlink()
+        damage(Path(source.name(index)), "empty") if index < images else Path(
+            source.name(index)
+        ).unlink()
     source = ImageFolder(folder)
     reads: list[int] = []
     read = source.read
@@ -170,12 +191,16 @@ def test_photometrics_in_workers(folder: Path, recipe: ViewRecipe) -> None:
         ViewDataset(source, recipe, photometrics="gpu")
 
 
-def test_decodes_no_larger_than_the_plan_asks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decodes_no_larger_than_the_plan_asks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pretrain.data import dataset as module
 
     asked: list[tuple[int, int]] = []
     decode = module.decode
-    monkeypatch.setattr(module, "decode", lambda data, size: asked.append(size) or decode(data, size))
+    monkeypatch.setattr(
+        module, "decode", lambda data, size: asked.append(size) or decode(data, size)
+    )
     recipe = ViewRecipe({"global": [dict(size=12, scale=(1.0, 1.0), ratio=(1.0, 1.0))]})
     ViewDataset(ImageFolder(folder), recipe)[0, 0]
     ((height, width),) = asked
@@ -186,7 +211,9 @@ def test_views_come_from_the_image_named_by_ids(folder: Path) -> None:
     """A whole-image view at full size equals the decoded image."""
     from pretrain.data.decode import decode
 
-    recipe = ViewRecipe({"global": [dict(size=(48, 64), scale=(1.0, 1.0), ratio=(4 / 3, 4 / 3), flip=0.0)]})
+    recipe = ViewRecipe(
+        {"global": [dict(size=(48, 64), scale=(1.0, 1.0), ratio=(4 / 3, 4 / 3), flip=0.0)]}
+    )
     source = ImageFolder(folder)
     sample = ViewDataset(source, recipe)[0, 4]
     image = decode(source.read(4))

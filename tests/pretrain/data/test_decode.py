@@ -45,16 +45,23 @@ def difference(image: np.ndarray, expected: np.ndarray) -> float:
 
 
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Slow re-implementation of the EXIF table: where the stored row 0 and column 0 are to be shown."""
-    row, column = {1: "TL", 2: "TR", 3: "BR", 4: "BL", 5: "LT", 6: "RT", 7: "RB", 8: "LB"}[orientation]
+    """Slow re-implementation of the EXIF table: where the stored row 0 and column 0 are to be
+    shown.
+    """
+    row, column = {1: "TL", 2: "TR", 3: "BR", 4: "BL", 5: "LT", 6: "RT", 7: "RB", 8: "LB"}[
+        orientation
+    ]
     height, width = image.shape[:2]
     swapped = row in "LR"
     shown = np.zeros((width, height, 3) if swapped else (height, width, 3), image.dtype)
     for i in range(height):
         for j in range(width):
             # the stored row runs along the visual side `row`, counted from it; columns likewise
-            y, x = (j if column == "T" else width - 1 - j, i if row == "L" else height - 1 - i) if swapped else (
-                i if row == "T" else height - 1 - i, j if column == "L" else width - 1 - j)
+            y, x = (
+                (j if column == "T" else width - 1 - j, i if row == "L" else height - 1 - i)
+                if swapped
+                else (i if row == "T" else height - 1 - i, j if column == "L" else width - 1 - j)
+            )
             shown[y, x] = image[i, j]
     return shown
 
@@ -62,7 +69,9 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
 # ---- legal images
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}, {"quality": 70}])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 2}, {"quality": 70}]
+)
 def test_jpeg_equals_pillow(picture: np.ndarray, options: dict) -> None:
     data = encode(picture, **options)
     assert difference(decode(data), np.asarray(Image.open(io.BytesIO(data)))) == 0
@@ -70,7 +79,9 @@ def test_jpeg_equals_pillow(picture: np.ndarray, options: dict) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_of_jpeg(picture: np.ndarray, orientation: int, both_jpeg_decoders: str) -> None:
+def test_exif_orientation_of_jpeg(
+    picture: np.ndarray, orientation: int, both_jpeg_decoders: str
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(picture, exif=exif)
@@ -81,7 +92,9 @@ def test_exif_orientation_of_jpeg(picture: np.ndarray, orientation: int, both_jp
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
-def test_exif_orientation_of_other_formats(picture: np.ndarray, orientation: int, kind: str) -> None:
+def test_exif_orientation_of_other_formats(
+    picture: np.ndarray, orientation: int, kind: str
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(picture, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
@@ -96,12 +109,18 @@ def test_big_endian_exif_and_segments_before_it(picture: np.ndarray) -> None:
     plain = encode(picture)
     comment = b"\xff\xfe\0\x06abcd"
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    assert difference(decode(plain[:2] + comment + segment + plain[2:]), turn(decode(plain), 6)) == 0
+    assert (
+        difference(decode(plain[:2] + comment + segment + plain[2:]), turn(decode(plain), 6)) == 0
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own
-@pytest.mark.parametrize("content", [b"", b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff", b"rubbish" * 9])
-def test_malformed_exif_spoils_no_image(picture: np.ndarray, content: bytes, both_jpeg_decoders: str) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"II*\0\xff\xff\xff\x7f", b"MM\0*\0\0\0\x08\xff\xff", b"rubbish" * 9]
+)
+def test_malformed_exif_spoils_no_image(
+    picture: np.ndarray, content: bytes, both_jpeg_decoders: str
+) -> None:
     plain, exif = encode(picture), b"Exif\0\0" + content
     data = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
     assert difference(decode(data), decode(plain)) == 0
@@ -171,11 +190,15 @@ def test_palette() -> None:
     transparent = decode(encode(image, "PNG", transparency=1))
     assert transparent.tolist() == [[[255, 0, 0], list(BACKGROUND), [0, 0, 255]]]
     assert decode(encode(image, "GIF", transparency=1)).tolist() == transparent.tolist()
-    half = decode(encode(image, "PNG", transparency=bytes([255, 0, 51])))  # one alpha per palette entry
+    half = decode(
+        encode(image, "PNG", transparency=bytes([255, 0, 51]))
+    )  # one alpha per palette entry
     assert np.abs(half[0, 2].astype(int) - (204, 204, 255)).max() <= 1
 
 
-@pytest.mark.parametrize(("mode", "key", "dark"), [("L", 7, 7), ("RGB", (7, 7, 7), 7), ("I;16", 1800, 7)])
+@pytest.mark.parametrize(
+    ("mode", "key", "dark"), [("L", 7, 7), ("RGB", (7, 7, 7), 7), ("I;16", 1800, 7)]
+)
 def test_transparent_colour(mode: str, key: object, dark: int) -> None:
     if mode == "I;16":
         image = Image.fromarray(np.array([[1800, 1801]], np.uint16))
@@ -199,14 +222,22 @@ def test_other_formats(picture: np.ndarray, kind: str) -> None:
 
 
 def test_real_photographs(shared_data: Path) -> None:
-    """100 COCO images as cameras and Flickr wrote them: equal to Pillow, and none is mistaken for damaged."""
+    """100 COCO images as cameras and Flickr wrote them: equal to Pillow, and none is mistaken for
+    damaged.
+    """
     with tarfile.open(shared_data / "multi_coco_train100.tar") as archive:
         photographs = [archive.extractfile(m).read() for m in archive if m.name.endswith(".jpg")]
     assert len(photographs) == 100
     for data in photographs:
         image = decode(data)
         assert probe(data) == image.shape[:2]
-        assert difference(image, np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))) == 0
+        assert (
+            difference(
+                image,
+                np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")),
+            )
+            == 0
+        )
 
 
 # ---- scaled decoding
@@ -257,7 +288,9 @@ def test_empty() -> None:
             action(bytes(100))
 
 
-@pytest.mark.parametrize("data", [b"no image at all", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<html>404</html>" * 20])
+@pytest.mark.parametrize(
+    "data", [b"no image at all", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<html>404</html>" * 20]
+)
 def test_not_an_image(data: bytes, both_jpeg_decoders: str) -> None:
     with pytest.raises(DecodeError):
         decode(data)
@@ -267,7 +300,9 @@ def test_not_an_image(data: bytes, both_jpeg_decoders: str) -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.5, 0.9, 0.99, -2, -1])
-def test_truncated_jpeg(picture: np.ndarray, progressive: bool, kept: float, both_jpeg_decoders: str) -> None:
+def test_truncated_jpeg(
+    picture: np.ndarray, progressive: bool, kept: float, both_jpeg_decoders: str
+) -> None:
     data = encode(picture, progressive=progressive)
     with pytest.raises(DecodeError):
         decode(data[: int(kept) if kept < 0 else int(len(data) * kept)])
@@ -275,7 +310,9 @@ def test_truncated_jpeg(picture: np.ndarray, progressive: bool, kept: float, bot
 
 @pytest.mark.parametrize("min_size", [None, (10, 10)])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_jpeg_damaged_inside(picture: np.ndarray, progressive: bool, min_size: tuple[int, int] | None) -> None:
+def test_jpeg_damaged_inside(
+    picture: np.ndarray, progressive: bool, min_size: tuple[int, int] | None
+) -> None:
     """Pillow and OpenCV return garbled pixels here; the run would train on them."""
     data = bytearray(encode(picture, quality=99, progressive=progressive))
     middle = len(data) // 2
@@ -320,8 +357,12 @@ def test_absurd_size_is_refused(picture: np.ndarray, monkeypatch: pytest.MonkeyP
             decode(encode(picture, kind))
 
 
-def test_pillows_limit_is_a_broken_file(picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``Image.DecompressionBombError`` is no ValueError and would end a run or an evaluation with a traceback."""
+def test_pillows_limit_is_a_broken_file(
+    picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Image.DecompressionBombError`` is no ValueError and would end a run or an evaluation with a
+    traceback.
+    """
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     data = encode(picture, "PNG")
     words = r"Image size \(3840 pixels\) exceeds limit of 2000 pixels; .* scale the file down"

@@ -1,4 +1,6 @@
-"""Frame pairs: which frames, which regions, what is refused, and that any two-view objective trains on them."""
+"""Frame pairs: which frames, which regions, what is refused, and that any two-view objective trains
+on them.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ SIZE = (40, 80)  # height, width
 
 
 def write(path: Path, time: int, video: int, square: int | None = None) -> None:
-    """A frame whose blue tells its time and red its video; ``square``: x of a white 10 × 10 square at y = 20."""
+    """A frame whose blue tells its time and red its video; ``square``: x of a white 10 × 10 square
+    at y = 20.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.zeros((*SIZE, 3), np.uint8)
     pixels[..., 0], pixels[..., 2] = 4 * time, 50 * video
@@ -41,7 +45,9 @@ def write(path: Path, time: int, video: int, square: int | None = None) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Video a: times 0 to 9; b/deep: 1, 2, 3, 10, 11 (with a hole), written without leading zeros; no labels."""
+    """Video a: times 0 to 9; b/deep: 1, 2, 3, 10, 11 (with a hole), written without leading zeros;
+    no labels.
+    """
     for time in range(10):
         write(tmp_path / "videos" / "a" / f"{time:05d}.png", time, 1, square=5 * time)
     for time in (1, 2, 3, 10, 11):
@@ -66,7 +72,9 @@ def test_series_finds_exactly_the_partners_that_a_loop_finds(gaps: tuple[int, in
     series = Series(times, low, high)
     flat = [(number, time) for number, ts in enumerate(times) for time in ts.tolist()]
     for position, (number, time) in enumerate(flat):
-        wanted = [p for p, (n, t) in enumerate(flat) if n == number and low <= abs(t - time) <= high]
+        wanted = [
+            p for p, (n, t) in enumerate(flat) if n == number and low <= abs(t - time) <= high
+        ]
         assert series.has_partner[position] == bool(wanted)
         if wanted:
             shares = (np.arange(len(wanted)) + 0.5) / len(wanted)
@@ -119,17 +127,29 @@ def test_views_come_from_their_frames(root: Path) -> None:
     for index in range(len(source)):
         sample = data[0, index]
         images = sample.views["global"].images
-        red, blue = images[:, 0].flatten(1).unique(dim=1).flatten().tolist(), images[:, 2, 0, 0].tolist()
+        red, blue = (
+            images[:, 0].flatten(1).unique(dim=1).flatten().tolist(),
+            images[:, 2, 0, 0].tolist(),
+        )
         assert len(set(red)) == 1 and images[:, 2].flatten(1).unique(dim=1).shape[1] == 1
         assert abs(blue[0] - blue[1]) >= 8 and sample.labels is None and sample.skipped == ()
         assert torch.equal(data[0, index].views["global"].images, images)
-        seen.add(tuple(data[epoch, index].views["global"].images[1, 2, 0, 0].item() for epoch in range(6)))
+        seen.add(
+            tuple(
+                data[epoch, index].views["global"].images[1, 2, 0, 0].item() for epoch in range(6)
+            )
+        )
     assert len(seen) > 10  # partners change with the epoch
 
 
-def rows(video: str = "a", track: str = "1", times: tuple[int, ...] = tuple(range(10))) -> list[dict]:
+def rows(
+    video: str = "a", track: str = "1", times: tuple[int, ...] = tuple(range(10))
+) -> list[dict]:
     """A box around the white square of video a."""
-    return [dict(video=video, track=track, frame=t, x1=5 * t, y1=20, x2=5 * t + 10, y2=30) for t in times]
+    return [
+        dict(video=video, track=track, frame=t, x1=5 * t, y1=20, x2=5 * t + 10, y2=30)
+        for t in times
+    ]
 
 
 def save(path: Path, entries: list[dict]) -> Path:
@@ -145,7 +165,9 @@ def save(path: Path, entries: list[dict]) -> Path:
 
 @pytest.mark.parametrize("suffix", ["json", "csv"])
 def test_tracked_regions_are_the_common_square(root: Path, tmp_path: Path, suffix: str) -> None:
-    """The white square moves; with margin 0.5 it fills the middle of the region, whose square both views share."""
+    """The white square moves; with margin 0.5 it fills the middle of the region, whose square both
+    views share.
+    """
     tracks = save(tmp_path / f"tracks.{suffix}", rows(times=tuple(range(1, 8))))
     source = FramePairs(root, min_gap=2, tracks=tracks, margin=0.5)
     assert len(source) == len(FramePairs(root, min_gap=2))
@@ -154,9 +176,15 @@ def test_tracked_regions_are_the_common_square(root: Path, tmp_path: Path, suffi
     for index in range(1, 7):
         views = data[0, index].views["global"]
         for image in views.images:
-            assert image[1, 9:23, 9:23].min() > 240 and image[1, :7].max() == 0 and image[1, :, 25:].max() == 0
+            assert (
+                image[1, 9:23, 9:23].min() > 240
+                and image[1, :7].max() == 0
+                and image[1, :, 25:].max() == 0
+            )
         assert torch.equal(views.geometry, geometry.identity().expand(2, 2, 3))
-        positives = geometry.pixel_positives(views.geometry[:1], views.geometry[1:], size_q=(4, 4), size_k=(4, 4))
+        positives = geometry.pixel_positives(
+            views.geometry[:1], views.geometry[1:], size_q=(4, 4), size_k=(4, 4)
+        )
         assert torch.equal(positives[0], torch.eye(16, dtype=torch.bool))
     shot, other = source.shots(4, np.random.default_rng(0))
     assert shot.box == pytest.approx((15 / 80, 15 / 40, 35 / 80, 35 / 40)) and other.box is not None
@@ -179,7 +207,9 @@ def test_one_of_several_tracks_is_drawn(root: Path, tmp_path: Path) -> None:
     widths = []
     for seed in range(200):
         first, second = (shot.box for shot in source.shots(3, np.random.default_rng(seed)))
-        assert first[2] - first[0] == pytest.approx(second[2] - second[0])  # never two tracks in one sample
+        assert first[2] - first[0] == pytest.approx(
+            second[2] - second[0]
+        )  # never two tracks in one sample
         widths.append(first[2] - first[0])
     assert 60 < sum(w == 1 for w in widths) < 140
 
@@ -188,7 +218,10 @@ def test_survives_pickling(root: Path, tmp_path: Path) -> None:
     source = FramePairs(root, min_gap=2, tracks=save(tmp_path / "t.json", rows()))
     again = pickle.loads(pickle.dumps(source))
     for index in range(len(source)):
-        before, after = ([(s.name, s.box) for s in x.shots(index, np.random.default_rng(1))] for x in (source, again))
+        before, after = (
+            [(s.name, s.box) for s in x.shots(index, np.random.default_rng(1))]
+            for x in (source, again)
+        )
         assert before == after
 
 
@@ -197,9 +230,21 @@ def test_errors_of_videos(root: Path, tmp_path: Path) -> None:
     write(root / "c" / "0.png", 0, 3)
     for folder, options, words in (
         (tmp_path / "nothing", {}, "FramePairs: root=.* does not exist"),
-        (tmp_path / "empty", {}, "FramePairs: no frame below .*one folder of images for each video"),
-        (root, dict(min_gap=1), r"1 of 3 videos .* no two frames that are 1 to 10 frames apart: 'c' \(1 frames\)"),
-        (root, dict(min_gap=11), r"3 of 3 videos .*'a' \(10 frames\), 'b/deep' \(5 frames\), 'c' .*source.min_gap"),
+        (
+            tmp_path / "empty",
+            {},
+            "FramePairs: no frame below .*one folder of images for each video",
+        ),
+        (
+            root,
+            dict(min_gap=1),
+            r"1 of 3 videos .* no two frames that are 1 to 10 frames apart: 'c' \(1 frames\)",
+        ),
+        (
+            root,
+            dict(min_gap=11),
+            r"3 of 3 videos .*'a' \(10 frames\), 'b/deep' \(5 frames\), 'c' .*source.min_gap",
+        ),
         (root, dict(min_gap=0), "min_gap=0, max_gap=None; legal is 1 <= min_gap <= max_gap"),
         (root, dict(min_gap=3, max_gap=2), "min_gap=3, max_gap=2"),
         (root, dict(margin=-1), "margin=-1"),
@@ -216,10 +261,19 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
         ([], "holds no boxes; legal is a list of entries with video, track, frame"),
         ({"tracks": good}, "holds no boxes"),
         (rows(times=(3,)), "none of its 1 tracks has two boxes that are 5 to 10 frames apart"),
-        (good + rows(video="z"), "entry 11: video 'z' is not among the 2 videos of the folder .'a', 'b/deep'"),
-        (good + rows(times=(10,), track="2"), "entry 11: video 'a' has no frame 10; its 10 frames are 0 to 9"),
+        (
+            good + rows(video="z"),
+            "entry 11: video 'z' is not among the 2 videos of the folder .'a', 'b/deep'",
+        ),
+        (
+            good + rows(times=(10,), track="2"),
+            "entry 11: video 'a' has no frame 10; its 10 frames are 0 to 9",
+        ),
         (good + rows(times=(9,)), "entry 11: track '1' of video 'a' has two boxes in frame 9"),
-        ([dict(good[0], x2=0)], r"entry 1: the box \(0.0, 20.0, 0.0, 30.0\) has no area inside .* 80 × 40 px"),
+        (
+            [dict(good[0], x2=0)],
+            r"entry 1: the box \(0.0, 20.0, 0.0, 30.0\) has no area inside .* 80 × 40 px",
+        ),
         ([dict(good[0], x1=90, x2=99)], "no area inside the frame"),
         ([dict(good[0], y2=float("nan"))], "no area inside the frame"),
         ([{k: v for k, v in good[0].items() if k != "y2"}], "entry 1: no 'y2'; an entry has"),
@@ -248,7 +302,9 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
 
 
 def test_csv_files_of_spreadsheets(root: Path, tmp_path: Path) -> None:
-    table = save(tmp_path / "t.csv", rows()).read_text().replace(",", ", ").replace("a, 7,", "a, 7.0,")
+    table = (
+        save(tmp_path / "t.csv", rows()).read_text().replace(",", ", ").replace("a, 7,", "a, 7.0,")
+    )
     (tmp_path / "t.csv").write_text(table, encoding="utf-8-sig")
     shots = FramePairs(root, tracks=tmp_path / "t.csv").shots(0, np.random.default_rng(0))
     assert all(shot.box is not None for shot in shots)
@@ -261,7 +317,9 @@ def test_a_mask_of_the_same_name_is_no_frame(root: Path) -> None:
     """Before, times became places in the order of names, so that frames and masks took turns."""
     for time in range(10):
         (root / "a" / f"{time:05d}.bmp").write_bytes(b"mask")
-    with pytest.raises(SourceError, match="00000.bmp' and 'a/00000.png' are two frames of one name; is one a mask"):
+    with pytest.raises(
+        SourceError, match="00000.bmp' and 'a/00000.png' are two frames of one name; is one a mask"
+    ):
         FramePairs(root, min_gap=2)
     assert len(FramePairs(root, min_gap=2, exclude="*.bmp")) == 15
 
@@ -278,8 +336,14 @@ def test_a_broken_partner_is_reported_by_its_own_name(root: Path) -> None:
     os.truncate(root / "a" / "00009.png", 20)
     source = FramePairs(root, min_gap=1)
     dataset = ViewDataset(source, ViewRecipe({"global": [dict(size=8)] * 2}))
-    skipped = [entry for epoch in range(20) for index in range(10) for entry in dataset[epoch, index].skipped]
-    # One file is broken, not the ten samples that show it: whoever counts them by their number must find one.
+    skipped = [
+        entry
+        for epoch in range(20)
+        for index in range(10)
+        for entry in dataset[epoch, index].skipped
+    ]
+    # One file is broken, not the ten samples that show it: whoever counts them by their number must
+    # find one.
     assert len(skipped) > 20 and {number for number, _ in skipped} == {9}
     assert all("00009.png: " in reason for _, reason in skipped)
 
@@ -287,7 +351,9 @@ def test_a_broken_partner_is_reported_by_its_own_name(root: Path) -> None:
 @pytest.mark.parametrize("objective", ["SimCLR", "PixPro"])
 def test_two_view_objectives_train_on_pairs(root: Path, tmp_path: Path, objective: str) -> None:
     values = {k: v for k, v in Config.fromfile(RECIPE).to_dict().items() if not k.startswith("_")}
-    values["source"].update(root=str(root), min_gap=2, tracks=str(save(tmp_path / "t.json", rows())))
+    values["source"].update(
+        root=str(root), min_gap=2, tracks=str(save(tmp_path / "t.json", rows()))
+    )
     values["model"].update(
         backbone=dict(type="TimmBackbone", name="test_resnet"),
         objectives=[dict(type=objective, hidden=16, dim=8)],
@@ -323,4 +389,8 @@ def test_real_video(shared_data: Path, tmp_path: Path) -> None:
         samples = [ViewDataset(source, recipe)[0, index] for index in range(0, 80, 4)]
         assert not any(sample.skipped for sample in samples)
         assert all(len(torch.unique(sample.views["global"].images[1])) > 8 for sample in samples)
-    assert all(shot.box is not None for i in range(80) for shot in tracked.shots(i, np.random.default_rng(i)))
+    assert all(
+        shot.box is not None
+        for i in range(80)
+        for shot in tracked.shots(i, np.random.default_rng(i))
+    )

@@ -41,12 +41,23 @@ def test_everything_but_the_labels_is_the_inner_sources(image_folder: Path) -> N
 def test_labels_are_fixed_and_depend_on_seed_and_index_only(image_folder: Path) -> None:
     source = wrap(image_folder, seed=3)
     labels = [source.label(i) for i in range(24)]
-    assert labels == [source.label(i) for i in range(24)] == [random_label(3, i, 5) for i in range(24)]
+    assert (
+        labels == [source.label(i) for i in range(24)] == [random_label(3, i, 5) for i in range(24)]
+    )
     assert [pickle.loads(pickle.dumps(source)).label(i) for i in range(24)] == labels
     assert labels != [wrap(image_folder, seed=4).label(i) for i in range(24)]
     # one class's folder holds fewer images: they keep the labels of their numbers
     assert [wrap(image_folder / "red", seed=3).label(i) for i in range(8)] == labels[:8]
-    assert [random_label(0, i, 10) for i in range(8)] == [8, 5, 4, 7, 5, 5, 6, 0]  # the same on every machine
+    assert [random_label(0, i, 10) for i in range(8)] == [
+        8,
+        5,
+        4,
+        7,
+        5,
+        5,
+        6,
+        0,
+    ]  # the same on every machine
 
 
 def test_labels_are_fair_and_tell_nothing_of_the_neighbour() -> None:
@@ -99,14 +110,19 @@ def test_the_recipe_changes_nothing_of_an_image() -> None:
     recipe = ViewRecipe(cfg.views.groups.to_dict())
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     rng = np.random.default_rng(1)
-    shown = [recipe.render(image, recipe.plan(96, 96, rng), photometrics=True)["global"] for _ in range(4)]
+    shown = [
+        recipe.render(image, recipe.plan(96, 96, rng), photometrics=True)["global"]
+        for _ in range(4)
+    ]
     assert shown[0].images.shape == (1, 3, 64, 64)
     assert all(torch.equal(views.images, shown[0].images) for views in shown)
     assert torch.equal(shown[0].geometry[0], torch.eye(2, 3, dtype=torch.float64))
 
 
 def test_random_labels_are_learnt_by_heart(tmp_path: Path) -> None:
-    """16 images, 4 classes: accuracy on the training images goes to 1, far above the 0.25 of guessing."""
+    """16 images, 4 classes: accuracy on the training images goes to 1, far above the 0.25 of
+    guessing.
+    """
     from pretrain.data.scenes import write_scenes
 
     write_scenes(tmp_path / "scenes", 20, size=48, seed=0)

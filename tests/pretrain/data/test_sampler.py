@@ -41,7 +41,9 @@ def layouts(draw: st.DrawFn) -> dict[str, int]:
     world = draw(st.integers(1, 4))
     global_batch = world * draw(st.integers(1, 5))
     length = global_batch + draw(st.integers(0, 40))
-    return dict(length=length, global_batch=global_batch, world=world, seed=draw(st.integers(0, 2**63 - 1)))
+    return dict(
+        length=length, global_batch=global_batch, world=world, seed=draw(st.integers(0, 2**63 - 1))
+    )
 
 
 @given(layouts())
@@ -55,20 +57,26 @@ def test_ranks_partition_an_epoch_and_an_epoch_is_a_permutation(layout: dict[str
         order = sampler.order(epoch).tolist()
         assert sorted(order) == list(range(length))
         for b in range(per_epoch):
-            assert batches[epoch * per_epoch + b] == [(epoch, i) for i in order[b * size : (b + 1) * size]]
+            assert batches[epoch * per_epoch + b] == [
+                (epoch, i) for i in order[b * size : (b + 1) * size]
+            ]
 
 
 @given(layouts(), st.integers(0, 40))
 @settings(max_examples=60, deadline=None)
 def test_resuming_at_any_step_equals_going_on(layout: dict[str, int], step: int) -> None:
     whole = global_batches(**layout, count=step + 20)
-    state = EpochSampler(layout["length"], layout["global_batch"], seed=layout["seed"]).state_after(step)
+    state = EpochSampler(layout["length"], layout["global_batch"], seed=layout["seed"]).state_after(
+        step
+    )
     assert global_batches(**layout, count=20, state=state) == whole[step:]
 
 
 @given(layouts(), st.integers(0, 30), st.integers(0, 30))
 @settings(max_examples=60, deadline=None)
-def test_resuming_twice_counts_from_the_beginning(layout: dict[str, int], first: int, more: int) -> None:
+def test_resuming_twice_counts_from_the_beginning(
+    layout: dict[str, int], first: int, more: int
+) -> None:
     args = dict(length=layout["length"], global_batch=layout["global_batch"], seed=layout["seed"])
     resumed = EpochSampler(**args)
     resumed.load_state(EpochSampler(**args).state_after(first))
@@ -81,7 +89,9 @@ def test_resuming_twice_counts_from_the_beginning(layout: dict[str, int], first:
 
 @given(layouts(), st.integers(0, 30), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_another_world_size_sees_the_same_global_batches(layout: dict[str, int], step: int, scale: int) -> None:
+def test_another_world_size_sees_the_same_global_batches(
+    layout: dict[str, int], step: int, scale: int
+) -> None:
     size = layout["global_batch"] * scale
     length = layout["length"] + size
     old = dict(length=length, global_batch=size, world=layout["world"], seed=layout["seed"])
@@ -92,7 +102,9 @@ def test_another_world_size_sees_the_same_global_batches(layout: dict[str, int],
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(1, 12), st.integers(0, 25))
 @settings(max_examples=80, deadline=None)
-def test_another_global_batch_visits_the_rest_of_the_epoch_once(extra: int, old: int, new: int, step: int) -> None:
+def test_another_global_batch_visits_the_rest_of_the_epoch_once(
+    extra: int, old: int, new: int, step: int
+) -> None:
     length = max(old, new) + extra
     before = EpochSampler(length, old, seed=5)
     state = before.state_after(step)
@@ -102,10 +114,13 @@ def test_another_global_batch_visits_the_rest_of_the_epoch_once(extra: int, old:
     epoch_rest = (length - len(seen)) // new * new
     rest = keys(after, epoch_rest + new)
     visited = [i for _, i in seen + rest[:epoch_rest]]
-    assert len(visited) == len(set(visited)) > length - new  # each once, all but the incomplete last batch
+    assert (
+        len(visited) == len(set(visited)) > length - new
+    )  # each once, all but the incomplete last batch
     assert all(epoch == state["epoch"] for epoch, _ in rest[:epoch_rest])
     assert rest[epoch_rest][0] == state["epoch"] + 1
-    # and the counting of a state stays right across the change, also at and behind the end of its epoch
+    # and the counting of a state stays right across the change, also at and behind the end of its
+    # epoch
     assert after.state_after(step)["position"] == len(seen)
     assert after.state_after(step + epoch_rest // new)["position"] == len(seen) + epoch_rest
     more = epoch_rest // new + 1
@@ -121,7 +136,10 @@ def test_changes_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     EpochSampler(100, 8, world=2).load_state(state)
     EpochSampler(100, 8).load_state(state)
     assert len(texts) == 2
-    assert "global_batch changed from 8 to 10" in texts[0] and "exact per epoch (the 76 images" in texts[0]
+    assert (
+        "global_batch changed from 8 to 10" in texts[0]
+        and "exact per epoch (the 76 images" in texts[0]
+    )
     assert "number of processes changed from 1 to 2" in texts[1] and "same images" in texts[1]
 
 
@@ -133,20 +151,32 @@ def test_epochs_and_seeds_differ() -> None:
 
 
 def test_every_position_is_equally_likely() -> None:
-    """Image 0 lands everywhere: chi-square of 10 bins over 4,000 epochs, 99.9 % quantile at 9 degrees is 27.9."""
+    """Image 0 lands everywhere: chi-square of 10 bins over 4,000 epochs, 99.9 % quantile at 9
+    degrees is 27.9.
+    """
     sampler = EpochSampler(10, 10, seed=3)
-    places = np.bincount([int(np.flatnonzero(sampler.order(e) == 0)[0]) for e in range(4000)], minlength=10)
+    places = np.bincount(
+        [int(np.flatnonzero(sampler.order(e) == 0)[0]) for e in range(4000)], minlength=10
+    )
     assert ((places - 400) ** 2 / 400).sum() < 27.9
 
 
 def test_streams_never_share_numbers() -> None:
-    names = [(s, p, e, i) for s in (0, 1) for p in (ORDER, SAMPLE, REPLACEMENT) for e in (0, 1) for i in (0, 1)]
+    names = [
+        (s, p, e, i)
+        for s in (0, 1)
+        for p in (ORDER, SAMPLE, REPLACEMENT)
+        for e in (0, 1)
+        for i in (0, 1)
+    ]
     numbers = [x for name in names for x in stream(*name).random_raw(50).tolist()]
     assert len(set(numbers)) == len(numbers)
 
 
 def test_order_is_the_same_everywhere() -> None:
-    """Frozen from this implementation (NumPy 2.4.6, x86-64): a change would break the resuming of old checkpoints."""
+    """Frozen from this implementation (NumPy 2.4.6, x86-64): a change would break the resuming of
+    old checkpoints.
+    """
     assert EpochSampler(8, 8, seed=42).order(3).tolist() == [7, 6, 1, 0, 4, 5, 2, 3]
 
 
@@ -161,7 +191,10 @@ def test_state_costs_the_same_at_any_step() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (dict(length=9, global_batch=10), ["9 images", "global_batch=10", "at most 9", "add images"]),
+        (
+            dict(length=9, global_batch=10),
+            ["9 images", "global_batch=10", "at most 9", "add images"],
+        ),
         (dict(length=0, global_batch=1), ["0 images"]),
         (dict(length=9, global_batch=4, world=3), ["global_batch=4 with 3 processes", "multiple"]),
         (dict(length=9, global_batch=0), ["global_batch=0"]),

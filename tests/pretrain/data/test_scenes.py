@@ -59,7 +59,8 @@ def drawn(split: str, index: int, seed: int = SEED):
     return scene, render_frame(scene, 0, SIZE)
 
 
-# --- classes -----------------------------------------------------------------------------------------------------
+# --- classes
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_neither_shape_nor_texture_names_a_class():
@@ -94,7 +95,8 @@ def test_textures_use_both_colours_over_an_object(name: str):
         assert 0.1 < value.mean() < 0.9
 
 
-# --- bytes -------------------------------------------------------------------------------------------------------
+# --- bytes
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_another_seed_gives_other_images(scenes: Path, tmp_path: Path):
@@ -118,7 +120,9 @@ def test_check_sums_and_counts_are_true(scenes: Path):
     sums = dict(reversed(line.split("  ")) for line in lines)
     on_disk = {p.relative_to(scenes).as_posix() for p in scenes.rglob("*") if p.is_file()}
     assert set(sums) == on_disk - {"SHA256SUMS", "scenes.json"}
-    assert all(hashlib.sha256((scenes / name).read_bytes()).hexdigest() == sums[name] for name in sums)
+    assert all(
+        hashlib.sha256((scenes / name).read_bytes()).hexdigest() == sums[name] for name in sums
+    )
     manifest = json.loads((scenes / "scenes.json").read_text())
     assert manifest["sha256"] == hashlib.sha256((scenes / "SHA256SUMS").read_bytes()).hexdigest()
     assert manifest["versions"] == {"numpy": np.__version__, "opencv": cv2.__version__}
@@ -127,17 +131,27 @@ def test_check_sums_and_counts_are_true(scenes: Path):
         assert counts["images"] == len(list((scenes / "images" / split).iterdir())) == number
         assert counts["sequences"] == len(list((scenes / "sequences" / split).iterdir()))
         for c in CLASSES:
-            assert counts["crops"][c.name] == len(list((scenes / "crops" / split / c.name).iterdir()))
-        labels = np.concatenate([read(p).ravel() for p in (scenes / "annotations" / split).iterdir()])
-        assert list(counts["label_pixels"].values()) == np.bincount(labels, minlength=GROUND + 1).tolist()
+            assert counts["crops"][c.name] == len(
+                list((scenes / "crops" / split / c.name).iterdir())
+            )
+        labels = np.concatenate(
+            [read(p).ravel() for p in (scenes / "annotations" / split).iterdir()]
+        )
+        assert (
+            list(counts["label_pixels"].values())
+            == np.bincount(labels, minlength=GROUND + 1).tolist()
+        )
 
 
 def test_splits_share_no_picture(scenes: Path):
-    by_split = [{p.read_bytes() for p in (scenes / "images" / s).iterdir()} for s in ("train", "val")]
+    by_split = [
+        {p.read_bytes() for p in (scenes / "images" / s).iterdir()} for s in ("train", "val")
+    ]
     assert len(by_split[0]) == 56 and not by_split[0] & by_split[1]
 
 
-# --- layouts, through the readers that people use -------------------------------------------------------------------
+# --- layouts, through the readers that people use
+# -------------------------------------------------------------------
 
 
 def test_files_have_the_modes_and_sizes_of_their_layouts(scenes: Path):
@@ -149,7 +163,9 @@ def test_files_have_the_modes_and_sizes_of_their_layouts(scenes: Path):
             for path in files:
                 with Image.open(path) as picture:
                     assert (picture.mode, picture.size) == (mode, (SIZE, SIZE))
-        assert sorted(p.name for p in (scenes / "crops" / split).iterdir()) == sorted(c.name for c in CLASSES)
+        assert sorted(p.name for p in (scenes / "crops" / split).iterdir()) == sorted(
+            c.name for c in CLASSES
+        )
         for path in (scenes / "crops" / split).rglob("*.jpg"):
             assert Image.open(path).size == (SIZE, SIZE)
 
@@ -184,7 +200,8 @@ def test_coco_polygons_agree_with_the_label_maps(scenes: Path):
             drawn_box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
             beyond = np.array([x, y, x + width, y + height]) - drawn_box
             outward = beyond * [-1, -1, 1, 1]
-            # Tips of stars and triangles that are thinner than a pixel are in the box and not in the mask.
+            # Tips of stars and triangles that are thinner than a pixel are in the box and not in
+            # the mask.
             assert outward.min() > -1 and outward.max() < 3
     assert len(overlaps) > 50
     assert min(overlaps) > 0.9 and np.mean(overlaps) > 0.97
@@ -200,7 +217,8 @@ def test_visible_parts_have_no_holes():
             assert sum(map(cv2.contourArea, holes)) < 9  # one pixel
 
 
-# --- depth and occlusion -------------------------------------------------------------------------------------------
+# --- depth and occlusion
+# -------------------------------------------------------------------------------------------
 
 
 def test_depth_is_that_of_the_nearest_surface(scenes: Path):
@@ -211,7 +229,9 @@ def test_depth_is_that_of_the_nearest_surface(scenes: Path):
         labels = read(scenes / "annotations" / "train" / f"scene_{index:06d}.png")
         agree = []
         for i in range(0, SIZE, 3):
-            for j in range(0, SIZE, 3):  # one obvious point at a time: nearest of all cards over the point
+            for j in range(
+                0, SIZE, 3
+            ):  # one obvious point at a time: nearest of all cards over the point
                 point = np.array([(j + 0.5) / SIZE, (i + 0.5) / SIZE])
                 over = [(1 / (np.array(scene.plane) @ [*(point - 0.5), 1]), GROUND)]
                 for thing in scene.things:
@@ -235,7 +255,8 @@ def test_depth_of_ground_is_a_slope_behind_all_objects():
     assert (np.diff(column) < 0).all()  # nearer towards the bottom
 
 
-# --- sequences -----------------------------------------------------------------------------------------------------
+# --- sequences
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -246,7 +267,9 @@ def test_tracks_lead_to_the_same_label_and_colour(scenes: Path, split: str):
         tracks, visible, owner = told["tracks"], told["visible"], told["owner"]
         assert tracks.shape == (len(images), SIZE, SIZE, 2) and visible.shape == tracks.shape[:3]
         rows, columns = np.mgrid[:SIZE, :SIZE]
-        assert visible[0].all() and np.array_equal(tracks[0], np.stack([columns + 0.5, rows + 0.5], -1))
+        assert visible[0].all() and np.array_equal(
+            tracks[0], np.stack([columns + 0.5, rows + 0.5], -1)
+        )
         for t in range(1, len(images)):
             seen = tracks[t][visible[t]]
             at = np.floor(seen).astype(int)
@@ -272,7 +295,9 @@ def test_points_of_known_depth_move_by_the_parallax():
     _, _, depth = ground_points(scene, 0, at[None], at[:, None])
     for number, thing in enumerate(scene.things, start=1):
         depth = np.where(owner == number, thing.depth, depth)
-    expected = -32 * np.stack([0.05 / depth, -0.02 / depth], -1)  # pixels per frame: S · f · translation / depth
+    expected = -32 * np.stack(
+        [0.05 / depth, -0.02 / depth], -1
+    )  # pixels per frame: S · f · translation / depth
     for t in range(len(tracks)):
         assert np.allclose(tracks[t] - tracks[0], t * expected, atol=2 / 256)
 
@@ -286,7 +311,9 @@ def test_roll_and_approach_turn_and_widen_the_image_about_its_centre():
     widened = thing.depth / (thing.depth - 0.1)
     turn = np.array([[math.cos(0.2), math.sin(0.2)], [-math.sin(0.2), math.cos(0.2)]])
     assert np.allclose(after.centre - 0.5, widened * turn @ (before.centre - 0.5))
-    assert after.scale == pytest.approx(widened) and after.angle == pytest.approx(before.angle - 0.2)
+    assert after.scale == pytest.approx(widened) and after.angle == pytest.approx(
+        before.angle - 0.2
+    )
 
 
 def test_projecting_the_ground_inverts_the_rays():
@@ -307,7 +334,8 @@ def test_drawn_instances_are_those_of_the_geometry():
         assert (picture.instances == surface_at(scene, frame, grid))[clear].mean() > 0.999
 
 
-# --- what solves it, and what does not ------------------------------------------------------------------------------
+# --- what solves it, and what does not
+# ------------------------------------------------------------------------------
 
 
 def nearest(train: np.ndarray, labels: np.ndarray, query: np.ndarray, k: int) -> np.ndarray:
@@ -328,7 +356,10 @@ def test_mean_colour_of_a_whole_object_does_not_name_its_class():
             for instance in find_instances(scene, frame):
                 inside_it = (frame.instances == instance.number) & ~frame.mixed
                 rows.append((frame.image[inside_it].mean(0), instance.label))
-        colours[split], labels[split] = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+        colours[split], labels[split] = (
+            np.array([r[0] for r in rows]),
+            np.array([r[1] for r in rows]),
+        )
     centroids = np.stack([colours["train"][labels["train"] == c.label].mean(0) for c in CLASSES])
     by_centroid = np.linalg.norm(colours["val"][:, None] - centroids, axis=-1).argmin(1) + 1
     by_neighbours = nearest(colours["train"], labels["train"], colours["val"], k=15)
@@ -339,7 +370,9 @@ def test_mean_colour_of_a_whole_object_does_not_name_its_class():
 
 
 def patches(scenes: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean colour, rotation-invariant filter energies and label of every 8-px cell that lies within one object."""
+    """Mean colour, rotation-invariant filter energies and label of every 8-px cell that lies within
+    one object.
+    """
     colour, energy, label = [], [], []
     for path in sorted((scenes / "images" / split).iterdir()):
         image = read(path)
@@ -353,7 +386,9 @@ def patches(scenes: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def filter_energies(grey: np.ndarray) -> np.ndarray:
-    """(144, 20): energies of Gabor pairs at 4 wavelengths, as magnitudes of the spectrum over 8 directions."""
+    """(144, 20): energies of Gabor pairs at 4 wavelengths, as magnitudes of the spectrum over 8
+    directions.
+    """
     mean = cv2.GaussianBlur(grey, (0, 0), 6)
     flat = (grey - mean) / (np.sqrt(cv2.GaussianBlur((grey - mean) ** 2, (0, 0), 6)) + 5)
     spectra = []
@@ -362,8 +397,13 @@ def filter_energies(grey: np.ndarray) -> np.ndarray:
         for direction in np.arange(8) * math.pi / 8:
             energy = 0
             for phase in (0, math.pi / 2):
-                kernel = cv2.getGaborKernel((25, 25), wavelength / 2, direction, wavelength, 1.0, phase, cv2.CV_32F)
-                energy = energy + cv2.filter2D(flat, -1, (kernel - kernel.mean()) / np.linalg.norm(kernel)) ** 2
+                kernel = cv2.getGaborKernel(
+                    (25, 25), wavelength / 2, direction, wavelength, 1.0, phase, cv2.CV_32F
+                )
+                energy = (
+                    energy
+                    + cv2.filter2D(flat, -1, (kernel - kernel.mean()) / np.linalg.norm(kernel)) ** 2
+                )
             rows.append(cv2.GaussianBlur(np.sqrt(energy), (0, 0), 4)[4::8, 4::8].ravel())
         spectra.append(np.abs(np.fft.rfft(np.stack(rows), axis=0)))
     return np.concatenate(spectra).T
@@ -377,11 +417,14 @@ def test_small_patches_show_their_texture_but_not_by_colour(scenes: Path):
     # Whole classes: chance 0.10; texture alone at best 0.5, since every texture is in two classes.
     assert (by_colour == val[2]).mean() < 0.17
     assert (by_energy == val[2]).mean() > 0.35
-    assert (nearest(train[0], texture[train[2]], val[0], k=15) == texture[val[2]]).mean() < 0.33  # chance 0.20
+    assert (
+        nearest(train[0], texture[train[2]], val[0], k=15) == texture[val[2]]
+    ).mean() < 0.33  # chance 0.20
     assert (nearest(train[1], texture[train[2]], val[1], k=15) == texture[val[2]]).mean() > 0.8
 
 
-# --- running again ----------------------------------------------------------------------------------------------------
+# --- running again
+# ----------------------------------------------------------------------------------------------------
 
 
 def command(out: Path, *more: str, images: int = IMAGES) -> list[str]:
@@ -389,9 +432,13 @@ def command(out: Path, *more: str, images: int = IMAGES) -> list[str]:
     return [sys.executable, str(ROOT / "tools" / "make_scenes.py"), str(out), *given, *more]
 
 
-def test_a_killed_run_of_two_processes_is_finished_with_the_bytes_of_one(scenes: Path, tmp_path: Path):
+def test_a_killed_run_of_two_processes_is_finished_with_the_bytes_of_one(
+    scenes: Path, tmp_path: Path
+):
     out = tmp_path / "killed"
-    run = subprocess.Popen(command(out, "--workers", "2"), stderr=subprocess.DEVNULL, start_new_session=True)
+    run = subprocess.Popen(
+        command(out, "--workers", "2"), stderr=subprocess.DEVNULL, start_new_session=True
+    )
     while not (notes := list(out.glob(".parts/image_train_*.json"))):
         assert run.poll() is None
         time.sleep(0.005)
@@ -438,7 +485,9 @@ def alive(group: int) -> bool:
     return any(
         int(fields[2]) == group and fields[0] != "Z"
         for fields in (
-            stat.read_text().rsplit(")", 1)[1].split() for stat in Path("/proc").glob("[0-9]*/stat") if stat.exists()
+            stat.read_text().rsplit(")", 1)[1].split()
+            for stat in Path("/proc").glob("[0-9]*/stat")
+            if stat.exists()
         )
     )
 
@@ -452,7 +501,9 @@ def test_a_finished_set_is_left_alone(scenes: Path):
 
 
 def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
-    with pytest.raises(FileExistsError, match=r"images 70, size 96 px, seed 3.*images 71, size 96 px, seed 3"):
+    with pytest.raises(
+        FileExistsError, match=r"images 70, size 96 px, seed 3.*images 71, size 96 px, seed 3"
+    ):
         write_scenes(scenes, IMAGES + 1, **ARGUMENTS)
 
 
@@ -462,7 +513,10 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
         ("{", "scenes.json is no valid json"),
         ('{"seed": 1}', "scenes.json was not written by make_scenes.py, or is damaged"),
         ("[]", "scenes.json was not written by make_scenes.py, or is damaged"),
-        ('{"versions": {}, "request": {"pictures": 5}}', "holds a different data set: there {'pictures': 5}"),
+        (
+            '{"versions": {}, "request": {"pictures": 5}}',
+            "holds a different data set: there {'pictures': 5}",
+        ),
     ],
 )
 def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str, words: str):
@@ -474,7 +528,9 @@ def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str, words: s
 def test_the_command_line_reports_and_says_what_is_next(
     scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture, run_tool: Callable[..., int]
 ):
-    assert run_tool("make_scenes", *command(scenes, "--sheet", str(tmp_path / "sheet.png"))[2:]) == 0
+    assert (
+        run_tool("make_scenes", *command(scenes, "--sheet", str(tmp_path / "sheet.png"))[2:]) == 0
+    )
     assert "compare.py" in capsys.readouterr().out
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (8 * SIZE, 3 * SIZE)

@@ -1,4 +1,6 @@
-"""Parts of images and several images per sample: regions, dealing views out to shots, and the samples they give."""
+"""Parts of images and several images per sample: regions, dealing views out to shots, and the
+samples they give.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,31 @@ from torch.utils.data import DataLoader
 from pretrain import geometry
 from pretrain.data.dataset import ViewDataset, limit_threads
 from pretrain.data.sampler import EpochSampler
-from pretrain.data.shots import PixelBox, Shot, ShotSource, deal_views, join_views, shots_of, widened
+from pretrain.data.shots import (
+    PixelBox,
+    Shot,
+    ShotSource,
+    deal_views,
+    join_views,
+    shots_of,
+    widened,
+)
 from pretrain.data.sources import ImageFolder
 from pretrain.structures import collate
 from pretrain.views.recipe import ViewRecipe
 
 
 def ramp(height: int, width: int, blue: int = 0) -> np.ndarray:
-    """(H, W, 3) RGB whose red tells x and whose green tells y: 255 · the pixel centre's place in the unit square."""
+    """(H, W, 3) RGB whose red tells x and whose green tells y: 255 · the pixel centre's place in
+    the unit square.
+    """
     red = np.broadcast_to((np.arange(width) + 0.5) / width, (height, width))
     green = np.broadcast_to(((np.arange(height) + 0.5) / height)[:, None], (height, width))
-    return np.stack([red * 255, green * 255, np.full((height, width), blue)], -1).round().astype(np.uint8)
+    return (
+        np.stack([red * 255, green * 255, np.full((height, width), blue)], -1)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def write(path: Path, image: np.ndarray) -> None:
@@ -59,7 +75,9 @@ class Parts:
 
 
 def places_shown(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    """(V,) largest difference between where a view's pixels say they lie in the ramp and where its map says."""
+    """(V,) largest difference between where a view's pixels say they lie in the ramp and where its
+    map says.
+    """
     found = images[:, :2].flatten(2).mT.double() / 255
     return (found - geometry.cell_centres(maps, images.shape[-2:])).abs().amax((1, 2))
 
@@ -69,8 +87,12 @@ def in_image(maps: torch.Tensor, box: tuple) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-@pytest.mark.parametrize("box", [(0.3, 0.1, 0.9, 0.7), (0.0, 0.5, 0.331, 1.0), (0.777, 0.123, 1.0, 0.91)])
-def test_views_lie_where_their_geometry_says_inside_the_box(tmp_path: Path, suffix: str, box: tuple) -> None:
+@pytest.mark.parametrize(
+    "box", [(0.3, 0.1, 0.9, 0.7), (0.0, 0.5, 0.331, 1.0), (0.777, 0.123, 1.0, 0.91)]
+)
+def test_views_lie_where_their_geometry_says_inside_the_box(
+    tmp_path: Path, suffix: str, box: tuple
+) -> None:
     """480 × 640 px to views of 24 px: JPEGs are decoded at a fraction of their size."""
     path = tmp_path / f"ramp.{suffix}"
     write(path, ramp(480, 640))
@@ -94,23 +116,38 @@ def test_whole_image_box_is_the_whole_image(image_folder: Path) -> None:
 
 @pytest.mark.parametrize("eighths", range(1, 9))
 def test_region_of_a_scaled_image_is_placed_exactly(eighths: int) -> None:
-    """Decoded pixel j lies at (j + 0.5)·8/k px of the full image; the cut and its shift say the same."""
+    """Decoded pixel j lies at (j + 0.5)·8/k px of the full image; the cut and its shift say the
+    same.
+    """
     rng = np.random.default_rng(eighths)
     for _ in range(200):
         height, width = rng.integers(8, 200, 2).tolist()
         x1, x2, y1, y2 = *np.sort(rng.random(2)), *np.sort(rng.random(2))
         region = PixelBox.of((x1, y1, x2, y2), (height, width))
-        assert abs(region.left - x1 * width) <= 1.5 and abs(region.top + region.height - y2 * height) <= 1.5
+        assert (
+            abs(region.left - x1 * width) <= 1.5
+            and abs(region.top + region.height - y2 * height) <= 1.5
+        )
         shape = tuple(-(-n * eighths // 8) for n in (height, width))
-        if [s for s in range(1, 9) if tuple(-(-n * s // 8) for n in (height, width)) == shape] != [eighths]:
+        if [s for s in range(1, 9) if tuple(-(-n * s // 8) for n in (height, width)) == shape] != [
+            eighths
+        ]:
             continue  # too small to tell the scale
         rows, columns = np.indices(shape)
         cut, (right, down) = region.cut(np.stack([columns, rows, rows], -1))
-        assert cut.shape[:2] == (math.ceil(region.height * eighths / 8), math.ceil(region.width * eighths / 8))
-        for j, start, length, shift in ((cut[0, 0, 0], region.left, region.width, right),
-                                        (cut[0, 0, 1], region.top, region.height, down)):  # fmt: skip
-            # the first pixel, as a view's map places it in the region, and as the decoder places it in the image
-            assert start + (0.5 / (length * eighths / 8) + shift) * length == pytest.approx((j + 0.5) * 8 / eighths)
+        assert cut.shape[:2] == (
+            math.ceil(region.height * eighths / 8),
+            math.ceil(region.width * eighths / 8),
+        )
+        for j, start, length, shift in (
+            (cut[0, 0, 0], region.left, region.width, right),
+            (cut[0, 0, 1], region.top, region.height, down),
+        ):
+            # the first pixel, as a view's map places it in the region, and as the decoder places it
+            # in the image
+            assert start + (0.5 / (length * eighths / 8) + shift) * length == pytest.approx(
+                (j + 0.5) * 8 / eighths
+            )
             assert abs(shift * length * eighths / 8) <= 1 and (eighths < 8 or shift == 0)
 
 
@@ -118,7 +155,10 @@ def test_regions_have_at_least_one_pixel_and_enough_after_decoding() -> None:
     assert PixelBox.of((0.999, 0.0, 0.9991, 1e-9), (10, 10)) == PixelBox((10, 10), 0, 9, 1, 1)
     assert PixelBox.of(None, (7, 9)) == PixelBox((7, 9), 0, 0, 7, 9)
     region = PixelBox((400, 600), 10, 20, 100, 300)
-    assert region.decode_size((50, 75)) == (200, 300) and region.decode_size((100, 300)) == (400, 600)
+    assert region.decode_size((50, 75)) == (200, 300) and region.decode_size((100, 300)) == (
+        400,
+        600,
+    )
     assert PixelBox.of(None, (7, 9)).decode_size((3, 5)) == (3, 5)
 
 
@@ -136,15 +176,25 @@ def pair(tmp_path: Path) -> Parts:
 
 
 def test_views_alternate_between_the_shots(pair: Parts) -> None:
-    recipe = ViewRecipe({"global": [dict(size=16)] * 5, "context": [dict(size=8)], "local": [dict(size=4)] * 2})
+    recipe = ViewRecipe(
+        {"global": [dict(size=16)] * 5, "context": [dict(size=8)], "local": [dict(size=4)] * 2}
+    )
     sample = ViewDataset(pair, recipe)[0, 0]
     assert list(sample.views) == ["global", "context", "local"]
-    assert sample.views["global"].images[:, 2].flatten(1).float().mean(1).tolist() == [0, 255, 0, 255, 0]
+    assert sample.views["global"].images[:, 2].flatten(1).float().mean(1).tolist() == [
+        0,
+        255,
+        0,
+        255,
+        0,
+    ]
     assert sample.views["local"].images[:, 2].flatten(1).float().mean(1).tolist() == [0, 255]
     assert sample.views["context"].images[0, 2].max() == 0
     for name, views in sample.views.items():
         second = torch.arange(len(views.images)) % 2 == 1
-        maps = torch.where(second[:, None, None], in_image(views.geometry, pair.samples[0][1][1]), views.geometry)
+        maps = torch.where(
+            second[:, None, None], in_image(views.geometry, pair.samples[0][1][1]), views.geometry
+        )
         assert places_shown(views.images, maps).max() < 0.04, name
         assert views.photometric.order.shape == (len(views.images), 4)
 
@@ -163,12 +213,16 @@ def test_photometrics_stay_with_their_view(pair: Parts) -> None:
 def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
     inner = dict(size=8, scale=(0.1, 0.5), within="context", rotation=20)
     recipe = ViewRecipe(
-        {"context": [dict(size=24, scale=(0.3, 0.6))], "exemplar": [inner] * 3, "other": [dict(size=4)] * 2}
+        {
+            "context": [dict(size=24, scale=(0.3, 0.6))],
+            "exemplar": [inner] * 3,
+            "other": [dict(size=4)] * 2,
+        }
     )
     assert [(p.shot, p.places) for p in deal_views(recipe, 2)] == [
         (0, {"context": (0,), "exemplar": (0, 1, 2), "other": (0,)}),
         (1, {"other": (1,)}),
-    ]  # fmt: skip
+    ]
     sample = ViewDataset(pair, recipe)[0, 0]
     assert sample.views["exemplar"].images[:, 2].max() == 0
     assert sample.views["exemplar"].images.shape == (3, 3, 8, 8)
@@ -193,7 +247,9 @@ def test_every_view_is_dealt_out_once(shots: int, views: int) -> None:
     assert sorted(dealt) == [(v, v % shots) for v in range(views)]
 
 
-def test_an_unreadable_second_shot_is_named_and_the_sample_replaced(pair: Parts, tmp_path: Path) -> None:
+def test_an_unreadable_second_shot_is_named_and_the_sample_replaced(
+    pair: Parts, tmp_path: Path
+) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
     pair.samples[3] = [pair.samples[3][0], (tmp_path / "bad.png", None)]
     data = ViewDataset(pair, ViewRecipe({"global": [dict(size=8)] * 2}))
@@ -216,7 +272,9 @@ def test_workers_and_pickling_change_nothing(pair: Parts, context: str) -> None:
     for _, a, b in zip(range(3), here, there, strict=False):
         for x, y in ((a.views["global"].images, b.views["global"].images), (a.ids, b.ids)):
             assert torch.equal(x, y)
-        assert torch.equal(a.views["global"].photometric.brightness, b.views["global"].photometric.brightness)
+        assert torch.equal(
+            a.views["global"].photometric.brightness, b.views["global"].photometric.brightness
+        )
 
 
 def test_plain_sources_have_one_shot_and_draw_nothing(image_folder: Path) -> None:

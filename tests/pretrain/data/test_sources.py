@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from mmengine.registry import DATASETS
 
-from pretrain.data.sources import NO_LABEL, CocoImages, FileList, FileNames, ImageFolder, Source, SourceError
+from pretrain.data.sources import (
+    NO_LABEL,
+    CocoImages,
+    FileList,
+    FileNames,
+    ImageFolder,
+    Source,
+    SourceError,
+)
 
 
 def make_files(root: Path, *names: str) -> Path:
@@ -32,14 +40,24 @@ def test_flat_folder_is_sorted_and_unlabelled(tmp_path: Path) -> None:
     make_files(tmp_path, "b.jpg", "a.PNG", "c.jpeg", "10.jpg", "9.jpg", "sub/d.jpg", "e/f.jpg")
     make_files(tmp_path, "notes.txt", ".hidden.jpg", ".cache/g.jpg")
     source = DATASETS.build(dict(type="ImageFolder", root=str(tmp_path)))
-    assert names(source, tmp_path) == ["10.jpg", "9.jpg", "a.PNG", "b.jpg", "c.jpeg", "e/f.jpg", "sub/d.jpg"]
+    assert names(source, tmp_path) == [
+        "10.jpg",
+        "9.jpg",
+        "a.PNG",
+        "b.jpg",
+        "c.jpeg",
+        "e/f.jpg",
+        "sub/d.jpg",
+    ]
     assert source.classes is None and source.label(0) is None
     assert source.read(3) == b"b.jpg"
     assert isinstance(source, Source)
 
 
 def test_class_per_folder(tmp_path: Path) -> None:
-    make_files(tmp_path, "dog/2.jpg", "dog/deep/1.jpg", "cat/x.jpg", "empty/readme.txt", ".cache/y.jpg")
+    make_files(
+        tmp_path, "dog/2.jpg", "dog/deep/1.jpg", "cat/x.jpg", "empty/readme.txt", ".cache/y.jpg"
+    )
     source = ImageFolder(tmp_path)
     assert source.classes == ("cat", "dog")
     assert [(n, source.label(i)) for i, n in enumerate(names(source, tmp_path))] == [
@@ -93,7 +111,9 @@ def test_root_that_is_no_folder(tmp_path: Path, kind: str) -> None:
         lambda: FileList(make_files(tmp_path, "l.txt") / "l.txt", root=root),
         lambda: CocoImages(tmp_path / "c.json", root=root),
     ):
-        with pytest.raises(SourceError, match="is a file" if kind == "file" else "does not exist") as caught:
+        with pytest.raises(
+            SourceError, match="is a file" if kind == "file" else "does not exist"
+        ) as caught:
             make()
         assert str(root) in str(caught.value)
 
@@ -173,7 +193,10 @@ def test_file_list_with_a_byte_order_mark_and_odd_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a.jpg 0\nb.jpg 2000000000\n", "'b.jpg' has the label 2000000000; legal are .* 0 to 999999"),
+        (
+            "a.jpg 0\nb.jpg 2000000000\n",
+            "'b.jpg' has the label 2000000000; legal are .* 0 to 999999",
+        ),
         (f"a.jpg {'9' * 5000}\n", "legal are the numbers of classes"),
         ("a.jpg 0\nb.jpg 1\na.jpg 2\n", "'a.jpg' has two labels, 0 and 2"),
         ("path,label\na.jpg,0\n", "a comma separates nothing: write a tab"),
@@ -198,15 +221,23 @@ def test_an_image_may_be_listed_several_times(tmp_path: Path) -> None:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """Three images listed out of order: one with several instances, one with a crowd only, one with nothing."""
+    """Three images listed out of order: one with several instances, one with a crowd only, one with
+    nothing.
+    """
     make_files(tmp_path / "images", "a.jpg", "b.jpg", "c.jpg")
     content = dict(
-        images=[dict(id=7, file_name="c.jpg"), dict(id=9, file_name="a.jpg"), dict(id=8, file_name="b.jpg")],
+        images=[
+            dict(id=7, file_name="c.jpg"),
+            dict(id=9, file_name="a.jpg"),
+            dict(id=8, file_name="b.jpg"),
+        ],
         categories=[dict(id=90, name="zebra"), dict(id=3, name="dog"), dict(id=5, name="cat")],
         annotations=[
             dict(id=1, image_id=9, category_id=3, area=10.0, bbox=[0, 0, 9, 9]),
             dict(id=2, image_id=9, category_id=90, area=30.0, bbox=[0, 0, 9, 9]),
-            dict(id=3, image_id=9, category_id=5, bbox=[0, 0, 5, 6]),  # area 30 by its box: a tie with zebra
+            dict(
+                id=3, image_id=9, category_id=5, bbox=[0, 0, 5, 6]
+            ),  # area 30 by its box: a tie with zebra
             dict(id=4, image_id=7, category_id=3, area=99.0, iscrowd=1),
         ],
     )
@@ -241,7 +272,10 @@ def test_coco_errors(coco: Path) -> None:
         (dict(images=[dict(id=1)]), "file_name"),
         (dict(categories=[]), "category_id 3, not in 'categories'"),
         (dict(categories=[dict(name="dog")]), "each of 'categories' needs id and name"),
-        (dict(annotations=[dict(image_id=9, bbox=[0, 0, 9, 9])]), "needs image_id, category_id, and area or bbox"),
+        (
+            dict(annotations=[dict(image_id=9, bbox=[0, 0, 9, 9])]),
+            "needs image_id, category_id, and area or bbox",
+        ),
         (dict(annotations=None), "no list 'annotations'"),
     ):
         coco.write_text(json.dumps(content | change))

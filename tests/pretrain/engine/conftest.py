@@ -1,4 +1,6 @@
-"""A run small enough to be repeated: 24 images of 32 px, a ViT of 2 blocks, 12 steps, about a second."""
+"""A run small enough to be repeated: 24 images of 32 px, a ViT of 2 blocks, 12 steps, about a
+second.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def make_config(image_folder: Path) -> Callable[..., PretrainConfig]:
             )
         )
         # A copy, because merging takes the key "_delete_" out of what it is given.
-        cfg.merge_from_dict({key.replace("__", "."): copy.deepcopy(value) for key, value in overrides.items()})
+        cfg.merge_from_dict(
+            {key.replace("__", "."): copy.deepcopy(value) for key, value in overrides.items()}
+        )
         return cfg
 
     return make
@@ -67,7 +71,9 @@ def make_config(image_folder: Path) -> Callable[..., PretrainConfig]:
 
 @pytest.fixture
 def train() -> Callable[..., dict[str, Any]]:
-    """Returns ``train(cfg, resume=False)``, which trains in this process and returns the last full checkpoint."""
+    """Returns ``train(cfg, resume=False)``, which trains in this process and returns the last full
+    checkpoint.
+    """
 
     def run(cfg: Config, resume: bool | str | Path = False) -> dict[str, Any]:
         runner = build_runner(cfg, resume=resume)
@@ -78,7 +84,9 @@ def train() -> Callable[..., dict[str, Any]]:
 
 
 class Dies(Hook):
-    """Ends the training process's loop after ``step`` optimiser steps, as abruptly as an exception can."""
+    """Ends the training process's loop after ``step`` optimiser steps, as abruptly as an exception
+    can.
+    """
 
     priority = "LOWEST"
 
@@ -104,7 +112,13 @@ def command(cfg: PretrainConfig, *arguments: str) -> list[str]:
 
 def start(arguments: list[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
     """Starts a command in its own process group, one thread per process, output to ``log``."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHON": sys.executable, **environment}
+    env = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHON": sys.executable,
+        **environment,
+    }
     with open(log, "wb") as out:
         return subprocess.Popen(arguments, stdout=out, stderr=out, env=env, start_new_session=True)
 
@@ -119,12 +133,18 @@ def wait_for_step(work_dir: Path, step: int, process: subprocess.Popen[bytes]) -
     raise AssertionError(f"step {step} not reached (exit code {process.poll()})")
 
 
-def assert_same_weights(found: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0) -> None:
+def assert_same_weights(
+    found: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0
+) -> None:
     """Compares the models of two checkpoints; bit for bit unless a tolerance is given."""
     assert found["state_dict"].keys() == expected["state_dict"].keys()
     for name, value in expected["state_dict"].items():
         torch.testing.assert_close(
-            found["state_dict"][name], value, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+            found["state_dict"][name],
+            value,
+            rtol=tolerance,
+            atol=tolerance,
+            msg=lambda m, n=name: f"{n}: {m}",
         )
 
 

@@ -18,10 +18,20 @@ from pretrain.engine.settings import ConfigError
 @pytest.mark.parametrize(
     "overrides, words",
     [
-        (dict(loader__images_per_class=0), "loader.images_per_class=0: must be an integer >= 1 or None"),
-        (dict(loader__images_per_class=3), "loader.images_per_class=3: must be at least 1 and divide the global batch"),
         (
-            dict(loader__images_per_class=2, source__labels=False, model__objectives=[dict(type="SimCLR", hidden=8)]),
+            dict(loader__images_per_class=0),
+            "loader.images_per_class=0: must be an integer >= 1 or None",
+        ),
+        (
+            dict(loader__images_per_class=3),
+            "loader.images_per_class=3: must be at least 1 and divide the global batch",
+        ),
+        (
+            dict(
+                loader__images_per_class=2,
+                source__labels=False,
+                model__objectives=[dict(type="SimCLR", hidden=8)],
+            ),
             "loader.images_per_class=2: needs a source with labels",
         ),
     ],
@@ -40,7 +50,9 @@ def test_a_run_resumes_exactly(
     objective = dict(type="SupCon", hidden=8, dim=4)
     overrides = dict(loader__images_per_class=2, model__objectives=[objective])
     whole = train(make_config(tmp_path / "whole", **overrides))
-    resumed = train(make_config(tmp_path / "resumed", **overrides), resume=tmp_path / "whole" / "iter_6.pth")
+    resumed = train(
+        make_config(tmp_path / "resumed", **overrides), resume=tmp_path / "whole" / "iter_6.pth"
+    )
     assert resumed["sampler"] == whole["sampler"] and whole["sampler"]["images_per_class"] == 2
     for name, value in whole["state_dict"].items():
         assert torch.equal(value, resumed["state_dict"][name]), name

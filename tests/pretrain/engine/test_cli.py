@@ -32,11 +32,18 @@ def test_command_line_overrides_the_file(arguments: Callable[..., cli.Options]) 
     cfg = cli.load_config(arguments(work_dir="elsewhere", seed=9, amp=True, cfg_options=options))
     assert (cfg.work_dir, cfg.seed, cfg.schedule.lr, cfg.loader.workers) == ("elsewhere", 9, 0.5, 1)
     assert cfg.engine.precision == "bf16"
-    assert cli.load_config(arguments(amp=True, cfg_options=["engine.precision=fp16"])).engine.precision == "fp16"
+    assert (
+        cli.load_config(arguments(amp=True, cfg_options=["engine.precision=fp16"])).engine.precision
+        == "fp16"
+    )
 
 
-def test_a_mistake_is_found_before_anything_is_made(arguments: Callable[..., cli.Options], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"schedule.epoch: unknown field; did you mean 'epochs'\?"):
+def test_a_mistake_is_found_before_anything_is_made(
+    arguments: Callable[..., cli.Options], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match=r"schedule.epoch: unknown field; did you mean 'epochs'\?"
+    ):
         cli.train(arguments(cfg_options=["schedule.epoch=1"]))
     assert not (tmp_path / "run").exists()
 
@@ -45,7 +52,9 @@ def test_a_run_that_diverges_is_one_sentence_and_exit_code_2(
     arguments: Callable[..., cli.Options], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = arguments(cfg_options=["schedule.lr=1e30", "schedule.warmup_samples=0"])
-    assert main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    assert (
+        main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    )
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
     assert "The ids of the images are in" in line and "lower the learning rate" in line
 
@@ -59,7 +68,9 @@ def test_unreadable_files_are_one_sentence_and_exit_code_2(
     shutil.copytree(image_folder, tmp_path / "images")
     sorted((tmp_path / "images").rglob("*.jpg"))[5].write_bytes(b"no image")
     options = arguments(cfg_options=[f"source.root={tmp_path / 'images'}"])
-    assert main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    assert (
+        main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    )
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
     assert "1 unreadable file" in line and "raise loader.max_bad_fraction" in line
 
@@ -74,7 +85,11 @@ def test_check_trains_nothing(
 
 @pytest.mark.parametrize("launch", ["TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"])
 def test_restart_of_a_launch_from_a_named_checkpoint_takes_the_newest(
-    make_config: Callable, train: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launch: str
+    make_config: Callable,
+    train: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launch: str,
 ) -> None:
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -86,7 +101,9 @@ def test_restart_of_a_launch_from_a_named_checkpoint_takes_the_newest(
     train(cfg, resume=named)
     assert Resumption(cfg, named).find() == tmp_path / "second" / "iter_12.pth"
     monkeypatch.setenv(launch, "2")
-    with pytest.raises(ConfigError, match=r"later checkpoints \(iter_6.pth, .*\) than --resume .*iter_3.pth"):
+    with pytest.raises(
+        ConfigError, match=r"later checkpoints \(iter_6.pth, .*\) than --resume .*iter_3.pth"
+    ):
         Resumption(cfg, named).find()
     assert Resumption(make_config(tmp_path / "third"), named).find() == named
 
@@ -95,9 +112,14 @@ def test_weights_alone_and_missing_files_are_refused_before_a_launch(
     make_config: Callable, train: Callable, tmp_path: Path
 ) -> None:
     train(make_config(tmp_path / "first"))
-    with pytest.raises(ConfigError, match="final.pth: holds no optimizer, sampler, rng; name an iter_N.pth"):
+    with pytest.raises(
+        ConfigError, match="final.pth: holds no optimizer, sampler, rng; name an iter_N.pth"
+    ):
         build.check(make_config(tmp_path / "second"), resume=tmp_path / "first" / "final.pth")
-    with pytest.raises(FileNotFoundError, match="iter_4.pth: no such checkpoint; in that folder: final.pth, iter_12"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="iter_4.pth: no such checkpoint; in that folder: final.pth, iter_12",
+    ):
         build.check(make_config(tmp_path / "second"), resume=tmp_path / "first" / "iter_4.pth")
 
 

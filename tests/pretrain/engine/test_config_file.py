@@ -38,11 +38,19 @@ def test_what_is_as_asked_passes(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("options", "later", "words"),
     [
-        ({"seed": 3}, {"seed": 4}, "seed=3: it would not count, the program itself sets it to 4; W"),
+        (
+            {"seed": 3},
+            {"seed": 4},
+            "seed=3: it would not count, the program itself sets it to 4; W",
+        ),
         ({"schedule.betas": [0.8, 0.9]}, {"schedule.betas": (0.8, 1)}, "schedule.betas="),
         ({"schedule": dict(lr=1.0)}, {"schedule.lr": 2.0}, r"schedule.lr=1.0: .* to 2.0; leave it"),
         ({"hooks": [dict(type="D", every=2)]}, {"hooks.0.every": 9}, "hooks.0.every=2: .* to 9"),
-        ({"loader.workers": 0}, {"loader": dict(_delete_=True, x=1)}, "loader.workers=0: .* to nothing"),
+        (
+            {"loader.workers": 0},
+            {"loader": dict(_delete_=True, x=1)},
+            "loader.workers=0: .* to nothing",
+        ),
     ],
 )
 def test_what_is_set_otherwise_later_is_refused(

@@ -32,10 +32,14 @@ def build(tiny_backbone: dict, objective: str) -> tuple[nn.Module, Batch]:
 
 
 @pytest.mark.parametrize("objective", ["PixPro", "SimCLR"])
-def test_one_pass_per_view_and_network_that_the_objective_uses(tiny_backbone: dict, objective: str) -> None:
+def test_one_pass_per_view_and_network_that_the_objective_uses(
+    tiny_backbone: dict, objective: str
+) -> None:
     names = set(BarePasses(*build(tiny_backbone, objective)).measure())
     online = {"online global[0]", "online global[1]"}
-    assert names == (online | {"target global[0]", "target global[1]"} if objective == "PixPro" else online)
+    assert names == (
+        online | {"target global[0]", "target global[1]"} if objective == "PixPro" else online
+    )
 
 
 def test_model_and_generator_stay_as_they_are(tiny_backbone: dict) -> None:
@@ -51,10 +55,14 @@ def test_model_and_generator_stay_as_they_are(tiny_backbone: dict) -> None:
     assert torch.equal(weight.grad, torch.ones_like(weight))
 
 
-def test_trained_passes_run_backward_and_count_it(tiny_backbone: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trained_passes_run_backward_and_count_it(
+    tiny_backbone: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
     original = torch.Tensor.backward
-    monkeypatch.setattr(torch.Tensor, "backward", lambda self, g: (calls.append(self.shape), original(self, g))[1])
+    monkeypatch.setattr(
+        torch.Tensor, "backward", lambda self, g: (calls.append(self.shape), original(self, g))[1]
+    )
     BarePasses(*build(tiny_backbone, "PixPro")).measure()
     assert calls == [(4, 96, 4, 4)] * 2
 

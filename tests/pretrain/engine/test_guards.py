@@ -1,4 +1,6 @@
-"""Runs that must stop: numbers that are none, files that are no images; and curves that were cut off."""
+"""Runs that must stop: numbers that are none, files that are no images; and curves that were cut
+off.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,35 @@ from pretrain.engine.hooks.progress import append_curve, cut_curve
 from pretrain.engine.hooks.skipped_files import TooManyBadFiles
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_the_ids(make_config: Callable, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_with_the_ids(
+    make_config: Callable, tmp_path: Path
+) -> None:
     cfg = make_config(tmp_path / "run", schedule__lr=1e30, schedule__warmup_samples=0)
     runner = build_runner(cfg)
     with pytest.raises(NonFiniteError, match=r"step \d+: .*(nan|inf).*ids of the images"):
         runner.train()
-    (record,) = (json.loads(p.read_text()) for p in (tmp_path / "run").glob("nonfinite_step_*.json"))
+    (record,) = (
+        json.loads(p.read_text()) for p in (tmp_path / "run").glob("nonfinite_step_*.json")
+    )
     assert record["step"] >= 2  # the first step still had finite weights
     assert len(record["ids"]) == 4 and all(0 <= i < 24 for i in record["ids"])
     saved = [int(p.stem.split("_")[1]) for p in (tmp_path / "run").glob("iter_*.pth")]
     assert all(step < record["step"] for step in saved)
 
 
-def test_a_metric_that_is_no_number_does_not_stop_the_run(make_config: Callable, tmp_path: Path) -> None:
+def test_a_metric_that_is_no_number_does_not_stop_the_run(
+    make_config: Callable, tmp_path: Path
+) -> None:
     runner = build_runner(make_config(tmp_path / "run", schedule__samples=16))
     forward = runner.raw_model.objectives[0].forward
-    runner.raw_model.objectives[0].forward = lambda *a: {**forward(*a), "share": torch.tensor(float("nan"))}
+    runner.raw_model.objectives[0].forward = lambda *a: {
+        **forward(*a),
+        "share": torch.tensor(float("nan")),
+    }
     runner.train()
-    assert (tmp_path / "run" / "final.pth").exists() and not list((tmp_path / "run").glob("nonfinite_*"))
+    assert (tmp_path / "run" / "final.pth").exists() and not list(
+        (tmp_path / "run").glob("nonfinite_*")
+    )
 
 
 def test_fp16_may_skip_steps_but_not_for_ever(make_config: Callable, tmp_path: Path) -> None:
@@ -47,7 +60,9 @@ def test_fp16_may_skip_steps_but_not_for_ever(make_config: Callable, tmp_path: P
         runner.train()
 
 
-def _with_a_broken_file(make_config: Callable, folder: Path, **overrides: object) -> tuple[object, Path]:
+def _with_a_broken_file(
+    make_config: Callable, folder: Path, **overrides: object
+) -> tuple[object, Path]:
     cfg = make_config(folder / "run", **overrides)
     shutil.copytree(cfg.source.root, folder / "images")
     broken = sorted((folder / "images").rglob("*.jpg"))[5]

@@ -1,4 +1,6 @@
-"""LARS against a slow re-implementation in double precision, closed forms, timm's where they agree, and its states."""
+"""LARS against a slow re-implementation in double precision, closed forms, timm's where they agree,
+and its states.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,16 @@ MOMENTUM, TRUST, EPSILON = 0.9, 1e-3, 1e-8
 
 
 class Slow:
-    """One tensor under LARS, in double precision: the decay joins the gradient, then the norms are taken."""
+    """One tensor under LARS, in double precision: the decay joins the gradient, then the norms are
+    taken.
+    """
 
     def __init__(self, value: torch.Tensor, weight_decay: float, *, adapt: bool) -> None:
-        self.value, self.weight_decay, self.adapt = value.detach().double().clone(), weight_decay, adapt
+        self.value, self.weight_decay, self.adapt = (
+            value.detach().double().clone(),
+            weight_decay,
+            adapt,
+        )
         self.velocity = torch.zeros_like(self.value)
 
     def step(self, gradient: torch.Tensor, lr: float) -> None:
@@ -31,9 +39,9 @@ class Slow:
 
 def network(dtype: torch.dtype = torch.float64) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1), nn.Flatten(), nn.Linear(20, 6)).to(
-        dtype
-    )
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1), nn.Flatten(), nn.Linear(20, 6)
+    ).to(dtype)
 
 
 def gradients(model: nn.Module, step: int, scale: float) -> None:
@@ -45,7 +53,14 @@ def gradients(model: nn.Module, step: int, scale: float) -> None:
 
 
 def optimizer_of(model: nn.Module, weight_decay: float, **options: object) -> torch.optim.Optimizer:
-    config = dict(type="Lars", momentum=MOMENTUM, trust_coeff=TRUST, eps=EPSILON, weight_decay=weight_decay, **options)
+    config = dict(
+        type="Lars",
+        momentum=MOMENTUM,
+        trust_coeff=TRUST,
+        eps=EPSILON,
+        weight_decay=weight_decay,
+        **options,
+    )
     return build_optimizer(model, config, lr=1.0)
 
 
@@ -55,7 +70,9 @@ def optimizer_of(model: nn.Module, weight_decay: float, **options: object) -> to
 def test_steps_equal_the_slow_ones(weight_decay: float, scale: float, foreach: bool | None) -> None:
     model = network()
     optimizer = optimizer_of(model, weight_decay, foreach=foreach)
-    slow = [Slow(p, weight_decay if p.ndim > 1 else 0.0, adapt=p.ndim > 1) for p in model.parameters()]
+    slow = [
+        Slow(p, weight_decay if p.ndim > 1 else 0.0, adapt=p.ndim > 1) for p in model.parameters()
+    ]
     for step in range(20):
         gradients(model, step, scale)
         lr = 4.0 * (step + 1) / 20
@@ -82,7 +99,9 @@ def test_float32_stays_close_to_double_precision() -> None:
 
 
 def test_closed_form_of_a_gradient_across_the_weights() -> None:
-    """w = [[3, 4]], g = [[.8, −.6]], decay .1: g becomes [[1.1, −.2]], the ratio .001·5/√1.25, the lr 4."""
+    """w = [[3, 4]], g = [[.8, −.6]], decay .1: g becomes [[1.1, −.2]], the ratio .001·5/√1.25, the
+    lr 4.
+    """
     p = nn.Parameter(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
     p.grad = torch.tensor([[0.8, -0.6]], dtype=torch.float64)
     Lars([p], lr=4.0, momentum=0.9, weight_decay=0.1).step()
@@ -113,12 +132,16 @@ def test_without_decay_it_is_timms() -> None:
         dict(params=[p for p in theirs.parameters() if p.ndim > 1], always_adapt=True),
         dict(params=[p for p in theirs.parameters() if p.ndim == 1]),
     ]
-    optimizers.append(timm.optim.Lars(groups, lr=1.0, momentum=MOMENTUM, trust_coeff=TRUST, eps=EPSILON))
+    optimizers.append(
+        timm.optim.Lars(groups, lr=1.0, momentum=MOMENTUM, trust_coeff=TRUST, eps=EPSILON)
+    )
     for step in range(5):
         for model, optimizer in zip((ours, theirs), optimizers, strict=True):
             gradients(model, step, 1e-2)
             optimizer.step()
-    assert all(torch.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert all(
+        torch.equal(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("foreach", [True, False])
@@ -137,7 +160,9 @@ def test_gradients_stay_as_they_are_and_parameters_without_one_too(foreach: bool
 
 
 def test_a_state_of_timms_optimiser_goes_on() -> None:
-    """Checkpoints of before hold its keys; the velocity means the same, so the next step is that of the slow one."""
+    """Checkpoints of before hold its keys; the velocity means the same, so the next step is that of
+    the slow one.
+    """
     model = network()
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim == 1]

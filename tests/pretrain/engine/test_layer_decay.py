@@ -25,9 +25,13 @@ class Model(nn.Module):
 
 def by_name(model: nn.Module, layer_decay: float) -> dict[str, float]:
     """Returns parameter name → factor as the optimiser has it."""
-    optimizer = build_optimizer(model, dict(type="AdamW", weight_decay=0.05, layer_decay=layer_decay), lr=1.0)
+    optimizer = build_optimizer(
+        model, dict(type="AdamW", weight_decay=0.05, layer_decay=layer_decay), lr=1.0
+    )
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {names[id(p)]: group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    return {
+        names[id(p)]: group["lr_scale"] for group in optimizer.param_groups for p in group["params"]
+    }
 
 
 def test_vit_against_a_list() -> None:
@@ -54,13 +58,19 @@ def test_resnet_against_a_list() -> None:
     blocks = [n for n in dict.fromkeys(".".join(n.split(".")[:4]) for n in found) if ".layer" in n]
     for depth, block in enumerate(reversed(blocks), start=1):
         assert {s for n, s in found.items() if n.startswith(block + ".")} == {0.5**depth}
-    stem = {s for n, s in found.items() if n.startswith(("backbone.model.conv1.", "backbone.model.bn1."))}
+    stem = {
+        s
+        for n, s in found.items()
+        if n.startswith(("backbone.model.conv1.", "backbone.model.bn1."))
+    }
     assert len(blocks) == 4 and stem == {0.5**5}
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_convnext"])
 def test_same_factors_as_timm(name: str) -> None:
-    """timm numbers a network with its own classifier; ours has the head outside, which must come to the same."""
+    """timm numbers a network with its own classifier; ours has the head outside, which must come to
+    the same.
+    """
     whole = timm.create_model(name, num_classes=3)
     groups = param_groups_layer_decay(whole, layer_decay=0.7)
     theirs = {id(p): group["lr_scale"] for group in groups for p in group["params"]}
@@ -75,10 +85,13 @@ def test_same_factors_as_timm(name: str) -> None:
 def test_weight_decay_and_members_stay_as_without() -> None:
     model = Model("test_vit")
     plain = build_optimizer(model, dict(type="AdamW", weight_decay=0.05), lr=1.0).param_groups
-    split = build_optimizer(model, dict(type="AdamW", weight_decay=0.05, layer_decay=0.8), lr=1.0).param_groups
+    split = build_optimizer(
+        model, dict(type="AdamW", weight_decay=0.05, layer_decay=0.8), lr=1.0
+    ).param_groups
     for decay in (0.05, 0.0):
         members = [
-            {id(p) for g in groups if g["weight_decay"] == decay for p in g["params"]} for groups in (plain, split)
+            {id(p) for g in groups if g["weight_decay"] == decay for p in g["params"]}
+            for groups in (plain, split)
         ]
         assert members[0] == members[1] and members[0]
     assert all("lr_scale" not in group for group in plain)
@@ -86,10 +99,14 @@ def test_weight_decay_and_members_stay_as_without() -> None:
 
 def test_set_lr_multiplies() -> None:
     wrapper = PrecisionOptimWrapper(
-        build_optimizer(Model("test_vit"), dict(type="AdamW", layer_decay=0.5), lr=1.0), device_type="cpu"
+        build_optimizer(Model("test_vit"), dict(type="AdamW", layer_decay=0.5), lr=1.0),
+        device_type="cpu",
     )
     wrapper.set_lr(0.3)
-    assert all(group["lr"] == pytest.approx(0.3 * group["lr_scale"]) for group in wrapper.optimizer.param_groups)
+    assert all(
+        group["lr"] == pytest.approx(0.3 * group["lr_scale"])
+        for group in wrapper.optimizer.param_groups
+    )
     assert len({group["lr"] for group in wrapper.optimizer.param_groups}) > 3
 
 

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from pretrain.backbones.timm_backbone import TimmBackbone
-from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer, parameter_groups, total_norm
+from pretrain.engine.optim import (
+    PrecisionOptimWrapper,
+    build_optimizer,
+    parameter_groups,
+    total_norm,
+)
 
 
 class Toy(nn.Module):
@@ -22,14 +27,22 @@ class Toy(nn.Module):
 
 @pytest.mark.parametrize("weight_decay", [1e-5, 0.0])
 def test_lars_step_has_the_printed_value(weight_decay: float) -> None:
-    """p = [[3, 4]], g = [[.6, .8]], lr 4: trust ratio .001·5/(1 + 1e-5·5), so p → [[2.988, 3.984]] (§9.11)."""
+    """p = [[3, 4]], g = [[.6, .8]], lr 4: trust ratio .001·5/(1 + 1e-5·5), so p → [[2.988, 3.984]]
+    (§9.11).
+    """
     toy = Toy()
-    optimizer = build_optimizer(toy, dict(type="Lars", momentum=0.9, weight_decay=weight_decay), lr=4.0)
+    optimizer = build_optimizer(
+        toy, dict(type="Lars", momentum=0.9, weight_decay=weight_decay), lr=4.0
+    )
     toy.matrix.grad = torch.tensor([[0.6, 0.8]], dtype=torch.float64)
     toy.vector.grad = torch.tensor([0.6, 0.8], dtype=torch.float64)
     optimizer.step()
-    torch.testing.assert_close(toy.matrix.detach(), torch.tensor([[2.988, 3.984]], dtype=torch.float64))
-    torch.testing.assert_close(toy.vector.detach(), torch.tensor([1 - 2.4, 1 - 3.2], dtype=torch.float64))
+    torch.testing.assert_close(
+        toy.matrix.detach(), torch.tensor([[2.988, 3.984]], dtype=torch.float64)
+    )
+    torch.testing.assert_close(
+        toy.vector.detach(), torch.tensor([1 - 2.4, 1 - 3.2], dtype=torch.float64)
+    )
 
 
 def test_vectors_have_no_weight_decay_and_frozen_tensors_no_group() -> None:
@@ -43,7 +56,9 @@ def test_position_embeddings_and_tokens_do_not_decay() -> None:
     backbone = TimmBackbone("test_vit")
     decaying, others = parameter_groups(nn.ModuleList([backbone]), 0.1)
     exempt = {id(p) for p in others["params"]}
-    kept = {name for name, p in backbone.model.named_parameters() if p.ndim >= 2 and id(p) in exempt}
+    kept = {
+        name for name, p in backbone.model.named_parameters() if p.ndim >= 2 and id(p) in exempt
+    }
     assert kept == {"pos_embed", "cls_token"}
     assert any(p is backbone.model.patch_embed.proj.weight for p in decaying["params"])
     optimizer = build_optimizer(backbone, dict(type="Lars", weight_decay=0.1), lr=1.0)
@@ -101,7 +116,12 @@ def test_clipping_bounds_the_step_and_reports_the_norm_before() -> None:
     wrapper.initialize_count_status(model, 0, 1)
     before = [p.detach().clone() for p in model.parameters()]
     loss = model(torch.randn(8, 4)).square().sum()
-    expected = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)])
+    expected = torch.cat(
+        [
+            g.flatten()
+            for g in torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+        ]
+    )
     wrapper.update_params(loss)
     moved = torch.cat([(p - b).flatten() for p, b in zip(model.parameters(), before, strict=True)])
     assert moved.norm().item() == pytest.approx(0.01, rel=1e-3)

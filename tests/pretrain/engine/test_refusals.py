@@ -168,7 +168,10 @@ def test_a_checkpoint_of_another_model(
 
 OTHER_OPTIMIZERS = [
     (dict(type="AdamW"), r"SGD of groups of \[\d+, \d+\] .* AdamW of"),
-    (dict(type="SGD", momentum=0.9, layer_decay=0.8), r"groups of \[\d+, \d+\] parameters, here it is SGD of"),
+    (
+        dict(type="SGD", momentum=0.9, layer_decay=0.8),
+        r"groups of \[\d+, \d+\] parameters, here it is SGD of",
+    ),
 ]
 
 
@@ -184,7 +187,9 @@ def test_a_checkpoint_of_another_optimizer(
 ) -> None:
     train(make_config(tmp_path / "first", schedule__samples=16))
     cfg = make_config(tmp_path / "second", optimizer=dict(optimizer, _delete_=True))
-    with pytest.raises(ConfigError, match=f"iter_3.pth: was written by another optimizer, .*{words}"):
+    with pytest.raises(
+        ConfigError, match=f"iter_3.pth: was written by another optimizer, .*{words}"
+    ):
         start(cfg, resume=tmp_path / "first" / "iter_3.pth")
     assert not (tmp_path / "second").exists()
 

@@ -31,22 +31,41 @@ def stop_after(cfg: Config, hook: Hook) -> None:
         runner.train()
 
 
-@pytest.mark.parametrize("options", [
-    dict(model__objectives=PIXPRO, optimizer=dict(_delete_=True, type="Lars", momentum=0.9, weight_decay=1e-5)),
-    dict(schedule__accumulate=2, optimizer=dict(_delete_=True, type="AdamW"), model__backbone__drop_path_rate=0.5),
-], ids=["PixPro with EMA target, LARS", "accumulation, AdamW, random depth"])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(
+            model__objectives=PIXPRO,
+            optimizer=dict(_delete_=True, type="Lars", momentum=0.9, weight_decay=1e-5),
+        ),
+        dict(
+            schedule__accumulate=2,
+            optimizer=dict(_delete_=True, type="AdamW"),
+            model__backbone__drop_path_rate=0.5,
+        ),
+    ],
+    ids=["PixPro with EMA target, LARS", "accumulation, AdamW, random depth"],
+)
 def test_resumed_equals_uninterrupted_bit_for_bit(
-    make_config: Callable, train: Callable, helpers: SimpleNamespace, tmp_path: Path, options: dict[str, Any]
+    make_config: Callable,
+    train: Callable,
+    helpers: SimpleNamespace,
+    tmp_path: Path,
+    options: dict[str, Any],
 ) -> None:
     whole = train(make_config(tmp_path / "whole", **options))
     cut = make_config(tmp_path / "cut", **options)
-    stop_after(cut, helpers.Dies(8))  # checkpoints at 3 and 6: steps 7 and 8 are lost and done again
+    stop_after(
+        cut, helpers.Dies(8)
+    )  # checkpoints at 3 and 6: steps 7 and 8 are lost and done again
     resumed = train(cut, resume="auto")
     helpers.same_weights(resumed, whole)
     assert str(resumed["optimizer"]) == str(whole["optimizer"])
     assert resumed["sampler"] == whole["sampler"]
     assert torch.equal(resumed["rng"][0]["torch"], whole["rng"][0]["torch"])
-    curves = [list(csv.DictReader((tmp_path / name / "curve.csv").open())) for name in ("whole", "cut")]
+    curves = [
+        list(csv.DictReader((tmp_path / name / "curve.csv").open())) for name in ("whole", "cut")
+    ]
     for row in (*curves[0], *curves[1]):
         row.pop("samples_per_s")
     assert curves[0] == curves[1]
@@ -56,9 +75,7 @@ def test_a_resumed_run_has_the_settings_of_its_own_config(
     make_config: Callable, train: Callable, helpers: SimpleNamespace, tmp_path: Path
 ) -> None:
     train(make_config(tmp_path / "first", schedule__samples=16))
-    changed = make_config(
-        tmp_path / "second", optimizer__weight_decay=0.1, optimizer__momentum=0.5
-    )
+    changed = make_config(tmp_path / "second", optimizer__weight_decay=0.1, optimizer__momentum=0.5)
     last = train(changed, resume=tmp_path / "first" / "iter_3.pth")
     groups = last["optimizer"]["param_groups"]
     assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
@@ -69,7 +86,12 @@ def test_files_and_their_contents(
     make_config: Callable, train: Callable, helpers: SimpleNamespace, tmp_path: Path
 ) -> None:
     backends = [dict(type="TensorboardVisBackend")]
-    cfg = make_config(tmp_path / "run", model__objectives=PIXPRO, vis_backends=backends, engine__keep_checkpoints=2)
+    cfg = make_config(
+        tmp_path / "run",
+        model__objectives=PIXPRO,
+        vis_backends=backends,
+        engine__keep_checkpoints=2,
+    )
     last = train(cfg)
     folder = tmp_path / "run"
     assert sorted(p.name for p in folder.glob("iter_*.pth")) == ["iter_12.pth", "iter_9.pth"]
@@ -82,7 +104,11 @@ def test_files_and_their_contents(
     assert final["meta"]["normalisation"]["mean"] == pytest.approx([0.485, 0.456, 0.406])
     assert parse(final["meta"]["cfg"]).model.objectives[0].hidden == 16
     assert last["state_dict"]["momentum_step"].item() == 12
-    assert {key.split(".")[0] for key in last["state_dict"]} >= {"backbone", "target_backbone", "objectives"}
+    assert {key.split(".")[0] for key in last["state_dict"]} >= {
+        "backbone",
+        "target_backbone",
+        "objectives",
+    }
     progress = json.loads((folder / "progress.json").read_text())
     assert (progress["step"], progress["total"], progress["state"]) == (12, 12, "done")
     rows = list(csv.DictReader((folder / "curve.csv").open()))
@@ -91,8 +117,12 @@ def test_files_and_their_contents(
     assert list(folder.glob("*/vis_data/events.out.tfevents*"))
 
 
-def test_targets_follow_once_per_optimiser_step_with_the_share_done(make_config: Callable, tmp_path: Path) -> None:
-    cfg = make_config(tmp_path / "run", model__objectives=PIXPRO, schedule__samples=16, schedule__accumulate=2)
+def test_targets_follow_once_per_optimiser_step_with_the_share_done(
+    make_config: Callable, tmp_path: Path
+) -> None:
+    cfg = make_config(
+        tmp_path / "run", model__objectives=PIXPRO, schedule__samples=16, schedule__accumulate=2
+    )
     runner = build_runner(cfg)
     seen: list[float] = []
     update = runner.raw_model.after_step
@@ -113,9 +143,16 @@ def test_accumulation_changes_nothing_without_batch_statistics(
 def test_low_precision_trains_and_keeps_weights_in_fp32(
     make_config: Callable, train: Callable, tmp_path: Path, precision: str
 ) -> None:
-    cfg = make_config(tmp_path / "run", model__objectives=PIXPRO, engine__precision=precision, schedule__samples=16)
+    cfg = make_config(
+        tmp_path / "run",
+        model__objectives=PIXPRO,
+        engine__precision=precision,
+        schedule__samples=16,
+    )
     state = train(cfg)
-    assert all(v.dtype == torch.float32 for v in state["state_dict"].values() if v.is_floating_point())
+    assert all(
+        v.dtype == torch.float32 for v in state["state_dict"].values() if v.is_floating_point()
+    )
     assert ("loss_scaler" in state["optimizer"]) == (precision == "fp16")
 
 
@@ -133,7 +170,9 @@ def test_weights_alone_are_loaded_with_load_from(
 
 def test_weights_of_another_model_are_refused(make_config: Callable, tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(ConfigError, match=r"holds no backbone of this model.* 1 tensors such as conv1.weight"):
+    with pytest.raises(
+        ConfigError, match=r"holds no backbone of this model.* 1 tensors such as conv1.weight"
+    ):
         build_runner(make_config(tmp_path / "run", load_from=str(tmp_path / "other.pth")))
 
 
@@ -150,7 +189,9 @@ def test_deterministic_mode_gives_cublas_its_workspace(
         torch.use_deterministic_algorithms(False)
 
 
-def test_a_used_folder_is_not_overwritten(make_config: Callable, train: Callable, tmp_path: Path) -> None:
+def test_a_used_folder_is_not_overwritten(
+    make_config: Callable, train: Callable, tmp_path: Path
+) -> None:
     cfg = make_config(tmp_path / "run")
     train(cfg)
     with pytest.raises(ConfigError, match="holds a run .iter_12.pth.; continue it with --resume"):
@@ -160,7 +201,9 @@ def test_a_used_folder_is_not_overwritten(make_config: Callable, train: Callable
         build_runner(other, resume="auto")
     build_runner(cfg, resume="auto").train()  # over already: returns at once
     shutil.rmtree(tmp_path / "run")
-    with pytest.raises(FileNotFoundError, match="no such checkpoint; in that folder: no .pth files"):
+    with pytest.raises(
+        FileNotFoundError, match="no such checkpoint; in that folder: no .pth files"
+    ):
         build_runner(cfg, resume=tmp_path / "run" / "iter_3.pth").train()
 
 

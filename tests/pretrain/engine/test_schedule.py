@@ -1,4 +1,6 @@
-"""Golden values of the PixPro specification (100 epochs of 1251 steps at batch 1024) and the counting rules."""
+"""Golden values of the PixPro specification (100 epochs of 1251 steps at batch 1024) and the
+counting rules.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,22 @@ IMAGENET = 1_281_167
 
 
 def pixpro() -> Schedule:
-    return make_schedule(ScheduleSettings(global_batch=1024, epochs=100, warmup_epochs=5, lr_per_256=1.0), IMAGENET)
+    return make_schedule(
+        ScheduleSettings(global_batch=1024, epochs=100, warmup_epochs=5, lr_per_256=1.0), IMAGENET
+    )
 
 
 @pytest.mark.parametrize(
     ("epoch", "lr", "digits"),
-    [(0, 0.04, 6), (1, 0.832, 6), (2.5, 2.0197, 4), (5, 4.0, 9), (10, 3.9727, 4), (90, 0.1084, 4), (100, 1e-6, 12)],
+    [
+        (0, 0.04, 6),
+        (1, 0.832, 6),
+        (2.5, 2.0197, 4),
+        (5, 4.0, 9),
+        (10, 3.9727, 4),
+        (90, 0.1084, 4),
+        (100, 1e-6, 12),
+    ],
 )
 def test_learning_rate_has_the_printed_values(epoch: float, lr: float, digits: int) -> None:
     assert pixpro().lr(math.floor(epoch * PER_EPOCH)) == pytest.approx(lr, abs=0.5 * 10**-digits)
@@ -38,9 +50,15 @@ def test_warm_up_is_linear_and_the_decay_monotone() -> None:
     assert falls == sorted(falls, reverse=True)
 
 
-@pytest.mark.parametrize(("rule", "batch", "expected"), [
-    ("linear", 1024, 4.0), ("linear", 512, 2.0), ("sqrt", 256, 1.0), ("sqrt", 1024, 2.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "batch", "expected"),
+    [
+        ("linear", 1024, 4.0),
+        ("linear", 512, 2.0),
+        ("sqrt", 256, 1.0),
+        ("sqrt", 1024, 2.0),
+    ],
+)
 def test_peak_follows_the_batch(rule: str, batch: int, expected: float) -> None:
     settings = ScheduleSettings(global_batch=batch, epochs=1, lr_rule=rule, lr_per_256=1.0)
     assert peak_lr(settings) == pytest.approx(expected)
@@ -52,7 +70,9 @@ def test_the_authors_square_root_rule_is_two_per_256() -> None:
 
 
 def test_none_takes_the_rate_as_it_is() -> None:
-    schedule = make_schedule(ScheduleSettings(global_batch=8, samples=800, lr_rule="none", lr=0.3), 100)
+    schedule = make_schedule(
+        ScheduleSettings(global_batch=8, samples=800, lr_rule="none", lr=0.3), 100
+    )
     assert schedule.lr(0) == pytest.approx(0.3)
     assert schedule.lr(schedule.steps) == pytest.approx(1e-6)
 
@@ -61,7 +81,9 @@ def test_samples_and_epochs_count_whole_batches() -> None:
     by_samples = ScheduleSettings(global_batch=10, samples=99, lr_per_256=1.0)
     by_epochs = ScheduleSettings(global_batch=10, epochs=2.5, lr_per_256=1.0)
     assert make_schedule(by_samples, 1000).steps == 9  # 100 images would exceed the budget
-    assert make_schedule(by_epochs, 47).steps == 10  # 4 whole batches per epoch, the tail of 7 is dropped
+    assert (
+        make_schedule(by_epochs, 47).steps == 10
+    )  # 4 whole batches per epoch, the tail of 7 is dropped
 
 
 def test_progress_ends_at_one() -> None:
@@ -70,11 +92,14 @@ def test_progress_ends_at_one() -> None:
     assert schedule.progress(schedule.steps) == 1.0
 
 
-@pytest.mark.parametrize(("fields", "images", "words"), [
-    (dict(global_batch=64, epochs=1), 63, "global_batch=64.*63 images"),
-    (dict(global_batch=64, samples=63), 100, "samples=63.*less than one step"),
-    (dict(global_batch=10, epochs=1, warmup_epochs=1), 100, "warm-up takes 10 of 10"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "images", "words"),
+    [
+        (dict(global_batch=64, epochs=1), 63, "global_batch=64.*63 images"),
+        (dict(global_batch=64, samples=63), 100, "samples=63.*less than one step"),
+        (dict(global_batch=10, epochs=1, warmup_epochs=1), 100, "warm-up takes 10 of 10"),
+    ],
+)
 def test_impossible_schedules_are_refused(fields: dict, images: int, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make_schedule(ScheduleSettings(lr_per_256=1.0, **fields), images)
@@ -83,5 +108,7 @@ def test_impossible_schedules_are_refused(fields: dict, images: int, words: str)
 def test_micro_batches_divide_the_global_batch_or_say_what_would() -> None:
     settings = ScheduleSettings(global_batch=96, epochs=1, lr_per_256=1.0, accumulate=3)
     assert micro_batch(settings, world=8) == 4
-    with pytest.raises(ConfigError, match="not divisible by 5 processes × accumulate=3; 90 would be"):
+    with pytest.raises(
+        ConfigError, match="not divisible by 5 processes × accumulate=3; 90 would be"
+    ):
         micro_batch(settings, world=5)

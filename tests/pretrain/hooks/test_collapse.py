@@ -67,10 +67,14 @@ def make_runner() -> SimpleNamespace:
 
 
 def features(spread: float, agreement: float = 0.5) -> list[Features]:
-    """Two views: one direction common to all, noise of size ``spread``; ``agreement`` is the share both views have."""
+    """Two views: one direction common to all, noise of size ``spread``; ``agreement`` is the share
+    both views have.
+    """
     common, shared = torch.ones(CHANNELS, 1, 1), torch.randn(IMAGES, CHANNELS, SIDE, SIDE)
     maps = [
-        common + spread * (agreement * shared + (1 - agreement) * torch.randn(IMAGES, CHANNELS, SIDE, SIDE))
+        common
+        + spread
+        * (agreement * shared + (1 - agreement) * torch.randn(IMAGES, CHANNELS, SIDE, SIDE))
         for _ in range(2)
     ]
     return [Features({8: m}, m.mean((2, 3))) for m in maps]
@@ -78,14 +82,22 @@ def features(spread: float, agreement: float = 0.5) -> list[Features]:
 
 def batch() -> Batch:
     geometry = identity().expand(IMAGES, 2, 2, 3)
-    return Batch({"large": Views(torch.zeros(IMAGES, 2, 3, 8, 8), geometry)}, None, torch.arange(IMAGES))
+    return Batch(
+        {"large": Views(torch.zeros(IMAGES, 2, 3, 8, 8), geometry)}, None, torch.arange(IMAGES)
+    )
 
 
 def views() -> Views:
     return batch().views["large"]
 
 
-def look(hook: CollapseHook, runner: SimpleNamespace, step: int, given: list[Features], loss: float = -1.0) -> None:
+def look(
+    hook: CollapseHook,
+    runner: SimpleNamespace,
+    step: int,
+    given: list[Features],
+    loss: float = -1.0,
+) -> None:
     runner.iter, runner.model.last_features = step - 1, given
     hook.after_train_iter(runner, step - 1, batch(), {"Toy.loss": torch.tensor(2.0 * loss)})
 
@@ -96,7 +108,11 @@ def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_measures_vectors_cells_and_pairs() -> None:
     values = HOOKS.build(dict(type="CollapseHook")).measure(features(3.0), views())
-    assert values["vector_spread"] > 0.3 and values["cell_spread"] > 0.8 and values["cell_spread_within"] > 0.8
+    assert (
+        values["vector_spread"] > 0.3
+        and values["cell_spread"] > 0.8
+        and values["cell_spread_within"] > 0.8
+    )
     assert 10 < values["vector_rank"] <= CHANNELS and 10 < values["cell_rank"] <= CHANNELS
     assert values["cell_gap"] > 0.3 and values["vector_gap"] > 0.05
     assert abs(CollapseHook().measure(features(3.0, agreement=0.0), views())["cell_gap"]) < 0.05
@@ -120,7 +136,9 @@ def test_one_view_and_no_geometry_leave_the_gaps_out() -> None:
     assert "cell_gap" not in CollapseHook().measure(features(1.0), None)
 
 
-def test_warns_once_after_grace_and_patience_and_again_after_recovery(caplog: pytest.LogCaptureFixture) -> None:
+def test_warns_once_after_grace_and_patience_and_again_after_recovery(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     hook, runner = CollapseHook(every=10, grace=30, patience=2), make_runner()
     with caplog.at_level(logging.INFO):
         for step in (1, 10, 20, 30, 40):
@@ -137,7 +155,11 @@ def test_warns_once_after_grace_and_patience_and_again_after_recovery(caplog: py
             look(hook, runner, step, features(0.01))
     assert len(warnings_in(caplog)) == 2
     words = warnings_in(caplog)[0]
-    assert "point nearly the same way" in words and "1. momentum is 0.5 now" in words and "0.3" in words
+    assert (
+        "point nearly the same way" in words
+        and "1. momentum is 0.5 now" in words
+        and "0.3" in words
+    )
 
 
 def test_healthy_features_are_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
@@ -147,7 +169,9 @@ def test_healthy_features_are_not_warned_of(caplog: pytest.LogCaptureFixture) ->
     assert warnings_in(caplog) == []
 
 
-def test_loss_at_its_bound_is_a_sign_after_the_weight_is_taken_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_loss_at_its_bound_is_a_sign_after_the_weight_is_taken_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     hook, runner = CollapseHook(every=1, grace=0, patience=1), make_runner()
     look(hook, runner, 1, features(3.0), loss=-2.0)  # weighted −4
     assert warnings_in(caplog) == []
@@ -173,11 +197,17 @@ def config(image_folder: Path, work_dir: Path, hooks: list[dict]) -> PretrainCon
     backbone = dict(type="TimmBackbone", name="test_resnet", output_stride=8, drop_path_rate=0.3)
     return PretrainConfig(
         dict(
-            model=dict(type="Pretrainer", backbone=backbone, objectives=[dict(type="PixPro", hidden=16, dim=8)]),
+            model=dict(
+                type="Pretrainer",
+                backbone=backbone,
+                objectives=[dict(type="PixPro", hidden=16, dim=8)],
+            ),
             source=dict(type="ImageFolder", root=str(image_folder)),
             views=dict(type="ViewRecipe", groups={"global": [view, view]}),
             loader=dict(workers=0),
-            schedule=dict(global_batch=8, samples=96, warmup_samples=8, lr_rule="none", lr=0.1, accumulate=2),
+            schedule=dict(
+                global_batch=8, samples=96, warmup_samples=8, lr_rule="none", lr=0.1, accumulate=2
+            ),
             optimizer=dict(type="SGD", momentum=0.9),
             engine=dict(checkpoint_every=100, log_every=3),
             seed=3,
@@ -195,7 +225,10 @@ def train(cfg: PretrainConfig) -> dict[str, Tensor]:
 
 
 def test_hooks_change_nothing_and_fill_the_curve(image_folder: Path, tmp_path: Path) -> None:
-    hooks = [dict(type="CollapseHook", every=2), dict(type="ThroughputHook", every=3, efficiency_at=6)]
+    hooks = [
+        dict(type="CollapseHook", every=2),
+        dict(type="ThroughputHook", every=3, efficiency_at=6),
+    ]
     plain = train(config(image_folder, tmp_path / "plain", []))
     watched = train(config(image_folder, tmp_path / "watched", hooks))
     assert plain.keys() == watched.keys()
@@ -203,7 +236,14 @@ def test_hooks_change_nothing_and_fill_the_curve(image_folder: Path, tmp_path: P
         assert torch.equal(value, watched[name]), name
     rows = list(csv.DictReader((tmp_path / "watched" / "curve.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["3", "6", "9", "12"]
-    for name in ("vector_spread", "cell_rank", "cell_gap", "PixPro.best", "images_per_s", "data_wait"):
+    for name in (
+        "vector_spread",
+        "cell_rank",
+        "cell_gap",
+        "PixPro.best",
+        "images_per_s",
+        "data_wait",
+    ):
         assert all(row[f"watch/{name}"] for row in rows), name
     # Measured after step 6: the cells of the rows before stay empty.
     efficiencies = [row["watch/step_efficiency"] for row in rows]

@@ -13,9 +13,14 @@ from pretrain.objectives.simclr import SimCLR
 from pretrain.objectives.supcon import SupCon
 
 HEALTHY = dict(
-    vector_spread=0.5, cell_spread=0.8, cell_spread_within=0.6, vector_rank=40.0, cell_rank=90.0, vector_gap=0.05,
+    vector_spread=0.5,
+    cell_spread=0.8,
+    cell_spread_within=0.6,
+    vector_rank=40.0,
+    cell_rank=90.0,
+    vector_gap=0.05,
     cell_gap=0.1,
-)  # fmt: skip
+)
 BLIND = Bounds(best=-4.0, collapsed=-4.0, random_start=0.0)
 CONTRAST = Bounds(best=None, collapsed=4.8, random_start=4.8)
 
@@ -38,7 +43,9 @@ def test_every_value_can_be_a_sign_and_be_switched_off(name: str) -> None:
 
 
 def test_flat_maps_are_reported_once_as_the_graver_sign() -> None:
-    assert "cell_spread_within" not in find_signs({**HEALTHY, "cell_spread": 0.0, "cell_spread_within": 0.0}, Limits())
+    assert "cell_spread_within" not in find_signs(
+        {**HEALTHY, "cell_spread": 0.0, "cell_spread_within": 0.0}, Limits()
+    )
 
 
 def test_illegal_limits_name_the_field() -> None:
@@ -69,14 +76,20 @@ def test_fast_momentum_and_small_batches_come_first() -> None:
 def test_every_loss_of_positives_and_negatives_has_a_temperature_to_ask_for() -> None:
     features = FeatureInfo({8: 4}, 4)
     for contrasting in (SimCLR(features), SupCon(features, temperature=0.2)):
-        assert "temperature" in " ".join(likely_knobs([contrasting], momentum=0.99, lr=0.25, images=64))
+        assert "temperature" in " ".join(
+            likely_knobs([contrasting], momentum=0.99, lr=0.25, images=64)
+        )
 
 
 def test_advice_fits_the_nature_of_the_objective() -> None:
-    contrastive = " ".join(likely_knobs([objective(CONTRAST, temperature=0.1)], momentum=0.99, lr=0.25, images=64))
+    contrastive = " ".join(
+        likely_knobs([objective(CONTRAST, temperature=0.1)], momentum=0.99, lr=0.25, images=64)
+    )
     assert "temperature" in contrastive and "0.25" in contrastive
     assert "momentum" not in contrastive and "predictor" not in contrastive
-    wrapped = SimpleNamespace(bounds=CONTRAST, needs_target=False, objective=objective(CONTRAST, temperature=0.1))
+    wrapped = SimpleNamespace(
+        bounds=CONTRAST, needs_target=False, objective=objective(CONTRAST, temperature=0.1)
+    )
     assert "temperature" in " ".join(likely_knobs([wrapped], momentum=0.99, lr=0.25, images=64))
     supervised = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
     assert "temperature" not in supervised and "learning rate" in supervised

@@ -14,7 +14,9 @@ def test_limit_of_the_first_steps_gives_way_to_the_engines(later: float | None) 
     hook, limits = EarlyClipHook(norm=0.1, steps=2), []
     for step in range(4):
         runner = SimpleNamespace(
-            iter=step, optim_wrapper=SimpleNamespace(max_norm=later), settings=SimpleNamespace(clip_grad=later)
+            iter=step,
+            optim_wrapper=SimpleNamespace(max_norm=later),
+            settings=SimpleNamespace(clip_grad=later),
         )
         hook.before_train_iter(runner, step)
         limits.append(runner.optim_wrapper.max_norm)

@@ -39,7 +39,9 @@ def test_spread_is_the_channels_standard_deviation_times_root_d() -> None:
     expected = math.sqrt(unit.var(0, unbiased=False).mean()) * math.sqrt(12)
     assert spread(rows) == pytest.approx(expected)
     assert spread(rows * torch.rand(200, 1)) == pytest.approx(expected)  # lengths do not matter
-    assert spread(rows @ torch.linalg.qr(torch.randn(12, 12))[0]) == pytest.approx(expected, abs=1e-6)
+    assert spread(rows @ torch.linalg.qr(torch.randn(12, 12))[0]) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_squared_spread_is_one_minus_the_mean_cosine() -> None:
@@ -69,7 +71,9 @@ def test_rank_of_a_simplex_a_point_and_unequal_axes() -> None:
     # ... also where float32 rounding makes the rows differ in their last digits.
     assert effective_rank(torch.ones(300, 64) + 1e-7 * torch.randn(300, 64)) == 0
     # k rows on ±e1 and one on ±e2: singular values √(2k) and √2.
-    rows = torch.cat([torch.tensor([[1.0, 0], [-1, 0]]).repeat(9, 1), torch.tensor([[0.0, 1], [0, -1]])])
+    rows = torch.cat(
+        [torch.tensor([[1.0, 0], [-1, 0]]).repeat(9, 1), torch.tensor([[0.0, 1], [0, -1]])]
+    )
     p = torch.tensor([3.0, 1.0]) / 4
     assert effective_rank(rows) == pytest.approx(float((-(p * p.log()).sum()).exp()))
 
@@ -97,7 +101,9 @@ def test_cell_pair_cosines_equal_the_loop() -> None:
         for j in range(3):
             for m in range(4):
                 for n in range(3):
-                    value = float(F.cosine_similarity(a[i].flatten(1)[:, m], b[j].flatten(1)[:, n], dim=0))
+                    value = float(
+                        F.cosine_similarity(a[i].flatten(1)[:, m], b[j].flatten(1)[:, n], dim=0)
+                    )
                     if i != j:
                         other.append(value)
                     elif positives[i, m, n]:

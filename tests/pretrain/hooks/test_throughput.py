@@ -14,7 +14,12 @@ from torch import nn
 from pretrain.hooks import throughput
 from pretrain.hooks.throughput import ThroughputHook, peak_memory
 
-STEP, WAIT, LATER_WAIT, OTHER = 3.0, 1.0, 0.5, 0.25  # seconds: work, first and later micro-batch, other hooks
+STEP, WAIT, LATER_WAIT, OTHER = (
+    3.0,
+    1.0,
+    0.5,
+    0.25,
+)  # seconds: work, first and later micro-batch, other hooks
 
 
 class Run:
@@ -51,7 +56,10 @@ class Run:
 
 
 def test_rates_count_everything_and_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, hook = Run(monkeypatch), HOOKS.build(dict(type="ThroughputHook", every=4, efficiency_at=None))
+    run, hook = (
+        Run(monkeypatch),
+        HOOKS.build(dict(type="ThroughputHook", every=4, efficiency_at=None)),
+    )
     hook.before_train(run.runner)
     run.steps(hook, 8)
     elapsed = 4 * (STEP + WAIT + LATER_WAIT + OTHER)  # a full window: the second one
@@ -73,7 +81,9 @@ class FakePasses:
         return {"online global[0]": 0.9, "target global[0]": 0.3}
 
 
-def test_efficiency_compares_bare_passes_with_the_step_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_efficiency_compares_bare_passes_with_the_step_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     run, hook = Run(monkeypatch), ThroughputHook(every=5, efficiency_at=8)
     FakePasses.clock = run
     monkeypatch.setattr(throughput, "BarePasses", FakePasses)

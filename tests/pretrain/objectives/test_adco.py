@@ -1,4 +1,6 @@
-"""AdCo: loss by loops, the way up against autograd, the negatives' step against SGD, one process against two."""
+"""AdCo: loss by loops, the way up against autograd, the negatives' step against SGD, one process
+against two.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_loss_equals_loops() -> None:
         positive = math.exp(F.cosine_similarity(q[i], k[i], dim=0).item() / 0.2)
         others = [math.exp(F.cosine_similarity(q[i], d, dim=0).item() / 0.2) for d in negatives]
         terms.append(-math.log(positive / (positive + sum(others))))
-    assert info_nce(cosines(q, k, negatives), 0.2).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
+    assert info_nce(cosines(q, k, negatives), 0.2).item() == pytest.approx(
+        sum(terms) / 6, abs=1e-12
+    )
 
 
 def test_bounds_are_reached() -> None:
@@ -110,10 +114,17 @@ def test_negatives_climb() -> None:
 def test_negatives_begin_as_keys() -> None:
     objective, encode = small(filled=False), encodings(slice(2))
     random = objective.negatives.clone()
-    first, second = (F.normalize(objective.target_projector(v.vector).detach(), dim=1) for v in encode.target("global"))
-    keys = torch.stack([second[0], first[0], second[1], first[1]])  # keys of view 0's queries are view 1's vectors
+    first, second = (
+        F.normalize(objective.target_projector(v.vector).detach(), dim=1)
+        for v in encode.target("global")
+    )
+    keys = torch.stack(
+        [second[0], first[0], second[1], first[1]]
+    )  # keys of view 0's queries are view 1's vectors
     objective.remember(None, encode)
-    assert torch.allclose(objective.negatives[:4], keys) and torch.equal(objective.negatives[4:], random[4:])
+    assert torch.allclose(objective.negatives[:4], keys) and torch.equal(
+        objective.negatives[4:], random[4:]
+    )
     objective.remember(None, encode)
     assert torch.allclose(objective.negatives[4:], keys[:3]) and (objective.velocity == 0).all()
     filled = objective.negatives.clone()
@@ -126,7 +137,9 @@ def test_both_directions_and_only_online_heads_learn() -> None:
     loss = objective(None, encode)["loss"]
     online = [objective.projector(view.vector) for view in encode.online("global")]
     target = [objective.target_projector(view.vector) for view in encode.target("global")]
-    directions = [info_nce(cosines(online[i], target[1 - i], objective.negatives), 0.12) for i in range(2)]
+    directions = [
+        info_nce(cosines(online[i], target[1 - i], objective.negatives), 0.12) for i in range(2)
+    ]
     assert torch.allclose(loss, sum(directions) / 2)
     loss.backward()
     assert all(p.grad is None for p in objective.target_projector.parameters())

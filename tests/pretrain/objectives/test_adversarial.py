@@ -1,4 +1,6 @@
-"""Adversarial: the specification's vectors on a linear encoder, and the properties of attack and update."""
+"""Adversarial: the specification's vectors on a linear encoder, and the properties of attack and
+update.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from pretrain.structures import Batch, Views
 
 register_all()
 
-# Three images of one pixel, in normalised units; pixels in [0, 1] are −2 … 2 here, and 0.03 is a change of 1.9125/255.
+# Three images of one pixel, in normalised units; pixels in [0, 1] are −2 … 2 here, and 0.03 is a
+# change of 1.9125/255.
 X_I = [[1, 0.2, -0.3], [-0.4, 0.9, 0.5], [0.3, -0.8, 1.1]]
 X_J = [[0.8, 0.1, -0.1], [-0.5, 0.7, 0.9], [0.5, -0.6, 1.0]]
 MEAN, STD = 0.5, 0.25
@@ -70,20 +73,30 @@ def normalisation(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def linear(options: dict[str, Any]) -> tuple[Adversarial, Batch, Encodings]:
-    """Returns an Adversarial whose inner head is the identity, the vectors' batch and its encodings."""
+    """Returns an Adversarial whose inner head is the identity, the vectors' batch and its
+    encodings.
+    """
     wrapper = Adversarial(FeatureInfo({1: 2}, 2), **options)
     wrapper.objective.projector = nn.Identity()
     images = torch.tensor([X_I, X_J], dtype=torch.float64).transpose(0, 1)[..., None, None]
     batch = Batch({"global": Views(images, identity().expand(3, 2, 2, 3))}, None, torch.arange(3))
     network = LinearEncoder()
     encode = Encodings(
-        batch, network, None, second_norms=SecondNorms(network), normalisation=normalisation(torch.float64)
+        batch,
+        network,
+        None,
+        second_norms=SecondNorms(network),
+        normalisation=normalisation(torch.float64),
     )
     return wrapper, batch, encode
 
 
-def resnet(options: dict[str, Any], seed: int = 0) -> tuple[Adversarial, Batch, Callable[[], Encodings], nn.Module]:
-    """Returns an Adversarial in training on a small ResNet, a batch, a maker of its encodings, and the ResNet."""
+def resnet(
+    options: dict[str, Any], seed: int = 0
+) -> tuple[Adversarial, Batch, Callable[[], Encodings], nn.Module]:
+    """Returns an Adversarial in training on a small ResNet, a batch, a maker of its encodings, and
+    the ResNet.
+    """
     torch.manual_seed(seed)
     network = MODELS.build(dict(RESNET)).train()
     wrapper = Adversarial(network.info, **options).train()
@@ -115,10 +128,16 @@ def attacked_loss(wrapper: Adversarial, batch: Batch, encode: Encodings) -> Atta
         (PLAIN, "other", 0.151500, 0.151500, 0.172841, 0.324340),
     ],
 )
-def test_vectors(norm: str, inner: dict, source: str, clean: float, before: float, after: float, total: float) -> None:
-    wrapper, batch, encode = linear(dict(objective=inner, source=source, norm=norm, epsilon=EPSILON))
+def test_vectors(
+    norm: str, inner: dict, source: str, clean: float, before: float, after: float, total: float
+) -> None:
+    wrapper, batch, encode = linear(
+        dict(objective=inner, source=source, norm=norm, epsilon=EPSILON)
+    )
     terms = {name: value.item() for name, value in wrapper(batch, encode).items()}
-    expected = dict(loss=clean, before=before, after=after, adversarial_loss=after, attacked=1, delta=EPSILON)
+    expected = dict(
+        loss=clean, before=before, after=after, adversarial_loss=after, attacked=1, delta=EPSILON
+    )
     assert terms == pytest.approx(expected, abs=6e-7)
     assert terms["loss"] + terms["adversarial_loss"] == pytest.approx(total, abs=1.1e-6)
 
@@ -126,7 +145,10 @@ def test_vectors(norm: str, inner: dict, source: str, clean: float, before: floa
 @pytest.mark.parametrize("inner", [NT_XENT, PLAIN])
 @pytest.mark.parametrize(
     "source, signs",
-    [("anchor", [[-1, 1, 1], [1, 1, -1], [-1, 1, 1]]), ("other", [[-1, 1, 1], [-1, -1, 1], [-1, 1, 1]])],
+    [
+        ("anchor", [[-1, 1, 1], [1, 1, -1], [-1, 1, 1]]),
+        ("other", [[-1, 1, 1], [-1, -1, 1], [-1, 1, 1]]),
+    ],
 )
 def test_signs_of_the_step(inner: dict, source: str, signs: list[list[int]]) -> None:
     wrapper, batch, encode = linear(dict(objective=inner, source=source, epsilon=EPSILON))
@@ -140,8 +162,14 @@ def test_gradient_of_the_vectors() -> None:
     wrapper, batch, encode = linear(dict(objective=NT_XENT))
     pixels = batch.views["global"].images[:, :1].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(attacked_loss(wrapper, batch, encode)(pixels), pixels)
-    expected = [[-0.003110, 0.076191, 0.040428], [0.010263, 0.006917, -0.004239], [-0.043906, 0.092204, 0.079032]]
-    assert torch.allclose(gradient.flatten(1), torch.tensor(expected, dtype=torch.float64), atol=6e-7)
+    expected = [
+        [-0.003110, 0.076191, 0.040428],
+        [0.010263, 0.006917, -0.004239],
+        [-0.043906, 0.092204, 0.079032],
+    ]
+    assert torch.allclose(
+        gradient.flatten(1), torch.tensor(expected, dtype=torch.float64), atol=6e-7
+    )
 
 
 def test_at_the_anchor_only_the_negatives_push() -> None:
@@ -216,11 +244,17 @@ def test_a_loss_that_knows_its_first_view_only() -> None:
     wrapper, batch, encode = linear(dict(objective=inner))
     with pytest.raises(RuntimeError, match="attacked_first=True"):
         wrapper(batch, encode)
-    wrapper, batch, encode = linear(dict(objective=inner, attacked_first=True, source="other", epsilon=EPSILON))
+    wrapper, batch, encode = linear(
+        dict(objective=inner, attacked_first=True, source="other", epsilon=EPSILON)
+    )
     terms = wrapper(batch, encode)
     x_i, x_j = (batch.views["global"].images[:, v] for v in (0, 1))
-    pixels, _ = wrapper.attack(x_j[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation)
-    clean, attacked = (encode.online("global", images=x[:, None])[0].vector for x in (x_i, pixels[:, 0]))
+    pixels, _ = wrapper.attack(
+        x_j[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation
+    )
+    clean, attacked = (
+        encode.online("global", images=x[:, None])[0].vector for x in (x_i, pixels[:, 0])
+    )
     assert torch.allclose(terms["adversarial_loss"], -(attacked * clean).sum(1).mean())
     assert terms["after"] > terms["before"]
 
@@ -228,7 +262,9 @@ def test_a_loss_that_knows_its_first_view_only() -> None:
 @pytest.mark.parametrize("source", ["anchor", "other"])
 def test_uel_is_attacked_through_the_rows_that_pick(source: str) -> None:
     """As its authors do: both views' rows pick among all, what they are compared with is constant."""
-    wrapper, batch, encode = linear(dict(objective=dict(PLAIN, form="uel"), source=source, epsilon=EPSILON))
+    wrapper, batch, encode = linear(
+        dict(objective=dict(PLAIN, form="uel"), source=source, epsilon=EPSILON)
+    )
     x_i, x_j = (batch.views["global"].images[:, v] for v in (0, 1))
     weight = LinearEncoder().weight.detach()
     start = (x_i if source == "anchor" else x_j).clone().requires_grad_()
@@ -237,12 +273,18 @@ def test_uel_is_attacked_through_the_rows_that_pick(source: str) -> None:
     logits = (z @ z.detach().T / 0.5).masked_fill(torch.eye(6, dtype=torch.bool), -torch.inf)
     p = logits.softmax(1)
     partner = torch.arange(6).roll(3)
-    others = torch.ones(6, 6, dtype=torch.bool).scatter(1, partner[:, None], False) & ~torch.eye(6, dtype=torch.bool)
-    loss = (-p[torch.arange(6), partner].log() - (1 - p).log().masked_fill(~others, 0).sum(1)).mean()
+    others = torch.ones(6, 6, dtype=torch.bool).scatter(1, partner[:, None], False) & ~torch.eye(
+        6, dtype=torch.bool
+    )
+    loss = (
+        -p[torch.arange(6), partner].log() - (1 - p).log().masked_fill(~others, 0).sum(1)
+    ).mean()
     loss.backward()
     terms = wrapper(batch, encode)
     assert terms["before"].item() == pytest.approx(loss.item(), abs=1e-12)
-    pixels, _ = wrapper.attack(start.detach()[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation)
+    pixels, _ = wrapper.attack(
+        start.detach()[:, None], attacked_loss(wrapper, batch, encode), encode.normalisation
+    )
     assert torch.allclose(pixels[:, 0], start.detach() + 0.03 * start.grad.sign())
     attacked = torch.einsum("dc,bchw->bd", weight, pixels[:, 0])
     clean = torch.einsum("dc,bchw->bd", weight, x_i)
@@ -252,24 +294,32 @@ def test_uel_is_attacked_through_the_rows_that_pick(source: str) -> None:
 def test_a_loss_without_the_pixels_is_an_error() -> None:
     free = torch.ones((), requires_grad=True)
     with pytest.raises(RuntimeError, match="does not depend on the attacked pixels"):
-        Attack(4, 4, 1)(torch.zeros(1, 1, 3, 2, 2), lambda x: free * 2, normalisation(torch.float32))
+        Attack(4, 4, 1)(
+            torch.zeros(1, 1, 3, 2, 2), lambda x: free * 2, normalisation(torch.float32)
+        )
 
 
 def test_small_steps_raise_a_smooth_loss() -> None:
     for source in ("anchor", "other", "both"):
-        wrapper, batch, encode = linear(dict(objective=NT_XENT, source=source, epsilon=1e-3 * STD * 255))
+        wrapper, batch, encode = linear(
+            dict(objective=NT_XENT, source=source, epsilon=1e-3 * STD * 255)
+        )
         terms = wrapper(batch, encode)
         assert terms["after"] >= terms["before"]
 
 
 def test_epsilon_0_is_the_view_itself_through_the_other_norms() -> None:
-    wrapper, batch, encodings, network = resnet(dict(objective=dict(NT_XENT), epsilon=0.0, alpha=0.5))
+    wrapper, batch, encodings, network = resnet(
+        dict(objective=dict(NT_XENT), epsilon=0.0, alpha=0.5)
+    )
     terms = wrapper(batch, encodings())
     z = [wrapper.objective.projector(v.vector) for v in encodings().online("global")]
     with network.twins[0].within(network):
         twin = wrapper.objective.projector(network(batch.views["global"].images[:, 0]).vector)
     assert torch.equal(terms["loss"], nt_xent(torch.stack(z, 1), 0.5))
-    assert torch.allclose(terms["adversarial_loss"], 0.5 * nt_xent(torch.stack([z[0], twin], 1), 0.5))
+    assert torch.allclose(
+        terms["adversarial_loss"], 0.5 * nt_xent(torch.stack([z[0], twin], 1), 0.5)
+    )
     assert terms["delta"] == 0 and terms["attacked"] == 0
 
 
@@ -292,17 +342,25 @@ def test_alpha_0_and_the_first_term_are_the_baseline_bit_for_bit(alpha: float) -
 @pytest.mark.parametrize("attack_bn", ["train_adv", "eval_adv"])
 @pytest.mark.parametrize("source", ["anchor", "other", "both"])
 def test_the_attack_leaves_no_gradient_and_no_mode_behind(source: str, attack_bn: str) -> None:
-    wrapper, batch, encodings, network = resnet(dict(objective=dict(NT_XENT), source=source, attack_bn=attack_bn))
+    wrapper, batch, encodings, network = resnet(
+        dict(objective=dict(NT_XENT), source=source, attack_bn=attack_bn)
+    )
     terms = wrapper(batch, encodings())
     modules = (wrapper, network, network.twins[0])
     assert all(p.grad is None for module in modules for p in module.parameters())
     assert all(part.training for module in modules for part in module.modules())
     sum(value for name, value in terms.items() if "loss" in name).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for module in modules for p in module.parameters())
+    assert all(
+        p.grad is not None and p.grad.isfinite().all()
+        for module in modules
+        for p in module.parameters()
+    )
 
 
 def test_a_pass_without_graph_hides_no_gradient_in_mixed_precision() -> None:
-    """Autocast keeps cast weights for the whole step: those of the reference must not be without graph."""
+    """Autocast keeps cast weights for the whole step: those of the reference must not be without
+    graph.
+    """
     reached = []
     for mixed in (False, True):
         wrapper, batch, encodings, network = resnet(dict(objective=dict(NT_XENT), source="other"))
@@ -329,7 +387,9 @@ def test_passes_through_each_set_of_norms(options: dict, clean: int, second: int
     wrapper, batch, encodings, network = resnet(dict(objective=dict(NT_XENT), **options))
     before = [buffer.clone() for buffer in network.buffers()]
     wrapper(batch, encodings())
-    counts = {m.num_batches_tracked.item() for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
+    counts = {
+        m.num_batches_tracked.item() for m in network.modules() if isinstance(m, nn.BatchNorm2d)
+    }
     assert counts == {clean}
     if second is None:
         assert network.twins[0] is None
@@ -345,7 +405,11 @@ def test_passes_through_each_set_of_norms(options: dict, clean: int, second: int
 
 def test_before_and_after_take_the_same_route() -> None:
     """With the pixels unchanged both are one number, whatever the route."""
-    for options in (dict(source="anchor"), dict(source="other"), dict(source="both", attack_bn="eval_adv")):
+    for options in (
+        dict(source="anchor"),
+        dict(source="other"),
+        dict(source="both", attack_bn="eval_adv"),
+    ):
         wrapper, batch, encodings, _ = resnet(dict(objective=dict(NT_XENT), epsilon=0.0, **options))
         terms = wrapper(batch, encodings())
         assert terms["before"].item() == pytest.approx(terms["after"].item(), abs=1e-6)

@@ -1,4 +1,6 @@
-"""Adversarial around each kind of objective: what the inner one sees, what the engine is asked for, what is refused."""
+"""Adversarial around each kind of objective: what the inner one sees, what the engine is asked for,
+what is refused.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def batch_of(groups: dict[str, int], images: int = 4, size: int = 32) -> Batch:
     return Batch(views, torch.arange(images) % 3, torch.arange(images))
 
 
-def built(inner: dict[str, Any], backbone: str = "test_resnet", **options: Any) -> tuple[Adversarial, nn.Module]:
+def built(
+    inner: dict[str, Any], backbone: str = "test_resnet", **options: Any
+) -> tuple[Adversarial, nn.Module]:
     torch.manual_seed(0)
     size = dict(img_size=32) if "vit" in backbone else dict(output_stride=8)
     network = MODELS.build(dict(type="TimmBackbone", name=backbone, **size)).train()
@@ -106,7 +110,7 @@ def test_the_loss_after_an_attack_sees_class_tokens_as_the_one_before() -> None:
 
     wrapper.attack = watched
     terms = wrapper(batch, encode)
-    (pixels, before), = seen
+    ((pixels, before),) = seen
     with torch.no_grad():
         raised = wrapper.attacked_loss(batch, encode, wrapper.layout(3))
         expected = {"before": raised(group), "after": raised(pixels)}
@@ -149,20 +153,33 @@ def test_what_the_inner_objective_sees() -> None:
     assert changed.online("global")[1] is changed.online("global")[1]  # encoded once
     assert torch.equal(seen.views["global"].images[:, 1], pixels[:, 0])
     assert torch.equal(seen.views["global"].geometry, batch.views["global"].geometry)
-    assert changed.target("global") == encode.target("global")  # the adversary does not reach the target network
-    assert changed.online("local") is encode.online("local") and seen.views["local"] is batch.views["local"]
-    twice = ChangedEncodings(encode, "global", Layout((0,), (0,)), clean[:1], pixels, norm="clean", frozen=False)
+    assert changed.target("global") == encode.target(
+        "global"
+    )  # the adversary does not reach the target network
+    assert (
+        changed.online("local") is encode.online("local")
+        and seen.views["local"] is batch.views["local"]
+    )
+    twice = ChangedEncodings(
+        encode, "global", Layout((0,), (0,)), clean[:1], pixels, norm="clean", frozen=False
+    )
     assert twice.target("global") == [encode.target("global")[0]] * 2
     turned = Layout((0,), (1,), attacked_first=True)
-    assert turned.views == (1, 0) and changed.beside(turned, clean[:1]).online("global")[1] is clean[0]
-    assert torch.equal(changed_batch(batch, "global", turned, pixels).views["global"].images[:, 0], pixels[:, 0])
+    assert (
+        turned.views == (1, 0) and changed.beside(turned, clean[:1]).online("global")[1] is clean[0]
+    )
+    assert torch.equal(
+        changed_batch(batch, "global", turned, pixels).views["global"].images[:, 0], pixels[:, 0]
+    )
     geometry = changed_batch(batch, "global", Layout((0,), (0,)), pixels).views["global"].geometry
     assert torch.equal(geometry[:, 0], geometry[:, 1])
     assert changed.normalisation is encode.normalisation
 
 
 def test_joint_form() -> None:
-    """NT-Xent over view 0, view 1 and the attacked view 1, plus alpha times that of view 0 and the attacked one."""
+    """NT-Xent over view 0, view 1 and the attacked view 1, plus alpha times that of view 0 and the
+    attacked one.
+    """
     wrapper, network = built(SIMCLR, source="other", form="joint", norm="shared", alpha=0.25)
     batch = batch_of({"global": 2})
     wrapper.objective.projector = nn.Identity()
@@ -223,10 +240,15 @@ def test_errors(options: dict[str, Any], message: str) -> None:
 
 
 def test_every_pass_of_the_attack_is_counted() -> None:
-    """FLOPs of an anchor attack: 4 forward passes instead of 2, pixels' gradient once, 3 instead of 2 backward."""
+    """FLOPs of an anchor attack: 4 forward passes instead of 2, pixels' gradient once, 3 instead of
+    2 backward.
+    """
     view = dict(size=32, scale=(0.5, 1.0))
     model = dict(type="Pretrainer", backbone=dict(type="TimmBackbone", name="resnet18"))
-    config = dict(views=dict(type="ViewRecipe", groups={"global": [view, view]}), schedule=dict(global_batch=4))
+    config = dict(
+        views=dict(type="ViewRecipe", groups={"global": [view, view]}),
+        schedule=dict(global_batch=4),
+    )
     inner = dict(type="SimCLR", hidden=16, dim=8)
     costs = [
         count_flops_per_sample(dict(config, model=dict(model, objectives=[objective])))
@@ -250,20 +272,31 @@ class LinearEncoder(nn.Module):
 
 def attacked_part(part: slice, source: str) -> dict[str, Tensor]:
     """Attacked pixels, losses and the weights' gradient of some images of one batch of six."""
-    whole = batch_of({"global": 2}, images=6, size=4).map(lambda t: t.double() if t.is_floating_point() else t)
+    whole = batch_of({"global": 2}, images=6, size=4).map(
+        lambda t: t.double() if t.is_floating_point() else t
+    )
     batch = whole.map(lambda t: t[part])
     network = LinearEncoder()
     wrapper = Adversarial(INFO, objective=dict(type="SimCLR", temperature=0.5), source=source)
     wrapper.objective.projector = nn.Identity()
-    pixels = torch.full((3, 1, 1), 0.5, dtype=torch.float64), torch.full((3, 1, 1), 0.25, dtype=torch.float64)
-    encode = Encodings(batch, network, None, second_norms=SecondNorms(network), normalisation=pixels)
+    pixels = (
+        torch.full((3, 1, 1), 0.5, dtype=torch.float64),
+        torch.full((3, 1, 1), 0.25, dtype=torch.float64),
+    )
+    encode = Encodings(
+        batch, network, None, second_norms=SecondNorms(network), normalisation=pixels
+    )
     seen: list[Tensor] = []
-    network.register_forward_hook(lambda _module, images, _features: seen.append(images[0].detach()))
+    network.register_forward_hook(
+        lambda _module, images, _features: seen.append(images[0].detach())
+    )
     terms = wrapper(batch, encode)
     (terms["loss"] + terms["adversarial_loss"]).backward()
     return {
         "pixels": seen[-1],  # the attacked view is encoded last
-        "losses": torch.stack([terms[name].detach() for name in ("loss", "adversarial_loss", "before", "after")]),
+        "losses": torch.stack(
+            [terms[name].detach() for name in ("loss", "adversarial_loss", "before", "after")]
+        ),
         "gradient": network.weight.grad,
     }
 
@@ -271,7 +304,10 @@ def attacked_part(part: slice, source: str) -> dict[str, Tensor]:
 def worker(rank: int, store: str, results: str) -> None:
     os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    found = {source: attacked_part(slice(3 * rank, 3 * rank + 3), source) for source in ("anchor", "other")}
+    found = {
+        source: attacked_part(slice(3 * rank, 3 * rank + 3), source)
+        for source in ("anchor", "other")
+    }
     for parts in found.values():
         for name in ("losses", "gradient"):
             dist.all_reduce(parts[name])

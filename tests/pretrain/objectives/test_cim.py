@@ -23,12 +23,16 @@ from pretrain.objectives.parts.base import follower
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[3]
-VIT = dict(name="vit_tiny_patch16_224", img_size=64, patch_size=8, embed_dim=32, depth=2, num_heads=2)
+VIT = dict(
+    name="vit_tiny_patch16_224", img_size=64, patch_size=8, embed_dim=32, depth=2, num_heads=2
+)
 RESNET = dict(type="TimmBackbone", name="test_resnet", output_stride=8)
 
 
 def make_batch(exemplars: int = 2, images: int = 3) -> Batch:
-    """Contexts of 40 px that are the whole image, exemplars of 16 px upright in them, random pixels."""
+    """Contexts of 40 px that are the whole image, exemplars of 16 px upright in them, random
+    pixels.
+    """
     torch.manual_seed(0)
     corner = torch.rand(images, exemplars, 2, dtype=torch.float64) / 2
     boxes = torch.cat([corner, corner + 0.4], 2)
@@ -62,12 +66,16 @@ def test_loss_is_the_sum_over_exemplars_of_two_class_cross_entropies() -> None:
     for k in range(3):
         upsampled = F.interpolate(scores[:, k], (8, 10), mode="bilinear", align_corners=True)
         expected += F.cross_entropy(upsampled, target[:, k].long())
-    assert map_loss(margins(scores, (8, 10)), target).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert map_loss(margins(scores, (8, 10)), target).item() == pytest.approx(
+        expected.item(), abs=1e-12
+    )
 
 
 def test_known_values() -> None:
     target = torch.rand(2, 6, 9, 9) < 0.5
-    assert map_loss(torch.zeros(2, 1, 9, 9), target[:, :1]).item() == pytest.approx(0.693147, abs=1e-6)
+    assert map_loss(torch.zeros(2, 1, 9, 9), target[:, :1]).item() == pytest.approx(
+        0.693147, abs=1e-6
+    )
     assert map_loss(torch.zeros(2, 6, 9, 9), target).item() == pytest.approx(4.158883, abs=1e-6)
     published = torch.zeros(1, 6, 1, 1000, dtype=torch.bool)
     published[..., :316] = True  # the mean foreground rate of the published views
@@ -90,7 +98,9 @@ def test_iou_equals_a_loop() -> None:
         for k in range(3):
             found = {i for i, m in enumerate(margin[b, k].flatten().tolist()) if m > 0}
             true = {i for i, t in enumerate(target[b, k].flatten().tolist()) if t}
-            assert map_iou(margin, target)[b, k].item() == pytest.approx(len(found & true) / len(found | true))
+            assert map_iou(margin, target)[b, k].item() == pytest.approx(
+                len(found & true) / len(found | true)
+            )
 
 
 def test_targets_are_where_the_exemplars_lie() -> None:
@@ -113,7 +123,10 @@ def test_each_side_goes_through_its_network(update: str) -> None:
     backbone.register_forward_hook(lambda _, args, __: seen.append(("online", args[0].shape[-1])))
     target.register_forward_hook(lambda _, args, __: seen.append(("target", args[0].shape[-1])))
     objective(batch, Encodings(batch, backbone, target if objective.needs_target else None))
-    sides = {"exemplar": {("online", 16), ("target", 40)}, "context": {("online", 40), ("target", 16)}}
+    sides = {
+        "exemplar": {("online", 16), ("target", 40)},
+        "context": {("online", 40), ("target", 16)},
+    }
     assert set(seen) == sides.get(update, {("online", 16), ("online", 40)})
     assert objective.attacked == ("context" if update == "context" else "exemplar")
     sizes = {"context": 40, "exemplar": 16}
@@ -122,7 +135,9 @@ def test_each_side_goes_through_its_network(update: str) -> None:
 
 
 def test_hooks_look_at_the_trained_side_and_its_passes_are_the_bare_ones() -> None:
-    model = dict(backbone=dict(type="SinCosViT", **VIT), data_preprocessor=dict(type=BaseDataPreprocessor))
+    model = dict(
+        backbone=dict(type="SinCosViT", **VIT), data_preprocessor=dict(type=BaseDataPreprocessor)
+    )
     objectives = [dict(type="CIM", width=16, heads=2)]
     with pytest.raises(ValueError, match="group='context': no objective shows it.*legal: exemplar"):
         Pretrainer(objectives=objectives, group="context", **model)
@@ -199,11 +214,21 @@ def test_networks_without_a_class_token(stride: int | None, cells: int) -> None:
     before = [b.clone() for b in model.backbone.buffers()]
     terms = model(make_batch())
     (context, exemplars, prefix) = seen[0]
-    assert context.shape[2:] == (cells, cells) and exemplars.shape[3:] == (2 * cells // 5,) * 2 and prefix is None
+    assert (
+        context.shape[2:] == (cells, cells)
+        and exemplars.shape[3:] == (2 * cells // 5,) * 2
+        and prefix is None
+    )
     assert {"CIM.loss", "CIM.iou", "CIM.prior", "CIM.foreground"} == set(terms)
     assert len(model.last_features) == 2  # hooks see the exemplars
-    own = [(a, b) for a, b in zip(model.backbone.buffers(), model.target_backbone.buffers(), strict=True) if a.ndim]
-    assert before and any(not torch.equal(a, b) for a, b in own)  # statistics of crops and of contexts stay apart
+    own = [
+        (a, b)
+        for a, b in zip(model.backbone.buffers(), model.target_backbone.buffers(), strict=True)
+        if a.ndim
+    ]
+    assert before and any(
+        not torch.equal(a, b) for a, b in own
+    )  # statistics of crops and of contexts stay apart
 
 
 def test_class_token_of_the_target_is_the_online_one() -> None:

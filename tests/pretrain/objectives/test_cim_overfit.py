@@ -1,4 +1,5 @@
-"""CIM learns a few fixed views by heart, as any working matcher must: upright exemplars, colours untouched.
+"""CIM learns a few fixed views by heart, as any working matcher must: upright exemplars, colours
+untouched.
 
 The long case, 32 images, about a minute on a free core:
     PIXELPRETEXT_LONG=1 .venv/bin/python -m pytest -s tests/pretrain/objectives/test_cim_overfit.py
@@ -34,12 +35,16 @@ def fixed_views(folder: Path, images: int) -> Batch:
 
 
 def overfit(samples: Batch, *, steps: int, batch: int) -> float:
-    """Trains the quick recipe's network on these views for some steps; returns the mean IoU of their maps."""
+    """Trains the quick recipe's network on these views for some steps; returns the mean IoU of
+    their maps.
+    """
     torch.manual_seed(0)
     cfg = Config.fromfile(ROOT / "configs" / "quick" / "cim_scenes64.py")
     model = MODELS.build(cfg.model.to_dict())
     samples = model.data_preprocessor(samples)["batch"]
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.0
+    )
     for step in range(steps):
         ramp, fall = (step + 1) / 20, 2.5 * (1 - step / steps)
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, ramp, fall)
@@ -57,7 +62,9 @@ def test_a_few_images(tmp_path: Path) -> None:
     assert overfit(fixed_views(tmp_path / "scenes", 4), steps=40, batch=4) > 0.5
 
 
-@pytest.mark.skipif("PIXELPRETEXT_LONG" not in os.environ, reason="about a minute: set PIXELPRETEXT_LONG=1")
+@pytest.mark.skipif(
+    "PIXELPRETEXT_LONG" not in os.environ, reason="about a minute: set PIXELPRETEXT_LONG=1"
+)
 def test_thirty_two_images(tmp_path: Path) -> None:
     register_all()
     iou = overfit(fixed_views(tmp_path / "scenes", 32), steps=300, batch=16)

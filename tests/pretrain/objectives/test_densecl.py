@@ -1,4 +1,6 @@
-"""DenseCL: matching and loss against loops, its queues over several steps, gradients only where they belong."""
+"""DenseCL: matching and loss against loops, its queues over several steps, gradients only where
+they belong.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,16 @@ def features(images: int, seed: int, *, grad: bool = False) -> list[Features]:
     generator = torch.Generator().manual_seed(seed)
     views = []
     for _ in range(2):
-        maps = {8: torch.randn(images, 6, 2, 3, generator=generator), 16: torch.randn(images, 10, 1, 2)}
+        maps = {
+            8: torch.randn(images, 6, 2, 3, generator=generator),
+            16: torch.randn(images, 10, 1, 2),
+        }
         vector = torch.randn(images, 7, generator=generator)
-        views.append(Features({s: m.requires_grad_(grad) for s, m in maps.items()}, vector.requires_grad_(grad)))
+        views.append(
+            Features(
+                {s: m.requires_grad_(grad) for s, m in maps.items()}, vector.requires_grad_(grad)
+            )
+        )
     return views
 
 
@@ -58,14 +67,22 @@ def test_nearest_cells_and_dense_loss_equal_loops() -> None:
     for image in range(2):
         for i in range(6):
             cell = a[image].flatten(1)[:, i]
-            alike = [torch.cosine_similarity(cell, b[image].flatten(1)[:, j], dim=0).item() for j in range(6)]
+            alike = [
+                torch.cosine_similarity(cell, b[image].flatten(1)[:, j], dim=0).item()
+                for j in range(6)
+            ]
             partner = max(range(6), key=alike.__getitem__)
             assert match[image, i] == partner
             query, key = q[image].flatten(1)[:, i], k[image].flatten(1)[:, partner]
             own = math.exp(torch.cosine_similarity(query, key, dim=0).item() / 0.2)
-            others = [math.exp(torch.cosine_similarity(query, queue.keys[n], dim=0).item() / 0.2) for n in range(3)]
+            others = [
+                math.exp(torch.cosine_similarity(query, queue.keys[n], dim=0).item() / 0.2)
+                for n in range(3)
+            ]
             losses.append(-math.log(own / (own + sum(others))))
-    assert dense_info_nce(q, k, match, queue, 0.2).item() == pytest.approx(sum(losses) / 12, abs=1e-10)
+    assert dense_info_nce(q, k, match, queue, 0.2).item() == pytest.approx(
+        sum(losses) / 12, abs=1e-10
+    )
 
 
 def test_a_shifted_map_is_matched_cell_by_cell() -> None:
@@ -91,7 +108,9 @@ def test_queues_fill_in_remember_only_and_image_by_image(symmetric: bool, keys: 
         vector = objective.target_projector(view.vector)[image]
         cells = objective.target_cell_projector(view.map(8))[image]
         assert torch.allclose(objective.queue.keys[place], F.normalize(vector, dim=0))
-        assert torch.allclose(objective.cell_queue.keys[place], F.normalize(cells.mean((1, 2)), dim=0))
+        assert torch.allclose(
+            objective.cell_queue.keys[place], F.normalize(cells.mean((1, 2)), dim=0)
+        )
 
 
 def test_first_step_has_no_negatives_and_later_ones_have_a_known_collapse() -> None:
@@ -141,7 +160,11 @@ def test_the_model_fills_the_queues_once_per_training_step_and_saves_them() -> N
         objectives=[dict(type="DenseCL", hidden=8, dim=5, entries=7)],
     )
     model, resumed = MODELS.build(dict(config)), MODELS.build(dict(config))
-    batch = Batch({"global": Views(torch.randn(2, 2, 3, 64, 64), identity().expand(2, 2, 2, 3))}, None, torch.arange(2))
+    batch = Batch(
+        {"global": Views(torch.randn(2, 2, 3, 64, 64), identity().expand(2, 2, 2, 3))},
+        None,
+        torch.arange(2),
+    )
     for held in (4, 7):
         terms = model(batch)
         terms["DenseCL.loss"].backward()  # after the queues have moved on

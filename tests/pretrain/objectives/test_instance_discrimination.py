@@ -1,4 +1,6 @@
-"""Instance discrimination: the specification's vector, loops, closed forms, and one process against two."""
+"""Instance discrimination: the specification's vector, loops, closed forms, and one process against
+two.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ from torch import distributed as dist
 from torch import multiprocessing
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.objectives.instance_discrimination import InstanceDiscrimination, instance_loss, log_one_minus_softmax
+from pretrain.objectives.instance_discrimination import (
+    InstanceDiscrimination,
+    instance_loss,
+    log_one_minus_softmax,
+)
 from pretrain.structures import Batch, Views
 
 FORMS = ("softmax", "uel")
@@ -27,7 +33,9 @@ def test_vector_of_the_specification() -> None:
     weight = torch.tensor([[1, 0.5, -0.5], [0, 1, 0.5]], dtype=torch.float64)
     first = torch.tensor([(1, 0.2, -0.3), (-0.4, 0.9, 0.5), (0.3, -0.8, 1.1)], dtype=torch.float64)
     second = torch.tensor([(0.8, 0.1, -0.1), (-0.5, 0.7, 0.9), (0.5, -0.6, 1)], dtype=torch.float64)
-    found = [instance_loss(first @ weight.T, other @ weight.T, 0.5).item() for other in (second, first)]
+    found = [
+        instance_loss(first @ weight.T, other @ weight.T, 0.5).item() for other in (second, first)
+    ]
     assert found == pytest.approx([0.151500, 0.134131], abs=5e-7)
 
 
@@ -35,13 +43,17 @@ def test_softmax_equals_loops() -> None:
     a, b = rows()
     terms = []
     for i in range(6):
-        scores = [math.exp(torch.cosine_similarity(a[i], b[j], dim=0).item() / 0.3) for j in range(6)]
+        scores = [
+            math.exp(torch.cosine_similarity(a[i], b[j], dim=0).item() / 0.3) for j in range(6)
+        ]
         terms.append(-math.log(scores[i] / sum(scores)))
     assert instance_loss(a, b, 0.3).item() == pytest.approx(sum(terms) / 6, abs=1e-12)
 
 
 def slow_uel(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Every row of both views against all others, which are constants; a loop over pairs, differentiable."""
+    """Every row of both views against all others, which are constants; a loop over pairs,
+    differentiable.
+    """
     z = [x / x.norm() for x in (*a, *b)]
     total = 0.0
     for i, row in enumerate(z):
@@ -68,12 +80,18 @@ def test_uel_equals_loops_in_value_and_gradient(count: int) -> None:
 
 def test_uel_does_not_depend_on_which_view_is_first() -> None:
     a, b = rows()
-    assert instance_loss(a, b, 0.3, "uel").item() == pytest.approx(instance_loss(b, a, 0.3, "uel").item(), abs=1e-12)
+    assert instance_loss(a, b, 0.3, "uel").item() == pytest.approx(
+        instance_loss(b, a, 0.3, "uel").item(), abs=1e-12
+    )
 
 
-@pytest.mark.parametrize("form, value", [("softmax", math.log(8)), ("uel", math.log(15) - 14 * math.log(14 / 15))])
+@pytest.mark.parametrize(
+    "form, value", [("softmax", math.log(8)), ("uel", math.log(15) - 14 * math.log(14 / 15))]
+)
 def test_equal_features(form: str, value: float) -> None:
-    assert instance_loss(torch.ones(8, 3), torch.ones(8, 3), 0.1, form).item() == pytest.approx(value, abs=1e-5)
+    assert instance_loss(torch.ones(8, 3), torch.ones(8, 3), 0.1, form).item() == pytest.approx(
+        value, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -97,7 +115,9 @@ def test_one_minus_softmax_at_certainty() -> None:
     found.sum().backward()
     assert logits.grad.isfinite().all()
     a = torch.tensor([[1.0, 0], [0, 1]], requires_grad=True)
-    loss = instance_loss(a, a.detach().flip(0), 0.01, "uel")  # each row is sure of the other image's other view
+    loss = instance_loss(
+        a, a.detach().flip(0), 0.01, "uel"
+    )  # each row is sure of the other image's other view
     loss.backward()
     assert loss.item() == pytest.approx(200 - math.log(2), abs=1e-3) and a.grad.isfinite().all()
 
@@ -143,7 +163,9 @@ def test_objective_takes_the_views_in_order_and_knows_its_collapsed_value(form: 
     a, b = (objective.projector(v).detach() for v in vectors)
     assert loss(*vectors) == pytest.approx(instance_loss(a, b, 0.1, form).item())
     assert loss(*vectors.flip(0)) == pytest.approx(instance_loss(b, a, 0.1, form).item())
-    assert loss(torch.ones(4, 6), torch.ones(4, 6)) == pytest.approx(objective.bounds.collapsed, abs=1e-5)
+    assert loss(torch.ones(4, 6), torch.ones(4, 6)) == pytest.approx(
+        objective.bounds.collapsed, abs=1e-5
+    )
 
 
 def test_illegal_options_are_named() -> None:

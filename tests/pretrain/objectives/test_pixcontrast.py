@@ -15,7 +15,9 @@ from pretrain.structures import Batch, Views
 
 
 def test_full_toy() -> None:
-    ci = torch.arange(1.0, 5, dtype=torch.float64)[:, None] * torch.arange(1.0, 5, dtype=torch.float64)
+    ci = torch.arange(1.0, 5, dtype=torch.float64)[:, None] * torch.arange(
+        1.0, 5, dtype=torch.float64
+    )
     shape = (1, 4, 2, 2)
     q = torch.sin(0.7 * ci).view(shape), torch.cos(0.4 * ci + 0.3).view(shape)
     k = torch.sin(0.7 * ci + 0.2).view(shape), torch.cos(0.4 * ci + 0.5).view(shape)
@@ -54,10 +56,17 @@ def test_equals_a_loop_over_cells_and_leaves_empty_rows_and_images_out() -> None
         rows = []
         for i in range(6):
             exponentials = [
-                math.exp(F.cosine_similarity(q[b].flatten(1)[:, i], k[b].flatten(1)[:, j], dim=0).item() / 0.2)
+                math.exp(
+                    F.cosine_similarity(q[b].flatten(1)[:, i], k[b].flatten(1)[:, j], dim=0).item()
+                    / 0.2
+                )
                 for j in range(6)
             ]
-            chosen = [e for e, positive in zip(exponentials, positives[b, i].tolist(), strict=True) if positive]
+            chosen = [
+                e
+                for e, positive in zip(exponentials, positives[b, i].tolist(), strict=True)
+                if positive
+            ]
             if chosen:
                 rows.append(-math.log(sum(chosen) / sum(exponentials)))
         if rows:
@@ -78,10 +87,14 @@ def test_disjoint_crops_give_zero_with_finite_gradient() -> None:
 
 def test_objective_reports_its_collapsed_value_and_row_rules() -> None:
     torch.manual_seed(0)
-    geometry = from_box(torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 3, dtype=torch.float64))
+    geometry = from_box(
+        torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 3, dtype=torch.float64)
+    )
     batch = Batch({"global": Views(torch.zeros(3, 2, 3, 32, 32), geometry)}, None, torch.arange(3))
     constant = [Features({8: torch.ones(3, 6, 4, 4)}, torch.ones(3, 6))] * 2
-    encode = type("E", (), {"online": lambda self, g: constant, "target": lambda self, g: constant})()
+    encode = type(
+        "E", (), {"online": lambda self, g: constant, "target": lambda self, g: constant}
+    )()
     shares = {}
     for rule in ("partner", "centre"):
         objective = PixContrast(FeatureInfo({8: 6}, 6), hidden=8, dim=5, intersection=rule)

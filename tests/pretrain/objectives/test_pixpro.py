@@ -15,9 +15,13 @@ from pretrain.objectives.pixpro import PixPro, mean_positive_cosine, pixpro_loss
 from pretrain.structures import Batch, Views
 
 
-def toy_maps() -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor], torch.Tensor]:
+def toy_maps() -> tuple[
+    tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor], torch.Tensor
+]:
     """Vector 7: online maps x¹ x², target maps, positives; channels c = 1..4, cells i = 1..4."""
-    ci = torch.arange(1.0, 5, dtype=torch.float64)[:, None] * torch.arange(1.0, 5, dtype=torch.float64)
+    ci = torch.arange(1.0, 5, dtype=torch.float64)[:, None] * torch.arange(
+        1.0, 5, dtype=torch.float64
+    )
     online = [torch.sin(0.7 * ci), torch.cos(0.4 * ci + 0.3)]
     target = [torch.sin(0.7 * ci + 0.2), torch.cos(0.4 * ci + 0.5)]
     maps = from_box(torch.tensor([[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]], dtype=torch.float64))
@@ -37,7 +41,9 @@ def test_full_toy() -> None:
     assert mean_positive_cosine(x[0], k[1], positives).item() == pytest.approx(0.183674, abs=5e-7)
     assert mean_positive_cosine(x[1], k[0], transposed).item() == pytest.approx(0.193085, abs=5e-7)
     assert pixpro_loss(y, k, positives).item() == pytest.approx(-0.797151, abs=5e-7)
-    assert pixpro_loss(y, k, positives, loss_form="paper").item() == pytest.approx(-0.398576, abs=5e-7)
+    assert pixpro_loss(y, k, positives, loss_form="paper").item() == pytest.approx(
+        -0.398576, abs=5e-7
+    )
 
 
 def test_loss_equals_a_loop_over_pairs_and_ignores_scale() -> None:
@@ -50,7 +56,9 @@ def test_loss_equals_a_loop_over_pairs_and_ignores_scale() -> None:
         for image in range(3):
             pairs = mask[image].nonzero().tolist()
             cosines = [
-                F.cosine_similarity(a[image].flatten(1)[:, i], b[image].flatten(1)[:, j], dim=0).item()
+                F.cosine_similarity(
+                    a[image].flatten(1)[:, i], b[image].flatten(1)[:, j], dim=0
+                ).item()
                 for i, j in pairs
             ]
             total -= 2 * sum(cosines) / (len(cosines) + 1e-6) / 3
@@ -67,7 +75,9 @@ def test_perfect_agreement_and_collapse_cannot_be_told_apart() -> None:
     best = -4 * 49 / (49 + 1e-6)
     assert pixpro_loss((x, x), (x, x), identity).item() == pytest.approx(best, abs=1e-12)
     constant = torch.ones_like(x)
-    assert pixpro_loss((constant, constant), (constant, constant), identity).item() == pytest.approx(best, abs=1e-12)
+    assert pixpro_loss(
+        (constant, constant), (constant, constant), identity
+    ).item() == pytest.approx(best, abs=1e-12)
 
 
 def test_disjoint_crops_give_zero_with_finite_gradient() -> None:
@@ -99,7 +109,9 @@ class MapEncodings:
 
 
 def toy_batch() -> Batch:
-    geometry = from_box(torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 4, dtype=torch.float64))
+    geometry = from_box(
+        torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 4, dtype=torch.float64)
+    )
     return Batch({"global": Views(torch.zeros(4, 2, 3, 32, 32), geometry)}, None, torch.arange(4))
 
 
@@ -112,7 +124,9 @@ def test_objective_trains_online_heads_only() -> None:
     assert followers and all(p.grad is None and not p.requires_grad for p in followers)
     online = [*objective.projector.parameters(), *objective.propagation.parameters()]
     assert all(p.grad is not None for p in online) and encode.pool[0].grad is not None
-    expected = pixel_positives(*toy_batch().views["global"].geometry.unbind(1), size_q=(4, 4), size_k=(4, 4))
+    expected = pixel_positives(
+        *toy_batch().views["global"].geometry.unbind(1), size_q=(4, 4), size_k=(4, 4)
+    )
     assert terms["pairs"] == expected[0].sum()
 
 
@@ -121,13 +135,21 @@ def test_a_fresh_objective_starts_near_its_random_value() -> None:
     objective = PixPro(FeatureInfo({8: 64}, 64), hidden=128, dim=64)
     loss = objective(toy_batch(), MapEncodings(64, 4))["loss"].item()
     assert abs(loss - objective.bounds.random_start) < 0.5
-    assert objective.bounds.best == -4 and PixPro(FeatureInfo({8: 4}, 4), loss_form="paper").bounds.best == -2
+    assert (
+        objective.bounds.best == -4
+        and PixPro(FeatureInfo({8: 4}, 4), loss_form="paper").bounds.best == -2
+    )
 
 
 def test_pyramid_learns_on_every_level_and_counts_each_equally() -> None:
     info = FeatureInfo({8: 6, 16: 10}, 10)
-    objective = PixPro(info, hidden=8, dim=5, pyramid=dict(strides=(8, 16), channels=12, head_convs=1))
-    views = [Features({8: torch.randn(4, 6, 8, 8), 16: torch.randn(4, 10, 4, 4)}, torch.randn(4, 10)) for _ in range(2)]
+    objective = PixPro(
+        info, hidden=8, dim=5, pyramid=dict(strides=(8, 16), channels=12, head_convs=1)
+    )
+    views = [
+        Features({8: torch.randn(4, 6, 8, 8), 16: torch.randn(4, 10, 4, 4)}, torch.randn(4, 10))
+        for _ in range(2)
+    ]
     encode = type("E", (), {"online": lambda self, g: views, "target": lambda self, g: views})()
     maps = objective.levels(views[0])
     assert [tuple(m.shape) for m in maps] == [(4, 12, 8, 8), (4, 12, 4, 4), (4, 12, 2, 2)]
@@ -153,15 +175,23 @@ def test_share_of_pairs_at_default_crops_is_near_the_specification() -> None:
 
     def crops(count: int) -> torch.Tensor:
         area = torch.rand(count * 10, generator=generator, dtype=torch.float64) * 0.92 + 0.08
-        log_ratio = (torch.rand(count * 10, generator=generator, dtype=torch.float64) * 2 - 1) * math.log(4 / 3)
+        log_ratio = (
+            torch.rand(count * 10, generator=generator, dtype=torch.float64) * 2 - 1
+        ) * math.log(4 / 3)
         width = (area * 500 * 375 * log_ratio.exp()).sqrt().round()
         height = (area * 500 * 375 / log_ratio.exp()).sqrt().round()
         fits = (width <= 500) & (height <= 375)
         width, height = width[fits][:count], height[fits][:count]
         left = ((501 - width) * torch.rand(count, generator=generator, dtype=torch.float64)).floor()
         top = ((376 - height) * torch.rand(count, generator=generator, dtype=torch.float64)).floor()
-        return from_box(torch.stack([left / 499, top / 374, (left + width - 1) / 499, (top + height - 1) / 374], 1))
+        return from_box(
+            torch.stack(
+                [left / 499, top / 374, (left + width - 1) / 499, (top + height - 1) / 374], 1
+            )
+        )
 
-    counts = pixel_positives(crops(4000), crops(4000), size_q=(7, 7), size_k=(7, 7)).sum((1, 2)).double()
+    counts = (
+        pixel_positives(crops(4000), crops(4000), size_q=(7, 7), size_k=(7, 7)).sum((1, 2)).double()
+    )
     assert (counts == 0).double().mean().item() == pytest.approx(0.023, abs=0.01)
     assert counts.mean().item() == pytest.approx(115, abs=5)

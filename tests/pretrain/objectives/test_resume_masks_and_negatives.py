@@ -49,7 +49,9 @@ def config(objective: str, image_folder: Path, work_dir: Path) -> PretrainConfig
 
 
 @pytest.mark.parametrize("objective", sorted(OBJECTIVES))
-def test_resumed_equals_uninterrupted_bit_for_bit(objective: str, image_folder: Path, tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted_bit_for_bit(
+    objective: str, image_folder: Path, tmp_path: Path
+) -> None:
     build_runner(config(objective, image_folder, tmp_path / "whole")).train()
     killed = build_runner(config(objective, image_folder, tmp_path / "cut"))
     killed.register_hook(Dies())
@@ -57,7 +59,8 @@ def test_resumed_equals_uninterrupted_bit_for_bit(objective: str, image_folder: 
         killed.train()
     build_runner(config(objective, image_folder, tmp_path / "cut"), resume="auto").train()
     whole, resumed = (
-        torch.load(tmp_path / name / "final.pth", weights_only=True)["state_dict"] for name in ("whole", "cut")
+        torch.load(tmp_path / name / "final.pth", weights_only=True)["state_dict"]
+        for name in ("whole", "cut")
     )
     assert whole.keys() == resumed.keys()
     assert [name for name, value in whole.items() if not torch.equal(value, resumed[name])] == []

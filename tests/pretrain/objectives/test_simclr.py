@@ -9,7 +9,8 @@ import torch
 
 from pretrain.objectives.simclr import nt_xent
 
-# Image k: view 0, view 1, and the third view of the V = 3 vectors (SupCon specification, section 5).
+# Image k: view 0, view 1, and the third view of the V = 3 vectors (SupCon specification, section
+# 5).
 VECTORS = torch.tensor(
     [
         [(1, 0, 0), (4, 3, 0), (2, 0, 1)],
@@ -21,7 +22,9 @@ VECTORS = torch.tensor(
 )
 
 
-@pytest.mark.parametrize("views, temperature, value", [(2, 0.1, 2.717342), (2, 0.5, 1.861645), (3, 0.1, 2.915728)])
+@pytest.mark.parametrize(
+    "views, temperature, value", [(2, 0.1, 2.717342), (2, 0.5, 1.861645), (3, 0.1, 2.915728)]
+)
 def test_vectors(views: int, temperature: float, value: float) -> None:
     assert nt_xent(VECTORS[:, :views], temperature).item() == pytest.approx(value, abs=5e-7)
 
@@ -40,7 +43,9 @@ def test_order_of_images_and_views_and_rotation_change_nothing() -> None:
 
 
 def test_small_temperature_does_not_underflow() -> None:
-    """Three directions 120° apart at τ = 0.01: with the self-similarity in the maximum, float32 gives log 0."""
+    """Three directions 120° apart at τ = 0.01: with the self-similarity in the maximum, float32
+    gives log 0.
+    """
     angles = torch.tensor([0, 2 * math.pi / 3, 4 * math.pi / 3, 0.1])
     z = torch.stack([angles.cos(), angles.sin()], 1).view(2, 2, 2).requires_grad_()
     loss = nt_xent(z, 0.01)

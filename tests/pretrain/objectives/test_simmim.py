@@ -34,13 +34,18 @@ class Records:
     def online(self, group: str, images: torch.Tensor) -> list[Features]:
         self.images = images
         count, views, _, height, width = images.shape
-        return [Features({4: torch.ones(count, 5, height // 4, width // 4)}, torch.ones(count, 5))] * views
+        return [
+            Features({4: torch.ones(count, 5, height // 4, width // 4)}, torch.ones(count, 5))
+        ] * views
 
 
 @pytest.mark.parametrize(
-    "size, mask_size, ratio, covered", [(192, 32, 0.6, 22), (224, 32, 0.6, 30), (64, 16, 0.75, 12), (32, 8, 1.0, 16)]
+    "size, mask_size, ratio, covered",
+    [(192, 32, 0.6, 22), (224, 32, 0.6, 30), (64, 16, 0.75, 12), (32, 8, 1.0, 16)],
 )
-def test_every_view_covers_the_same_number_of_patches(size: int, mask_size: int, ratio: float, covered: int) -> None:
+def test_every_view_covers_the_same_number_of_patches(
+    size: int, mask_size: int, ratio: float, covered: int
+) -> None:
     mask = random_patches(torch.zeros(3, 2, 3, size, size), mask_size, ratio)
     assert mask.shape == (3, 2, size // mask_size, size // mask_size)
     assert (mask.flatten(2).sum(2) == covered).all()
@@ -74,7 +79,9 @@ def test_loss_by_loops_over_covered_pixels() -> None:
             values["l2"].append(difference**2)
     for loss, terms in values.items():
         assert len(terms) == 2 * 2 * 3 * 3 * 4  # 3 of 6 patches of 4 pixels
-        assert masked_loss(prediction, target, mask, loss).item() == pytest.approx(sum(terms) / len(terms), abs=1e-12)
+        assert masked_loss(prediction, target, mask, loss).item() == pytest.approx(
+            sum(terms) / len(terms), abs=1e-12
+        )
 
 
 def test_mean_of_halves_is_the_whole() -> None:
@@ -90,10 +97,16 @@ def test_only_covered_pixels_count() -> None:
     target = torch.zeros(1, 1, 3, 8, 8)
     mask = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     mask[..., :4] = True
-    prediction = torch.where(mask[:, :, None], 2.0, 100.0).expand_as(target).clone().requires_grad_()
+    prediction = (
+        torch.where(mask[:, :, None], 2.0, 100.0).expand_as(target).clone().requires_grad_()
+    )
     loss = masked_loss(prediction, target, mask)
     loss.backward()
-    assert loss == 2 and (prediction.grad[..., 4:] == 0).all() and (prediction.grad[..., :4] != 0).all()
+    assert (
+        loss == 2
+        and (prediction.grad[..., 4:] == 0).all()
+        and (prediction.grad[..., :4] != 0).all()
+    )
     assert masked_loss(prediction, target, torch.zeros_like(mask)) == 0
 
 
@@ -116,7 +129,9 @@ def test_no_picture_of_one_colour_beats_the_constant(loss: str) -> None:
     target = (torch.rand(2, 2, 1, 8, 8, dtype=torch.float64) ** 2).expand(2, 2, 3, 8, 8)
     mask = in_pixels(random_patches(target, 4, 0.75), 4)
     greys = torch.linspace(0, 1, 401).tolist()
-    best = min(masked_loss(torch.full_like(target, grey), target, mask, loss).item() for grey in greys)
+    best = min(
+        masked_loss(torch.full_like(target, grey), target, mask, loss).item() for grey in greys
+    )
     assert constant_loss(target, mask, loss).item() == pytest.approx(best, rel=1e-4)
 
 
@@ -141,7 +156,9 @@ def test_the_network_sees_learned_pixels_in_covered_patches_only() -> None:
 
 
 def test_constant_features_reach_the_constant_at_best() -> None:
-    """Cells that are all the same paint one tile: what `constant` says, up to how the tile's pixels differ."""
+    """Cells that are all the same paint one tile: what `constant` says, up to how the tile's pixels
+    differ.
+    """
     torch.manual_seed(0)
     objective, encode = SimMIM(INFO, mask_size=4), Records()
     images = torch.rand(8, 1, 3, 32, 32)
@@ -158,7 +175,9 @@ def test_constant_features_reach_the_constant_at_best() -> None:
 @pytest.mark.parametrize("name", ["test_resnet", "vit"])
 def test_learns_on_any_network(name: str, options: dict) -> None:
     torch.manual_seed(0)
-    vit = dict(name="vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2)
+    vit = dict(
+        name="vit_tiny_patch16_224", img_size=32, patch_size=8, embed_dim=24, depth=2, num_heads=2
+    )
     backbone = TimmBackbone(**(vit if name == "vit" else dict(name=name, output_stride=8)))
     objective = MODELS.build(dict(type="SimMIM", features=backbone.info, mask_size=16, **options))
     batch = batch_of(torch.randn(4, 1, 3, 32, 32))

@@ -46,9 +46,15 @@ def test_any_number_of_views(views: int) -> None:
     batch, encode = inputs(views, labels)
     found = objective(batch, encode)
     expected = supcon_loss(objective.project(encode, "global"), labels, ContrastOptions(0.1))
-    assert torch.allclose(found["loss"], 0.1 * expected.loss) and torch.allclose(found["unscaled"], expected.loss)
-    assert found["anchors"] == 6 * views - (views == 1)  # alone, the unlabelled image has no positive
-    assert found["positives"] == pytest.approx((2 * (2 * views - 1) + 3 * (3 * views - 1) + views - 1) / 6)
+    assert torch.allclose(found["loss"], 0.1 * expected.loss) and torch.allclose(
+        found["unscaled"], expected.loss
+    )
+    assert found["anchors"] == 6 * views - (
+        views == 1
+    )  # alone, the unlabelled image has no positive
+    assert found["positives"] == pytest.approx(
+        (2 * (2 * views - 1) + 3 * (3 * views - 1) + views - 1) / 6
+    )
     assert [name for name in found if "loss" in name] == ["loss"]
 
 
@@ -82,10 +88,20 @@ def test_bounds_are_on_the_scale_of_the_loss() -> None:
 def test_projectors() -> None:
     mlp, deep, linear = (SupCon(INFO, hidden=8, dim=5, layers=n).projector for n in (2, 3, 1))
     assert [type(m).__name__ for m in mlp] == ["Linear", "ReLU", "Linear"]
-    assert [(m.in_features, m.out_features) for m in deep if isinstance(m, nn.Linear)] == [(6, 8), (8, 8), (8, 5)]
+    assert [(m.in_features, m.out_features) for m in deep if isinstance(m, nn.Linear)] == [
+        (6, 8),
+        (8, 8),
+        (8, 5),
+    ]
     assert len(linear) == 1 and linear[0].bias is None and mlp[0].bias is not None
     normed = SupCon(INFO, hidden=8, dim=5, projector_norm=True).projector
-    assert [type(m).__name__ for m in normed] == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]
+    assert [type(m).__name__ for m in normed] == [
+        "Linear",
+        "BatchNorm1d",
+        "ReLU",
+        "Linear",
+        "BatchNorm1d",
+    ]
     assert linear_layers(SupCon(INFO))[0].out_features == INFO.vector  # hidden=None
 
 
@@ -99,13 +115,20 @@ def test_encoder_output_of_unit_length() -> None:
 
 
 def test_options_reach_the_loss_from_a_config() -> None:
-    options = dict(temperature=0.2, form="in", denominator="one", anchors="one", max_positives=2, chunk=4)
+    options = dict(
+        temperature=0.2, form="in", denominator="one", anchors="one", max_positives=2, chunk=4
+    )
     objective = MODELS.build(dict(type="SupCon", features=INFO, hidden=8, dim=5, **options))
     assert objective.options == ContrastOptions(**options)
 
 
 @pytest.mark.parametrize(
-    "options, words", [(dict(loss_scale=0), "loss_scale=0"), (dict(layers=0), "layers=0"), (dict(form="mid"), "form=")]
+    "options, words",
+    [
+        (dict(loss_scale=0), "loss_scale=0"),
+        (dict(layers=0), "layers=0"),
+        (dict(form="mid"), "form="),
+    ],
 )
 def test_illegal_options(options: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):

@@ -13,7 +13,9 @@ from pretrain.objectives.supervised import Supervised
 from pretrain.structures import Batch
 
 
-def run(objective: Supervised, labels: list[int], views: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+def run(
+    objective: Supervised, labels: list[int], views: list[torch.Tensor]
+) -> dict[str, torch.Tensor]:
     features = [Features({8: v[:, :, None, None]}, v) for v in views]
     encode = type("E", (), {"online": lambda self, g: features})()
     return objective(Batch({}, torch.tensor(labels), torch.arange(len(labels))), encode)

@@ -18,19 +18,27 @@ from pretrain.geometry import cell_centres, flip_horizontal, from_box
 from pretrain.objectives.vicregl import VICRegL, feature_matches, location_matches, vicreg
 from pretrain.structures import Batch, Views
 
-BOXES = torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]], [[0.1, 0, 1, 0.7], [0.3, 0.2, 0.9, 1]]])
+BOXES = torch.tensor(
+    [[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]], [[0.1, 0, 1, 0.7], [0.3, 0.2, 0.9, 1]]]
+)
 
 
 def slow(x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float]:
-    """The three terms of (n, D) pairs by loops over single numbers, the last two as means over both branches."""
+    """The three terms of (n, D) pairs by loops over single numbers, the last two as means over both
+    branches.
+    """
     n, channels = x.shape
-    invariance = sum((x[i, d] - y[i, d]).item() ** 2 for i in range(n) for d in range(channels)) / (n * channels)
+    invariance = sum((x[i, d] - y[i, d]).item() ** 2 for i in range(n) for d in range(channels)) / (
+        n * channels
+    )
     variance = covariance = 0.0
     for z in (x, y):
         mean = [sum(z[i, d].item() for i in range(n)) / n for d in range(channels)]
         for d in range(channels):
             for e in range(channels):
-                c = sum((z[i, d].item() - mean[d]) * (z[i, e].item() - mean[e]) for i in range(n)) / (n - 1)
+                c = sum(
+                    (z[i, d].item() - mean[d]) * (z[i, e].item() - mean[e]) for i in range(n)
+                ) / (n - 1)
                 if d == e:
                     variance += max(0.0, 1 - math.sqrt(c + 1e-4)) / channels / 2
                 else:
@@ -39,20 +47,25 @@ def slow(x: torch.Tensor, y: torch.Tensor) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("images, channels", [(4, 7), (7, 4), (5, 5)])
-def test_criterion_equals_loops_for_more_and_for_fewer_images_than_channels(images: int, channels: int) -> None:
+def test_criterion_equals_loops_for_more_and_for_fewer_images_than_channels(
+    images: int, channels: int
+) -> None:
     torch.manual_seed(0)
     x, y = 0.6 * torch.randn(2, images, 2, 3, channels, dtype=torch.float64)
     by_rank = [slow(x[:, s, p], y[:, s, p]) for s in range(2) for p in range(3)]
     by_cells = [slow(x[:, s].flatten(0, 1), y[:, s].flatten(0, 1)) for s in range(2)]
     for statistics, sets in (("rank", by_rank), ("cells", by_cells)):
         expected = [sum(terms) / len(sets) for terms in zip(*sets, strict=True)]
-        assert [t.item() for t in vicreg(x, y, statistics=statistics)] == pytest.approx(expected, abs=1e-12)
+        assert [t.item() for t in vicreg(x, y, statistics=statistics)] == pytest.approx(
+            expected, abs=1e-12
+        )
 
 
 def test_closed_forms() -> None:
     equal = vicreg(torch.ones(4, 1, 1, 8), torch.ones(4, 1, 1, 8))
     assert [t.item() for t in equal] == pytest.approx([0, 0.99, 0], abs=1e-6)
-    # Rows of a Hadamard matrix: columns of mean 0, variance 4/3 and no covariance; a copied column has covariance 4/3.
+    # Rows of a Hadamard matrix: columns of mean 0, variance 4/3 and no covariance; a copied column
+    # has covariance 4/3.
     hadamard = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, 1]])[:, None, None]
     assert [t.item() for t in vicreg(hadamard, hadamard + 2)] == pytest.approx([4, 0, 0], abs=1e-6)
     copied = hadamard[..., [0, 0]]
@@ -121,10 +134,15 @@ def inputs(*, constant: bool = False) -> tuple[Batch, object, list[Features]]:
     generator = torch.Generator().manual_seed(2)
     views = []
     for _ in range(2):
-        cells, vector = torch.randn(2, 6, 2, 3, generator=generator), torch.randn(2, 7, generator=generator)
+        cells, vector = (
+            torch.randn(2, 6, 2, 3, generator=generator),
+            torch.randn(2, 7, generator=generator),
+        )
         cells, vector = (torch.ones_like(t) if constant else t for t in (cells, vector))
         views.append(Features({8: cells.requires_grad_()}, vector.requires_grad_()))
-    batch = Batch({"global": Views(torch.zeros(2, 2, 3, 16, 24), from_box(BOXES))}, None, torch.arange(2))
+    batch = Batch(
+        {"global": Views(torch.zeros(2, 2, 3, 16, 24), from_box(BOXES))}, None, torch.arange(2)
+    )
     return batch, type("E", (), {"online": lambda self, g: views})(), views
 
 
@@ -138,7 +156,9 @@ def test_collapsed_value_is_the_bound(alpha: float, statistics: str) -> None:
 
 
 def test_the_published_weights_collapse_to_the_authors_value() -> None:
-    """25, 25, 1 and alpha 0.75 with terms that are means over branches: 1.25 · 25 · 0.99; sums would give 61.9."""
+    """25, 25, 1 and alpha 0.75 with terms that are means over branches: 1.25 · 25 · 0.99; sums
+    would give 61.9.
+    """
     features = FeatureInfo({8: 6}, 7)
     assert VICRegL(features, hidden=8, dim=6).bounds.collapsed == pytest.approx(30.9375)
 
@@ -147,7 +167,9 @@ def test_terms_that_are_sums_need_half_the_weights() -> None:
     """The authors' 25, 25, 1 are 25, 12.5, 0.5 for terms that are sums over branches."""
     torch.manual_seed(4)
     x, y = 0.5 * torch.randn(2, 6, 1, 1, 5, dtype=torch.float64)
-    branches = [vicreg(z, z) for z in (x, y)]  # both branches alike: the mean is the term of that branch
+    branches = [
+        vicreg(z, z) for z in (x, y)
+    ]  # both branches alike: the mean is the term of that branch
     terms = vicreg(x, y)
     sums = (sum(b.variance for b in branches), sum(b.covariance for b in branches))
     authors = 25 * terms.invariance + 25 * terms.variance + terms.covariance
@@ -155,7 +177,9 @@ def test_terms_that_are_sums_need_half_the_weights() -> None:
     assert authors.item() == pytest.approx(by_sums.item(), rel=1.5e-15)
 
 
-def slow_rule(rule: list, a: torch.Tensor, b: torch.Tensor, count: int, statistics: str) -> torch.Tensor:
+def slow_rule(
+    rule: list, a: torch.Tensor, b: torch.Tensor, count: int, statistics: str
+) -> torch.Tensor:
     """The three terms of the best ``count`` matches of a rule, a mean over both directions."""
     terms = torch.zeros(3, dtype=torch.float64)
     for own, other in rule:
@@ -177,7 +201,11 @@ OFFICIAL = dict(matches=None, location_matches=(5, 2), feature_matches=None)
 @pytest.mark.parametrize("statistics", ["rank", "cells"])
 @pytest.mark.parametrize(
     "options, by_place, by_feature",
-    [(dict(matches=3), (3,), 3), (OFFICIAL, (5, 2), 6), (dict(OFFICIAL, feature_matches=4), (5, 2), 4)],
+    [
+        (dict(matches=3), (3,), 3),
+        (OFFICIAL, (5, 2), 6),
+        (dict(OFFICIAL, feature_matches=4), (5, 2), 4),
+    ],
 )
 def test_loss_is_the_weighted_sum_of_slow_terms_and_repeats(
     options: dict, by_place: tuple[int, ...], by_feature: int, statistics: str
@@ -186,7 +214,10 @@ def test_loss_is_the_weighted_sum_of_slow_terms_and_repeats(
     objective = small(alpha=0.6, statistics=statistics, **weights, **options).double()
     batch, encode, views = inputs()
     for view in views:
-        view.vector, view.pyramid[8] = view.vector.detach().double(), view.pyramid[8].detach().double()
+        view.vector, view.pyramid[8] = (
+            view.vector.detach().double(),
+            view.pyramid[8].detach().double(),
+        )
     x, y = (objective.expander(v.vector) for v in views)
     a, b = (objective.local_expander(v.map(8)).flatten(2).mT for v in views)
     maps, size = batch.views["global"].geometry, (2, 3)
@@ -231,7 +262,12 @@ def test_illegal_options_are_named() -> None:
 
 
 def pairs() -> tuple[torch.Tensor, torch.Tensor]:
-    return tuple(0.7 * torch.randn(2, 6, 2, 3, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
+    return tuple(
+        0.7
+        * torch.randn(
+            2, 6, 2, 3, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+        )
+    )
 
 
 def worker(rank: int, store: str, results: str) -> None:
@@ -244,7 +280,8 @@ def worker(rank: int, store: str, results: str) -> None:
         value.backward()
         mean = value.detach().clone()
         dist.all_reduce(mean)
-        # Each process's gradient reaches the weights through a mean over processes: what counts is grad / world size.
+        # Each process's gradient reaches the weights through a mean over processes: what counts is
+        # grad / world size.
         found[statistics] = (mean / 2, x.grad / 2, y.grad / 2)
     torch.save(found, f"{results}.{rank}")
     dist.destroy_process_group()
@@ -261,4 +298,6 @@ def test_two_processes_equal_one() -> None:
         value.backward()
         assert torch.allclose(found[0][statistics][0], value.detach(), atol=1e-12)
         for place, leaf in ((1, x), (2, y)):
-            assert torch.allclose(torch.cat([f[statistics][place] for f in found]), leaf.grad, atol=1e-12)
+            assert torch.allclose(
+                torch.cat([f[statistics][place] for f in found]), leaf.grad, atol=1e-12
+            )

@@ -1,4 +1,6 @@
-"""A backbone, images and a run small enough to be repeated: 24 images of 32 px, six steps, about a second."""
+"""A backbone, images and a run small enough to be repeated: 24 images of 32 px, six steps, about a
+second.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,18 @@ def make_trainer(tiny_backbone: dict[str, Any]) -> Callable[..., UpsamplerTraine
 
     def make(upsampler: dict[str, Any], **objective: Any) -> UpsamplerTrainer:
         torch.manual_seed(0)
-        objective = CONSISTENCY | objective if objective.get("type") in (None, CONSISTENCY["type"]) else objective
+        objective = (
+            CONSISTENCY | objective
+            if objective.get("type") in (None, CONSISTENCY["type"])
+            else objective
+        )
         return MODELS.build(
-            dict(type="UpsamplerTrainer", backbone=tiny_backbone, upsampler=upsampler, objective=objective)
+            dict(
+                type="UpsamplerTrainer",
+                backbone=tiny_backbone,
+                upsampler=upsampler,
+                objective=objective,
+            )
         )
 
     return make
@@ -52,7 +63,10 @@ def make_config(image_folder: Path, tiny_backbone: dict[str, Any]) -> Callable[.
         cfg = PretrainConfig(
             dict(
                 model=dict(
-                    type="UpsamplerTrainer", backbone=tiny_backbone, upsampler=upsampler, objective=dict(CONSISTENCY)
+                    type="UpsamplerTrainer",
+                    backbone=tiny_backbone,
+                    upsampler=upsampler,
+                    objective=dict(CONSISTENCY),
                 ),
                 source=dict(type="ImageFolder", root=str(image_folder), labels=False),
                 views=dict(type="ViewRecipe", groups={"global": [dict(size=32, scale=(0.5, 1.0))]}),
@@ -66,7 +80,9 @@ def make_config(image_folder: Path, tiny_backbone: dict[str, Any]) -> Callable[.
                 vis_backends=[],
             )
         )
-        cfg.merge_from_dict({key.replace("__", "."): copy.deepcopy(value) for key, value in overrides.items()})
+        cfg.merge_from_dict(
+            {key.replace("__", "."): copy.deepcopy(value) for key, value in overrides.items()}
+        )
         return cfg
 
     return make
@@ -76,5 +92,7 @@ def make_config(image_folder: Path, tiny_backbone: dict[str, Any]) -> Callable[.
 def batch() -> Batch:
     """Two smooth random images of 32 × 40 pixels, normalised."""
     generator = torch.Generator().manual_seed(1)
-    images = torch.nn.functional.interpolate(torch.randn(2, 3, 8, 10, generator=generator), size=(32, 40))
+    images = torch.nn.functional.interpolate(
+        torch.randn(2, 3, 8, 10, generator=generator), size=(32, 40)
+    )
     return Batch({"global": Views(images[:, None], torch.zeros(2, 1, 2, 3))}, None, torch.arange(2))

@@ -1,4 +1,6 @@
-"""The consistency loss against its description done step by step, and the shortcuts that must change nothing."""
+"""The consistency loss against its description done step by step, and the shortcuts that must
+change nothing.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def losses(trainer: UpsamplerTrainer, batch: Batch, seed: int = 0) -> dict[str, 
     """The objective's terms with everything random fixed."""
     image = batch.views["global"].images[:, 0]
     torch.manual_seed(seed)
-    return trainer.objective(image, trainer.encode, trainer.upsampler, torch.Generator().manual_seed(seed))
+    return trainer.objective(
+        image, trainer.encode, trainer.upsampler, torch.Generator().manual_seed(seed)
+    )
 
 
 @pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD, BILINEAR], ids=lambda u: u["type"])
@@ -132,12 +136,19 @@ def gradients(trainer: UpsamplerTrainer, batch: Batch) -> list[Tensor]:
     return list(torch.autograd.grad(total, [p for p in trainer.parameters() if p.requires_grad]))
 
 
-@pytest.mark.parametrize("change", [dict(), dict(shared=True), dict(recompute=True), dict(shared=True, recompute=True)])
+@pytest.mark.parametrize(
+    "change", [dict(), dict(shared=True), dict(recompute=True), dict(shared=True, recompute=True)]
+)
 @pytest.mark.parametrize("upsampler", [JBU, NEIGHBOURHOOD], ids=lambda u: u["type"])
 def test_shortcuts_keep_the_gradient(
-    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any], change: dict[str, bool]
+    make_trainer: Callable[..., UpsamplerTrainer],
+    batch: Batch,
+    upsampler: dict[str, Any],
+    change: dict[str, bool],
 ) -> None:
-    plain, changed = (make_trainer(upsampler, **options) for options in (dict(shared=False), change))
+    plain, changed = (
+        make_trainer(upsampler, **options) for options in (dict(shared=False), change)
+    )
     if change.get("shared"):  # a stack draws its dropout once instead of once per jitter
         for trainer in (plain, changed):
             trainer.upsampler.eval()
@@ -178,10 +189,18 @@ def test_without_uncertainty_and_projection_it_is_the_mean_squared_residual(
 
 
 def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
-    """A backbone that pools colours over cells and an upsampler that gives the image itself: no residual at all."""
+    """A backbone that pools colours over cells and an upsampler that gives the image itself: no
+    residual at all.
+    """
     image = batch.views["global"].images[:, 0]
     objective = MultiViewConsistency(
-        3, 8, downsampler=dict(type="SimpleDownsampler"), pad=4, uncertainty=False, crf=0, projection=0
+        3,
+        8,
+        downsampler=dict(type="SimpleDownsampler"),
+        pad=4,
+        uncertainty=False,
+        crf=0,
+        projection=0,
     )
 
     class Colours(Upsampler):
@@ -192,10 +211,13 @@ def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
     assert float(found["mse"]) < 1e-10
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    (dict(jitters=0), "MultiViewConsistency.jitters=0: must be at least 1"),
-    (dict(crf=-1.0), "crf=-1.0: must be at least 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(jitters=0), "MultiViewConsistency.jitters=0: must be at least 1"),
+        (dict(crf=-1.0), "crf=-1.0: must be at least 0"),
+    ],
+)
 def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         MultiViewConsistency(4, 8, **options)

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.upsampling.downsamplers import AttentionDownsampler, SimpleDownsampler, gaussian_blur, placement
+from pretrain.upsampling.downsamplers import (
+    AttentionDownsampler,
+    SimpleDownsampler,
+    gaussian_blur,
+    placement,
+)
 
 
 def integers(rule: str, *sides: int) -> Tensor:
@@ -16,13 +21,19 @@ def integers(rule: str, *sides: int) -> Tensor:
 
 
 def test_simple_worked_example() -> None:
-    """An 8 × 8 map to 3 × 3 through a 4 × 4 kernel with one negative entry; expected values by NumPy in float64."""
+    """An 8 × 8 map to 3 × 3 through a 4 × 4 kernel with one negative entry; expected values by
+    NumPy in float64.
+    """
     layer = SimpleDownsampler(1, kernel=4).double()
     theta = integers("1 + (i + 2 * j) % 3", 4, 4)
     theta[0, 0] *= -1
     layer.theta.data = theta
     found = layer(integers("(3 * i + 5 * j) % 7", 8, 8)[None, None], (3, 3))
-    expected = [[3.16129, 2.774194, 3.741935], [3.741935, 2.677419, 3.193548], [3.193548, 2.806452, 2.645161]]
+    expected = [
+        [3.16129, 2.774194, 3.741935],
+        [3.741935, 2.677419, 3.193548],
+        [3.193548, 2.806452, 2.645161],
+    ]
     torch.testing.assert_close(found[0, 0], torch.tensor(expected).double(), rtol=0, atol=1e-6)
 
 
@@ -41,17 +52,24 @@ def example() -> tuple[AttentionDownsampler, Tensor]:
 def test_attention_worked_example(example: tuple[AttentionDownsampler, Tensor]) -> None:
     """Expected values by NumPy in float64."""
     layer, maps = example
-    expected = [[[2.582058, 2.007045], [3.890746, 3.380609]], [[0.346773, 0.792585], [1.890231, 0.573281]]]
+    expected = [
+        [[2.582058, 2.007045], [3.890746, 3.380609]],
+        [[0.346773, 0.792585], [1.890231, 0.573281]],
+    ]
     found = layer.eval()(maps, (2, 2))[0]
     torch.testing.assert_close(found, torch.tensor(expected).double(), rtol=0, atol=1e-6)
 
 
-def test_dropped_window_pools_by_the_offsets_alone(example: tuple[AttentionDownsampler, Tensor]) -> None:
+def test_dropped_window_pools_by_the_offsets_alone(
+    example: tuple[AttentionDownsampler, Tensor],
+) -> None:
     layer, maps = example
     layer.drop = 1.0  # above what the constructor allows: every window
     weights = torch.tensor([0.213838, 0.236328, 0.261183, 0.288651]).double()
     windows = layer.windows(maps, (2, 2)).flatten(4)
-    torch.testing.assert_close(layer.train()(maps, (2, 2)), (windows * weights).sum(-1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        layer.train()(maps, (2, 2)), (windows * weights).sum(-1), rtol=0, atol=1e-5
+    )
 
 
 def test_attention_equals_a_loop_over_overlapping_windows() -> None:
@@ -67,13 +85,23 @@ def test_attention_equals_a_loop_over_overlapping_windows() -> None:
                 window = maps[image, :, y : y + 5, x : x + 5]
                 saliency = (layer.saliency.weight[0] * window).sum(0) + layer.saliency.bias
                 weights = (layer.scale * saliency + layer.offset).flatten().softmax(0).view(5, 5)
-                torch.testing.assert_close(found[image, :, row, column], (weights * window).sum((1, 2)))
+                torch.testing.assert_close(
+                    found[image, :, row, column], (weights * window).sum((1, 2))
+                )
 
 
-@pytest.mark.parametrize(("side", "kernel", "cells", "expected"), [
-    (224, 16, 14, (16, 0)), (224, 14, 16, (14, 0)), (224, 29, 14, (15, 0)),  # the three of FeatUp's models
-    (96, 8, 12, (8, 0)), (100, 8, 12, (8, 2)), (9, 9, 1, (1, 0)), (10, 9, 1, (1, 0)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "kernel", "cells", "expected"),
+    [
+        (224, 16, 14, (16, 0)),
+        (224, 14, 16, (14, 0)),
+        (224, 29, 14, (15, 0)),  # the three of FeatUp's models
+        (96, 8, 12, (8, 0)),
+        (100, 8, 12, (8, 2)),
+        (9, 9, 1, (1, 0)),
+        (10, 9, 1, (1, 0)),
+    ],
+)
 def test_windows_lie_evenly(side: int, kernel: int, cells: int, expected: tuple[int, int]) -> None:
     assert placement(side, kernel, cells) == expected
     stride, first = expected

@@ -14,7 +14,9 @@ from pretrain.upsampling.jitter import draw_jitter
 from pretrain.upsampling.losses import total_variation
 
 MIX = torch.linspace(-1, 1, 24).sin().view(8, 3) + torch.eye(8, 3)
-SMALL = dict(steps=3, n_views=6, batch=4, pca_views=3, views_per_step=2, pad=3, hidden=8, frequencies=4)
+SMALL = dict(
+    steps=3, n_views=6, batch=4, pca_views=3, views_per_step=2, pad=3, hidden=8, frequencies=4
+)
 
 
 def fine(image: Tensor) -> Tensor:
@@ -37,20 +39,31 @@ def picture() -> Tensor:
 
 def test_fits_better_than_bilinear() -> None:
     image = picture()
-    settings = ImplicitSettings(steps=80, n_views=32, views_per_step=2, pad=5, hidden=48, dropout=0.1)
+    settings = ImplicitSettings(
+        steps=80, n_views=32, views_per_step=2, pad=5, hidden=48, dropout=0.1
+    )
     told: list[tuple[str, int, int]] = []
     field, losses = fit_implicit(encode, image, settings, lambda *event: told.append(event))
     assert losses.shape == (80,) and losses[-20:].mean() < losses[:5].mean() - 0.1
     bilinear = F.interpolate(encode(image), size=(32, 40), mode="bilinear")
     error = F.mse_loss(field.read(image, (32, 40)), fine(image))
     assert error < 0.4 * F.mse_loss(bilinear, fine(image))
-    assert told[0] == ("views", 32, 32) and told[1] == ("steps", 1, 80) and told[-1] == ("steps", 80, 80)
+    assert (
+        told[0] == ("views", 32, 32)
+        and told[1] == ("steps", 1, 80)
+        and told[-1] == ("steps", 80, 80)
+    )
     assert field.components.basis.shape == (8, 8)  # fewer than 128: there are 8 channels
 
 
 def test_loss_of_a_step_written_out() -> None:
-    """One view, no dropout, a mean as the downsampler and a learning rate of 0: the field is the one of that step."""
-    image, settings = picture(), dict(SMALL, n_views=1, views_per_step=1, dropout=0.0, lr=0.0, steps=1)
+    """One view, no dropout, a mean as the downsampler and a learning rate of 0: the field is the
+    one of that step.
+    """
+    image, settings = (
+        picture(),
+        dict(SMALL, n_views=1, views_per_step=1, dropout=0.0, lr=0.0, steps=1),
+    )
     settings |= dict(downsampler=dict(type="SimpleDownsampler"), uncertainty=False, seed=5)
     weights = dict(magnitude=0.3, tv=0.7, blur=0.9)
     field, losses = fit_implicit(encode, image, ImplicitSettings(**settings, **weights))
@@ -60,14 +73,21 @@ def test_loss_of_a_step_written_out() -> None:
         f = field.network(field.signals(image))
     length = f.square().sum(1, keepdim=True).sqrt()
     expected = (F.avg_pool2d(jitter(f), 8) - target).square().mean()
-    expected += 0.3 * (F.avg_pool2d(jitter(length), 8) - target.square().sum(1, keepdim=True).sqrt()).square().mean()
+    expected += (
+        0.3
+        * (F.avg_pool2d(jitter(length), 8) - target.square().sum(1, keepdim=True).sqrt())
+        .square()
+        .mean()
+    )
     expected += 0.7 * total_variation(length) + 0.9 * (gaussian_blur(f) - f).square().mean()
     torch.testing.assert_close(losses, expected[None])
 
 
 def test_same_seed_same_field_and_global_random_state_untouched() -> None:
     image, before = picture(), torch.random.get_rng_state()
-    fields = [fit_implicit(encode, image, ImplicitSettings(**SMALL, seed=seed))[0] for seed in (0, 0, 1)]
+    fields = [
+        fit_implicit(encode, image, ImplicitSettings(**SMALL, seed=seed))[0] for seed in (0, 0, 1)
+    ]
     assert torch.equal(torch.random.get_rng_state(), before)
     first, again, other = (field.read(image, (16, 20)) for field in fields)
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -79,7 +99,11 @@ def test_as_an_upsampler_every_image_is_fitted_by_itself() -> None:
     with torch.inference_mode():  # as the evaluation calls it
         both = up.upsample(images, encode(images).half(), (16, 20))
     assert both.shape == (2, 8, 16, 20) and both.dtype == torch.half
-    again = MODELS.build(dict(up.config)).bind(encode).upsample(images[1:], encode(images[1:]), (16, 20))
+    again = (
+        MODELS.build(dict(up.config))
+        .bind(encode)
+        .upsample(images[1:], encode(images[1:]), (16, 20))
+    )
     torch.testing.assert_close(again.half(), both[1:])
 
 
@@ -111,4 +135,6 @@ def test_on_a_gpu_the_random_states_are_left_alone() -> None:
     fields = [fit_implicit(encode, image, ImplicitSettings(**SMALL))[0] for _ in range(2)]
     assert torch.equal(torch.cuda.get_rng_state(), before)
     first, again = (field.read(image, (16, 20)) for field in fields)
-    torch.testing.assert_close(first, again, atol=1e-3, rtol=1e-3)  # sums of mirrored borders come in any order there
+    torch.testing.assert_close(
+        first, again, atol=1e-3, rtol=1e-3
+    )  # sums of mirrored borders come in any order there

@@ -15,7 +15,9 @@ def slow(jitter: Jitter, maps: Tensor) -> Tensor:
     height, width = jitter.size
     padded = F.pad(maps, (jitter.pad,) * 4, mode="reflect")
     if jitter.zoom > 1:
-        padded = F.interpolate(padded, scale_factor=jitter.zoom, mode="bilinear", align_corners=False)
+        padded = F.interpolate(
+            padded, scale_factor=jitter.zoom, mode="bilinear", align_corners=False
+        )
     part = padded[..., jitter.top : jitter.top + height, jitter.left : jitter.left + width]
     return part.flip(-1) if jitter.flip else part
 
@@ -29,7 +31,9 @@ def test_equals_the_steps_one_by_one(size: tuple[int, int]) -> None:
     for jitter in drawn:
         if jitter.zoom > 1 and canvas_size(size, 5, 1.0) == jitter.canvas:
             continue  # torch takes a map that keeps its size for one that is not resized
-        torch.testing.assert_close(jitter(maps), slow(jitter, maps), rtol=1e-10, atol=1e-10, msg=str(jitter))
+        torch.testing.assert_close(
+            jitter(maps), slow(jitter, maps), rtol=1e-10, atol=1e-10, msg=str(jitter)
+        )
 
 
 def test_window_back_in_its_place_is_the_identity() -> None:
@@ -54,10 +58,16 @@ def test_image_and_features_get_the_same_change() -> None:
 
 
 def test_draws_are_repeatable_and_cover_what_is_legal() -> None:
-    first, second = ([draw_jitter((10, 20), g, pad=3) for _ in range(2000)] for g in _generators(7, 2))
+    first, second = (
+        [draw_jitter((10, 20), g, pad=3) for _ in range(2000)] for g in _generators(7, 2)
+    )
     assert first == second
     zooms = torch.tensor([j.zoom for j in first])
-    assert 0.45 < (zooms > 1).double().mean() < 0.55 and 1.45 < zooms[zooms > 1].mean() < 1.55 and zooms.max() < 2
+    assert (
+        0.45 < (zooms > 1).double().mean() < 0.55
+        and 1.45 < zooms[zooms > 1].mean() < 1.55
+        and zooms.max() < 2
+    )
     plain = [j for j in first if j.zoom == 1]
     assert {j.top for j in plain} == set(range(7)) and {j.left for j in plain} == set(range(7))
     for jitter in first:
@@ -70,16 +80,23 @@ def _generators(seed: int, count: int) -> list[torch.Generator]:
 
 def test_gradient_reaches_every_pixel_that_is_seen() -> None:
     maps = torch.randn(1, 1, 5, 6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(Jitter((5, 6), pad=2, zoom=1.3, top=1, left=2, flip=True), (maps,))
+    assert torch.autograd.gradcheck(
+        Jitter((5, 6), pad=2, zoom=1.3, top=1, left=2, flip=True), (maps,)
+    )
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (dict(pad=8), "pad=8: must be from 0 to 7"),
-    (dict(pad=2, zoom=0.9), "zoom=0.9: must be at least 1"),
-    (dict(pad=2, top=5), r"window at \(5, 0\): legal are offsets from \(0, 0\) to \(4, 4\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(pad=8), "pad=8: must be from 0 to 7"),
+        (dict(pad=2, zoom=0.9), "zoom=0.9: must be at least 1"),
+        (dict(pad=2, top=5), r"window at \(5, 0\): legal are offsets from \(0, 0\) to \(4, 4\)"),
+    ],
+)
 def test_mistakes_are_named(change: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Jitter((8, 8), **change)
-    with pytest.raises(ValueError, match=r"maps \(1, 1, 9, 8\): this jitter was drawn for maps of \(8, 8\)"):
+    with pytest.raises(
+        ValueError, match=r"maps \(1, 1, 9, 8\): this jitter was drawn for maps of \(8, 8\)"
+    ):
         Jitter((8, 8), pad=1)(torch.zeros(1, 1, 9, 8))

@@ -36,15 +36,24 @@ def test_best_scale_is_the_root_mean_square_of_the_residual() -> None:
     prediction, target = torch.randn(2, 1, 4, 5, 6, dtype=torch.float64)
     log_scale = torch.zeros((), dtype=torch.float64, requires_grad=True)
     rms = ((prediction - target) ** 2).mean().sqrt()
-    loss = reconstruction(prediction, target, (log_scale + rms.log()).exp().expand(1, 1, 5, 6)).sum()
+    loss = reconstruction(
+        prediction, target, (log_scale + rms.log()).exp().expand(1, 1, 5, 6)
+    ).sum()
     (gradient,) = torch.autograd.grad(loss, log_scale)
     assert float(gradient) == pytest.approx(0, abs=1e-12)
     assert float(loss.detach()) == pytest.approx(0.5 + math.log(float(rms)))
 
 
 def test_losses_of_images_are_their_own() -> None:
-    prediction, target, scale = torch.randn(3, 4, 5, 5), torch.randn(3, 4, 5, 5), torch.rand(3, 1, 5, 5) + 0.1
-    alone = [reconstruction(p[None], t[None], s[None]) for p, t, s in zip(prediction, target, scale, strict=True)]
+    prediction, target, scale = (
+        torch.randn(3, 4, 5, 5),
+        torch.randn(3, 4, 5, 5),
+        torch.rand(3, 1, 5, 5) + 0.1,
+    )
+    alone = [
+        reconstruction(p[None], t[None], s[None])
+        for p, t, s in zip(prediction, target, scale, strict=True)
+    ]
     torch.testing.assert_close(reconstruction(prediction, target, scale), torch.cat(alone))
 
 

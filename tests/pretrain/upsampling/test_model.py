@@ -28,12 +28,18 @@ def test_backbone_stays_in_eval_mode_without_gradient_or_optimiser(
     assert trainer.upsampler.training and trainer.objective.training
     before = {name: value.clone() for name, value in trainer.backbone.state_dict().items()}
     trainer(batch)
-    assert all(torch.equal(before[name], value) for name, value in trainer.backbone.state_dict().items())
+    assert all(
+        torch.equal(before[name], value) for name, value in trainer.backbone.state_dict().items()
+    )
     optimised = {id(p) for group in parameter_groups(trainer, 0.1) for p in group["params"]}
-    assert optimised == {id(p) for part in (trainer.upsampler, trainer.objective) for p in part.parameters()}
+    assert optimised == {
+        id(p) for part in (trainer.upsampler, trainer.objective) for p in part.parameters()
+    }
 
 
-def test_upsampler_learns_width_and_stride_from_the_backbone(make_trainer: Callable[..., UpsamplerTrainer]) -> None:
+def test_upsampler_learns_width_and_stride_from_the_backbone(
+    make_trainer: Callable[..., UpsamplerTrainer],
+) -> None:
     assert make_trainer(JBU).upsampler.config["channels"] == 96
     assert make_trainer(JBU).upsampler.config["factor"] == 8
     assert completed(dict(type="JBUStack", factor=4), channels=7, factor=8) == dict(
@@ -42,18 +48,26 @@ def test_upsampler_learns_width_and_stride_from_the_backbone(make_trainer: Calla
     assert completed(dict(type="Interpolation"), channels=7) == dict(type="Interpolation")
 
 
-def test_description_builds_the_same_model_again(make_trainer: Callable[..., UpsamplerTrainer], batch: Batch) -> None:
+def test_description_builds_the_same_model_again(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
     trainer = make_trainer(JBU)
     told = trainer.describe()
     again = MODELS.build(
         dict(
-            type="UpsamplerTrainer", backbone=dict(type="TimmBackbone", **told["backbone"]),
-            upsampler=told["upsampler"], objective=told["objective"], map_stride=told["map_stride"],
+            type="UpsamplerTrainer",
+            backbone=dict(type="TimmBackbone", **told["backbone"]),
+            upsampler=told["upsampler"],
+            objective=told["objective"],
+            map_stride=told["map_stride"],
             data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
         )
-    )  # fmt: skip
+    )
     again.load_state_dict(trainer.state_dict())
-    found, expected = ({k: float(v.detach()) for k, v in _seeded(model, batch).items()} for model in (again, trainer))
+    found, expected = (
+        {k: float(v.detach()) for k, v in _seeded(model, batch).items()}
+        for model in (again, trainer)
+    )
     assert found == expected
 
 
@@ -62,8 +76,12 @@ def _seeded(model: UpsamplerTrainer, batch: Batch) -> dict[str, torch.Tensor]:
     return model(batch)
 
 
-def test_draws_depend_on_seed_and_step_alone(make_trainer: Callable[..., UpsamplerTrainer], batch: Batch) -> None:
-    """Micro-batches of a step share their jitters, whatever torch's generator did meanwhile; steps do not."""
+def test_draws_depend_on_seed_and_step_alone(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
+    """Micro-batches of a step share their jitters, whatever torch's generator did meanwhile; steps
+    do not.
+    """
     trainer = make_trainer(dict(type="Interpolation"), projection=0, crf=0).eval()
     first = float(trainer(batch)["mse"].detach())
     torch.rand(5)
@@ -72,14 +90,21 @@ def test_draws_depend_on_seed_and_step_alone(make_trainer: Callable[..., Upsampl
     assert float(trainer(batch)["mse"].detach()) != first
 
 
-def test_other_modes_are_refused(make_trainer: Callable[..., UpsamplerTrainer], batch: Batch) -> None:
+def test_other_modes_are_refused(
+    make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
+) -> None:
     with pytest.raises(ValueError, match="mode='predict': only 'loss'"):
         make_trainer(JBU)(batch, mode="predict")
 
 
-def test_hooks_that_watch_a_pretraining_are_refused(make_trainer: Callable[..., UpsamplerTrainer]) -> None:
+def test_hooks_that_watch_a_pretraining_are_refused(
+    make_trainer: Callable[..., UpsamplerTrainer],
+) -> None:
     trainer = make_trainer(JBU)
     for hook in (CollapseHook(), ThroughputHook()):
-        with pytest.raises(ConfigError, match=f"{type(hook).__name__} asks the model for .*UpsamplerTrainer does not"):
+        with pytest.raises(
+            ConfigError,
+            match=f"{type(hook).__name__} asks the model for .*UpsamplerTrainer does not",
+        ):
             check_hooks([hook], trainer)
     check_hooks([EarlyClipHook(), ThroughputHook(efficiency_at=None)], trainer)

@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parents[3]
 JBU = dict(_delete_=True, type="JBUStack", key_dim=4)
 # Nothing random inside the model but what is drawn for a whole batch: processes are comparable.
 SIMPLE = dict(type="SimpleDownsampler")
-PLAIN = dict(model__objective__projection=0, model__objective__crf=0, model__objective__downsampler=SIMPLE)
+PLAIN = dict(
+    model__objective__projection=0, model__objective__crf=0, model__objective__downsampler=SIMPLE
+)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -42,7 +44,9 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: floa
         torch.testing.assert_close(found["state_dict"][name], value, rtol=tolerance, atol=tolerance)
 
 
-def test_resumed_run_is_the_same_to_the_bit(make_config: Callable[..., PretrainConfig], tmp_path: Path) -> None:
+def test_resumed_run_is_the_same_to_the_bit(
+    make_config: Callable[..., PretrainConfig], tmp_path: Path
+) -> None:
     whole = train(make_config(tmp_path / "whole", model__upsampler=JBU))
     cfg = make_config(tmp_path / "cut", model__upsampler=JBU)
     runner = build_runner(cfg)
@@ -58,32 +62,53 @@ def test_resumed_run_is_the_same_to_the_bit(make_config: Callable[..., PretrainC
     assert_same(train(cfg, resume="auto"), whole)
 
 
-def test_checkpoint_says_how_to_build_the_upsampler(make_config: Callable[..., PretrainConfig], tmp_path: Path) -> None:
+def test_checkpoint_says_how_to_build_the_upsampler(
+    make_config: Callable[..., PretrainConfig], tmp_path: Path
+) -> None:
     train(make_config(tmp_path / "run", model__upsampler=JBU))
     final = load(tmp_path / "run" / "final.pth")
-    assert final["meta"]["upsampler"] == dict(type="JBUStack", channels=96, factor=8, radius=3, key_dim=4, norm=False)
+    assert final["meta"]["upsampler"] == dict(
+        type="JBUStack", channels=96, factor=8, radius=3, key_dim=4, norm=False
+    )
     assert final["meta"]["backbone"] == dict(name="test_resnet", output_stride=8)
-    assert {name.split(".")[0] for name in final["state_dict"]} == {"backbone", "upsampler", "objective", "draws"}
+    assert {name.split(".")[0] for name in final["state_dict"]} == {
+        "backbone",
+        "upsampler",
+        "objective",
+        "draws",
+    }
 
 
-def test_two_processes_equal_one(make_config: Callable[..., PretrainConfig], tmp_path: Path, free_port: int) -> None:
+def test_two_processes_equal_one(
+    make_config: Callable[..., PretrainConfig], tmp_path: Path, free_port: int
+) -> None:
     """SGD with momentum and without decay: after one step its buffer is the gradient."""
     options = dict(PLAIN, optimizer=dict(_delete_=True, type="SGD", momentum=0.9), hooks=[])
     options |= dict(engine__checkpoint_every=1, schedule__lr=0.01)
     one = train(make_config(tmp_path / "one", **options))
     cfg = make_config(tmp_path / "two", **options)
     (tmp_path / "config.py").write_text(cfg.pretty_text)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port}"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        f"--master-port={free_port}",
+    ]
     done = subprocess.run(
         [*launch, str(ROOT / "tools" / "train.py"), str(tmp_path / "config.py")],
-        env=dict(os.environ, OMP_NUM_THREADS="1"), capture_output=True, text=True,
-    )  # fmt: skip
+        env=dict(os.environ, OMP_NUM_THREADS="1"),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert_same(load(tmp_path / "two" / "iter_6.pth"), one, tolerance=1e-5)
     states = [load(tmp_path / name / "iter_1.pth")["optimizer"]["state"] for name in ("one", "two")]
     assert states[0].keys() == states[1].keys() and len(states[0]) > 5
     for index, state in states[0].items():
-        torch.testing.assert_close(states[1][index]["momentum_buffer"], state["momentum_buffer"], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            states[1][index]["momentum_buffer"], state["momentum_buffer"], rtol=1e-4, atol=1e-6
+        )
 
 
 def rectangles(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -97,16 +122,24 @@ def rectangles(count: int, generator: torch.Generator) -> torch.Tensor:
     return images
 
 
-@pytest.mark.parametrize("objective", [
-    dict(type="MultiViewConsistency", jitters=2, pad=4, crf=0, uncertainty=False, projection=0),
-    dict(type="ScaleRegression", scales=(0.5, 0.5), least=2),
-], ids=lambda o: o["type"])  # fmt: skip
+@pytest.mark.parametrize(
+    "objective",
+    [
+        dict(type="MultiViewConsistency", jitters=2, pad=4, crf=0, uncertainty=False, projection=0),
+        dict(type="ScaleRegression", scales=(0.5, 0.5), least=2),
+    ],
+    ids=lambda o: o["type"],
+)
 def test_training_helps_on_images_not_seen(objective: dict[str, Any]) -> None:
-    """Features are the mean colours of cells; an upsampler that looks at the image can do better than at its start."""
+    """Features are the mean colours of cells; an upsampler that looks at the image can do better
+    than at its start.
+    """
     register_all()
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
-    upsampler = MODELS.build(dict(type="NeighbourhoodUpsampler", dim=16, heads=2, window=3, depth=1))
+    upsampler = MODELS.build(
+        dict(type="NeighbourhoodUpsampler", dim=16, heads=2, window=3, depth=1)
+    )
     loss = MODELS.build(dict(objective, channels=3, stride=8))
     optimizer = torch.optim.NAdam([*upsampler.parameters(), *loss.parameters()], lr=1e-2)
     unseen, encode = rectangles(16, torch.Generator().manual_seed(2)), torch.nn.AvgPool2d(8)

@@ -21,14 +21,16 @@ SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 
 
 def ramp_image(height: int, width: int) -> np.ndarray:
-    """Red is 255·x and green 255·y of each pixel's centre in the unit square; blue is red, mirrored."""
+    """Red is 255·x and green 255·y of each pixel's centre in the unit square; blue is red,
+    mirrored.
+    """
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     return np.rint(255 * np.stack([x, y, 1 - x], -1)).astype(np.uint8)
 
 
 def ramp_errors(view: torch.Tensor, maps: torch.Tensor, margin: int = 4) -> torch.Tensor:
-    """Pixel value − value at the place that geometry names, in levels, without the borders, where the filter is
-    cut."""
+    """Pixel value − value at the place that geometry names, in levels, without the borders, where
+    the filter is cut."""
     height, width = view.shape[1:]
     centres = geometry.cell_centres(maps[None], (height, width))[0].reshape(height, width, 2)
     expected = 255 * torch.stack([centres[..., 0], centres[..., 1], 1 - centres[..., 0]])
@@ -50,9 +52,14 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("crop", [(0, 0, 45, 60), (5, 12, 17, 23), (20, 3, 25, 40), (10, 30, 20, 11)])
-def test_every_view_pixel_shows_the_place_that_geometry_names(crop: tuple[int, ...], flip: bool) -> None:
-    # 255 levels over 60 pixels: one level is a quarter of a source pixel, an off-by-one of half a pixel shows.
+@pytest.mark.parametrize(
+    "crop", [(0, 0, 45, 60), (5, 12, 17, 23), (20, 3, 25, 40), (10, 30, 20, 11)]
+)
+def test_every_view_pixel_shows_the_place_that_geometry_names(
+    crop: tuple[int, ...], flip: bool
+) -> None:
+    # 255 levels over 60 pixels: one level is a quarter of a source pixel, an off-by-one of half a
+    # pixel shows.
     view, maps = cut(ramp_image(45, 60), Crop(*crop, flip=flip), source=(45, 60), size=(32, 40))
     assert ramp_errors(view, maps).abs().max() < 1.1
     wrong_way = geometry.flip_horizontal(maps)
@@ -65,12 +72,16 @@ def test_every_view_pixel_shows_the_place_that_geometry_names(crop: tuple[int, .
 def test_geometry_holds_on_a_scaled_decode(size: tuple[int, int], least: float, flip: bool) -> None:
     image = decode(jpeg(ramp_image(*size)), (int(size[0] * least), int(size[1] * least)))
     assert image.shape[0] < size[0], "the decoder did not scale: the test would be void"
-    for crop in [Crop(0, 0, *size, flip), Crop(7, 13, 61, 58, flip), Crop(size[0] - 60, size[1] - 60, 60, 60, flip)]:
+    for crop in [
+        Crop(0, 0, *size, flip),
+        Crop(7, 13, 61, 58, flip),
+        Crop(size[0] - 60, size[1] - 60, 60, 60, flip),
+    ]:
         view, maps = cut(image, crop, source=size, size=(24, 24))
         errors = ramp_errors(view, maps)
-        # Reduced transforms ripple within each 8 × 8 block, by about a level on a ramp. A wrong offset or scale is
-        # what a straight line through the errors shows: 1.6 levels and more at the far edge if the rounding up of the
-        # decoded size were ignored.
+        # Reduced transforms ripple within each 8 × 8 block, by about a level on a ramp. A wrong
+        # offset or scale is what a straight line through the errors shows: 1.6 levels and more at
+        # the far edge if the rounding up of the decoded size were ignored.
         for profile in (errors[0].mean(0), errors[1].mean(1)):
             line = np.polynomial.Polynomial.fit(np.arange(len(profile)), profile.numpy(), 1)
             assert max(abs(line(0)), abs(line(len(profile) - 1))) < 0.8
@@ -81,7 +92,9 @@ def test_scaled_decode_stays_within_half_a_pixel_of_the_planned_crop() -> None:
     full = cut(ramp_image(*size), crop, source=size, size=(16, 16))[1]
     half = cut(decode(jpeg(ramp_image(*size)), (100, 150)), crop, source=size, size=(16, 16))[1]
     corners = torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
-    moved = (geometry.apply(full, corners) - geometry.apply(half, corners)).abs() * torch.tensor([300.0, 200.0])
+    moved = (geometry.apply(full, corners) - geometry.apply(half, corners)).abs() * torch.tensor(
+        [300.0, 200.0]
+    )
     assert moved.max() <= 1.0 + 1e-9  # half a decoded pixel is one source pixel
 
 
@@ -99,7 +112,9 @@ def test_resize_is_antialiased() -> None:
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     view, _ = cut(stripes, Crop(0, 0, 64, 64), source=(64, 64), size=(16, 16))
-    assert (view.float() - 127.5).abs().max() < 12  # a plain bilinear filter would give 0, 255 or a beat
+    assert (
+        view.float() - 127.5
+    ).abs().max() < 12  # a plain bilinear filter would give 0, 255 or a beat
 
 
 def test_decode_scale_knows_jpeg_eighths_and_refuses_other_images() -> None:
@@ -145,7 +160,10 @@ def test_area_is_uniform_where_every_draw_fits() -> None:
     uniform = np.linspace(0.25, 0.81, len(area))
     # Kolmogorov-Smirnov at 0.1 %, and the rounding to whole pixels.
     assert np.abs(area - uniform).max() < 0.56 * 1.95 / np.sqrt(4000) + 0.003
-    assert draw(50, 400, 400, flip=0.0)[:, 4].max() == 0 and draw(50, 400, 400, flip=1.0)[:, 4].min() == 1
+    assert (
+        draw(50, 400, 400, flip=0.0)[:, 4].max() == 0
+        and draw(50, 400, 400, flip=1.0)[:, 4].min() == 1
+    )
 
 
 @pytest.mark.parametrize("height, width", [(10, 1000), (1000, 10), (40, 60)])
@@ -153,7 +171,9 @@ def test_fallback_is_torchvisions_centred_crop(height: int, width: int) -> None:
     options = dict(scale=(0.95, 1.0), ratio=(0.99, 1.01))  # no draw of this area and aspect fits
     ours = draw(1, height, width, **options)[0, :4]
     blank = torch.empty(3, height, width)
-    assert tuple(ours) == RandomResizedCrop.get_params(blank, list(options["scale"]), list(options["ratio"]))
+    assert tuple(ours) == RandomResizedCrop.get_params(
+        blank, list(options["scale"]), list(options["ratio"])
+    )
 
 
 def test_smallest_images_have_a_crop() -> None:
@@ -162,7 +182,9 @@ def test_smallest_images_have_a_crop() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.floats(0.01, 1.0), st.integers(0, 2**32))
-def test_crops_lie_inside_and_take_a_fixed_number_of_draws(height: int, width: int, low: float, seed: int) -> None:
+def test_crops_lie_inside_and_take_a_fixed_number_of_draws(
+    height: int, width: int, low: float, seed: int
+) -> None:
     rng, counter = np.random.default_rng(seed), np.random.default_rng(seed)
     crop = sample_crop(height, width, scale=(low, 1.0), ratio=RATIO, flip=0.5, rng=rng)
     assert 0 <= crop.top and crop.top + crop.height <= height and crop.height >= 1

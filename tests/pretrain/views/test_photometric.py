@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from pretrain.structures import Photometric
-from pretrain.views.photometric import Blur, Jitter, PhotometricSpec, Solarise, blur_kernel, blur_radius, sample
+from pretrain.views.photometric import (
+    Blur,
+    Jitter,
+    PhotometricSpec,
+    Solarise,
+    blur_kernel,
+    blur_radius,
+    sample,
+)
 
 DRAWS = 4000
 
@@ -21,12 +29,18 @@ def draws(spec: PhotometricSpec, count: int = DRAWS) -> Photometric:
 
 def share(mask: torch.Tensor, expected: float) -> None:
     """Asserts that the share of True is the expected one within four standard errors."""
-    assert abs(mask.double().mean().item() - expected) <= 4 * (expected * (1 - expected) / len(mask)) ** 0.5
+    assert (
+        abs(mask.double().mean().item() - expected)
+        <= 4 * (expected * (1 - expected) / len(mask)) ** 0.5
+    )
 
 
 def test_probabilities_and_ranges_are_those_of_the_settings() -> None:
     spec = PhotometricSpec(
-        jitter=Jitter(0.4, 0.3, 0.2, 0.1, p=0.8), grey=0.2, blur=Blur(0.3, (0.1, 2.0)), solarise=Solarise(0.15)
+        jitter=Jitter(0.4, 0.3, 0.2, 0.1, p=0.8),
+        grey=0.2,
+        blur=Blur(0.3, (0.1, 2.0)),
+        solarise=Solarise(0.15),
     )
     p = draws(spec)
     jittered = p.brightness != 1
@@ -46,7 +60,9 @@ def test_probabilities_and_ranges_are_those_of_the_settings() -> None:
         position = ((drawn.double() - low) / (high - low)).sort().values
         assert position.min() >= -1e-6 and position.max() <= 1 + 1e-6
         uniform = torch.linspace(0, 1, len(position), dtype=torch.float64)
-        assert (position - uniform).abs().max() < 1.95 / len(position) ** 0.5  # Kolmogorov-Smirnov at 0.1 %
+        assert (position - uniform).abs().max() < 1.95 / len(
+            position
+        ) ** 0.5  # Kolmogorov-Smirnov at 0.1 %
     assert p.solarise[p.solarise <= 1].unique() == torch.tensor(128 / 255)
 
 
@@ -60,7 +76,12 @@ def test_orders_are_uniform_permutations() -> None:
 
 def test_steps_are_independent_draws() -> None:
     p = draws(
-        PhotometricSpec(jitter=Jitter(0.4, 0.4, 0.2, 0.1, p=0.5), grey=0.5, blur=Blur(0.5), solarise=Solarise(0.5))
+        PhotometricSpec(
+            jitter=Jitter(0.4, 0.4, 0.2, 0.1, p=0.5),
+            grey=0.5,
+            blur=Blur(0.5),
+            solarise=Solarise(0.5),
+        )
     )
     gates = torch.stack([p.brightness != 1, p.grey, p.blur_sigma > 0, p.solarise <= 1]).double()
     assert (torch.corrcoef(gates) - torch.eye(4)).abs().max() < 4 / DRAWS**0.5
@@ -70,7 +91,11 @@ def test_changing_one_step_leaves_the_draws_of_the_others() -> None:
     base = dict(jitter=Jitter(0.4, 0.4, 0.2, 0.1), grey=0.2, blur=Blur(0.5), solarise=Solarise(0.2))
     a = draws(PhotometricSpec(**base), 50)
     b = draws(PhotometricSpec(**base | dict(jitter=None, solarise=None)), 50)
-    assert torch.equal(a.grey, b.grey) and torch.equal(a.blur_sigma, b.blur_sigma) and torch.equal(a.order, b.order)
+    assert (
+        torch.equal(a.grey, b.grey)
+        and torch.equal(a.blur_sigma, b.blur_sigma)
+        and torch.equal(a.order, b.order)
+    )
 
 
 def test_fields_have_the_documented_types() -> None:
@@ -93,7 +118,10 @@ def test_fields_have_the_documented_types() -> None:
         (lambda: Solarise(p=0.2, threshold=128), ["solarise.threshold=128", "128 / 255"]),
         (lambda: PhotometricSpec(grey=True), ["grey=True", "probability"]),
         (lambda: PhotometricSpec(blur=dict(sigma=(1, 2))), ["blur", "'p'"]),
-        (lambda: PhotometricSpec(jitter=dict(brigthness=0.4)), ["brigthness", "did you mean 'brightness'?"]),
+        (
+            lambda: PhotometricSpec(jitter=dict(brigthness=0.4)),
+            ["brigthness", "did you mean 'brightness'?"],
+        ),
     ],
 )
 def test_errors_name_field_value_and_legal_range(make, words: list[str]) -> None:
@@ -116,7 +144,11 @@ def test_strengths_become_factor_ranges() -> None:
 
 def test_blur_radius_covers_three_sigma() -> None:
     sigmas = torch.tensor([0.1, 1 / 3, 0.34, 2 / 3, 1.0, 2.0], dtype=torch.float64)
-    assert blur_radius(sigmas).tolist() == blur_radius(sigmas.float()).tolist() == [1, 1, 2, 2, 3, 6]
+    assert (
+        blur_radius(sigmas).tolist() == blur_radius(sigmas.float()).tolist() == [1, 1, 2, 2, 3, 6]
+    )
     wide, cut = blur_kernel(sigmas, 30)[-1], blur_kernel(sigmas, 6)[-1]
     assert abs(cut.sum() - 1) < 1e-12
-    assert (wide - torch.nn.functional.pad(cut, (24, 24))).abs().sum() * 255 / 2 < 1  # below one level for any image
+    assert (
+        wide - torch.nn.functional.pad(cut, (24, 24))
+    ).abs().sum() * 255 / 2 < 1  # below one level for any image

@@ -14,12 +14,23 @@ import torchvision.transforms.v2.functional as reference
 from torch import Tensor
 
 from pretrain.structures import Photometric
-from pretrain.views.photometric import Blur, Jitter, PhotometricSpec, Solarise, blur_radius, none, sample
+from pretrain.views.photometric import (
+    Blur,
+    Jitter,
+    PhotometricSpec,
+    Solarise,
+    blur_radius,
+    none,
+    sample,
+)
 from pretrain.views.photometric_cv2 import apply_cv2
 from pretrain.views.photometric_torch import apply_torch
 
 STRONG = PhotometricSpec(
-    jitter=Jitter(0.4, 0.4, 0.2, 0.1, p=0.8), grey=0.2, blur=Blur(0.5, (0.1, 2.0)), solarise=Solarise(0.2)
+    jitter=Jitter(0.4, 0.4, 0.2, 0.1, p=0.8),
+    grey=0.2,
+    blur=Blur(0.5, (0.1, 2.0)),
+    solarise=Solarise(0.2),
 )
 STEPS: tuple[Callable[[Tensor, float], Tensor], ...] = (
     reference.adjust_brightness,
@@ -30,10 +41,18 @@ STEPS: tuple[Callable[[Tensor, float], Tensor], ...] = (
 
 
 def pictures(count: int, height: int = 48, width: int = 56, seed: int = 0) -> Tensor:
-    """(count, 3, height, width) uint8: smooth colours with saturated, black, white and grey patches."""
+    """(count, 3, height, width) uint8: smooth colours with saturated, black, white and grey
+    patches.
+    """
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 8, 8, generator=generator) * 1.4 - 0.2
-    image = F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1).mul(255).round().to(torch.uint8)
+    image = (
+        F.interpolate(coarse, (height, width), mode="bicubic")
+        .clamp(0, 1)
+        .mul(255)
+        .round()
+        .to(torch.uint8)
+    )
     image[..., :6, :6], image[..., :6, 6:12], image[..., 6:12, :6] = 0, 255, 128
     image[:, 0, 12:18, :6], image[:, 1:, 12:18, :6] = 255, 0
     return image
@@ -58,7 +77,9 @@ def by_torchvision(image: Tensor, p: Photometric) -> Tensor:
     image = image.float() / 255
     factors = [p.brightness.item(), p.contrast.item(), p.saturation.item(), p.hue.item()]
     for step in p.order.tolist():
-        if factors[step] != (0 if step == 3 else 1):  # a hue shift of 0 would still round through HSV
+        if factors[step] != (
+            0 if step == 3 else 1
+        ):  # a hue shift of 0 would still round through HSV
             image = STEPS[step](image, factors[step])
     if p.grey:
         image = reference.rgb_to_grayscale(image, 3)
@@ -80,7 +101,9 @@ def by_torchvision(image: Tensor, p: Photometric) -> Tensor:
 def test_each_step_is_torchvisions(name: str, value: float) -> None:
     image, p = pictures(1)[0], parameters(**{name: value})
     expected = by_torchvision(image, p)
-    assert (expected * 255 - image).abs().max() > 5 or value == 0.1, "the step must do something here"
+    assert (expected * 255 - image).abs().max() > 5 or value == 0.1, (
+        "the step must do something here"
+    )
     torch.testing.assert_close(with_torch(image, p), expected, atol=3e-6, rtol=0)
     # OpenCV returns 8 bits: half a level of rounding, and its fixed-point coefficients of 1/1024.
     assert (with_cv2(image, p) - expected * 255).abs().max() < 1.0
@@ -99,11 +122,15 @@ def test_all_24_orders_are_respected() -> None:
     factors = dict(brightness=1.35, contrast=0.65, saturation=1.5, hue=0.12)
     expected = torch.stack([by_torchvision(image, parameters(order=o, **factors)) for o in orders])
     p = Photometric.stack([parameters(order=o, **factors) for o in orders])
-    torch.testing.assert_close(apply_torch(image.expand(24, -1, -1, -1), p), expected, atol=5e-6, rtol=0)
+    torch.testing.assert_close(
+        apply_torch(image.expand(24, -1, -1, -1), p), expected, atol=5e-6, rtol=0
+    )
     assert len(expected.flatten(1).unique(dim=0)) > 12, "the orders must differ for this image"
     for order, one in zip(orders, expected, strict=True):
         result = with_cv2(image, parameters(order=order, **factors))
-        assert (result - one * 255).abs().max() < 5  # rounding of one step, amplified by the factors of the next
+        assert (
+            result - one * 255
+        ).abs().max() < 5  # rounding of one step, amplified by the factors of the next
 
 
 def test_chain_equals_torchvisions_on_random_draws() -> None:
@@ -112,7 +139,8 @@ def test_chain_equals_torchvisions_on_random_draws() -> None:
     drawn = [sample(STRONG, rng) for _ in images]
     expected = torch.stack([by_torchvision(i, p) for i, p in zip(images, drawn, strict=True)])
     result = apply_torch(images, Photometric.stack(drawn))
-    # Solarising swaps t and 1 − t: a value within rounding of the threshold may end on either side, one level apart.
+    # Solarising swaps t and 1 − t: a value within rounding of the threshold may end on either side,
+    # one level apart.
     close = (result - expected).abs() < 2e-5
     assert close.float().mean() > 0.9999 and (result - expected).abs().max() < 1.01 / 255
 
@@ -134,7 +162,9 @@ def test_batch_equals_one_by_one() -> None:
     images = pictures(20)
     drawn = [sample(STRONG, rng) for _ in images]
     single = torch.stack([with_torch(i, p) for i, p in zip(images, drawn, strict=True)])
-    torch.testing.assert_close(apply_torch(images, Photometric.stack(drawn)), single, atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        apply_torch(images, Photometric.stack(drawn)), single, atol=1e-6, rtol=0
+    )
 
 
 def test_neutral_parameters_change_nothing() -> None:
@@ -158,7 +188,9 @@ def test_inputs_are_left_alone_and_floats_are_taken() -> None:
 
 
 def test_result_stays_in_range() -> None:
-    p = parameters(brightness=3.0, contrast=3.0, saturation=4.0, hue=0.3, order=torch.tensor([1, 2, 0, 3]))
+    p = parameters(
+        brightness=3.0, contrast=3.0, saturation=4.0, hue=0.3, order=torch.tensor([1, 2, 0, 3])
+    )
     result = with_torch(pictures(1)[0], p)
     assert result.min() >= 0 and result.max() <= 1 and result.isfinite().all()
 
@@ -188,4 +220,6 @@ def test_gpu_equals_cpu() -> None:
     rng = np.random.default_rng(7)
     images = pictures(40)
     p = Photometric.stack([sample(STRONG, rng) for _ in images])
-    torch.testing.assert_close(apply_torch(images.cuda(), p).cpu(), apply_torch(images, p), atol=2e-5, rtol=0)
+    torch.testing.assert_close(
+        apply_torch(images.cuda(), p).cpu(), apply_torch(images, p), atol=2e-5, rtol=0
+    )

@@ -18,7 +18,12 @@ from pretrain.views.recipe import ViewRecipe, ViewSpec
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "_base_"
 JITTER = dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
-TWO = {"global": [dict(size=32, jitter=JITTER, grey=0.3), dict(size=32, jitter=JITTER, blur=dict(p=0.5))]}
+TWO = {
+    "global": [
+        dict(size=32, jitter=JITTER, grey=0.3),
+        dict(size=32, jitter=JITTER, blur=dict(p=0.5)),
+    ]
+}
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -30,29 +35,50 @@ def test_render_gives_views_with_their_geometry_and_parameters() -> None:
     assert recipe.groups == ("global", "context")
     plan = recipe.plan(60, 80, np.random.default_rng(0))
     views = recipe.render(noise(60, 80), plan)
-    assert views["global"].images.shape == (2, 3, 32, 32) and views["context"].images.shape == (3, 3, 16, 24)
+    assert views["global"].images.shape == (2, 3, 32, 32) and views["context"].images.shape == (
+        3,
+        3,
+        16,
+        24,
+    )
     for name, group in views.items():
         count = len(recipe.specs[name])
         assert group.images.dtype == torch.uint8 and group.images.is_contiguous()
         assert group.geometry.shape == (count, 2, 3) and group.geometry.dtype == torch.float64
-        assert group.photometric.order.shape == (count, 4) and group.photometric.grey.shape == (count,)
+        assert group.photometric.order.shape == (count, 4) and group.photometric.grey.shape == (
+            count,
+        )
         for maps, planned in zip(group.geometry, plan.views[name], strict=True):
             crop = planned.crop
-            box = [crop.left / 80, crop.top / 60, (crop.left + crop.width) / 80, (crop.top + crop.height) / 60]
+            box = [
+                crop.left / 80,
+                crop.top / 60,
+                (crop.left + crop.width) / 80,
+                (crop.top + crop.height) / 60,
+            ]
             if crop.flip:
                 box[0], box[2] = box[2], box[0]
-            torch.testing.assert_close(maps, geometry.from_box(torch.tensor(box, dtype=torch.float64)))
+            torch.testing.assert_close(
+                maps, geometry.from_box(torch.tensor(box, dtype=torch.float64))
+            )
 
 
 def test_executors_share_pixels_and_geometry_exactly() -> None:
     recipe, image = ViewRecipe(TWO), noise(60, 80)
     for seed in range(10):
         plan = recipe.plan(60, 80, np.random.default_rng(seed))
-        device, workers = recipe.render(image, plan)["global"], recipe.render(image, plan, photometrics=True)["global"]
+        device, workers = (
+            recipe.render(image, plan)["global"],
+            recipe.render(image, plan, photometrics=True)["global"],
+        )
         assert torch.equal(device.geometry, workers.geometry)
         assert workers.photometric is None
-        for view, raw, done in zip(plan.views["global"], device.images, workers.images, strict=True):
-            expected = apply_cv2(np.ascontiguousarray(raw.permute(1, 2, 0).numpy()), view.photometric)
+        for view, raw, done in zip(
+            plan.views["global"], device.images, workers.images, strict=True
+        ):
+            expected = apply_cv2(
+                np.ascontiguousarray(raw.permute(1, 2, 0).numpy()), view.photometric
+            )
             assert np.array_equal(done.permute(1, 2, 0).numpy(), expected)
 
 
@@ -88,22 +114,48 @@ def test_large_photographs_may_be_decoded_at_half_size() -> None:
 @pytest.mark.parametrize(
     "groups, kind, words",
     [
-        ({"global": [dict(sise=64)]}, ValueError, ["groups['global'][0]", "'sise'", "did you mean 'size'?"]),
-        ({"global": [dict(size=64), dict(flip=0.5)]}, ValueError, ["groups['global'][1]", "'size'"]),
+        (
+            {"global": [dict(sise=64)]},
+            ValueError,
+            ["groups['global'][0]", "'sise'", "did you mean 'size'?"],
+        ),
+        (
+            {"global": [dict(size=64), dict(flip=0.5)]},
+            ValueError,
+            ["groups['global'][1]", "'size'"],
+        ),
         ({"global": [dict(size=0)]}, ValueError, ["size=0", ">= 1"]),
         ({"global": [dict(size=64, scale=(0.5, 1.2))]}, ValueError, ["scale=(0.5, 1.2)", "<= 1"]),
-        ({"global": [dict(size=64, scale=(0.0, 0.0))]}, ValueError, ["scale=(0.0, 0.0)", "above 0"]),
-        ({"global": [dict(size=64, ratio=(1.5, 0.5))]}, ValueError, ["ratio=(1.5, 0.5)", "low <= high"]),
+        (
+            {"global": [dict(size=64, scale=(0.0, 0.0))]},
+            ValueError,
+            ["scale=(0.0, 0.0)", "above 0"],
+        ),
+        (
+            {"global": [dict(size=64, ratio=(1.5, 0.5))]},
+            ValueError,
+            ["ratio=(1.5, 0.5)", "low <= high"],
+        ),
         ({"global": [dict(size=64, flip=2)]}, ValueError, ["flip=2", "[0, 1]"]),
-        ({"global": [dict(size=64, jitter=dict(hues=0.1))]}, ValueError, ["jitter", "did you mean 'hue'?"]),
-        ({"global": [dict(size=64), dict(size=96)]}, ValueError, ["one size", "(64, 64)", "(96, 96)"]),
+        (
+            {"global": [dict(size=64, jitter=dict(hues=0.1))]},
+            ValueError,
+            ["jitter", "did you mean 'hue'?"],
+        ),
+        (
+            {"global": [dict(size=64), dict(size=96)]},
+            ValueError,
+            ["one size", "(64, 64)", "(96, 96)"],
+        ),
         ({"global": []}, TypeError, ["non-empty list"]),
         ({"global": dict(size=64)}, TypeError, ["groups['global']", "list of views"]),
         ({"global": [64]}, TypeError, ["groups['global'][0]", "ViewSpec"]),
         ([dict(size=64)], TypeError, ["must be a dict"]),
     ],
 )
-def test_errors_name_the_place_and_what_is_legal(groups: object, kind: type, words: list[str]) -> None:
+def test_errors_name_the_place_and_what_is_legal(
+    groups: object, kind: type, words: list[str]
+) -> None:
     with pytest.raises(kind) as error:
         ViewRecipe(groups)
     for word in words:
@@ -142,8 +194,8 @@ def test_shipped_recipes_build_and_open_with_a_comment(name: str) -> None:
 
 
 def test_pixpro_recipe_has_the_papers_probabilities_and_ranges() -> None:
-    # Origin: contrast/data/transform.py ("BYOL") and tools/*.sh of the official repository, by methods'
-    # specification.
+    # Origin: contrast/data/transform.py ("BYOL") and tools/*.sh of the official repository, by
+    # methods' specification.
     first, second = load("views_pixpro224").specs["global"]
     for view in (first, second):
         assert (view.size, view.scale, view.ratio) == ((224, 224), (0.08, 1.0), (3 / 4, 4 / 3))
@@ -152,7 +204,10 @@ def test_pixpro_recipe_has_the_papers_probabilities_and_ranges() -> None:
         assert view.jitter.saturation == (0.8, 1.2) and view.jitter.hue == (-0.1, 0.1)
         assert view.blur.sigma == (0.1, 2.0)
     assert first.blur.p == 1.0 and first.solarise is None
-    assert second.blur.p == 0.1 and (second.solarise.p, second.solarise.threshold) == (0.2, 128 / 255)
+    assert second.blur.p == 0.1 and (second.solarise.p, second.solarise.threshold) == (
+        0.2,
+        128 / 255,
+    )
 
 
 def test_specs_are_taken_as_they_are() -> None:

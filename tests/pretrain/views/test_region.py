@@ -1,4 +1,6 @@
-"""Rotated and nested views: CIM's crops, their trimming and their target maps (its specification's vectors)."""
+"""Rotated and nested views: CIM's crops, their trimming and their target maps (its specification's
+vectors).
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,23 @@ SEARCH, CONTEXT = 224, 160
 PARENT = (SEARCH, SEARCH)
 CIM = {
     "context": [dict(size=CONTEXT, scale=(0.5, 1.0), flip=0.5)],
-    "exemplar": [dict(size=64, scale=(0.05, 0.48), ratio=(1 / 3, 3), rotation=45, within="context", flip=0.5)] * 6,
+    "exemplar": [
+        dict(size=64, scale=(0.05, 0.48), ratio=(1 / 3, 3), rotation=45, within="context", flip=0.5)
+    ]
+    * 6,
 }
 
 
 def target(box: tuple[int, int, int, int], angle: float) -> np.ndarray:
-    """The target map of a region (row, column, height, width) of the search image, on the context's pixels."""
-    local = torch.from_numpy(region_map(region_box(box, angle, parent=PARENT), angle, parent=PARENT))
-    return geometry.coverage(geometry.identity()[None], local[None, None], size=(CONTEXT, CONTEXT))[0, 0].numpy()
+    """The target map of a region (row, column, height, width) of the search image, on the context's
+    pixels.
+    """
+    local = torch.from_numpy(
+        region_map(region_box(box, angle, parent=PARENT), angle, parent=PARENT)
+    )
+    return geometry.coverage(geometry.identity()[None], local[None, None], size=(CONTEXT, CONTEXT))[
+        0, 0
+    ].numpy()
 
 
 def rows_columns(mask: np.ndarray) -> tuple[int, int, int, int]:
@@ -59,7 +70,9 @@ def test_rows_and_columns_of_target_maps() -> None:
 
 
 def test_a_corner_region_is_trimmed() -> None:
-    """The release's rasterised rule gives 0.0530 and columns 0–49; the analytic one differs by a column."""
+    """The release's rasterised rule gives 0.0530 and columns 0–49; the analytic one differs by a
+    column.
+    """
     mask = target((0, 0, 60, 60), 30)
     assert mask.mean() == pytest.approx(0.0530, abs=1e-3)
     assert rows_columns(mask) == (11, 60, 0, 50)
@@ -70,7 +83,9 @@ def test_trimmed_regions_stay_in_the_parent_and_touch_the_edge_they_crossed() ->
     limits = dict(scale=(0.05, 1.0), ratio=(1 / 3, 3), flip=0.5, rotation=45, rng=rng)
     for parent in ((224, 224), (120, 300)):
         maps = torch.from_numpy(np.stack([sample_region(*parent, **limits) for _ in range(2000)]))
-        corners = geometry.apply(maps, torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]], dtype=torch.float64))
+        corners = geometry.apply(
+            maps, torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]], dtype=torch.float64)
+        )
         assert corners.min() > -1e-9 and corners.max() < 1 + 1e-9
         assert (maps[:, :, :2].det().abs() > 1e-4).all()  # none is trimmed to nothing
 
@@ -79,7 +94,9 @@ def test_a_region_that_crosses_opposite_edges_shrinks_about_its_centre() -> None
     x1, y1, x2, y2 = region_box((0, 45, 87, 221), 38, parent=(120, 300))
     centre = np.array([45 + 221 / 2 - 150, 87 / 2 - 60])
     cos, sin = math.cos(math.radians(38)), math.sin(math.radians(38))
-    assert [(x1 + x2) / 2, (y1 + y2) / 2] == pytest.approx(np.array([[cos, sin], [-sin, cos]]) @ centre)
+    assert [(x1 + x2) / 2, (y1 + y2) / 2] == pytest.approx(
+        np.array([[cos, sin], [-sin, cos]]) @ centre
+    )
     assert (x2 - x1) / (y2 - y1) == pytest.approx((221 * cos + 87 * sin) / (221 * sin + 87 * cos))
 
 
@@ -98,7 +115,9 @@ def test_foreground_rate_of_the_published_ranges() -> None:
         3.74, abs=0.02
     )
     assert np.quantile(areas, [0.05, 0.95]) == pytest.approx([0.088, 0.516], abs=0.02)
-    upright = [abs(np.linalg.det(sample_region(*PARENT, rotation=0, **limits)[:, :2])) for _ in range(4000)]
+    upright = [
+        abs(np.linalg.det(sample_region(*PARENT, rotation=0, **limits)[:, :2])) for _ in range(4000)
+    ]
     assert np.mean(upright) == pytest.approx(0.253, abs=0.01)
 
 
@@ -130,7 +149,9 @@ def test_exemplars_show_what_their_target_maps_cover() -> None:
     for seed in range(30):
         views = recipe.render(image, recipe.plan(300, 400, np.random.default_rng(seed)))
         context, exemplar = views["context"], views["exemplar"]
-        masks = geometry.coverage(context.geometry, exemplar.geometry[None], size=(CONTEXT, CONTEXT))[0]
+        masks = geometry.coverage(
+            context.geometry, exemplar.geometry[None], size=(CONTEXT, CONTEXT)
+        )[0]
         for part, mask in zip(exemplar.images, masks, strict=True):
             seen = context.images[0, :2].float()[:, mask].mean(1)
             assert torch.allclose(part[:2].float().mean((1, 2)), seen, atol=0.004 * 255)
@@ -151,7 +172,9 @@ def test_red_rises_along_columns_with_the_cosine_and_falls_along_rows_with_the_s
 def test_an_upright_region_is_the_crop() -> None:
     """Against the antialiased crop of the same box; a smooth image, so that filters do not matter."""
     image = gradient_image(200, 200)
-    recipe = ViewRecipe({"a": [dict(size=50, scale=(0.2, 0.5))], "b": [dict(size=50, within="a", scale=(1, 1))]})
+    recipe = ViewRecipe(
+        {"a": [dict(size=50, scale=(0.2, 0.5))], "b": [dict(size=50, within="a", scale=(1, 1))]}
+    )
     for seed in range(10):
         views = recipe.render(image, recipe.plan(200, 200, np.random.default_rng(seed)))
         nested = views["b"].images[0].float()
@@ -181,10 +204,14 @@ def test_shrinking_averages() -> None:
 
 def test_upright_recipes_draw_what_they_always_drew() -> None:
     """A new field must not shift the random numbers of recipes that do not use it."""
-    plan = ViewRecipe({"global": [dict(size=32), dict(size=32)]}).plan(100, 120, np.random.default_rng(0))
+    plan = ViewRecipe({"global": [dict(size=32), dict(size=32)]}).plan(
+        100, 120, np.random.default_rng(0)
+    )
     again = np.random.default_rng(0)
     for view in plan.views["global"]:
-        assert view.crop == sample_crop(100, 120, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, rng=again)
+        assert view.crop == sample_crop(
+            100, 120, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), flip=0.5, rng=again
+        )
         assert view.photometric.order.tolist() == sample(PhotometricSpec(), again).order.tolist()
 
 
@@ -198,6 +225,10 @@ def test_upright_recipes_draw_what_they_always_drew() -> None:
     ],
 )
 def test_illegal_regions(group: dict, message: str) -> None:
-    others = {"context": [dict(size=8)], "pair": [dict(size=8)] * 2, "turned": [dict(size=8, rotation=5)]}
+    others = {
+        "context": [dict(size=8)],
+        "pair": [dict(size=8)] * 2,
+        "turned": [dict(size=8, rotation=5)],
+    }
     with pytest.raises(ValueError, match=message):
         ViewRecipe({**others, "exemplar": [group]})

@@ -1,4 +1,6 @@
-"""Small recipes on prepared data: any network fits in, its maps and the data's classes reach every layer."""
+"""Small recipes on prepared data: any network fits in, its maps and the data's classes reach every
+layer.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,12 @@ from benchmarks.transfer import run as transfer
 FOLDER = Path(__file__).parents[4] / "configs" / "transfer" / "tiny"
 NETWORK = "random:resnet10t?stem_width=16&channels=32,32,32,32&seed=0"
 DATA = {
-    "seg_fcn": "camvid", "seg_upernet": "camvid", "seg_fcn_scenes": "scenes_segmentation",
-    "det_fpn": "bccd", "mask_fpn": "scenes_detection",
-}  # fmt: skip
+    "seg_fcn": "camvid",
+    "seg_upernet": "camvid",
+    "seg_fcn_scenes": "scenes_segmentation",
+    "det_fpn": "bccd",
+    "mask_fpn": "scenes_detection",
+}
 Prepared = tuple[Path, dict[str, str]]
 
 
@@ -45,7 +50,9 @@ def test_channels_and_classes_are_filled_in(name: str, prepared: Prepared, tmp_p
         assert model.decode_head.in_channels == ([64, 128] if name == "seg_upernet" else 128)
     else:
         classes = 3 if name == "det_fpn" else 10
-        assert model.neck.in_channels == [64, 128] and model.roi_head.bbox_head.num_classes == classes
+        assert (
+            model.neck.in_channels == [64, 128] and model.roi_head.bbox_head.num_classes == classes
+        )
         assert name == "det_fpn" or model.roi_head.mask_head.num_classes == classes
     assert model.backbone.name == "resnet18"
 
@@ -57,5 +64,8 @@ def test_two_steps_and_an_evaluation(name: str, prepared: Prepared, tmp_path: Pa
     wanted = {"seg": {"mIoU", "pixel_accuracy"}, "det": {"box_AP", "box_AP50", "box_AP75"}}
     wanted["mask"] = wanted["det"] | {"mask_AP", "mask_AP50", "mask_AP75"}
     assert set(record.metrics) == wanted[name.split("_")[0]]
-    assert all(0 <= m.value <= 100 and math.isfinite(m.value) and m.unit == "%" for m in record.metrics.values())
+    assert all(
+        0 <= m.value <= 100 and math.isfinite(m.value) and m.unit == "%"
+        for m in record.metrics.values()
+    )
     assert record.protocol["data"] == DATA[name] and record.protocol["iterations"] == 2

@@ -33,7 +33,10 @@ def classes(folder: Path) -> list[str]:
 
 def masks(folder: Path, part: str) -> dict[str, np.ndarray]:
     """Label maps of an ADE20K-like folder by stem; every one has its image."""
-    found = {path.stem: np.array(Image.open(path)) for path in (folder / "annotations" / part).glob("*.png")}
+    found = {
+        path.stem: np.array(Image.open(path))
+        for path in (folder / "annotations" / part).glob("*.png")
+    }
     assert set(found) == {path.stem for path in (folder / "images" / part).glob("*.jpg")}
     return found
 
@@ -43,7 +46,10 @@ def test_camvid_counts_from_one_and_void_is_nothing(prepared: Prepared) -> None:
     expected = np.tile([*range(1, 12), 0, 1, 2, 3, 4], (12, 1))
     train, val = masks(folder, "training"), masks(folder, "validation")
     assert set(train) == {"a", "b", "c"} and set(val) == {"d"}
-    assert all(mask.dtype == np.uint8 and (mask == expected).all() for mask in (*train.values(), *val.values()))
+    assert all(
+        mask.dtype == np.uint8 and (mask == expected).all()
+        for mask in (*train.values(), *val.values())
+    )
     assert len(classes(folder)) == 11 and classes(folder)[0] == "sky"
 
 
@@ -51,36 +57,57 @@ def test_scenes_keep_their_labels_and_share_their_images(prepared: Prepared, sce
     folder = prepared[0] / "scenes_segmentation"
     for part, own in (("training", "train"), ("validation", "val")):
         for stem, mask in masks(folder, part).items():
-            assert (mask == np.array(Image.open(scenes / "annotations" / own / f"{stem}.png"))).all()
+            assert (
+                mask == np.array(Image.open(scenes / "annotations" / own / f"{stem}.png"))
+            ).all()
             original = scenes / "images" / own / f"{stem}.jpg"
             assert (folder / "images" / part / f"{stem}.jpg").read_bytes() == original.read_bytes()
     assert len(classes(folder)) == 11 and classes(folder)[-1] == "ground"
 
 
-def test_frozen_evaluation_reads_the_same_labels_from_both_layouts(prepared: Prepared, scenes: Path) -> None:
+def test_frozen_evaluation_reads_the_same_labels_from_both_layouts(
+    prepared: Prepared, scenes: Path
+) -> None:
     own = SegmentationFolder(scenes, "scenes")
     folder = prepared[0] / "scenes_segmentation"
     new = SegmentationFolder(
-        folder, "plain", images="images/{split}", masks="annotations/{split}", classes=11, first=1, ignore=0,
-        train="training", val="validation",
-    )  # fmt: skip
+        folder,
+        "plain",
+        images="images/{split}",
+        masks="annotations/{split}",
+        classes=11,
+        first=1,
+        ignore=0,
+        train="training",
+        val="validation",
+    )
     for index in range(len(own.val)):
-        assert all((a == b).all() for a, b in zip(own.val.load(index), new.val.load(index), strict=True))
+        assert all(
+            (a == b).all() for a, b in zip(own.val.load(index), new.val.load(index), strict=True)
+        )
 
 
 @pytest.mark.parametrize("name", ["scenes_detection", "bccd", "coco100"])
-def test_coco_files_open_in_pycocotools(prepared: Prepared, name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools comes with the transfer layer")
+def test_coco_files_open_in_pycocotools(
+    prepared: Prepared, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coco = pytest.importorskip(
+        "pycocotools.coco", reason="pycocotools comes with the transfer layer"
+    )
     folder = prepared[0] / name
     for part in ("train2017", "val2017"):
         api = coco.COCO(folder / "annotations" / f"instances_{part}.json")
         assert [c["name"] for c in api.loadCats(api.getCatIds())] == classes(folder)
-        assert {image["file_name"] for image in api.imgs.values()} == {p.name for p in (folder / part).iterdir()}
+        assert {image["file_name"] for image in api.imgs.values()} == {
+            p.name for p in (folder / part).iterdir()
+        }
         for row in api.anns.values():
             image = api.imgs[row["image_id"]]
             x, y, width, height = row["bbox"]
             assert 0 <= x < x + width <= image["width"] and 0 <= y < y + height <= image["height"]
-            if row["segmentation"]:  # a mask fills its box, but for what drawing a polygon on pixels costs
+            if row[
+                "segmentation"
+            ]:  # a mask fills its box, but for what drawing a polygon on pixels costs
                 rows, columns = np.nonzero(api.annToMask(row))
                 measured = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
                 assert np.allclose(measured, (x, y, x + width, y + height), atol=1.5)
@@ -90,25 +117,41 @@ def test_cells_lose_boxes_without_area_and_count_pixels_from_zero(prepared: Prep
     out, said = prepared
     assert said["bccd"] == "10 boxes, 2 without area dropped"
     train = json.loads((out / "bccd/annotations/instances_train2017.json").read_text())
-    first = [(row["category_id"], row["bbox"], row["area"]) for row in train["annotations"] if row["image_id"] == 1]
+    first = [
+        (row["category_id"], row["bbox"], row["area"])
+        for row in train["annotations"]
+        if row["image_id"] == 1
+    ]
     assert first == [(2, [0, 0, 39, 29], 39 * 29), (3, [10, 5, 5, 3], 15)]
     assert classes(out / "bccd") == ["RBC", "WBC", "Platelets"]
 
 
 def test_voc_years_together_are_the_train_list(prepared: Prepared) -> None:
     folder = prepared[0] / "bccd"
-    lists = {f"{p.parents[2].name}/{p.stem}": p.read_text().split() for p in folder.rglob("ImageSets/Main/*.txt")}
-    assert lists == {"VOC2007/trainval": ["B1", "B2"], "VOC2012/trainval": ["B3", "B4"], "VOC2007/test": ["B5"]}
+    lists = {
+        f"{p.parents[2].name}/{p.stem}": p.read_text().split()
+        for p in folder.rglob("ImageSets/Main/*.txt")
+    }
+    assert lists == {
+        "VOC2007/trainval": ["B1", "B2"],
+        "VOC2012/trainval": ["B3", "B4"],
+        "VOC2007/test": ["B5"],
+    }
     for listed, stems in lists.items():
         year = folder / listed.split("/")[0]
         for stem in stems:
             assert (year / "JPEGImages" / f"{stem}.jpg").is_file()
-            assert len(ElementTree.parse(year / "Annotations" / f"{stem}.xml").findall("object")) == 2
+            assert (
+                len(ElementTree.parse(year / "Annotations" / f"{stem}.xml").findall("object")) == 2
+            )
 
 
 def test_panoptic_segments_become_masks_of_objects(prepared: Prepared) -> None:
     folder = prepared[0] / "coco100"
-    parts = [json.loads((folder / f"annotations/instances_{p}2017.json").read_text()) for p in ("train", "val")]
+    parts = [
+        json.loads((folder / f"annotations/instances_{p}2017.json").read_text())
+        for p in ("train", "val")
+    ]
     assert [len(part["images"]) for part in parts] == [8, 2]
     ids = [{image["id"] for image in part["images"]} for part in parts]
     assert not ids[0] & ids[1] and len(ids[0] | ids[1]) == 10
@@ -131,7 +174,9 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
     out = tmp_path / "out"
     steps: list[tuple[int, int]] = []
     given = dict(
-        scenes=scenes, archives=archives, progress=lambda name: lambda done, total: steps.append((done, total))
+        scenes=scenes,
+        archives=archives,
+        progress=lambda name: lambda done, total: steps.append((done, total)),
     )
     prepare_sets(["bccd"], out, **given)
     assert steps == [(n, 5) for n in range(1, 6)]
@@ -151,12 +196,20 @@ def test_nothing_is_left_of_a_set_that_fails(archives: Path, scenes: Path, tmp_p
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare_sets(["camvid"], tmp_path / "out", scenes=scenes, archives=archives, progress=lambda name: stop)
+        prepare_sets(
+            ["camvid"],
+            tmp_path / "out",
+            scenes=scenes,
+            archives=archives,
+            progress=lambda name: stop,
+        )
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_no_file_takes_the_place_of_another(tmp_path: Path) -> None:
-    """``target`` would be a hard link to the first original: copying the second over it would overwrite that one."""
+    """``target`` would be a hard link to the first original: copying the second over it would
+    overwrite that one.
+    """
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
     place(tmp_path / "a", tmp_path / "out" / "x")
@@ -173,7 +226,9 @@ def test_names_of_cities_that_meet(tmp_path: Path) -> None:
         for path, pixels in ((image, np.full((8, 8, 3), value)), (mask, np.full((8, 8), 7))):
             path.parent.mkdir(parents=True)
             Image.fromarray(pixels.astype(np.uint8)).save(path)
-    with pytest.raises(ValueError, match="another file has become a_b_c_.* already; their names must differ"):
+    with pytest.raises(
+        ValueError, match="another file has become a_b_c_.* already; their names must differ"
+    ):
         write_ade(tmp_path, tmp_path / "out", layout="cityscapes")
 
 
@@ -183,10 +238,16 @@ def test_names_of_cities_that_meet(tmp_path: Path) -> None:
         ("B1\nB1\n", "<annotation/>", "train.txt lists 'B1' twice"),
         ("B1\n", "<annotation>", "B1.xml is no valid XML"),
         ("B1\n", "<annotation/>", "B1.xml: size/height is None; legal are whole pixels"),
-        ("B1\n", "<annotation><object><bndbox><xmin>1.5</xmin></bndbox></object></annotation>", "xmin is '1.5'"),
+        (
+            "B1\n",
+            "<annotation><object><bndbox><xmin>1.5</xmin></bndbox></object></annotation>",
+            "xmin is '1.5'",
+        ),
     ],
 )
-def test_cells_that_are_not_as_they_should_be(tmp_path: Path, lists: str, xml: str, words: str) -> None:
+def test_cells_that_are_not_as_they_should_be(
+    tmp_path: Path, lists: str, xml: str, words: str
+) -> None:
     for folder in ("ImageSets/Main", "Annotations", "JPEGImages", "out"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "ImageSets/Main/train.txt").write_text(lists)
@@ -226,7 +287,9 @@ def test_archive_cut_short(archives: Path, scenes: Path, tmp_path: Path) -> None
         prepare_sets(["bccd"], tmp_path / "out", scenes=scenes, archives=tmp_path)
 
 
-def test_missing_originals_are_said_before_anything_is_written(archives: Path, tmp_path: Path) -> None:
+def test_missing_originals_are_said_before_anything_is_written(
+    archives: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     with pytest.raises(FileNotFoundError, match=r"no scenes.json in .*run tools/make_scenes.py"):
         prepare_sets(["bccd", "scenes_detection"], out, scenes=tmp_path / "none", archives=archives)
@@ -241,7 +304,9 @@ def test_comparisons_prepare_it(archives: Path, tmp_path: Path) -> None:
     prepare({"transfer": dict(out=str(tmp_path / "t"), sets=("camvid",), archives=str(archives))})
     assert len(masks(tmp_path / "t" / "camvid", "training")) == 3
     with pytest.raises(PlanError, match="data for transfer: .*no seg_camvid.tar"):
-        prepare({"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), archives=str(tmp_path))})
+        prepare(
+            {"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), archives=str(tmp_path))}
+        )
 
 
 def test_command_says_what_it_wrote_and_fails_in_a_sentence(
@@ -258,10 +323,15 @@ def test_command_says_what_it_wrote_and_fails_in_a_sentence(
 
 
 def test_real_archives(shared_data: Path, tmp_path: Path) -> None:
-    said = prepare_sets(["camvid", "bccd", "coco100"], tmp_path / "out", scenes=tmp_path, archives=shared_data)
+    said = prepare_sets(
+        ["camvid", "bccd", "coco100"], tmp_path / "out", scenes=tmp_path, archives=shared_data
+    )
     assert said["camvid"] == "train: 367 images, val: 101 images, 11 classes"
     assert said["bccd"] == "3941 boxes, 2 without area dropped"
     assert said["coco100"] == "train: 80 images, 579 instances; val: 20 images, 167 instances"
     bccd = tmp_path / "out" / "bccd"
-    assert len(list((bccd / "train2017").iterdir())) == 205 and len(list((bccd / "val2017").iterdir())) == 87
+    assert (
+        len(list((bccd / "train2017").iterdir())) == 205
+        and len(list((bccd / "val2017").iterdir())) == 87
+    )
     assert len(classes(tmp_path / "out" / "coco100")) == 80

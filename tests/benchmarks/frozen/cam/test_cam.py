@@ -13,14 +13,23 @@ from torch import Tensor
 from benchmarks.data import ClassFolder
 from benchmarks.frozen import cam, linear
 from benchmarks.frozen.cam.maps import Classifier, Pooled, activation_maps, masked
-from benchmarks.frozen.cam.measures import adcc, average_drop, average_gain, average_increase, coherency, summarise
+from benchmarks.frozen.cam.measures import (
+    adcc,
+    average_drop,
+    average_gain,
+    average_increase,
+    coherency,
+    summarise,
+)
 from benchmarks.frozen.cam.run import fit_classifier
 from heads.upsamplers.base import LinearUpsampler, Upsampler
 from heads.upsamplers.interpolation import Interpolation
 
 
 class Mixing(Interpolation):
-    """Bilinear, after channels were mixed and shifted: what the final fix-up of a joint bilateral stack does."""
+    """Bilinear, after channels were mixed and shifted: what the final fix-up of a joint bilateral
+    stack does.
+    """
 
     def channel_map(self) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(3)
@@ -47,12 +56,17 @@ def test_printed_vectors() -> None:
         np.array(values) for values in ([0.914, 0.9, 1], [0.441, 1.0, 0], [0.174, 0.2, 0])
     )
     assert 100 * adcc(alike, dense, lost) == pytest.approx([73.284, 0, 100], abs=5e-4)
-    assert average_gain(np.array([1.0, 0.5]), np.array([1.0, 0.75])) == 0.25  # nothing to gain on the first
+    assert (
+        average_gain(np.array([1.0, 0.5]), np.array([1.0, 0.75])) == 0.25
+    )  # nothing to gain on the first
 
 
 def test_coherency_is_a_correlation() -> None:
     first, second = torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
-    expected = [(1 + np.corrcoef(a.flatten(), b.flatten())[0, 1]) / 2 for a, b in zip(first, second, strict=True)]
+    expected = [
+        (1 + np.corrcoef(a.flatten(), b.flatten())[0, 1]) / 2
+        for a, b in zip(first, second, strict=True)
+    ]
     np.testing.assert_allclose(coherency(first, second), expected, rtol=1e-6)
     assert coherency(first, 3 * first + 1).tolist() == pytest.approx([1, 1, 1])
     assert coherency(first, torch.zeros_like(first)).tolist() == [0.5, 0.5, 0.5]
@@ -60,7 +74,9 @@ def test_coherency_is_a_correlation() -> None:
 
 def test_the_map_is_that_of_grad_cam(colour_grid: Any) -> None:
     generator = torch.Generator().manual_seed(1)
-    classifier = Classifier(torch.rand(4, 3, generator=generator) - 0.2, torch.randn(4, generator=generator))
+    classifier = Classifier(
+        torch.rand(4, 3, generator=generator) - 0.2, torch.randn(4, generator=generator)
+    )
     images = torch.rand(2, 3, 16, 24, generator=generator)
     maps = colour_grid(8).maps(images).requires_grad_()
     logits = maps.mean((2, 3)) @ classifier.weight.T + classifier.bias
@@ -68,18 +84,25 @@ def test_the_map_is_that_of_grad_cam(colour_grid: Any) -> None:
     grad_cam = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1))
     grad_cam = grad_cam / grad_cam.amax((1, 2), keepdim=True)
     shown = activation_maps(colour_grid(8), images, maps.detach(), classifier.weight[[2, 2]])
-    torch.testing.assert_close(shown, grad_cam.detach().repeat_interleave(8, 1).repeat_interleave(8, 2))
+    torch.testing.assert_close(
+        shown, grad_cam.detach().repeat_interleave(8, 1).repeat_interleave(8, 2)
+    )
 
 
 @pytest.mark.parametrize("upsampler", [Interpolation("bilinear"), Mixing("bilinear")])
 def test_folding_changes_nothing(colour_grid: Any, upsampler: LinearUpsampler) -> None:
     generator = torch.Generator().manual_seed(2)
-    images, weights = torch.rand(2, 3, 16, 24, generator=generator), torch.eye(2, 3) + torch.eye(2, 3).flip(1)
+    images, weights = (
+        torch.rand(2, 3, 16, 24, generator=generator),
+        torch.eye(2, 3) + torch.eye(2, 3).flip(1),
+    )
     network = colour_grid(8)
     network.upsampler = upsampler
     folded = activation_maps(network, images, network.maps(images), weights)
     network.upsampler = Unfoldable(upsampler)
-    torch.testing.assert_close(folded, activation_maps(network, images, network.maps(images), weights))
+    torch.testing.assert_close(
+        folded, activation_maps(network, images, network.maps(images), weights)
+    )
     assert folded.shape == (2, 16, 24) and folded.max() == 1 and folded.min() >= 0
 
 
@@ -90,7 +113,9 @@ def test_masks_fade_to_the_mean_colour(colour_grid: Any) -> None:
     result = masked(network, images, mask)
     assert result[0, :, 0, 0].tolist() == [0.5, 0.25, 1.0]
     assert torch.equal(result[0, :, :, 1], images[0, :, :, 1])
-    torch.testing.assert_close(result[0, :, 1, 0], (images[0, :, 1, 0] + torch.tensor(network.mean)) / 2)
+    torch.testing.assert_close(
+        result[0, :, 1, 0], (images[0, :, 1, 0] + torch.tensor(network.mean)) / 2
+    )
 
 
 def cam_slowly(network: Any, image: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -109,21 +134,30 @@ def test_equals_the_slow_reimplementation(image_folder: Path, colour_grid: Any) 
     record = cam.run(network, data, settings)
     classifier, decay = fit_classifier(Pooled(network), data, settings)
     probe = linear.run(network, data, linear.Settings(size=32, weight_decays=(1e-1,)))
-    assert decay == 0.1 and record.metrics["classified_correctly"].value == probe.metrics["top1"].value == 100
+    assert (
+        decay == 0.1
+        and record.metrics["classified_correctly"].value == probe.metrics["top1"].value == 100
+    )
     weight, bias = classifier.weight.double().numpy(), classifier.bias.double().numpy()
 
     def score(image: np.ndarray) -> np.ndarray:
-        logits = weight @ network.maps(torch.from_numpy(image)[None])[0].double().numpy().mean((1, 2)) + bias
+        logits = (
+            weight @ network.maps(torch.from_numpy(image)[None])[0].double().numpy().mean((1, 2))
+            + bias
+        )
         return np.exp(logits) / np.exp(logits).sum()
 
     columns = record.counts["per_image"]
-    (images, _), = data.val.batches(32, 6, crop_fraction=settings.crop_fraction)
+    ((images, _),) = data.val.batches(32, 6, crop_fraction=settings.crop_fraction)
     for row, image in enumerate(images.numpy().astype(np.float32) / 255):
         y = score(image)
         shown = cam_slowly(network, image, weight[y.argmax()])
         hidden = (image * shown).astype(np.float32)
         again = cam_slowly(network, hidden, weight[y.argmax()])
-        assert columns["image"][row] == row and columns["predicted"][row] == y.argmax() == columns["label"][row]
+        assert (
+            columns["image"][row] == row
+            and columns["predicted"][row] == y.argmax() == columns["label"][row]
+        )
         assert columns["Y"][row] == pytest.approx(y.max(), rel=1e-4)
         assert columns["O"][row] == pytest.approx(score(hidden)[y.argmax()], rel=1e-4)
         assert columns["complexity"][row] == pytest.approx(shown.mean(), rel=1e-4)  # their L1 norm
@@ -151,7 +185,10 @@ def test_equals_the_slow_reimplementation(image_folder: Path, colour_grid: Any) 
 def test_a_mask_of_ones_and_zeros_and_fewer_images(image_folder: Path, colour_grid: Any) -> None:
     data = ClassFolder(image_folder, held_back=0.25, seed=1)
     base = dict(size=32, weight_decays=(1e-1,))
-    soft, hard = (cam.run(colour_grid(8), data, cam.Settings(mask=m, **base)) for m in ("normalised", "positive"))
+    soft, hard = (
+        cam.run(colour_grid(8), data, cam.Settings(mask=m, **base))
+        for m in ("normalised", "positive")
+    )
     assert np.mean(hard.counts["per_image"]["O"]) != np.mean(soft.counts["per_image"]["O"])
     assert hard.metrics["complexity"].value == soft.metrics["complexity"].value
     few = cam.run(colour_grid(8), data, cam.Settings(images=4, **base))
@@ -168,13 +205,18 @@ def test_wrong_images_are_left_out_or_not() -> None:
     assert metrics["average_drop"].value == 25 and metrics["classified_correctly"].value == 50
     assert metrics["ADCC"].value == pytest.approx((100 + 50) / 2)  # of 1 and 0.5, each its own
     assert metrics["complexity"].value == 25 and metrics["area"].value == 50
-    with pytest.raises(ValueError, match="none of 2 images is classified correctly; set only_correct=False"):
+    with pytest.raises(
+        ValueError, match="none of 2 images is classified correctly; set only_correct=False"
+    ):
         summarise(table, np.array([2, 2]), only_correct=True)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [(dict(mask="soft"), "mask='soft' is not one of normalised, positive"), (dict(images=0), "images=0")],
+    [
+        (dict(mask="soft"), "mask='soft' is not one of normalised, positive"),
+        (dict(images=0), "images=0"),
+    ],
 )
 def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,6 @@
-"""Decoder training: it learns, it is reproducible, it leaves the network alone, and only the upsampler differs."""
+"""Decoder training: it learns, it is reproducible, it leaves the network alone, and only the
+upsampler differs.
+"""
 
 from __future__ import annotations
 
@@ -32,24 +34,36 @@ def test_it_learns_colours(network: FeatureExtractor, toy_data: Any) -> None:
     record = decoder.run(network, toy_data(), settings, progress=lambda *step: told.append(step))
     # By guessing: about 20 and 33. The backbone is untrained.
     assert record.metrics["mIoU"].value > 70 and record.metrics["pixel_accuracy"].value > 80
-    assert record.counts["loss"][-1] < 0.3 * record.counts["loss"][0] and len(record.counts["loss"]) == 60
+    assert (
+        record.counts["loss"][-1] < 0.3 * record.counts["loss"][0]
+        and len(record.counts["loss"]) == 60
+    )
     assert told[0] == ("train", 1, 60) and told[-1] == ("score", 2, 2)
     assert record.subject["upsampler"]["spec"] == "bilinear" and record.cost["upsamplers"] == 0
-    assert len(record.counts["confusion"]) == 3 and sorted(set(record.counts["per_image"]["image"])) == [0, 1, 2, 3]
+    assert len(record.counts["confusion"]) == 3 and sorted(
+        set(record.counts["per_image"]["image"])
+    ) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", ["bilinear", "jbu", "neighbourhood"])
-def test_two_runs_are_equal_and_leave_no_trace(network: FeatureExtractor, toy_data: Any, kind: str) -> None:
+def test_two_runs_are_equal_and_leave_no_trace(
+    network: FeatureExtractor, toy_data: Any, kind: str
+) -> None:
     before = {name: value.clone() for name, value in network.backbone.state_dict().items()}
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    runs = [decoder.run(network, toy_data(), replace(SMALL, upsampler=kind, finetune=True)) for _ in range(2)]
+    runs = [
+        decoder.run(network, toy_data(), replace(SMALL, upsampler=kind, finetune=True))
+        for _ in range(2)
+    ]
     assert torch.rand(1) == expected
     assert runs[0].counts == runs[1].counts and runs[0].protocol_hash == runs[1].protocol_hash
     after = network.backbone.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert all(p.grad is None for p in network.backbone.parameters()) and not network.backbone.training
+    assert (
+        all(p.grad is None for p in network.backbone.parameters()) and not network.backbone.training
+    )
 
 
 def test_only_the_upsampler_differs(network: FeatureExtractor, toy_data: Any) -> None:
@@ -60,9 +74,18 @@ def test_only_the_upsampler_differs(network: FeatureExtractor, toy_data: Any) ->
     first, second = (m.state_dict() for m in made)
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert {name.split(".")[1] for name in second.keys() - first.keys()} == {"upsamplers"}
-    runs = [decoder.run(network, toy_data(), replace(SMALL, upsampler=kind)) for kind in ("nearest", "jbu")]
-    assert runs[0].protocol_hash == runs[1].protocol_hash and runs[0].counts["loss"] != runs[1].counts["loss"]
-    assert runs[1].subject["upsampler"]["spec"] == "jbu, trained here" and runs[1].cost["upsamplers"] > 6000
+    runs = [
+        decoder.run(network, toy_data(), replace(SMALL, upsampler=kind))
+        for kind in ("nearest", "jbu")
+    ]
+    assert (
+        runs[0].protocol_hash == runs[1].protocol_hash
+        and runs[0].counts["loss"] != runs[1].counts["loss"]
+    )
+    assert (
+        runs[1].subject["upsampler"]["spec"] == "jbu, trained here"
+        and runs[1].cost["upsamplers"] > 6000
+    )
 
 
 def test_frozen_and_trained_backbones(network: FeatureExtractor) -> None:
@@ -91,19 +114,29 @@ def test_batches_are_permutations_with_their_masks(toy_data: Any) -> None:
     split = toy_data().train
     whole = replace(SMALL, steps=4, images_per_step=3, crop=1.0, flip=0.0)
     batches = list(train_batches(split, whole))
-    assert len(batches) == 4 and batches[0][0].shape == (3, 3, 40, 48) and batches[0][1].shape == (3, 40, 48)
+    assert (
+        len(batches) == 4
+        and batches[0][0].shape == (3, 3, 40, 48)
+        and batches[0][1].shape == (3, 40, 48)
+    )
     images = torch.cat([images for images, _ in batches])
     masks = torch.cat([masks for _, masks in batches])
     originals = [split.load(i) for i in range(6)]
     for epoch in (slice(0, 6), slice(6, 12)):
         seen = []
         for image, mask in zip(images[epoch], masks[epoch], strict=True):
-            place = [i for i, (pixels, _) in enumerate(originals) if np.array_equal(image.permute(1, 2, 0), pixels)]
+            place = [
+                i
+                for i, (pixels, _) in enumerate(originals)
+                if np.array_equal(image.permute(1, 2, 0), pixels)
+            ]
             assert len(place) == 1 and np.array_equal(mask, originals[place[0]][1])
             seen += place
         assert sorted(seen) == list(range(6))
     flipped = next(iter(train_batches(split, replace(whole, flip=1.0))))
-    assert torch.equal(flipped[0], images[:3].flip(-1)) and torch.equal(flipped[1], masks[:3].flip(-1))
+    assert torch.equal(flipped[0], images[:3].flip(-1)) and torch.equal(
+        flipped[1], masks[:3].flip(-1)
+    )
     cropped = next(iter(train_batches(split, replace(whole, crop=0.25))))
     assert not torch.equal(cropped[0], images[:3])
 
@@ -120,12 +153,17 @@ def test_the_loss_counts_known_pixels_only() -> None:
 def test_the_kind_of_the_extractors_upsampler_is_trained(network: FeatureExtractor) -> None:
     given = GuidedFilter(radius=3)
     assert upsampler_config(network.through(given, 4), SMALL) == given.config
-    assert upsampler_config(network.through(given, 4), replace(SMALL, upsampler="nearest"))["mode"] == "nearest"
+    assert (
+        upsampler_config(network.through(given, 4), replace(SMALL, upsampler="nearest"))["mode"]
+        == "nearest"
+    )
     stack = network.through(JBUStack(96, factor=8), 4)
     model, described = make_network(stack, 3, SMALL)
     assert [u.config.get("channels") for u in model.head.upsamplers] == [None, 8]
     assert model.head.upsamplers[1].config["factor"] == 2 and described["type"] == "JBUStack"
-    with pytest.raises(ValueError, match="upsampler Upsampler: a decoder trains its own, of a kind among"):
+    with pytest.raises(
+        ValueError, match="upsampler Upsampler: a decoder trains its own, of a kind among"
+    ):
         upsampler_config(network.through(Upsampler(), 4), SMALL)
 
 
@@ -146,8 +184,14 @@ def test_settings_are_checked(change: dict[str, Any], message: str) -> None:
         replace(SMALL, **change)
 
 
-def test_sizes_and_losses_that_cannot_be_are_named(network: FeatureExtractor, toy_data: Any) -> None:
-    with pytest.raises(ValueError, match=r"size=\(36, 48\) must be a multiple of the deepest stride, 8"):
+def test_sizes_and_losses_that_cannot_be_are_named(
+    network: FeatureExtractor, toy_data: Any
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"size=\(36, 48\) must be a multiple of the deepest stride, 8"
+    ):
         decoder.run(network, toy_data(), replace(SMALL, size=(36, 48)))
-    with pytest.raises(ValueError, match="step 4: the loss is not finite; try a smaller lr than 1e\\+30"):
+    with pytest.raises(
+        ValueError, match="step 4: the loss is not finite; try a smaller lr than 1e\\+30"
+    ):
         decoder.run(network, toy_data(), replace(SMALL, lr=1e30))

@@ -12,7 +12,9 @@ from benchmarks.frozen.probe.losses import CrossEntropy, MetricDepth, RelativeDe
 
 @pytest.fixture
 def depths() -> tuple[torch.Tensor, torch.Tensor]:
-    """Outputs (3, 1, 16, 20) and depths (3, 16, 20) with unknown ones; of the last image nothing is known."""
+    """Outputs (3, 1, 16, 20) and depths (3, 16, 20) with unknown ones; of the last image nothing is
+    known.
+    """
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(3, 1, 16, 20, generator=generator, dtype=torch.float64)
     labels = torch.rand(3, 16, 20, generator=generator, dtype=torch.float64) * 5 + 0.1
@@ -33,7 +35,10 @@ def test_a_step_may_be_cut_up(loss: object, depths: tuple[torch.Tensor, torch.Te
 
 def test_cross_entropy_is_the_mean_over_labelled_pixels() -> None:
     generator = torch.Generator().manual_seed(0)
-    outputs, labels = torch.randn(2, 4, 3, 5, generator=generator), torch.randint(-1, 4, (2, 3, 5), generator=generator)
+    outputs, labels = (
+        torch.randn(2, 4, 3, 5, generator=generator),
+        torch.randint(-1, 4, (2, 3, 5), generator=generator),
+    )
     loss = CrossEntropy()
     expected = F.cross_entropy(outputs, labels, ignore_index=-1)
     torch.testing.assert_close(loss(outputs, labels.short(), loss.totals(labels)), expected)
@@ -45,7 +50,9 @@ def test_metric_depth_is_the_mean_squared_error(depths: tuple[torch.Tensor, torc
     outputs, labels = depths
     known = labels > 0
     expected = ((outputs[:, 0] - labels)[known] ** 2).mean()
-    torch.testing.assert_close(MetricDepth()(outputs, labels, MetricDepth().totals(labels)), expected)
+    torch.testing.assert_close(
+        MetricDepth()(outputs, labels, MetricDepth().totals(labels)), expected
+    )
 
 
 def relative_slowly(p: np.ndarray, d: np.ndarray) -> float:
@@ -77,7 +84,9 @@ def test_relative_depth_equals_the_slow_sum_and_is_blind_to_scale_and_shift(
     outputs, labels = depths
     loss = RelativeDepth()
     value = loss(outputs, labels, loss.totals(labels))
-    assert float(value) == pytest.approx(relative_slowly(outputs[:, 0].numpy(), labels.numpy()), rel=1e-9)
+    assert float(value) == pytest.approx(
+        relative_slowly(outputs[:, 0].numpy(), labels.numpy()), rel=1e-9
+    )
     torch.testing.assert_close(loss(3 * outputs - 7, labels, loss.totals(labels)), value)
     outputs, labels = outputs[1:, :, :8, :6].clone().requires_grad_(), labels[1:, :8, :6]
     assert torch.autograd.gradcheck(lambda o: loss(o, labels, loss.totals(labels)), outputs)
@@ -85,9 +94,15 @@ def test_relative_depth_equals_the_slow_sum_and_is_blind_to_scale_and_shift(
 
 def test_alignment_by_hand() -> None:
     predicted, true = torch.tensor([1.2, 2.6, 3, 8]).double(), torch.tensor([1.0, 2, 4, 8]).double()
-    scale, shift = align(predicted[None, None], true[None, None], torch.ones(1, 1, 4, dtype=torch.bool))
+    scale, shift = align(
+        predicted[None, None], true[None, None], torch.ones(1, 1, 4, dtype=torch.bool)
+    )
     assert (round(float(scale), 6), round(float(shift), 6)) == (1.017398, -0.014372)
-    scale, shift = align(torch.full((1, 1, 4), 2.0), true[None, None].float(), torch.ones(1, 1, 4, dtype=torch.bool))
+    scale, shift = align(
+        torch.full((1, 1, 4), 2.0), true[None, None].float(), torch.ones(1, 1, 4, dtype=torch.bool)
+    )
     assert (float(scale), float(shift)) == (0, 3.75)  # a constant prediction has no scale
-    scale, shift = align(torch.ones(1, 1, 4), torch.zeros(1, 1, 4), torch.zeros(1, 1, 4, dtype=torch.bool))
+    scale, shift = align(
+        torch.ones(1, 1, 4), torch.zeros(1, 1, 4), torch.zeros(1, 1, 4, dtype=torch.bool)
+    )
     assert (float(scale), float(shift)) == (0, 0)

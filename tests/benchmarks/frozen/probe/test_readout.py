@@ -30,7 +30,9 @@ LINEAR: dict[str, Callable[[], LinearUpsampler]] = {
 def scene() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Image (2, 3, 24, 32), features (2, 5, 6, 8), P (3, 5), β (3,)."""
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.randn(*s, generator=generator) for s in ((2, 3, 24, 32), (2, 5, 6, 8), (3, 5), (3,)))
+    return tuple(
+        torch.randn(*s, generator=generator) for s in ((2, 3, 24, 32), (2, 5, 6, 8), (3, 5), (3,))
+    )
 
 
 def frozen(make: Callable[[], Upsampler]) -> Upsampler:
@@ -50,7 +52,9 @@ def outputs_and_gradients(
 
 @pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize("size", [(24, 32), (12, 16)])
-def test_folding_changes_nothing(name: str, size: tuple[int, int], scene: tuple[Tensor, ...]) -> None:
+def test_folding_changes_nothing(
+    name: str, size: tuple[int, int], scene: tuple[Tensor, ...]
+) -> None:
     upsampler = frozen(LINEAR[name])
     upper = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     folded = outputs_and_gradients(Folded(upsampler, size), scene, upper)

@@ -26,7 +26,10 @@ def behind(network: Any, upsampler: Any, stride: int = 1) -> Any:
 
 
 def test_segmentation_scores_to_the_printed_digits() -> None:
-    labels, predictions = torch.tensor([[0, 0, 1, 1, 2, IGNORE]]), torch.tensor([[0, 1, 1, 1, 0, 2]])
+    labels, predictions = (
+        torch.tensor([[0, 0, 1, 1, 2, IGNORE]]),
+        torch.tensor([[0, 1, 1, 1, 0, 2]]),
+    )
     tally = SegmentationTally(4)  # class 3 is absent, and so left out of the mean
     tally.add(predictions, labels, 0)
     assert pixel_accuracy(tally.confusion) == pytest.approx(0.6)
@@ -42,7 +45,9 @@ def test_depth_scores_to_the_printed_digits() -> None:
     relative = AlignedDepthTally(metric=False)
     relative.add(torch.tensor([[1.2, 2.6]]), torch.tensor([[1.0, 2]]), 0)
     assert list(relative.metrics()) == ["aligned_RMSE", "aligned_delta1"]
-    with pytest.raises(ValueError, match="RMSE is nan, it is not defined: the val part must hold known depths"):
+    with pytest.raises(
+        ValueError, match="RMSE is nan, it is not defined: the val part must hold known depths"
+    ):
         AlignedDepthTally().metrics()
 
 
@@ -55,17 +60,23 @@ def test_a_negative_depth_is_never_within() -> None:
 def test_segmentation_learns_and_can_be_bootstrapped(toy_data: Any, colour_grid: Any) -> None:
     record = segmentation.run(colour_grid(), toy_data(), PLAIN)
     intersection, union = image_counts(record.counts)
-    assert record.metrics["mIoU"].value == pytest.approx(100 * np.mean(intersection.sum(0) / union.sum(0)))
+    assert record.metrics["mIoU"].value == pytest.approx(
+        100 * np.mean(intersection.sum(0) / union.sum(0))
+    )
     assert record.metrics["mIoU"].value > 60
     assert intersection.shape == (4, 3) and record.cost["folded"] == 1
     assert record.protocol["train_stride"] == 1 and record.protocol["steps"] == 60
 
 
 @pytest.mark.parametrize("train_at", ["high", "low"])
-def test_without_an_upsampler_it_is_the_bilinear_one(toy_data: Any, colour_grid: Any, train_at: str) -> None:
+def test_without_an_upsampler_it_is_the_bilinear_one(
+    toy_data: Any, colour_grid: Any, train_at: str
+) -> None:
     settings = replace(PLAIN, train_at=train_at)
     none = segmentation.run(colour_grid(), toy_data(), settings)
-    bilinear = segmentation.run(behind(colour_grid(), Interpolation("bilinear")), toy_data(), settings)
+    bilinear = segmentation.run(
+        behind(colour_grid(), Interpolation("bilinear")), toy_data(), settings
+    )
     assert none.counts == bilinear.counts and none.protocol_hash == bilinear.protocol_hash
 
 
@@ -80,9 +91,13 @@ def test_upsamplers_share_a_protocol_and_strides_do_not(toy_data: Any, colour_gr
     assert coarse.protocol_hash != runs[1].protocol_hash
 
 
-def test_a_probe_trained_low_names_the_grid_of_its_training(toy_data: Any, colour_grid: Any) -> None:
+def test_a_probe_trained_low_names_the_grid_of_its_training(
+    toy_data: Any, colour_grid: Any
+) -> None:
     settings = replace(PLAIN, train_at="low")
-    fine, coarse = (segmentation.run(colour_grid(stride), toy_data(), settings) for stride in (4, 8))
+    fine, coarse = (
+        segmentation.run(colour_grid(stride), toy_data(), settings) for stride in (4, 8)
+    )
     assert (fine.protocol["train_stride"], coarse.protocol["train_stride"]) == (4, 8)
     assert fine.protocol_hash != coarse.protocol_hash
 
@@ -96,7 +111,9 @@ def test_depth_learns_metres_or_their_order(toy_depth: Any, colour_grid: Any) ->
     assert list(relative.metrics) == ["aligned_RMSE", "aligned_delta1"]
     assert relative.metrics["aligned_RMSE"].value < 0.7 * spread
     table = metric.counts["per_image"]
-    assert metric.metrics["RMSE"].value == pytest.approx((sum(table["squared_error"]) / sum(table["known"])) ** 0.5)
+    assert metric.metrics["RMSE"].value == pytest.approx(
+        (sum(table["squared_error"]) / sum(table["known"])) ** 0.5
+    )
     assert table["image"] == [0, 1, 2, 3]
     assert metric.protocol_hash != relative.protocol_hash
 

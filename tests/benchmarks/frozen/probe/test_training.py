@@ -15,7 +15,14 @@ from benchmarks.frozen.probe.images import Kept, ProbeImages, budget_of
 from benchmarks.frozen.probe.losses import CrossEntropy
 from benchmarks.frozen.probe.readout import Folded, OwnGrid, Unfolded
 from benchmarks.frozen.probe.settings import Settings
-from benchmarks.frozen.probe.training import LinearProbe, backward, fit, labels_at, predict, schedule
+from benchmarks.frozen.probe.training import (
+    LinearProbe,
+    backward,
+    fit,
+    labels_at,
+    predict,
+    schedule,
+)
 from heads.upsamplers.jbu import JBUStack
 
 SIZE = (40, 48)
@@ -93,7 +100,13 @@ def test_one_step_has_the_gradient_of_the_plain_computation(
 
 
 def trained_outputs(
-    network: Any, data: Any, readout: OwnGrid, *, kept: Kept, dtype: torch.dtype = torch.float32, piece: int | None = 1
+    network: Any,
+    data: Any,
+    readout: OwnGrid,
+    *,
+    kept: Kept,
+    dtype: torch.dtype = torch.float32,
+    piece: int | None = 1,
 ) -> torch.Tensor:
     images = images_of(network, data, kept=kept, dtype=dtype)
     images.piece = piece
@@ -104,10 +117,17 @@ def trained_outputs(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_keeping_changes_nothing(toy_data: Any, colour_grid: Any, stack: JBUStack, dtype: torch.dtype) -> None:
-    """Also with a budget that ends half-way, where single images are worked on, and where whole batches are."""
+def test_keeping_changes_nothing(
+    toy_data: Any, colour_grid: Any, stack: JBUStack, dtype: torch.dtype
+) -> None:
+    """Also with a budget that ends half-way, where single images are worked on, and where whole
+    batches are.
+    """
     network, data, readout = colour_grid(), toy_data(), Folded(stack, SIZE)
-    runs = [trained_outputs(network, data, readout, kept=Kept(budget), dtype=dtype) for budget in (1 << 30, 300_000, 0)]
+    runs = [
+        trained_outputs(network, data, readout, kept=Kept(budget), dtype=dtype)
+        for budget in (1 << 30, 300_000, 0)
+    ]
     assert torch.equal(runs[0], runs[1]) and torch.equal(runs[0], runs[2])
     batched = trained_outputs(network, data, readout, kept=Kept(1 << 30), dtype=dtype, piece=None)
     torch.testing.assert_close(batched, runs[0], atol=1e-5, rtol=1e-4)
@@ -119,12 +139,16 @@ def test_upsampled_features_pass_a_few_images_at_a_time(
     """On a GPU a batch of 32 maps of 2,048 channels at 448² would take 53 GB."""
     images = images_of(colour_grid(), toy_data())
     images.piece = None  # as on a GPU
-    monkeypatch.setattr("benchmarks.frozen.probe.images.UPSAMPLED_BYTES", 2 * 4 * 3 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr(
+        "benchmarks.frozen.probe.images.UPSAMPLED_BYTES", 2 * 4 * 3 * SIZE[0] * SIZE[1]
+    )
     for readout, expected in ((Unfolded(stack, SIZE), [2, 2, 1]), (Folded(stack, SIZE), [5])):
         assert [len(piece.features) for piece in images.pieces(range(5), readout)] == expected
 
 
-def test_weights_are_computed_once_per_image(toy_data: Any, colour_grid: Any, stack: JBUStack) -> None:
+def test_weights_are_computed_once_per_image(
+    toy_data: Any, colour_grid: Any, stack: JBUStack
+) -> None:
     calls = []
 
     class Counting(Folded):
@@ -141,9 +165,12 @@ def test_weights_are_computed_once_per_image(toy_data: Any, colour_grid: Any, st
     assert budget_of(5, "cpu") == 5 and 0 < budget_of(1 << 62, "cpu") < 1 << 62
 
 
-def test_folded_and_unfolded_training_agree(toy_data: Any, colour_grid: Any, stack: JBUStack) -> None:
+def test_folded_and_unfolded_training_agree(
+    toy_data: Any, colour_grid: Any, stack: JBUStack
+) -> None:
     runs = [
-        trained_outputs(colour_grid(), toy_data(), way(stack, SIZE), kept=Kept(1 << 30)) for way in (Folded, Unfolded)
+        trained_outputs(colour_grid(), toy_data(), way(stack, SIZE), kept=Kept(1 << 30))
+        for way in (Folded, Unfolded)
     ]
     torch.testing.assert_close(runs[0], runs[1], atol=2e-5, rtol=1e-4)
 
@@ -154,14 +181,26 @@ def test_training_ends_near_the_optimum(toy_data: Any, colour_grid: Any) -> None
     images = images_of(network, data)
     mean, std = images.statistics(6)
     batch = data.train.take(range(6), SIZE)
-    rows = ((network.maps(batch.images) - mean[:, None, None]) / std[:, None, None]).permute(0, 2, 3, 1).reshape(-1, 3)
+    rows = (
+        ((network.maps(batch.images) - mean[:, None, None]) / std[:, None, None])
+        .permute(0, 2, 3, 1)
+        .reshape(-1, 3)
+    )
     labels = labels_at(batch.masks, (5, 6)).long().flatten()
 
     def loss_of(weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(rows.double() @ weight.T + bias, labels, ignore_index=-1) + 5e-3 * weight.square().sum()
+        return (
+            F.cross_entropy(rows.double() @ weight.T + bias, labels, ignore_index=-1)
+            + 5e-3 * weight.square().sum()
+        )
 
-    best = [torch.zeros(3, 3, dtype=torch.float64, requires_grad=True), torch.zeros(3).double().requires_grad_()]
-    optimiser = torch.optim.LBFGS(best, max_iter=200, line_search_fn="strong_wolfe", tolerance_change=0)
+    best = [
+        torch.zeros(3, 3, dtype=torch.float64, requires_grad=True),
+        torch.zeros(3).double().requires_grad_(),
+    ]
+    optimiser = torch.optim.LBFGS(
+        best, max_iter=200, line_search_fn="strong_wolfe", tolerance_change=0
+    )
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
@@ -171,7 +210,9 @@ def test_training_ends_near_the_optimum(toy_data: Any, colour_grid: Any) -> None
 
     optimiser.step(closure)
 
-    class Regularised(CrossEntropy):  # the toy classes can be separated: without it there is no optimum
+    class Regularised(
+        CrossEntropy
+    ):  # the toy classes can be separated: without it there is no optimum
         def __call__(self, *arguments: torch.Tensor) -> torch.Tensor:
             return super().__call__(*arguments) + 5e-3 * probe.weight.square().sum() / 6
 
@@ -189,7 +230,14 @@ def test_seed_and_random_state(toy_data: Any, colour_grid: Any) -> None:
     for seed in (0, 0, 1):
         images = images_of(network, data)
         probe = probe_of(images, seed)
-        fit(probe, images, OwnGrid(), CrossEntropy(), size=(5, 6), settings=replace(SETTINGS, seed=seed))
+        fit(
+            probe,
+            images,
+            OwnGrid(),
+            CrossEntropy(),
+            size=(5, 6),
+            settings=replace(SETTINGS, seed=seed),
+        )
         weights.append(probe.weight.detach())
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     assert torch.equal(state, torch.get_rng_state())

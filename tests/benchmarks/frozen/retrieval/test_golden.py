@@ -1,4 +1,6 @@
-"""The golden example and the properties of the decoder (hummingbird specification, section 7), in float64."""
+"""The golden example and the properties of the decoder (hummingbird specification, section 7), in
+float64.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,27 @@ LABELS = torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]], dtype=to
 QUERIES = torch.tensor([[2, 0], [0, 3], [0.8, 0.6]], dtype=torch.float64)
 
 
-def attend(queries: torch.Tensor, keys: torch.Tensor, labels: torch.Tensor, *, k: int, beta: float) -> torch.Tensor:
+def attend(
+    queries: torch.Tensor, keys: torch.Tensor, labels: torch.Tensor, *, k: int, beta: float
+) -> torch.Tensor:
     """(Q, C) by the pieces under test; normalises both sides."""
     unit = torch.nn.functional.normalize
     similarity, found = TorchIndex(unit(keys, dim=1)).search(unit(queries, dim=1), k)
     return decode(similarity, labels[found], beta)
 
 
-def attend_slowly(queries: np.ndarray, keys: np.ndarray, labels: np.ndarray, k: int, beta: float) -> np.ndarray:
+def attend_slowly(
+    queries: np.ndarray, keys: np.ndarray, labels: np.ndarray, k: int, beta: float
+) -> np.ndarray:
     """The same from the formula, one query and one neighbour at a time."""
     rows = []
     for query in queries:
         cosines = [q @ query / np.linalg.norm(q) / np.linalg.norm(query) for q in keys]
         nearest = sorted(range(len(keys)), key=lambda i: -cosines[i])[:k]
         weights = [np.exp((cosines[i] - max(cosines)) / beta) for i in nearest]
-        rows.append(sum(w * labels[i] for w, i in zip(weights, nearest, strict=True)) / sum(weights))
+        rows.append(
+            sum(w * labels[i] for w, i in zip(weights, nearest, strict=True)) / sum(weights)
+        )
     return np.array(rows)
 
 
@@ -50,10 +58,14 @@ def random_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         (1.0, [(0.799344, 0.200656), (0.225083, 0.774917), (0.730043, 0.269957)]),
     ],
 )
-def test_golden_example_to_its_printed_digits(beta: float, expected: list[tuple[float, float]]) -> None:
+def test_golden_example_to_its_printed_digits(
+    beta: float, expected: list[tuple[float, float]]
+) -> None:
     result = attend(QUERIES, KEYS, LABELS, k=2, beta=beta)
     assert result.dtype == torch.float64
-    torch.testing.assert_close(result[:, :2], torch.tensor(expected, dtype=torch.float64), atol=5e-7, rtol=0)
+    torch.testing.assert_close(
+        result[:, :2], torch.tensor(expected, dtype=torch.float64), atol=5e-7, rtol=0
+    )
     assert (result[:, 2] == 0).all()
 
 
@@ -65,10 +77,14 @@ def test_golden_neighbours() -> None:
 def test_equals_the_slow_formula(random_case: tuple[torch.Tensor, ...]) -> None:
     queries, keys, labels = random_case
     expected = attend_slowly(queries.numpy(), keys.numpy(), labels.numpy(), 7, 0.05)
-    np.testing.assert_allclose(attend(queries, keys, labels, k=7, beta=0.05).numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        attend(queries, keys, labels, k=7, beta=0.05).numpy(), expected, atol=1e-12
+    )
 
 
-def test_labels_without_ignored_pixels_give_distributions(random_case: tuple[torch.Tensor, ...]) -> None:
+def test_labels_without_ignored_pixels_give_distributions(
+    random_case: tuple[torch.Tensor, ...],
+) -> None:
     result = attend(*random_case, k=7, beta=0.02)
     assert (result >= 0).all()
     torch.testing.assert_close(result.sum(1), torch.ones(30, dtype=torch.float64))
@@ -92,7 +108,9 @@ def test_class_permutation_permutes_the_answer(random_case: tuple[torch.Tensor, 
     queries, keys, labels = random_case
     order = torch.tensor([3, 0, 4, 1, 2])
     plain = attend(queries, keys, labels, k=7, beta=0.02)
-    torch.testing.assert_close(attend(queries, keys, labels[:, order], k=7, beta=0.02), plain[:, order])
+    torch.testing.assert_close(
+        attend(queries, keys, labels[:, order], k=7, beta=0.02), plain[:, order]
+    )
 
 
 def test_limits_of_the_temperature(random_case: tuple[torch.Tensor, ...]) -> None:
@@ -103,7 +121,9 @@ def test_limits_of_the_temperature(random_case: tuple[torch.Tensor, ...]) -> Non
     torch.testing.assert_close(attend(queries, keys, labels, k=7, beta=1e9), labels[found].mean(1))
 
 
-def test_memory_of_the_queries_with_one_neighbour_returns_their_labels(random_case: tuple[torch.Tensor, ...]) -> None:
+def test_memory_of_the_queries_with_one_neighbour_returns_their_labels(
+    random_case: tuple[torch.Tensor, ...],
+) -> None:
     _, keys, labels = random_case
     torch.testing.assert_close(attend(keys, keys, labels, k=1, beta=0.02), labels)
 

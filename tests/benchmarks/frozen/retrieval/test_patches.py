@@ -12,7 +12,9 @@ from benchmarks.frozen.retrieval.patches import PatchMemory, patch_counts, selec
 
 
 def test_patch_counts_equal_loops_over_patches() -> None:
-    masks = torch.randint(-1, 4, (3, 12, 20), generator=torch.Generator().manual_seed(0)).to(torch.int16)
+    masks = torch.randint(-1, 4, (3, 12, 20), generator=torch.Generator().manual_seed(0)).to(
+        torch.int16
+    )
     counts = patch_counts(masks, 4, (3, 5))
     assert counts.shape == (3, 3, 5, 4)
     for b in range(3):
@@ -25,7 +27,9 @@ def test_patch_counts_equal_loops_over_patches() -> None:
 
 
 def select_slowly(counts: np.ndarray, limit: int, rng: np.random.Generator) -> list[int]:
-    """The rule read aloud: score = (sum over present classes of patches with that class) x U(0, 1), lowest stay."""
+    """The rule read aloud: score = (sum over present classes of patches with that class) x U(0, 1),
+    lowest stay.
+    """
     noise = rng.random(len(counts))
     scores = {}
     for n, patch in enumerate(counts):
@@ -37,7 +41,9 @@ def select_slowly(counts: np.ndarray, limit: int, rng: np.random.Generator) -> l
 
 @pytest.mark.parametrize("limit", [1, 5, 11])
 def test_selection_equals_the_rule_read_aloud(limit: int) -> None:
-    counts = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (40, 3)) * (np.arange(40)[:, None] % 4 > 0))
+    counts = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 3, (40, 3)) * (np.arange(40)[:, None] % 4 > 0)
+    )
     chosen = select_patches(counts, limit, np.random.default_rng(7))
     assert chosen.tolist() == select_slowly(counts.numpy(), limit, np.random.default_rng(7))
 
@@ -47,24 +53,32 @@ def test_selection_never_fails_doubles_or_takes_ignored_patches() -> None:
     counts[[2, 5, 11], 1] = 4
     for limit in (None, 3, 4, 1000):
         assert select_patches(counts, limit, np.random.default_rng(0)).tolist() == [2, 5, 11]
-    assert len(select_patches(torch.zeros(20, 3, dtype=torch.int64), 5, np.random.default_rng(0))) == 0
+    assert (
+        len(select_patches(torch.zeros(20, 3, dtype=torch.int64), 5, np.random.default_rng(0))) == 0
+    )
 
 
 def test_selection_prefers_locally_rare_classes() -> None:
     counts = torch.zeros(100, 2, dtype=torch.int64)
     counts[:, 0] = 4
     counts[:5] = torch.tensor([0, 4])
-    kept = sum((select_patches(counts, 10, np.random.default_rng(s)) < 5).sum().item() for s in range(20))
+    kept = sum(
+        (select_patches(counts, 10, np.random.default_rng(s)) < 5).sum().item() for s in range(20)
+    )
     assert kept > 20 * 4  # nearly all five rare patches; 0.5 on average if chosen blindly
 
 
 @pytest.mark.parametrize(("pixels", "dtype"), [(64, torch.uint8), (256, torch.float16)])
 def test_stored_labels_are_exact(pixels: int, dtype: torch.dtype) -> None:
-    memory = PatchMemory(2, 3, classes=2, patch_pixels=pixels, dtype=torch.float32, device=torch.device("cpu"))
+    memory = PatchMemory(
+        2, 3, classes=2, patch_pixels=pixels, dtype=torch.float32, device=torch.device("cpu")
+    )
     memory.add(torch.eye(3)[:2], torch.tensor([[pixels, 0], [7, 3]]))
     assert memory.labels.dtype == dtype
     expected = torch.tensor([[1, 0], [7 / pixels, 3 / pixels]])
-    torch.testing.assert_close(memory.labels.float() * memory.label_scale, expected, atol=1e-7, rtol=0)
+    torch.testing.assert_close(
+        memory.labels.float() * memory.label_scale, expected, atol=1e-7, rtol=0
+    )
 
 
 def test_ignored_pixels_shrink_the_sum() -> None:
@@ -76,7 +90,9 @@ def test_ignored_pixels_shrink_the_sum() -> None:
 def test_memory_need_of_the_specification() -> None:
     assert MemoryNeed(10_240_000, 384, 21, 196).keys == pytest.approx(15.7e9, rel=0.01)
     assert MemoryNeed(10_240_000, 2048, 21, 196).keys == pytest.approx(83.9e9, rel=0.01)
-    assert MemoryNeed(10_240_000, 384, 151, 256).labels == pytest.approx(6.2e9 / 2, rel=0.01)  # half of fp32
+    assert MemoryNeed(10_240_000, 384, 151, 256).labels == pytest.approx(
+        6.2e9 / 2, rel=0.01
+    )  # half of fp32
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The whole benchmark against a slow re-implementation, and the properties that only show end to end."""
+"""The whole benchmark against a slow re-implementation, and the properties that only show end to
+end.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from benchmarks.frozen.retrieval import Settings
 from benchmarks.frozen.retrieval.decode import record_of, score_batch
 from benchmarks.frozen.retrieval.memory_need import check_batch
 
-PLAIN = Settings(size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4)
+PLAIN = Settings(
+    size=(40, 48), neighbours=5, passes=1, augment=False, backend="torch", batch_size=4
+)
 
 
 def retrieve_slowly(
@@ -46,7 +50,11 @@ def retrieve_slowly(
         for i in range(len(split)):
             image, mask = split.load(i)
             mask = np.where(mask == IGNORE, 3, mask) if ignored_class else mask
-            maps = network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+            maps = (
+                network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0]
+                .double()
+                .numpy()
+            )
             for y in range(5):
                 for x in range(6):
                     patch = mask[8 * y : 8 * y + 8, 8 * x : 8 * x + 8]
@@ -57,7 +65,9 @@ def retrieve_slowly(
     confusion = np.zeros((classes, classes), np.int64)
     for i in range(len(data.val)):
         image, mask = data.val.load(i)
-        maps = network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+        maps = (
+            network.maps(torch.from_numpy(image.copy()).permute(2, 0, 1)[None])[0].double().numpy()
+        )
         answer = np.zeros((classes, 5, 6))
         for y in range(5):
             for x in range(6):
@@ -65,7 +75,9 @@ def retrieve_slowly(
                 nearest = np.argsort(-cosines)[:k]
                 weights = np.exp((cosines[nearest] - cosines.max()) / beta)
                 answer[:, y, x] = weights @ labels[nearest] / weights.sum()
-        scores = F.interpolate(torch.from_numpy(answer)[None], size=(40, 48), mode="bilinear", align_corners=False)
+        scores = F.interpolate(
+            torch.from_numpy(answer)[None], size=(40, 48), mode="bilinear", align_corners=False
+        )
         for predicted, true in zip(scores[0].argmax(0).numpy().flat, mask.flat, strict=True):
             if true != IGNORE:
                 confusion[true, predicted] += 1
@@ -163,7 +175,10 @@ def test_ade20k_as_the_open_reimplementation_runs_it(
 
 def test_same_seed_same_bits_and_another_seed_differs(toy_data: Any, colour_grid: Any) -> None:
     settings = replace(PLAIN, memory_size=60, passes=2, augment=True)
-    runs = [retrieval.run(colour_grid(), toy_data(), s) for s in (settings, settings, replace(settings, seed=1))]
+    runs = [
+        retrieval.run(colour_grid(), toy_data(), s)
+        for s in (settings, settings, replace(settings, seed=1))
+    ]
     assert runs[0].counts == runs[1].counts
     assert runs[0].protocol_hash == runs[1].protocol_hash
     assert runs[0].counts != runs[2].counts
@@ -176,10 +191,14 @@ def test_batch_size_and_rotated_features_change_nothing(toy_data: Any, colour_gr
     plain = retrieval.run(colour_grid(), toy_data(), settings)
     other = retrieval.run(colour_grid(), toy_data(), replace(settings, batch_size=3))
     assert plain.counts == other.counts
-    rotation = torch.linalg.qr(torch.randn(7, 3, generator=torch.Generator().manual_seed(0))).Q  # (7, 3) isometry
+    rotation = torch.linalg.qr(
+        torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    ).Q  # (7, 3) isometry
     rotated = retrieval.run(colour_grid(matrix=rotation), toy_data(), settings)
     assert np.abs(np.array(plain.counts["confusion"]) - rotated.counts["confusion"]).sum() <= 8
-    assert plain.protocol_hash == rotated.protocol_hash  # the width of the features is not part of the protocol
+    assert (
+        plain.protocol_hash == rotated.protocol_hash
+    )  # the width of the features is not part of the protocol
 
 
 def test_constant_features_give_one_class(toy_data: Any, colour_grid: Any) -> None:
@@ -256,14 +275,18 @@ def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> N
     retrieval.run(watching, toy_data(), replace(PLAIN, compat=("blue-std-0.255",)))
     assert set(seen) == {0.255} and watching.std[2] == 1.0
     classes = toy_data(classes=4)
-    absent = [retrieval.run(network, classes, replace(PLAIN, compat=c)) for c in ((), ("absent-is-zero",))]
+    absent = [
+        retrieval.run(network, classes, replace(PLAIN, compat=c)) for c in ((), ("absent-is-zero",))
+    ]
     assert absent[1].metrics["mIoU"].value == pytest.approx(absent[0].metrics["mIoU"].value * 3 / 4)
 
 
 def test_baselines_share_the_protocol_and_are_ordered(toy_data: Any, colour_grid: Any) -> None:
     data = toy_data()
     records = {name: run(data, PLAIN, 8) for name, run in RETRIEVAL.items()}
-    hashes = {r.protocol_hash for r in records.values()} | {retrieval.run(colour_grid(), data, PLAIN).protocol_hash}
+    hashes = {r.protocol_hash for r in records.values()} | {
+        retrieval.run(colour_grid(), data, PLAIN).protocol_hash
+    }
     assert len(hashes) == 1
     confusion = np.array(records["majority"].counts["confusion"])
     train = np.bincount(np.concatenate([data.train.load(i)[1].ravel() + 1 for i in range(6)]))[1:]
@@ -301,11 +324,15 @@ dist.destroy_process_group()
 
 def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int) -> None:
     root = Path(__file__).resolve().parents[4]
-    common = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port), OMP_NUM_THREADS="1")
+    common = dict(
+        WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port), OMP_NUM_THREADS="1"
+    )
     environment = os.environ | common | dict(PYTHONPATH=str(root))
     command = [sys.executable, "-c", SCRIPT, str(toy_root), str(tmp_path)]
     processes = [
-        subprocess.Popen(command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
+        )
         for rank in range(2)
     ]
     errors = [process.communicate()[1] for process in processes]
@@ -320,7 +347,9 @@ def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int)
 
 def test_upsampled_maps_that_do_not_fit_name_the_batch_size_that_does() -> None:
     check_batch(8, 10, 1000, available=2 * 10**6)
-    with pytest.raises(MemoryError, match=r"960\.0 MB, but 120\.0 MB are free; batch_size=9 would fit"):
+    with pytest.raises(
+        MemoryError, match=r"960\.0 MB, but 120\.0 MB are free; batch_size=9 would fit"
+    ):
         check_batch(80, 1000, 1000, available=120 * 10**6)
     with pytest.raises(MemoryError, match="only a larger upsampled stride would fit"):
         check_batch(1, 1000, 1000, available=10**6)
@@ -334,6 +363,10 @@ def test_nothing_labelled_and_scores_that_are_no_numbers_are_refused() -> None:
     shares[0, 1, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="a predicted class score is not finite"):
         score_batch(tally, shares, LabelledBatch(torch.empty(1, 3, 4, 4), masks, [0]))
-    score_batch(tally, torch.zeros(1, 3, 2, 2), LabelledBatch(torch.empty(1, 3, 4, 4), masks - 1, [0]))
-    with pytest.raises(ValueError, match="probe: no pixel of the val part is labelled at this size"):
+    score_batch(
+        tally, torch.zeros(1, 3, 2, 2), LabelledBatch(torch.empty(1, 3, 4, 4), masks - 1, [0])
+    )
+    with pytest.raises(
+        ValueError, match="probe: no pixel of the val part is labelled at this size"
+    ):
         record_of("probe", tally, {}, compat=("absent-is-zero",), cost={}, extractor=None)

@@ -17,7 +17,9 @@ from pretrain import geometry as geo
 
 
 def assert_shows_something(path: Path, minimum_colours: int = 200) -> np.ndarray:
-    """Returns the picture (H, W, 3) after checking that it is a PNG with many colours and little of it empty."""
+    """Returns the picture (H, W, 3) after checking that it is a PNG with many colours and little of
+    it empty.
+    """
     with Image.open(path) as image:
         assert image.format == "PNG"
         pixels = np.array(image.convert("RGB"))
@@ -35,7 +37,10 @@ def test_colours_follow_the_features_and_share_one_basis() -> None:
     colours = principal_colours(maps, clip=0.0)
     assert np.array_equal(colours[1], colours[0][:, ::-1])
     assert np.array_equal(colours[0, 0, 0], colours[0, 1, 0])
-    distances = [np.abs(colours[0, 0, 0] - colours[0, 0, 2]).max(), np.abs(colours[0, 0, 0] - colours[0, 1, 1]).max()]
+    distances = [
+        np.abs(colours[0, 0, 0] - colours[0, 0, 2]).max(),
+        np.abs(colours[0, 0, 0] - colours[0, 1, 1]).max(),
+    ]
     assert min(distances) > 0.3
 
 
@@ -50,7 +55,9 @@ def test_colours_ignore_the_length_and_the_rotation_of_features() -> None:
 
 def test_principal_direction_is_that_of_the_largest_variance() -> None:
     angle = torch.linspace(-0.5, 0.5, 16, dtype=torch.float64)
-    maps = torch.stack([angle.cos(), angle.sin(), torch.zeros(16, dtype=torch.float64)]).view(1, 3, 4, 4)
+    maps = torch.stack([angle.cos(), angle.sin(), torch.zeros(16, dtype=torch.float64)]).view(
+        1, 3, 4, 4
+    )
     red = principal_colours(maps, clip=0.0)[0, ..., 0].reshape(-1)
     steps = np.diff(red)
     assert (steps > 0).all() or (steps < 0).all()  # the angle orders the first component
@@ -63,7 +70,9 @@ def test_collapsed_features_are_grey_and_broken_ones_an_error() -> None:
         principal_colours(torch.full((1, 2, 2, 2), float("nan")))
 
 
-def test_pca_sheet_has_a_row_of_inputs_and_one_per_network(tmp_path: Path, image_folder: Path) -> None:
+def test_pca_sheet_has_a_row_of_inputs_and_one_per_network(
+    tmp_path: Path, image_folder: Path
+) -> None:
     images = load_images(image_folder, 4, 48)
     assert images.shape == (4, 3, 48, 48) and images.dtype == torch.uint8
     rows = {name: np.random.default_rng(0).random((4, 6, 6, 3)) for name in ("untrained", "PixPro")}
@@ -75,7 +84,9 @@ def test_pca_sheet_has_a_row_of_inputs_and_one_per_network(tmp_path: Path, image
 
 
 def test_place_colours_tell_places_apart() -> None:
-    colours = place_colours(torch.tensor([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.5, 0.5]]))
+    colours = place_colours(
+        torch.tensor([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.5, 0.5]])
+    )
     gaps = np.abs(colours[:, None] - colours[None]).max(-1) + np.eye(5)
     assert gaps.min() > 0.2 and colours.min() >= 0 and colours.max() <= 1
 
@@ -91,13 +102,24 @@ def make_views(image: np.ndarray, boxes: torch.Tensor, size: int) -> torch.Tenso
 
 def test_pairs_are_drawn_for_overlapping_flipped_and_disjoint_views(tmp_path: Path) -> None:
     y, x = np.mgrid[:120, :160]
-    image = np.stack([x * 255 / 160, y * 255 / 120, 127 + 127 * np.sin(x / 6) * np.cos(y / 6)], -1).astype(np.uint8)
+    image = np.stack(
+        [x * 255 / 160, y * 255 / 120, 127 + 127 * np.sin(x / 6) * np.cos(y / 6)], -1
+    ).astype(np.uint8)
     boxes = torch.tensor(
-        [[[0.1, 0.1, 0.8, 0.9], [0.9, 0.2, 0.3, 0.8]], [[0.0, 0.0, 0.3, 0.3], [0.6, 0.6, 1.0, 1.0]]],
+        [
+            [[0.1, 0.1, 0.8, 0.9], [0.9, 0.2, 0.3, 0.8]],
+            [[0.0, 0.0, 0.3, 0.3], [0.6, 0.6, 1.0, 1.0]],
+        ],
         dtype=torch.float64,
     )
     views = torch.stack([make_views(image, pair, 96) for pair in boxes])
-    path = draw_pairs(views, geo.from_box(boxes), tmp_path / "pairs.png", sources=[image, image], title="two images")
+    path = draw_pairs(
+        views,
+        geo.from_box(boxes),
+        tmp_path / "pairs.png",
+        sources=[image, image],
+        title="two images",
+    )
     with_sources = assert_shows_something(path)
     without = assert_shows_something(draw_pairs(views, geo.from_box(boxes), tmp_path / "bare.png"))
     assert with_sources.shape[1] > without.shape[1]
@@ -105,10 +127,16 @@ def test_pairs_are_drawn_for_overlapping_flipped_and_disjoint_views(tmp_path: Pa
         draw_pairs(views[:, :1], geo.from_box(boxes), tmp_path / "no.png")
 
 
-def write_curve(path: Path, rows: int, columns: tuple[str, ...] = ("loss", "lr", "samples_per_s")) -> Path:
+def write_curve(
+    path: Path, rows: int, columns: tuple[str, ...] = ("loss", "lr", "samples_per_s")
+) -> Path:
     """Writes a curve.csv as the engine does."""
     step = np.arange(1, rows + 1)
-    data = {"step": step, "samples": step * 64, **{name: np.exp(-step / rows) + i for i, name in enumerate(columns)}}
+    data = {
+        "step": step,
+        "samples": step * 64,
+        **{name: np.exp(-step / rows) + i for i, name in enumerate(columns)},
+    }
     pd.DataFrame(data).to_csv(path, index=False)
     return path
 
@@ -116,11 +144,15 @@ def write_curve(path: Path, rows: int, columns: tuple[str, ...] = ("loss", "lr",
 def test_curves_are_drawn_with_one_panel_per_arm_and_shared_ones(tmp_path: Path) -> None:
     columns = ("loss", "lr", "samples_per_s", "watch/cell_rank", "other")
     runs = {
-        "SimCLR": [read_curve(write_curve(tmp_path / f"{seed}.csv", 300, columns)) for seed in range(2)],
+        "SimCLR": [
+            read_curve(write_curve(tmp_path / f"{seed}.csv", 300, columns)) for seed in range(2)
+        ],
         "PixPro": [read_curve(write_curve(tmp_path / "p.csv", 20))],
     }
     one = assert_shows_something(draw_curves(runs, tmp_path / "curves.png"), minimum_colours=50)
-    more = assert_shows_something(draw_curves(runs, tmp_path / "more.png", watched=("other", "lr")), minimum_colours=50)
+    more = assert_shows_something(
+        draw_curves(runs, tmp_path / "more.png", watched=("other", "lr")), minimum_colours=50
+    )
     assert one.shape[0] >= 300 and more.shape[0] > 300
     with pytest.raises(ValueError, match="nothing to draw"):
         draw_curves({}, tmp_path / "none.png")
@@ -138,8 +170,12 @@ def test_a_curve_needs_its_columns_and_keeps_the_last_of_repeated_rows(tmp_path:
 
 
 def test_thinning_keeps_means_and_ends() -> None:
-    curve = pd.DataFrame({"samples": np.arange(1000.0), "loss": np.arange(1000.0), "note": ["x"] * 1000})
+    curve = pd.DataFrame(
+        {"samples": np.arange(1000.0), "loss": np.arange(1000.0), "note": ["x"] * 1000}
+    )
     thinned = thin(curve, 100)
     assert list(thinned.columns) == ["samples", "loss"] and len(thinned) == 100
-    assert thinned["loss"].iloc[0] == pytest.approx(4.5) and thinned["loss"].iloc[-1] == pytest.approx(994.5)
+    assert thinned["loss"].iloc[0] == pytest.approx(4.5) and thinned["loss"].iloc[
+        -1
+    ] == pytest.approx(994.5)
     assert len(thin(curve, 2000)) == 1000

@@ -18,15 +18,19 @@ VIEWS = {
 
 def config(image_folder: Path) -> dict:
     return dict(
-        source=dict(type="ImageFolder", root=str(image_folder)), views=dict(type="ViewRecipe", groups=dict(VIEWS))
+        source=dict(type="ImageFolder", root=str(image_folder)),
+        views=dict(type="ViewRecipe", groups=dict(VIEWS)),
     )
 
 
 def test_nested_views_are_drawn_with_their_outlines(image_folder: Path, tmp_path: Path) -> None:
-    path = draw_config_views(config(image_folder), tmp_path / "regions.png", count=2, group="exemplar")
+    path = draw_config_views(
+        config(image_folder), tmp_path / "regions.png", count=2, group="exemplar"
+    )
     picture = cv2.imread(str(path))
     assert picture.std() > 20
-    # Each part has an outline in the context and a frame of the same colour: blue, orange and green (BGR).
+    # Each part has an outline in the context and a frame of the same colour: blue, orange and green
+    # (BGR).
     for colour in ((178, 114, 0), (0, 94, 213), (115, 158, 0)):
         assert (picture == colour).all(2).sum() > 100
 
@@ -34,7 +38,9 @@ def test_nested_views_are_drawn_with_their_outlines(image_folder: Path, tmp_path
 def test_a_missing_group_is_named(image_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="group='global': the recipe makes context, exemplar"):
         draw_config_views(config(image_folder), tmp_path / "no.png")
-    with pytest.raises(ValueError, match="group='context' has one view, pairs need two; try 'exemplar'"):
+    with pytest.raises(
+        ValueError, match="group='context' has one view, pairs need two; try 'exemplar'"
+    ):
         draw_config_views(config(image_folder), tmp_path / "no.png", group="context")
 
 

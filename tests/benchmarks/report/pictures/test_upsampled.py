@@ -28,7 +28,9 @@ def test_maps_of_other_grids_get_the_colours_of_the_basis() -> None:
 
 def test_a_basis_knows_its_width_and_refuses_nan() -> None:
     basis = ColourBasis.fit(torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0)))
-    assert (basis.colours(torch.rand(1, 2, 5, 5))[..., 2] == 0.5).all()  # two channels have no third component
+    assert (
+        basis.colours(torch.rand(1, 2, 5, 5))[..., 2] == 0.5
+    ).all()  # two channels have no third component
     with pytest.raises(ValueError, match="the basis is one of 2 channels"):
         basis.colours(torch.rand(1, 3, 5, 5))
     with pytest.raises(ValueError, match="nan or inf"):
@@ -37,13 +39,19 @@ def test_a_basis_knows_its_width_and_refuses_nan() -> None:
 
 def test_colours_before_and_behind_upsamplers(tmp_path: Path) -> None:
     extractor = FeatureExtractor.load("random:test_resnet?output_stride=8")
-    images = torch.randint(0, 256, (3, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (3, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     upsamplers = {mode: Interpolation(mode) for mode in ("nearest", "bilinear")}
     rows = feature_colours(extractor, images, upsamplers)
     assert list(rows) == [BEFORE, "nearest", "bilinear"]
     assert rows[BEFORE].shape == (3, 4, 6, 3) and rows["bilinear"].shape == (3, 32, 48, 3)
     np.testing.assert_allclose(rows["nearest"], rows[BEFORE].repeat(8, 1).repeat(8, 2), atol=1e-5)
-    path = draw_upsampled(images, rows | {"a name that is far too long for one line": rows[BEFORE]}, tmp_path / "a.png")
+    path = draw_upsampled(
+        images,
+        rows | {"a name that is far too long for one line": rows[BEFORE]},
+        tmp_path / "a.png",
+    )
     with Image.open(path) as picture:
         pixels = np.array(picture.convert("RGB"))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200

@@ -74,7 +74,8 @@ def test_info_nce_equals_a_loop(pushed: int) -> None:
     for i in range(3):
         own = math.exp(torch.cosine_similarity(q[i], k[i], dim=0).item() / 0.2)
         others = sum(
-            math.exp(torch.cosine_similarity(q[i], queue.keys[j], dim=0).item() / 0.2) for j in range(min(6, pushed))
+            math.exp(torch.cosine_similarity(q[i], queue.keys[j], dim=0).item() / 0.2)
+            for j in range(min(6, pushed))
         )
         assert losses[i].item() == pytest.approx(-math.log(own / (own + others)), abs=1e-10)
 

@@ -18,7 +18,9 @@ from pretrain.objectives.simclr import nt_xent
 
 
 def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features (6, 2, 5, 2, 3), positives (6, 6, 6) and a mask (6,) that splits unevenly between two processes."""
+    """Features (6, 2, 5, 2, 3), positives (6, 6, 6) and a mask (6,) that splits unevenly between
+    two processes.
+    """
     generator = torch.Generator().manual_seed(3)
     features = torch.randn(6, 2, 5, 2, 3, generator=generator, dtype=torch.float64)
     positives = torch.rand(6, 6, 6, generator=generator) < 0.3
@@ -26,7 +28,9 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return features, positives, torch.tensor([True, False, False, True, True, True])
 
 
-def losses(features: torch.Tensor, positives: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+def losses(
+    features: torch.Tensor, positives: torch.Tensor, valid: torch.Tensor
+) -> dict[str, torch.Tensor]:
     """Every loss that is averaged or gathered across processes."""
     y, k = (features[:, 0], features[:, 1]), (features[:, 1].detach(), features[:, 0].detach())
     rows = torch.ones(len(features), 6, dtype=torch.bool)
@@ -51,7 +55,8 @@ def worker(rank: int, store: str, results: str) -> None:
         value.backward()
         mean = value.detach().clone()
         dist.all_reduce(mean)
-        # Each process's gradient reaches the weights through a mean over processes: what counts is grad / world size.
+        # Each process's gradient reaches the weights through a mean over processes: what counts is
+        # grad / world size.
         found[name] = (mean / 2, leaf.grad / 2)
     torch.save(found, f"{results}.{rank}")
     dist.destroy_process_group()

@@ -1,4 +1,6 @@
-"""The supervised contrastive loss: printed vectors, a slow re-implementation, closed forms, degenerate cases."""
+"""The supervised contrastive loss: printed vectors, a slow re-implementation, closed forms,
+degenerate cases.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ import torch
 from torch import distributed as dist
 from torch import multiprocessing
 
-from pretrain.objectives.parts.supcon_loss import ContrastOptions, anchor_losses, anchor_terms, supcon_loss
+from pretrain.objectives.parts.supcon_loss import (
+    ContrastOptions,
+    anchor_losses,
+    anchor_terms,
+    supcon_loss,
+)
 from pretrain.objectives.simclr import nt_xent
 
 # Image k: view 0, view 1, and the third view of the V = 3 vectors.
@@ -27,7 +34,9 @@ VECTORS = torch.tensor(
     dtype=torch.float64,
 )
 PAIRS = torch.tensor([0, 1, 0, 1])
-VARIANTS = list(itertools.product(("out", "in"), ("all", "one", "negatives"), ("all", "one"), (None, 0, 2, 4)))
+VARIANTS = list(
+    itertools.product(("out", "in"), ("all", "one", "negatives"), ("all", "one"), (None, 0, 2, 4))
+)
 
 
 def value(z: torch.Tensor, labels: torch.Tensor | None, **options: object) -> float:
@@ -58,7 +67,11 @@ def slow_loss(
         same = [b for b in following if labels is not None and share_a_class(labels[a], labels[b])]
         kept = [a] + (same if max_positives is None else same[: max_positives // views])
         other = [b for b in following if b not in same]
-        s = {(b, v): unit[a, u] @ unit[b, v] / temperature for b in range(images) for v in range(views)}
+        s = {
+            (b, v): unit[a, u] @ unit[b, v] / temperature
+            for b in range(images)
+            for v in range(views)
+        }
         positive = [s[b, v] for b in kept for v in range(views) if (b, v) != (a, u)]
         negative = [s[b, v] for b in other for v in range(views)]
         sizes.append(len(positive))
@@ -69,7 +82,9 @@ def slow_loss(
             "one": [[p, *negative] for p in positive],
             "negatives": [negative] * len(positive),
         }[denominator]
-        ratios = [p.exp() / sum(x.exp() for x in whole) for p, whole in zip(positive, wholes, strict=True)]
+        ratios = [
+            p.exp() / sum(x.exp() for x in whole) for p, whole in zip(positive, wholes, strict=True)
+        ]
         if form == "out":
             losses.append(-sum(ratio.log() for ratio in ratios) / len(ratios))
         else:
@@ -97,10 +112,14 @@ def share_a_class(first: torch.Tensor, second: torch.Tensor) -> bool:
         ([-1, -1, -1, -1], 0.1, 2.717342, 2.717342),
     ],
 )
-def test_vectors(labels: list[int] | None, temperature: float, outside: float, inside: float) -> None:
+def test_vectors(
+    labels: list[int] | None, temperature: float, outside: float, inside: float
+) -> None:
     labels = None if labels is None else torch.tensor(labels)
     for form, expected in (("out", outside), ("in", inside)):
-        assert value(VECTORS[:, :2], labels, temperature=temperature, form=form) == pytest.approx(expected, abs=5e-7)
+        assert value(VECTORS[:, :2], labels, temperature=temperature, form=form) == pytest.approx(
+            expected, abs=5e-7
+        )
 
 
 def test_vectors_per_anchor() -> None:
@@ -109,7 +128,9 @@ def test_vectors_per_anchor() -> None:
         "in": [1.271848, 1.743599, 1.757929, 2.136737, 1.577299, 1.366544, 2.447504, 3.743098],
     }
     for form, values in expected.items():
-        found = per_anchor(VECTORS[:, :2], PAIRS, form=form).T  # listed: all first views, then all second ones
+        found = per_anchor(
+            VECTORS[:, :2], PAIRS, form=form
+        ).T  # listed: all first views, then all second ones
         assert found.flatten().tolist() == pytest.approx(values, abs=5e-7)
 
 
@@ -140,11 +161,14 @@ def test_vector_of_single_views_divides_by_the_anchors_that_have_positives() -> 
     found = supcon_loss(z, labels, ContrastOptions())
     assert found.loss.item() == pytest.approx(0.063947, abs=5e-7)
     assert (found.anchors.item(), found.positives.item()) == (2, 0.5)
-    assert per_anchor(z, labels)[1:3].flatten().tolist() == pytest.approx([0.000671, 0.127223], abs=5e-7)
+    assert per_anchor(z, labels)[1:3].flatten().tolist() == pytest.approx(
+        [0.000671, 0.127223], abs=5e-7
+    )
 
 
 @pytest.mark.parametrize(
-    "form, expected", [("out", (0.521014, 0.068018, -0.634436)), ("in", (-0.145377, 0.154785, 0.331603))]
+    "form, expected",
+    [("out", (0.521014, 0.068018, -0.634436)), ("in", (-0.145377, 0.154785, 0.331603))],
 )
 def test_gradient_of_an_anchors_own_term(form: str, expected: tuple[float, ...]) -> None:
     """Equation 4 of the paper for anchor 0, with respect to its unit vector."""
@@ -152,7 +176,9 @@ def test_gradient_of_an_anchors_own_term(form: str, expected: tuple[float, ...])
     anchor = unit[:1].clone().requires_grad_()
     positives = torch.tensor([[False, True, False, False, True, True, False, False]])
     negatives = torch.tensor([[False, False, True, True, False, False, True, True]])
-    anchor_losses(anchor @ unit.T / 0.1, positives, negatives, form=form, denominator="all").sum().backward()
+    anchor_losses(
+        anchor @ unit.T / 0.1, positives, negatives, form=form, denominator="all"
+    ).sum().backward()
     assert anchor.grad[0].tolist() == pytest.approx(expected, abs=5e-7)
 
 
@@ -165,8 +191,12 @@ def test_gradient_of_an_anchors_own_term(form: str, expected: tuple[float, ...])
         ("out", "negatives", (0.796528, 1.015499, 1.352946)),
     ],
 )
-def test_vectors_of_features_that_are_not_normalised(form: str, denominator: str, expected: tuple[float, ...]) -> None:
-    """Values that the authors' own tests hold, τ = 1, labels 0 0 1, mean over the two views of each image."""
+def test_vectors_of_features_that_are_not_normalised(
+    form: str, denominator: str, expected: tuple[float, ...]
+) -> None:
+    """Values that the authors' own tests hold, τ = 1, labels 0 0 1, mean over the two views of each
+    image.
+    """
     z = torch.tensor(
         [
             [(0.01, 0.02, 0.14), (0.38, 0.61, 0.50)],
@@ -183,7 +213,9 @@ def test_vectors_of_features_that_are_not_normalised(form: str, denominator: str
 
 @pytest.mark.parametrize("form, denominator, anchors, cap", VARIANTS)
 @pytest.mark.parametrize("kind", ["single", "several", "single views"])
-def test_every_variant_against_loops(form: str, denominator: str, anchors: str, cap: int | None, kind: str) -> None:
+def test_every_variant_against_loops(
+    form: str, denominator: str, anchors: str, cap: int | None, kind: str
+) -> None:
     torch.manual_seed(0)
     z = torch.randn(7, 1 if kind == "single views" else 2, 4, dtype=torch.float64)
     labels = torch.tensor([0, 1, 0, -1, 0, 2, 1])
@@ -202,7 +234,9 @@ def test_every_variant_against_loops(form: str, denominator: str, anchors: str, 
 
 
 def test_capped_positives_leave_the_denominator() -> None:
-    """Three images of one class and cap of one image: as if the third image were not there, for each anchor."""
+    """Three images of one class and cap of one image: as if the third image were not there, for
+    each anchor.
+    """
     z = VECTORS[:3, :2]
     labels = torch.tensor([0, 0, 0])
     found = per_anchor(z, labels, max_positives=2)
@@ -217,7 +251,9 @@ def test_inside_is_never_above_outside_and_equal_for_one_positive(views: int) ->
     torch.manual_seed(0)
     z, labels = torch.randn(12, views, 5, dtype=torch.float64), torch.arange(12) // 3
     assert (per_anchor(z, labels, form="in") <= per_anchor(z, labels)).all()
-    single, pairs = (z[:, :1], torch.arange(12) // 2) if views == 1 else (z[:, :2], torch.arange(12))
+    single, pairs = (
+        (z[:, :1], torch.arange(12) // 2) if views == 1 else (z[:, :2], torch.arange(12))
+    )
     assert torch.allclose(per_anchor(single, pairs, form="in"), per_anchor(single, pairs))
 
 
@@ -234,19 +270,31 @@ def test_equal_features_give_the_logarithm_of_the_denominator(
 
 
 def test_perfect_classes_still_cost_the_logarithm_of_the_positives() -> None:
-    z = torch.tensor([[1.0, 0], [1, 0], [-1, 0], [-1, 0]], dtype=torch.float64)[:, None].expand(4, 2, 2)
-    assert value(z, torch.tensor([0, 0, 1, 1]), temperature=0.05) == pytest.approx(1.098612, abs=1e-6)  # ln 3
+    z = torch.tensor([[1.0, 0], [1, 0], [-1, 0], [-1, 0]], dtype=torch.float64)[:, None].expand(
+        4, 2, 2
+    )
+    assert value(z, torch.tensor([0, 0, 1, 1]), temperature=0.05) == pytest.approx(
+        1.098612, abs=1e-6
+    )  # ln 3
 
 
 def test_order_rotation_scale_and_names_of_classes_change_nothing() -> None:
     torch.manual_seed(0)
-    z, labels = torch.randn(9, 3, 4, dtype=torch.float64), torch.tensor([0, 0, 1, 1, 1, 2, 3, -1, -1])
+    z, labels = (
+        torch.randn(9, 3, 4, dtype=torch.float64),
+        torch.tensor([0, 0, 1, 1, 1, 2, 3, -1, -1]),
+    )
     rotation = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64)).Q
     order = torch.randperm(9)
     renamed = torch.where(labels < 0, labels, 7 - 2 * labels)
     for form in ("out", "in"):
         expected = pytest.approx(value(z, labels, form=form), rel=1e-12)
-        others = [(z[order], labels[order]), (z.flip(1), labels), (5 * z @ rotation, labels), (z, renamed)]
+        others = [
+            (z[order], labels[order]),
+            (z.flip(1), labels),
+            (5 * z @ rotation, labels),
+            (z, renamed),
+        ]
         assert all(value(*other, form=form) == expected for other in others)
         one_hot = torch.nn.functional.one_hot(labels.clamp_min(0)).bool() & (labels >= 0)[:, None]
         assert value(z, one_hot, form=form) == expected
@@ -258,14 +306,21 @@ def test_without_labels_it_is_nt_xent(views: int, temperature: float) -> None:
     z = torch.randn(6, views, 5, dtype=torch.float64, requires_grad=True)
     expected = nt_xent(z, temperature)
     (gradient,) = torch.autograd.grad(expected, z)
-    for labels in (None, torch.full((6,), -1), torch.arange(6), torch.zeros(6, 4, dtype=torch.bool)):
+    for labels in (
+        None,
+        torch.full((6,), -1),
+        torch.arange(6),
+        torch.zeros(6, 4, dtype=torch.bool),
+    ):
         loss = supcon_loss(z, labels, ContrastOptions(temperature)).loss
         assert torch.allclose(loss, expected, rtol=1e-12)
         assert torch.allclose(torch.autograd.grad(loss, z)[0], gradient, atol=1e-12)
 
 
 @pytest.mark.parametrize("form, denominator, anchors, cap", VARIANTS)
-def test_gradient_by_finite_differences(form: str, denominator: str, anchors: str, cap: int | None) -> None:
+def test_gradient_by_finite_differences(
+    form: str, denominator: str, anchors: str, cap: int | None
+) -> None:
     torch.manual_seed(1)
     z = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
     options = ContrastOptions(0.3, form, denominator, anchors, cap)
@@ -275,19 +330,27 @@ def test_gradient_by_finite_differences(form: str, denominator: str, anchors: st
 
 
 @pytest.mark.parametrize("form, denominator, anchors, cap", VARIANTS)
-def test_pieces_give_the_same_loss_and_gradient(form: str, denominator: str, anchors: str, cap: int | None) -> None:
+def test_pieces_give_the_same_loss_and_gradient(
+    form: str, denominator: str, anchors: str, cap: int | None
+) -> None:
     torch.manual_seed(2)
     z = torch.randn(11, 2, 6, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(-1, 4, (11,))
     found = []
     for chunk in (None, 1, 4, 5, 100):
-        loss = supcon_loss(z, labels, ContrastOptions(0.1, form, denominator, anchors, cap, chunk)).loss
+        loss = supcon_loss(
+            z, labels, ContrastOptions(0.1, form, denominator, anchors, cap, chunk)
+        ).loss
         found.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
     for loss, gradient in found[1:]:
-        assert torch.allclose(loss, found[0][0], rtol=1e-12) and torch.allclose(gradient, found[0][1], atol=1e-12)
+        assert torch.allclose(loss, found[0][0], rtol=1e-12) and torch.allclose(
+            gradient, found[0][1], atol=1e-12
+        )
 
 
-@pytest.mark.parametrize("form, denominator", list(itertools.product(("out", "in"), ("all", "one", "negatives"))))
+@pytest.mark.parametrize(
+    "form, denominator", list(itertools.product(("out", "in"), ("all", "one", "negatives")))
+)
 @pytest.mark.parametrize(
     "shape, labels",
     [
@@ -310,21 +373,29 @@ def test_missing_positives_or_negatives_keep_everything_finite(
         assert found.loss == 0 and not z.grad.any()
 
 
-@pytest.mark.parametrize("form, denominator", list(itertools.product(("out", "in"), ("all", "one", "negatives"))))
+@pytest.mark.parametrize(
+    "form, denominator", list(itertools.product(("out", "in"), ("all", "one", "negatives")))
+)
 def test_small_temperature_does_not_underflow(form: str, denominator: str) -> None:
-    """Directions 120° apart at τ = 0.01: with the self-similarity in the maximum float32 gives log 0."""
+    """Directions 120° apart at τ = 0.01: with the self-similarity in the maximum float32 gives log
+    0.
+    """
     angles = torch.tensor([0, 2 * math.pi / 3, 4 * math.pi / 3, 0.1])
     z = torch.stack([angles.cos(), angles.sin()], 1)[:, None].requires_grad_()
     labels, options = torch.tensor([0, 0, 1, 1]), ContrastOptions(0.01, form, denominator)
     loss = supcon_loss(z, labels, options).loss
     loss.backward()
     assert loss.isfinite() and z.grad.isfinite().all()
-    assert torch.allclose(loss.double(), supcon_loss(z.detach().double(), labels, options).loss, rtol=1e-5)
+    assert torch.allclose(
+        loss.double(), supcon_loss(z.detach().double(), labels, options).loss, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("temperature", [0.01, 0.07])
-def test_half_precision_features_are_computed_in_float32(dtype: torch.dtype, temperature: float) -> None:
+def test_half_precision_features_are_computed_in_float32(
+    dtype: torch.dtype, temperature: float
+) -> None:
     z = VECTORS[:, :2].to(dtype).requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         loss = supcon_loss(z, PAIRS, ContrastOptions(temperature)).loss
@@ -340,7 +411,10 @@ def test_half_precision_features_are_computed_in_float32(dtype: torch.dtype, tem
         (dict(temperature=0), "temperature=0: must be positive"),
         (dict(temperature=math.nan), "temperature=nan"),
         (dict(form="outer"), "form='outer': must be one of 'out', 'in'"),
-        (dict(denominator="positives"), "denominator='positives': must be one of 'all', 'one', 'negatives'"),
+        (
+            dict(denominator="positives"),
+            "denominator='positives': must be one of 'all', 'one', 'negatives'",
+        ),
         (dict(anchors="first"), "anchors='first'"),
         (dict(max_positives=-1), "max_positives=-1"),
         (dict(chunk=0), "chunk=0"),
@@ -355,13 +429,30 @@ def test_illegal_options(options: dict, words: str) -> None:
     "z, labels, options, words",
     [
         (torch.ones(4, 3), None, {}, "must be .B, V, D."),
-        (torch.ones(4, 2, 3), None, dict(max_positives=3), "max_positives=3: must be a multiple of the 2 views"),
-        (torch.ones(4, 2, 3), torch.ones(3, dtype=torch.int64), {}, r"shape \(3,\) and type torch.int64 for 4 images"),
+        (
+            torch.ones(4, 2, 3),
+            None,
+            dict(max_positives=3),
+            "max_positives=3: must be a multiple of the 2 views",
+        ),
+        (
+            torch.ones(4, 2, 3),
+            torch.ones(3, dtype=torch.int64),
+            {},
+            r"shape \(3,\) and type torch.int64 for 4 images",
+        ),
         (torch.ones(4, 2, 3), torch.ones(4), {}, "type torch.float32"),
-        (torch.ones(4, 2, 3), torch.ones(4, 2, dtype=torch.int64), {}, r"must be \(B,\) integers or \(B, C\) bool"),
+        (
+            torch.ones(4, 2, 3),
+            torch.ones(4, 2, dtype=torch.int64),
+            {},
+            r"must be \(B,\) integers or \(B, C\) bool",
+        ),
     ],
 )
-def test_illegal_input(z: torch.Tensor, labels: torch.Tensor | None, options: dict, words: str) -> None:
+def test_illegal_input(
+    z: torch.Tensor, labels: torch.Tensor | None, options: dict, words: str
+) -> None:
     with pytest.raises(ValueError, match=words):
         supcon_loss(z, labels, ContrastOptions(**options))
 
@@ -378,9 +469,13 @@ DISTRIBUTED = {
 
 
 def distributed_inputs(name: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features (6, V, 4) and labels; of single views the second process has fewer anchors with positives."""
+    """Features (6, V, 4) and labels; of single views the second process has fewer anchors with
+    positives.
+    """
     generator = torch.Generator().manual_seed(3)
-    z = torch.randn(6, 1 if name == "single views" else 2, 4, generator=generator, dtype=torch.float64)
+    z = torch.randn(
+        6, 1 if name == "single views" else 2, 4, generator=generator, dtype=torch.float64
+    )
     several = torch.rand(6, 3, generator=generator) < 0.4
     return z, several if name == "several labels" else torch.tensor([0, 1, 1, 2, 0, -1])
 
@@ -416,6 +511,8 @@ def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     leaf = z.clone().requires_grad_()
     values = supcon_loss(leaf, labels, ContrastOptions(0.3, **DISTRIBUTED[name]))
     values.loss.backward()
-    assert torch.allclose(two_processes[0][name][0], torch.stack([v.detach() for v in values]), atol=1e-12)
+    assert torch.allclose(
+        two_processes[0][name][0], torch.stack([v.detach() for v in values]), atol=1e-12
+    )
     gradient = torch.cat([found[name][1] for found in two_processes])
     assert torch.allclose(gradient, leaf.grad, atol=1e-12)
