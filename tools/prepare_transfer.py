@@ -40,13 +40,20 @@ def command_line() -> CommandLine:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the data sets and says what each holds."""
-    from benchmarks.data.prepare import SETS, data_set_bars, prepare_sets
+    from rich.console import Console
+
+    from benchmarks.data.prepare import SETS, prepare_sets
     from benchmarks.data.prepare.for_comparison import shared_folder
+    from pretrain.progress import Bars
 
     archives = args.archives or shared_folder()
-    with data_set_bars() as bar:
+    with Bars(Console(stderr=True)) as bars:
         done = prepare_sets(
-            args.sets or SETS, args.out, scenes=args.scenes, archives=archives, progress=bar
+            args.sets or SETS,
+            args.out,
+            scenes=args.scenes,
+            archives=archives,
+            progress=bars.follow,
         )
     for name, words in done.items():
         print(f"{Path(args.out) / name}: {words}")

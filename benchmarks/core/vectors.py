@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data.class_folder import ClassSplit
-
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
+from pretrain.progress import Progress
 
 
 def check_settings(settings: Any, positive: Sequence[str]) -> None:

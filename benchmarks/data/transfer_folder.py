@@ -8,7 +8,7 @@ every label map and annotation before anything is trained.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,8 +19,8 @@ from benchmarks.data.label_maps import check_size, class_numbers, value_table
 from benchmarks.data.loading import ordered_map
 from pretrain.data.coco import CocoFile, Instance
 from pretrain.data.decode import DecodeError, probe
+from pretrain.progress import Progress
 
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
 _SIZES_READ = 200  # images of a COCO file whose size is compared with the file's
 
 

@@ -13,7 +13,6 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks.core.commands import (
@@ -36,6 +35,7 @@ from benchmarks.frozen import depth, retrieval
 from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
+from pretrain.progress import Bars
 
 # What the data of a benchmark is called in messages.
 _WORDS = {
@@ -205,13 +205,7 @@ def _run_all(
     beside: dict[
         tuple[Any, ...], tuple[Task, dict[str, Any]]
     ] = {}  # one entry per table that baselines stand in
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Bars(console) as bars:
         for spec in options.networks:
             extractor = FeatureExtractor.load(spec, weights=options.weights, device=device)
             if extractor.report is not None:
@@ -225,7 +219,7 @@ def _run_all(
                     *([seen.upsampler.spec] if seen.upsampler is not None else []),
                     task.name,
                 )
-                with _bar(bars, " ".join(words)) as progress:
+                with bars.bar(" ".join(words)) as progress:
                     record = task.run(
                         seen, progress=progress, **(dict(distributed=True) if shared else {})
                     )
@@ -239,7 +233,7 @@ def _run_all(
                     f"{task.name} has no trivial predictors", markup=False, soft_wrap=True
                 )
             for name, run in task.benchmark.baselines.items():
-                with _bar(bars, f"{name} for {task.name}") as progress:
+                with bars.bar(f"{name} for {task.name}") as progress:
                     record = run(task.data, task.settings, **needs, progress=progress)
                 yield record
 
@@ -316,18 +310,6 @@ def _behind_upsamplers(
                 or not options.upsampler
             ):
                 yield task, extractor.through(upsampler, options.upsampled_stride or stride)
-
-
-@contextmanager
-def _bar(bars: Progress, title: str) -> Iterator[Any]:
-    """Yields a progress callback (phase, done, total) that moves one bar."""
-    bar = bars.add_task(title)
-
-    def progress(phase: str, done: int, total: int) -> None:
-        bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
-
-    yield progress
-    bars.remove_task(bar)
 
 
 def print_tables(records: Sequence[Record], console: Console) -> None:

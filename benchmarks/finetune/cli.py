@@ -14,7 +14,6 @@ from rich.console import Console
 from benchmarks.core.commands import RecordFile, require_distinct
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, read_all
-from benchmarks.core.vectors import Progress
 from benchmarks.data import ClassFolder
 from benchmarks.finetune.recipe import Fitted, fit
 from benchmarks.finetune.run import finetune, finished
@@ -28,6 +27,7 @@ from benchmarks.finetune.tuning import (
 )
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import require_writable
+from pretrain.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ weights.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,8 +28,7 @@ from pretrain.engine.checkpoints import rng_state, set_rng_state
 from pretrain.engine.distributed import broadcast, current_device, world
 from pretrain.engine.hooks.progress import ProgressHook
 from pretrain.engine.resumption import RunLock
-
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
+from pretrain.progress import Progress
 
 
 def run(

@@ -15,19 +15,17 @@ import torch
 import torch.distributed as dist
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from benchmarks.core.commands import RecordFile, full_names, shorten
 from benchmarks.core.extractor import FeatureExtractor, identity, literal
 from benchmarks.core.record import Record, by_protocol
 from benchmarks.core.statistics import interval_of_runs
-from benchmarks.core.vectors import Progress
 from pretrain.backbones.sincos_vit import OWN_OPTIONS
 from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import open_group, world
 from pretrain.memory import keep_freed_memory
+from pretrain.progress import Bars, Progress
 
 
 @contextmanager
@@ -75,27 +73,15 @@ def run_jobs(
         out: gets the records; one that stands there word for word is not appended again.
         console: where the bar is drawn.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     lines = out.path.read_text().splitlines() if out.path.is_file() else []
     known = {_as_written_now(line) for line in lines}
     records = []
-    with Bars(*columns, console=console, transient=True, redirect_stdout=False) as bars:
+    with Bars(console, redirect_stdout=False) as bars:
         for number, (spec, settings) in enumerate(jobs, start=1):
             title = f"{number}/{len(jobs)} {spec} seed {settings.tuning_seed}"
-            bar = bars.add_task(title)
-
-            def progress(
-                phase: str, done: int, total: int, bar: TaskID = bar, title: str = title
-            ) -> None:
-                bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
-
-            records.append(run(FeatureExtractor.load(spec, weights=weights), settings, progress))
-            bars.remove_task(bar)
+            with bars.bar(title) as progress:
+                extractor = FeatureExtractor.load(spec, weights=weights)
+                records.append(run(extractor, settings, progress))
             if world()[0] == 0 and records[-1].to_json() not in known:
                 out.append(records[-1])
     return records

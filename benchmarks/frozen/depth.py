@@ -30,8 +30,8 @@ from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen import retrieval
 from benchmarks.frozen.retrieval.decode import label_val
-from benchmarks.frozen.retrieval.memory import Progress
 from pretrain.names import check_choice
+from pretrain.progress import Progress
 
 NEEDED = "the val part must hold known depths (check depth=), and predictions must be finite"
 COMPAT = (

@@ -17,8 +17,9 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.neighbours import build_index, resolve_backend
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, accuracy, check_settings, encode_split
+from benchmarks.core.vectors import accuracy, check_settings, encode_split
 from benchmarks.data.class_folder import ClassFolder
+from pretrain.progress import Progress
 
 
 @dataclass(frozen=True)

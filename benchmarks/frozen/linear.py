@@ -18,8 +18,9 @@ from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, accuracy, check_settings, encode_split
+from benchmarks.core.vectors import accuracy, check_settings, encode_split
 from benchmarks.data.class_folder import ClassFolder, stratified_split
+from pretrain.progress import Progress
 
 
 @dataclass(frozen=True)

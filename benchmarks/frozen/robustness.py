@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, encode_split
+from benchmarks.core.vectors import encode_split
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.frozen import linear
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
@@ -22,6 +22,7 @@ from benchmarks.robustness.folders import RobustnessData
 from benchmarks.robustness.measures import summarise
 from benchmarks.robustness.run import Crop, check_conditions, evaluate
 from benchmarks.robustness.run import Settings as Conditions
+from pretrain.progress import Progress
 
 METRICS = (
     "error",

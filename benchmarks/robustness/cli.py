@@ -4,15 +4,12 @@ sheet, to speeds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks.core.commands import (
@@ -30,6 +27,7 @@ from benchmarks.robustness.run import Settings, run
 from benchmarks.robustness.sheet import contact_sheet, write_sheet
 from benchmarks.robustness.speed import images_per_cpu_second
 from pretrain.files import require_writable
+from pretrain.progress import Bars
 
 _RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
 
@@ -113,7 +111,7 @@ def _evaluate(options: Options, console: Console) -> None:
     try:
         for path, classifier in zip(options.classifiers, classifiers, strict=True):
             for spec, data in zip(options.data, sets, strict=True):
-                with _bar(f"{path} {spec}", console) as progress:
+                with Bars(console) as bars, bars.bar(f"{path} {spec}") as progress:
                     records.append(run(classifier, data, settings, progress=progress))
                 written.append(records[-1])
     finally:
@@ -127,24 +125,6 @@ def _evaluate(options: Options, console: Console) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         written.summarise()
     written.require_whole()
-
-
-@contextmanager
-def _bar(title: str, console: Console) -> Iterator[Any]:
-    """Yields a progress callback (phase, done, total) that moves one bar."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        bar = bars.add_task(title)
-
-        def progress(phase: str, done: int, total: int) -> None:
-            bars.update(bar, description=f"{title}: {phase}", completed=done, total=total)
-
-        yield progress
 
 
 def _spec(record: Record) -> str:
@@ -185,10 +165,8 @@ def _speeds(size: int, console: Console) -> Table:
     shown = Table(title=f"{size} x {size} pixels, one thread")
     shown.add_column("corruption")
     shown.add_column("images per CPU second", justify="right")
-    with _bar("speed", console) as progress:
-        speeds = images_per_cpu_second(
-            size, progress=lambda done, total: progress("corruptions", done, total)
-        )
+    with Bars(console) as bars, bars.bar("speed") as progress:
+        speeds = images_per_cpu_second(size, progress=progress)
     for name, speed in speeds.items():
         shown.add_row(name, f"{speed:.0f}")
     return shown

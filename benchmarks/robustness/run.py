@@ -15,13 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, require_finite
+from benchmarks.core.vectors import require_finite
 from benchmarks.data.class_folder import ClassSplit
 from benchmarks.data.loading import fingerprint, ordered_map
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
 from benchmarks.robustness.folders import Condition, RobustnessData
 from benchmarks.robustness.measures import summarise
 from pretrain.names import check_choice
+from pretrain.progress import Progress
 
 _TOP = 5
 

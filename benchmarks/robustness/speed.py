@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import cv2
 import numpy as np
 
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
+from pretrain.progress import Progress
 
 
 def images_per_cpu_second(
-    size: int = 224, repeats: int = 4, progress: Callable[[int, int], None] | None = None
+    size: int = 224, repeats: int = 4, progress: Progress | None = None
 ) -> dict[str, float]:
     """Measures every corruption on a square of smoothed noise, all severities; a first run of each
     does not count.
@@ -20,7 +20,7 @@ def images_per_cpu_second(
     Args:
         size: Side in pixels.
         repeats: Images per severity.
-        progress: Told (done, total) corruptions.
+        progress: Called as (phase, corruptions done, corruptions in all).
 
     Returns:
         Images per second of processor time, which hardly depends on what else the machine does;
@@ -41,7 +41,7 @@ def images_per_cpu_second(
                     seconds += time.thread_time() - started if repeat else 0
             speeds[name] = len(SEVERITIES) * repeats / seconds
             if progress:
-                progress(done, len(CORRUPTIONS))
+                progress("corruptions", done, len(CORRUPTIONS))
         return speeds
     finally:
         cv2.setNumThreads(threads)

@@ -31,7 +31,6 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from rich.console import Console  # noqa: E402
-from rich.progress import Progress  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from benchmarks.speed.peak_memory import available, extra  # noqa: E402
@@ -43,6 +42,7 @@ from pretrain.command_line import AddValues  # noqa: E402
 from pretrain.engine.efficiency import seconds  # noqa: E402
 from pretrain.files import atomic_write  # noqa: E402
 from pretrain.memory import keep_freed_memory  # noqa: E402
+from pretrain.progress import Bars  # noqa: E402
 
 CASES = ("384:14:224", "384:28:448", "768:32:512", "2048:7:224")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -301,9 +301,9 @@ def main(arguments: list[str] | None = None) -> None:
         keep_freed_memory()  # as training and evaluation do
     parts = [describe(torch.device(options.device), options.dtype, options.clock)]
     print(parts[0], flush=True)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
-        tick = partial(progress.update, task)
+    with Bars(Console(stderr=True)) as bars:
+        task = bars.add_task("", total=None)
+        tick = partial(bars.update, task)
         for part in (
             p
             for case in options.cases

@@ -14,7 +14,6 @@ from rich.status import Status
 from benchmarks.core.commands import RecordFile, require_distinct
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
-from benchmarks.core.vectors import Progress
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.finetune.tuning import (
     next_step,
@@ -26,6 +25,7 @@ from benchmarks.finetune.tuning import (
 from benchmarks.mm import libraries
 from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
 from pretrain.files import require_writable
+from pretrain.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,9 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from benchmarks.data.parts import check_parts
-from benchmarks.data.transfer_folder import (
-    LabelMaps,
-    Progress,
-    check_coco,
-    check_label_maps,
-    check_voc,
-)
+from benchmarks.data.transfer_folder import LabelMaps, check_coco, check_label_maps, check_voc
 from benchmarks.transfer.recipe import SECTION, datasets_of
+from pretrain.progress import Progress
 
 _PARTS = ("train", "val", "test")
 _READ = ("BaseSegDataset", "CocoDataset", "VOCDataset")  # kinds whose files are known here

@@ -7,7 +7,7 @@ import copy
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.checkpoint_file import safe_globals
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import atomic_path
-
-Progress = Callable[[str, int, int], None]
+from pretrain.progress import Progress
 
 
 class TransferRunner(Runner):

@@ -7,14 +7,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from benchmarks.core.commands import (
@@ -35,6 +27,7 @@ from benchmarks.upsampling.consistency import (
     run,
 )
 from benchmarks.weights.checkpoint import weights_fingerprint
+from pretrain.progress import Bars
 
 
 @dataclass(frozen=True)
@@ -118,21 +111,11 @@ def _measure(
     title: str,
     console: Console,
 ) -> list[Record]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     records = []
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Bars(console) as bars:
         for arm in arms:
-            bar = bars.add_task(f"{title} {arm.spec}")
-
-            def progress(phase: str, done: int, total: int, bar: TaskID = bar) -> None:
-                bars.update(bar, completed=done, total=total)
-
-            records.append(run(arm, data, settings, progress=progress))
+            with bars.bar(f"{title} {arm.spec}") as progress:
+                records.append(run(arm, data, settings, progress=progress))
             written.append(records[-1])
     return records
 

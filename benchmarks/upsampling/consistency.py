@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,13 @@ from pretrain.data.decode import decode_file
 from pretrain.data.sampler import JITTER, stream
 from pretrain.data.sources import ImageFolder
 from pretrain.engine.check import register_all
+from pretrain.progress import Progress
 from pretrain.state_dicts import refuse_non_finite
 from pretrain.upsampling.downsamplers import Downsampler, SimpleDownsampler
 from pretrain.upsampling.jitter import draw_jitter
 from pretrain.upsampling.losses import reconstruction
 from pretrain.upsampling.model import UpsamplerTrainer
 
-Progress = Callable[[str, int, int], None]
 UNITS = {"mse": "feature²", "nll": "nat"}
 
 

@@ -16,6 +16,7 @@ from heads.precision import full_precision, no_autocast
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.implicit import ImplicitField
 from heads.upsamplers.principal import PrincipalComponents, private_rng
+from pretrain.progress import Progress
 from pretrain.upsampling.downsamplers import gaussian_blur
 from pretrain.upsampling.jitter import Jitter, draw_jitter
 from pretrain.upsampling.losses import (
@@ -29,7 +30,6 @@ from pretrain.upsampling.losses import (
 Encode = Callable[
     [Tensor], Tensor
 ]  # normalised images (B, 3, H, W) -> features (B, C, h, w) of a frozen backbone
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
 # Pixels per cell: FeatUp's window of the downsampler, for ViTs of these patches and for a ResNet-50
 # (32). Of the same strides are its ResNet-50 at doubled input (16) and DeepLab (8), for which it
 # takes 35: give downsampler.kernel.

@@ -5,7 +5,6 @@ VOC's.
 :mod:`scenes` write one each. Needs none of the libraries that read the result.
 """
 
-from .bars import data_set_bars
 from .run import SETS, prepare_sets
 
-__all__ = ["SETS", "data_set_bars", "prepare_sets"]
+__all__ = ["SETS", "prepare_sets"]

@@ -7,8 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from benchmarks.data.prepare.coco import PARTS, CocoFile
-from benchmarks.data.prepare.folders import Progress, place, write_classes
+from benchmarks.data.prepare.folders import place, write_classes
 from pretrain.data.listings import read_lines
+from pretrain.progress import Progress
 
 CLASSES = ("RBC", "WBC", "Platelets")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -53,7 +54,7 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
             tree.write(target / year / "Annotations" / f"{stem}.xml")
             done += 1
             if progress is not None:
-                progress(done, total)
+                progress("images", done, total)
         file.write(target, part)
         boxes += len(file.annotations)
     half = len(lists["train"]) // 2

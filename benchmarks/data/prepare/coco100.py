@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.prepare.coco import PARTS, CocoFile, run_lengths
-from benchmarks.data.prepare.folders import Progress, place, write_classes
+from benchmarks.data.prepare.folders import place, write_classes
 from pretrain.data.decode import DecodeError, open_image
 from pretrain.data.listings import read_json
+from pretrain.progress import Progress
 
 _PANOPTIC = "panoptic_segmentation/annotations/panoptic_train2017"
 _SEED = 0
@@ -28,7 +29,7 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
     Args:
         root: Holds ``images/train2017`` and ``panoptic_segmentation/annotations``.
         target: An existing folder.
-        progress: Called with (images done, images in all).
+        progress: Called as ("images", images done, images in all).
 
     Returns:
         How many instances were written, in words.
@@ -56,7 +57,7 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
         files[part].add_image(image["id"], name, (image["height"], image["width"]))
         _add_segments(files[part], root / _PANOPTIC, segments[image["id"]])
         if progress is not None:
-            progress(done, len(labels["images"]))
+            progress("images", done, len(labels["images"]))
     for part, file in files.items():
         file.write(target, part)
     write_classes(target, [c["name"] for c in categories])

@@ -7,13 +7,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pretrain.files import atomic_write
 
-Progress = Callable[[int, int], None]  # done, total
 CLASSES_FILE = "classes.json"
 
 

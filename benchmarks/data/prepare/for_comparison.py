@@ -13,11 +13,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.data.prepare import data_set_bars, prepare_sets
+from benchmarks.data.prepare import prepare_sets
 from pretrain.data.folders import visible
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
 from pretrain.names import check_names
+from pretrain.progress import Bars
 from pretrain.threads import usable_cores
 
 SHARED_VARIABLE = "PIXELPRETEXT_SHARED"
@@ -121,8 +122,9 @@ def prepare_transfer(
         ValueError: an unknown set, or a folder that was made from another one.
         FileNotFoundError: an original is missing.
     """
-    with data_set_bars() as bar:
-        prepare_sets(sets, out, scenes=scenes, archives=archives or shared_folder(), progress=bar)
+    archives = archives or shared_folder()
+    with Bars(Console(stderr=True)) as bars:
+        prepare_sets(sets, out, scenes=scenes, archives=archives, progress=bars.follow)
 
 
 def _lot(file: Path) -> str:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from benchmarks.data.prepare.bccd import write_bccd
 from benchmarks.data.prepare.coco100 import write_coco100
-from benchmarks.data.prepare.folders import CLASSES_FILE, Progress, new_folder
+from benchmarks.data.prepare.folders import CLASSES_FILE, new_folder
 from benchmarks.data.prepare.scenes import write_scene_objects
 from benchmarks.data.prepare.segmentation import write_ade
 from pretrain.data.listings import read_json
 from pretrain.files import atomic_write, sha256_of
 from pretrain.names import check_choice
+from pretrain.progress import Progress
 
 _ORIGIN_FILE = "origin.json"
 _VERSION = 1  # of what the converters write; another number makes prepared folders stale
@@ -68,7 +69,7 @@ def prepare_sets(
         out: Folder of all of them.
         scenes: What ``tools/make_scenes.py`` wrote; read for the sets of scenes only.
         archives: Folder of the ``.tar`` files; read for the others.
-        progress: Given a data set's name, returns what to call with (done, total).
+        progress: Given a data set's name, returns what to call with its progress.
 
     Returns:
         name -> what was done, in words.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.data.prepare.coco import PARTS
-from benchmarks.data.prepare.folders import Progress, place, write_classes
+from benchmarks.data.prepare.folders import place, write_classes
 from pretrain.data.folders import visible
 from pretrain.data.listings import read_json
+from pretrain.progress import Progress
 
 
 def write_scene_objects(root: Path, target: Path, progress: Progress | None = None) -> str:
@@ -17,7 +18,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
     Args:
         root: What ``tools/make_scenes.py`` wrote.
         target: An existing folder.
-        progress: Called with (images done, images in all).
+        progress: Called as ("images", images done, images in all).
 
     Returns:
         How many images and instances were written, in words.
@@ -31,7 +32,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
             place(image, target / folder / image.name)
             done += 1
             if progress is not None:
-                progress(done, total)
+                progress("images", done, total)
         content = read_json("scenes_detection", file)
         words.append(f"{part}: {len(images[part])} images, {len(content['annotations'])} instances")
     write_classes(target, [category["name"] for category in content["categories"]])

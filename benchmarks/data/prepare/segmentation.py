@@ -10,9 +10,10 @@ from PIL import Image
 from benchmarks.data.layouts import find_layout
 from benchmarks.data.pairing import part_pairs
 from benchmarks.data.parts import check_parts
-from benchmarks.data.prepare.folders import Progress, place, require_new, write_classes
+from benchmarks.data.prepare.folders import place, require_new, write_classes
 from benchmarks.data.segmentation import SegmentationSplit
 from pretrain.data.decode import decode_file
+from pretrain.progress import Progress
 
 _PARTS = {"train": "training", "val": "validation"}
 _MOST = 254  # with reduce_zero_label mmsegmentation takes class 255 (254 behind it) for ignored
@@ -29,7 +30,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
     Args:
         root: The data set.
         target: An existing folder.
-        progress: Called with (pairs done, pairs in all).
+        progress: Called as ("images", pairs done, pairs in all).
         layout: One of those of ``SegmentationFolder``; where it tells no names, classes are called
             by their numbers.
 
@@ -60,7 +61,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             Image.fromarray(labels).save(target / "annotations" / name / f"{stem}.png")
             done += 1
             if progress is not None:
-                progress(done, total)
+                progress("images", done, total)
     write_classes(target, found.names or tuple(map(str, range(len(found.values)))))
     train, val = map(len, parts)
     return f"train: {train} images, val: {val} images, {len(found.values)} classes"

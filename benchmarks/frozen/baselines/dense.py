@@ -26,9 +26,10 @@ from benchmarks.frozen import depth, retrieval
 from benchmarks.frozen.baselines.features import ColourPosition, NoImage
 from benchmarks.frozen.baselines.trained import depths_by_place
 from benchmarks.frozen.retrieval.decode import class_labels, protocol_of, record_of, score_batch
-from benchmarks.frozen.retrieval.memory import Progress, stored_patches, train_batches
+from benchmarks.frozen.retrieval.memory import stored_patches, train_batches
 from benchmarks.frozen.retrieval.patches import PatchLabels
 from benchmarks.frozen.retrieval.settings import Settings, grid_of, per_image_limit
+from pretrain.progress import Progress
 
 
 def majority(

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from benchmarks.core.neighbours import resolve_backend
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, accuracy
+from benchmarks.core.vectors import accuracy
 from benchmarks.data import ClassFolder
 from benchmarks.frozen import cam, knn, linear, robustness
 from benchmarks.frozen.baselines.features import ColourPosition, NoImage, Pixels
+from pretrain.progress import Progress
 
 COLOUR_STRIDE = 8  # pixels per mean colour of the maps that stand for a network's
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from benchmarks.core.record import Record
 from benchmarks.core.scores import SegmentationTally
-from benchmarks.core.vectors import Progress
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.pairs import LabelledBatch, PairSplit
@@ -21,6 +20,7 @@ from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.frozen.probe.depth_tally import AlignedDepthTally
 from benchmarks.frozen.retrieval.decode import class_labels, label_val, record_of, score_batch
+from pretrain.progress import Progress
 
 
 def probe_colour_position(

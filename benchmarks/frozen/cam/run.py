@@ -10,12 +10,13 @@ from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import Progress, encode_split
+from benchmarks.core.vectors import encode_split
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.frozen import linear
 from benchmarks.frozen.cam.maps import Classifier, Pooled, activation_maps, masked
 from benchmarks.frozen.cam.measures import area, coherency, complexity, summarise
 from pretrain.names import check_choice
+from pretrain.progress import Progress
 
 _COLUMNS = ("image", "predicted", "Y", "O", "coherency", "complexity", "area")
 

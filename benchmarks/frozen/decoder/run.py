@@ -11,12 +11,12 @@ import torch
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.core.scores import SegmentationTally
-from benchmarks.core.vectors import Progress
 from benchmarks.data import SegmentationFolder
 from benchmarks.frozen.decoder.network import DecoderNetwork, make_network
 from benchmarks.frozen.decoder.settings import Settings
 from benchmarks.frozen.decoder.train import train
 from benchmarks.frozen.retrieval.decode import record_of, score_batch
+from pretrain.progress import Progress
 
 _NOT_IN_PROTOCOL = ("batch_size", "upsampler")  # speed; what is measured, it stands in the subject
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.vectors import Progress
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.loading import ordered_map, resize_image, resize_mask
 from benchmarks.data.pairs import PairSplit, RandomCrop
 from benchmarks.frozen.decoder.network import DecoderNetwork, loss_of
 from benchmarks.frozen.decoder.settings import Settings
+from pretrain.progress import Progress
 
 _CURVE = 100  # points of the loss curve that a record keeps
 

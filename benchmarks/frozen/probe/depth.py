@@ -22,10 +22,10 @@ from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.probe import settings as base
 from benchmarks.frozen.probe.depth_tally import AlignedDepthTally
-from benchmarks.frozen.probe.images import Progress
 from benchmarks.frozen.probe.losses import MetricDepth, RelativeDepth
 from benchmarks.frozen.probe.probing import probe_features
 from pretrain.names import check_choice
+from pretrain.progress import Progress
 
 LOSSES = {"metric": MetricDepth, "relative": RelativeDepth}
 

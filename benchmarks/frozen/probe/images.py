@@ -20,8 +20,8 @@ from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.frozen.probe.readout import OwnGrid
 from benchmarks.frozen.retrieval.memory_need import available_bytes
 from benchmarks.frozen.retrieval.settings import grid_of
+from pretrain.progress import Progress
 
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
 UPSAMPLED_BYTES = 1 << 30  # of upsampled features at once, where a read-out cannot be folded
 
 

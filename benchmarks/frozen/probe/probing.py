@@ -12,12 +12,13 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
-from benchmarks.frozen.probe.images import Kept, ProbeImages, Progress, budget_of
+from benchmarks.frozen.probe.images import Kept, ProbeImages, budget_of
 from benchmarks.frozen.probe.losses import Loss
 from benchmarks.frozen.probe.readout import OwnGrid, read_out
 from benchmarks.frozen.probe.settings import Settings
 from benchmarks.frozen.probe.training import LinearProbe, fit, predict
 from benchmarks.frozen.retrieval.settings import grid_of
+from pretrain.progress import Progress
 
 
 class Targets(Protocol):

@@ -18,10 +18,10 @@ from benchmarks.core.record import Record
 from benchmarks.core.scores import SegmentationTally
 from benchmarks.data import SegmentationFolder
 from benchmarks.frozen.probe import settings as base
-from benchmarks.frozen.probe.images import Progress
 from benchmarks.frozen.probe.losses import CrossEntropy
 from benchmarks.frozen.probe.probing import probe_features
 from benchmarks.frozen.retrieval.decode import record_of, score_batch
+from pretrain.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.data.pairs import LabelledBatch
-from benchmarks.frozen.probe.images import ProbeImages, Progress
+from benchmarks.frozen.probe.images import ProbeImages
 from benchmarks.frozen.probe.losses import Loss
 from benchmarks.frozen.probe.readout import OwnGrid
 from benchmarks.frozen.probe.settings import Settings
+from pretrain.progress import Progress
 
 
 class LinearProbe(nn.Module):

@@ -21,10 +21,11 @@ from benchmarks.core.record import Metric, Record, versions
 from benchmarks.core.scores import SegmentationTally, class_iou, hungarian, mean_iou, pixel_accuracy
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch, PairSplit
-from benchmarks.frozen.retrieval.memory import Progress, build_memory, encode, place, share_of
+from benchmarks.frozen.retrieval.memory import build_memory, encode, place, share_of
 from benchmarks.frozen.retrieval.memory_need import available_bytes, check_batch
 from benchmarks.frozen.retrieval.patches import ClassLabels, PatchLabels
 from benchmarks.frozen.retrieval.settings import Settings, grid_of, scored_classes
+from pretrain.progress import Progress
 
 _PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with many classes
 

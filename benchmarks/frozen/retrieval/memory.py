@@ -8,7 +8,7 @@ have built, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -21,11 +21,11 @@ from benchmarks.data.pairs import LabelledBatch, PairSplit, RandomCrop
 from benchmarks.frozen.retrieval.memory_need import MemoryNeed, available_bytes, check_memory
 from benchmarks.frozen.retrieval.patches import PatchLabels, PatchMemory, select_patches
 from benchmarks.frozen.retrieval.settings import Settings, per_image_limit
+from pretrain.progress import Progress
 from pretrain.structures import Photometric
 from pretrain.views.photometric import Jitter, PhotometricSpec, sample
 from pretrain.views.photometric_torch import apply_torch
 
-Progress = Callable[[str, int, int], None]  # (phase, done, total)
 # All four changes or none, at p = 0.5; the open re-implementation draws each of them at 0.5 by
 # itself.
 _JITTER = PhotometricSpec(

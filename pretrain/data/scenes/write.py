@@ -19,9 +19,9 @@ from threading import Thread
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pretrain.files import atomic_write
+from pretrain.progress import Bars
 
 from .annotations import coco_annotations, cut_crops, find_instances, label_map
 from .classes import CLASSES, LABEL_NAMES
@@ -156,25 +156,20 @@ def _run(out: Path, request: Request, jobs: list[Job], *, workers: int, console:
             (out / "crops" / split / c.name).mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not job.is_done(out)]
     done = sum(job.last - job.first for job in jobs) - sum(job.last - job.first for job in missing)
-    columns = (
-        TextColumn("drawing scenes"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=sum(job.last - job.first for job in jobs), completed=done)
+    total = sum(job.last - job.first for job in jobs)
+    with Bars(console) as bars:
+        bar = bars.add_task("drawing scenes", total=total, completed=done)
         if done:
             console.print(f"{out}: going on after {done} finished images and sequences")
         if workers == 1:
             with _one_thread():
                 for job in missing:
-                    progress.advance(bar, do_job(out, request, job))
+                    bars.advance(bar, do_job(out, request, job))
             return
         # spawn: the caller may hold torch threads, which do not survive a fork.
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
             for future in as_completed([pool.submit(do_job, out, request, job) for job in missing]):
-                progress.advance(bar, future.result())
+                bars.advance(bar, future.result())
 
 
 @contextmanager

@@ -16,12 +16,12 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from pretrain.engine.distributed import world
 from pretrain.engine.sharding import mean_over_ranks
 from pretrain.files import atomic_write
+from pretrain.progress import Bars
 
 CURVE = "curve.csv"
 PROGRESS = "progress.json"
@@ -51,7 +51,7 @@ class ProgressHook(Hook):
         self._count = 0
         self._since = 0.0
         self._rate = 0.0
-        self._bar: Progress | None = None
+        self._bar: Bars | None = None
         self._columns: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
@@ -68,12 +68,7 @@ class ProgressHook(Hook):
         self._columns = cut_curve(Path(runner.work_dir) / CURVE, loop.iter)
         self._write_progress(runner, loop.iter, "running")
         if self.bar and sys.stdout.isatty():
-            layout = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
-            )
-            self._bar = Progress(*layout, TimeRemainingColumn())
+            self._bar = Bars()
             self._bar.start()
             self._task = self._bar.add_task("training", total=loop.max_iters, completed=loop.iter)
 

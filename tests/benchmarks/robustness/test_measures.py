@@ -20,9 +20,9 @@ from benchmarks.robustness.measures import (
 
 def counts(wrong: dict[str, list[int]], images: int = 100_000) -> dict[str, Any]:
     levels = {
-        n: {str(s): dict(images=images, wrong=w) for s, w in zip(SEVERITIES, v)}
+        n: {str(s): dict(images=images, wrong=w) for s, w in zip(SEVERITIES, v, strict=False)}
         for n, v in wrong.items()
-    }  # noqa: B905
+    }
     return {"corruptions": levels}
 
 

@@ -176,7 +176,7 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
     given = dict(
         scenes=scenes,
         archives=archives,
-        progress=lambda name: lambda done, total: steps.append((done, total)),
+        progress=lambda name: lambda phase, done, total: steps.append((done, total)),
     )
     prepare_sets(["bccd"], out, **given)
     assert steps == [(n, 5) for n in range(1, 6)]
@@ -192,7 +192,7 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
 
 
 def test_nothing_is_left_of_a_set_that_fails(archives: Path, scenes: Path, tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(phase: str, done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -303,7 +303,7 @@ def test_missing_originals_are_said_before_anything_is_written(
 def test_comparisons_prepare_it(archives: Path, tmp_path: Path) -> None:
     prepare({"transfer": dict(out=str(tmp_path / "t"), sets=("camvid",), archives=str(archives))})
     assert len(masks(tmp_path / "t" / "camvid", "training")) == 3
-    with pytest.raises(PlanError, match="data for transfer: .*no seg_camvid.tar"):
+    with pytest.raises(PlanError, match="prepare transfer: .*no seg_camvid.tar"):
         prepare(
             {"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), archives=str(tmp_path))}
         )
