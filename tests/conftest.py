@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import runpy
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch import distributed, multiprocessing
 
 ROOT = Path(__file__).resolve().parents[1]
-OWN_PROCESS = (
-    "PIXELPRETEXT_TEST_IN_OWN_PROCESS"  # set where a test marked own_process is to run as it is
-)
+# Set where a test marked own_process is to run as it is.
+OWN_PROCESS = "PIXELPRETEXT_TEST_IN_OWN_PROCESS"
+# Fresh processes are forked by a server that has imported everything and run nothing: the tests'
+# own process cannot be forked once autograd has threads, and imports anew would take seconds each.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.preload"])
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers share the cores; several thread pools on them slow each other.
@@ -40,37 +44,58 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Runs tests marked ``own_process``, those that train networks of full size, by a pytest of
     their own.
-
-    Not in a forked process: torch refuses to go backward in a child of a process whose autograd has
-    started threads.
     """
     if pyfuncitem.get_closest_marker("own_process") is None or OWN_PROCESS in os.environ:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        # --runxfail: a failure is the parent's to judge.
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--runxfail",
-            "-p",
-            "no:xdist",
-            f"--basetemp={folder}/own",
-        ]
-        child = subprocess.run(
-            [*command, pyfuncitem.nodeid],
-            cwd=pyfuncitem.config.rootpath,
-            env={**os.environ, OWN_PROCESS: "1"},
-            capture_output=True,
-            text=True,
-        )
-    if child.returncode:
-        pytest.fail(
-            f"in its own process, exit code {child.returncode}:\n{child.stdout}\n{child.stderr}",
-            pytrace=False,
-        )
+        arguments = (pyfuncitem.nodeid, str(pyfuncitem.config.rootpath), folder)
+        child = SERVER.Process(target=_run_alone, args=arguments)
+        child.start()
+        child.join()
+        output = Path(folder, "output")
+        if child.exitcode:
+            text = output.read_text() if output.exists() else ""
+            pytest.fail(f"in its own process, exit code {child.exitcode}:\n{text}", pytrace=False)
     return True
+
+
+def _run_alone(nodeid: str, root: str, folder: str) -> None:
+    """The process of one test; what it prints goes to ``folder/output``."""
+    with open(Path(folder, "output"), "w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    os.environ[OWN_PROCESS] = "1"
+    os.chdir(root)
+    # --runxfail: a failure is the parent's to judge.
+    options = ["-q", "--runxfail", "-p", "no:xdist", f"--basetemp={folder}/own"]
+    sys.exit(pytest.main([*options, nodeid]))
+
+
+@pytest.fixture(scope="session")
+def in_two_processes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
+    """Returns ``run(function, *arguments)``: calls ``function(rank, *arguments)`` in each of two
+    processes of one gloo group and returns what both returned (tensors, numbers, lists and dicts),
+    rank 0 first. ``function`` stands at the top level of its module.
+    """
+
+    def run(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        folder = tmp_path_factory.mktemp("two_processes")
+        members = (function, arguments, str(folder))
+        multiprocessing.start_processes(_member, members, nprocs=2, start_method="forkserver")
+        return [torch.load(folder / f"{rank}.pth", weights_only=True) for rank in range(2)]
+
+    return run
+
+
+def _member(
+    rank: int, function: Callable[..., Any], arguments: tuple[Any, ...], folder: str
+) -> None:
+    """One process of :func:`in_two_processes`."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+    store = f"file://{folder}/store"
+    distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    torch.save(function(rank, *arguments), Path(folder, f"{rank}.pth"))
+    distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,10 @@ from benchmarks.robustness.measures import (
 
 
 def counts(wrong: dict[str, list[int]], images: int = 100_000) -> dict[str, Any]:
-    levels = {
-        n: {str(s): dict(images=images, wrong=w) for s, w in zip(SEVERITIES, v, strict=False)}
-        for n, v in wrong.items()
-    }
+    levels = {}
+    for name, numbers in wrong.items():  # the lowest severities only where there are fewer numbers
+        severities = zip(SEVERITIES, numbers, strict=False)
+        levels[name] = {str(s): dict(images=images, wrong=number) for s, number in severities}
     return {"corruptions": levels}
 
 

@@ -22,7 +22,7 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.objectives.parts.levels import Levels
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"
-pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.own_process]
+pytestmark = pytest.mark.usefixtures("transfer_libraries")
 #: Sizes for one step on a CPU, for steps of ResNet recipes and of the ViT's.
 SMALL = dict(RandomChoiceResize=dict(scales=[(64, 48)]), Resize=dict(scale=(64, 48)))
 SQUARE = dict(
@@ -114,6 +114,7 @@ def nearly(state: dict[str, Tensor], pairs: dict[str, Tensor]) -> None:
         assert (state[key] - value).norm() < 0.01 * value.norm(), key
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize(
     ("recipe", "metrics", "losses"),
     [
@@ -178,6 +179,7 @@ def test_resnet_recipe_trains_and_is_evaluated_from_pretrained_weights(
         assert not any(key.startswith("backbone.layer4") for key in state)
 
 
+@pytest.mark.own_process
 def test_vit_recipe_trains_and_is_evaluated_from_pretrained_weights(
     coco_root: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,7 @@ from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.transfer import run as transfer
 
 FOLDER = Path(__file__).parents[3] / "configs" / "transfer"
-pytestmark = [pytest.mark.usefixtures("transfer_libraries"), pytest.mark.own_process]
+pytestmark = pytest.mark.usefixtures("transfer_libraries")
 #: Sides of images and crops for one step on a CPU.
 SIDE = 64
 SMALL = {
@@ -91,6 +91,7 @@ def one_step(recipe: Config) -> dict[str, Any]:
     return options
 
 
+@pytest.mark.own_process
 @pytest.mark.parametrize(
     ("recipe", "network", "root"),
     [

@@ -6,14 +6,11 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 from torch.nn import functional as F
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
@@ -174,11 +171,8 @@ def test_remembering_between_forward_and_backward_leaves_the_gradient() -> None:
     assert torch.equal(*gradients)
 
 
-def worker(rank: int, store: str, results: str) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    torch.save(after_four_steps(slice(2 * rank, 2 * rank + 2)), f"{results}.{rank}")
-    dist.destroy_process_group()
+def part_of(rank: int) -> list[torch.Tensor]:
+    return after_four_steps(slice(2 * rank, 2 * rank + 2))
 
 
 def after_four_steps(part: slice) -> list[torch.Tensor]:
@@ -188,9 +182,8 @@ def after_four_steps(part: slice) -> list[torch.Tensor]:
     return [objective.negatives, objective.velocity]
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(worker, (str(tmp_path / "store"), str(tmp_path / "result")), nprocs=2)
-    found = [torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2)]
+def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
+    found = in_two_processes(part_of)
     for index, expected in enumerate(after_four_steps(slice(None))):
         assert torch.equal(found[0][index], found[1][index])
         assert torch.allclose(found[0][index], expected, atol=1e-12)

@@ -5,13 +5,10 @@ two.
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.objectives.instance_discrimination import (
@@ -122,12 +119,8 @@ def test_one_minus_softmax_at_certainty() -> None:
     assert loss.item() == pytest.approx(200 - math.log(2), abs=1e-3) and a.grad.isfinite().all()
 
 
-def worker(rank: int, store: str, results: str) -> None:
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    found = {form: both_gradients(form, slice(3 * rank, 3 * rank + 3)) for form in FORMS}
-    torch.save(found, f"{results}.{rank}")
-    dist.destroy_process_group()
+def part_of(rank: int) -> dict[str, list[torch.Tensor]]:
+    return {form: both_gradients(form, slice(3 * rank, 3 * rank + 3)) for form in FORMS}
 
 
 def both_gradients(form: str, part: slice) -> list[torch.Tensor]:
@@ -138,9 +131,8 @@ def both_gradients(form: str, part: slice) -> list[torch.Tensor]:
     return [loss.detach(), *(torch.zeros_like(x) if x.grad is None else x.grad for x in leaves)]
 
 
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(worker, (str(tmp_path / "store"), str(tmp_path / "result")), nprocs=2)
-    parts = [torch.load(tmp_path / f"result.{rank}", weights_only=True) for rank in range(2)]
+def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
+    parts = in_two_processes(part_of)
     for form in FORMS:
         loss, *gradients = both_gradients(form, slice(None))
         assert torch.allclose(sum(part[form][0] for part in parts) / 2, loss, atol=1e-12)

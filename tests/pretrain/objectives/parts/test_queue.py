@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing
 
 from pretrain.objectives.parts.queue import KeyQueue, info_nce
 
@@ -102,21 +99,16 @@ def test_small_temperature_and_half_precision_stay_finite() -> None:
         assert losses.dtype == torch.float32 and losses.isfinite().all() and q.grad.isfinite().all()
 
 
-def worker(rank: int, store: str, results: str) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+def filled_in_part(rank: int) -> dict[str, torch.Tensor]:
     queue = KeyQueue(5, 2)
     for step in range(2):
         part = torch.arange(4 * step + 2 * rank, 4 * step + 2 * rank + 2).float()
         queue.push(part[:, None, None].expand(-1, 1, 2))
-    torch.save(queue.state_dict(), f"{results}.{rank}")
-    dist.destroy_process_group()
+    return queue.state_dict()
 
 
-def test_two_processes_hold_what_one_would() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        store, results = str(Path(folder) / "store"), str(Path(folder) / "result")
-        multiprocessing.spawn(worker, (store, results), nprocs=2)
-        states = [torch.load(f"{results}.{rank}", weights_only=True) for rank in range(2)]
+def test_two_processes_hold_what_one_would(in_two_processes: Callable[..., list]) -> None:
+    states = in_two_processes(filled_in_part)
     single = KeyQueue(5, 2)
     for step in range(2):
         single.push(numbered(*range(4 * step, 4 * step + 4)))
