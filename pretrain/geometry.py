@@ -70,10 +70,11 @@ def apply(maps: Tensor, points: Tensor) -> Tensor:
     return points @ maps[..., :2].transpose(-1, -2) + maps[..., 2].unsqueeze(-2)
 
 
-def flip_horizontal(maps: Tensor) -> Tensor:
-    """Returns the maps (..., 2, 3) of the same crops, mirrored left to right."""
-    mirror = torch.tensor([[-1.0, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=maps.dtype, device=maps.device)
-    return compose(maps, mirror)
+def translated(maps: Tensor, x: float, y: float) -> Tensor:
+    """Returns the maps (..., 2, 3) of the same views ``x`` further right and ``y`` further down in
+    the source's unit square.
+    """
+    return maps + maps.new_tensor([[0.0, 0.0, x], [0.0, 0.0, y]])
 
 
 def unit_grid(size: tuple[int, int], device: torch.device | str | None = None) -> Tensor:
@@ -208,38 +209,3 @@ def coverage(context: Tensor, parts: Tensor, *, size: tuple[int, int]) -> Tensor
         place = along_x * centres[0, :, 0] + (along_y * centres[:, 0, 1, None] + offset)
         covered &= (place >= 0) & (place < 1)
     return covered
-
-
-def overlap_fraction(geometry_q: Tensor, geometry_k: Tensor) -> Tensor:
-    """Returns the part of each axis-aligned view q that view k also shows, (B,) in [0, 1].
-
-    Args:
-        geometry_q: (B, 2, 3). geometry_k: (B, 2, 3). Flips are allowed, rotations are not.
-
-    Raises:
-        ValueError: a map is rotated or skewed; use a coverage map for those.
-    """
-    for name, maps in (("geometry_q", geometry_q), ("geometry_k", geometry_k)):
-        if maps[..., 0, 1].any() or maps[..., 1, 0].any():
-            raise ValueError(
-                f"{name}: a rotated or skewed view; overlap_fraction takes axis-aligned views only"
-            )
-    corners = torch.tensor(
-        [[0.0, 0.0], [1.0, 1.0]], dtype=geometry_q.dtype, device=geometry_q.device
-    )
-    box_q, box_k = apply(geometry_q, corners), apply(geometry_k, corners)
-    low = torch.maximum(box_q.amin(-2), box_k.amin(-2))
-    high = torch.minimum(box_q.amax(-2), box_k.amax(-2))
-    area_q = (box_q.amax(-2) - box_q.amin(-2)).prod(-1)
-    return (high - low).clamp_min(0).prod(-1) / area_q
-
-
-def correspondences(geometry_q: Tensor, geometry_k: Tensor, points: Tensor) -> Tensor:
-    """Maps points of views q to the same places in views k, both in their own unit squares: (B, N,
-    2).
-
-    Args:
-        geometry_q: (B, 2, 3). geometry_k: (B, 2, 3). points: (B, N, 2) or (N, 2) in the unit square
-            of q. Results outside [0, 1] lie outside view k.
-    """
-    return apply(compose(invert(geometry_k), geometry_q), points)

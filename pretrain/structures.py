@@ -6,11 +6,13 @@ memory entries, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
+
+from pretrain.geometry import translated
 
 
 @dataclass
@@ -49,14 +51,23 @@ class Photometric:
         return Photometric(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
     @staticmethod
-    def stack(items: list[Photometric]) -> Photometric:
+    def stack(items: Sequence[Photometric]) -> Photometric:
         """Stacks parameter sets along a new first axis."""
-        return Photometric(
-            **{
-                f.name: torch.stack([getattr(i, f.name) for i in items])
-                for f in fields(Photometric)
-            }
-        )
+        return Photometric._merged(torch.stack, items)
+
+    @staticmethod
+    def cat(items: Sequence[Photometric]) -> Photometric:
+        """Concatenates parameter sets along their first axis."""
+        return Photometric._merged(torch.cat, items)
+
+    @staticmethod
+    def _merged(
+        merge: Callable[[list[Tensor]], Tensor], items: Sequence[Photometric]
+    ) -> Photometric:
+        merged = {}
+        for field in fields(Photometric):
+            merged[field.name] = merge([getattr(item, field.name) for item in items])
+        return Photometric(**merged)
 
 
 @dataclass
@@ -80,6 +91,12 @@ class Views:
         photometric = None if self.photometric is None else self.photometric.map(function)
         return Views(function(self.images), function(self.geometry), photometric)
 
+    def moved(self, x: float, y: float) -> Views:
+        """Returns the same views, said to lie ``x`` further right and ``y`` further down in the
+        source's unit square.
+        """
+        return replace(self, geometry=translated(self.geometry, x, y))
+
 
 @dataclass
 class Batch:
@@ -91,7 +108,7 @@ class Batch:
         ids: (B,) int64, index of each image in its source; on the CPU in training as well.
         skipped: (id, reason) of files that could not be decoded and were replaced by another image;
             the id is that of the image, or of the file where a source's samples share files
-            (``pretrain.data.shots``).
+            (``pretrain.data.source_image``).
     """
 
     views: dict[str, Views]
@@ -129,11 +146,9 @@ def collate(samples: list[Batch]) -> Batch:
     views = {}
     for name in samples[0].views:
         group = [s.views[name] for s in samples]
-        photometric = (
-            None
-            if group[0].photometric is None
-            else Photometric.stack([v.photometric for v in group])
-        )
+        photometric = None
+        if group[0].photometric is not None:
+            photometric = Photometric.stack([v.photometric for v in group])
         views[name] = Views(
             torch.stack([v.images for v in group]),
             torch.stack([v.geometry for v in group]),

@@ -6,7 +6,7 @@ from pretrain.data.describe import describe_source
 from pretrain.data.frames import FramePairs
 from pretrain.data.random_labels import RandomLabels
 from pretrain.data.sampler import ClassBalancedSampler, EpochSampler
-from pretrain.data.shots import Shot, ShotSource
+from pretrain.data.source_image import RegionSource, SourceImage
 from pretrain.data.sources import CocoImages, FileList, ImageFolder, Source, SourceError
 
 __all__ = [
@@ -18,10 +18,10 @@ __all__ = [
     "FramePairs",
     "ImageFolder",
     "RandomLabels",
-    "Shot",
-    "ShotSource",
+    "RegionSource",
     "Source",
     "SourceError",
+    "SourceImage",
     "UnreadableData",
     "ViewDataset",
     "describe_source",

@@ -12,7 +12,7 @@ from pretrain.data.choice import choose
 from pretrain.data.coco import CocoFile
 from pretrain.data.decode import DecodeError, probe
 from pretrain.data.folders import SourceError, require_folder
-from pretrain.data.shots import Box, Shot, WrongSize, check_size, widened
+from pretrain.data.source_image import Box, SourceImage, WrongSize, check_size, widened
 from pretrain.data.sources import FilesBelow
 
 #: How many files are looked at when the source is made.
@@ -85,11 +85,11 @@ class CocoBoxes(FilesBelow):
         """Box ``index`` with its margin, ``(x1, y1, x2, y2)`` in the image's unit square."""
         return widened(tuple(self._boxes[index].tolist()), self.margin)
 
-    def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
+    def source_images(self, index: int, rng: np.random.Generator) -> tuple[SourceImage, ...]:
         """The one region; draws nothing."""
         del rng
         box, size = self.box(index), self._size(index)
-        return (Shot(self.name(index), lambda: self.read(index), box, size=size),)
+        return (SourceImage(self.name(index), lambda: self.read(index), box, size=size),)
 
     def _size(self, index: int) -> tuple[float, float]:
         """(H, W) in pixels of the image of box ``index``, as the json has it."""

@@ -1,5 +1,5 @@
-"""The data set of views: (epoch, index) -> each shot decoded once, cropped and resized as the
-recipe says.
+"""The data set of views: (epoch, index) -> each source image decoded once, cropped and resized as
+the recipe says.
 """
 
 from __future__ import annotations
@@ -11,23 +11,18 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from pretrain.data.dealing import Share, deal_views, join_views
 from pretrain.data.decode import DecodeError, decode, probe
+from pretrain.data.pixel_box import PixelBox
 from pretrain.data.sampler import REPLACEMENT, SAMPLE, stream
-from pretrain.data.shots import (
-    Part,
-    PixelBox,
-    Recipe,
-    Shot,
-    check_size,
-    deal_views,
-    join_views,
-    shots_of,
-)
+from pretrain.data.source_image import SourceImage, check_size, source_images_of
 from pretrain.data.sources import Source
+from pretrain.names import check_choice
 from pretrain.structures import Batch, Views
+from pretrain.views.recipe import ViewRecipe
 
-# : Tries for a readable substitute. At 50 % unreadable files all of them fail once in a million
-# samples.
+#: Tries for a readable substitute. At 50 % unreadable files all of them fail once in a million
+#: samples.
 MAX_REPLACEMENTS = 20
 
 
@@ -36,8 +31,8 @@ class UnreadableData(ValueError):
 
 
 class _Unreadable(Exception):
-    """A shot cannot be read or decoded; the message names it and says why, ``number`` is the
-    shot's.
+    """A source image cannot be read or decoded; the message names it and says why, ``number`` is
+    the image's.
     """
 
     def __init__(self, message: str, number: int | None) -> None:
@@ -51,11 +46,11 @@ class ViewDataset(Dataset):
     A sample depends on the seed, the epoch and the index only, not on workers, processes or what
     came before. A file that cannot be read or decoded is replaced by another image, drawn from a
     random stream of the same key, and listed in ``Batch.skipped`` by its number (see
-    ``Shot.number``) with the reason; ``ids`` and ``labels`` are those of the image really shown.
+    ``SourceImage.number``) with the reason; ``ids`` and ``labels`` are those of the image really shown.
 
-    View v of a group is cut from shot v mod the number of shots (see ``pretrain.data.shots``; most
-    sources have one, the whole image). Crops are drawn in the size of the shot's region, whose unit
-    square their geometry refers to.
+    View v of a group is cut from source image v mod their number (see
+    ``pretrain.data.source_image``; most sources have one per sample, the whole image). Crops are
+    drawn in the size of its region, whose unit square their geometry refers to.
 
     Args:
         source: Where the bytes come from.
@@ -69,17 +64,14 @@ class ViewDataset(Dataset):
     """
 
     def __init__(
-        self, source: Source, recipe: Recipe, *, seed: int = 0, photometrics: str = "device"
+        self, source: Source, recipe: ViewRecipe, *, seed: int = 0, photometrics: str = "device"
     ) -> None:
-        if photometrics not in ("device", "workers"):
-            raise ValueError(
-                f"loader.photometrics={photometrics!r}; legal are 'device' and 'workers'"
-            )
+        check_choice("loader.photometrics", photometrics, ("device", "workers"))
         self.source = source
         self.recipe = recipe
         self.seed = seed
         self.photometrics = photometrics
-        self._parts: dict[int, tuple[Part, ...]] = {}
+        self._shares: dict[int, tuple[Share, ...]] = {}  # by the number of source images
 
     def __len__(self) -> int:
         return len(self.source)
@@ -117,43 +109,44 @@ class ViewDataset(Dataset):
         """The image asked for, then substitutes in a fixed random order, none twice."""
         yield index
         tried = {index}
-        for raw in (
-            stream(self.seed, REPLACEMENT, epoch, index).random_raw(MAX_REPLACEMENTS).tolist()
-        ):
-            substitute = raw % len(
-                self.source
-            )  # 64 random bits: the bias of the modulus is below 1e-12
+        draws = stream(self.seed, REPLACEMENT, epoch, index).random_raw(MAX_REPLACEMENTS)
+        for raw in draws.tolist():
+            # 64 random bits: the bias of the modulus is below 1e-12
+            substitute = raw % len(self.source)
             if substitute not in tried:
                 tried.add(substitute)
                 yield substitute
 
     def _views(self, index: int, rng: np.random.Generator) -> dict[str, Views]:
-        """Cuts the views of sample ``index``, each from its shot."""
-        shots = shots_of(self.source, index, rng)
-        if len(shots) not in self._parts:
-            self._parts[len(shots)] = deal_views(self.recipe, len(shots))
-        parts = self._parts[len(shots)]
-        return join_views(parts, [self._cut(shots[part.shot], part.recipe, rng) for part in parts])
+        """Cuts the views of sample ``index``, each from its source image."""
+        images = source_images_of(self.source, index, rng)
+        if len(images) not in self._shares:
+            self._shares[len(images)] = deal_views(self.recipe, len(images))
+        shares = self._shares[len(images)]
+        rendered = [self._cut(images[share.image], share.recipe, rng) for share in shares]
+        return join_views(shares, rendered)
 
-    def _cut(self, shot: Shot, recipe: Recipe, rng: np.random.Generator) -> dict[str, Views]:
-        """Decodes a shot once, no larger than its crops need, and cuts the views of ``recipe`` from
-        its region.
+    def _cut(
+        self, image: SourceImage, recipe: ViewRecipe, rng: np.random.Generator
+    ) -> dict[str, Views]:
+        """Decodes a source image once, no larger than its crops need, and cuts the views of
+        ``recipe`` from its region.
         """
         try:
-            data = shot.read()
+            data = image.read()
             size = probe(data)
-            if shot.size is not None:
-                check_size(shot.size, size)
-            region = PixelBox.of(shot.box, size)
+            if image.size is not None:
+                check_size(image.size, size)
+            region = PixelBox.of(image.box, size)
             plan = recipe.plan(region.height, region.width, rng)
-            image, shift = region.cut(decode(data, region.decode_size(plan.min_decode_size)))
+            pixels, shift = region.cut(decode(data, region.decode_size(plan.min_decode_size)))
         except (DecodeError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise _Unreadable(f"{shot.name}: {reason}", shot.number) from error
-        views = recipe.render(image, plan, photometrics=self.photometrics == "workers")
-        for group in views.values() if any(shift) else ():
-            group.geometry[..., 2] += torch.tensor(shift, dtype=group.geometry.dtype)
-        return views
+            raise _Unreadable(f"{image.name}: {reason}", image.number) from error
+        views = recipe.render(pixels, plan, photometrics=self.photometrics == "workers")
+        if not any(shift):
+            return views
+        return {name: group.moved(*shift) for name, group in views.items()}
 
 
 def limit_threads(worker_id: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.folders import EXTENSIONS, SourceError, require_folder
-from pretrain.data.shots import Shot, widened
+from pretrain.data.source_image import SourceImage, widened
 from pretrain.data.sources import FilesBelow
 from pretrain.data.videos import LATEST, Tracks, find_videos, read_tracks
 
@@ -69,18 +69,20 @@ class FramePairs:
     no labels.
 
     Every folder below ``root`` that holds images is one video. A sample is one frame, its first
-    shot; the second is drawn anew in each epoch among the frames of the video at least ``min_gap``
-    and at most ``max_gap`` away, before or after. Frames without such a partner are no samples. A
-    frame's time is the last number in its file name (see :func:`pretrain.data.videos.find_videos`),
-    so a hole in the numbering does not shorten a distance.
+    source image; the second is drawn anew in each epoch among the frames of the video at least
+    ``min_gap`` and at most ``max_gap`` away, before or after. Frames without such a partner are no
+    samples. A frame's time is the last number in its file name (see
+    :func:`pretrain.data.videos.find_videos`), so a hole in the numbering does not shorten a
+    distance.
 
-    With ``tracks`` the shots are the boxes of one region at two such times, grown by ``margin``; if
-    several tracks pass through the frame, one is drawn. If none does that has a box at another such
-    time, the shots are whole frames.
+    With ``tracks`` the source images are the boxes of one region at two such times, grown by
+    ``margin``; if several tracks pass through the frame, one is drawn. If none does that has a box
+    at another such time, they are whole frames.
 
-    Geometry: the unit squares of the two shots are identified. For whole frames this holds as far
-    as the camera and the scene stand still. For tracked regions the box is the common square, so
-    equal places in both boxes correspond as far as the object neither turns nor changes its shape.
+    Geometry: the unit squares of the two source images are identified. For whole frames this holds
+    as far as the camera and the scene stand still. For tracked regions the box is the common
+    square, so equal places in both boxes correspond as far as the object neither turns nor changes
+    its shape.
 
     Args:
         root: Folder of the videos.
@@ -186,7 +188,7 @@ class FramePairs:
     def label(self, index: int) -> None:
         """None: there are no labels."""
 
-    def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
+    def source_images(self, index: int, rng: np.random.Generator) -> tuple[SourceImage, ...]:
         """The sample's frame, or a region of it, and a partner; always takes two uniforms from
         ``rng``.
         """
@@ -197,15 +199,15 @@ class FramePairs:
             if first < end:
                 entry = int(self._entries[first + int(which * (end - first))])
                 return tuple(self._region(e) for e in (entry, self._regions.partner(entry, share)))
-        return tuple(self._shot(f) for f in (frame, self._frames.partner(frame, share)))
+        return tuple(self._whole(f) for f in (frame, self._frames.partner(frame, share)))
 
-    def _shot(self, frame: int) -> Shot:
-        return Shot(self._files.name(frame), lambda: self._files.read(frame), number=frame)
+    def _whole(self, frame: int) -> SourceImage:
+        return SourceImage(self._files.name(frame), lambda: self._files.read(frame), number=frame)
 
-    def _region(self, entry: int) -> Shot:
+    def _region(self, entry: int) -> SourceImage:
         frame = int(self._tracks.frames[entry])
         box = widened(tuple(self._tracks.boxes[entry].tolist()), self.margin)
         size = tuple(self._tracks.sizes[entry].tolist())
-        return Shot(
+        return SourceImage(
             self._files.name(frame), lambda: self._files.read(frame), box, number=frame, size=size
         )

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.registry import DATASETS
 
 from pretrain.data.choice import check_seed, random_label
-from pretrain.data.shots import Shot, shots_of
+from pretrain.data.source_image import SourceImage, source_images_of
 from pretrain.data.sources import MAX_CLASSES
 
 
@@ -55,6 +55,6 @@ class RandomLabels:
         """The label drawn for image ``index``."""
         return random_label(self.seed, index, len(self.classes))
 
-    def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
-        """The inner source's shots."""
-        return shots_of(self.source, index, rng)
+    def source_images(self, index: int, rng: np.random.Generator) -> tuple[SourceImage, ...]:
+        """Those of the inner source."""
+        return source_images_of(self.source, index, rng)

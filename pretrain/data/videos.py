@@ -17,7 +17,7 @@ import numpy as np
 from pretrain.data.decode import DecodeError, probe
 from pretrain.data.folders import SourceError, expanded, list_images
 from pretrain.data.listings import read_json
-from pretrain.data.shots import Box
+from pretrain.data.source_image import Box
 from pretrain.data.sources import FilesBelow
 
 COLUMNS = ("video", "track", "frame", "x1", "y1", "x2", "y2")

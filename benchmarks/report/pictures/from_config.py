@@ -13,7 +13,7 @@ from benchmarks.report.pictures.pairs import draw_pairs
 from benchmarks.report.pictures.regions import draw_regions
 from pretrain.data import ViewDataset
 from pretrain.data.decode import decode
-from pretrain.data.shots import ShotSource
+from pretrain.data.source_image import RegionSource
 from pretrain.engine.check import register_all
 from pretrain.structures import collate
 
@@ -67,7 +67,7 @@ def draw_config_views(
         # Views of a box or of two frames lie in no single picture that could be shown beside them.
         whole = (
             None
-            if isinstance(source, ShotSource)
+            if isinstance(source, RegionSource)
             else [decode(source.read(i)) for i in batch.ids.tolist()]
         )
         return draw_pairs(pixels[:, :2], maps[:, :2], path, sources=whole, grid=grid, title=title)

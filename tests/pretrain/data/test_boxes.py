@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from PIL import Image
 
-from pretrain.data import CocoBoxes, CocoImages, ShotSource, Source, SourceError, ViewDataset
+from pretrain.data import CocoBoxes, CocoImages, RegionSource, Source, SourceError, ViewDataset
 from pretrain.data.choice import choose
 from pretrain.engine.check import check_config
 from pretrain.engine.settings import ConfigError
@@ -70,7 +70,7 @@ def test_order_labels_and_what_is_left_out(coco: Path) -> None:
         0,
         1,
     ]
-    assert isinstance(source, Source) and isinstance(source, ShotSource)
+    assert isinstance(source, Source) and isinstance(source, RegionSource)
     plain = make(coco)
     assert plain.classes is None and plain.label(0) is None
     assert (

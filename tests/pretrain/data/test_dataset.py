@@ -187,7 +187,7 @@ def test_photometrics_in_workers(folder: Path, recipe: ViewRecipe) -> None:
     assert workers.photometric is None and workers.images.dtype == torch.uint8
     assert torch.equal(workers.geometry, device.geometry)
     assert not torch.equal(workers.images, device.images)
-    with pytest.raises(ValueError, match="photometrics='gpu'; legal are 'device' and 'workers'"):
+    with pytest.raises(ValueError, match="photometrics='gpu' is not one of device, workers"):
         ViewDataset(source, recipe, photometrics="gpu")
 
 

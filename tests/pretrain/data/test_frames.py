@@ -56,10 +56,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def drawn(source: FramePairs, index: int, epoch: int = 0) -> list[tuple[str, int]]:
-    """(video, time) of both shots."""
+    """(video, time) of both source images."""
     found = []
-    for shot in source.shots(index, np.random.default_rng((epoch, index))):
-        path = Path(shot.name)
+    for image in source.source_images(index, np.random.default_rng((epoch, index))):
+        path = Path(image.name)
         found.append((path.parent.name, int(re.search(r"\d+", path.stem)[0])))
     return found
 
@@ -186,8 +186,10 @@ def test_tracked_regions_are_the_common_square(root: Path, tmp_path: Path, suffi
             views.geometry[:1], views.geometry[1:], size_q=(4, 4), size_k=(4, 4)
         )
         assert torch.equal(positives[0], torch.eye(16, dtype=torch.bool))
-    shot, other = source.shots(4, np.random.default_rng(0))
-    assert shot.box == pytest.approx((15 / 80, 15 / 40, 35 / 80, 35 / 40)) and other.box is not None
+    image, other = source.source_images(4, np.random.default_rng(0))
+    assert (
+        image.box == pytest.approx((15 / 80, 15 / 40, 35 / 80, 35 / 40)) and other.box is not None
+    )
 
 
 def test_frames_off_the_track_fall_back_to_whole_frames(root: Path, tmp_path: Path) -> None:
@@ -195,9 +197,9 @@ def test_frames_off_the_track_fall_back_to_whole_frames(root: Path, tmp_path: Pa
     source = FramePairs(root, min_gap=4, tracks=save(tmp_path / "t.json", entries))
     regions = {}
     for index in range(len(source)):
-        shots = source.shots(index, np.random.default_rng(index))
-        assert (shots[0].box is None) == (shots[1].box is None)
-        regions[drawn(source, index)[0]] = shots[0].box is not None
+        images = source.source_images(index, np.random.default_rng(index))
+        assert (images[0].box is None) == (images[1].box is None)
+        regions[drawn(source, index)[0]] = images[0].box is not None
     assert [key for key, region in regions.items() if region] == [("a", 0), ("a", 1), ("a", 5)]
 
 
@@ -206,7 +208,9 @@ def test_one_of_several_tracks_is_drawn(root: Path, tmp_path: Path) -> None:
     source = FramePairs(root, min_gap=1, tracks=save(tmp_path / "t.json", entries), margin=0.0)
     widths = []
     for seed in range(200):
-        first, second = (shot.box for shot in source.shots(3, np.random.default_rng(seed)))
+        first, second = (
+            image.box for image in source.source_images(3, np.random.default_rng(seed))
+        )
         assert first[2] - first[0] == pytest.approx(
             second[2] - second[0]
         )  # never two tracks in one sample
@@ -219,7 +223,7 @@ def test_survives_pickling(root: Path, tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(source))
     for index in range(len(source)):
         before, after = (
-            [(s.name, s.box) for s in x.shots(index, np.random.default_rng(1))]
+            [(s.name, s.box) for s in x.source_images(index, np.random.default_rng(1))]
             for x in (source, again)
         )
         assert before == after
@@ -306,8 +310,8 @@ def test_csv_files_of_spreadsheets(root: Path, tmp_path: Path) -> None:
         save(tmp_path / "t.csv", rows()).read_text().replace(",", ", ").replace("a, 7,", "a, 7.0,")
     )
     (tmp_path / "t.csv").write_text(table, encoding="utf-8-sig")
-    shots = FramePairs(root, tracks=tmp_path / "t.csv").shots(0, np.random.default_rng(0))
-    assert all(shot.box is not None for shot in shots)
+    images = FramePairs(root, tracks=tmp_path / "t.csv").source_images(0, np.random.default_rng(0))
+    assert all(image.box is not None for image in images)
     (tmp_path / "t.csv").write_text(table.replace("y2", "x1"))  # the later would win
     with pytest.raises(SourceError, match="tracks=.*t.csv has two columns 'x1'"):
         FramePairs(root, tracks=tmp_path / "t.csv")
@@ -390,7 +394,7 @@ def test_real_video(shared_data: Path, tmp_path: Path) -> None:
         assert not any(sample.skipped for sample in samples)
         assert all(len(torch.unique(sample.views["global"].images[1])) > 8 for sample in samples)
     assert all(
-        shot.box is not None
+        image.box is not None
         for i in range(80)
-        for shot in tracked.shots(i, np.random.default_rng(i))
+        for image in tracked.source_images(i, np.random.default_rng(i))
     )

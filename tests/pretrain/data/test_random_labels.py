@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from pretrain.data import ImageFolder, RandomLabels, ShotSource, Source, SourceError, ViewDataset
+from pretrain.data import ImageFolder, RandomLabels, RegionSource, Source, SourceError, ViewDataset
 from pretrain.data.choice import random_label
 from pretrain.engine.build import build_runner
 from pretrain.engine.check import check_config
@@ -82,7 +82,7 @@ def test_parts_of_images_stay_parts(tmp_path: Path) -> None:
     boxes = DATASETS.build(dict(inner))
     source = RandomLabels(inner, classes=3)
     rng = np.random.default_rng(0)
-    assert isinstance(source, ShotSource) and source.shots(2, rng)[0].box == boxes.box(2)
+    assert isinstance(source, RegionSource) and source.source_images(2, rng)[0].box == boxes.box(2)
     assert len(source.classes) == 3
 
 

@@ -62,7 +62,7 @@ def test_every_view_pixel_shows_the_place_that_geometry_names(
     # pixel shows.
     view, maps = cut(ramp_image(45, 60), Crop(*crop, flip=flip), source=(45, 60), size=(32, 40))
     assert ramp_errors(view, maps).abs().max() < 1.1
-    wrong_way = geometry.flip_horizontal(maps)
+    wrong_way = geometry.compose(maps, geometry.from_box(torch.tensor([1.0, 0.0, 0.0, 1.0])))
     assert ramp_errors(view, wrong_way).abs().max() > 20
 
 

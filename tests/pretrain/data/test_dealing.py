@@ -1,11 +1,8 @@
-"""Parts of images and several images per sample: regions, dealing views out to shots, and the
-samples they give.
-"""
+"""Regions of images and several images per sample: dealing views out, and the samples they give."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import pickle
 from pathlib import Path
 
@@ -17,16 +14,9 @@ from torch.utils.data import DataLoader
 
 from pretrain import geometry
 from pretrain.data.dataset import ViewDataset, limit_threads
+from pretrain.data.dealing import deal_views, join_views
 from pretrain.data.sampler import EpochSampler
-from pretrain.data.shots import (
-    PixelBox,
-    Shot,
-    ShotSource,
-    deal_views,
-    join_views,
-    shots_of,
-    widened,
-)
+from pretrain.data.source_image import RegionSource, SourceImage, source_images_of, widened
 from pretrain.data.sources import ImageFolder
 from pretrain.structures import collate
 from pretrain.views.recipe import ViewRecipe
@@ -51,7 +41,7 @@ def write(path: Path, image: np.ndarray) -> None:
 
 
 class Parts:
-    """A source of given shots: (file, box) for each sample."""
+    """A source of given images: (file, box) for each sample."""
 
     classes = None
 
@@ -70,16 +60,18 @@ class Parts:
     def label(self, index: int) -> None:
         return None
 
-    def shots(self, index: int, rng: np.random.Generator) -> tuple[Shot, ...]:
-        return tuple(Shot(str(path), path.read_bytes, box) for path, box in self.samples[index])
+    def source_images(self, index: int, rng: np.random.Generator) -> tuple[SourceImage, ...]:
+        return tuple(
+            SourceImage(str(path), path.read_bytes, box) for path, box in self.samples[index]
+        )
 
 
 def places_shown(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """(V,) largest difference between where a view's pixels say they lie in the ramp and where its
     map says.
     """
-    found = images[:, :2].flatten(2).mT.double() / 255
-    return (found - geometry.cell_centres(maps, images.shape[-2:])).abs().amax((1, 2))
+    shown = images[:, :2].flatten(2).mT.double() / 255
+    return (shown - geometry.cell_centres(maps, images.shape[-2:])).abs().amax((1, 2))
 
 
 def in_image(maps: torch.Tensor, box: tuple) -> torch.Tensor:
@@ -114,54 +106,6 @@ def test_whole_image_box_is_the_whole_image(image_folder: Path) -> None:
         assert torch.equal(plain.images, part.images) and torch.equal(plain.geometry, part.geometry)
 
 
-@pytest.mark.parametrize("eighths", range(1, 9))
-def test_region_of_a_scaled_image_is_placed_exactly(eighths: int) -> None:
-    """Decoded pixel j lies at (j + 0.5)·8/k px of the full image; the cut and its shift say the
-    same.
-    """
-    rng = np.random.default_rng(eighths)
-    for _ in range(200):
-        height, width = rng.integers(8, 200, 2).tolist()
-        x1, x2, y1, y2 = *np.sort(rng.random(2)), *np.sort(rng.random(2))
-        region = PixelBox.of((x1, y1, x2, y2), (height, width))
-        assert (
-            abs(region.left - x1 * width) <= 1.5
-            and abs(region.top + region.height - y2 * height) <= 1.5
-        )
-        shape = tuple(-(-n * eighths // 8) for n in (height, width))
-        if [s for s in range(1, 9) if tuple(-(-n * s // 8) for n in (height, width)) == shape] != [
-            eighths
-        ]:
-            continue  # too small to tell the scale
-        rows, columns = np.indices(shape)
-        cut, (right, down) = region.cut(np.stack([columns, rows, rows], -1))
-        assert cut.shape[:2] == (
-            math.ceil(region.height * eighths / 8),
-            math.ceil(region.width * eighths / 8),
-        )
-        for j, start, length, shift in (
-            (cut[0, 0, 0], region.left, region.width, right),
-            (cut[0, 0, 1], region.top, region.height, down),
-        ):
-            # the first pixel, as a view's map places it in the region, and as the decoder places it
-            # in the image
-            assert start + (0.5 / (length * eighths / 8) + shift) * length == pytest.approx(
-                (j + 0.5) * 8 / eighths
-            )
-            assert abs(shift * length * eighths / 8) <= 1 and (eighths < 8 or shift == 0)
-
-
-def test_regions_have_at_least_one_pixel_and_enough_after_decoding() -> None:
-    assert PixelBox.of((0.999, 0.0, 0.9991, 1e-9), (10, 10)) == PixelBox((10, 10), 0, 9, 1, 1)
-    assert PixelBox.of(None, (7, 9)) == PixelBox((7, 9), 0, 0, 7, 9)
-    region = PixelBox((400, 600), 10, 20, 100, 300)
-    assert region.decode_size((50, 75)) == (200, 300) and region.decode_size((100, 300)) == (
-        400,
-        600,
-    )
-    assert PixelBox.of(None, (7, 9)).decode_size((3, 5)) == (3, 5)
-
-
 def test_margin() -> None:
     assert widened((0.2, 0.5, 0.6, 0.9), 0.25) == pytest.approx((0.1, 0.4, 0.7, 1.0))
     assert widened((0.2, 0.5, 0.6, 0.9), 0.0) == (0.2, 0.5, 0.6, 0.9)
@@ -175,7 +119,7 @@ def pair(tmp_path: Path) -> Parts:
     return Parts([[(tmp_path / "a.png", None), (tmp_path / "b.png", (0.25, 0.0, 0.75, 1.0))]] * 8)
 
 
-def test_views_alternate_between_the_shots(pair: Parts) -> None:
+def test_views_alternate_between_the_source_images(pair: Parts) -> None:
     recipe = ViewRecipe(
         {"global": [dict(size=16)] * 5, "context": [dict(size=8)], "local": [dict(size=4)] * 2}
     )
@@ -210,7 +154,7 @@ def test_photometrics_stay_with_their_view(pair: Parts) -> None:
             assert views.photometric.solarise.tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
 
 
-def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
+def test_views_within_a_view_come_from_the_same_source_image(pair: Parts) -> None:
     inner = dict(size=8, scale=(0.1, 0.5), within="context", rotation=20)
     recipe = ViewRecipe(
         {
@@ -219,7 +163,7 @@ def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
             "other": [dict(size=4)] * 2,
         }
     )
-    assert [(p.shot, p.places) for p in deal_views(recipe, 2)] == [
+    assert [(p.image, p.places) for p in deal_views(recipe, 2)] == [
         (0, {"context": (0,), "exemplar": (0, 1, 2), "other": (0,)}),
         (1, {"other": (1,)}),
     ]
@@ -229,7 +173,7 @@ def test_views_within_a_view_come_from_the_same_shot(pair: Parts) -> None:
     assert sample.views["other"].images[:, 2].flatten(1).float().mean(1).tolist() == [0, 255]
 
 
-def test_one_shot_keeps_the_recipe_and_unused_shots_are_not_read(pair: Parts) -> None:
+def test_one_source_image_keeps_the_recipe_and_unused_ones_are_not_read(pair: Parts) -> None:
     recipe = ViewRecipe({"global": [dict(size=8)]})
     (part,) = deal_views(recipe, 1)
     assert part.recipe is recipe and part.places == {"global": (0,)}
@@ -239,15 +183,15 @@ def test_one_shot_keeps_the_recipe_and_unused_shots_are_not_read(pair: Parts) ->
     assert ViewDataset(pair, recipe)[0, 0].skipped == ()
 
 
-@pytest.mark.parametrize("shots, views", list(itertools.product((2, 3, 4), (1, 2, 3, 6))))
-def test_every_view_is_dealt_out_once(shots: int, views: int) -> None:
+@pytest.mark.parametrize("images, views", list(itertools.product((2, 3, 4), (1, 2, 3, 6))))
+def test_every_view_is_dealt_out_once(images: int, views: int) -> None:
     recipe = ViewRecipe({"global": [dict(size=8)] * views})
-    parts = deal_views(recipe, shots)
-    dealt = [(v, part.shot) for part in parts for v in part.places["global"]]
-    assert sorted(dealt) == [(v, v % shots) for v in range(views)]
+    parts = deal_views(recipe, images)
+    dealt = [(v, part.image) for part in parts for v in part.places["global"]]
+    assert sorted(dealt) == [(v, v % images) for v in range(views)]
 
 
-def test_an_unreadable_second_shot_is_named_and_the_sample_replaced(
+def test_an_unreadable_second_image_is_named_and_the_sample_replaced(
     pair: Parts, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"")
@@ -277,10 +221,10 @@ def test_workers_and_pickling_change_nothing(pair: Parts, context: str) -> None:
         )
 
 
-def test_plain_sources_have_one_shot_and_draw_nothing(image_folder: Path) -> None:
+def test_plain_sources_have_one_image_and_draw_nothing(image_folder: Path) -> None:
     source = ImageFolder(image_folder)
     rng = np.random.default_rng(0)
-    (shot,) = shots_of(source, 3, rng)
-    assert (shot.name, shot.box, shot.read()) == (source.name(3), None, source.read(3))
+    (image,) = source_images_of(source, 3, rng)
+    assert (image.name, image.box, image.read()) == (source.name(3), None, source.read(3))
     assert rng.random() == np.random.default_rng(0).random()
-    assert not isinstance(source, ShotSource)
+    assert not isinstance(source, RegionSource)
