@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("tools", "benchmarks", "configs")
@@ -38,20 +39,18 @@ def test_options_that_the_quickstart_advertises_are_the_comparisons() -> None:
     assert advertised and all(f'"{option}"' in usage for option in advertised)
 
 
-def test_drawing_pairs_writes_a_picture_or_one_sentence(image_folder: Path, tmp_path: Path) -> None:
-    config = tmp_path / "config.py"
+def test_drawing_pairs_writes_a_picture_or_one_sentence(
+    image_folder: Path,
+    tmp_path: Path,
+    run_tool: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, picture = tmp_path / "config.py", tmp_path / "pairs.png"
     config.write_text(
         f"source = dict(type='ImageFolder', root={str(image_folder)!r})\n"
         "views = dict(type='ViewRecipe', groups={'global': [dict(size=32), dict(size=32)]})\n"
     )
-    command = [
-        sys.executable,
-        str(ROOT / "tools" / "draw_pairs.py"),
-        str(config),
-        str(tmp_path / "pairs.png"),
-    ]
-    assert subprocess.run([*command, "--images", "1"], capture_output=True).returncode == 0
-    assert (tmp_path / "pairs.png").read_bytes().startswith(b"\x89PNG")
-    wrong = subprocess.run([*command, "--group", "globl"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "group='globl': the recipe makes global" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+    assert run_tool("draw_pairs", config, picture, "--images", 1) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run_tool("draw_pairs", config, picture, "--group", "globl") == 2
+    assert "group='globl': the recipe makes global" in capsys.readouterr().err

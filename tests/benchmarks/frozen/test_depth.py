@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ from PIL import Image
 
 from benchmarks.data import DepthFolder
 from benchmarks.frozen import depth
-from benchmarks.frozen.baselines import DEPTH
+from benchmarks.frozen.baselines import DEPTH, ColourPosition
 from benchmarks.frozen.retrieval.memory_need import MemoryNeed
 
 PLAIN = depth.Settings(
@@ -184,38 +181,20 @@ def test_settings_and_need() -> None:
     assert need.labels == 1_000_000 * 256 * 4 and "labels of 256 depths 1.02 GB" in str(need)
 
 
-SCRIPT = """
-import json, sys
-import torch.distributed as dist
-from benchmarks import depth
-from benchmarks.frozen.baselines import ColourPosition
-from benchmarks.data import DepthFolder
-
-dist.init_process_group("gloo")
-root, out = sys.argv[1:]
-data = DepthFolder(root, "plain", images="images/{split}", depth="depth/{split}")
-settings = depth.Settings(size=(40, 48), neighbours=5, memory_size=120, passes=2, backend="torch", batch_size=2)
-records = [depth.run(ColourPosition(8), data, settings, distributed=d) for d in (False, True)]
-with open(f"{out}/{dist.get_rank()}.json", "w") as file:
-    json.dump([[r.counts, r.protocol_hash] for r in records], file)
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int) -> None:
-    common = dict(
-        WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port), OMP_NUM_THREADS="1"
+def whole_and_shared(rank: int, root: str) -> list[list[Any]]:
+    """Counts and protocol of a run that every process does alone, and of one that both share."""
+    data = DepthFolder(root, "plain", images="images/{split}", depth="depth/{split}")
+    settings = depth.Settings(
+        size=(40, 48), neighbours=5, memory_size=120, passes=2, backend="torch", batch_size=2
     )
-    environment = os.environ | common | dict(PYTHONPATH=str(Path(__file__).resolve().parents[3]))
-    command = [sys.executable, "-c", SCRIPT, str(toy_root), str(tmp_path)]
-    processes = [
-        subprocess.Popen(
-            command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    records = []
+    for distributed in (False, True):
+        record = depth.run(ColourPosition(8), data, settings, distributed=distributed)
+        records.append([record.counts, record.protocol_hash])
+    return records
+
+
+def test_two_processes_equal_one(toy_root: Path, in_two_processes: Callable[..., list]) -> None:
+    results = in_two_processes(whole_and_shared, str(toy_root))
     assert results[0] == results[1]
     assert results[0][0] == results[0][1]

@@ -5,11 +5,7 @@ end.
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.scores import SegmentationTally, image_counts
 from benchmarks.data import SegmentationFolder
 from benchmarks.data.label_maps import IGNORE
@@ -295,49 +292,32 @@ def test_baselines_share_the_protocol_and_are_ordered(toy_data: Any, colour_grid
     assert records["position"].metrics["mIoU"].value < 45  # the toy masks have no layout to learn
 
 
-SCRIPT = """
-import json, sys
-import torch.distributed as dist
-from benchmarks import retrieval
-from benchmarks.data import SegmentationFolder
-from benchmarks.core.extractor import FeatureExtractor
-
-dist.init_process_group("gloo")
-root, out = sys.argv[1:]
-data = SegmentationFolder(root, "plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255)
-network = FeatureExtractor.load("random:test_resnet?output_stride=8")
-results = {}
-for placement in ("replicate", "shard"):
-    for backend in ("torch", "faiss-cpu"):
+def whole_and_shared(rank: int, root: str) -> dict[str, list[Any]]:
+    """Counts and protocol of runs that every process does alone, and of runs that both share."""
+    data = SegmentationFolder(
+        root, "plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255
+    )
+    network = FeatureExtractor.load("random:test_resnet?output_stride=8")
+    results = {}
+    for placement, backend in itertools.product(("replicate", "shard"), ("torch", "faiss-cpu")):
         settings = retrieval.Settings(
-            size=(64, 64), neighbours=5, memory_size=120, passes=2, backend=backend, placement=placement,
-            batch_size=2 if backend == "torch" else 4,  # 4: the second process has no validation batch
+            size=(64, 64),
+            neighbours=5,
+            memory_size=120,
+            passes=2,
+            backend=backend,
+            placement=placement,
+            # 4: the second process has no validation batch
+            batch_size=2 if backend == "torch" else 4,
         )
         for distributed in (False, True):
             record = retrieval.run(network, data, settings, distributed=distributed)
             results[f"{placement} {backend} {distributed}"] = [record.counts, record.protocol_hash]
-with open(f"{out}/{dist.get_rank()}.json", "w") as file:
-    json.dump(results, file)
-dist.destroy_process_group()
-"""
+    return results
 
 
-def test_two_processes_equal_one(toy_root: Path, tmp_path: Path, free_port: int) -> None:
-    root = Path(__file__).resolve().parents[4]
-    common = dict(
-        WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port), OMP_NUM_THREADS="1"
-    )
-    environment = os.environ | common | dict(PYTHONPATH=str(root))
-    command = [sys.executable, "-c", SCRIPT, str(toy_root), str(tmp_path)]
-    processes = [
-        subprocess.Popen(
-            command, env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    results = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+def test_two_processes_equal_one(toy_root: Path, in_two_processes: Callable[..., list]) -> None:
+    results = in_two_processes(whole_and_shared, str(toy_root))
     assert results[0] == results[1]  # every process has the whole record
     counts = {name: value[0] for name, value in results[0].items()}
     assert all(value == counts["replicate torch False"] for value in counts.values())
