@@ -1,7 +1,7 @@
 """What all command lines share: one parser, one rule for mistakes, one set of exit codes.
 
 A mistake of the user (``ValueError`` and its subclasses, ``OSError``) and a lack of memory are one
-sentence on stderr that begins with the tool's name, and exit code 2. Every other exception is a bug
+sentence on stderr that begins with the command's name, and exit code 2. Every other exception is a bug
 and keeps its traceback, exit code 1. With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as
 well.
 """
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import select
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
-MISTAKE, INTERRUPTED, BROKEN_PIPE = (
-    2,
-    130,
-    141,
-)  # exit codes; the last two are what shells show for SIGINT and SIGPIPE
+from pretrain.places import checkout
+
+# Exit codes; the last two are what shells show for SIGINT and SIGPIPE.
+MISTAKE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 EXIT_CODES = (
     "exit codes: 0 done, 2 a mistake in the arguments, the config or the data, 130 interrupted, "
     "1 a bug"
@@ -44,23 +46,25 @@ class AddValues(argparse.Action):
 
 
 class CommandLine(argparse.ArgumentParser):
-    """The parser of one tool: a description, examples below the options, and mistakes as one
+    """The parser of one command: a description, examples below the options, and mistakes as one
     sentence.
 
     Args:
-        tool: its name, with which every message begins.
-        description: what the tool does, usually its module's docstring.
+        command: its name, with which every message begins.
+        description: what the command does, usually its module's docstring.
         examples: text below the options; the exit codes follow unless it speaks of them itself.
+            Commands are written ``pixelpretext NAME``, see :func:`as_typed`.
     """
 
-    def __init__(self, tool: str, description: str | None, *, examples: str) -> None:
+    def __init__(self, command: str, description: str | None, *, examples: str) -> None:
+        epilog = examples if "xit code" in examples else f"{examples}\n\n{EXIT_CODES}"
         super().__init__(
-            prog=f"{tool}.py",
+            prog=as_typed(f"pixelpretext {command}"),
             description=description,
-            epilog=examples if "xit code" in examples else f"{examples}\n\n{EXIT_CODES}",
+            epilog=as_typed(epilog),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        self.tool = tool
+        self.command = command
 
     def add_argument(self, *names: str, **options: Any) -> argparse.Action:
         """See :class:`argparse.ArgumentParser`; options with several values add up, see
@@ -73,7 +77,7 @@ class CommandLine(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Ends the program with one sentence."""
-        self.exit(MISTAKE, f"{self.tool}: {message} (--help lists what is legal)\n")
+        self.exit(MISTAKE, f"{self.command}: {message} (--help lists what is legal)\n")
 
     def add_device(self) -> None:
         """``--device``."""
@@ -119,40 +123,78 @@ class CommandLine(argparse.ArgumentParser):
         )
 
 
-def main(
-    run: Callable[[argparse.Namespace], int | None],
-    parser: CommandLine,
-    arguments: Sequence[str] | None = None,
-    *,
-    interrupted: str = "interrupted",
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command as its module declares it.
+
+    Attributes:
+        description: what it does; the first line stands in the list of commands.
+        examples: text below the options of ``--help``, see :class:`CommandLine`.
+        add_arguments: declares the arguments.
+        run: gets their values by keyword; returns an exit code, None for 0.
+        continues: the same command again goes on where it was interrupted.
+    """
+
+    description: str
+    examples: str
+    add_arguments: Callable[[CommandLine], None]
+    run: Callable[..., int | None]
+    continues: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The description's first line."""
+        return self.description.splitlines()[0]
+
+    def parser(self, name: str) -> CommandLine:
+        """Returns the parser; messages begin with ``name``."""
+        parser = CommandLine(name, self.description, examples=self.examples)
+        self.add_arguments(parser)
+        return parser
+
+
+def execute(command: Command, name: str, arguments: Sequence[str]) -> int:
     """Parses and runs; returns the exit code.
 
     Args:
-        run: gets the parsed arguments; returns an exit code, None for 0.
-        parser: of the tool.
-        arguments: in place of ``sys.argv[1:]``.
-        interrupted: what to say on Ctrl-C.
+        command: what to run, by the name ``name``.
+        arguments: its own.
 
     Raises:
         SystemExit: ``--help``, or arguments that the parser refuses.
         Exception: a bug, or a mistake with ``PIXELPRETEXT_TRACEBACK=1``.
     """
-    parsed = parser.parse_args(arguments)
+    values = vars(command.parser(name).parse_args(arguments))
     try:
-        code = run(parsed) or 0
+        code = command.run(**values) or 0
         sys.stdout.flush()  # a pipe that nobody reads any more shows here at the latest
         return code
     except KeyboardInterrupt:
-        _tell(parser.tool, interrupted)
+        hint = "; the same command again goes on" if command.continues else ""
+        _print_error(name, f"interrupted{hint}")
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return BROKEN_PIPE
         if not is_mistake(error) or os.environ.get("PIXELPRETEXT_TRACEBACK", "0") not in ("", "0"):
             raise
-        _tell(parser.tool, sentence(error))
+        _print_error(name, sentence(error))
         return MISTAKE
+
+
+def as_typed(text: str) -> str:
+    """Rewrites every ``pixelpretext NAME`` of a text into the form that works for the user.
+
+    That is ``python tools/NAME.py`` in a checkout, unless the program was started as
+    ``pixelpretext``.
+    """
+    if checkout() is None or Path(sys.argv[0]).stem == "pixelpretext":
+        return text
+    return re.sub(r"\bpixelpretext ([a-z][a-z-]*)", _as_script, text)
+
+
+def _as_script(match: re.Match[str]) -> str:
+    return f"python tools/{match[1].replace('-', '_')}.py"
 
 
 def is_mistake(error: BaseException) -> bool:
@@ -222,10 +264,10 @@ def _is_lack_of_memory(error: BaseException) -> bool:
     )
 
 
-def _tell(tool: str, text: str) -> None:
+def _print_error(command: str, text: str) -> None:
     """Prints to stderr; one of several processes says which it is, unless it is the first."""
     rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0"
-    who = tool if rank == "0" else f"{tool} (process {rank})"
+    who = command if rank == "0" else f"{command} (process {rank})"
     print(f"{who}: {text}", file=sys.stderr)
 
 

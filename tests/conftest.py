@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import socket
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing
+
+from benchmarks.commands.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 # Set where a test marked own_process is to run as it is.
@@ -134,17 +135,17 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Returns ``run_tool(name, *arguments)``: runs ``tools/name.py`` in this process and returns
-    its exit code.
+    """Returns ``run_tool(name, *arguments)``: runs ``python tools/name.py`` in this process and
+    returns its exit code.
     """
 
     def run(name: str, *arguments: object) -> int:
-        path = str(ROOT / "tools" / f"{name}.py")
-        monkeypatch.setattr(sys, "argv", [path, *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(path, run_name="__main__")
-        return ended.value.code
+        values = [*map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "tools" / f"{name}.py"), *values])
+        try:
+            return main([name.replace("_", "-"), *values])
+        except SystemExit as ended:
+            return ended.code
 
     return run
 

@@ -1,13 +1,6 @@
-"""Compiles the operators of feature upsampling for this machine; see heads/upsamplers/build.py."""
+"""The command ``pixelpretext build-operators``, run from a checkout."""
 
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from heads.upsamplers.build import main  # noqa: E402
+from _checkout import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("build-operators")

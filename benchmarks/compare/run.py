@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ from benchmarks.compare.progress import Monitor, display
 from benchmarks.compare.trial import TRAINER, make_spec, missing, read_spec, write_trial
 from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
+from pretrain.places import import_path
 from pretrain.threads import thread_limits
 
 EVALUATION_SHARE = (
@@ -257,11 +257,7 @@ def _missing_baselines(plan: Plan) -> dict[str, Path]:
 def _task(module: str, name: str, directory: Path) -> Task:
     """Returns the process that does the work of one directory."""
     command = [sys.executable, "-m", f"benchmarks.compare.{module}", str(directory)]
-    root = (
-        Path(__file__).resolve().parents[2]
-    )  # so that the module is found from whatever folder this was started in
-    path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return Task(name, command, directory / "log.txt", env={"PYTHONPATH": path})
+    return Task(name, command, directory / "log.txt", env=import_path())
 
 
 def _report(plan: Plan, failures: Sequence[Failure], complete: bool, console: Console) -> None:

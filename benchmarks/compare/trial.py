@@ -10,6 +10,7 @@ these alone, so a trial killed at any moment goes on where it stood.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,9 +30,10 @@ from benchmarks.core.record import Record, read_all
 from pretrain.files import atomic_write
 from pretrain.folder_lock import exclusive
 from pretrain.memory import peak_resident
+from pretrain.places import import_path
 
 LOCK_SECONDS = GRACE_SECONDS + 10
-TRAINER = (sys.executable, str(Path(__file__).resolve().parents[2] / "tools" / "train.py"))
+TRAINER = (sys.executable, "-m", "benchmarks.commands", "train")
 
 
 class StaleTrial(PlanError):
@@ -237,7 +239,7 @@ def pretrain(directory: Path, spec: TrialSpec, state: State, lock: int) -> Path:
         "--resume",
         "auto",
     ]
-    process = subprocess.Popen(command, pass_fds=(lock,))
+    process = subprocess.Popen(command, pass_fds=(lock,), env={**os.environ, **import_path()})
     stopped = False
 
     def stop(number: int, frame: object) -> None:

@@ -9,7 +9,6 @@ at every start.
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import re
@@ -361,28 +360,21 @@ def _kept(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Command line of ``tools/build_mmcv.py``; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="tools/build_mmcv.py",
-        description="Installs mmcv with operators, compiled once per Python and torch.",
-        epilog="example: .venv/bin/python tools/build_mmcv.py --rebuild",
-    )
-    parser.add_argument("--quiet", action="store_true", help="say nothing if it is installed")
-    parser.add_argument(
-        "--check", action="store_true", help="install nothing, tell what is in the way of transfer"
-    )
-    parser.add_argument(
-        "--rebuild", action="store_true", help="compile it anew, whatever is installed or kept"
-    )
-    options = parser.parse_args(arguments)
+def install(*, quiet: bool, check: bool, rebuild: bool) -> int:
+    """Installs mmcv with operators and prints what came of it; returns the exit code.
+
+    Args:
+        quiet: say nothing if it is installed.
+        check: install nothing, tell what is in the way of transfer.
+        rebuild: compile it anew, whatever is installed or kept.
+    """
     signal.signal(
         signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
     )  # so that compilers end as well
     try:
-        said = ensure(rebuild=options.rebuild) if not options.check else ""
+        said = ensure(rebuild=rebuild) if not check else ""
         found = installed()
-        if options.check and unusable(found):
+        if check and unusable(found):
             raise BuildError(unusable(found))
     except (BuildError, OSError) as error:
         print(f"Transfer cannot be used: {error}", file=sys.stderr)
@@ -391,6 +383,6 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nInterrupted: nothing half-made is kept.", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)  # so that the calling shell stops too
-    if said or not options.quiet:
+    if said or not quiet:
         print(said or f"mmcv {found.version} is installed.")
     return 0

@@ -3,14 +3,11 @@ stable ABI).
 
 Needs the C++ compiler (``$CXX``, else c++, g++ or clang++) and, for CUDA, nvcc (``$CUDA_HOME/bin``,
 the path or /usr/local/cuda) and a CUDA build of torch. torch is not imported, only its headers are
-read, so this file also works while a package is being installed. ``python -m heads.upsamplers.build
---help``; in a checkout tools/build_operators.py is the same. PIXELPRETEXT_NO_BUILD=1 builds
-nothing, PIXELPRETEXT_CUDA=1 builds for CUDA without a GPU, 0 never does.
+read, so this file also works while a package is being installed. PIXELPRETEXT_NO_BUILD=1 builds nothing, PIXELPRETEXT_CUDA=1 builds for CUDA without a GPU, 0 never does.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import os
@@ -30,7 +27,7 @@ LIBRARIES = _PACKAGE / "compiled"
 COMMAND = (
     "python tools/build_operators.py"
     if SOURCES.parent == _CHECKOUT
-    else "python -m heads.upsamplers.build"
+    else "pixelpretext build-operators"
 )
 # torch 2.11: the oldest whose libraries must satisfy ours
 _STABLE = "-DTORCH_TARGET_VERSION=0x020b000000000000"
@@ -177,36 +174,27 @@ def cuda_command(target: Path, architectures: Sequence[str] = ARCHITECTURES) -> 
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Builds what this machine can use; returns 0, or 1 if something could not be built."""
-    parser = argparse.ArgumentParser(
-        description=(
-            "Compiles the operators of feature upsampling; without them plain torch "
-            "computes the same."
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=f"example: {COMMAND} --cuda",
-    )
-    parser.add_argument(
-        "--cuda", action="store_true", help="for CUDA as well, also where no GPU is seen (a minute)"
-    )
-    parser.add_argument("--force", action="store_true", help="compile also what is already there")
-    parser.add_argument(
-        "--quiet", action="store_true", help="say nothing but what was compiled or went wrong"
-    )
-    options = parser.parse_args(arguments)
+def build_all(*, cuda: bool, force: bool, quiet: bool) -> int:
+    """Builds what this machine can use and prints what came of it; returns 0, or 1 if something
+    could not be built.
+
+    Args:
+        cuda: for CUDA as well, also where no GPU is seen.
+        force: compile also what is already there.
+        quiet: print only what was compiled or went wrong.
+    """
     wanted = devices()
-    if options.cuda and "cpu" in wanted and "cuda" not in wanted:
+    if cuda and "cpu" in wanted and "cuda" not in wanted:
         wanted.append("cuda")
-    if not wanted and not options.quiet:
+    if not wanted and not quiet:
         print("PIXELPRETEXT_NO_BUILD is set: nothing is compiled.")
     failures = 0
     for device in wanted:
-        if built(device)[0] is None or options.force:
+        if built(device)[0] is None or force:
             print(f"Compiling the {device} operators of feature upsampling …", flush=True)
-        failure = attempt(device, force=options.force)
+        failure = attempt(device, force=force)
         failures += bool(failure)
-        if failure or not options.quiet:
+        if failure or not quiet:
             print(failure or f"{device}: {_library(device)}", flush=True)
     return 1 if failures else 0
 
@@ -266,7 +254,3 @@ def _has_gpu() -> bool:
         ["nvidia-smi", "-L"], capture_output=True, text=True
     )
     return bool(listing) and listing.returncode == 0 and "GPU" in listing.stdout
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from pretrain.command_line import CommandLine, main, read_pairs, sentence
+from pretrain.command_line import Command, CommandLine, execute, read_pairs, sentence
 from pretrain.engine.config_file import override, read_config, read_options
 from pretrain.engine.settings import ConfigError
 
@@ -22,11 +22,19 @@ ValueError: a.jpg: no image
 """
 
 
+def command(
+    run: Callable[..., None], add_arguments: Callable[[CommandLine], None] = lambda parser: None
+) -> Command:
+    return Command(
+        description="Does it.", examples="example: none", add_arguments=add_arguments, run=run
+    )
+
+
 def run_raising(error: BaseException) -> int:
-    def run(args: argparse.Namespace) -> None:
+    def run() -> None:
         raise error
 
-    return main(run, CommandLine("tool", "what it does", examples="example: none"), [])
+    return execute(command(run), "tool", [])
 
 
 @pytest.mark.parametrize(
@@ -76,10 +84,9 @@ def test_other_processes_say_which_they_are(
 
 
 def test_a_refused_argument_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = CommandLine("tool", None, examples="example: none")
-    parser.add_weights()
+    weights = command(lambda weights: None, CommandLine.add_weights)
     with pytest.raises(SystemExit) as ended:
-        main(lambda args: None, parser, ["--weights", "both"])
+        execute(weights, "tool", ["--weights", "both"])
     error = capsys.readouterr().err
     assert ended.value.code == 2 and error.startswith(
         "tool: argument --weights: invalid choice: 'both'"
@@ -90,9 +97,11 @@ def test_a_refused_argument_is_one_sentence(capsys: pytest.CaptureFixture[str]) 
 def test_a_reader_that_leaves_is_no_error() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pretrain.command_line import CommandLine, main\n"
-        "def run(args):\n    for number in range(200000): print(number)\n"
-        "sys.exit(main(run, CommandLine('tool', None, examples='example: none'), []))"
+        "from pretrain.command_line import Command, execute\n"
+        "def run():\n    for number in range(200000): print(number)\n"
+        "command = Command(\n"
+        "    description='', examples='example', add_arguments=lambda parser: None, run=run)\n"
+        "sys.exit(execute(command, 'tool', []))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

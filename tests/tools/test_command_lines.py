@@ -6,26 +6,22 @@ from __future__ import annotations
 
 import argparse
 import ast
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.commands.main import COMMANDS, load
 from pretrain.command_line import AddValues, CommandLine
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILDERS = (
-    "build_mmcv",
-    "build_operators",
-)  # run before anything is installed, with parsers of their own
-TOOLS = sorted(
-    p.stem for p in (ROOT / "tools").glob("*.py") if p.stem not in BUILDERS and p.stem[0] != "_"
-)
+TOOLS = [name.replace("-", "_") for name in COMMANDS]
 
 # Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is,
 # {file} an empty file.
 MISTAKES = {
+    "build_mmcv": ["--rebuld"],
+    "build_operators": ["--cudda"],
     "compare": ["{none}/config.py"],
     "doctor": ["--jsn"],
     "draw_pairs": ["{file}", "{none}/out.png"],
@@ -77,11 +73,13 @@ OUTPUTS = [
 
 
 def parser_of(tool: str) -> CommandLine:
-    return runpy.run_path(str(ROOT / "tools" / f"{tool}.py"))["command_line"]()
+    name = tool.replace("_", "-")
+    return load(name).parser(name)
 
 
 def test_every_tool_is_tried() -> None:
-    assert sorted(MISTAKES) == TOOLS
+    scripts = [path.stem for path in (ROOT / "tools").glob("*.py") if path.stem[0] != "_"]
+    assert sorted(MISTAKES) == sorted(TOOLS) == sorted(scripts)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -98,7 +96,9 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(
     assert run_tool(tool, *(argument.format(**words) for argument in MISTAKES[tool])) == 2
     error = capsys.readouterr().err
     assert (
-        error.startswith(f"{tool}: ") and error.count("\n") == 1 and len(error) > len(tool) + 10
+        error.startswith(f"{tool.replace('_', '-')}: ")
+        and error.count("\n") == 1
+        and len(error) > len(tool) + 10
     ), error
     assert [p.name for p in tmp_path.iterdir()] == ["file.py"]
 
@@ -119,7 +119,7 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     assert run_tool(tool, *(argument.format(**words) for argument in arguments)) == 2
     error = capsys.readouterr().err
     assert (
-        error.startswith(f"{tool}: ")
+        error.startswith(f"{tool.replace('_', '-')}: ")
         and str(blocked.parent) in error
         and "Not a directory" in error
     ), error
@@ -132,7 +132,7 @@ def test_unknown_options_are_refused_in_the_same_way(
 ) -> None:
     assert run_tool(tool, "--no-such-option") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{tool}: ") and error.count("\n") == 1
+    assert error.startswith(f"{tool.replace('_', '-')}: ") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -159,7 +159,6 @@ def test_below_the_tools_options_are_typed() -> None:
     """
     readers = {
         "pretrain/command_line.py",
-        "benchmarks/mm/mmcv_wheel.py",
         "pretrain/checkpoint_file.py",
     }
     found = set()

@@ -35,7 +35,7 @@ def test_options_that_the_quickstart_advertises_are_the_comparisons() -> None:
     advertised = re.findall(
         r"bash tools/quickstart\.sh (--[\w-]+)", (ROOT / "tools" / "quickstart.sh").read_text()
     )
-    usage = (ROOT / "tools" / "compare.py").read_text()
+    usage = (ROOT / "benchmarks" / "commands" / "compare.py").read_text()
     assert advertised and all(f'"{option}"' in usage for option in advertised)
 
 

@@ -16,6 +16,7 @@ import torch
 import torchvision
 from safetensors import safe_open
 
+from benchmarks.commands.main import load
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.export import run as module
 from benchmarks.export.run import FORMATS, export
@@ -291,7 +292,7 @@ def test_command_line(
     assert "load it: model = timm.create_model('test_resnet'" in capsys.readouterr().out
     assert run_tool("export", path, "--to", "tim") == 2
     assert "export: --to 'tim' is not a format; did you mean 'timm'?" in capsys.readouterr().err
-    usage = (ROOT / "tools" / "export.py").read_text()
+    usage = load("export").parser("export").format_help()
     assert all(name in usage for name in FORMATS)
 
 

@@ -311,13 +311,21 @@ def test_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mmcv_wheel.signal, "signal", lambda *_: None)
-    assert mmcv_wheel.main(["--check"]) == 1 and machine["built"] == []
+    assert (
+        mmcv_wheel.install(quiet=False, check=True, rebuild=False) == 1 and machine["built"] == []
+    )
     assert capsys.readouterr().err == "Transfer cannot be used: mmcv is not installed\n"
     machine["failing"].append(TAG)
     assert (
-        mmcv_wheel.main([]) == 1
+        mmcv_wheel.install(quiet=False, check=False, rebuild=False) == 1
         and capsys.readouterr().err == f"Transfer cannot be used: no {TAG}\n"
     )
     site("mmcv", "2.2.0")
-    assert mmcv_wheel.main([]) == 0 and capsys.readouterr().out == "mmcv 2.2.0 is installed.\n"
-    assert mmcv_wheel.main(["--quiet"]) == 0 and capsys.readouterr().out == ""
+    assert (
+        mmcv_wheel.install(quiet=False, check=False, rebuild=False) == 0
+        and capsys.readouterr().out == "mmcv 2.2.0 is installed.\n"
+    )
+    assert (
+        mmcv_wheel.install(quiet=True, check=False, rebuild=False) == 0
+        and capsys.readouterr().out == ""
+    )

@@ -7,20 +7,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Imports what pretraining and frozen evaluation import, asks their tools for help, then lists what
+# Imports what pretraining and frozen evaluation import, asks their commands for help, then lists what
 # has come with them.
 SCRIPT = """
-import importlib, pkgutil, runpy, sys
+import importlib, pkgutil, sys
 sys.path.insert(0, {root!r})
 import benchmarks, heads, pretrain
 import benchmarks.evaluate.suite, benchmarks.core.extractor, benchmarks.evaluate.run, benchmarks.doctor.report, benchmarks.transfer
 import benchmarks.mm.mmcv_wheel, benchmarks.evaluate.hook
+from benchmarks.commands.main import main
 for module in pkgutil.walk_packages(pretrain.__path__, "pretrain."):
     importlib.import_module(module.name)
-for tool in ("train", "evaluate", "compare", "transfer", "build_mmcv"):
-    sys.argv = [tool, "--help"]
+for tool in ("train", "evaluate", "compare", "transfer", "build-mmcv"):
     try:
-        runpy.run_path(f"{root}/tools/{{tool}}.py", run_name="__main__")
+        main([tool, "--help"])
     except SystemExit as done:
         assert not done.code, tool
 libraries = {{"mmcv", "mmdet", "mmseg", "pycocotools"}}

@@ -152,13 +152,24 @@ def test_command_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PIXELPRETEXT_CUDA", "0")
-    assert build.main(["--quiet"]) == 0
+    assert build.build_all(cuda=False, force=False, quiet=True) == 0
     assert capsys.readouterr().out == "Compiling the cpu operators of feature upsampling …\n"
-    assert build.main(["--quiet"]) == 0 and capsys.readouterr().out == ""
-    assert build.main([]) == 0 and capsys.readouterr().out == f"cpu: {build.built('cpu')[0]}\n"
-    assert build.main(["--cuda", "--quiet"]) == 1 and "holds no sources" in capsys.readouterr().out
+    assert (
+        build.build_all(cuda=False, force=False, quiet=True) == 0 and capsys.readouterr().out == ""
+    )
+    assert (
+        build.build_all(cuda=False, force=False, quiet=False) == 0
+        and capsys.readouterr().out == f"cpu: {build.built('cpu')[0]}\n"
+    )
+    assert (
+        build.build_all(cuda=True, force=False, quiet=True) == 1
+        and "holds no sources" in capsys.readouterr().out
+    )
     monkeypatch.setenv("PIXELPRETEXT_NO_BUILD", "1")
-    assert build.main(["--cuda"]) == 0 and "nothing is compiled" in capsys.readouterr().out
+    assert (
+        build.build_all(cuda=True, force=False, quiet=False) == 0
+        and "nothing is compiled" in capsys.readouterr().out
+    )
 
 
 def test_torch_is_found_where_this_process_does_not_see_it() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.command_line import MISTAKE, CommandLine, main
+from pretrain.command_line import MISTAKE, Command, execute
 from pretrain.engine import build, checkpoints, cli
 from pretrain.engine.resumption import Resumption
 from pretrain.engine.settings import ConfigError
@@ -52,9 +52,13 @@ def test_a_run_that_diverges_is_one_sentence_and_exit_code_2(
     arguments: Callable[..., cli.Options], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = arguments(cfg_options=["schedule.lr=1e30", "schedule.warmup_samples=0"])
-    assert (
-        main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    command = Command(
+        description="",
+        examples="",
+        add_arguments=lambda parser: None,
+        run=lambda: cli.train(options),
     )
+    assert execute(command, "train", []) == MISTAKE
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
     assert "The ids of the images are in" in line and "lower the learning rate" in line
 
@@ -68,9 +72,13 @@ def test_unreadable_files_are_one_sentence_and_exit_code_2(
     shutil.copytree(image_folder, tmp_path / "images")
     sorted((tmp_path / "images").rglob("*.jpg"))[5].write_bytes(b"no image")
     options = arguments(cfg_options=[f"source.root={tmp_path / 'images'}"])
-    assert (
-        main(lambda _: cli.train(options), CommandLine("train", None, examples=""), []) == MISTAKE
+    command = Command(
+        description="",
+        examples="",
+        add_arguments=lambda parser: None,
+        run=lambda: cli.train(options),
     )
+    assert execute(command, "train", []) == MISTAKE
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train: ")]
     assert "1 unreadable file" in line and "raise loader.max_bad_fraction" in line
 

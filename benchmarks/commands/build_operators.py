@@ -1,0 +1,34 @@
+"""Compiles the operators of feature upsampling for this machine.
+
+Without them plain torch computes the same, more slowly.
+"""
+
+from __future__ import annotations
+
+from pretrain.command_line import Command, CommandLine
+
+EXAMPLES = """example:
+  pixelpretext build-operators --cuda
+
+exit codes: 0 done, 1 something could not be compiled, 2 a mistake in the arguments, 130 interrupted"""
+
+
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    parser.add_argument(
+        "--cuda", action="store_true", help="for CUDA as well, also where no GPU is seen (a minute)"
+    )
+    parser.add_argument("--force", action="store_true", help="compile also what is already there")
+    parser.add_argument(
+        "--quiet", action="store_true", help="say nothing but what was compiled or went wrong"
+    )
+
+
+def run(*, cuda: bool, force: bool, quiet: bool) -> int:
+    """Compiles."""
+    from heads.upsamplers.build import build_all
+
+    return build_all(cuda=cuda, force=force, quiet=quiet)
+
+
+COMMAND = Command(description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run)

@@ -1,0 +1,102 @@
+"""Measures frozen features: dense retrieval, depth, kNN, linear probes and more.
+
+Features may be upsampled first. One table per protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pretrain.command_line import Command, CommandLine
+
+EXAMPLES = """examples:
+  pixelpretext evaluate work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" \\
+      --benchmark retrieval knn --data scenes:data/scenes --set retrieval.size=96,96 knn.size=64
+  pixelpretext evaluate final.pth --benchmark depth --data scenes:data/scenes --set depth.size=96,96
+  pixelpretext evaluate "timm:resnet50?output_stride=8" --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
+      --set retrieval.size=512,512 retrieval.memory_size=1024000
+  pixelpretext evaluate final.pth --benchmark probe retrieval --data camvid:data/camvid \\
+      --upsampler jbu:work_dirs/upsamplers/jbu_0/final.pth --set probe.size=192,256 retrieval.size=192,256
+  pixelpretext evaluate final.pth --benchmark correspondence cam --data pfwillow:data/willow classes:data/flowers \\
+      --upsampler guided --baselines --report work_dirs/page
+  pixelpretext evaluate "resnet50.pth?backbone=resnet50" --benchmark knn linear --data classes:data/flowers
+  pixelpretext evaluate final.pth --benchmark retrieval --baselines \\
+      --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
+
+networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
+  ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
+data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
+  scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
+  for knn, linear, robustness, cam: classes (or scenes without options, which brings ROOT/crops); for correspondence:
+  pfwillow; a --data that no benchmark reads is refused;
+  ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
+  ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
+upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
+  tools/train_upsampler.py), featup:FILE (published weights), anyup:FILE naf:FILE loftup:FILE (likewise, inside a
+  clone of their repository or with ?repository=FOLDER), none; several run one after the other, bilinear always
+  beside; docs/upsamplers.md
+settings: the fields of Settings in benchmarks/frozen/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
+  linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
+torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
+
+BENCHMARKS = (
+    "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
+)
+
+
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    parser.add_argument(
+        "networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below"
+    )
+    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
+    parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        default=[],
+        metavar="BENCHMARK.KEY=VALUE",
+        help="settings of a benchmark",
+    )
+    parser.add_weights()
+    parser.add_argument(
+        "--upsampler",
+        nargs="+",
+        default=[],
+        metavar="NAME[:PATH]",
+        help="what maps are upsampled by, see below",
+    )
+    parser.add_argument(
+        "--upsampled-stride",
+        type=int,
+        metavar="N",
+        help="pixels per upsampled feature (default: 1, 2 or 4)",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="reduced settings, those of evaluation during training"
+    )
+    parser.add_argument(
+        "--baselines", action="store_true", help="also trivial predictors under the same protocol"
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FOLDER",
+        help="also a page with pictures of the features: FOLDER/index.html",
+    )
+    parser.add_device()
+    parser.add_argument(
+        "--out",
+        default="work_dirs/evaluations.jsonl",
+        help="records are appended to this file (default: %(default)s)",
+    )
+
+
+def run(**arguments: Any) -> None:
+    """Evaluates."""
+    from benchmarks.evaluate.run import Options, evaluate
+
+    evaluate(Options(**arguments))
+
+
+COMMAND = Command(description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run)

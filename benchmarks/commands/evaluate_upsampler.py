@@ -1,0 +1,55 @@
+"""Compares upsamplers of one backbone by their consistency on new images.
+
+Bilinear is always among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pretrain.command_line import Command, CommandLine
+
+EXAMPLES = """examples:
+  pixelpretext evaluate-upsampler work_dirs/upsamplers/jbu_0/final.pth --data data/photos/val
+  pixelpretext evaluate-upsampler work_dirs/upsamplers/*_0/final.pth --data data/photos/val data/streets/val \\
+      --size 96 --images 200
+
+checkpoints: final.pth of tools/train_upsampler.py, all for one backbone; one of --upsampler bilinear lets the trained
+  downsamplers be compared as well, otherwise bilinear has the uniform one alone
+uniform_*: every upsampler with the same pooling, the mean over each cell; own_*: with the downsampler (and, for the
+  likelihood, the uncertainty) trained beside it; lower is better
+other benchmarks through an upsampler: pixelpretext evaluate"""
+
+
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="of tools/train_upsampler.py"
+    )
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="FOLDER", help="images not trained on"
+    )
+    parser.add_argument(
+        "--size", type=int, default=224, help="side of the central crop in pixels (default: 224)"
+    )
+    parser.add_argument(
+        "--images", type=int, help="this many, spread evenly over the folder (default: all)"
+    )
+    parser.add_argument("--jitters", type=int, default=4, help="per image (default: 4)")
+    parser.add_argument("--seed", type=int, default=0, help="of the jitters (default: 0)")
+    parser.add_device()
+    parser.add_argument(
+        "--out",
+        default="work_dirs/evaluations.jsonl",
+        help="records are appended to this file (default: %(default)s)",
+    )
+
+
+def run(**arguments: Any) -> None:
+    """Evaluates."""
+    from benchmarks.upsampling.cli import Options, evaluate
+
+    evaluate(Options(**arguments))
+
+
+COMMAND = Command(description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run)

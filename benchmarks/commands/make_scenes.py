@@ -1,0 +1,61 @@
+"""Draws the data set "scenes".
+
+The same bytes for the same seed and library versions; no network needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pretrain.command_line import Command, CommandLine, as_typed
+
+EXAMPLES = """example:
+  pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0 --workers 2     what configs/quick reads
+
+Run again after an interruption, it writes only what is missing. Layouts and labels: docs/scenes.md."""
+
+
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    parser.add_argument("out", type=Path, help="folder of the data set; made if missing")
+    parser.add_argument(
+        "--images", type=int, default=1000, help="images over both splits, 4:1 (default 1000)"
+    )
+    parser.add_argument(
+        "--size", type=int, default=96, help="side of the images in pixels (default 96)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="0 or larger (default 0)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument(
+        "--sequences", type=int, default=10, help="sequences over both splits, 4:1 (default 10)"
+    )
+    parser.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="also write a picture of the first 24 images"
+    )
+
+
+def run(
+    *,
+    out: Path,
+    images: int,
+    size: int,
+    seed: int,
+    workers: int,
+    sequences: int,
+    sheet: Path | None,
+) -> None:
+    """Writes the data set, and prints what can be done with it."""
+    from pretrain.data.scenes import write_scenes, write_sheet
+
+    write_scenes(out, images, size=size, seed=seed, workers=workers, sequences=sequences)
+    if sheet:
+        write_sheet(out, sheet)
+        print(f"sheet      {sheet}")
+    print(f"contents   {out}/scenes.json (what each folder holds: docs/scenes.md)")
+    print(f"check      cd {out} && sha256sum --quiet -c SHA256SUMS")
+    print(as_typed("next       pixelpretext compare comparisons/quickstart"))
+
+
+COMMAND = Command(
+    description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run, continues=True
+)

@@ -1,0 +1,67 @@
+"""Where the project's own files are, in a checkout and in an installed package."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def checkout() -> Path | None:
+    """Returns the folder of the checkout that this code belongs to, None for an installed package."""
+    return _PACKAGE.parent if (_PACKAGE.parent / "setup.py").is_file() else None
+
+
+def import_path() -> dict[str, str]:
+    """Returns what an own process needs in its environment to import this very code anywhere."""
+    known = filter(None, [os.environ.get("PYTHONPATH")])
+    return {"PYTHONPATH": os.pathsep.join([str(_PACKAGE.parent), *known])}
+
+
+def configs() -> Path:
+    """Returns the folder of the configs that come with the project."""
+    root = checkout()
+    return _PACKAGE / "configs" if root is None else root / "configs"
+
+
+def config_names(folder: str = "") -> list[str]:
+    """Returns the names of the configs below a folder of :func:`configs`, bases left out."""
+    root = configs() / folder
+    paths = (path.relative_to(root) for path in root.rglob("*.py"))
+    return sorted(str(path.with_suffix("")) for path in paths if "_base_" not in path.parts)
+
+
+def find_config(name: str | Path, *, folder: str = "") -> Path:
+    """Returns the file of a config.
+
+    Args:
+        name: a path, which wins if it is there; or the name of a config that comes with the
+            project, such as ``quick/scenes64``, with or without ``.py`` and ``configs/``.
+        folder: where a name may also begin: ``finetune`` lets ``tiny`` be ``finetune/tiny``.
+
+    Raises:
+        FileNotFoundError: neither; says which names are alike.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    inside = path.relative_to("configs") if path.parts[:1] == ("configs",) else path
+    if inside.suffix != ".py":
+        inside = inside.with_name(f"{inside.name}.py")
+    if not path.is_absolute():
+        for candidate in (configs() / inside, configs() / folder / inside):
+            if candidate.is_file():
+                return candidate
+    raise FileNotFoundError(f"no config {str(name)!r}{_alike(inside, folder)}")
+
+
+def _alike(path: Path, folder: str) -> str:
+    """Says which names are alike, or where names are found."""
+    asked = str(path.with_suffix(""))
+    names = [*config_names(folder), *config_names()] if folder else config_names()
+    near = get_close_matches(asked, names, n=3, cutoff=0.6)
+    if near:
+        return f": did you mean {' or '.join(near)}?"
+    return f": it is no file and no name below {configs() / folder}"
