@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.data.base import LabelledData
+from benchmarks.data.layouts import LAYOUTS
 from benchmarks.data.loading import CACHE_BYTES, centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.data.parts import check_parts
 from pretrain.data.decode import decode_file
@@ -69,9 +71,11 @@ class ClassSplit:
         """
         window: list[np.ndarray] = []
         start = 0
-        for image in ordered_map(
-            lambda i: self.image(i, size, crop_fraction, resample), range(len(self)), 2 * batch_size
-        ):
+
+        def square(index: int) -> np.ndarray:
+            return self.image(index, size, crop_fraction, resample)
+
+        for image in ordered_map(square, range(len(self)), 2 * batch_size):
             window.append(image)
             if len(window) == batch_size or start + len(window) == len(self):
                 images = torch.from_numpy(np.stack(window)).permute(0, 3, 1, 2)
@@ -97,7 +101,7 @@ class ClassSplit:
         return image
 
 
-class ClassFolder:
+class ClassFolder(LabelledData):
     """Class folders, split by folders ``train`` and ``val`` below the root or, where these are
     missing, by lot.
 
@@ -118,6 +122,8 @@ class ClassFolder:
             lacks, a class of one image to be split, or parts that share images.
     """
 
+    labels, word = "class_folders", "class folder"
+
     def __init__(
         self,
         root: str | Path,
@@ -132,42 +138,69 @@ class ClassFolder:
         if min(every) < 1:
             raise ValueError(f"every={every} must be two numbers of at least 1 (train, val)")
         self.root = expanded(root)
-        self._words: dict[str, Any] = dict(every=list(every))
-        parts = find_parts(self.root, train, val)
-        if parts:
-            sources = [labelled_folder(part) for part in parts]
+        self._settings: dict[str, Any] = dict(every=list(every))
+        folders = find_parts(self.root, train, val)
+        if folders:
+            sources = list(map(labelled_folder, folders))
             self.class_names = sources[0].classes
             foreign = sorted(set(sources[1].classes) - set(self.class_names))
             if foreign:
-                raise ValueError(f"{parts[1]} has classes that {parts[0]} lacks: {foreign[:5]}")
+                raise ValueError(f"{folders[1]} has classes that {folders[0]} lacks: {foreign[:5]}")
             ids = [np.arange(len(source)) for source in sources]
-            self._words |= dict(train=train, val=val)
+            self._settings |= dict(train=train, val=val)
             cure = "move the copies out of one of them, or name other folders by train=, val="
         else:
             source = labelled_folder(self.root)
             sources, self.class_names = [source, source], source.classes
             labels = _labels(source, self.class_names)
             ids = list(stratified_split(labels, held_back, seed, names=self.class_names))
-            self._words |= dict(held_back=held_back, split_seed=seed)
+            self._settings |= dict(held_back=held_back, split_seed=seed)
             cure = (
                 "the parts are drawn by lot from one folder, so delete all but one of each "
                 "image's copies in it"
             )
-        self.train, self.val = (
-            ClassSplit(
-                source, chosen[::step], _labels(source, self.class_names)[chosen[::step]], self.root
-            )
-            for source, chosen, step in zip(sources, ids, every, strict=True)
-        )
-        self._words |= check_parts(
+        splits = []
+        for source, chosen, step in zip(sources, ids, every, strict=True):
+            labels = _labels(source, self.class_names)[chosen[::step]]
+            splits.append(ClassSplit(source, chosen[::step], labels, self.root))
+        self.train, self.val = splits
+        self._settings |= check_parts(
             self.train.files, self.val.files, allow_shared=allow_shared, cure=cure
         )
         self._warn_of_classes(every[0])
 
-    def _warn_of_classes(self, step: int) -> None:
-        """Tells of classes of which taking every n-th train image leaves none: nothing can be that
-        class.
+    @classmethod
+    def arguments(cls, layout: str, root: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """See :class:`LabelledData`; options beside class folders of a larger data set are those of
+        its masks and depth maps.
         """
+        folder = LAYOUTS[layout].class_folders
+        if folder is None or (folder and options):
+            return None
+        return dict(root=str(Path(root) / folder) if folder else root) | dict(options)
+
+    @classmethod
+    def wanted(cls) -> str:
+        """See :class:`LabelledData`."""
+        return (
+            "folder 'classes:ROOT' (or scenes:ROOT without options; with them write "
+            "classes:ROOT/crops?…)"
+        )
+
+    @property
+    def scored_files(self) -> list[Path]:
+        """See :class:`LabelledData`."""
+        return self.val.files
+
+    def picture(self, index: int, settings: Any) -> np.ndarray:
+        """See :class:`LabelledData`; ``settings`` hold ``size``, the side of the square, and
+        ``crop_fraction``.
+        """
+        image = decode_file(self.scored_files[index])
+        return centre_crop(image, settings.size, settings.crop_fraction)
+
+    def _warn_of_classes(self, step: int) -> None:
+        """Warns of classes of which every n-th train image leaves none: nothing can be that class."""
         left = set(self.train.labels.tolist())
         gone = [name for number, name in enumerate(self.class_names) if number not in left]
         if gone:
@@ -184,9 +217,9 @@ class ClassFolder:
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What of the data belongs to a protocol; no path."""
+        """See :class:`LabelledData`."""
         return dict(
-            **self._words,
+            **self._settings,
             classes=self.classes,
             train_images=len(self.train),
             val_images=len(self.val),
@@ -248,11 +281,8 @@ def find_parts(root: Path, train: str = "train", val: str = "val") -> tuple[Path
     if not missing:
         return parts
     if (train, val) != ("train", "val"):
-        folders = (
-            [path.name for path in visible(root.iterdir()) if path.is_dir()]
-            if root.is_dir()
-            else []
-        )
+        inside = visible(root.iterdir()) if root.is_dir() else []
+        folders = [path.name for path in inside if path.is_dir()]
         raise ValueError(
             f"{root} has no folder {quoted(missing)} (train={train!r}, val={val!r}); it holds "
             f"{quoted(folders) or 'no folder'}"
@@ -298,4 +328,7 @@ def _advice(error: PartsError) -> str:
 
 def _labels(source: ImageFolder, names: tuple[str, ...]) -> np.ndarray:
     number = {name: i for i, name in enumerate(names)}
-    return np.array([number[source.classes[source.label(i)]] for i in range(len(source))], np.int64)
+    labels = np.empty(len(source), np.int64)
+    for index in range(len(source)):
+        labels[index] = number[source.classes[source.label(index)]]
+    return labels

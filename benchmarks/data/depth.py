@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.data.label_maps import DEPTH_MODES, read_raw
-from benchmarks.data.layouts import depth_layout
-from benchmarks.data.pairing import exclude_words, part_pairs, selections
-from benchmarks.data.pairs import PairSplit, check_parts_of_pairs
+from benchmarks.data.pair_folder import PairFolder
+from benchmarks.data.pairing import Pair
+from benchmarks.data.pairs import PairSplit
+from benchmarks.data.selection import Parts
 
 _PER_METRE = 1000.0  # files of whole numbers hold millimetres, unless the user says otherwise
 _PLAUSIBLE = (0.05, 200.0)  # metres: a median outside is rather a wrong scale than a scene
@@ -35,7 +35,7 @@ class DepthSplit(PairSplit):
 
     def __init__(
         self,
-        pairs: list[tuple[Path, Path]],
+        pairs: list[Pair],
         *,
         root: Path,
         scale: float | None = None,
@@ -54,9 +54,9 @@ class DepthSplit(PairSplit):
         raw = read_raw(path, word="depth map", modes=DEPTH_MODES)
         kind = raw.dtype.kind
         if kind != "f" and raw.dtype.itemsize < 2 and self._scale is None:
-            held = "an array of 8 bits" if path.suffix == ".npy" else "a L image"
+            content = "an array of 8 bits" if path.suffix == ".npy" else "a L image"
             raise ValueError(
-                f"{path} is {held}; a depth map must be one channel of 16 bits that hold "
+                f"{path} is {content}; a depth map must be one channel of 16 bits that hold "
                 "millimetres, or of floats that hold metres, 0 where the depth is not known. 8 "
                 "bits need scale=, the number of values per metre"
             )
@@ -64,17 +64,32 @@ class DepthSplit(PairSplit):
         depths = raw.astype(np.float32) * np.float32(1 / scale)
         return np.where(np.isfinite(depths) & (depths > 0), depths, np.float32(0))
 
+    def require_labels(self, part: str) -> tuple[Path, np.ndarray]:
+        """As :meth:`PairSplit.require_labels`; warns of a median depth that no scene has: the
+        likely cause is the scale.
+        """
+        path, depths = super().require_labels(part)
+        median = float(np.median(depths[depths > 0]))
+        if not _PLAUSIBLE[0] <= median <= _PLAUSIBLE[1]:
+            warnings.warn(
+                f"the median depth of {path} is {median:.4g} m; is that so? scale= says how many "
+                f"values make a metre: {_SCALES}",
+                stacklevel=4,
+            )
+        return path, depths
+
     def counts(self, labels: np.ndarray) -> np.ndarray:
         """Which depths are known: (h, w) bool."""
         return labels > 0
 
 
-class DepthFolder:
+class DepthFolder(PairFolder):
     """Images with depth maps: a part that fills the memory and a part that is scored.
 
     Args:
         root: Folder of the data set.
-        layout: ``scenes``, or ``plain``, to which ``images`` and ``depth`` belong.
+        layout: One of those with depth maps in :mod:`benchmarks.data.layouts`, or ``plain``, to
+            which ``images`` and ``depth`` belong.
         train: Name of the part for the memory.
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name.
@@ -91,7 +106,7 @@ class DepthFolder:
             depth).
         allow_shared: Accept images that lie in both parts; the protocol then counts them
             (``shared_images``).
-        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`;
+        images: Folder of images, or names with stars, see :class:`benchmarks.data.layout.Layout`;
             ``{split}`` is replaced by the part.
         depth: Folder of depth maps, or names with stars.
 
@@ -100,6 +115,8 @@ class DepthFolder:
         ValueError: images without depth maps or the reverse, names that differ, nothing left, parts
             that share images, a part without a single known depth, or an illegal option.
     """
+
+    labels, word = "depth", "depth map"
 
     def __init__(
         self,
@@ -123,52 +140,25 @@ class DepthFolder:
             raise ValueError(
                 f"scale={scale!r}: must be a positive number, the values per metre: {_SCALES}"
             )
-        self.layout, self.root = layout, Path(root).expanduser()
-        where = depth_layout(self.root, layout, images=images, depth=depth)
-        chosen = selections(
-            every=every,
-            limit=limit,
-            names=names,
-            train_exclude=train_exclude,
-            val_exclude=val_exclude,
-        )
-        self.train, self.val = (
-            DepthSplit(pairs, root=self.root, scale=scale, resize_labels=resize_depth)
-            for pairs in part_pairs(
-                self.root, where, (train, val), chosen=chosen, kind="depth maps"
-            )
-        )
-        self._words: dict[str, Any] = dict(
-            train=train, val=val, every=list(every), limit=list(limit)
-        )
-        options = dict(depth=depth, images=images, scale=scale, resize_depth=resize_depth or None)
-        self._words |= {key: value for key, value in options.items() if value is not None}
-        self._words |= exclude_words(*chosen)
-        self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
-        for part, split in ((train, self.train), (val, self.val)):
-            _warn_of_scale(*split.require_labels(part))
-
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """What of the data belongs to a protocol: layout, parts, counts, content keys; no path."""
-        return dict(
-            layout=self.layout,
-            **self._words,
-            train_images=len(self.train),
-            val_images=len(self.val),
-            train_content=self.train.fingerprint,
-            val_content=self.val.fingerprint,
+        self._scale, self._resize_depth = scale, resize_depth
+        settings = dict(depth=depth, images=images, scale=scale, resize_depth=resize_depth or None)
+        super().__init__(
+            root,
+            layout,
+            parts=Parts.of(
+                train,
+                val,
+                every=every,
+                limit=limit,
+                names=names,
+                train_exclude=train_exclude,
+                val_exclude=val_exclude,
+            ),
+            options=dict(images=images, depth=depth),
+            allow_shared=allow_shared,
+            settings={key: value for key, value in settings.items() if value is not None},
         )
 
-
-def _warn_of_scale(path: Path, depths: np.ndarray) -> None:
-    """Warns of a depth map (h, w) in metres whose median no scene has: the likely cause is its
-    scale.
-    """
-    median = float(np.median(depths[depths > 0]))
-    if not _PLAUSIBLE[0] <= median <= _PLAUSIBLE[1]:
-        warnings.warn(
-            f"the median depth of {path} is {median:.4g} m; is that so? scale= says how many "
-            f"values make a metre: {_SCALES}",
-            stacklevel=3,
-        )
+    def _open(self, pairs: list[Pair]) -> DepthSplit:
+        scale = self._layout.depth.scale if self._scale is None else self._scale
+        return DepthSplit(pairs, root=self.root, scale=scale, resize_labels=self._resize_depth)

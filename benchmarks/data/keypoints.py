@@ -1,6 +1,4 @@
-"""Pairs of images whose keypoints correspond: semantic correspondence, read from the PF-WILLOW
-layout.
-"""
+"""Pairs of images whose keypoints correspond: semantic correspondence."""
 
 from __future__ import annotations
 
@@ -10,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
+from benchmarks.data.base import LabelledData
+from benchmarks.data.layout import Points
+from benchmarks.data.layouts import LAYOUTS, layouts_with, require_root
 from benchmarks.data.loading import file_size, fingerprint
 from pretrain.data.decode import DecodeError, decode_file, probe
 from pretrain.data.folders import EXTENSIONS, is_image, visible
 from pretrain.files import sha256_of
 from pretrain.names import check_choice
 
-LAYOUTS = ("pfwillow",)
-_VARIABLE = "pts_coord"
 _SLACK = 1.0  # pixels that a keypoint may lie outside its image: annotators clicked on the border
 
 
@@ -48,16 +46,15 @@ class KeypointImage:
         return float(height), float(width)
 
 
-class KeypointPairs:
+class KeypointPairs(LabelledData):
     """Image pairs with corresponding keypoints; there is no train part, nothing is fitted.
 
-    PF-WILLOW (Ham et al. 2016, arXiv 1511.05065): one folder per subset, in it ``NAME.png`` beside
-    ``NAME.mat`` with the variable ``pts_coord`` (2, K): x, then y. Every ordered pair of two images
-    of a subset is a pair.
+    Every ordered pair of two images of a folder is a pair.
 
     Args:
         root: Folder of the subsets, or the folder around it.
-        layout: ``pfwillow``.
+        layout: One of those with keypoints in :mod:`benchmarks.data.layouts`: ``pfwillow`` (Ham et
+            al. 2016, arXiv 1511.05065).
         every: Take every n-th pair.
         allow_shared: Accept pairs of an image with its own copy; the protocol then counts these
             images (``shared_images``).
@@ -69,7 +66,7 @@ class KeypointPairs:
             finite, lie outside their image or whose number differs within a subset.
     """
 
-    relative_to = "box"  # what PF-WILLOW measures distances against
+    labels, word = "points", "keypoint"
 
     def __init__(
         self,
@@ -79,31 +76,37 @@ class KeypointPairs:
         every: int = 1,
         allow_shared: bool = False,
     ) -> None:
-        check_choice("layout", layout, LAYOUTS)
+        check_choice("layout", layout, layouts_with(self.labels))
         self.root, self.layout = Path(root).expanduser(), layout
+        points = LAYOUTS[layout].points
+        self.relative_to = points.relative_to
         if type(every) is not int or every < 1:
             raise ValueError(f"every={every!r} must be at least 1, a whole number")
-        if not self.root.is_dir():
-            raise FileNotFoundError(f"root={str(root)!r} is not a folder")
-        self.images = _read_folders(self.root)
+        require_root(self.root)
+        self.images = _read_folders(self.root, points)
         self.pairs = _ordered_pairs(self.images)[::every]
         if not self.pairs:
             raise ValueError(
-                f"{self.root}: no two images with keypoints in one folder; layout 'pfwillow' is "
-                f"SUBSET/NAME.png beside SUBSET/NAME.mat with the variable {_VARIABLE!r}"
+                f"{self.root}: no two images with keypoints in one folder; layout {layout!r} is "
+                f"{points.about}"
             )
         rows = (
             (f"{i.folder}/{i.path.name}", file_size(i.path), i.points.tobytes().hex())
             for i in self.images
         )
-        self._words = dict(layout=layout, every=every, content=fingerprint(rows))
-        self._words |= _check_copies(self.images, allow_shared=allow_shared)
+        self._settings = dict(layout=layout, every=every, content=fingerprint(rows))
+        self._settings |= _check_copies(self.images, allow_shared=allow_shared)
+
+    @property
+    def scored_files(self) -> list[Path]:
+        """See :class:`LabelledData`."""
+        return [image.path for image in self.images]
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What of the data belongs to a protocol; no path."""
+        """See :class:`LabelledData`."""
         used = {index for pair in self.pairs for index in pair}
-        return dict(**self._words, images=len(used), pairs=len(self.pairs))
+        return dict(**self._settings, images=len(used), pairs=len(self.pairs))
 
     def read(self, index: int) -> np.ndarray:
         """Reads image ``index`` as (H, W, 3) uint8 RGB.
@@ -114,19 +117,19 @@ class KeypointPairs:
         return decode_file(self.images[index].path)
 
 
-def _read_folders(root: Path) -> list[KeypointImage]:
+def _read_folders(root: Path, points: Points) -> list[KeypointImage]:
     """All annotated images below ``root``, by folder and name; names that begin with a dot are left
     out.
     """
-    files = visible(root.rglob("*.mat"))
-    images = [_read_image(file, root) for file in files]
+    files = visible(root.rglob(points.files))
+    images = [_read_image(file, root, points) for file in files]
     known = {image.path for image in images}
     for folder in dict.fromkeys(file.parent for file in files):
         bare = [path.name for path in _images_in(folder) if path not in known]
         if bare:
             raise ValueError(
                 f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; "
-                "NAME.mat belongs beside each"
+                f"{points.files.replace('*', 'NAME')} belongs beside each"
             )
     return images
 
@@ -135,36 +138,36 @@ def _images_in(folder: Path) -> list[Path]:
     return [path for path in visible(folder.iterdir()) if is_image(path)]
 
 
-def _read_image(file: Path, root: Path) -> KeypointImage:
-    """The image beside a .mat file, with its keypoints."""
-    near = [path for path in _images_in(file.parent) if path.stem == file.stem]
+def _read_image(file: Path, root: Path, points: Points) -> KeypointImage:
+    """The image beside a file of keypoints, with these."""
+    before, _, behind = points.files.partition("*")
+    stem = file.name.removeprefix(before).removesuffix(behind)
+    near = [path for path in _images_in(file.parent) if path.stem == stem]
     if not near:
         raise ValueError(
-            f"{file} has no image beside it: looked for {file.stem} with {', '.join(EXTENSIONS)}"
+            f"{file} has no image beside it: looked for {stem} with {', '.join(EXTENSIONS)}"
         )
     if len(near) > 1:
-        raise ValueError(
-            f"{file} has {len(near)} images beside it, {[path.name for path in near]}: leave "
-            "one there"
-        )
+        names = [path.name for path in near]
+        raise ValueError(f"{file} has {len(near)} images beside it, {names}: leave one there")
     try:
         height, width = probe(near[0].read_bytes())
     except DecodeError as error:
         raise ValueError(f"{near[0]}: {error}") from error
-    points = _read_points(file)
-    outside = (points < -_SLACK) | (points > np.array([width, height]) + _SLACK)
+    marks = points.read(file)
+    outside = (marks < -_SLACK) | (marks > np.array([width, height]) + _SLACK)
     if outside.any():
-        first = points[outside.any(1)][0].tolist()
+        first = marks[outside.any(1)][0].tolist()
         raise ValueError(
             f"{file}: keypoint {first} lies outside its image of {width} x {height} pixels "
             "(upright)"
         )
-    return KeypointImage(near[0], file.parent.relative_to(root).as_posix(), (height, width), points)
+    return KeypointImage(near[0], file.parent.relative_to(root).as_posix(), (height, width), marks)
 
 
 def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[str, int]:
     """Refuses an image and its copy in one folder, which would be a pair that asks nothing; returns
-    the protocol's words about those that are accepted."""
+    what the protocol says about those that are accepted."""
     first: dict[tuple[str, str], Path] = {}
     copies = 0
     for image in images:
@@ -176,27 +179,10 @@ def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[st
         if not allow_shared:
             raise ValueError(
                 f"{image.path} is a copy of {original}, so that the two are a pair that asks "
-                "nothing; delete one with its .mat file. If it is meant: allow_shared=True, "
+                "nothing; delete one with its keypoints. If it is meant: allow_shared=True, "
                 "and the record's protocol says so"
             )
     return dict(shared_images=copies) if copies else {}
-
-
-def _read_points(file: Path) -> np.ndarray:
-    """(K, 2) float64 of a .mat file."""
-    try:
-        content = loadmat(file, variable_names=[_VARIABLE])
-    except Exception as error:  # scipy names many kinds of damage by many exceptions
-        raise ValueError(f"{file}: not readable as a MATLAB file ({error})") from error
-    if _VARIABLE not in content:
-        raise ValueError(f"{file} has no variable {_VARIABLE!r}")
-    points = np.asarray(content[_VARIABLE], np.float64)
-    if points.ndim != 2 or len(points) != 2 or not np.isfinite(points).all():
-        raise ValueError(
-            f"{file}: {_VARIABLE} must be (2, K) finite numbers, x and y; found shape "
-            f"{points.shape}"
-        )
-    return points.T
 
 
 def _ordered_pairs(images: list[KeypointImage]) -> list[tuple[int, int]]:

@@ -3,147 +3,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from benchmarks.data.label_maps import ENDINGS
-from benchmarks.data.layouts import Layout, folder_of, use_trainaug
+from benchmarks.data.layout import Layout, folder_of
+from benchmarks.data.selection import BOTH, Parts, Selection
 from pretrain.data.folders import EXTENSIONS, is_hidden
 
 Pair = tuple[Path, Path]
-Exclude = str | Sequence[str]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a part takes of its images, in this order.
-
-    Attributes:
-        names: Text file with one image name per line: only these; None = all.
-        exclude: Patterns of names to leave out.
-        every: Every n-th of what is left, in order of name.
-        limit: At most so many of these; None = no limit.
-    """
-
-    names: str | Path | None = None
-    exclude: tuple[str, ...] = ()
-    every: int = 1
-    limit: int | None = None
-
-
-def selections(
-    *,
-    every: Sequence[int],
-    limit: Sequence[int | None],
-    names: str | Sequence[str | Path | None],
-    train_exclude: Exclude = (),
-    val_exclude: Exclude = (),
-) -> tuple[Selection, Selection]:
-    """Checks the options of a reader and returns what train and val take.
-
-    Args:
-        every: (train, val) as in :class:`Selection`; ``limit`` and ``names`` likewise. ``names``
-            may be one text, as the command line gives it: ``few.txt,None``.
-        train_exclude: Patterns, a list of them or one text with commas; ``val_exclude`` likewise.
-
-    Raises:
-        ValueError: an option that is not as it must be, with an example.
-    """
-    every = _pair(
-        "every",
-        every,
-        is_legal=_is_count,
-        legal="two whole numbers from 1 on, for example every=1,3",
-    )
-    limit = _pair(
-        "limit",
-        limit,
-        is_legal=_is_limit,
-        legal="two whole numbers from 1 on or None, for example limit=500,None",
-    )
-    names = _pair(
-        "names",
-        names,
-        is_legal=_is_list,
-        legal="two text files or None, for example names=few.txt,None",
-    )
-    exclude = _patterns("train_exclude", train_exclude), _patterns("val_exclude", val_exclude)
-    train, val = (Selection(*chosen) for chosen in zip(names, exclude, every, limit, strict=True))
-    return train, val
-
-
-def exclude_words(train: Selection, val: Selection) -> dict[str, list[str]]:
-    """What of the patterns belongs to a protocol: nothing where there are none."""
-    words = dict(train_exclude=list(train.exclude), val_exclude=list(val.exclude))
-    return {name: patterns for name, patterns in words.items() if patterns}
 
 
 def part_pairs(
-    root: Path,
-    layout: Layout,
-    parts: tuple[str, str],
-    *,
-    chosen: tuple[Selection, Selection] = (Selection(), Selection()),
-    kind: str = "masks",
+    root: Path, layout: Layout, *, parts: Parts = BOTH, labels: str = "masks", word: str = "mask"
 ) -> list[list[Pair]]:
     """Lists the (image, label map) files of the train and the val part.
 
     Args:
         root: Folder of the data set.
         layout: Where files lie in it.
-        parts: (train, val) names of the parts.
-        chosen: What each takes of its images.
-        kind: What label maps are called in messages.
+        parts: What the parts are called and what each takes.
+        labels: ``masks`` or ``depth``, of the layout.
+        word: What messages call a label map.
 
     Raises:
         FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
     """
-    for name, split in zip(("train", "val"), parts, strict=True):
-        if not isinstance(split, str) or not split:
-            raise ValueError(
-                f"{name}={split!r}: must be the name of a part; a number needs quotes, "
-                f"{name}='2012'"
-            )
-    return [
-        find_pairs(root, use_trainaug(layout, split), split, selection=selection, kind=kind)
-        for split, selection in zip(parts, chosen, strict=True)
-    ]
+    pairs = []
+    for split, selection in zip(parts.names, parts.selections, strict=True):
+        files = layout.label_files(labels, split)
+        pairs.append(find_pairs(root, layout, split, files=files, selection=selection, word=word))
+    return pairs
 
 
 def find_pairs(
-    root: Path,
-    layout: Layout,
-    split: str,
-    *,
-    selection: Selection = Selection(),
-    kind: str = "masks",
+    root: Path, layout: Layout, split: str, *, files: str, selection: Selection, word: str
 ) -> list[Pair]:
     """Lists the (image, label map) files that one part takes, in order of name.
 
     What is chosen by ``names`` and ``exclude`` needs a label map, the rest need not have one.
 
+    Args:
+        root: Folder of the data set.
+        layout: Where its images lie.
+        split: Name of the part.
+        files: Where its label maps lie, see :class:`Layout`.
+        selection: What the part takes.
+        word: What messages call a label map.
+
     Raises:
         FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
     """
-    word = layout.split(split)
+    own = layout.split(split)
     images = _Files(
-        root, layout.images, word=word, endings=EXTENSIONS, what=f"images of split {split!r}"
+        root, layout.images, split=own, endings=EXTENSIONS, what=f"images of split {split!r}"
     )
-    masks = _Files(
-        root, layout.masks, word=word, endings=ENDINGS, what=f"{kind} of split {split!r}"
-    )
+    masks = _Files(root, files, split=own, endings=ENDINGS, what=f"{word}s of split {split!r}")
     keys = images.files.keys() | masks.files.keys()
     if layout.listing:
-        keys = _listed(root / layout.listing.format(split=word), images, masks)
+        keys = _listed(root / layout.listing.format(split=own), images, masks)
     if selection.names is not None:
         keys &= _chosen(Path(selection.names), images, keys=keys, split=split)
     keys -= _excluded(selection.exclude, (images, masks), keys=keys, split=split)
-    found, labels = images.single(keys), masks.single(keys)
-    _check_pairing(found, labels, images=images, masks=masks, split=split, kind=kind[:-1])
-    pairs = [(found[key], labels[key]) for key in sorted(found)]
+    paths, labels = images.single(keys), masks.single(keys)
+    _check_pairing(paths, labels, images=images, masks=masks, split=split, word=word)
+    pairs = [(paths[key], labels[key]) for key in sorted(paths)]
     return pairs[:: selection.every][: selection.limit]
 
 
@@ -153,7 +78,7 @@ class _Files:
     Args:
         root: Folder of the data set.
         pattern: Where they lie, see :class:`Layout`.
-        word: What stands for ``{split}``.
+        split: What stands for ``{split}``.
         endings: What their names may end in where the pattern does not say it.
         what: What they are called in messages.
 
@@ -162,18 +87,12 @@ class _Files:
     """
 
     def __init__(
-        self, root: Path, pattern: str, *, word: str, endings: Sequence[str], what: str
+        self, root: Path, pattern: str, *, split: str, endings: Sequence[str], what: str
     ) -> None:
-        self.folder, levels = folder_of(root, pattern, word=word)
+        self.folder, levels = folder_of(root, pattern, word=split)
         self.pattern, self.what = pattern, what
         if not self.folder.is_dir():
-            near = (
-                sorted(p.name for p in self.folder.parent.iterdir())
-                if self.folder.parent.is_dir()
-                else []
-            )
-            there = f"; {self.folder.parent} holds {', '.join(near[:8])}" if near else ""
-            raise FileNotFoundError(f"no folder {self.folder} with the {what}{there}")
+            raise FileNotFoundError(f"no folder {self.folder} with the {what}{_near(self.folder)}")
         expression = _expression(levels, endings)
         self.files: dict[str, list[Path]] = {}
         for path in sorted(self.folder.glob("/".join("*" * len(levels)))):
@@ -187,17 +106,13 @@ class _Files:
         folder, with or without ending."""
         index: dict[str, set[str]] = {}
         for key, paths in self.files.items():
-            words = {key, key.rpartition("/")[2]}
+            names = {key, key.rpartition("/")[2]}
             for path in paths:
                 relative = path.relative_to(self.folder)
-                words |= {
-                    path.name,
-                    path.stem,
-                    relative.as_posix(),
-                    relative.with_suffix("").as_posix(),
-                }
-            for word in words:
-                index.setdefault(word, set()).add(key)
+                below = {relative.as_posix(), relative.with_suffix("").as_posix()}
+                names |= {path.name, path.stem} | below
+            for name in names:
+                index.setdefault(name, set()).add(key)
         return index
 
     def single(self, keys: Iterable[str]) -> dict[str, Path]:
@@ -218,6 +133,14 @@ class _Files:
         return {key: paths[0] for key, paths in chosen.items()}
 
 
+def _near(folder: Path) -> str:
+    """What lies where a folder was looked for, as the end of a message."""
+    if not folder.parent.is_dir():
+        return ""
+    near = sorted(path.name for path in folder.parent.iterdir())
+    return f"; {folder.parent} holds {', '.join(near[:8])}" if near else ""
+
+
 def _expression(levels: Sequence[str], endings: Sequence[str]) -> re.Pattern[str]:
     """What a path below the folder must look like; a group for each star, which takes as little as
     it can.
@@ -229,68 +152,63 @@ def _expression(levels: Sequence[str], endings: Sequence[str]) -> re.Pattern[str
 
 
 def _check_pairing(
-    found: dict[str, Path],
+    paths: dict[str, Path],
     labels: dict[str, Path],
     *,
     images: _Files,
     masks: _Files,
     split: str,
-    kind: str,
+    word: str,
 ) -> None:
-    """Raises ValueError unless every image has a label map and the reverse; ``kind`` is what a
+    """Raises ValueError unless every image has a label map and the reverse; ``word`` is what a
     label map is called.
     """
-    bare, orphans = sorted(found.keys() - labels.keys()), sorted(labels.keys() - found.keys())
+    bare, orphans = sorted(paths.keys() - labels.keys()), sorted(labels.keys() - paths.keys())
     if bare or orphans:
         raise ValueError(
-            f"split {split!r}: {len(found)} images in {images.folder} and {len(labels)} {kind}s "
-            f"in {masks.folder} do not pair: {len(bare)} images without {kind} {bare[:3]}, "
-            f"{len(orphans)} {kind}s without image {orphans[:3]}; "
-            f"{_rule(images.pattern, masks.pattern, kind=kind)}. names= takes the images of a "
+            f"split {split!r}: {len(paths)} images in {images.folder} and {len(labels)} {word}s "
+            f"in {masks.folder} do not pair: {len(bare)} images without {word} {bare[:3]}, "
+            f"{len(orphans)} {word}s without image {orphans[:3]}; "
+            f"{_rule(images.pattern, masks.pattern, word=word)}. names= takes the images of a "
             "list, train_exclude= and val_exclude= leave some out"
         )
-    if not found:
-        below = [
-            path.name
-            for path in sorted(images.folder.iterdir())
-            if path.is_dir() and not is_hidden(path.name)
-        ]
-        advice = (
-            f", which has folders ({', '.join(below[:3])}): images=…/*/* looks into such"
-            if below
-            else ""
+    if not paths:
+        visible = (path for path in sorted(images.folder.iterdir()) if not is_hidden(path.name))
+        below = [path.name for path in visible if path.is_dir()]
+        advice = f", which has folders ({', '.join(below[:3])}): images=…/*/* looks into such"
+        raise ValueError(
+            f"split {split!r}: no image with a {word} in {images.folder}{advice if below else ''}"
         )
-        raise ValueError(f"split {split!r}: no image with a {kind} in {images.folder}{advice}")
 
 
-def _rule(images: str, masks: str, *, kind: str) -> str:
+def _rule(images: str, masks: str, *, word: str) -> str:
     if "*" in images or "*" in masks:
-        return f"an image {images} and its {kind} {masks} have the same at the place of each star"
-    return f"a {kind} is called like its image, ending in one of {', '.join(ENDINGS)}"
+        return f"an image {images} and its {word} {masks} have the same at the place of each star"
+    return f"a {word} is called like its image, ending in one of {', '.join(ENDINGS)}"
 
 
 def _listed(path: Path, images: _Files, masks: _Files) -> set[str]:
     """Keys of the files that a layout's own list names."""
-    found, absent = _look_up(path, images, masks)
+    keys, absent = _look_up(path, images, masks)
     if absent:
         raise ValueError(
             f"{path}: {len(absent)} listed names have no file in {images.folder}, the first: "
             f"{absent[:3]}"
         )
-    return found
+    return keys
 
 
 def _chosen(path: Path, images: _Files, *, keys: set[str], split: str) -> set[str]:
     """Keys of the images that a user's list names."""
-    found, absent = _look_up(path, images)
-    absent += sorted(found - keys)
-    if absent or not found:
+    named, absent = _look_up(path, images)
+    absent += sorted(named - keys)
+    if absent or not named:
         raise ValueError(
-            f"names={str(path)!r}: {len(absent)} of its {len(found) + len(absent)} names are "
+            f"names={str(path)!r}: {len(absent)} of its {len(named) + len(absent)} names are "
             f"not in split {split!r}: {absent[:3]}; one stem (a file name without ending) per "
             "line, at least one"
         )
-    return found
+    return named
 
 
 def _look_up(path: Path, *files: _Files) -> tuple[set[str], list[str]]:
@@ -312,28 +230,28 @@ def _look_up(path: Path, *files: _Files) -> tuple[set[str], list[str]]:
     for some in files:
         for name, keys in some.names().items():
             index.setdefault(name, set()).update(keys)
-    found: set[str] = set()
+    named: set[str] = set()
     absent = []
     for line in filter(None, map(str.strip, text.splitlines())):
-        word = next((word for word in _words(line) if word in index), None)
-        if word is None:
+        name = next((name for name in _readings(line) if name in index), None)
+        if name is None:
             absent.append(line)
-        elif len(index[word]) > 1:
+        elif len(index[name]) > 1:
             raise ValueError(
-                f"{path}: {word!r} may be any of {sorted(index[word])[:3]}: write its folder, too"
+                f"{path}: {name!r} may be any of {sorted(index[name])[:3]}: write its folder, too"
             )
         else:
-            found |= index[word]
-    return found, absent
+            named |= index[name]
+    return named, absent
 
 
-def _words(line: str) -> list[str]:
-    """What a line of a list may mean, the likeliest first."""
+def _readings(line: str) -> list[str]:
+    """The names that a line of a list may mean, the likeliest first."""
     quote = re.match(r"""(["'])(.*?)\1""", line)
     if quote:
         return [quote[2], quote[2].rpartition("/")[2]]
-    words = [line, re.split(r"[,;\t]", line)[0].strip(), line.split()[0].strip(",;")]
-    return words + [word.rpartition("/")[2] for word in words[1:]]
+    names = [line, re.split(r"[,;\t]", line)[0].strip(), line.split()[0].strip(",;")]
+    return names + [name.rpartition("/")[2] for name in names[1:]]
 
 
 def _excluded(
@@ -366,50 +284,9 @@ def _fits(pattern: str, files: _Files, *, key: str) -> bool:
     """
     for path in files.files[key]:
         relative = path.relative_to(files.folder)
-        words = (
-            (relative.as_posix(), relative.with_suffix("").as_posix())
-            if "/" in pattern
-            else (path.name, path.stem)
-        )
-        if any(fnmatchcase(word, pattern) for word in words):
+        names = [path.name, path.stem]
+        if "/" in pattern:
+            names = [relative.as_posix(), relative.with_suffix("").as_posix()]
+        if any(fnmatchcase(name, pattern) for name in names):
             return True
     return False
-
-
-def _pair(name: str, value: Any, *, is_legal: Callable[[Any], bool], legal: str) -> tuple[Any, Any]:
-    """Two values for train and val; a text is cut at its comma."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else value
-    if isinstance(value, str):
-        pair = tuple(
-            None if word.strip() in ("", "None", "none") else word.strip()
-            for word in value.split(",")
-        )
-    if not isinstance(pair, tuple) or len(pair) != 2 or not all(map(is_legal, pair)):
-        raise ValueError(f"{name}={value!r}: must be (train, val), {legal}")
-    return pair
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _is_limit(value: Any) -> bool:
-    return value is None or _is_count(value)
-
-
-def _is_list(value: Any) -> bool:
-    return (
-        value is None or isinstance(value, Path) or (isinstance(value, str) and value.strip() != "")
-    )
-
-
-def _patterns(name: str, value: Any) -> tuple[str, ...]:
-    """Patterns as a tuple; a text is cut at its commas."""
-    patterns = tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
-    if not isinstance(patterns, (tuple, list)) or not all(
-        isinstance(p, str) and p.strip() for p in patterns
-    ):
-        raise ValueError(
-            f"{name}={value!r}: must be names with stars, for example {name}=0016E5_*,Seq05VD_*"
-        )
-    return tuple(patterns)

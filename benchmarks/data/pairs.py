@@ -20,8 +20,9 @@ from benchmarks.data.loading import (
     resize_image,
     resize_mask,
 )
-from benchmarks.data.parts import check_parts
 from pretrain.data.decode import decode_file
+
+View = tuple[np.ndarray, np.ndarray]  # image (H, W, 3) uint8 and label map (H, W)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,12 @@ class LabelledBatch:
     repeat: int = 0
 
 
+def _batch(pairs: Sequence[View], ids: list[int], repeat: int = 0) -> LabelledBatch:
+    images, masks = zip(*pairs, strict=True)
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (B, H, W, 3) -> (B, 3, H, W)
+    return LabelledBatch(stacked, torch.from_numpy(np.stack(masks)), ids, repeat)
+
+
 def _below(path: Path, root: Path) -> str:
     """Path of a file as seen from ``root``, also of one beside it."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else os.path.relpath(path, root)
@@ -80,11 +87,8 @@ def _turned(labels: tuple[int, ...], image: tuple[int, ...]) -> bool:
     """Whether a label map lies across its image: no size for resizing, but a turn that one of them
     lacks.
     """
-    return (
-        (labels[0] > labels[1]) != (image[0] > image[1])
-        and labels[0] != labels[1]
-        and image[0] != image[1]
-    )
+    across = (labels[0] > labels[1]) != (image[0] > image[1])
+    return across and labels[0] != labels[1] and image[0] != image[1]
 
 
 class PairSplit:
@@ -104,6 +108,7 @@ class PairSplit:
 
     label_bytes = 2  # of one pixel's label, for the decision whether resized pairs stay in memory
     resize_option = "resize_masks"  # what readers call the argument ``resize_labels``
+    lacking, cure = "", ""  # what is said if no pixel counts, around the name of the part
 
     def __init__(
         self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False
@@ -111,7 +116,7 @@ class PairSplit:
         self._pairs, self._resize_labels = pairs, resize_labels
         rows = ((_below(i, root), file_size(i), file_size(m)) for i, m in pairs)
         self.fingerprint = fingerprint(rows)
-        self._cache: dict[tuple[int, int], dict[int, tuple[np.ndarray, np.ndarray]]] = {}
+        self._cache: dict[tuple[int, int], dict[int, View]] = {}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -133,11 +138,6 @@ class PairSplit:
         """
         raise NotImplementedError
 
-    lacking, cure = (
-        "",
-        "",
-    )  # what is said if no pixel counts, before and behind the name of the part
-
     def counts(self, labels: np.ndarray) -> np.ndarray:
         """Which pixels of a label map (h, w) count: (h, w) bool."""
         raise NotImplementedError
@@ -153,12 +153,14 @@ class PairSplit:
         labels = self.read_labels(label_path)
         if self._resize_labels and not _turned(labels.shape, image.shape[:2]):
             labels = resize_mask(labels, image.shape[:2])
-        cure = (
-            ""
-            if self._resize_labels
-            else f", or be given it by {self.resize_option}=True (nearest label)"
+        cure = f", or be given it by {self.resize_option}=True (nearest label)"
+        check_size(
+            labels,
+            label_path,
+            size=image.shape[:2],
+            image=image_path,
+            cure="" if self._resize_labels else cure,
         )
-        check_size(labels, label_path, size=image.shape[:2], image=image_path, cure=cure)
         return image, labels
 
     def require_labels(self, part: str) -> tuple[Path, np.ndarray]:
@@ -204,21 +206,17 @@ class PairSplit:
         """
         first, end = part or (0, self.batch_count(batch_size))
         ids = range(first * batch_size, min(end * batch_size, len(self)))
-        window: list[list[tuple[np.ndarray, np.ndarray]]] = []
+
+        def views_of(index: int) -> list[View]:
+            return self._views(index, size, passes=passes, crop=crop)
+
+        window: list[list[View]] = []
         start = ids.start
-        for views in ordered_map(
-            lambda i: self._views(i, size, passes, crop), ids, ahead=2 * batch_size
-        ):
+        for views in ordered_map(views_of, ids, ahead=2 * batch_size):
             window.append(views)
             if len(window) == batch_size or start + len(window) == ids.stop:
-                for repeat in range(passes):
-                    images = torch.from_numpy(np.stack([v[repeat][0] for v in window])).permute(
-                        0, 3, 1, 2
-                    )
-                    masks = torch.from_numpy(np.stack([v[repeat][1] for v in window]))
-                    yield LabelledBatch(
-                        images, masks, list(range(start, start + len(window))), repeat
-                    )
+                for repeat, pairs in enumerate(zip(*window, strict=True)):
+                    yield _batch(pairs, list(range(start, start + len(window))), repeat)
                 start += len(window)
                 window = []
 
@@ -226,18 +224,16 @@ class PairSplit:
         """Reads the pairs of these numbers, whole images resized to ``size`` (kept in memory while
         they are small).
         """
-        pairs = [self._resized(int(index), tuple(size)) for index in ids]
-        images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(np.stack([mask for _, mask in pairs]))
-        return LabelledBatch(images, masks, [int(index) for index in ids])
+        ids = list(map(int, ids))
+        return _batch([self._resized(index, tuple(size)) for index in ids], ids)
 
     def batch_count(self, batch_size: int) -> int:
         """Batches of the whole split."""
         return -(-len(self) // batch_size)
 
     def _views(
-        self, index: int, size: tuple[int, int], passes: int, crop: RandomCrop | None
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        self, index: int, size: tuple[int, int], *, passes: int, crop: RandomCrop | None
+    ) -> list[View]:
         if crop is None:
             return [self._resized(index, tuple(size))] * passes
         image, mask = self.load(index)
@@ -245,15 +241,11 @@ class PairSplit:
         for repeat in range(passes):
             top, left, h, w = crop.box(*mask.shape, (repeat, index))
             window = slice(top, top + h), slice(left, left + w)
-            views.append(
-                (
-                    resize_image(np.ascontiguousarray(image[window]), size),
-                    resize_mask(mask[window], size),
-                )
-            )
+            part = resize_image(np.ascontiguousarray(image[window]), size)
+            views.append((part, resize_mask(mask[window], size)))
         return views
 
-    def _resized(self, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    def _resized(self, index: int, size: tuple[int, int]) -> View:
         cache = self._cache.setdefault(size, {})
         if index in cache:
             return cache[index]
@@ -262,12 +254,3 @@ class PairSplit:
         if len(self) * size[0] * size[1] * (3 + self.label_bytes) <= CACHE_BYTES:
             cache[index] = pair
         return pair
-
-
-def check_parts_of_pairs(train: PairSplit, val: PairSplit, *, allow_shared: bool) -> dict[str, int]:
-    """:func:`benchmarks.data.parts.check_parts` for two parts of pairs."""
-    cure = (
-        "write {split} into images= where the parts have folders of their own, or name another "
-        "part by train=, val="
-    )
-    return check_parts(train.files, val.files, allow_shared=allow_shared, cure=cure)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data.label_maps import IGNORE, class_numbers
-from benchmarks.data.layouts import Layout, find_layout
-from benchmarks.data.pairing import exclude_words, part_pairs, selections
-from benchmarks.data.pairs import PairSplit, check_parts_of_pairs
+from benchmarks.data.layout import Masks
+from benchmarks.data.pair_folder import PairFolder
+from benchmarks.data.pairing import Pair
+from benchmarks.data.pairs import PairSplit
+from benchmarks.data.selection import Parts
 
 
 class SegmentationSplit(PairSplit):
@@ -22,18 +24,18 @@ class SegmentationSplit(PairSplit):
 
     def __init__(
         self,
-        pairs: list[tuple[Path, Path]],
-        layout: Layout,
+        pairs: list[Pair],
+        masks: Masks,
         *,
         root: Path,
         keep_ignored: bool,
         resize_labels: bool = False,
     ) -> None:
         super().__init__(pairs, root=root, resize_labels=resize_labels)
-        self._table, self._advice = layout.table(keep_ignored), layout.advice
-        self.classes = len(layout.values) + keep_ignored
+        self._table, self._advice = masks.table(keep_ignored), masks.advice
+        self.classes = len(masks.values) + keep_ignored
         # A standard layout knows its classes: what a small part lacks of them is no mistake.
-        self._unread = set(range(len(self))) if layout.declared else set()
+        self._unread = set(range(len(self))) if masks.declared else set()
         self._occurring = np.zeros(self.classes, bool)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,10 +54,10 @@ class SegmentationSplit(PairSplit):
     def _warn_of_classes(self) -> None:
         absent = np.flatnonzero(~self._occurring).tolist()
         if 0 < len(absent) < self.classes:
-            words = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
+            numbers = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
             warnings.warn(
                 f"{len(absent)} of {self.classes} classes occur in none of the {len(self)} "
-                f"masks of {self.name(0)} and what lies beside it: {words}. Nothing measures "
+                f"masks of {self.name(0)} and what lies beside it: {numbers}. Nothing measures "
                 "them; are classes=, values= and ignore= right?",
                 stacklevel=2,
             )
@@ -74,14 +76,13 @@ class SegmentationSplit(PairSplit):
         return labels != IGNORE
 
 
-class SegmentationFolder:
-    """A labelled data set with a part that fills the memory and a part that is scored.
+class SegmentationFolder(PairFolder):
+    """Images with masks of classes: a part that fills the memory and a part that is scored.
 
     Args:
         root: Folder of the data set.
-        layout: ``ade20k``, ``voc``, ``coco-stuff``, ``camvid``, ``cityscapes``, ``scenes``, or
-            ``plain``, to which ``images``, ``masks``, ``classes``, ``first``, ``ignore`` and
-            ``values`` belong.
+        layout: One of those with masks in :mod:`benchmarks.data.layouts`, or ``plain``, to which
+            ``images``, ``masks``, ``classes``, ``first``, ``ignore`` and ``values`` belong.
         train: Name of the part for the memory (VOC: also ``trainaug``).
         val: Name of the part that is scored.
         every: (train, val) take every n-th image in order of name: a smaller, still spread-out set.
@@ -99,7 +100,7 @@ class SegmentationFolder:
         resize_masks: Give masks of another size than their image the image's size (nearest label).
         allow_shared: Accept images that lie in both parts; the protocol then counts them
             (``shared_images``).
-        images: Folder of images, or names with stars, see :class:`benchmarks.data.layouts.Layout`;
+        images: Folder of images, or names with stars, see :class:`benchmarks.data.layout.Layout`;
             ``{split}`` is replaced by the part.
         masks: Folder of masks, or names with stars.
         classes: C.
@@ -113,6 +114,10 @@ class SegmentationFolder:
         ValueError: images without masks or the reverse, names that differ, nothing left, parts that
             share images, a part without a single pixel that has a class, or an illegal option.
     """
+
+    labels, word = "masks", "mask"
+    train: SegmentationSplit
+    val: SegmentationSplit
 
     def __init__(
         self,
@@ -136,44 +141,42 @@ class SegmentationFolder:
         ignore: int | tuple[int, ...] | None = None,
         values: tuple[int, ...] | None = None,
     ) -> None:
-        self.layout = layout
+        self._keep_ignored, self._resize_masks = keep_ignored, resize_masks
         plain = dict(
             images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values
         )
-        self.root, self._layout = find_layout(Path(root).expanduser(), layout, **plain)
-        chosen = selections(
-            every=every,
-            limit=limit,
-            names=names,
-            train_exclude=train_exclude,
-            val_exclude=val_exclude,
+        settings = {key: value for key, value in plain.items() if value is not None}
+        settings.pop("classes", None)  # C is in the protocol anyway
+        super().__init__(
+            root,
+            layout,
+            parts=Parts.of(
+                train,
+                val,
+                every=every,
+                limit=limit,
+                names=names,
+                train_exclude=train_exclude,
+                val_exclude=val_exclude,
+            ),
+            options=plain,
+            allow_shared=allow_shared,
+            settings=settings | (dict(resize_masks=True) if resize_masks else {}),
         )
-        self.train, self.val = (
-            SegmentationSplit(
-                pairs,
-                self._layout,
-                root=self.root,
-                keep_ignored=keep_ignored,
-                resize_labels=resize_masks,
-            )
-            for pairs in part_pairs(self.root, self._layout, (train, val), chosen=chosen)
-        )
-        self._words: dict[str, Any] = dict(
-            train=train, val=val, every=list(every), limit=list(limit)
-        )
-        # No layout's name stands for these; C is in the protocol anyway.
-        self._words |= {
-            key: plain[key] for key in sorted(plain) if plain[key] is not None and key != "classes"
-        }
-        self._words |= exclude_words(*chosen) | (dict(resize_masks=True) if resize_masks else {})
-        self._words |= check_parts_of_pairs(self.train, self.val, allow_shared=allow_shared)
-        for part, split in ((train, self.train), (val, self.val)):
-            split.require_labels(part)
         if self.classes == 1:
             warnings.warn(
                 f"{self.root}: one class, so any network scores 100 %; ignored values are no class",
                 stacklevel=2,
             )
+
+    def _open(self, pairs: list[Pair]) -> SegmentationSplit:
+        return SegmentationSplit(
+            pairs,
+            self._layout.masks,
+            root=self.root,
+            keep_ignored=self._keep_ignored,
+            resize_labels=self._resize_masks,
+        )
 
     @property
     def classes(self) -> int:
@@ -183,17 +186,9 @@ class SegmentationFolder:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the C classes; numbers where the layout does not tell."""
-        return self._layout.names or tuple(map(str, range(self.classes)))
+        return self._layout.masks.names or tuple(map(str, range(self.classes)))
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What of the data belongs to a protocol: layout, parts, counts, content keys; no path."""
-        return dict(
-            layout=self.layout,
-            **self._words,
-            classes=self.classes,
-            train_images=len(self.train),
-            val_images=len(self.val),
-            train_content=self.train.fingerprint,
-            val_content=self.val.fingerprint,
-        )
+        """See :class:`benchmarks.data.base.LabelledData`."""
+        return super().protocol | dict(classes=self.classes)

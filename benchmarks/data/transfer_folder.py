@@ -8,9 +8,10 @@ every label map and annotation before anything is trained.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -44,6 +45,16 @@ class TransferFolder:
             )
         self.root = root
         self.checked: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def arguments(cls, layout: str, root: str, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Arguments from ``classes:ROOT``; the recipe knows the layout."""
+        return dict(root=root) | dict(options) if layout == "classes" else None
+
+    @classmethod
+    def wanted(cls) -> str:
+        """What it reads, for messages."""
+        return "folder of the recipe's data, 'classes:ROOT'"
 
 
 @dataclass(frozen=True)

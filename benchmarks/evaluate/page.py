@@ -19,8 +19,6 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
 from benchmarks.core.upsamplers import family, load_upsampler
-from benchmarks.data import ClassFolder, KeypointPairs
-from benchmarks.data.loading import centre_crop, resize_image
 from benchmarks.evaluate.suite import Task
 from benchmarks.report.html import (
     html_figures,
@@ -33,7 +31,6 @@ from benchmarks.report.html import (
     markdown_table,
 )
 from benchmarks.report.pictures.upsampled import draw_upsampled, feature_colours
-from pretrain.data.decode import decode_file
 from pretrain.files import atomic_write
 
 TITLE, PICTURES, SIDE = (
@@ -163,18 +160,9 @@ def sample_images(task: Task, count: int) -> Tensor:
     Returns:
         (count, 3, H, W) uint8 RGB, fewer where there are fewer.
     """
-    data, size = task.data, task.settings.size
-    if isinstance(data, KeypointPairs):
-        names = [str(image.path) for image in data.images]
-    else:
-        names = [data.val.name(index) for index in range(len(data.val))]
-    chosen = [
-        decode_file(names[int(i)]) for i in np.linspace(0, len(names) - 1, min(count, len(names)))
-    ]
-    if isinstance(data, ClassFolder):
-        shown = [centre_crop(image, size, task.settings.crop_fraction) for image in chosen]
-    else:
-        shown = [resize_image(image, size) for image in chosen]
+    images = len(task.data.scored_files)
+    chosen = np.linspace(0, images - 1, min(count, images))
+    shown = [task.data.picture(int(index), task.settings) for index in chosen]
     return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,9 +24,8 @@ from benchmarks.core.commands import (
 from benchmarks.core.extractor import FeatureExtractor, literal, split_options
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
 from benchmarks.core.upsamplers import foreign_backbone, load_upsampler
-from benchmarks.data import DepthFolder, KeypointPairs, SegmentationFolder
-from benchmarks.data.keypoints import LAYOUTS as PAIR_LAYOUTS
-from benchmarks.data.layouts import DEPTH_LAYOUTS, LAYOUTS
+from benchmarks.data import ClassFolder
+from benchmarks.data.layouts import LAYOUTS
 from benchmarks.evaluate.hook import REDUCED
 from benchmarks.evaluate.page import report
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
@@ -37,17 +35,7 @@ from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars
 
-# What the data of a benchmark is called in messages.
-_WORDS = {
-    SegmentationFolder: "segmentation layout",
-    DepthFolder: "layout with depth maps (scenes, plain with depth=)",
-    KeypointPairs: "layout of keypoint pairs (pfwillow)",
-}
-_CLASSES = (
-    "folder 'classes:ROOT' (or scenes:ROOT without options; with them write classes:ROOT/crops?…)"
-)
 _SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
-_KINDS = (*LAYOUTS, "plain", *PAIR_LAYOUTS, "classes")
 
 
 @dataclass(frozen=True)
@@ -161,9 +149,9 @@ def make_tasks(
         found = [arguments for arguments in suiting.values() if arguments is not None]
         unread = [item for item in unread if suiting[item] is None]
         if len(found) != 1:
-            kind = _WORDS.get(reader, _CLASSES)
+            wanted = (reader or ClassFolder).wanted()
             raise ValueError(
-                f"--benchmark {name} needs one --data with a {kind}, found {len(found)}"
+                f"--benchmark {name} needs one --data with a {wanted}, found {len(found)}"
             )
         task = make_task(name, (REDUCED.get(name, {}) if quick else {}) | own | dict(data=found[0]))
         task.data = opened.setdefault(
@@ -182,20 +170,11 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item
     is none for it.
     """
-    kind, colon, rest = item.partition(":")
-    if not colon or kind not in _KINDS:
-        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(_KINDS)}")
+    layout, colon, rest = item.partition(":")
+    if not colon or layout not in LAYOUTS:
+        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(LAYOUTS)}")
     root, options = split_options(rest)
-    if reader in _WORDS:
-        suits = kind in {DepthFolder: DEPTH_LAYOUTS, KeypointPairs: PAIR_LAYOUTS}.get(
-            reader, LAYOUTS
-        )
-        if kind == "plain":
-            suits = reader is not KeypointPairs and ("depth" in options) == (reader is DepthFolder)
-        return dict(root=root, layout=kind) | options if suits else None
-    if kind == "scenes":  # its options are those of masks and depth maps
-        return None if options else dict(root=str(Path(root) / "crops"))
-    return dict(root=root) | options if kind == "classes" else None
+    return (reader or ClassFolder).arguments(layout, root, options)
 
 
 def _run_all(

@@ -41,20 +41,22 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         FileNotFoundError, ValueError: the data set is not as its layout says, its parts share
             images, it has more than 254 classes, or two files that would get one name.
     """
-    root, found = find_layout(root, layout)
-    if len(found.values) > _MOST:
+    root, own = find_layout(root, layout, labels="masks")
+    masks = own.masks
+    classes = len(masks.values)
+    if classes > _MOST:
         raise ValueError(
-            f"{root}: {len(found.values)} classes; one byte per pixel holds at most {_MOST} of them"
+            f"{root}: {classes} classes; one byte per pixel holds at most {_MOST} of them"
         )
-    parts = part_pairs(root, found, ("train", "val"))
+    parts = part_pairs(root, own)
     files = [[image for image, _ in pairs] for pairs in parts]
     check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")
     total, done = sum(map(len, parts)), 0
     for name, pairs in zip(_PARTS.values(), parts, strict=True):
-        reader = SegmentationSplit(pairs, found, root=root, keep_ignored=False)
+        reader = SegmentationSplit(pairs, masks, root=root, keep_ignored=False)
         (target / "annotations" / name).mkdir(parents=True)
         for image, mask in pairs:
-            stem = f"{image.parent.name}_{image.stem}" if found.grouped else image.stem
+            stem = f"{image.parent.name}_{image.stem}" if own.grouped else image.stem
             _place_jpeg(image, target / "images" / name / f"{stem}.jpg")
             # IGNORE is -1: class c becomes c + 1 and ignored pixels 0.
             labels = (reader.read_labels(mask) + 1).astype(np.uint8)
@@ -62,9 +64,9 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             done += 1
             if progress is not None:
                 progress("images", done, total)
-    write_classes(target, found.names or tuple(map(str, range(len(found.values)))))
+    write_classes(target, masks.names or tuple(map(str, range(classes))))
     train, val = map(len, parts)
-    return f"train: {train} images, val: {val} images, {len(found.values)} classes"
+    return f"train: {train} images, val: {val} images, {classes} classes"
 
 
 def _place_jpeg(source: Path, target: Path) -> None:

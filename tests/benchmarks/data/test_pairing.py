@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.data import DepthFolder, SegmentationFolder
-from benchmarks.data.pairing import selections
+from benchmarks.data.selection import Parts
 from benchmarks.evaluate.suite import make_task
 
 
@@ -298,8 +298,18 @@ def test_braces_and_links_in_circles_are_no_tracebacks(tmp_path: Path) -> None:
 
 
 def test_a_text_is_cut_at_its_commas() -> None:
-    train, val = selections(
-        every=[1, 3], limit=(None, 5), names=" a.txt , None", train_exclude="x*, y", val_exclude=[]
+    parts = Parts.of(
+        "train",
+        "test",
+        every=[1, 3],
+        limit=(None, 5),
+        names=" a.txt , None",
+        train_exclude="x*, y",
+        val_exclude=[],
     )
+    train, val = parts.selections
     assert (train.names, train.exclude, train.every, train.limit) == ("a.txt", ("x*", "y"), 1, None)
     assert (val.names, val.exclude, val.every, val.limit) == (None, (), 3, 5)
+    assert parts.protocol == dict(
+        train="train", val="test", every=[1, 3], limit=[None, 5], train_exclude=["x*", "y"]
+    )

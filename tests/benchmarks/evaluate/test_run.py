@@ -309,7 +309,7 @@ def test_pairs_of_keypoints_and_a_page(
     )
     assert "index.html" in capsys.readouterr().out
     with pytest.raises(
-        ValueError, match="--benchmark correspondence needs one --data with a layout of keypoint"
+        ValueError, match="--benchmark correspondence needs one --data with a layout with keypoint"
     ):
         make_tasks(["correspondence"], [f"classes:{tmp_path}"], [], quick=True)
 

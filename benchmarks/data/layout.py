@@ -1,0 +1,160 @@
+"""What a layout says: where a labelled data set keeps its files, and what their raw values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data.label_maps import value_table
+
+_ADVICE = (
+    "is layout= the right one? layout='plain' takes the values themselves, values={values} for "
+    "this mask"
+)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of classes.
+
+    Attributes:
+        files: Where they lie, see :class:`Layout`.
+        values: Raw mask values of classes 0, 1, …, C - 1.
+        ignore: Raw mask values that count nowhere.
+        names: Class names, empty if not known.
+        of_split: Where the masks of single parts lie, if elsewhere.
+        complete: What stands in the data set itself, such as the names of its classes:
+            ``complete(masks, root)`` returns the masks with it.
+        declared: Whether the user says what the classes are.
+        advice: What to do about mask values that the layout does not know, as the end of a
+            sentence.
+        about: What raw values mean, for the list of layouts.
+    """
+
+    files: str
+    values: tuple[int, ...] = ()
+    ignore: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    of_split: Mapping[str, str] = field(default_factory=dict)
+    complete: Callable[[Masks, Path], Masks] | None = None
+    declared: bool = False
+    advice: str = _ADVICE
+    about: str = ""
+
+    def table(self, keep_ignored: bool) -> np.ndarray:
+        """Raw value -> class, (65536,) int16, with ``IGNORE`` and ``UNKNOWN``.
+
+        Args:
+            keep_ignored: Make one more class, the last, of the ignored values.
+        """
+        return value_table(self.values, self.ignore, keep_ignored=keep_ignored)
+
+
+@dataclass(frozen=True)
+class DepthMaps:
+    """Depth maps.
+
+    Attributes:
+        files: Where they lie, see :class:`Layout`.
+        scale: Values per metre; None: 1000 for whole numbers, 1 for floats.
+        about: What raw values mean, for the list of layouts.
+    """
+
+    files: str
+    scale: float | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Keypoints, one file per image, beside it; point k of every image in a folder marks the same
+    part of an object.
+
+    Attributes:
+        files: What their names look like, at any depth below the root; the star stands for the
+            image's name without its ending.
+        read: Reads a file as (K, 2) float64, x and y in pixels, the image's corner at (0, 0).
+        relative_to: What distances are measured against: ``box`` or ``image``.
+        about: How files look, for messages and the list of layouts.
+    """
+
+    files: str
+    read: Callable[[Path], np.ndarray]
+    relative_to: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way of laying out a labelled data set, in one declaration.
+
+    ``images`` and the files of masks and depth maps are paths below the root in which ``{split}``
+    stands for the part. Without a star they are folders, and files of one stem make a pair. Each
+    ``*`` stands for a piece of a file's or folder's name, and files whose pieces are equal make a
+    pair; the files' ending may be left out.
+
+    Attributes:
+        name: What users call it.
+        images: Where images lie.
+        masks: Masks of classes, if there are any.
+        depth: Depth maps, if there are any.
+        points: Keypoints, if there are any.
+        class_folders: Folder that holds class folders, empty for the root itself; None: there are
+            none.
+        splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
+        inner: Folder that archives put around everything, looked for when the root lacks the image
+            folder.
+        listing: Text file with one name per line, or empty: all files are taken then.
+    """
+
+    name: str
+    images: str = ""
+    masks: Masks | None = None
+    depth: DepthMaps | None = None
+    points: Points | None = None
+    class_folders: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+    inner: str = ""
+    listing: str = ""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether files lie in folders (of cities, say) one level below the images' and masks'
+        folders.
+        """
+        return "*/" in self.images
+
+    def has(self, labels: str) -> bool:
+        """Whether it has ``masks``, ``depth``, ``points`` or ``class_folders``."""
+        return getattr(self, labels) is not None
+
+    def split(self, name: str) -> str:
+        """The layout's word for a split."""
+        return self.splits.get(name, name)
+
+    def label_files(self, labels: str, split: str) -> str:
+        """Where the ``masks`` or ``depth`` maps of a split lie."""
+        files = getattr(self, labels).files
+        return self.masks.of_split.get(split, files) if labels == "masks" else files
+
+
+def folder_of(root: Path, pattern: str, *, word: str) -> tuple[Path, tuple[str, ...]]:
+    """Splits a path of a layout into the folder that is certain and the names below it.
+
+    Args:
+        root: Folder of the data set.
+        pattern: As in :class:`Layout`.
+        word: What stands for ``{split}``.
+
+    Returns:
+        The folder; what its files are called, one string per level, ``("*",)`` where the pattern is
+        a folder.
+    """
+    pieces = pattern.replace("{split}", word).split("/")
+    parts = tuple(piece for piece in pieces if piece not in ("", "."))
+    fixed = next((index for index, part in enumerate(parts) if "*" in part), len(parts))
+    start = Path("/") if pattern.startswith("/") else root
+    return start.joinpath(*parts[:fixed]), parts[fixed:] or ("*",)
