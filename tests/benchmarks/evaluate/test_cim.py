@@ -82,7 +82,7 @@ def test_command_prints_the_table_or_one_sentence(
     assert [line.split()[0] for line in lines] == ["4", "network", "prior", "position"]
     assert run_tool("evaluate_cim", checkpoint, "--limit", 4, "--images", tmp_path / "none") == 2
     error = capsys.readouterr().err
-    assert error.startswith("evaluate_cim: ImageFolder: ") and "none" in error
+    assert error.startswith("evaluate-cim: ImageFolder: ") and "none" in error
 
 
 def test_an_attacked_objective_is_measured_on_clean_images(

@@ -317,7 +317,7 @@ def test_command_says_what_it_wrote_and_fails_in_a_sentence(
     good = capsys.readouterr().out
     assert good.strip().endswith("camvid: train: 3 images, val: 1 images, 11 classes")
     assert run_tool("prepare_transfer", folder, "--sets", "bccd", "--archives", tmp_path) == 2
-    assert capsys.readouterr().err.startswith("prepare_transfer: data set bccd: no det_bccd.tar in")
+    assert capsys.readouterr().err.startswith("prepare-transfer: data set bccd: no det_bccd.tar in")
     assert run_tool("prepare_transfer", "--help") == 0
     assert set(SETS) <= set(capsys.readouterr().out.replace(",", " ").split())
 
