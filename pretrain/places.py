@@ -42,7 +42,7 @@ def find_config(name: str | Path, *, folder: str = "") -> Path:
         folder: where a name may also begin: ``finetune`` lets ``tiny`` be ``finetune/tiny``.
 
     Raises:
-        FileNotFoundError: neither; says which names are alike.
+        FileNotFoundError: neither; says which one was probably meant.
     """
     path = Path(name)
     if path.is_file():
@@ -54,14 +54,9 @@ def find_config(name: str | Path, *, folder: str = "") -> Path:
         for candidate in (configs() / inside, configs() / folder / inside):
             if candidate.is_file():
                 return candidate
-    raise FileNotFoundError(f"no config {str(name)!r}{_alike(inside, folder)}")
-
-
-def _alike(path: Path, folder: str) -> str:
-    """Says which names are alike, or where names are found."""
-    asked = str(path.with_suffix(""))
-    names = [*config_names(folder), *config_names()] if folder else config_names()
-    near = get_close_matches(asked, names, n=3, cutoff=0.6)
-    if near:
-        return f": did you mean {' or '.join(near)}?"
-    return f": it is no file and no name below {configs() / folder}"
+    beside = [str(other) for other in path.parent.glob("*.py")]
+    known = [*beside, *config_names(folder), *config_names()]
+    stems = {Path(other).stem: other for other in reversed(known)}
+    near = get_close_matches(path.stem, stems, n=1)
+    hint = f"did you mean {stems[near[0]]!r}?" if near else f"no file, and no name in {configs()}"
+    raise FileNotFoundError(f"no config {str(name)!r}; {hint}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.names import PlanError
+from pretrain import places
 from pretrain.files import atomic_write
 from pretrain.names import suggestion
 
@@ -41,21 +42,16 @@ OPTIONAL_KEYS = (
 )
 
 
-def find_config(path: str | Path, where: str) -> Path:
-    """Returns ``path`` as it stands or, failing that, below the repository's root.
+def find_config(name: str | Path, where: str, *, folder: str = "") -> Path:
+    """Returns the file of a config, see :func:`pretrain.places.find_config`.
 
     Raises:
-        PlanError: it is in neither place; names the files beside it that look alike.
+        PlanError: there is none; ``where`` says who asked for it.
     """
-    for candidate in (Path(path), Path(__file__).resolve().parents[2] / path):
-        if candidate.is_file():
-            return candidate
-    folder = Path(path).parent
-    beside = [
-        str(folder / p.name)
-        for p in sorted((Path(__file__).resolve().parents[2] / folder).glob("*.py"))
-    ]
-    raise PlanError(f"{where}: no config file {str(path)!r}{suggestion(str(path), beside)}")
+    try:
+        return places.find_config(name, folder=folder)
+    except FileNotFoundError as error:
+        raise PlanError(f"{where}: {error}") from None
 
 
 def plain(value: Any) -> Any:

@@ -73,7 +73,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         PlanError: an unknown or missing key (with a suggestion), an illegal value, an override of a
             key that the recipe does not have, two arms that are the same experiment.
     """
-    path = find_config(path, "comparison")
+    path = find_config(path, "comparison", folder="comparisons")
     raw = plain(read_config(path)._cfg_dict.to_dict())
     raw = {key: value for key, value in raw.items() if not key.startswith("_")}  # helper variables
     check_names("comparison key", raw, KEYS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "finetune"
+from pretrain.places import find_config
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,9 @@ class Settings:
         """The recipe's file.
 
         Raises:
-            ValueError: no such recipe; lists those there are.
+            ValueError: no such recipe; says which one was probably meant.
         """
-        for path in (Path(self.recipe), CONFIGS / f"{self.recipe}.py"):
-            if path.suffix == ".py" and path.is_file():
-                return path
-        found = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.py")))
-        raise ValueError(f"recipe={self.recipe!r}: neither a file nor one of {found}")
+        try:
+            return find_config(self.recipe, folder="finetune")
+        except FileNotFoundError as error:
+            raise ValueError(f"recipe: {error}") from None

@@ -96,19 +96,14 @@ def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tupl
     """Reads a recipe and its section.
 
     Args:
-        path: a config file; its bases may lie in mmsegmentation or mmdet (``mmdet::_base_/…``).
+        path: a config file or the name of one below ``transfer``; its bases may lie in mmsegmentation or mmdet (``mmdet::_base_/…``).
         options: overrides, dotted keys as in mmengine's ``--cfg-options``.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: no section ``transfer``, an unknown key in it, or an illegal value.
     """
-    if not Path(path).is_file():
-        near = suggestion(Path(path).name, [p.name for p in Path(path).parent.glob("*.py")])
-        raise FileNotFoundError(
-            f"no recipe {path}{near}; those of this project lie in configs/transfer"
-        )
-    config = read_config(path)
+    config = read_config(path, folder="transfer")
     if options:
         override(config, options)
     given = config.get(SECTION)

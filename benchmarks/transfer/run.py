@@ -26,6 +26,7 @@ from pretrain.engine.config_file import require_honoured
 from pretrain.engine.distributed import broadcast, from_first_rank, world
 from pretrain.engine.resumption import RunLock
 from pretrain.files import atomic_write
+from pretrain.places import find_config
 
 # Names of the libraries' metrics -> ours; fractions become percent.
 _SEGMENTATION = {"exact_mIoU": ("mIoU", 1), "exact_aAcc": ("pixel_accuracy", 1)}
@@ -70,7 +71,7 @@ _INSTEAD = {
 class Settings:
     """What to fine-tune by."""
 
-    recipe: str = ""  # path of a config with a section `transfer`, see configs/transfer
+    recipe: str = ""  # path or name of a config with a section `transfer`
     tuning_seed: int = (
         0  # of new heads, order, augmentation; not part of the protocol, so seeds share a column
     )
@@ -80,8 +81,10 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        if not Path(self.recipe).is_file():
-            raise ValueError(f"recipe={self.recipe!r} is no file; recipes lie in configs/transfer")
+        try:
+            find_config(self.recipe, folder="transfer")
+        except FileNotFoundError as error:
+            raise ValueError(f"recipe: {error}") from None
 
 
 def run(

@@ -22,7 +22,6 @@ from pretrain.engine.config_file import override, read_config, read_options, req
 from pretrain.engine.settings import ConfigError
 from pretrain.files import atomic_path, require_writable
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "upsamplers"
 BACKBONE = "backbone.pth"  # the frozen weights, in a run's folder
 _KINDS = {"JBUStack": "jbu", "NeighbourhoodUpsampler": "neighbourhood", "Interpolation": "bilinear"}
 
@@ -88,7 +87,7 @@ def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
             override that would not count.
         FileNotFoundError: no such checkpoint.
     """
-    cfg = read_config(CONFIGS / f"{options.objective}.py")
+    cfg = read_config(f"upsamplers/{options.objective}")
     if options.upsampler == "bilinear":
         if options.objective == "regression":
             raise ConfigError(

@@ -10,20 +10,25 @@ from mmengine.config import Config, DictAction
 
 from pretrain.command_line import read_pairs
 from pretrain.engine.settings import ConfigError
+from pretrain.places import find_config
 
 
-def read_config(path: str | Path) -> Config:
+def read_config(name: str | Path, *, folder: str = "") -> Config:
     """Reads a config file.
+
+    Args:
+        name, folder: a path or a config's name, see :func:`pretrain.places.find_config`.
 
     Raises:
         ConfigError: the file is no config, running it fails, or a file that it builds on is
             missing; names the file and the cause.
         OSError: the file is missing or unreadable.
     """
+    path = find_config(name, folder=folder)
     try:
         return Config.fromfile(path)
     except OSError as error:
-        if error.filename is None or Path(error.filename) == Path(path):
+        if error.filename is None or Path(error.filename) == path:
             raise
         raise ConfigError(
             f"{path}: builds on {error.filename}: {error.strerror}; see its _base_"

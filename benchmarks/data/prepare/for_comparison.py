@@ -18,6 +18,7 @@ from pretrain.data.folders import visible
 from pretrain.data.scenes.write import write_scenes
 from pretrain.files import atomic_write
 from pretrain.names import check_names
+from pretrain.places import checkout
 from pretrain.progress import Bars
 from pretrain.threads import usable_cores
 
@@ -46,9 +47,10 @@ def prepare_scenes(
 
 def shared_folder() -> Path:
     """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` beside
-    the repository.
+    the checkout, or in the current folder for an installed package.
     """
-    beside = Path(__file__).resolve().parents[4] / "shared"
+    root = checkout()
+    beside = Path("shared") if root is None else root.parent / "shared"
     return Path(os.environ.get(SHARED_VARIABLE) or beside) / "data"
 
 

@@ -63,7 +63,7 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("arms = dict(a=dict(overides={}))", "'overides'; did you mean 'overrides'?"),
         ("arms = {'a/b': dict()}", "becomes a folder"),
         ("arms = dict(a=dict(train='no'))", "must be True or False"),
-        ("arms = dict(a=dict(config='configs/nothing.py'))", "no config file 'configs/nothing.py'"),
+        ("arms = dict(a=dict(config='configs/nothing.py'))", "no config 'configs/nothing.py'"),
         (
             "arms = dict(a=dict(overrides={'shedule.lr_per_256': 1}))",
             "no 'shedule'; did you mean 'schedule'?",

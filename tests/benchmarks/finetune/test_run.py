@@ -235,7 +235,7 @@ def test_as_a_benchmark_of_the_suite(image_folder: Path) -> None:
     ("changes", "message"),
     [
         (dict(fraction=0.0), "fraction=0.0: must be above 0"),
-        (dict(recipe="tinny"), "recipe='tinny': neither a file nor one of .*tiny"),
+        (dict(recipe="tinny"), "recipe: no config 'tinny'; did you mean 'tiny'"),
         (dict(tuning_seed=-1), "tuning_seed=-1 must be at least 0"),
         (dict(fraction=0.5, labels="x.txt"), "give one of the two"),
     ],

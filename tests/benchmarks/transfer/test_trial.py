@@ -220,5 +220,7 @@ def test_a_diverged_network_has_no_metrics() -> None:
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ValueError, match="recipes lie in configs/transfer"):
+    with pytest.raises(
+        ValueError, match="recipe: no config 'configs/transfer/no_such.py'; no file"
+    ):
         transfer.Settings("configs/transfer/no_such.py")
