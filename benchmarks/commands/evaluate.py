@@ -5,6 +5,7 @@ Features may be upsampled first. One table per protocol.
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from pretrain.command_line import Command, CommandLine
@@ -25,10 +26,8 @@ EXAMPLES = """examples:
 
 networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
   ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
-data: LAYOUT:ROOT[?option=value&…]; layouts for retrieval, probe, decoder: ade20k voc coco-stuff camvid cityscapes
-  scenes plain; for depth and depth_probe: scenes, plain with ?images=img/{split}&depth=mm/{split};
-  for knn, linear, robustness, cam: classes (or scenes without options, which brings ROOT/crops); for correspondence:
-  pfwillow; a --data that no benchmark reads is refused;
+data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes without options also serves benchmarks of class
+  folders, by ROOT/crops; a --data that no benchmark reads is refused;
   ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
   ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
 upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
@@ -44,6 +43,16 @@ BENCHMARKS = (
 )
 
 
+class _ListLayouts(argparse.Action):
+    """Prints the layouts of labelled data, as ``--version`` prints a version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from benchmarks.data.layout_list import as_text
+
+        print(as_text())
+        parser.exit()
+
+
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
@@ -51,6 +60,9 @@ def add_arguments(parser: CommandLine) -> None:
     )
     parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
+    parser.add_argument(
+        "--layouts", action=_ListLayouts, nargs=0, help="list the layouts of --data, and exit"
+    )
     parser.add_argument(
         "--set",
         dest="settings",

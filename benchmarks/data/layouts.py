@@ -77,31 +77,6 @@ def require_root(root: Path) -> None:
         raise FileNotFoundError(f"root={str(root)!r} is not a folder")
 
 
-def describe(labels: str) -> list[tuple[str, str, str, str]]:
-    """Lists the layouts that have ``masks``, ``depth`` or ``points``, for people to read.
-
-    Returns:
-        (name, where images lie, where labels lie, what their raw values mean) of each; paths stand
-        in backquotes.
-    """
-    rows = []
-    for name in layouts_with(labels):
-        layout, own = LAYOUTS[name], getattr(LAYOUTS[name], labels)
-        if name == "plain":
-            where = f"`{layout.images}` folder or names with stars, may hold `{{split}}`"
-            rows.append((name, where, f"`{own.files}` likewise", own.about))
-            continue
-        parts = "{" + f"{layout.split('train')},{layout.split('val')}" + "}"
-        images, files = (text.replace("{split}", parts) for text in (layout.images, own.files))
-        where = f"`{images}`" if images else ""
-        if layout.listing:
-            where += f", names from `{layout.listing.replace('{split}', parts)}`"
-        elsewhere = getattr(own, "of_split", {}).items()
-        others = "".join(f"; of the part `{part}` `{path}`" for part, path in elsewhere)
-        rows.append((name, where, f"`{files}`{others}", own.about))
-    return rows
-
-
 # COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
 _COCO_GAPS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
 _CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist"

@@ -1,0 +1,61 @@
+"""The list of layouts, for help texts and the documentation."""
+
+from __future__ import annotations
+
+from benchmarks.data.layout import Layout
+from benchmarks.data.layouts import LAYOUTS, layouts_with
+
+_TITLES = {
+    "masks": "masks of classes",
+    "depth": "depth maps",
+    "points": "keypoints",
+    "class_folders": "class folders",
+}
+
+
+def describe(labels: str) -> list[tuple[str, str, str, str]]:
+    """Lists the layouts that have these labels.
+
+    Args:
+        labels: ``masks``, ``depth``, ``points`` or ``class_folders``.
+
+    Returns:
+        (name, where images lie, where labels lie, what their raw values mean) of each; paths stand
+        in backquotes.
+    """
+    return [_row(LAYOUTS[name], labels) for name in layouts_with(labels)]
+
+
+def as_text() -> str:
+    """All layouts by what their labels are, for a terminal."""
+    lines = []
+    for labels, title in _TITLES.items():
+        lines.append(f"{title}:")
+        for name, *cells in describe(labels):
+            lines.append(f"  {name:<12}" + "; ".join(filter(None, cells)).replace("`", ""))
+    return "\n".join(lines)
+
+
+def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
+    if labels == "class_folders":
+        below = f"ROOT/{layout.class_folders}".rstrip("/")
+        return layout.name, f"`{below}/{{train,val}}/<class>` or `{below}/<class>`", "", ""
+    own = getattr(layout, labels)
+    if labels == "points":
+        return layout.name, "", "", own.about
+    if layout.name == "plain":
+        where = f"`{layout.images}` folder, may hold `{{split}}`, or names with stars"
+        return layout.name, where, f"`{own.files}` likewise", own.about
+    images, files = _path(layout, layout.images), _path(layout, own.files)
+    if layout.listing:
+        images += f", names from {_path(layout, layout.listing)}"
+    elsewhere = layout.masks.of_split if labels == "masks" else {}
+    for part, path in elsewhere.items():
+        files += f"; of the part `{part}` {_path(layout, path)}"
+    return layout.name, images, files, own.about
+
+
+def _path(layout: Layout, pattern: str) -> str:
+    """A path of the layout with the names of both parts."""
+    parts = f"{{{layout.split('train')},{layout.split('val')}}}"
+    return f"`{pattern.replace('{split}', parts)}`"

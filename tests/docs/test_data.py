@@ -1,0 +1,25 @@
+"""docs/data.md: its tables of layouts say what is declared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.data.layout_list import as_text, describe
+from benchmarks.data.layouts import LAYOUTS
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("labels", ["masks", "depth"])
+def test_each_declared_layout_has_its_line(labels: str) -> None:
+    lines = PAGE.splitlines()
+    for name, images, files, about in describe(labels):
+        assert f"| `{name}` | {images} | {files} | {about} |" in lines
+
+
+def test_the_page_and_the_list_know_every_layout() -> None:
+    for name in LAYOUTS:
+        assert f"\n  {name:<12}" in as_text()
+        assert f"`{name}`" in PAGE or f"`{name}:ROOT" in PAGE
