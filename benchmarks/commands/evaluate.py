@@ -30,10 +30,8 @@ data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes withou
   folders, by ROOT/crops; a --data that no benchmark reads is refused;
   ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
   ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
-upsamplers: nearest bilinear bicubic guided bilateral implicit, jbu:PATH neighbourhood:PATH (trained by
-  tools/train_upsampler.py), featup:FILE (published weights), anyup:FILE naf:FILE loftup:FILE (likewise, inside a
-  clone of their repository or with ?repository=FOLDER), none; several run one after the other, bilinear always
-  beside; docs/upsamplers.md
+upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the other, bilinear
+  always beside
 settings: the fields of Settings in benchmarks/frozen/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
   linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
 torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""

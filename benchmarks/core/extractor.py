@@ -10,25 +10,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import torch
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from benchmarks.weights.checkpoint import (
-    LoadReport,
-    fill,
-    find_state,
-    read_checkpoint,
-    weights_fingerprint,
-)
+from benchmarks.weights.checkpoint import Checkpoint
+from benchmarks.weights.filling import LoadReport, weights_fingerprint
 from benchmarks.weights.layouts import IMAGENET
-from benchmarks.weights.network import import_networks
-from benchmarks.weights.recognise import Unrecognised
-from pretrain.backbones.timm_backbone import Features, TimmBackbone, architecture
+from pretrain.backbones.timm_backbone import Features, TimmBackbone
 
 _OURS = (
     "weights",
@@ -53,6 +46,8 @@ class FeatureExtractor:
         weights: ``online`` or ``target``.
         map_stride: Which map of the pyramid ``maps`` gives; None = the deepest.
         report: What was loaded; None for a network that never was in a file.
+        pyramid: Weights of a feature pyramid that was trained with the network, keys from ``fpn.``
+            and ``head_convs.``.
         upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the
             backbone, with the normalised image; ``maps`` then gives one feature per
             ``upsampled_stride`` pixels.
@@ -70,11 +65,13 @@ class FeatureExtractor:
         weights: str = "online",
         map_stride: int | None = None,
         report: LoadReport | None = None,
+        pyramid: Mapping[str, Tensor] | None = None,
         upsampler: Any = None,
         upsampled_stride: int = 1,
     ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
+        self.pyramid = dict(pyramid or {})
         self.upsampler, self.upsampled_stride = upsampler, upsampled_stride
         self._map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
@@ -116,10 +113,21 @@ class FeatureExtractor:
             report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
             common |= dict(mean=mean, std=std, report=report)
         else:
-            backbone, settings = _from_file(
-                source, own.get("backbone"), options, weights, own.get("layout", "auto")
+            if not Path(source).exists() and not Path(source).is_symlink():
+                raise FileNotFoundError(
+                    f"no checkpoint {source}; a network without a file is 'timm:NAME' or "
+                    "'random:NAME'"
+                )
+            checkpoint = Checkpoint.read(source)
+            loaded = checkpoint.network(
+                weights,
+                backbone=own.get("backbone"),
+                options=options,
+                layout=own.get("layout", "auto"),
             )
-            common |= settings
+            backbone = loaded.backbone
+            common |= dict(report=loaded.report, pyramid=checkpoint.pyramid(weights))
+            common |= dict(mean=loaded.normalisation["mean"], std=loaded.normalisation["std"])
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
 
@@ -130,9 +138,9 @@ class FeatureExtractor:
         image itself.
         """
         other = copy.copy(self)
-        other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
         if hasattr(upsampler, "bind"):
-            upsampler.bind(other.features)
+            upsampler = copy.copy(upsampler).bind(other.features)
+        other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
         return other
 
     @property
@@ -193,6 +201,11 @@ class FeatureExtractor:
         """
         self.vector(torch.zeros(1, 3, *size))
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the network's weights as they are when it is first asked for."""
+        return weights_fingerprint(self.backbone)
+
     def describe(self) -> dict[str, Any]:
         """Says which network this is, as plain values for ``Record.subject``."""
         info = self.backbone.info
@@ -205,7 +218,7 @@ class FeatureExtractor:
             vector_channels=info.vector,
             mean=self.mean,
             std=self.std,
-            fingerprint=weights_fingerprint(self.backbone),
+            fingerprint=self.fingerprint,
         )
         if self.upsampler is not None:
             described["upsampler"] = describe_upsampler(self.upsampler)
@@ -383,37 +396,3 @@ def _named(
     if not pretrained:
         known = {}  # a random network has no normalisation of its own: the same for all of them
     return backbone, known.get("mean", IMAGENET["mean"]), known.get("std", IMAGENET["std"])
-
-
-def _from_file(
-    path: str, name: str | None, options: dict[str, Any], weights: str, layout: str
-) -> tuple[nn.Module, dict[str, Any]]:
-    content = read_checkpoint(path)
-    meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
-    if "backbone" in meta and name is None:
-        backbone = MODELS.build(architecture(meta["backbone"]) | options)
-        prefix = {"online": "backbone.", "target": "target_backbone."}[weights]
-        if not any(key.startswith(prefix) for key in content["state_dict"]):
-            raise ValueError(
-                f"{path} has no {weights} weights (keys {prefix}*); it was trained without that "
-                "network"
-            )
-        report = fill(backbone, content["state_dict"], prefix=prefix, source=path)
-        normalisation = meta.get("normalisation", IMAGENET)
-        return backbone, dict(report=report, mean=normalisation["mean"], std=normalisation["std"])
-    try:
-        imported = import_networks(content, path, layout=layout, backbone=name, options=options)
-    except Unrecognised as error:
-        if name is None or weights == "target":
-            raise ValueError(
-                f"{error}; in a spec: {path}?layout=NAME, or ?backbone=resnet50 for plain files"
-            ) from error
-        backbone = TimmBackbone(name, **options)
-        return backbone, dict(report=fill(backbone.model, find_state(content), source=path))
-    if weights == "target" and len(imported.backbones) == 1:
-        raise ValueError(
-            f"weights='target': {path} is not a checkpoint of ours, it holds one network"
-        )
-    return imported.backbones[weights], dict(
-        report=imported.loads[weights]
-    ) | imported.normalisation

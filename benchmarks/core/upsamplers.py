@@ -1,77 +1,65 @@
-"""Upsamplers by name, as command lines give them."""
+"""Upsamplers by name, as command lines give them. Which names there are the classes say."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import pkgutil
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 
-from benchmarks.core.extractor import parse_spec
-from benchmarks.weights.checkpoint import read_checkpoint, state_fingerprint
+from benchmarks.core.extractor import split_options
+from benchmarks.weights.checkpoint import Checkpoint
+from benchmarks.weights.layouts import UPSAMPLERS
 from heads.upsamplers.base import Upsampler
 from pretrain.annotations import fit_all
-from pretrain.names import check_choice
+from pretrain.names import check_choice, check_names
 from pretrain.state_dicts import refuse_non_finite
 
-_PREFIX, _BACKBONE = (
-    "upsampler.",
-    "backbone.",
-)  # of the keys in a checkpoint of an upsampler's training
+NONE = "none"
+_ROOMS = ("heads.upsamplers", "pretrain.upsampling")  # where classes of upsamplers are
 
 
-class _Kind(NamedTuple):
-    """How a kind of upsampler is made: the class, arguments its name stands for, what file it
-    needs.
+def kinds(*sources: str) -> dict[str, type[Upsampler]]:
+    """Returns {name in specs: class} of all registered upsamplers, sorted by name.
+
+    Args:
+        sources: takes only classes whose :attr:`Upsampler.source` is one of these; none takes all.
     """
+    for room in _ROOMS:
+        for module in pkgutil.iter_modules(importlib.import_module(room).__path__):
+            importlib.import_module(f"{room}.{module.name}")
+    table = {}
+    for cls in MODELS.module_dict.values():
+        if issubclass(cls, Upsampler) and (not sources or cls.source in sources):
+            table |= dict.fromkeys(cls.kinds(), cls)
+    return dict(sorted(table.items()))
 
-    module: str
-    name: str
-    arguments: dict[str, Any] = {}
-    # "", trained (by us: its config is in the file), foreign (the class reads the file), repository
-    # (the class runs somebody's repository with a file of weights)
-    file: str = ""
 
-
-_KINDS = {
-    "nearest": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="nearest")),
-    "bilinear": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="bilinear")),
-    "bicubic": _Kind("heads.upsamplers.interpolation", "Interpolation", dict(mode="bicubic")),
-    "guided": _Kind("heads.upsamplers.guided_filter", "GuidedFilter"),
-    "bilateral": _Kind("heads.upsamplers.bilateral", "JointBilateral"),
-    "jbu": _Kind("heads.upsamplers.jbu", "JBUStack", file="trained"),
-    "neighbourhood": _Kind(
-        "heads.upsamplers.neighbourhood", "NeighbourhoodUpsampler", file="trained"
-    ),
-    "implicit": _Kind("pretrain.upsampling.implicit", "ImplicitUpsampler"),
-    "featup": _Kind("heads.upsamplers.featup_checkpoint", "load_featup", file="foreign"),
-    "anyup": _Kind("heads.upsamplers.wrappers", "AnyUp", file="repository"),
-    "naf": _Kind("heads.upsamplers.wrappers", "NAF", file="repository"),
-    "loftup": _Kind("heads.upsamplers.wrappers", "LoftUp", file="repository"),
-}
-KINDS = ("none", *_KINDS)
+def build_kind(kind: str, **options: Any) -> Upsampler:
+    """Builds an upsampler of :func:`kinds` without any file: one to be trained has random weights."""
+    cls = kinds()[kind]
+    return cls(**cls.kinds()[kind], **options)
 
 
 def load_upsampler(
     spec: str, device: torch.device | str = "cpu", *, channels: int | None = None
 ) -> Upsampler | None:
-    """Builds a frozen upsampler from a spec; imports no more than what it needs.
+    """Builds a frozen upsampler from a spec.
 
     Args:
-        spec: ``none``, ``nearest``, ``bilinear``, ``bicubic``, ``guided``, ``bilateral``,
-            ``implicit``; ``jbu:PATH`` and ``neighbourhood:PATH`` (checkpoints of
-            ``tools/train_upsampler.py``); ``featup:PATH`` (a published file); ``anyup:FILE``,
-            ``naf:FILE``, ``loftup:FILE`` (published weights inside a clone of their repository, or
-            with ``?repository=FOLDER``; ``anyup:FOLDER?weights=FILE`` says the same).
+        spec: ``none``, or a name of :func:`kinds`: alone (``bilinear``), with a checkpoint of
+            ``tools/train_upsampler.py`` (``jbu:PATH``), or with published weights inside a clone of
+            their repository (``anyup:FILE``, or ``anyup:FILE?repository=FOLDER``, or
+            ``anyup:FOLDER?weights=FILE``); or a layout of published files (``featup:PATH``).
             ``?key=value&…`` sets an option of those that are not trained by us, such as
             ``guided?radius=3``.
         device: Where it runs.
-        channels: Width of the features to come, checked before anything is upsampled: against the
-            upsampler's config, or, where the width is in somebody's weights, on one small map. None
-            checks nothing.
+        channels: Width of the features to come, see :func:`require_width`; None checks nothing.
 
     Returns:
         In eval mode, without gradients; ``spec`` is what it was called, ``trained_on`` the
@@ -85,56 +73,90 @@ def load_upsampler(
         FileNotFoundError: no such file.
     """
     source, _, query = spec.partition("?")
-    kind, colon, path = source.partition(":")
-    check_choice("upsampler", kind, KINDS)
-    options = parse_spec(f"{kind}?{query}")[1] if query else {}
-    needs_file = kind != "none" and bool(_KINDS[kind].file)
+    kind, _, path = source.partition(":")
+    known = kinds()
+    check_choice("upsampler", kind, (NONE, *known, *UPSAMPLERS))
+    options = split_options(spec)[1] if query else {}
+    origin = "layout" if kind in UPSAMPLERS else getattr(known.get(kind), "source", "")
+    needs_file = origin in ("layout", "trained", "repository")
     if needs_file != bool(path):
         wanted = f"{kind}:PATH" if needs_file else f"{kind!r} alone, it reads no file"
         raise ValueError(f"upsampler {spec!r}: write {wanted}")
-    if kind == "none":
+    if kind == NONE:
         return None
-    if _KINDS[kind].file == "trained" and options:
-        raise ValueError(
-            f"upsampler {spec!r}: its options are in the file, none can be set "
-            f"({', '.join(options)})"
-        )
-    upsampler = (
-        _from_training(kind, path)
-        if _KINDS[kind].file == "trained"
-        else _made(spec, kind, path, options)
-    )
+    if path and not Path(path).exists():
+        raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
+    if origin in ("layout", "trained"):
+        if options:
+            raise ValueError(
+                f"upsampler {spec!r}: its options are in the file, none can be set "
+                f"({', '.join(options)})"
+            )
+        checkpoint = Checkpoint.read(path)
+        if origin == "trained":
+            _require_kind(checkpoint, kind)
+        upsampler = checkpoint.upsampler("featup" if origin == "layout" else "auto")
+    else:
+        if origin == "repository":
+            options = _repository(spec, kind, path=Path(path), options=options)
+        upsampler = _build(spec, kind, options)
     refuse_non_finite(upsampler.state_dict(), f"upsampler {spec!r}")
     upsampler = upsampler.to(device).eval().requires_grad_(False)
-    _check_channels(spec, upsampler, channels)
     upsampler.spec = spec
+    if channels is not None:
+        require_width(upsampler, channels)
     return upsampler
 
 
-def _made(spec: str, kind: str, path: str, options: dict[str, Any]) -> Upsampler:
-    """An upsampler of options alone, or of a file that its own class reads."""
-    make = _class_of(kind)
-    if path and not Path(path).exists():
-        raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
-    if _KINDS[kind].file == "repository":
-        options = _repository(spec, kind, Path(path), options)
-        path = ""
-    weights = options.get("weights") or path
-    if weights and Path(weights).is_file():
-        read_checkpoint(
-            weights
-        )  # says what a file is that is no checkpoint; the classes know torch alone
-    options = fit_all(options, make, where=f"upsampler {spec!r}: ")
+def require_width(upsampler: Upsampler, channels: int) -> None:
+    """Makes sure that an upsampler takes features of a width, before anything is upsampled.
+
+    Against its config; or, where the width is in somebody's weights, on one small map.
+
+    Args:
+        upsampler: of :func:`load_upsampler`.
+        channels: width of the features to come.
+
+    Raises:
+        ValueError: it does not take them.
+    """
+    if hasattr(upsampler, "try_width"):
+        try:
+            upsampler.try_width(channels)
+        except ValueError as error:
+            raise ValueError(
+                f"upsampler {upsampler.spec!r} does not take the network's features of {channels} "
+                f"channels: {error}"
+            ) from error
+    own = upsampler.config.get("channels")
+    if own is not None and own != channels:
+        free = []
+        for kind, cls in kinds("", "trained", "image").items():
+            if "channels" not in inspect.signature(cls).parameters:
+                free.append(kind)
+        raise ValueError(
+            f"upsampler {upsampler.spec!r} is for features of {own} channels, the network has "
+            f"{channels}; one that mixes channels belongs to the backbone it was trained with: "
+            f"train one for this network, or take one for any ({', '.join(free)})"
+        )
+
+
+def _build(spec: str, kind: str, options: dict[str, Any]) -> Upsampler:
+    """An upsampler of options alone."""
+    cls = kinds()[kind]
+    legal = inspect.signature(cls).parameters.values()
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in legal):
+        names = [parameter.name for parameter in legal if parameter.name not in cls.kinds()[kind]]
+        check_names(f"option of upsampler {kind}:", options, names)
+    options = fit_all(options, cls, where=f"upsampler {spec!r}: ")
     try:
-        return make(*([path] if path else []), **_KINDS[kind].arguments, **options)
-    except (
-        TypeError,
-        RuntimeError,
-    ) as error:  # an unknown option, one of a wrong kind, or a package that is absent
+        return build_kind(kind, **options)
+    # An unknown option, one of a wrong kind, or a package that is absent.
+    except (TypeError, RuntimeError) as error:
         raise ValueError(f"upsampler {spec!r}: {error}") from error
 
 
-def _repository(spec: str, kind: str, path: Path, options: dict[str, Any]) -> dict[str, Any]:
+def _repository(spec: str, kind: str, *, path: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Returns options with ``repository`` and ``weights``, of which the path of the spec is one.
 
     Raises:
@@ -156,54 +178,21 @@ def _repository(spec: str, kind: str, path: Path, options: dict[str, Any]) -> di
     return options | dict(repository=str(repository), weights=str(path))
 
 
-def _from_training(kind: str, path: str) -> Upsampler:
-    """An upsampler from a checkpoint of our training: ``meta["upsampler"]`` and the keys under
-    ``upsampler.``.
-    """
-    content = read_checkpoint(path)
-    meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
-    if "upsampler" not in meta or not isinstance(content.get("state_dict"), dict):
+def _require_kind(checkpoint: Checkpoint, kind: str) -> None:
+    """Refuses a checkpoint of another upsampler than the spec names, or of none."""
+    if "upsampler" not in checkpoint.meta:
         raise ValueError(
-            f"{path} is no checkpoint of an upsampler's training: it lacks meta['upsampler']; a "
-            "file published with FeatUp is 'featup:PATH', a backbone is named in the place of "
-            "the network"
+            f"{checkpoint.source} is no checkpoint of an upsampler's training: it lacks "
+            "meta['upsampler']; a file published with FeatUp is 'featup:PATH', a backbone is named "
+            "in the place of the network"
         )
-    found, wanted = meta["upsampler"].get("type"), _KINDS[kind].name
-    if found != wanted:
-        other = next(
-            (k for k, v in _KINDS.items() if v.name == found and v.file == "trained"), None
-        )
+    held, trained = checkpoint.meta["upsampler"].get("type"), kinds("trained")
+    if held != trained[kind].__name__:
+        other = [name for name, cls in trained.items() if cls.__name__ == held]
+        hint = f"; write {other[0]}:{checkpoint.source}" if other else ""
         raise ValueError(
-            f"{path} holds a {found}, not a {wanted}{f'; write {other}:{path}' if other else ''}"
+            f"{checkpoint.source} holds a {held}, not a {trained[kind].__name__}{hint}"
         )
-    _class_of(kind)  # registers it
-    upsampler = MODELS.build(dict(meta["upsampler"]))
-    state = {
-        k[len(_PREFIX) :]: v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)
-    }
-    own = upsampler.state_dict()
-    wrong = own.keys() ^ state.keys() | {
-        k for k in own.keys() & state.keys() if own[k].shape != state[k].shape
-    }
-    if wrong:
-        raise ValueError(
-            f"{path} does not fit the {found} it describes: {len(wrong)} keys differ, the first "
-            f"{sorted(wrong)[:3]}"
-        )
-    upsampler.load_state_dict(state)
-    backbone = {
-        k.removeprefix(_BACKBONE): v
-        for k, v in content["state_dict"].items()
-        if k.startswith(_BACKBONE)
-    }
-    upsampler.trained_on = dict(
-        backbone=meta.get("backbone"), fingerprint=state_fingerprint(backbone) if backbone else None
-    )
-    return upsampler
-
-
-def _class_of(kind: str) -> Any:
-    return getattr(importlib.import_module(_KINDS[kind].module), _KINDS[kind].name)
 
 
 def family(spec: str) -> str:
@@ -227,23 +216,3 @@ def foreign_backbone(upsampler: Any, fingerprint: str) -> bool:
         and known is not None
         and known != fingerprint
     )
-
-
-def _check_channels(spec: str, upsampler: Upsampler, channels: int | None) -> None:
-    """Refuses features of another width than the upsampler's, where it has one."""
-    if channels is not None and hasattr(upsampler, "try_width"):
-        try:
-            upsampler.try_width(channels)
-        except ValueError as error:
-            raise ValueError(
-                f"upsampler {spec!r} does not take the network's features of {channels} channels: "
-                f"{error}"
-            ) from error
-    own = upsampler.config.get("channels")
-    if channels is not None and own is not None and own != channels:
-        raise ValueError(
-            f"upsampler {spec!r} is for features of {own} channels, the network has {channels}; "
-            "one that mixes channels belongs to the backbone it was trained with: train one "
-            "for this network, or take one for any "
-            f"({', '.join(k for k, v in _KINDS.items() if not v.file)}, neighbourhood)"
-        )

@@ -10,16 +10,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, TRANSFORMS
+from mmengine.registry import TRANSFORMS
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from benchmarks.weights.checkpoint import read_checkpoint
+from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.data import ViewDataset
 from pretrain.data.sources import ImageFolder
 from pretrain.encodings import Encodings
-from pretrain.engine.check import register_all
-from pretrain.engine.config import parse
 from pretrain.model import Pretrainer
 from pretrain.objectives.cim import CIM, map_iou, map_loss, prior_loss
 from pretrain.structures import collate
@@ -59,21 +57,12 @@ def load(path: str | Path) -> tuple[Pretrainer, Config]:
         FileNotFoundError: no such file.
         ValueError: no checkpoint of ours, or one without the objective CIM.
     """
-    content = read_checkpoint(path)
-    meta = content.get("meta")
-    if not isinstance(meta, dict) or "cfg" not in meta:
-        raise ValueError(
-            f"{path}: not a checkpoint of ours, it does not hold the config that it was trained "
-            "with"
-        )
-    register_all()
-    cfg = parse(meta["cfg"])
-    model = MODELS.build(cfg.model.to_dict())
+    checkpoint = Checkpoint.read(path)
+    model = checkpoint.model()
     if _cim(model) is None:
         names = ", ".join(type(objective).__name__ for objective in model.objectives)
         raise ValueError(f"{path}: trained with {names}; this measures CIM")
-    model.load_state_dict(content["state_dict"])
-    return model.eval(), cfg
+    return model.eval(), checkpoint.config
 
 
 def _cim(model: Pretrainer) -> CIM | None:

@@ -23,13 +23,14 @@ from benchmarks.core.commands import (
 )
 from benchmarks.core.extractor import FeatureExtractor, literal, split_options
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
-from benchmarks.core.upsamplers import foreign_backbone, load_upsampler
+from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.data import ClassFolder
 from benchmarks.data.layouts import LAYOUTS
 from benchmarks.evaluate.hook import REDUCED
 from benchmarks.evaluate.page import report
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
 from benchmarks.frozen import depth, retrieval
+from heads.upsamplers.base import Upsampler
 from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
@@ -85,12 +86,12 @@ def evaluate(options: Options) -> None:
         if options.report:
             require_writable(options.report, "--report", folder=True)
         written = RecordFile(options.out, console)
-        _check_upsamplers(options, console)
+        upsamplers = _load_upsamplers(options, device, console)
         tasks = make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
         _check_networks(options, tasks)
         records: list[Record] = []
         try:
-            for record in _run_all(options, tasks, device, console):
+            for record in _run_all(options, tasks, upsamplers, device=device, console=console):
                 records.append(record)
                 if rank == 0:
                     written.append(
@@ -178,7 +179,12 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
 
 
 def _run_all(
-    options: Options, tasks: list[Task], device: str, console: Console
+    options: Options,
+    tasks: list[Task],
+    upsamplers: Mapping[str, Upsampler | None],
+    *,
+    device: str,
+    console: Console,
 ) -> Iterator[Record]:
     """Yields the record of every benchmark on every network, then those of the trivial predictors."""
     beside: dict[
@@ -191,7 +197,8 @@ def _run_all(
                 console.print(f"{spec}: {extractor.report}", markup=False, soft_wrap=True)
             for task in tasks:  # the last one's images, too, before the first one's work
                 task.check(extractor)
-            for task, seen in _behind_upsamplers(options, tasks, extractor, console):
+            _require_fitting(upsamplers, extractor, console)
+            for task, seen in _behind_upsamplers(options, tasks, extractor, upsamplers=upsamplers):
                 shared = dist.is_initialized() and task.benchmark.run in _SHARED
                 words = (
                     spec,
@@ -239,9 +246,11 @@ def _check_networks(options: Options, tasks: list[Task]) -> None:
             task.check(extractor)
 
 
-def _check_upsamplers(options: Options, console: Console) -> None:
-    """Reads every upsampler before anything is measured, and says what was found in files of
-    others.
+def _load_upsamplers(
+    options: Options, device: str, console: Console
+) -> dict[str, Upsampler | None]:
+    """Loads what maps pass through, bilinear always beside what was asked for, and says what was
+    found in files of others.
 
     Raises:
         ValueError, FileNotFoundError: as :func:`benchmarks.core.upsamplers.load_upsampler`; an
@@ -251,41 +260,57 @@ def _check_upsamplers(options: Options, console: Console) -> None:
         raise ValueError(
             f"--upsampled-stride {options.upsampled_stride}: must be at least 1, pixels per feature"
         )
-    for spec in options.upsampler:
-        report = getattr(load_upsampler(spec), "report", None)
+    specs = [NONE, "bilinear", *options.upsampler] if options.upsampler else [NONE]
+    upsamplers = {spec: load_upsampler(spec, device) for spec in dict.fromkeys(specs)}
+    for spec, upsampler in upsamplers.items():
+        report = getattr(upsampler, "report", None)
         if report is not None:
             console.print(f"{spec}: {report}", markup=False, soft_wrap=True)
+    return upsamplers
+
+
+def _require_fitting(
+    upsamplers: Mapping[str, Upsampler | None], extractor: FeatureExtractor, console: Console
+) -> None:
+    """Refuses upsamplers for features of another width; says which ones were trained with another
+    backbone.
+
+    Raises:
+        ValueError: as :func:`benchmarks.core.upsamplers.require_width`.
+    """
+    for spec, upsampler in upsamplers.items():
+        if upsampler is None:
+            continue
+        require_width(upsampler, extractor.channels)
+        if foreign_backbone(upsampler, extractor.fingerprint):
+            console.print(
+                f"{spec} was trained with another backbone than {extractor.spec}; its numbers say "
+                "little",
+                markup=False,
+                soft_wrap=True,
+            )
 
 
 def _behind_upsamplers(
-    options: Options, tasks: list[Task], extractor: FeatureExtractor, console: Console
+    options: Options,
+    tasks: list[Task],
+    extractor: FeatureExtractor,
+    *,
+    upsamplers: Mapping[str, Upsampler | None],
 ) -> Iterator[tuple[Task, FeatureExtractor]]:
-    """Yields what to run on one network: benchmarks of maps behind every upsampler asked for,
-    bilinear always beside, and on the network's own grid where that is something else."""
-    made = {
-        spec: load_upsampler(spec, extractor.device, channels=extractor.channels)
-        for spec in dict.fromkeys(
-            ["none", "bilinear", *options.upsampler] if options.upsampler else ["none"]
-        )
-    }
-    fingerprint = extractor.describe()["fingerprint"]
-    for spec in (s for s, upsampler in made.items() if foreign_backbone(upsampler, fingerprint)):
-        console.print(
-            f"{spec} was trained with another backbone than {extractor.spec}; its numbers say "
-            "little",
-            markup=False,
-            soft_wrap=True,
-        )
+    """Yields what to run on one network: benchmarks of maps behind every upsampler, and on the
+    network's own grid where that is something else.
+    """
     for task in tasks:
         stride = task.benchmark.upsampled_stride
         if stride is None:
             yield task, extractor
             continue
-        for spec, upsampler in made.items():
+        for spec, upsampler in upsamplers.items():
             if (
-                spec != "none"
+                spec != NONE
                 or task.benchmark.own_grid
-                or "none" in options.upsampler
+                or NONE in options.upsampler
                 or not options.upsampler
             ):
                 yield task, extractor.through(upsampler, options.upsampled_stride or stride)

@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 
-from benchmarks.weights.checkpoint import read_checkpoint
+from benchmarks.weights.checkpoint import PREFIXES, Checkpoint
 from benchmarks.weights.layouts import UPSAMPLERS, find_layout
-from benchmarks.weights.network import Imported, call, import_networks
-from heads.upsamplers.featup_checkpoint import load_featup
+from benchmarks.weights.network import Imported, call
 from pretrain.files import atomic_path, sha256_of
 from pretrain.state_dicts import refuse_non_finite
 
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
-_PREFIXES = dict(online="backbone.", target="target_backbone.")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def import_file(
         ``meta["upsampler"]``.
 
     Raises:
-        ValueError, FileNotFoundError: as :func:`benchmarks.weights.checkpoint.read_checkpoint`,
+        ValueError, FileNotFoundError: as :meth:`benchmarks.weights.checkpoint.Checkpoint.read`,
             :func:`benchmarks.weights.network.import_networks`; ``out`` is ``path``.
     """
     path = Path(path)
@@ -70,15 +68,20 @@ def import_file(
     )
     if layout not in ("auto", *UPSAMPLERS):
         find_layout(layout)  # a wrong name is told before anything is read
-    content = read_checkpoint(path)
+    checkpoint = Checkpoint.read(path)
     if out.resolve() == path.resolve():
         raise ValueError(f"--out {out} is the file that is read; name another")
     meta: dict[str, Any] = dict(imported=dict(file=path.name, sha256=sha256_of(path)))
-    if layout in UPSAMPLERS or (layout == "auto" and _is_featup(content)):
-        state, lines = _upsampler(path, meta, backbone, weights)
+    if layout in UPSAMPLERS or (layout == "auto" and checkpoint.is_featup):
+        if backbone or weights:
+            raise ValueError(
+                "--backbone and --weights are of networks; the layout 'featup' is of an "
+                "upsampler's files"
+            )
+        state, lines = _upsampler(checkpoint, meta)
     else:
-        imported = import_networks(
-            content, str(path), layout=layout, backbone=backbone, options=options, weights=weights
+        imported = checkpoint.imported(
+            layout=layout, backbone=backbone, options=options, weights=weights
         )
         state, lines = _networks(imported, meta)
     with atomic_path(out) as temporary:
@@ -117,23 +120,17 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
             f"other{', which is what its authors evaluate' if layout.usual == 'target' else ''}"
         )
     state = {
-        _PREFIXES[which] + key: value
+        PREFIXES[which] + key: value
         for which, b in imported.backbones.items()
         for key, value in b.state_dict().items()
     }
     return state, lines
 
 
-def _upsampler(
-    path: Path, meta: dict[str, Any], backbone: str | None, weights: str | None
-) -> tuple[dict[str, Any], list[str]]:
-    if backbone or weights:
-        raise ValueError(
-            "--backbone and --weights are of networks; the layout 'featup' is of an upsampler's "
-            "files"
-        )
-    stack = load_featup(path)
-    refuse_non_finite(stack.state_dict(), str(path))
+def _upsampler(checkpoint: Checkpoint, meta: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """State dict of a checkpoint of ours and what to tell; fills ``meta``."""
+    stack = checkpoint.upsampler("featup")
+    refuse_non_finite(stack.state_dict(), checkpoint.source)
     meta["upsampler"] = stack.config
     counts = {
         name: len(getattr(stack.report, name))
@@ -145,8 +142,3 @@ def _upsampler(
         str(stack.report),
     ]
     return {f"upsampler.{key}": value for key, value in stack.state_dict().items()}, lines
-
-
-def _is_featup(content: dict[str, Any]) -> bool:
-    state = content.get("state_dict")
-    return isinstance(state, dict) and any(str(key).startswith("upsampler.up1.") for key in state)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.core.extractor import FeatureExtractor, parse_spec
-from benchmarks.export.pyramid import pretrained_levels
 from benchmarks.export.source import Difference, Export, Network, NoCounterpart, write_json
 from benchmarks.export.to_detectron2 import to_detectron2
 from benchmarks.export.to_graph import to_onnx, to_torchscript
@@ -110,7 +109,7 @@ def export(
     if out is not None:
         _refuse_output([Path(out)], spec, overwrite)
     extractor = FeatureExtractor.load(spec, weights=weights)
-    network = Network(extractor, pretrained_levels(spec, extractor.weights))
+    network = Network(extractor)
     made = _make(network, to)
     path = Path(out) if out is not None else _default_path(network, to, made.suffix)
     others = {name: path.with_name(path.stem + name) for name in made.others}

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.weights.checkpoint import state_fingerprint
-from pretrain.backbones.sincos_vit import OWN_OPTIONS
+from benchmarks.weights.filling import state_fingerprint
+from pretrain.backbones.timm_backbone import timm_options
 from pretrain.files import atomic_write
 from pretrain.state_dicts import refuse_non_finite
 
@@ -116,8 +116,6 @@ class Network:
 
     Args:
         extractor: as ``FeatureExtractor.load`` gives it; not changed.
-        levels: weights of a feature pyramid that was pretrained with it, keys ``fpn.*`` and
-            ``head_convs.*``.
 
     Attributes:
         backbone: the ``TimmBackbone``.
@@ -131,25 +129,20 @@ class Network:
             network takes.
     """
 
-    def __init__(
-        self, extractor: FeatureExtractor, levels: Mapping[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, extractor: FeatureExtractor) -> None:
         self.extractor = extractor
-        self.pyramid = {
-            k.removeprefix("fpn."): v for k, v in (levels or {}).items() if k.startswith("fpn.")
-        }
+        self.pyramid = {}
+        for key, value in extractor.pyramid.items():
+            if key.startswith("fpn."):
+                self.pyramid[key.removeprefix("fpn.")] = value
         # Channels-last and contiguous convolutions round differently: every comparison is between
         # contiguous ones.
         self.backbone = (
             copy.deepcopy(extractor.backbone).cpu().to(memory_format=torch.contiguous_format).eval()
         )
         self.model: nn.Module = self.backbone.model
-        config = self.backbone.config
-        self.name: str = config.pop("name")
-        ours = ("type", "pretrained", "output_stride", *OWN_OPTIONS)
-        self.options = {key: value for key, value in config.items() if key not in ours}
-        if config.get("output_stride") is not None:
-            self.options["output_stride"] = config["output_stride"]
+        self.name: str = self.backbone.config["name"]
+        self.options = timm_options(self.backbone.config)
         if getattr(self.model, "dynamic_img_size", False):
             self.options["dynamic_img_size"] = True
         self.state = {

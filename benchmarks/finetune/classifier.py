@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from benchmarks.core.extractor import normalise, refused_sizes
 from benchmarks.finetune.head import PooledHead
-from benchmarks.weights.checkpoint import fill, read_checkpoint, weights_fingerprint
-from pretrain.backbones.timm_backbone import TimmBackbone, architecture
+from benchmarks.weights.checkpoint import Checkpoint
+from benchmarks.weights.filling import fill, weights_fingerprint
+from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -57,17 +58,20 @@ class Classifier(nn.Module):
             FileNotFoundError: no such file.
             ValueError: not a checkpoint, or not one of a fine-tuning.
         """
-        content = read_checkpoint(path)
-        meta = content.get("meta") if isinstance(content.get("meta"), dict) else {}
-        if not isinstance(meta.get("classifier"), dict):
+        checkpoint = Checkpoint.read(path)
+        settings = checkpoint.meta.get("classifier")
+        if not isinstance(settings, dict):
             raise ValueError(
                 f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name "
                 "the final.pth of a fine-tuning"
             )
-        settings = dict(meta["classifier"], classes=tuple(meta["classifier"]["classes"]))
-        backbone = MODELS.build(architecture(meta["backbone"]))
-        model = cls(backbone, source=str(path), **meta["normalisation"], **settings)
-        fill(model, content["state_dict"], prefix="", source=str(path))
+        model = cls(
+            MODELS.build(checkpoint.architecture),
+            source=checkpoint.source,
+            **checkpoint.normalisation,
+            **dict(settings, classes=tuple(settings["classes"])),
+        )
+        fill(model, checkpoint.state, prefix="", source=checkpoint.source)
         return model.to(device=device, memory_format=torch.channels_last).eval()
 
     @property

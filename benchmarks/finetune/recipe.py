@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 
 from benchmarks.core.extractor import FeatureExtractor, identity, parse_spec
@@ -21,15 +20,13 @@ from benchmarks.data.class_folder import ClassFolder
 from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
 from benchmarks.finetune.labels import Labels, choose_labels
 from benchmarks.finetune.settings import Settings
-from benchmarks.weights.checkpoint import read_checkpoint
-from pretrain.backbones.timm_backbone import architecture
+from benchmarks.weights.checkpoint import Checkpoint, write_backbone
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import override, read_config, require_honoured
 from pretrain.engine.distributed import world
 from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
-from pretrain.files import atomic_path
 
 BENCHMARK = "finetune"
 #: Sections that decide the result, and what of them belongs to network, data or machine instead.
@@ -90,22 +87,11 @@ class Fitted:
     def write(self) -> None:
         """Writes what the run reads at its start, where it is missing."""
         self.labels.write(self.work_dir.parent)
-        fingerprint = self.subject["fingerprint"]
-        if (
-            self.initial.is_file()
-            and read_checkpoint(self.initial)["meta"]["fingerprint"] == fingerprint
-        ):
-            return
-        state = {
-            f"backbone.{key}": value for key, value in self.extractor.backbone.state_dict().items()
-        }
-        with atomic_path(self.initial) as temporary:
-            torch.save(
-                dict(
-                    meta=dict(spec=self.extractor.spec, fingerprint=fingerprint), state_dict=state
-                ),
-                temporary,
-            )
+        if self.initial.is_file():
+            written = Checkpoint.read(self.initial).meta["fingerprint"]
+            if written == self.extractor.fingerprint:
+                return
+        write_backbone(self.initial, self.extractor.backbone, spec=self.extractor.spec)
 
 
 def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> Fitted:
@@ -178,7 +164,7 @@ def network_config(extractor: FeatureExtractor) -> dict[str, Any]:
     A fixed sine-cosine table stays fixed; a patch embedding that pretraining kept as it was drawn
     is trained now.
     """
-    config = architecture(extractor.backbone.config)
+    config = extractor.backbone.architecture
     if config["type"] == "SinCosViT":
         config["freeze_patches"] = False
     return config

@@ -22,7 +22,7 @@ from benchmarks.data.class_folder import ClassFolder, ClassSplit
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
 from benchmarks.finetune.settings import Settings
-from benchmarks.weights.checkpoint import read_checkpoint
+from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.engine.build import build_runner
 from pretrain.engine.checkpoints import rng_state, set_rng_state
 from pretrain.engine.distributed import broadcast, current_device, world
@@ -125,7 +125,7 @@ def _evaluate(
     metrics, counts = evaluate(
         classifier, data.val, batch_size=settings.batch_size, progress=progress
     )
-    trained = read_checkpoint(fitted.final)["meta"]["seconds"]
+    trained = Checkpoint.read(fitted.final).meta["seconds"]
     cost = dict(seconds=trained + time.perf_counter() - started)
     subject = fitted.subject | dict(finetuned=classifier.describe()["fingerprint"])
     beside = versions(str(device))

@@ -21,7 +21,7 @@ from benchmarks.core.commands import RecordFile, full_names, shorten
 from benchmarks.core.extractor import FeatureExtractor, identity, literal
 from benchmarks.core.record import Record, by_protocol
 from benchmarks.core.statistics import interval_of_runs
-from pretrain.backbones.sincos_vit import OWN_OPTIONS
+from pretrain.backbones.timm_backbone import timm_options
 from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import open_group, world
 from pretrain.memory import keep_freed_memory
@@ -117,10 +117,7 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
         config: of a ``TimmBackbone``; how a ``SinCosViT`` draws its weights is lost, its shape is
             not.
     """
-    left_out = ("name", "type", "pretrained", *OWN_OPTIONS)
-    options = {
-        key: value for key, value in config.items() if key not in left_out and value is not None
-    }
+    options = timm_options(config)
     written = "&".join(f"{key}={value}".replace(" ", "") for key, value in options.items())
     return f"random:{config['name']}" + (f"?{written}" if written else "")
 

@@ -14,22 +14,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-import pretrain.backbones  # noqa: F401 - registers TimmBackbone
+from pretrain.backbones.timm_backbone import weight_options
 from pretrain.engine.config_file import override, read_config
 from pretrain.names import check_choice, suggestion
 
 SECTION = "transfer"
-# Of the network that was pretrained, these say how it was trained or which input it saw, not which
-# weights it has.
-_TRAINING_OPTIONS = (
-    "type",
-    "pretrained",
-    "freeze_patches",
-    "img_size",
-    "output_stride",
-    "drop_path_rate",
-    "drop_rate",
-)
 # Speed, logging and places: no part of what is measured.
 _NO_PROTOCOL = (
     "work_dir",
@@ -234,12 +223,11 @@ def place_backbone(config: Config, section: Section, network: dict[str, Any]) ->
             f"{network['name']!r}; take a checkpoint of that network, or another recipe "
             f"(--cfg-options model.backbone.name={network['name']})"
         )
-    architecture = {key: value for key, value in network.items() if key not in _TRAINING_OPTIONS}
     if (
         network.get("type") == "SinCosViT"
     ):  # its position table stays fixed, its patch embedding is trained (ours)
         wanted |= dict(type="SinCosViT", freeze_patches=False)
-    config.model.backbone = ConfigDict(architecture | wanted)
+    config.model.backbone = ConfigDict(weight_options(network) | wanted)
     if section.backbone == "any":
         from mmengine.registry import MODELS
 

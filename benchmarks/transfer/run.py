@@ -17,7 +17,6 @@ from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.record import Metric, Record, require_defined, versions
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.export.plain import plain_resnet
-from benchmarks.export.pyramid import pretrained_levels
 from benchmarks.export.source import Network, NoCounterpart
 from benchmarks.mm import libraries
 from benchmarks.transfer.parts import pretrained_parts
@@ -186,9 +185,8 @@ def place_weights(extractor: FeatureExtractor, fitted: Fitted) -> Placement:
     source = {key: value.detach().cpu() for key, value in extractor.backbone.state_dict().items()}
     model = trial.build_model(fitted.config)
     placed = place(source, model, native=fitted.section.backbone == "native", spec=extractor.spec)
-    levels = pretrained_levels(extractor.spec, extractor.weights)
-    if levels:
-        placed.add(pretrained_parts(levels, model.state_dict()))
+    if extractor.pyramid:
+        placed.add(pretrained_parts(extractor.pyramid, model.state_dict()))
     return placed
 
 

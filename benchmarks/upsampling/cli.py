@@ -26,7 +26,7 @@ from benchmarks.upsampling.consistency import (
     paired,
     run,
 )
-from benchmarks.weights.checkpoint import weights_fingerprint
+from benchmarks.weights.filling import weights_fingerprint
 from pretrain.progress import Bars
 
 

@@ -27,16 +27,15 @@ from torch import Tensor
 from benchmarks.core.record import Metric, Record, require_defined, versions
 from benchmarks.core.statistics import Interval, t_interval
 from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered_map
-from benchmarks.weights.checkpoint import read_checkpoint, weights_fingerprint
+from benchmarks.weights.checkpoint import Checkpoint
+from benchmarks.weights.filling import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.interpolation import Interpolation
-from pretrain.backbones.timm_backbone import architecture
 from pretrain.data.decode import decode_file
 from pretrain.data.sampler import JITTER, stream
 from pretrain.data.sources import ImageFolder
 from pretrain.engine.check import register_all
 from pretrain.progress import Progress
-from pretrain.state_dicts import refuse_non_finite
 from pretrain.upsampling.downsamplers import Downsampler, SimpleDownsampler
 from pretrain.upsampling.jitter import draw_jitter
 from pretrain.upsampling.losses import reconstruction
@@ -165,45 +164,38 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
         ValueError: a file that it did not write, or whose weights are not those of the model it
             describes.
     """
-    content = read_checkpoint(path)
-    meta = content.get("meta") or {}
+    checkpoint = Checkpoint.read(path)
+    meta = checkpoint.meta
     if not {"upsampler", "objective", "backbone", "map_stride", "normalisation"} <= set(meta):
         raise ValueError(
             f"{path}: no checkpoint of tools/train_upsampler.py, it names no upsampler"
         )
     register_all()
     trainer = UpsamplerTrainer(
-        architecture(meta["backbone"]),
+        checkpoint.architecture,
         meta["upsampler"],
         meta["objective"],
         map_stride=meta["map_stride"],
-        data_preprocessor=dict(type="ViewPreprocessor", **meta["normalisation"]),
+        data_preprocessor=dict(type="ViewPreprocessor", **checkpoint.normalisation),
     )
-    try:
-        trainer.load_state_dict(content.get("state_dict", {}))
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path} does not fit the model that it describes: {str(error)[:300]}"
-        ) from error
-    refuse_non_finite(trainer.state_dict(), str(path))
+    checkpoint.fill(trainer)
     return Arm(str(path), trainer.to(device).eval(), own=trainer.objective.downsampler is not None)
 
 
 def bilinear_of(arm: Arm) -> Arm:
     """The baseline on an arm's backbone and in its space, without a downsampler of its own."""
-    told = arm.trainer.describe()
+    trainer = arm.trainer
     plain = UpsamplerTrainer(
-        architecture(told["backbone"]),
+        trainer.backbone.architecture,
         dict(type="Interpolation", mode="bilinear"),
         dict(type="ScaleRegression"),
-        map_stride=told["map_stride"],
-        data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
+        map_stride=trainer.map_stride,
+        data_preprocessor=dict(type="ViewPreprocessor", **trainer.data_preprocessor.normalisation),
     )
-    plain.backbone.load_state_dict(arm.trainer.backbone.state_dict())
-    plain = plain.to(next(arm.trainer.parameters()).device).eval()
-    return Arm(
-        "bilinear", plain, own=False, space=arm.trainer.upsampler if arm.normalises else None
-    )
+    plain.backbone.load_state_dict(trainer.backbone.state_dict())
+    plain = plain.to(next(trainer.parameters()).device).eval()
+    space = trainer.upsampler if arm.normalises else None
+    return Arm("bilinear", plain, own=False, space=space)
 
 
 @torch.inference_mode()

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.weights.checkpoint import read_checkpoint, weights_fingerprint
-from pretrain.backbones.timm_backbone import architecture
+from benchmarks.core.upsamplers import kinds
+from benchmarks.weights.checkpoint import Checkpoint, write_backbone
 from pretrain.engine import cli
 from pretrain.engine.build import check
 from pretrain.engine.config_file import override, read_config, read_options, require_honoured
 from pretrain.engine.settings import ConfigError
-from pretrain.files import atomic_path, require_writable
+from pretrain.files import require_writable
+from pretrain.names import check_choice
 
 BACKBONE = "backbone.pth"  # the frozen weights, in a run's folder
-_KINDS = {"JBUStack": "jbu", "NeighbourhoodUpsampler": "neighbourhood", "Interpolation": "bilinear"}
+BASELINE = "bilinear"  # has nothing to train but what the consistency loss has beside it
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Options:
 
     Attributes:
         backbone: spec of :meth:`FeatureExtractor.load`. data: folder of images.
-        upsampler: its class, or ``bilinear``; None: the objective's own. objective: ``consistency``
-            or ``regression``.
+        upsampler: a kind of those that are trained, or ``bilinear``; None: the objective's own.
+        objective: ``consistency`` or ``regression``.
         size: side of the training crops in pixels. samples: images shown in all; None: the
             config's.
         work_dir: None: a folder named by kind and seed. cfg_options: ``KEY=VALUE`` of the config.
@@ -71,7 +72,7 @@ def train(options: Options) -> None:
             cli.run(unwritten, check_only=True, resume=options.resume, launcher=options.launcher)
             return
         check(unwritten, resume=options.resume)  # a run that cannot begin leaves no backbone behind
-        write_backbone(extractor, backbone)
+        write_backbone(backbone, extractor.backbone, spec=extractor.spec)
     cli.run(cfg, check_only=options.check, resume=options.resume, launcher=options.launcher)
 
 
@@ -88,18 +89,17 @@ def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
         FileNotFoundError: no such checkpoint.
     """
     cfg = read_config(f"upsamplers/{options.objective}")
-    if options.upsampler == "bilinear":
-        if options.objective == "regression":
-            raise ConfigError(
-                "--upsampler bilinear --objective regression: nothing to train; take consistency"
-            )
-        cfg.model.upsampler = dict(type="Interpolation", mode="bilinear")
-    elif options.upsampler is not None:
-        cfg.model.upsampler = dict(type=options.upsampler)
-    cfg.work_dir = (
-        options.work_dir
-        or f"work_dirs/upsamplers/{_KINDS[cfg.model.upsampler.type]}_{options.seed}"
-    )
+    if options.upsampler == BASELINE and options.objective == "regression":
+        raise ConfigError(
+            f"--upsampler {BASELINE} --objective regression: nothing to train; take consistency"
+        )
+    trainable = kinds("", "trained")  # imports their classes, so that the registry knows them
+    if options.upsampler is not None:
+        check_choice("--upsampler", options.upsampler, (*kinds("trained"), BASELINE))
+        cls = trainable[options.upsampler]
+        cfg.model.upsampler = dict(type=cls.__name__, **cls.kinds()[options.upsampler])
+    kind = MODELS.get(cfg.model.upsampler.type).kind
+    cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{kind}_{options.seed}"
     cfg.seed = options.seed
     extractor = FeatureExtractor.load(options.backbone)
     if options.size % extractor.stride:
@@ -121,7 +121,7 @@ def _of_arguments(
     # A timm network's own weights come from the folder as well: nothing is fetched when the run is
     # repeated.
     settings: dict[str, Any] = {
-        "model.backbone": architecture(extractor.backbone.config),
+        "model.backbone": extractor.backbone.architecture,
         "model.map_stride": extractor.stride,
         "model.data_preprocessor": dict(
             type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)
@@ -144,19 +144,10 @@ def holds_backbone(extractor: FeatureExtractor, path: Path) -> bool:
     """
     if not path.is_file():
         return False
-    meta = read_checkpoint(path)["meta"]
-    if meta["fingerprint"] != weights_fingerprint(extractor.backbone):
+    meta = Checkpoint.read(path).meta
+    if meta["fingerprint"] != extractor.fingerprint:
         raise ConfigError(
             f"--work-dir {path.parent}: holds an upsampler of another backbone "
             f"({meta['spec']}); choose another"
         )
     return True
-
-
-def write_backbone(extractor: FeatureExtractor, path: Path) -> None:
-    """Writes the weights as ``load_from`` reads them, with the spec and the weights' fingerprint."""
-    fingerprint = weights_fingerprint(extractor.backbone)
-    state = {f"backbone.{key}": value for key, value in extractor.backbone.state_dict().items()}
-    meta = dict(spec=extractor.spec, fingerprint=fingerprint)
-    with atomic_path(path) as temporary:
-        torch.save(dict(meta=meta, state_dict=state), temporary)

@@ -1,157 +1,306 @@
-"""Finding a backbone's weights in a checkpoint file and putting them in, with an account of every
-key.
-"""
+"""A file of weights as one object, read once and safely, whoever wrote it."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from pretrain import checkpoint_file
-from pretrain.state_dicts import refuse_non_finite, unwrapped
+from benchmarks.weights import featup
+from benchmarks.weights.filling import (
+    LoadReport,
+    fill,
+    find_state,
+    state_fingerprint,
+    weights_fingerprint,
+)
+from benchmarks.weights.layouts import IMAGENET
+from benchmarks.weights.network import Imported, import_networks
+from benchmarks.weights.recognise import Unrecognised
+from heads.upsamplers.base import Upsampler
+from pretrain.backbones.timm_backbone import TimmBackbone, architecture
+from pretrain.checkpoint_file import read_checkpoint
+from pretrain.engine.check import register_all
+from pretrain.engine.config import parse
+from pretrain.files import atomic_path
+from pretrain.state_dicts import refuse_non_finite
 
-# Where official checkpoints keep the network; tried in this order.
-_NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
-_COUNTERS = "num_batches_tracked"  # never read in eval mode: its absence is no gap
+#: Where our checkpoints keep their networks.
+PREFIXES = {"online": "backbone.", "target": "target_backbone."}
+#: Where the objectives of our checkpoints keep the feature pyramid that belongs to a network.
+_PYRAMIDS = {"online": "levels", "target": "target_levels"}
+_UPSAMPLER = "upsampler."
 
 
 @dataclass(frozen=True)
-class LoadReport:
-    """Which keys of a checkpoint went where.
+class LoadedNetwork:
+    """A network with its weights.
 
     Attributes:
-        loaded: Keys of the backbone that were filled.
-        missing: Keys of the backbone that the file lacks, or has in another shape; these stay
-            random.
-        unexpected: Keys of the file that the backbone has no place for (heads, optimiser state).
-        prefix: What was cut off the file's keys.
+        backbone: On the CPU, in train mode.
+        report: Which keys of the file went where.
+        normalisation: ``mean`` and ``std`` of the images it expects, RGB in [0, 1].
     """
 
-    loaded: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    prefix: str = ""
+    backbone: TimmBackbone
+    report: LoadReport
+    normalisation: Mapping[str, tuple[float, ...]]
 
-    def __str__(self) -> str:
-        cut = f" (prefix {self.prefix!r} cut off)" if self.prefix else ""
-        return (
-            f"{len(self.loaded)} keys loaded{cut}, {len(self.missing)} "
-            f"missing{_first(self.missing)}, {len(self.unexpected)} "
-            f"unexpected{_first(self.unexpected)}"
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds: a checkpoint of ours, or one of others in a layout of
+    :mod:`benchmarks.weights.layouts`.
+
+    Attributes:
+        source: What to call it in tables and errors: its path.
+        content: What was saved.
+    """
+
+    source: str
+    content: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Checkpoint:
+        """Reads a file to the CPU.
+
+        Raises:
+            FileNotFoundError, ValueError, MemoryError: see
+                :func:`pretrain.checkpoint_file.read_checkpoint`.
+        """
+        return cls(str(path), read_checkpoint(path))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the file says about its tensors; empty where it says nothing."""
+        meta = self.content.get("meta")
+        return meta if isinstance(meta, dict) else {}
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """All tensors of the networks by name, without wrappers' names."""
+        return find_state(self.content)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Registry dict of the network of a checkpoint of ours."""
+        return architecture(self.meta["backbone"])
+
+    @property
+    def normalisation(self) -> dict[str, tuple[float, ...]]:
+        """What the networks of a checkpoint of ours expect, RGB in [0, 1]: ``mean``, ``std``."""
+        return self.meta.get("normalisation", IMAGENET)
+
+    @property
+    def licence(self) -> str | None:
+        """What the weights may be used for, as the file says; None where it does not."""
+        return self.meta.get("licence")
+
+    @property
+    def config(self) -> Config:
+        """The config that the run was started with.
+
+        Raises:
+            ValueError: the file holds none: it is none of ours.
+        """
+        if "cfg" not in self.meta:
+            raise ValueError(
+                f"{self.source}: not a checkpoint of ours, it does not hold the config that it "
+                "was trained with"
+            )
+        return parse(self.meta["cfg"])
+
+    def model(self) -> nn.Module:
+        """Builds the whole model that was trained, with heads and targets, and fills it.
+
+        Raises:
+            ValueError: see :attr:`config` and :meth:`fill`.
+        """
+        register_all()
+        model = MODELS.build(self.config.model.to_dict())
+        self.fill(model)
+        return model
+
+    def fill(self, model: nn.Module) -> None:
+        """Copies all weights into the model that they were saved from.
+
+        Raises:
+            ValueError: a key is missing, left over or of another shape, or a weight is NaN or
+                infinite.
+        """
+        try:
+            model.load_state_dict(self.state)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{self.source} does not fit the model that it describes: {str(error)[:300]}"
+            ) from error
+        refuse_non_finite(model.state_dict(), self.source)
+
+    def network(
+        self,
+        which: str = "online",
+        *,
+        backbone: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        layout: str = "auto",
+    ) -> LoadedNetwork:
+        """Builds one network with its weights.
+
+        Args:
+            which: ``online`` or ``target``.
+            backbone: timm name, for files that do not show their architecture.
+            options: Of the network, on top of what the file or the name gives.
+            layout: Name of a layout of others, ``auto`` to recognise it.
+
+        Raises:
+            ValueError: no such network in the file, a file that would leave part of it random, an
+                unknown layout or architecture.
+        """
+        options = dict(options or {})
+        if "backbone" in self.meta and backbone is None:
+            return self._own_network(which, options)
+        try:
+            imported = self.imported(layout=layout, backbone=backbone, options=options)
+        except Unrecognised as error:
+            if backbone is None or which == "target":
+                raise ValueError(
+                    f"{error}; in a spec: {self.source}?layout=NAME, or ?backbone=resnet50 for "
+                    "plain files"
+                ) from error
+            network = TimmBackbone(backbone, **options)
+            report = fill(network.model, self.state, source=self.source)
+            return LoadedNetwork(network, report, IMAGENET)
+        if which not in imported.backbones:
+            raise ValueError(
+                f"weights={which!r}: {self.source} is not a checkpoint of ours, it holds one "
+                "network"
+            )
+        return LoadedNetwork(
+            imported.backbones[which], imported.loads[which], imported.normalisation
         )
 
+    def _own_network(self, which: str, options: dict[str, Any]) -> LoadedNetwork:
+        network = MODELS.build(self.architecture | options)
+        prefix, state = PREFIXES[which], self.state
+        if not any(key.startswith(prefix) for key in state):
+            raise ValueError(
+                f"{self.source} has no {which} weights (keys {prefix}*); it was trained without "
+                "that network"
+            )
+        report = fill(network, state, prefix=prefix, source=self.source)
+        return LoadedNetwork(network, report, self.normalisation)
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Reads a checkpoint safely to the CPU, see :func:`pretrain.checkpoint_file.read_checkpoint`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a checkpoint, or one that holds arbitrary Python objects; says how to
-            convert it.
-    """
-    if not Path(path).exists() and not Path(path).is_symlink():
-        raise FileNotFoundError(
-            f"no checkpoint {path}; a network without a file is 'timm:NAME' or 'random:NAME'"
+    def imported(
+        self,
+        *,
+        layout: str = "auto",
+        backbone: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        weights: str | None = None,
+    ) -> Imported:
+        """Builds all networks of a file of others, see
+        :func:`benchmarks.weights.network.import_networks`.
+        """
+        return import_networks(
+            self.content,
+            self.source,
+            layout=layout,
+            backbone=backbone,
+            options=dict(options or {}),
+            weights=weights,
         )
-    return checkpoint_file.read_checkpoint(path)
+
+    def pyramid(self, which: str = "online") -> dict[str, Tensor]:
+        """Returns the feature pyramid that was trained with a network, keys from ``fpn.`` and
+        ``head_convs.``; empty where there is none.
+
+        Of several objectives with a pyramid the first counts.
+
+        Args:
+            which: ``online`` or ``target``.
+
+        Raises:
+            ValueError: a weight is NaN or infinite.
+        """
+        state = self.state
+        pattern = re.compile(rf"objectives\.(\d+)\.(.+\.)?{_PYRAMIDS[which]}\.")
+        places = []
+        for match in filter(None, map(pattern.match, state)):
+            places.append((int(match[1]), match[0]))  # by number: objective 2 is before 10
+        if not places:
+            return {}
+        levels = _under(min(places)[1], state)
+        refuse_non_finite(levels, self.source)
+        return levels
+
+    @property
+    def is_featup(self) -> bool:
+        """Whether the file is an upsampler's as FeatUp publishes them."""
+        return "upsampler" not in self.meta and featup.recognised(self.state)
+
+    def upsampler(self, layout: str = "auto") -> Upsampler:
+        """Builds the upsampler of a training of ours, or a published one of FeatUp.
+
+        Args:
+            layout: ``featup`` reads it as FeatUp's, ``auto`` only where it is none of ours.
+
+        Returns:
+            In eval mode. One of ours knows by ``trained_on`` the config and the fingerprint of its
+            backbone, as far as the file tells; FeatUp's has a ``report``.
+
+        Raises:
+            ValueError: the file holds no upsampler, or not all of it.
+        """
+        if layout == "featup" or "upsampler" not in self.meta:
+            return featup.stack_of(self.state, self.source)
+        register_all()
+        upsampler = MODELS.build(dict(self.meta["upsampler"]))
+        state = _under(_UPSAMPLER, self.state)
+        self._require_same(state, upsampler)
+        upsampler.load_state_dict(state)
+        backbone = _under(PREFIXES["online"], self.state)
+        upsampler.trained_on = dict(
+            backbone=self.meta.get("backbone"),
+            fingerprint=state_fingerprint(backbone) if backbone else None,
+        )
+        return upsampler.eval()
+
+    def _require_same(self, state: Mapping[str, Tensor], upsampler: Upsampler) -> None:
+        """Refuses tensors that are not one for one those of the upsampler, by name and shape."""
+        own, wrong = upsampler.state_dict(), []
+        for key in sorted(state.keys() | own.keys()):
+            if key not in state or key not in own or state[key].shape != own[key].shape:
+                wrong.append(key)
+        if wrong:
+            raise ValueError(
+                f"{self.source} does not fit the {type(upsampler).__name__} it describes: "
+                f"{len(wrong)} keys differ, the first {wrong[:3]}"
+            )
 
 
-def find_state(content: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns the tensors of the first nested state dict, or those of the dict itself, unwrapped.
-
-    Raises:
-        ValueError: see :func:`pretrain.state_dicts.unwrapped`.
-    """
-    for name in _NESTED:
-        if isinstance(content.get(name), dict):
-            return find_state(content[name])
-    return unwrapped({key: v for key, v in content.items() if isinstance(v, Tensor)})
-
-
-def fill(
-    network: nn.Module, state: dict[str, Tensor], *, prefix: str | None = None, source: str
-) -> LoadReport:
-    """Copies a state dict into a network.
+def write_backbone(path: Path, backbone: nn.Module, *, spec: str) -> None:
+    """Writes a network for ``load_from``, atomically, with its spec and its weights' fingerprint.
 
     Args:
-        network: What is filled, in place.
-        state: Tensors; keys may stand under a common prefix.
-        prefix: That prefix; None looks for the one under which most keys fit.
-        source: What to call the state in an error.
-
-    Raises:
-        ValueError: any parameter or running statistic would stay random, or is NaN or infinite;
-            two prefixes fit equally. Nothing is changed then.
+        path: The file.
+        backbone: The network.
+        spec: What the user called it.
     """
-    wanted = network.state_dict()
-    if prefix is None:
-        prefix = _best_prefix(state, wanted)
-    cut = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    loaded = tuple(k for k, v in wanted.items() if k in cut and cut[k].shape == v.shape)
-    missing = tuple(k for k in wanted if k not in loaded and not k.endswith(_COUNTERS))
-    unexpected = tuple(
-        k for k in state if not k.startswith(prefix) or k[len(prefix) :] not in loaded
-    )
-    report = LoadReport(loaded, missing, unexpected, prefix)
-    if missing:
-        shapes = [
-            f"{k} is {tuple(cut[k].shape)}, not {tuple(wanted[k].shape)}"
-            for k in missing
-            if k in cut
-        ][:2]
-        raise ValueError(
-            f"{source} does not fill the backbone, parts would stay random: {report}. "
-            f"{' '.join(shapes)} Name the architecture the file was made with (…?backbone=NAME "
-            "and its options)"
-        )
-    refuse_non_finite({prefix + k: cut[k] for k in loaded}, source)
-    network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
-    return report
+    meta = dict(spec=spec, fingerprint=weights_fingerprint(backbone))
+    state = {}
+    for key, value in backbone.state_dict().items():
+        state[PREFIXES["online"] + key] = value
+    with atomic_path(path) as temporary:
+        torch.save(dict(meta=meta, state_dict=state), temporary)
 
 
-def weights_fingerprint(network: nn.Module) -> str:
-    """First 12 hex digits of SHA-256 over all weights and statistics: two networks with one value
-    are the same.
-    """
-    return state_fingerprint(network.state_dict())
-
-
-def state_fingerprint(state: dict[str, Tensor]) -> str:
-    """:func:`weights_fingerprint` of the network that has this state dict."""
-    digest = hashlib.sha256()
-    for key, value in sorted(state.items()):
-        digest.update(key.encode())
-        digest.update(
-            value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()[:12]
-
-
-def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
-    """The prefix under which most keys fit; none if nothing fits anywhere (the error then shows the
-    bare keys).
-    """
-    anchor = next(iter(wanted))
-    candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
-    fitting = {prefix: sum(prefix + key in state for key in wanted) for prefix in candidates}
-    best = sorted(prefix for prefix, count in fitting.items() if count == max(fitting.values()))
-    for other in best[1:] if fitting[best[0]] else ():
-        if any(
-            not torch.equal(state[best[0] + k], state[other + k])
-            for k in wanted
-            if best[0] + k in state
-        ):
-            raise ValueError(
-                f"the file holds two networks that fit, at {best[0]!r} and at {other!r}: name "
-                "its layout (…?layout=NAME), or save the one to be read alone"
-            )
-    return best[0]
-
-
-def _first(keys: tuple[str, ...]) -> str:
-    return f" [{', '.join(keys[:3])}{', …' if len(keys) > 3 else ''}]" if keys else ""
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, by what follows it."""
+    return {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.weights.architecture import infer
-from benchmarks.weights.checkpoint import LoadReport, fill
+from benchmarks.weights.filling import LoadReport, fill
 from benchmarks.weights.layouts import IMAGENET, UPSAMPLERS, find_layout
 from benchmarks.weights.positions import resized_positions
 from benchmarks.weights.recognise import Found, Network, find, flatten, recognise
@@ -54,7 +54,7 @@ def import_networks(
     """Builds the networks of a checkpoint.
 
     Args:
-        content: What :func:`benchmarks.weights.checkpoint.read_checkpoint` gives.
+        content: What :func:`pretrain.checkpoint_file.read_checkpoint` gives.
         source: What to call it in errors.
         layout: A layout's name, or ``auto``.
         backbone: timm name; None infers the architecture from shapes.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,12 +12,25 @@ class Upsampler(nn.Module):
     """Brings the features of an image to another grid.
 
     ``config`` is a plain dict (``type`` included) from which the registry builds the same upsampler
-    again.
+    again. A class in ``heads/upsamplers/`` that is registered and has a ``kind`` can be named
+    wherever upsamplers are: nothing lists it a second time.
     """
+
+    #: What specs call it, as ``jbu`` in ``jbu:PATH``; "" for a class that no spec names.
+    kind: ClassVar[str] = ""
+    #: Where its weights come from: "" it has none, "trained" a training of ours (the file holds its
+    #: config), "image" fitted to every image anew, "repository" files that others published, run by
+    #: their code.
+    source: ClassVar[str] = ""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.config: dict[str, Any] = dict(type=type(self).__name__, **options)
+
+    @classmethod
+    def kinds(cls) -> dict[str, dict[str, Any]]:
+        """Returns {what specs call it: arguments that this name stands for}."""
+        return {cls.kind: {}} if cls.kind else {}
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """Upsamples features, guided by the image they were computed from.
@@ -58,8 +71,8 @@ class LinearUpsampler(Upsampler):
 
     S_x depends on the image alone and treats all channels alike; M (C, C) and s (C,) mix channels
     and know no image (identity and zero for most). So S_x can be computed once per image and kept
-    (``weights``), and a linear read-out P·upsample(x, F) + β can be applied on the low-resolution
-    grid, P·M·F, with only its few channels upsampled (``fold``). Subclasses implement ``weights``
+    (``filters``), and a linear read-out P·upsample(x, F) + β can be applied on the low-resolution
+    grid, P·M·F, with only its few channels upsampled (``fold``). Subclasses implement ``filters``
     and ``spread``, and ``channel_map`` where M is not the identity.
     """
 
@@ -67,7 +80,7 @@ class LinearUpsampler(Upsampler):
     # ``fold`` raises.
     foldable: bool = True
 
-    def weights(
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Computes what S_x needs of an image (B, 3, H, W); features of any width may follow.
@@ -84,7 +97,7 @@ class LinearUpsampler(Upsampler):
         raise NotImplementedError
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """Applies S_x to maps (B, K, h, w) of any width K; returns (B, K, H', W')."""
         raise NotImplementedError
@@ -101,14 +114,14 @@ class LinearUpsampler(Upsampler):
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`Upsampler`."""
         return self.finish(
-            self.weights(image, tuple(features.shape[-2:]), output_size), features, output_size
+            self.filters(image, tuple(features.shape[-2:]), output_size), features, output_size
         )
 
     def finish(
-        self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """:meth:`upsample` with the image's part already computed."""
-        up = self.spread(weights, self.mix(features), output_size)
+        up = self.spread(filters, self.mix(features), output_size)
         mapped = self.channel_map()
         return up if mapped is None else up + mapped[1][:, None, None]
 
@@ -121,7 +134,7 @@ class LinearUpsampler(Upsampler):
 
         Returns:
             P' (K, C) to apply to the features on their own grid, β' (K,) to add after ``spread``
-            (never before: the weights of a pixel need not sum to 1).
+            (never before: the filter of a pixel need not sum to 1).
 
         Raises:
             ValueError: the upsampler is not linear in the features.

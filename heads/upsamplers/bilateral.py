@@ -33,6 +33,8 @@ class JointBilateral(LinearUpsampler):
         ValueError: radius below 1, a σ that is not positive.
     """
 
+    kind = "bilateral"
+
     def __init__(self, radius: int = 2, sigma_space: float = 0.5, sigma_range: float = 1.0) -> None:
         super().__init__(radius=radius, sigma_space=sigma_space, sigma_range=sigma_range)
         if radius < 1 or sigma_space <= 0 or sigma_range <= 0:
@@ -42,7 +44,7 @@ class JointBilateral(LinearUpsampler):
             )
         self.radius, self.sigma_space, self.sigma_range = radius, sigma_space, sigma_range
 
-    def weights(
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Filters (B, f·h, f·w, K, K) with K = 2r+1, at least float32, that sum to 1; for
@@ -65,11 +67,11 @@ class JointBilateral(LinearUpsampler):
         return (logits.flatten(5).softmax(5).view_as(logits).flatten(3, 4).flatten(1, 2),)
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """See :class:`LinearUpsampler`."""
-        factor = weights[0].shape[1] // maps.shape[2]
-        maps = adaptive_conv(maps, weights[0].to(maps.dtype), factor, self.radius)
+        factor = filters[0].shape[1] // maps.shape[2]
+        maps = adaptive_conv(maps, filters[0].to(maps.dtype), factor, self.radius)
         if tuple(maps.shape[-2:]) == tuple(output_size):
             return maps
         return F.interpolate(maps, size=tuple(output_size), mode="bilinear", align_corners=False)

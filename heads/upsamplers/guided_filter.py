@@ -34,13 +34,15 @@ class GuidedFilter(LinearUpsampler):
         ValueError: radius below 1 or eps below 0.
     """
 
+    kind = "guided"
+
     def __init__(self, radius: int = 1, eps: float = 1e-3) -> None:
         super().__init__(radius=radius, eps=eps)
         if radius < 1 or eps < 0:
             raise ValueError(f"radius={radius} must be at least 1 and eps={eps} not negative")
         self.radius, self.eps = radius, eps
 
-    def weights(
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Colours on the grid (B, 3, h, w), (Cov + ε)⁻¹ (B, 3, 3, h, w) and colours of the output
@@ -67,10 +69,10 @@ class GuidedFilter(LinearUpsampler):
         return low, inverse.contiguous(), pooled(image, output_size) - middle
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """See :class:`LinearUpsampler`."""
-        low, inverse, high = weights
+        low, inverse, high = filters
         if len(maps) != len(low):
             raise ValueError(
                 f"features of {len(maps)} images, but guidance of {len(low)}: give one image each"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -24,20 +26,27 @@ class Interpolation(LinearUpsampler):
         ValueError: another mode.
     """
 
+    kind = "bilinear"
+
     def __init__(self, mode: str = "bilinear") -> None:
         super().__init__(mode=mode)
         if mode not in _MODES:
             raise ValueError(f"mode={mode!r} must be one of {', '.join(_MODES)}")
         self.mode = _MODES[mode]
 
-    def weights(
+    @classmethod
+    def kinds(cls) -> dict[str, dict[str, Any]]:
+        """Every mode is a kind."""
+        return {mode: dict(mode=mode) for mode in _MODES}
+
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """See :class:`LinearUpsampler`; nothing depends on the image."""
         return ()
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         if tuple(maps.shape[-2:]) == tuple(output_size):

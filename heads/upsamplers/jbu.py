@@ -1,7 +1,7 @@
 """Learned joint bilateral upsampling: levels that filter with weights computed from the image.
 
 FeatUp (Fu et al., ICLR 2024, arXiv 2403.10516), section 3 and its code; parameter names are those
-of that code, so that published weights load (:mod:`heads.upsamplers.featup_checkpoint`). Axes: B
+of that code, so that published weights load (:mod:`benchmarks.weights.featup`). Axes: B
 images, C channels, h × w grid of the features, f factor of a level, T = (2r+1)² taps, K side of a
 filter on the low-resolution grid.
 """
@@ -145,6 +145,8 @@ class JBUStack(LinearUpsampler):
         ValueError: channels, radius or key_dim below 1, radius above 5, factor below 2.
     """
 
+    kind, source = "jbu", "trained"
+
     def __init__(
         self,
         channels: int,
@@ -174,7 +176,7 @@ class JBUStack(LinearUpsampler):
         """The levels, coarsest first."""
         return [getattr(self, f"up{index}") for index in range(1, len(self.factors) + 1)]
 
-    def weights(
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Filters of every level, see :meth:`JBULevel.filters`; independent of the features and of
@@ -197,15 +199,15 @@ class JBUStack(LinearUpsampler):
 
     def spread(
         self,
-        weights: tuple[Tensor, ...],
+        filters: tuple[Tensor, ...],
         maps: Tensor,
         output_size: tuple[int, int],
         bias: Tensor | None = None,
     ) -> Tensor:
         """See :class:`LinearUpsampler`; ``bias`` (K,) is added by the last level, at no cost."""
         biases = [None] * (len(self.levels) - 1) + [bias]
-        for level, filters, constant in zip(self.levels, weights, biases, strict=True):
-            maps = level.spread(filters, maps, constant)
+        for level, own, constant in zip(self.levels, filters, biases, strict=True):
+            maps = level.spread(own, maps, constant)
         if tuple(maps.shape[-2:]) == tuple(output_size):
             return maps
         return F.interpolate(maps, size=tuple(output_size), mode="bilinear", align_corners=False)
@@ -248,11 +250,11 @@ class JBUStack(LinearUpsampler):
         return features + 0.1 * F.conv2d(dropout(features), conv.weight.to(features.dtype))
 
     def finish(
-        self, weights: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], features: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         mixed = self.mix(features)
-        return self.spread(weights, mixed, output_size, self.channel_map()[1].to(mixed.dtype)).to(
+        return self.spread(filters, mixed, output_size, self.channel_map()[1].to(mixed.dtype)).to(
             features.dtype
         )
 

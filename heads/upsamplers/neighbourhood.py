@@ -30,7 +30,7 @@ class NeighbourhoodUpsampler(LinearUpsampler):
     Of the kind of NAF (CVPR 2026): queries and keys come from the image alone, values are the
     features themselves, so one set of weights serves every backbone and width. Ours: heads are
     averaged into one filter for all channels, which makes the upsampler linear with channels kept
-    apart (weights can be cached, read-outs folded); a Gaussian of the distance δ (in cells) joins
+    apart (filters can be cached, read-outs folded); a Gaussian of the distance δ (in cells) joins
     the logits. t and σ are learned, one per head. An untrained one is a joint bilateral filter with
     a random range kernel: σ starts at half a cell, with which its kernel on a flat image is as wide
     as bilinear's (a standard deviation of 0.4 cells; rotation takes its part), and t at 10.
@@ -55,6 +55,8 @@ class NeighbourhoodUpsampler(LinearUpsampler):
         ValueError: an option that does not fit.
     """
 
+    kind, source = "neighbourhood", "trained"
+
     def __init__(
         self, dim: int = 64, heads: int = 4, window: int = 9, depth: int = 2, budget: int = 2**23
     ) -> None:
@@ -78,7 +80,7 @@ class NeighbourhoodUpsampler(LinearUpsampler):
         self.log_scale = nn.Parameter(torch.full((heads,), math.log(10.0)))  # of t
         self.log_sigma = nn.Parameter(torch.full((heads,), math.log(0.5)))
 
-    def weights(
+    def filters(
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Filters (B, f·h, f·w, window, window), float32 (float64 for a float64 image)."""
@@ -89,12 +91,12 @@ class NeighbourhoodUpsampler(LinearUpsampler):
         )
 
     def spread(
-        self, weights: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
+        self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """Filters maps (B, K, h, w) and resizes to ``output_size`` where that is not f·grid."""
-        factor = weights[0].shape[1] // maps.shape[2]
+        factor = filters[0].shape[1] // maps.shape[2]
         return _resized(
-            adaptive_conv(maps, weights[0].to(maps.dtype), factor, self.window // 2), output_size
+            adaptive_conv(maps, filters[0].to(maps.dtype), factor, self.window // 2), output_size
         )
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:

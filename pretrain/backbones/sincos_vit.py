@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.names import check_choice
 
-OWN_OPTIONS = ("freeze_patches", "position_resize")  # of SinCosViT, unknown to timm
 # What CIM's released code adds to the number of cells, so that rounding never makes a table one
 # cell too small.
 _SPARE = 0.1

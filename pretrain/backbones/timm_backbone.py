@@ -16,8 +16,14 @@ from torch import Tensor, nn
 
 from pretrain.names import suggestion
 
-# What a config says about filling and training a network, not about its shape.
-_NOT_ARCHITECTURE = ("pretrained", "checkpoint_activations")
+# What the options of a backbone's config are about. Said here and nowhere else.
+_FILLING = (
+    "pretrained",
+    "checkpoint_activations",
+)  # how it gets weights and trains: no architecture
+_SINCOS = ("freeze_patches", "position_resize")  # SinCosViT's own, unknown to timm
+# What it sees, drops and holds fixed in training: the weights are the same ones with other values.
+_TRAINING = ("output_stride", "img_size", "drop_path_rate", "drop_rate", "freeze_patches")
 
 
 @dataclass(frozen=True)
@@ -156,9 +162,13 @@ class TimmBackbone(nn.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """A plain dict from which ``MODELS.build(architecture(config))`` builds the same
-        architecture."""
+        """What the network was built with, as plain values."""
         return dict(self._config)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Registry dict from which ``MODELS.build`` builds the same architecture, fresh."""
+        return architecture(self._config)
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raises a ValueError for inputs of (H, W) pixels that the network's patch embedding
@@ -234,8 +244,26 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
         config: of a backbone, as checkpoints hold it in ``meta["backbone"]``. That of a
             ``TimmBackbone`` names no ``type``, that of any other class does.
     """
-    kept = {key: value for key, value in config.items() if key not in _NOT_ARCHITECTURE}
-    return {"type": "TimmBackbone"} | kept
+    return {"type": "TimmBackbone"} | _without(config, _FILLING)
+
+
+def timm_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what ``timm.create_model`` takes beside the name to build the network of ``config``."""
+    options = _without(config, (*_FILLING, *_SINCOS, "type", "name"))
+    if options.get("output_stride", 0) is None:  # the network's own
+        del options["output_stride"]
+    return options
+
+
+def weight_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of ``config``, the name among them, that decide which weights there are:
+    what a network must share that these are to be copied into.
+    """
+    return _without(config, (*_FILLING, *_TRAINING, "type"))
+
+
+def _without(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name not in names}
 
 
 def _options_of(name: str) -> set[str]:

@@ -196,12 +196,12 @@ def upsampled(
     if not isinstance(upsampler, LinearUpsampler):
         whole = upsampler(image, features, size)
         return lambda columns: whole if columns is None else project(whole, columns)
-    weights = upsampler.weights(image, tuple(features.shape[-2:]), size)
+    filters = upsampler.filters(image, tuple(features.shape[-2:]), size)
     mixed, mapped = upsampler.mix(features), upsampler.channel_map()
 
     def combine(columns: Tensor | None) -> Tensor:
         fine = upsampler.spread(
-            weights, mixed if columns is None else project(mixed, columns), size
+            filters, mixed if columns is None else project(mixed, columns), size
         )
         if mapped is None:
             return fine

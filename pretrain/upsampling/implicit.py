@@ -262,6 +262,8 @@ class ImplicitUpsampler(Upsampler):
         **settings: of :class:`ImplicitSettings`.
     """
 
+    kind, source = "implicit", "image"
+
     def __init__(
         self, encode: Encode | None = None, progress: Progress | None = None, **settings: Any
     ) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.core.upsamplers import load_upsampler
-from benchmarks.export.pyramid import pretrained_levels
+from benchmarks.weights.checkpoint import Checkpoint
 from heads.upsamplers.jbu import JBUStack
 from pretrain.rescale import rescale
 from pretrain.state_dicts import refuse_non_finite, unwrapped
@@ -49,7 +49,7 @@ def test_the_first_tensor_that_holds_no_number_is_named() -> None:
 def broken_levels(folder: Path) -> None:
     key = "objectives.0.levels.fpn.inner_blocks.0.0.weight"
     torch.save({"state_dict": {key: torch.tensor([1, NAN])}, "meta": {}}, folder / "x.pth")
-    pretrained_levels(str(folder / "x.pth"))
+    Checkpoint.read(folder / "x.pth").pyramid()
 
 
 def broken_upsampler(folder: Path) -> None:

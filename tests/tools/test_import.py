@@ -48,7 +48,7 @@ def test_mistakes_are_one_sentence(
     torch.save(dict(a=torch.zeros(1)), file)
     for arguments, words in (
         ((), "name the FILE"),
-        (("nowhere.pth",), "no checkpoint nowhere.pth"),
+        (("nowhere.pth",), "nowhere.pth: no such checkpoint"),
         ((file,), "in no layout known here: 1 tensors such as a"),
         ((file, "--from", "moko"), "did you mean 'moco'"),
     ):

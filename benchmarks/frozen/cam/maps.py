@@ -78,7 +78,7 @@ def activation_maps(
         activation = F.interpolate(_weighted(weights, maps), size=size, mode="nearest-exact")
     elif isinstance(upsampler, LinearUpsampler) and upsampler.foldable:
         folded, shift = upsampler.fold(weights, weights.new_zeros(len(weights)))
-        parts = upsampler.weights(normalised(extractor, images), grid, size)
+        parts = upsampler.filters(normalised(extractor, images), grid, size)
         activation = (
             upsampler.spread(parts, _weighted(folded, maps), size) + shift[:, None, None, None]
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 import torch
@@ -11,15 +12,10 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.upsamplers import load_upsampler
-from benchmarks.frozen.decoder.settings import UPSAMPLERS, Settings
+from benchmarks.core.upsamplers import build_kind
+from benchmarks.frozen.decoder.settings import Settings, trainable_kinds
 from heads.segformer import SegformerHead
 from heads.upsamplers.base import Upsampler
-from heads.upsamplers.jbu import JBUStack
-from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
-
-#: Kinds with parameters, whose specs on a command line need a file: here they begin untrained.
-_TRAINABLE = {"jbu": JBUStack.__name__, "neighbourhood": NeighbourhoodUpsampler.__name__}
 
 
 class DecoderNetwork(nn.Module):
@@ -91,18 +87,17 @@ def upsampler_config(extractor: FeatureExtractor, settings: Settings) -> dict[st
     Raises:
         ValueError: the extractor's upsampler is none that can be built and trained anew.
     """
-    if settings.upsampler in _TRAINABLE:
-        return dict(type=_TRAINABLE[settings.upsampler])
+    trainable = trainable_kinds()
     if settings.upsampler or extractor.upsampler is None:
-        return dict(load_upsampler(settings.upsampler or "bilinear").config)
+        kind = settings.upsampler or "bilinear"
+        if trainable[kind].source == "trained":
+            return dict(type=trainable[kind].__name__)
+        return dict(build_kind(kind).config)
     config = dict(getattr(extractor.upsampler, "config", {}))
-    trainable = {
-        load_upsampler(kind).config["type"] for kind in UPSAMPLERS if kind not in _TRAINABLE
-    }
-    if config.get("type") not in trainable | set(_TRAINABLE.values()):
+    if config.get("type") not in [cls.__name__ for cls in trainable.values()]:
         name = type(extractor.upsampler).__name__
         raise ValueError(
-            f"upsampler {name}: a decoder trains its own, of a kind among {', '.join(UPSAMPLERS)}"
+            f"upsampler {name}: a decoder trains its own, of a kind among {', '.join(trainable)}"
         )
     return config
 
@@ -111,16 +106,17 @@ def make_upsampler(config: dict[str, Any], dim: int, stride: int, target: int) -
     """Builds a new upsampler for a level of ``dim`` channels from one stride to another.
 
     Raises:
-        ValueError: strides that a stack of integer factors cannot join.
+        ValueError: strides that an upsampler of integer factors cannot join.
     """
-    if config["type"] != JBUStack.__name__:
-        return MODELS.build(dict(config))
-    if stride % target:
+    taken = inspect.signature(MODELS.get(config["type"])).parameters
+    if "factor" in taken and stride % target:
         raise ValueError(
-            f"stride={target}: a joint bilateral stack needs a divisor of the level's stride "
-            f"{stride}"
+            f"stride={target}: {config['type']} needs a divisor of the level's stride {stride}"
         )
-    return MODELS.build(dict(config) | dict(channels=dim, factor=stride // target))
+    fitting = dict(channels=dim, factor=stride // target)
+    return MODELS.build(
+        dict(config) | {name: value for name, value in fitting.items() if name in taken}
+    )
 
 
 def loss_of(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:

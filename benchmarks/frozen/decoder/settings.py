@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.core.upsamplers import kinds
+from heads.upsamplers.base import Upsampler
 from pretrain.names import check_choice
 
-# Kinds that an evaluation can train from nothing; others need a file or are fitted to single
-# images.
-UPSAMPLERS = ("nearest", "bilinear", "bicubic", "guided", "bilateral", "jbu", "neighbourhood")
+
+def trainable_kinds() -> dict[str, type[Upsampler]]:
+    """Kinds that an evaluation can train from nothing; others need a file or are fitted to single
+    images.
+    """
+    return kinds("", "trained")
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Settings:
         512,
     )  # (H, W) input in pixels, aspect ratio not kept; scores are those of masks of it
     upsampler: str = (
-        ""  # kind, one of UPSAMPLERS; empty = that of the extractor, bilinear where it has none
+        ""  # a kind of trainable_kinds(); empty = that of the extractor, bilinear where it has none
     )
     dim: int = 256  # width of the head
     stride: int = 4  # pixels per feature of the logits, resized bilinearly to the mask
@@ -41,7 +46,7 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         if self.upsampler:
-            check_choice("upsampler", self.upsampler, UPSAMPLERS)
+            check_choice("upsampler", self.upsampler, trainable_kinds())
         for name in (
             "dim",
             "stride",

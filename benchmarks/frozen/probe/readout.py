@@ -66,7 +66,7 @@ class Folded(OwnGrid):
 
     def prepare(self, image: Tensor, features: Tensor) -> tuple[Tensor, ...]:
         """See :class:`OwnGrid`: S_x."""
-        return self.upsampler.weights(image, tuple(features.shape[-2:]), self.size)
+        return self.upsampler.filters(image, tuple(features.shape[-2:]), self.size)
 
     def apply(
         self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.upsamplers import foreign_backbone, load_upsampler
-from benchmarks.weights.checkpoint import weights_fingerprint
+from benchmarks.weights.filling import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
@@ -96,7 +96,7 @@ def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> N
     for spec, message in (
         (
             "bilinaer",
-            "upsampler='bilinaer' is not one of none, nearest, .* did you mean 'bilinear'",
+            "upsampler='bilinaer' is not one of none, .*nearest, .* did you mean 'bilinear'",
         ),
         ("jbu", "write jbu:PATH"),
         ("bilinear:x.pth", "write 'bilinear' alone, it reads no file"),

@@ -139,7 +139,7 @@ def test_damaged_files_and_code(state: State, tmp_path: Path) -> None:
     path.with_suffix(".safetensors").write_bytes(b"no tensors at all")
     with pytest.raises(ValueError, match="cannot be read as tensors"):
         import_file(path.with_suffix(".safetensors"), ours)
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         import_file(tmp_path / "nowhere.pth", ours)
 
     class Code:

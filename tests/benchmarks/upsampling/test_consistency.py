@@ -142,7 +142,7 @@ def test_mistakes_are_named(arm: Arm, image_folder: Path, tmp_path: Path) -> Non
         Settings(size=16)
     with pytest.raises(ValueError, match="size=36: must be a multiple of the backbone's stride 8"):
         run(arm, Photos(image_folder), Settings(size=36))
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_arm(tmp_path / "none.pth")
     torch.save(
         dict(meta=arm.trainer.describe(), state_dict=dict(other=torch.zeros(1))),

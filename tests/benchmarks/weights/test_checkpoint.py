@@ -1,93 +1,102 @@
-"""Checkpoints of others are read, and no file reaches Python's own functions over them."""
+"""What a checkpoint of ours holds, and what of it is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
-from mmengine.logging import HistoryBuffer, MessageHub
 
-from benchmarks.weights.checkpoint import fill, find_state, read_checkpoint
-from pretrain.engine import checkpoints
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.weights.checkpoint import Checkpoint, write_backbone
+from benchmarks.weights.layouts import IMAGENET
+from pretrain.backbones.timm_backbone import TimmBackbone
 
-
-class Reference:
-    """Is pickled as an attribute of ``owner``, looked up at loading."""
-
-    def __init__(self, owner: Any, name: str) -> None:
-        self.owner, self.name = owner, name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self.owner, self.name)
+KEY = "fpn.inner_blocks.0.0.weight"
+PYRAMIDS = {
+    f"objectives.1.levels.{KEY}": torch.zeros(1),
+    f"objectives.1.target_levels.{KEY}": torch.ones(1),
+}
 
 
-readers = pytest.mark.parametrize(
-    "read", [read_checkpoint, checkpoints.read_checkpoint], ids=["benchmarks", "engine"]
-)
-
-
-@readers
-def test_the_logs_of_mmengine_are_read(
-    read: Callable[[Path], dict[str, Any]], tmp_path: Path
-) -> None:
-    hub = MessageHub("test_weights")
-    hub.update_scalar("loss", 2.0)
-    torch.save(dict(message_hub=hub.state_dict()), tmp_path / "x.pth")
-    assert read(tmp_path / "x.pth")["message_hub"]["log_scalars"]["loss"].mean() == 2
-
-
-@readers
-@pytest.mark.parametrize(
-    ("owner", "name"), [(HistoryBuffer, "__init__"), (getattr, "__self__"), (torch.Tensor, "min")]
-)
-def test_attributes_of_anything_else_are_refused(
-    read: Callable[[Path], dict[str, Any]], owner: Any, name: str, tmp_path: Path
-) -> None:
-    torch.save(dict(x=Reference(owner, name)), tmp_path / "x.pth")
-    with pytest.raises(ValueError, match="asks for attribute"):
-        read(tmp_path / "x.pth")
+def checkpoint_of(state: dict[str, torch.Tensor], **meta: Any) -> Checkpoint:
+    return Checkpoint("final.pth", dict(state_dict=state, meta=meta))
 
 
 @pytest.fixture(scope="module")
-def network() -> torch.nn.Module:
-    return timm.create_model("test_resnet", num_classes=0)
+def backbone() -> TimmBackbone:
+    torch.manual_seed(0)
+    return TimmBackbone("test_resnet", output_stride=8)
 
 
-def test_names_of_wrappers_are_cut_out_wherever_they_stand(network: torch.nn.Module) -> None:
-    state = {}
-    for key, value in network.state_dict().items():
-        state["backbone.module." + key.replace("layer1.", "layer1._orig_mod.")] = value + 1
-    fill(network, find_state(dict(state_dict=state)), source="x.pth")
-    for key, value in network.state_dict().items():
-        wrapped = "backbone.module." + key.replace("layer1.", "layer1._orig_mod.")
-        assert torch.equal(value, state[wrapped]) or "num_batches" in key
+@pytest.fixture
+def ours(backbone: TimmBackbone) -> Checkpoint:
+    """Both networks, the target's weights are the online ones plus 1, and their pyramids."""
+    state = dict(PYRAMIDS)
+    for key, value in backbone.state_dict().items():
+        state |= {f"backbone.{key}": value, f"target_backbone.{key}": value + 1}
+    normalisation = dict(mean=(0.5,) * 3, std=(0.25,) * 3)
+    return checkpoint_of(state, backbone=backbone.config, normalisation=normalisation)
 
 
-def test_two_networks_that_fit_are_refused(network: torch.nn.Module) -> None:
-    own = {key: value.clone() for key, value in network.state_dict().items()}
-    both = {f"encoder.{key}": value for key, value in own.items()}
-    both |= {f"encoder_k.{key}": value + 1 for key, value in own.items()}
-    with pytest.raises(
-        ValueError, match="two networks that fit, at 'encoder.' and at 'encoder_k.'"
-    ):
-        fill(network, both, source="x.pth")
-    with pytest.raises(
-        ValueError, match="'module.a.weight' and 'a.weight' would both be 'a.weight'"
-    ):
-        find_state({"module.a.weight": torch.zeros(1), "a.weight": torch.ones(1)})
-    assert all(torch.equal(own[key], value) for key, value in network.state_dict().items())
+def test_one_read_gives_networks_pyramid_and_normalisation(
+    ours: Checkpoint, backbone: TimmBackbone, tmp_path: Path
+) -> None:
+    torch.save(ours.content, tmp_path / "final.pth")
+    read = Checkpoint.read(tmp_path / "final.pth")
+    for which, shift in (("online", 0), ("target", 1)):
+        loaded = read.network(which, options=dict(output_stride=16))
+        assert loaded.backbone.config == dict(name="test_resnet", output_stride=16)
+        assert loaded.normalisation["mean"] == (0.5,) * 3 and not loaded.report.missing
+        for key, value in loaded.backbone.state_dict().items():
+            assert torch.equal(value, backbone.state_dict()[key] + shift)
+        assert read.pyramid(which) == {KEY: torch.full((1,), shift)}
+    assert read.architecture == dict(type="TimmBackbone") | backbone.config
+    extractor = FeatureExtractor.load(f"{tmp_path}/final.pth?map_stride=8&weights=target")
+    assert extractor.pyramid == {KEY: torch.ones(1)}
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_weights_that_are_no_numbers_are_refused(value: float, network: torch.nn.Module) -> None:
-    state = {f"backbone.{key}": v.clone() for key, v in network.state_dict().items()}
-    state["backbone.layer2.0.bn1.running_var"][1] = value
-    words = (
-        r"x.pth: backbone.layer2.0.bn1.running_var holds 1 values of 48 that are NaN or infinite"
-    )
-    with pytest.raises(ValueError, match=words):
-        fill(network, state, source="x.pth")
+def test_what_the_file_does_not_say(backbone: TimmBackbone) -> None:
+    silent = checkpoint_of({})
+    assert silent.meta == {} and silent.pyramid() == {} and silent.licence is None
+    assert silent.normalisation == IMAGENET
+    assert checkpoint_of({}, licence="MIT").licence == "MIT"
+    assert FeatureExtractor(backbone).pyramid == {}
+    with pytest.raises(ValueError, match="final.pth: not a checkpoint of ours, .* the config"):
+        silent.model()
+    with pytest.raises(ValueError, match="holds no FeatUp JBU stack"):
+        silent.upsampler()
+
+
+def test_of_several_pyramids_that_of_the_first_objective_by_number_counts() -> None:
+    state = {f"objectives.{i}.levels.{KEY}": torch.full((1,), i) for i in (10, 2)}
+    assert checkpoint_of(state).pyramid() == {KEY: torch.full((1,), 2)}
+
+
+def test_a_network_that_was_not_trained_is_refused(ours: Checkpoint) -> None:
+    online = {k: v for k, v in ours.state.items() if not k.startswith("target_backbone.")}
+    with pytest.raises(ValueError, match="final.pth has no target weights .keys target_backbone"):
+        checkpoint_of(online, **ours.meta).network("target")
+
+
+def test_a_whole_model_gets_all_of_its_weights_or_none(backbone: TimmBackbone) -> None:
+    state = {key: value.clone() for key, value in backbone.state_dict().items()}
+    again = TimmBackbone("test_resnet", output_stride=8)
+    checkpoint_of(state).fill(again)
+    assert all(torch.equal(v, state[k]) for k, v in again.state_dict().items())
+    first = next(iter(state))
+    with pytest.raises(ValueError, match="final.pth does not fit the model that it describes"):
+        checkpoint_of(state | {"other": torch.ones(1)}).fill(again)
+    state[first] = torch.full_like(state[first], torch.nan)
+    with pytest.raises(ValueError, match="that are NaN or infinite"):
+        checkpoint_of(state).fill(again)
+
+
+def test_a_written_backbone_says_which_it_is(backbone: TimmBackbone, tmp_path: Path) -> None:
+    write_backbone(tmp_path / "backbone.pth", backbone, spec="random:test_resnet")
+    read = Checkpoint.read(tmp_path / "backbone.pth")
+    extractor = FeatureExtractor(backbone)
+    assert read.meta == dict(spec="random:test_resnet", fingerprint=extractor.fingerprint)
+    assert extractor.describe()["fingerprint"] == extractor.fingerprint
+    assert read.state.keys() == {f"backbone.{key}" for key in backbone.state_dict()}

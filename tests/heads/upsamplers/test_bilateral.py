@@ -63,7 +63,7 @@ def test_other_sizes_are_resized_from_the_next_integer_factor() -> None:
 def test_weights_sum_to_one_and_do_not_leave_the_map() -> None:
     up, constant = JointBilateral(), torch.full((1, 2, 4, 5), 7.0)
     image = torch.randn(1, 3, 16, 20)
-    (weights,) = up.weights(image, (4, 5), (16, 20))
+    (weights,) = up.filters(image, (4, 5), (16, 20))
     assert weights.shape == (1, 16, 20, 5, 5)
     torch.testing.assert_close(weights.sum((3, 4)), torch.ones(1, 16, 20))
     assert weights[0, 0, 0, :2].eq(0).all() and weights[0, 0, 0, :, :2].eq(0).all()
@@ -85,7 +85,7 @@ def test_a_read_out_can_be_folded() -> None:
     weight = torch.randn(3, 5)
     late = torch.einsum("kc,bchw->bkhw", weight, up(image, features, (16, 20)))
     few = torch.einsum("kc,bchw->bkhw", weight, features)
-    torch.testing.assert_close(up.spread(up.weights(image, (4, 5), (16, 20)), few, (16, 20)), late)
+    torch.testing.assert_close(up.spread(up.filters(image, (4, 5), (16, 20)), few, (16, 20)), late)
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float16, 2e-3), (torch.bfloat16, 1e-2)])

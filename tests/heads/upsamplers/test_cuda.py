@@ -173,7 +173,7 @@ def test_memory_of_a_stack_at_full_size() -> None:
         torch.randn(1, 3, 224, 224, device=DEVICE),
         torch.randn(1, 384, 14, 14, device=DEVICE),
     )
-    weights = stack.weights(image, (14, 14), (224, 224))
+    weights = stack.filters(image, (14, 14), (224, 224))
     output = 4 * 384 * 224 * 224
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()

@@ -44,7 +44,7 @@ def test_a_read_out_can_be_folded(mode: str) -> None:
     )
     folded, rest = up.fold(weight, bias)
     early = up.spread(
-        up.weights(IMAGE, (4, 6), (20, 30)),
+        up.filters(IMAGE, (4, 6), (20, 30)),
         torch.einsum("kc,bchw->bkhw", folded, features),
         (20, 30),
     )

@@ -104,7 +104,7 @@ def test_the_stack_chains_its_levels_and_mixes_channels_last() -> None:
 def test_weights_and_finish_give_the_same_as_one_call(norm: bool) -> None:
     up = MODELS.build(JBUStack(5, 6, norm=norm).config).eval()
     image, features = torch.randn(2, 3, 18, 24), torch.randn(2, 5, 3, 4)
-    weights = up.weights(image, (3, 4), (18, 24))
+    weights = up.filters(image, (3, 4), (18, 24))
     assert [tuple(w.shape[:3]) for w in weights] == [(2, 6, 8), (2, 18, 24)]
     assert torch.equal(up.finish(weights, features, (18, 24)), up(image, features, (18, 24)))
     assert up.foldable is not norm
@@ -117,7 +117,7 @@ def test_a_read_out_can_be_folded_unless_features_are_normalised() -> None:
     late = torch.einsum("kc,bchw->bkhw", weight, up(image, features, size)) + bias[:, None, None]
     folded, rest = up.fold(weight, bias)
     few = torch.einsum("kc,bchw->bkhw", folded, features)
-    early = up.spread(up.weights(image, (4, 6), size), few, size) + rest[:, None, None]
+    early = up.spread(up.filters(image, (4, 6), size), few, size) + rest[:, None, None]
     torch.testing.assert_close(early, late)
     with pytest.raises(ValueError, match="normalises features first"):
         JBUStack(5, 4, norm=True).fold(weight, bias)
@@ -197,7 +197,7 @@ def test_half_precision_modules_and_autocast(dtype: torch.dtype, tolerance: floa
 def test_the_bias_follows_maps_that_autocast_made_half() -> None:
     """On a GPU the first level gives half precision, the bias is a float32 parameter."""
     up, image = JBUStack(8, 4).eval(), torch.randn(1, 3, 16, 20)
-    weights, bias = up.weights(image, (4, 5), (16, 20)), torch.randn(8)
+    weights, bias = up.filters(image, (4, 5), (16, 20)), torch.randn(8)
     maps = torch.randn(1, 8, 4, 5).bfloat16()
     found = up.spread(weights, maps, (16, 20), bias)
     assert found.dtype == torch.bfloat16
@@ -219,7 +219,7 @@ def test_dropout_only_in_training() -> None:
     up = JBUStack(64, 2)
     image, features = torch.randn(4, 3, 8, 8), torch.randn(4, 64, 4, 4)
     assert not torch.equal(
-        up.weights(image, (4, 4), (8, 8))[0], up.weights(image, (4, 4), (8, 8))[0]
+        up.filters(image, (4, 4), (8, 8))[0], up.filters(image, (4, 4), (8, 8))[0]
     )
     assert not torch.equal(up.mix(features), up.mix(features))
     up.eval()

@@ -101,7 +101,7 @@ def test_any_size_and_constants(size: tuple[int, int], sides: tuple[int, int]) -
 
 
 def test_filters_are_means_of_cells_inside_the_grid() -> None:
-    filters = small(window=5).weights(torch.randn(1, 3, 12, 16), (3, 4), (12, 16))[0]
+    filters = small(window=5).filters(torch.randn(1, 3, 12, 16), (3, 4), (12, 16))[0]
     assert filters.shape == (1, 12, 16, 5, 5) and filters.min() >= 0
     torch.testing.assert_close(filters.sum((3, 4)), torch.ones(1, 12, 16))
     for y in range(12):
@@ -131,7 +131,7 @@ def test_a_read_out_can_be_folded(size: tuple[int, int]) -> None:
     late = torch.einsum("kc,bchw->bkhw", weight, up(image, features, size)) + bias[:, None, None]
     folded, rest = up.fold(weight, bias)
     early = up.spread(
-        up.weights(image, (3, 4), size), torch.einsum("kc,bchw->bkhw", folded, features), size
+        up.filters(image, (3, 4), size), torch.einsum("kc,bchw->bkhw", folded, features), size
     )
     torch.testing.assert_close(early + rest[:, None, None], late)
 
@@ -185,7 +185,7 @@ def test_rotation_keeps_lengths_and_sees_only_distances() -> None:
 
 
 def test_untrained_on_a_flat_image_its_kernel_is_as_wide_as_bilinear() -> None:
-    filters = NeighbourhoodUpsampler().weights(torch.zeros(1, 3, 88, 88), (11, 11), (88, 88))[0]
+    filters = NeighbourhoodUpsampler().filters(torch.zeros(1, 3, 88, 88), (11, 11), (88, 88))[0]
     along = filters[0, 40:48, 44].sum(-1)  # the pixels of the cell in the middle, by taps in rows
     distance = torch.arange(-4, 5) - ((torch.arange(8) + 0.5) / 8 - 0.5)[:, None]
     width = (along * distance**2).sum(-1).mean().sqrt()

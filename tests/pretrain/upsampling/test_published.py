@@ -14,7 +14,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from benchmarks.core.upsamplers import load_upsampler
-from heads.upsamplers.wrappers import NAF, AnyUp, LoftUp
+from pretrain.upsampling.published import NAF, AnyUp, LoftUp
 
 HUBCONF = """
 dependencies = ["torch"]
@@ -248,12 +248,15 @@ def test_weights_of_another_width_are_noticed_when_loaded(repository: Path, weig
 def test_weights_must_fill_the_network(repository: Path, weights: Path) -> None:
     torch.save({"model": {"scale": torch.tensor([2.0])}}, weights)
     assert NAF(str(repository), str(weights)).model.scale == 2
-    for wrong in ({"other": torch.ones(1)}, {"scale": torch.ones(2)}, [1.0]):
+    for wrong in ({"other": torch.ones(1)}, {"scale": torch.ones(2)}):
         torch.save(wrong, weights)
         with pytest.raises(ValueError, match="does not fill the network of Scale"):
             NAF(str(repository), str(weights))
+    torch.save([1.0], weights)
+    with pytest.raises(ValueError, match="holds a list, not a dict of tensors"):
+        NAF(str(repository), str(weights))
     weights.write_bytes(b"<html>")
-    with pytest.raises(ValueError, match="cannot be read .*compare its size"):
+    with pytest.raises(ValueError, match="cannot be read .*is a web page"):
         NAF(str(repository), str(weights))
 
 

@@ -17,6 +17,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from heads.upsamplers.base import Upsampler
+from pretrain.checkpoint_file import read_checkpoint
 
 _NESTED = ("state_dict", "model", "model_state_dict")
 
@@ -32,10 +33,12 @@ class HubUpsampler(Upsampler):
 
     Raises:
         FileNotFoundError: the folder or the file is absent; says what to get.
-        ValueError: no such entry, or weights that do not fill the network.
+        ValueError: a file that is no checkpoint, no such entry, or weights that do not fill the
+            network.
         RuntimeError: a package that the repository needs is not installed.
     """
 
+    source = "repository"
     #: Where the method is published.
     home: str
     #: Packages that its code imports beside torch, as pip calls them.
@@ -54,8 +57,9 @@ class HubUpsampler(Upsampler):
                 f"{name}: weights={str(weights)!r} is not a file; get the weights of {entry!r} "
                 f"from the links of https://github.com/{self.home}, nothing is downloaded here"
             )
-        self.model = _entry(name, folder, entry, self.needs)
-        _fill(name, self.model, file)
+        content = read_checkpoint(file)  # before any of their code runs
+        self.model = _entry(name, folder, entry, needs=self.needs)
+        _fill(self.model, content, source=f"{name}: {file}")
         self.model.eval()
 
     def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
@@ -126,6 +130,7 @@ class AnyUp(HubUpsampler):
         chunk: queries per step where memory is short; None for all at once.
     """
 
+    kind = "anyup"
     home = "wimmerth/anyup"
 
     def __init__(
@@ -153,6 +158,7 @@ class NAF(HubUpsampler):
     Arguments as :class:`HubUpsampler`.
     """
 
+    kind = "naf"
     home = "valeoai/NAF"
     needs = ("natten", "einops")
     window, heads = 9, 4  # of the published network
@@ -197,6 +203,7 @@ class LoftUp(HubUpsampler):
     ``einops``, ``matplotlib`` and ``huggingface_hub``. Arguments as :class:`HubUpsampler`.
     """
 
+    kind = "loftup"
     home = "andrehuang/loftup"
     needs = ("einops", "matplotlib", "huggingface_hub")
 
@@ -210,7 +217,7 @@ class LoftUp(HubUpsampler):
         return F.interpolate(out, size=output_size, mode="bilinear", align_corners=False)
 
 
-def _entry(name: str, folder: Path, entry: str, needs: tuple[str, ...]) -> nn.Module:
+def _entry(name: str, folder: Path, entry: str, *, needs: tuple[str, ...]) -> nn.Module:
     """Builds the network of an entry without weights."""
     try:
         return torch.hub.load(str(folder), entry, source="local", pretrained=False)
@@ -229,26 +236,14 @@ def _entry(name: str, folder: Path, entry: str, needs: tuple[str, ...]) -> nn.Mo
         raise
 
 
-def _fill(name: str, model: nn.Module, file: Path) -> None:
+def _fill(model: nn.Module, content: dict[str, Any], *, source: str) -> None:
     """Copies the weights of a file into a network; every key must find its place."""
-    try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{name}: {file} cannot be read as tensors and plain values only "
-            f"({type(error).__name__}: {str(error)[:200]}); compare its size and checksum with "
-            "the source"
-        ) from error
-    nested = [
-        content[key]
-        for key in _NESTED
-        if isinstance(content, dict) and isinstance(content.get(key), dict)
-    ]
+    nested = [content[key] for key in _NESTED if isinstance(content.get(key), dict)]
     state = nested[0] if nested else content
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{name}: {file} does not fill the network of {type(model).__name__}: "
+            f"{source} does not fill the network of {type(model).__name__}: "
             f"{str(error)[:400]}; weights and entry must belong together"
         ) from error

@@ -1,0 +1,79 @@
+"""docs/adding_an_upsampler.md: its code is copied from the page, tested, and evaluated by its name."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.upsamplers import kinds, load_upsampler
+from benchmarks.frozen.decoder.settings import Settings
+from benchmarks.frozen.probe.readout import Folded, read_out
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "adding_an_upsampler.md").read_text(encoding="utf-8")
+#: {path named in a block's first line: the block}
+BLOCKS = {path: code for path, code in re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)}
+UPSAMPLER, TEST = BLOCKS
+
+
+def load(path: str) -> ModuleType:
+    """Returns a block of the page as the module that its file would be."""
+    module = ModuleType(path.removesuffix(".py").replace("/", "."))
+    sys.modules[module.__name__] = module
+    exec(compile(BLOCKS[path], path, "exec"), module.__dict__)
+    return module
+
+
+@pytest.fixture
+def upsampler() -> Iterator[ModuleType]:
+    """The page's module, in the registry for the length of a test."""
+    module = load(UPSAMPLER)
+    yield module
+    MODELS.module_dict.pop("NearestColour")
+    del sys.modules[module.__name__]
+
+
+def test_the_page_shows_the_files_it_lists() -> None:
+    files = re.findall(r"^\| (\S+/.*?) \|", PAGE, re.MULTILINE)
+    assert len(files) <= 5 and files[:3] == [UPSAMPLER, TEST, "docs/upsamplers.md"]
+
+
+def test_the_tests_on_the_page_pass(upsampler: ModuleType) -> None:
+    module = load(TEST)
+    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
+    del sys.modules[module.__name__]
+    assert len(tests) == 5
+    for test in tests:
+        test()
+
+
+def test_its_name_is_all_that_an_evaluation_needs(upsampler: ModuleType) -> None:
+    network = FeatureExtractor.load("random:test_resnet?output_stride=8")
+    spec = "nearest_colour?radius=2"
+    behind = network.through(load_upsampler(spec, channels=network.channels), 2)
+    assert behind.maps(torch.rand(2, 3, 32, 48)).shape == (2, network.channels, 16, 24)
+    described = behind.describe()["upsampler"]
+    assert described["spec"] == spec
+    assert described["config"] == dict(type="NearestColour", radius=2)
+    assert isinstance(read_out(behind.upsampler, (16, 24)), Folded)
+    assert Settings(upsampler="nearest_colour").upsampler in kinds("")
+
+
+def test_a_misspelt_option_and_a_file_are_refused_as_the_page_says(upsampler: ModuleType) -> None:
+    with pytest.raises(ValueError, match="did you mean 'radius'"):
+        load_upsampler("nearest_colour?raduis=2")
+    with pytest.raises(ValueError, match="write 'nearest_colour' alone, it reads no file"):
+        load_upsampler("nearest_colour:final.pth")
+
+
+def test_the_row_on_the_page_names_kind_and_class(upsampler: ModuleType) -> None:
+    kind, name = re.search(r"^    \| `(\w+)` \| `(\w+)` \|", PAGE, re.MULTILINE).groups()
+    assert kinds()[kind].__name__ == name
