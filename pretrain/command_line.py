@@ -45,6 +45,18 @@ class AddValues(argparse.Action):
         setattr(namespace, self.dest, [*before, *values])
 
 
+class _Listing(argparse.Action):
+    """Prints ``text()`` and ends the program; leaves no value behind."""
+
+    def __init__(self, *args: Any, text: Callable[[], str], **options: Any) -> None:
+        super().__init__(*args, **options, default=argparse.SUPPRESS)
+        self.text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, *values: Any) -> NoReturn:
+        print(self.text())
+        parser.exit()
+
+
 class CommandLine(argparse.ArgumentParser):
     """The parser of one command: a description, examples below the options, and mistakes as one
     sentence.
@@ -54,12 +66,15 @@ class CommandLine(argparse.ArgumentParser):
         description: what the command does, usually its module's docstring.
         examples: text below the options; the exit codes follow unless it speaks of them itself.
             Commands are written ``pixelpretext NAME``, see :func:`as_typed`.
+        program: how it is started, if not as ``pixelpretext NAME``.
     """
 
-    def __init__(self, command: str, description: str | None, *, examples: str) -> None:
+    def __init__(
+        self, command: str, description: str | None, *, examples: str, program: str = ""
+    ) -> None:
         epilog = examples if "xit code" in examples else f"{examples}\n\n{EXIT_CODES}"
         super().__init__(
-            prog=as_typed(f"pixelpretext {command}"),
+            prog=program or as_typed(f"pixelpretext {command}"),
             description=description,
             epilog=as_typed(epilog),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,6 +93,10 @@ class CommandLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the program with one sentence."""
         self.exit(MISTAKE, f"{self.command}: {message} (--help lists what is legal)\n")
+
+    def add_listing(self, name: str, text: Callable[[], str], *, help: str) -> None:
+        """An option that prints a text and ends the program, as ``--help`` does."""
+        self.add_argument(name, action=_Listing, nargs=0, text=text, help=help)
 
     def add_device(self) -> None:
         """``--device``."""
@@ -133,6 +152,7 @@ class Command:
         add_arguments: declares the arguments.
         run: gets their values by keyword; returns an exit code, None for 0.
         continues: the same command again goes on where it was interrupted.
+        program: how it is started, if not as ``pixelpretext NAME``.
     """
 
     description: str
@@ -140,6 +160,7 @@ class Command:
     add_arguments: Callable[[CommandLine], None]
     run: Callable[..., int | None]
     continues: bool = False
+    program: str = ""
 
     @property
     def summary(self) -> str:
@@ -148,7 +169,7 @@ class Command:
 
     def parser(self, name: str) -> CommandLine:
         """Returns the parser; messages begin with ``name``."""
-        parser = CommandLine(name, self.description, examples=self.examples)
+        parser = CommandLine(name, self.description, examples=self.examples, program=self.program)
         self.add_arguments(parser)
         return parser
 
@@ -164,8 +185,8 @@ def execute(command: Command, name: str, arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or arguments that the parser refuses.
         Exception: a bug, or a mistake with ``PIXELPRETEXT_TRACEBACK=1``.
     """
-    values = vars(command.parser(name).parse_args(arguments))
     try:
+        values = vars(command.parser(name).parse_args(arguments))
         code = command.run(**values) or 0
         sys.stdout.flush()  # a pipe that nobody reads any more shows here at the latest
         return code

@@ -5,7 +5,6 @@ Features may be upsampled first. One table per protocol.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from pretrain.command_line import Command, CommandLine
@@ -41,16 +40,6 @@ BENCHMARKS = (
 )
 
 
-class _ListLayouts(argparse.Action):
-    """Prints the layouts of labelled data, as ``--version`` prints a version."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from benchmarks.data.layout_list import as_text
-
-        print(as_text())
-        parser.exit()
-
-
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
@@ -58,9 +47,7 @@ def add_arguments(parser: CommandLine) -> None:
     )
     parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
-    parser.add_argument(
-        "--layouts", action=_ListLayouts, nargs=0, help="list the layouts of --data, and exit"
-    )
+    parser.add_listing("--layouts", _layouts, help="list the layouts of --data, and exit")
     parser.add_argument(
         "--set",
         dest="settings",
@@ -100,6 +87,12 @@ def add_arguments(parser: CommandLine) -> None:
         default="work_dirs/evaluations.jsonl",
         help="records are appended to this file (default: %(default)s)",
     )
+
+
+def _layouts() -> str:
+    from benchmarks.data.layout_list import as_text
+
+    return as_text()
 
 
 def run(**arguments: Any) -> None:

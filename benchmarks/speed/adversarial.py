@@ -9,29 +9,27 @@ counted as in comparisons.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import MODELS  # noqa: E402
+from benchmarks.compare.budget import count_flops_per_sample, probe_batch
+from benchmarks.speed import measuring
+from benchmarks.speed.measuring import CLOCKS
+from pretrain.command_line import Command, CommandLine, execute
+from pretrain.engine.check import register_all
+from pretrain.engine.efficiency import seconds
+from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
+from pretrain.places import find_config
+from pretrain.structures import Batch
 
-from benchmarks.compare.budget import count_flops_per_sample, probe_batch  # noqa: E402
-from benchmarks.speed.step import CLOCKS, processor  # noqa: E402
-from pretrain.engine.check import register_all  # noqa: E402
-from pretrain.engine.efficiency import seconds  # noqa: E402
-from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer  # noqa: E402
-from pretrain.memory import keep_freed_memory  # noqa: E402
-from pretrain.structures import Batch  # noqa: E402
-
-RECIPE = "configs/quick/clae_simclr_scenes64.py"
+RECIPE = "quick/clae_simclr_scenes64"
 COLUMNS = ("variant", "ms/step", "time ×", "FLOPs ×")
 
 
@@ -48,20 +46,40 @@ def variants(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
             f"objectives[0].type={wrapped['type']!r}: name a recipe whose first objective is "
             "Adversarial"
         )
-    found = {"without": _with(config, wrapped["objective"]), "as written": _with(config, wrapped)}
+    recipes = {"without": _with(config, wrapped["objective"]), "as written": _with(config, wrapped)}
     sources = ("both",) if wrapped.get("source") == "both" else ("anchor", "other", "both")
     for source in sources:
         for norm in ("second", "shared"):
-            found[f"{source}, {norm} norms"] = _with(
-                config, {**wrapped, "source": source, "norm": norm}
-            )
-    return found
+            changed = {**wrapped, "source": source, "norm": norm}
+            recipes[f"{source}, {norm} norms"] = _with(config, changed)
+    return recipes
 
 
 def _with(config: dict[str, Any], objective: dict[str, Any]) -> dict[str, Any]:
     config = copy.deepcopy(config)
     config["model"]["objectives"][0] = copy.deepcopy(objective)
     return config
+
+
+@dataclass(frozen=True)
+class Options:
+    """How it is measured.
+
+    Attributes:
+        batch: images per step.
+        device: torch's name.
+        precision: fp32, bf16 or fp16.
+        clock: of ``CLOCKS``.
+        repetitions: that count.
+        warmup: repetitions that do not count.
+    """
+
+    batch: int = 16
+    device: str = "cpu"
+    precision: str = "fp32"
+    clock: str = "wall"
+    repetitions: int = 15
+    warmup: int = 2
 
 
 class Step:
@@ -88,71 +106,64 @@ class Step:
         self.model.update_targets(0.1)
 
 
-def measure(
-    config: dict[str, Any],
-    *,
-    batch: int,
-    device: str,
-    precision: str,
-    clock: str,
-    repetitions: int,
-    warmup: int = 2,
-) -> dict[str, tuple[float, float, float]]:
+def measure(config: dict[str, Any], options: Options) -> dict[str, tuple[float, float, float]]:
     """Returns variant -> (ms per step, time ratio, FLOPs ratio), both ratios against "without"."""
     register_all()
-    if device == "cpu":
-        keep_freed_memory()  # as the engine does
     recipes = variants(config)
-    views = probe_batch(config, batch)
+    views = probe_batch(config, options.batch)
     flops = {name: count_flops_per_sample(recipe) for name, recipe in recipes.items()}
-    steps = {name: Step(recipe, views, device, precision) for name, recipe in recipes.items()}
+    steps = {}
+    for name, recipe in recipes.items():
+        steps[name] = Step(recipe, views, options.device, options.precision)
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for repetition in range(warmup + repetitions):
+    for repetition in range(options.warmup + options.repetitions):
         for name, step in steps.items():
-            taken = seconds(step.run, step.device, CLOCKS[clock])
-            if repetition >= warmup:
+            taken = seconds(step.run, step.device, CLOCKS[options.clock])
+            if repetition >= options.warmup:
                 times[name].append(taken)
-    median, bare = statistics.median, times["without"]
-    return {
-        name: (
-            1e3 * median(taken),
-            median(a / b for a, b in zip(taken, bare, strict=True)),
-            flops[name] / flops["without"],
-        )
-        for name, taken in times.items()
-    }
+    rows = {}
+    for name, taken in times.items():
+        ratios = [a / b for a, b in zip(taken, times["without"], strict=True)]
+        milliseconds = 1e3 * statistics.median(taken)
+        rows[name] = milliseconds, statistics.median(ratios), flops[name] / flops["without"]
+    return rows
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Prints a Markdown table, one row per variant."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    default = Options()
     parser.add_argument(
         "config", nargs="?", default=RECIPE, help=f"a recipe with Adversarial; {RECIPE} if left out"
     )
-    parser.add_argument("--batch", type=int, default=16, help="images per step")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=tuple(DTYPES))
-    parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument(
-        "--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine"
-    )
-    options = vars(parser.parse_args(arguments))
-    path = options.pop("config")
-    if options["clock"] == "cpu":
-        torch.set_num_threads(1)  # waiting threads spin and would be counted
-    machine = processor() if options["device"] == "cpu" else torch.cuda.get_device_name()
-    print(
-        f"{path}, batch {options['batch']}, {options['precision']}, {machine}, "
-        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; {options['clock']} "
-        f"clock, medians of {options['repetitions']} repetitions\n"
-    )
-    rows = measure(Config.fromfile(path).to_dict(), **options)
-    print(f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}")
-    for name, (milliseconds, ratio, flops) in rows.items():
-        print(f"| {name} | {milliseconds:.0f} | {ratio:.2f} | {flops:.2f} |")
+    parser.add_argument("--batch", type=int, default=default.batch, help="images per step")
+    parser.add_argument("--precision", default=default.precision, choices=tuple(DTYPES))
+    parser.add_argument("--repetitions", type=int, default=default.repetitions)
+    measuring.add_machine(parser)
 
+
+def run(*, config: str, threads: int | None, **settings: Any) -> None:
+    """Prints a Markdown table, one row per variant."""
+    options = Options(**settings)
+    measuring.prepare(device=options.device, clock=options.clock, threads=threads)
+    print(
+        f"{config}, batch {options.batch}, {options.precision}, "
+        f"{measuring.machine(options.device)}, {torch.get_num_threads()} thread(s), torch "
+        f"{torch.__version__}; {options.clock} clock, medians of {options.repetitions} "
+        "repetitions\n"
+    )
+    rows = measure(Config.fromfile(find_config(config)).to_dict(), options)
+    print(measuring.header(COLUMNS))
+    for name, (milliseconds, ratio, flops) in rows.items():
+        print(measuring.row([name, f"{milliseconds:.0f}", f"{ratio:.2f}", f"{flops:.2f}"]))
+
+
+COMMAND = Command(
+    description=__doc__,
+    examples="example: python -m benchmarks.speed.adversarial --clock cpu",
+    add_arguments=add_arguments,
+    run=run,
+    program="python -m benchmarks.speed.adversarial",
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(execute(COMMAND, "adversarial", sys.argv[1:]))

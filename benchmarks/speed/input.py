@@ -5,20 +5,18 @@ One run measures all arms in turns, on the same files, in one thread each, and p
 over the rounds of images per CPU-second (decoding, crops, photometrics and normalisation included):
     stock     PIL decoding and torchvision.transforms.v2, as the papers' code composes it
     workers   our decoding and crops, photometrics with OpenCV
-    device    our decoding and crops in workers, photometrics batched in torch, here on the CPU and in the same thread
+    device    our decoding and crops in workers, photometrics batched in torch, here on the CPU and
+              in the same thread
 All draw from the parameters of PixPro (configs/_base_/views_pixpro224.py).
-
-    python -m benchmarks.speed.input --images FOLDER_OF_JPEGS        # long side about 500 px, as ImageNet's
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,16 +28,19 @@ from mmengine.registry import TRANSFORMS
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.speed import measuring
+from pretrain.command_line import Command, CommandLine, execute
 from pretrain.data.decode import decode, probe
 from pretrain.data.folders import is_image
-from pretrain.memory import keep_freed_memory
+from pretrain.places import find_config
 from pretrain.structures import Batch, collate
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD, ViewPreprocessor
 from pretrain.views.recipe import ViewRecipe
 
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "_base_" / "views_pixpro224.py"
-# Images collated and preprocessed together.
-BATCH = 32
+RECIPE = "_base_/views_pixpro224"
+BATCH = 32  # images collated and preprocessed together
+EXAMPLES = """example: python -m benchmarks.speed.input --images FOLDER   # JPEGs of about 500 px
+Run it on an idle machine."""
 
 
 def generated_jpegs(count: int) -> list[bytes]:
@@ -56,9 +57,8 @@ def generated_jpegs(count: int) -> list[bytes]:
     for _ in range(count):
         spectra = np.fft.rfft2(rng.standard_normal((3, 375, 500))) * falloff
         planes = np.moveaxis(np.fft.irfft2(spectra, (375, 500)), 0, -1)
-        image = planes @ np.array(
-            [[1, 1, 1], [0.3, 0, -0.3], [0.1, -0.2, 0.1]]
-        )  # mostly luminance, as in photographs
+        # mostly luminance, as in photographs
+        image = planes @ np.array([[1, 1, 1], [0.3, 0, -0.3], [0.1, -0.2, 0.1]])
         image = np.clip(127 + 55 * (image - image.mean()) / image.std(), 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(image).save(buffer, "JPEG", quality=90)
@@ -70,11 +70,11 @@ def read_jpegs(folder: Path, count: int) -> list[bytes]:
     """Returns up to ``count`` JPEG files of a folder, in the order of their names.
 
     Raises:
-        SystemExit: the folder is missing or has no JPEG; with an explanation.
+        ValueError: the folder is missing or has no JPEG.
     """
     paths = sorted(p for p in folder.rglob("*") if is_image(p, (".jpg", ".jpeg")))[:count]
     if not paths:
-        sys.exit(
+        raise ValueError(
             f"--images {folder}: no .jpg files there (or no such folder); without it, generated "
             "images are used"
         )
@@ -82,7 +82,7 @@ def read_jpegs(folder: Path, count: int) -> list[bytes]:
 
 
 def stock_arm() -> Callable[[list[bytes]], Tensor]:
-    """The recipe as it is usually written: PIL images through torchvision v2, a fixed 23 × 23 blur."""
+    """The recipe as usually written: PIL images through torchvision v2, a fixed 23 × 23 blur."""
     t = stock_transforms
     common = [
         t.RandomResizedCrop(224, scale=(0.08, 1.0), antialias=True),
@@ -111,21 +111,18 @@ def stock_arm() -> Callable[[list[bytes]], Tensor]:
 
 def our_arm(photometrics: str) -> Callable[[list[bytes]], Tensor]:
     """Our pipeline: header, plan, decoding, crops, (photometrics,) collation, preprocessor."""
-    recipe: ViewRecipe = TRANSFORMS.build(Config.fromfile(RECIPE).views)
+    recipe: ViewRecipe = TRANSFORMS.build(Config.fromfile(find_config(RECIPE)).views)
     preprocessor = ViewPreprocessor()
     rng = np.random.default_rng(0)
 
     def sample(data: bytes) -> Batch:
         plan = recipe.plan(*probe(data), rng)
         image = decode(data, plan.min_decode_size)
-        return Batch(
-            recipe.render(image, plan, photometrics=photometrics == "workers"),
-            None,
-            torch.tensor(0),
-        )
+        views = recipe.render(image, plan, photometrics=photometrics == "workers")
+        return Batch(views, None, torch.tensor(0))
 
     def run(files: list[bytes]) -> Tensor:
-        batch = collate([sample(data) for data in files])
+        batch = collate(list(map(sample, files)))
         return preprocessor(batch)["batch"].views["global"].images
 
     return run
@@ -159,47 +156,51 @@ def table(rates: dict[str, list[float]], source: str) -> str:
         "|---|---|---|---|",
     ]
     for name, values in rates.items():
-        ratio = statistics.median(v / s for v, s in zip(values, rates["stock"], strict=True))
+        ratios = [v / s for v, s in zip(values, rates["stock"], strict=True)]
+        ratio = statistics.median(ratios)
         spread = f"{min(values):.0f} … {max(values):.0f}"
         lines.append(f"| {name} | {statistics.median(values):.0f} | {spread} | {ratio:.1f} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Parses arguments, measures, prints."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Run it on an idle machine.",
-    )
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
     parser.add_argument(
         "--images", type=Path, help="folder of JPEG files; generated ones if left out"
     )
     parser.add_argument("--count", type=int, default=128, help="images per round at most")
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+
+
+def run(*, images: Path | None, count: int, rounds: int) -> None:
+    """Measures and prints the table."""
     # For all arms, the stock recipe included; runs on the CPU do the same.
-    keep_freed_memory()
-    torch.set_num_threads(1)
+    measuring.prepare(device="cpu", clock="cpu")
     cv2.setNumThreads(1)
-    files = (
-        read_jpegs(options.images, options.count)
-        if options.images
-        else generated_jpegs(min(options.count, 64))
-    )
-    sizes = np.array([probe(data) for data in files])
-    source = (
-        f"{len(files)} {'files' if options.images else 'generated'} JPEGs, median "
-        f"{np.median(sizes[:, 1]):.0f}×{np.median(sizes[:, 0]):.0f} px, "
-        f"{np.mean([len(d) for d in files]) / 1000:.0f} kB"
-    )
+    files = read_jpegs(images, count) if images else generated_jpegs(min(count, 64))
     arms = {
         "stock": stock_arm(),
         "ours, photometrics in workers": our_arm("workers"),
         "ours, photometrics on the device (CPU)": our_arm("device"),
     }
-    print(table(measure(arms, files, options.rounds), source))
+    kind = "files" if images else "generated"
+    print(table(measure(arms, files, rounds), source(files, kind)))
 
+
+def source(files: Sequence[bytes], kind: str) -> str:
+    """What was read, in one line."""
+    height, width = np.median(list(map(probe, files)), axis=0)
+    kilobytes = np.mean(list(map(len, files))) / 1000
+    return f"{len(files)} {kind} JPEGs, median {width:.0f}×{height:.0f} px, {kilobytes:.0f} kB"
+
+
+COMMAND = Command(
+    description=__doc__,
+    examples=EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+    program="python -m benchmarks.speed.input",
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(execute(COMMAND, "input", sys.argv[1:]))

@@ -44,8 +44,8 @@ class Probe:
         device: where.
         dtype: of the matrix product; the triad moves bytes, whatever they mean.
         clock: seconds now.
-        side: of the square matrices. megabytes: of each of the triad's three vectors, far beyond
-            any cache.
+        side: of the square matrices.
+        megabytes: of each of the triad's three vectors, far beyond any cache.
     """
 
     def __init__(
@@ -53,27 +53,23 @@ class Probe:
         device: torch.device,
         dtype: torch.dtype,
         clock: Callable[[], float] = time.perf_counter,
+        *,
         side: int = 2048,
         megabytes: int = 256,
     ) -> None:
         self.device, self._clock, large = device, clock, device.type == "cuda"
         self._side = 4 * side if large else side
-        self._factors = [
-            torch.rand(self._side, self._side, device=device).to(dtype) for _ in range(2)
-        ]
+        self._factors = torch.rand(2, self._side, self._side, device=device).to(dtype).unbind()
         self._product = torch.empty_like(self._factors[0])
-        self._vectors = [
-            torch.rand((4 if large else 1) * megabytes * 2**18, device=device) for _ in range(3)
-        ]
+        numbers = (4 if large else 1) * megabytes * 2**18
+        self._vectors = torch.rand(3, numbers, device=device).unbind()
 
     def measure(self, tries: int = 3) -> Ceiling:
         """The best of ``tries`` of each."""
         a, b, c = self._vectors
-        product = min(
-            self._time(lambda: torch.mm(*self._factors, out=self._product)) for _ in range(tries)
-        )
-        triad = min(self._time(lambda: torch.add(b, c, alpha=3.0, out=a)) for _ in range(tries))
+        product = self._best(lambda: torch.mm(*self._factors, out=self._product), tries)
+        triad = self._best(lambda: torch.add(b, c, alpha=3.0, out=a), tries)
         return Ceiling(2 * self._side**3 / product, 3 * a.nbytes / triad)
 
-    def _time(self, action: Callable[[], object]) -> float:
-        return seconds(action, self.device, self._clock)
+    def _best(self, action: Callable[[], object], tries: int) -> float:
+        return min(seconds(action, self.device, self._clock) for _ in range(tries))

@@ -10,35 +10,34 @@ process, on one thread.
 
 from __future__ import annotations
 
-import argparse
-import platform
 import statistics
 import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch import Tensor
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.registry import MODELS  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from pretrain.backbones.timm_backbone import Features  # noqa: E402
-from pretrain.engine.check import register_all  # noqa: E402
-from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng  # noqa: E402
-from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer  # noqa: E402
-from pretrain.hooks.throughput import peak_memory  # noqa: E402
-from pretrain.memory import keep_freed_memory  # noqa: E402
-from pretrain.structures import Batch, collate  # noqa: E402
-from pretrain.views.recipe import ViewRecipe  # noqa: E402
+from benchmarks.speed import measuring
+from benchmarks.speed.measuring import CLOCKS
+from pretrain.backbones.timm_backbone import Features
+from pretrain.command_line import Command, CommandLine, execute
+from pretrain.engine.check import register_all
+from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng
+from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
+from pretrain.hooks.throughput import peak_memory
+from pretrain.places import find_config
+from pretrain.structures import Batch, collate
+from pretrain.views.recipe import ViewRecipe
 
 # Photometrics of this recipe, the papers' own, at the size asked for.
-RECIPE = ROOT / "configs" / "_base_" / "views_pixpro224.py"
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+RECIPE = "_base_/views_pixpro224"
+EXAMPLES = """example: python -m benchmarks.speed.step --backbone resnet50 --size 224 --batch 256 \\
+    --hidden 4096 --precision bf16 --device cuda"""
 COLUMNS = (
     "hidden",
     "images/s",
@@ -52,6 +51,9 @@ COLUMNS = (
     "rest",
     "peak GiB",
 )
+
+
+SHARES = ("step efficiency", "photometrics", "heads + loss", "optimiser", "EMA")
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,7 @@ class StepSettings:
     device: str = "cpu"  # torch's name
     channels_last: bool = True  # memory layout, as the engine's default
     compile: bool = False  # torch.compile on the backbones
-    clock: str = (
-        "wall"  # or "cpu": processor seconds of this process, for one thread on a busy machine
-    )
+    clock: str = "wall"  # or "cpu": processor seconds of this process, on one thread
     warmup: int = 2  # repetitions that do not count
     repetitions: int = 7  # repetitions that count
 
@@ -79,10 +79,10 @@ def example_batch(size: int, count: int) -> Batch:
     """Returns a batch of ``count`` noise images as it leaves the workers: uint8 views, photometrics
     still to apply.
     """
-    groups = Config.fromfile(RECIPE).views.groups.to_dict()
-    recipe = ViewRecipe(
-        {name: [{**view, "size": size} for view in views] for name, views in groups.items()}
-    )
+    groups = Config.fromfile(find_config(RECIPE)).views.groups.to_dict()
+    for view in (view for views in groups.values() for view in views):
+        view["size"] = size
+    recipe = ViewRecipe(groups)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
     samples = []
@@ -90,6 +90,23 @@ def example_batch(size: int, count: int) -> Batch:
         views = recipe.render(image, recipe.plan(*image.shape[:2], rng))
         samples.append(Batch(views, None, torch.tensor(index)))
     return collate(samples)
+
+
+def _model(settings: StepSettings) -> dict[str, Any]:
+    """The config of the model that is timed."""
+    objective: dict[str, Any] = dict(type=settings.objective)
+    if settings.hidden is not None:
+        objective["hidden"] = settings.hidden
+    backbone = dict(
+        type="TimmBackbone", name=settings.backbone, output_stride=settings.output_stride
+    )
+    preprocessor = dict(type="ViewPreprocessor", channels_last=settings.channels_last)
+    return dict(
+        type="Pretrainer",
+        backbone=backbone,
+        objectives=[objective],
+        data_preprocessor=preprocessor,
+    )
 
 
 class GivenEncodings:
@@ -127,26 +144,9 @@ class Step:
         self.device = torch.device(settings.device)
         self.clock = CLOCKS[settings.clock]
         self.dtype = DTYPES[settings.precision]
-        objective = dict(type=settings.objective)
-        if settings.hidden is not None:
-            objective["hidden"] = settings.hidden
-        model = MODELS.build(
-            dict(
-                type="Pretrainer",
-                backbone=dict(
-                    type="TimmBackbone",
-                    name=settings.backbone,
-                    output_stride=settings.output_stride,
-                ),
-                objectives=[objective],
-                data_preprocessor=dict(
-                    type="ViewPreprocessor", channels_last=settings.channels_last
-                ),
-            )
-        ).to(self.device)
-        self.model = (
-            model.to(memory_format=torch.channels_last) if settings.channels_last else model
-        )
+        self.model = MODELS.build(_model(settings)).to(self.device)
+        if settings.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
         self.model.train()
         if settings.compile:
             for part in (self.model.backbone, self.model.target_backbone):
@@ -199,8 +199,8 @@ class Step:
         batch = self.model.data_preprocessor(self.batch, True)["batch"]
         with torch.no_grad(), self.wrapper.optim_context(self.model):
             images = {g: views.images.unbind(1) for g, views in batch.views.items()}
-            target = {g: [self.model.backbone(v) for v in views] for g, views in images.items()}
-            online = {g: [_as_leaves(f) for f in features] for g, features in target.items()}
+            target = {g: list(map(self.model.backbone, views)) for g, views in images.items()}
+            online = {g: list(map(_as_leaves, features)) for g, features in target.items()}
 
         def run() -> None:
             with self.wrapper.optim_context(self.model):
@@ -225,8 +225,6 @@ def measure(settings: StepSettings) -> dict[str, float]:
         ``photometrics``, ``heads + loss``, ``optimiser``, ``EMA`` and ``rest`` (what running
         together costs or saves: may be below 0); ``peak GiB``.
     """
-    if settings.device == "cpu":
-        keep_freed_memory()  # as the engine does
     step = Step(settings)
     if step.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(step.device)
@@ -234,26 +232,30 @@ def measure(settings: StepSettings) -> dict[str, float]:
     synchronise(step.device)
     peak = peak_memory(step.device)  # before the copies are made
     bare = step.bare()
-    rows = []
+    runs, rows = [], []
     for repetition in range(settings.warmup + settings.repetitions):
         parts = step.run()
         alone = sum(bare.measure(step.clock).values())
         heads = step.heads()
         if repetition >= settings.warmup:
-            rows.append((parts, alone, heads))
-    median = statistics.median
+            runs.append(parts)
+            rows.append((parts["step"], alone, heads))
+    steps, alone, heads = map(np.array, zip(*rows, strict=True))
     result = {
-        "images/s": settings.batch / median(p["step"] for p, _, _ in rows),
-        "ms/step": 1e3 * median(p["step"] for p, _, _ in rows),
-        "ms bare": 1e3 * median(a for _, a, _ in rows),
-        "step efficiency": median(a / p["step"] for p, a, _ in rows),
-        "photometrics": median(p["photometrics"] / p["step"] for p, _, _ in rows),
-        "heads + loss": median(h / p["step"] for p, _, h in rows),
-        "optimiser": median(p["optimiser"] / p["step"] for p, _, _ in rows),
-        "EMA": median(p["EMA"] / p["step"] for p, _, _ in rows),
+        "images/s": settings.batch / _median(steps),
+        "ms/step": 1e3 * _median(steps),
+        "ms bare": 1e3 * _median(alone),
+        "step efficiency": _median(alone / steps),
+        "heads + loss": _median(heads / steps),
+        "peak GiB": peak,
     }
-    shares = ("step efficiency", "photometrics", "heads + loss", "optimiser", "EMA")
-    return {**result, "rest": 1 - sum(result[name] for name in shares), "peak GiB": peak}
+    for name in ("photometrics", "optimiser", "EMA"):
+        result[name] = _median(np.array([parts[name] for parts in runs]) / steps)
+    return result | {"rest": 1 - sum(result[name] for name in SHARES)}
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(statistics.median(values))
 
 
 def table_row(hidden: int | None, values: dict[str, float]) -> str:
@@ -262,47 +264,24 @@ def table_row(hidden: int | None, values: dict[str, float]) -> str:
     cells += [f"{values['images/s']:.1f}", f"{values['ms/step']:.0f}", f"{values['ms bare']:.0f}"]
     cells += [f"{values['step efficiency']:.3f}"]
     cells += [f"{100 * values[name]:.1f} %" for name in COLUMNS[5:10]]
-    return "| " + " | ".join([*cells, f"{values['peak GiB']:.2f}"]) + " |"
+    return measuring.row([*cells, f"{values['peak GiB']:.2f}"])
 
 
 def describe(settings: StepSettings) -> str:
     """Returns one line: what was timed on what."""
-    machine = torch.cuda.get_device_name() if settings.device.startswith("cuda") else processor()
     stride = settings.output_stride or "own"
+    compiled = ", compiled" if settings.compile else ""
     return (
         f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} "
-        f"px, batch {settings.batch} × 2 views, "
-        f"{settings.precision}{', compiled' if settings.compile else ''}, {machine}, "
-        f"{torch.get_num_threads()} thread(s), torch {torch.__version__}; {settings.clock} "
-        f"clock, medians of {settings.repetitions} repetitions"
+        f"px, batch {settings.batch} × 2 views, {settings.precision}{compiled}, "
+        f"{measuring.machine(settings.device)}, {torch.get_num_threads()} thread(s), "
+        f"torch {torch.__version__}; {settings.clock} clock, medians of "
+        f"{settings.repetitions} repetitions"
     )
 
 
-def processor() -> str:
-    """Returns the processor's name as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [
-            line.split(":")[1].strip()
-            for line in info.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        if (info.exists())
-        else []
-    )
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def parse(arguments: list[str] | None = None) -> tuple[StepSettings, list[int | None]]:
-    """Returns the settings and the projector widths to time, one row each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=(
-            "example: python benchmarks/speed/step.py --backbone resnet50 --size 224 "
-            "--batch 256 --hidden 4096 --precision bf16 --device cuda"
-        ),
-    )
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
     default = StepSettings()
     parser.add_argument("--backbone", default=default.backbone, help="timm name")
     parser.add_argument(
@@ -323,41 +302,29 @@ def parse(arguments: list[str] | None = None) -> tuple[StepSettings, list[int | 
         help="widths inside the projector, one row each",
     )
     parser.add_argument("--precision", default=default.precision, choices=tuple(DTYPES))
-    parser.add_argument("--device", default=default.device)
     parser.add_argument("--compile", action="store_true", help="torch.compile on the backbones")
     parser.add_argument("--no-channels-last", dest="channels_last", action="store_false")
     parser.add_argument("--repetitions", type=int, default=default.repetitions)
-    parser.add_argument(
-        "--clock",
-        default=default.clock,
-        choices=tuple(CLOCKS),
-        help="cpu: on one thread, see above",
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
-    options = vars(parser.parse_args(arguments))
-    widths, threads = options.pop("hidden"), options.pop("threads")
-    if options["clock"] == "cpu" and options["device"] != "cpu":
-        parser.error(
-            "--clock cpu: counts processor seconds, which say nothing about --device "
-            + options["device"]
-        )
-    if options["clock"] == "cpu":
-        threads = 1  # waiting threads spin and would be counted
-    if threads:
-        torch.set_num_threads(threads)
-    return StepSettings(hidden=None, **options), widths
+    measuring.add_machine(parser)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def run(*, hidden: Sequence[int | None], threads: int | None, **settings: Any) -> None:
     """Prints a Markdown table, one row per projector width."""
-    settings, widths = parse(arguments)
-    print(describe(settings), end="\n\n", flush=True)
-    print(f"| {' | '.join(COLUMNS)} |")
-    print("|" + " --- |" * len(COLUMNS), flush=True)
-    for hidden in widths:
-        row = measure(StepSettings(**{**settings.__dict__, "hidden": hidden}))
-        print(table_row(hidden, row), flush=True)
+    common = StepSettings(**settings)
+    measuring.prepare(device=common.device, clock=common.clock, threads=threads)
+    print(describe(common), end="\n\n", flush=True)
+    print(measuring.header(COLUMNS), flush=True)
+    for width in hidden:
+        print(table_row(width, measure(replace(common, hidden=width))), flush=True)
 
+
+COMMAND = Command(
+    description=__doc__,
+    examples=EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+    program="python -m benchmarks.speed.step",
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(execute(COMMAND, "step", sys.argv[1:]))

@@ -9,26 +9,47 @@ little.
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from pretrain.command_line import Command, CommandLine, execute
+from pretrain.places import import_path
 
-from pretrain.command_line import AddValues  # noqa: E402
+EXAMPLES = "example: python -m benchmarks.speed.supcon --entries 4096 16384 --repetitions 3"
+_CHILD = """
+import json, sys
+from benchmarks.speed.supcon import Case, measure
+print(json.dumps(measure(Case(**json.loads(sys.argv[1])))))
+"""
 
 
-def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str, float]:
-    """Returns ``seconds`` of processor time and ``peak GB`` of this process, and the ``loss``, for
-    n entries.
+@dataclass(frozen=True)
+class Case:
+    """One loss.
 
-    Entries are two views each of random unit vectors of ``dim`` channels; memory is kept as the
-    engine does.
+    Attributes:
+        entries: n, two views each of random unit vectors.
+        dim: their channels.
+        classes: number of labels.
+        chunk: anchors at a time; None: all at once.
+    """
+
+    entries: int
+    dim: int = 128
+    classes: int = 100
+    chunk: int | None = 512
+
+
+def measure(case: Case) -> dict[str, float]:
+    """Returns ``seconds`` of processor time and ``peak GB`` of this process, and the ``loss``.
+
+    Memory is kept as the engine does.
     """
     import torch
 
@@ -38,71 +59,71 @@ def measure(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str
     torch.set_num_threads(1)
     keep_freed_memory()
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(entries // 2, 2, dim, generator=generator, requires_grad=True)
-    labels = torch.randint(0, classes, (entries // 2,), generator=generator)
+    images = case.entries // 2
+    z = torch.randn(images, 2, case.dim, generator=generator, requires_grad=True)
+    labels = torch.randint(0, case.classes, (images,), generator=generator)
     start = time.process_time()
-    loss = supcon_loss(z, labels, ContrastOptions(0.1, chunk=chunk)).loss
+    loss = supcon_loss(z, labels, ContrastOptions(0.1, chunk=case.chunk)).loss
     loss.backward()
     seconds = time.process_time() - start
     return {"seconds": seconds, "peak GB": peak_resident() / 1e9, "loss": loss.item()}
 
 
-def in_process(entries: int, dim: int, classes: int, chunk: int | None) -> dict[str, float]:
+def in_process(case: Case) -> dict[str, float]:
     """Returns :func:`measure` of a fresh process."""
-    command = [sys.executable, __file__, "--one", json.dumps([entries, dim, classes, chunk])]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def compare(entries: int, dim: int, classes: int, chunk: int, repetitions: int) -> str:
-    """Returns one Markdown row."""
-    pairs = [
-        (in_process(entries, dim, classes, None), in_process(entries, dim, classes, chunk))
-        for _ in range(repetitions)
-    ]
-    cells = [f"{entries:,}", str(chunk)]
-    for key, form in (("seconds", ".2f"), ("peak GB", ".2f")):
-        for kind in (0, 1):
-            cells.append(format(statistics.median(pair[kind][key] for pair in pairs), form))
-        cells.append(
-            format(statistics.median(pair[1][key] / pair[0][key] for pair in pairs), ".2f")
-        )
-    return f"| {' | '.join(cells)} |"
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Prints a Markdown table, one row per number of entries."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python benchmarks/speed/supcon.py --entries 4096 16384 --repetitions 3",
+    command = [sys.executable, "-c", _CHILD, json.dumps(asdict(case))]
+    child = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=os.environ | import_path()
     )
+    return json.loads(child.stdout)
+
+
+def compare(case: Case, repetitions: int) -> list[str]:
+    """Returns the cells of one row."""
+    whole, pieces = [], []
+    for _ in range(repetitions):
+        whole.append(in_process(replace(case, chunk=None)))
+        pieces.append(in_process(case))
+    cells = [f"{case.entries:,}", str(case.chunk)]
+    for key in ("seconds", "peak GB"):
+        ratios = [piece[key] / one[key] for one, piece in zip(whole, pieces, strict=True)]
+        for values in ([one[key] for one in whole], [piece[key] for piece in pieces], ratios):
+            cells.append(f"{statistics.median(values):.2f}")
+    return cells
+
+
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
+    default = Case(4096)
     parser.add_argument(
-        "--entries",
-        type=int,
-        nargs="+",
-        action=AddValues,
-        default=[4096],
-        help="views in the step, n",
+        "--entries", type=int, nargs="+", default=[default.entries], help="views in the step, n"
     )
-    parser.add_argument("--dim", type=int, default=128, help="width of the projection")
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--chunk", type=int, default=512, help="anchors at a time")
+    parser.add_argument("--dim", type=int, default=default.dim, help="width of the projection")
+    parser.add_argument("--classes", type=int, default=default.classes)
+    parser.add_argument("--chunk", type=int, default=default.chunk, help="anchors at a time")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.one:
-        print(json.dumps(measure(*json.loads(options.one))))
-        return
-    names = [
-        f"{what} {kind}" for what in ("seconds", "peak GB") for kind in ("whole", "pieces", "ratio")
-    ]
-    print(f"| n | chunk | {' | '.join(names)} |\n|{' --- |' * 8}", flush=True)
-    for entries in options.entries:
-        print(
-            compare(entries, options.dim, options.classes, options.chunk, options.repetitions),
-            flush=True,
-        )
 
+
+def run(*, entries: Sequence[int], dim: int, classes: int, chunk: int, repetitions: int) -> None:
+    """Prints a Markdown table, one row per number of entries."""
+    from benchmarks.speed import measuring
+
+    columns = ["n", "chunk"]
+    for figure in ("seconds", "peak GB"):
+        columns += [f"{figure} whole", f"{figure} pieces", f"{figure} ratio"]
+    print(measuring.header(columns), flush=True)
+    for count in entries:
+        cells = compare(Case(count, dim, classes, chunk), repetitions)
+        print(measuring.row(cells), flush=True)
+
+
+COMMAND = Command(
+    description=__doc__,
+    examples=EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+    program="python -m benchmarks.speed.supcon",
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(execute(COMMAND, "supcon", sys.argv[1:]))

@@ -17,32 +17,30 @@ benchmarks/speed/upsampling_work.py.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+import torch
+from rich.console import Console
+from torch import Tensor
 
-import torch  # noqa: E402
-from rich.console import Console  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from benchmarks.speed.peak_memory import available, extra  # noqa: E402
-from benchmarks.speed.roofline import Ceiling, Probe  # noqa: E402
-from benchmarks.speed.step import CLOCKS, processor  # noqa: E402
-from benchmarks.speed.upsampling_rows import Case, Row, Rows  # noqa: E402
-from heads.upsamplers import library  # noqa: E402
-from pretrain.command_line import AddValues  # noqa: E402
-from pretrain.engine.efficiency import seconds  # noqa: E402
-from pretrain.files import atomic_write  # noqa: E402
-from pretrain.memory import keep_freed_memory  # noqa: E402
-from pretrain.progress import Bars  # noqa: E402
+from benchmarks.speed import measuring
+from benchmarks.speed.measuring import CLOCKS
+from benchmarks.speed.peak_memory import available, extra
+from benchmarks.speed.roofline import Ceiling, Probe
+from benchmarks.speed.upsampling_rows import Case, Row, Rows
+from heads.upsamplers import library
+from pretrain.command_line import Command, CommandLine, execute
+from pretrain.engine.efficiency import seconds
+from pretrain.files import atomic_write
+from pretrain.progress import Bars
 
 CASES = ("384:14:224", "384:28:448", "768:32:512", "2048:7:224")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -64,10 +62,45 @@ TABLES = {
     "level": "Last level of the stack",
     "operators": "Operators alone",
 }
-_CALLS = {
-    "cpu": 1,
-    "cuda": 20,
-}  # of one repetition: what starts a kernel on a GPU takes as long as a small one
+# Of one repetition: what starts a kernel on a GPU takes as long as a small one.
+_CALLS = {"cpu": 1, "cuda": 20}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is measured and how.
+
+    Attributes:
+        cases: channels, grid and output of each.
+        tables: of ``TABLES``.
+        without: rows whose names hold one of these are left out.
+        device: cpu, cuda or cuda:N.
+        dtype: of the features, of ``DTYPES``.
+        repetitions: at most, of each row.
+        seconds: of each row and direction.
+        clock: of ``CLOCKS``.
+        threads: of the CPU; None: torch's choice.
+        out: a file that gets the page as well.
+
+    Raises:
+        ValueError: no repetition, or a clock that says nothing about the device.
+    """
+
+    cases: Sequence[Case]
+    tables: Sequence[str] = tuple(TABLES)
+    without: Sequence[str] = ()
+    device: str = "cpu"
+    dtype: str = "fp32"
+    repetitions: int = 9
+    seconds: float = 15.0
+    clock: str = "wall"
+    threads: int | None = None
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        measuring.require_clock(self.clock, self.device)
+        if self.repetitions < 1:
+            raise ValueError(f"--repetitions {self.repetitions}: at least 1")
 
 
 class Timer:
@@ -118,11 +151,13 @@ class Timer:
 
     def _repeat(self, row: Row, kind: str, ceiling: Ceiling) -> None:
         action, calls = self._action(row, kind), _CALLS[self.device.type]
+
+        def several() -> None:
+            for _ in range(calls):
+                action()
+
         with row.around():
-            taken = (
-                seconds(lambda: [action() for _ in range(calls)][:0], self.device, self.clock)
-                / calls
-            )
+            taken = seconds(several, self.device, self.clock) / calls
         getattr(row, kind).append(taken)
         if kind == "forward":
             row.shares.append(ceiling.seconds(row.least) / taken)
@@ -151,34 +186,32 @@ class Timer:
 
 def table(rows: list[Row], skipped: list[Row]) -> str:
     """One Markdown table; ratios are to the first row whose task the others have as well."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
+    lines = [measuring.header(COLUMNS)]
     for row in rows:
         same = next((other for other in rows if other.least == row.least), row)
-        cells = [row.name]
-        for kind in ("forward", "both"):
-            mine, first = getattr(row, kind), getattr(same, kind)
-            cells += [
-                _short(1e3 * statistics.median(mine)),
-                "" if same is row else _short(_ratio(mine, first)),
-            ]
-        cells += [
-            _short(sum(w.bytes for w in row.work) / 1e6),
-            _short(sum(w.flops for w in row.work) / 1e9),
-        ]
-        cells += [f"{100 * statistics.median(row.shares):.3g} %"]
-        cells += [_short(max(0.0, row.memory[kind]) / 1e6) for kind in ("forward", "both")]
-        lines.append(f"| {' | '.join([*cells, f'{len(row.forward)}, {len(row.both)}'])} |")
+        lines.append(measuring.row(_cells(row, same)))
     for row in skipped:
-        blank = ["–"] * (len(COLUMNS) - 2)
-        lines.append(
-            f"| {row.name} | skipped, its buffer alone is {row.buffer / 1e9:.3g} GB | "
-            f"{' | '.join(blank)} |"
-        )
+        size = f"skipped, its buffer alone is {row.buffer / 1e9:.3g} GB"
+        lines.append(measuring.row([row.name, size, *["–"] * (len(COLUMNS) - 2)]))
     return "\n".join(lines)
 
 
-def _ratio(mine: list[float], first: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(mine, first, strict=False))
+def _cells(row: Row, first: Row) -> list[str]:
+    """The cells of a row; ratios are to ``first``."""
+    cells = [row.name]
+    for kind in ("forward", "both"):
+        own = getattr(row, kind)
+        ratio = "" if first is row else _short(_ratio(own, getattr(first, kind)))
+        cells += [_short(1e3 * statistics.median(own)), ratio]
+    for figure, unit in (("bytes", 1e6), ("flops", 1e9)):
+        cells.append(_short(sum(getattr(work, figure) for work in row.work) / unit))
+    cells.append(f"{100 * statistics.median(row.shares):.3g} %")
+    cells += [_short(max(0.0, row.memory[kind]) / 1e6) for kind in ("forward", "both")]
+    return [*cells, f"{len(row.forward)}, {len(row.both)}"]
+
+
+def _ratio(own: list[float], first: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(own, first, strict=False))
 
 
 def _short(value: float) -> str:
@@ -186,61 +219,50 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def describe(device: torch.device, dtype: str, clock: str) -> str:
+def describe(options: Options) -> str:
     """One line: the machine and what runs on it."""
-    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    why = library.status().get(device.type, "none for this device")
-    load = (
-        f", load average {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    )
+    why = library.status().get(torch.device(options.device).type, "none for this device")
+    load = ""
+    if hasattr(os, "getloadavg"):
+        load = f", load average {os.getloadavg()[0]:.1f} at the start"
     return (
-        f"{machine}, {torch.get_num_threads()} thread(s), torch {torch.__version__}, features "
-        f"{dtype}, one image, {clock} clock; compiled operators: {why or 'in use'}{load}"
+        f"{measuring.machine(options.device)}, {torch.get_num_threads()} thread(s), torch "
+        f"{torch.__version__}, features {options.dtype}, one image, {options.clock} clock; "
+        f"compiled operators: {why or 'in use'}{load}"
     )
 
 
-def pages(case: Case, options: argparse.Namespace, tick: Callable[[str], None]) -> Iterator[str]:
+def pages(case: Case, options: Options, tick: Callable[[str], None]) -> Iterator[str]:
     """The heading of one case, then its tables one by one."""
-    device, dtype, clock = (
-        torch.device(options.device),
-        DTYPES[options.dtype],
-        CLOCKS[options.clock],
-    )
+    device, dtype = torch.device(options.device), DTYPES[options.dtype]
+    clock = CLOCKS[options.clock]
     rows, probe = Rows(case, device, dtype), Probe(device, dtype, clock)
     yield f"### {case}"
+    builders = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}
     for title in options.tables:
-        made = {"whole": rows.whole, "level": rows.last_level, "operators": rows.operators}[title]()
-        made = [row for row in made if not any(word in row.name for word in options.without)]
-        fits = [
-            row for row in made if 3.3 * row.buffer < 0.8 * available(device)
-        ]  # with copies and gradients
+        fits, skipped = [], []
+        for row in builders[title]():
+            if any(part in row.name for part in options.without):
+                continue
+            small = 3.3 * row.buffer < 0.8 * available(device)  # with copies and gradients
+            (fits if small else skipped).append(row)
         timer = Timer(device, options.repetitions, options.seconds, clock)
-        ceilings = timer.run(
-            fits, probe.measure, lambda name, title=title: tick(f"{case}: {title}: {name}")
-        )
-        flops, moved = (
-            statistics.median(getattr(c, name) for c in ceilings) for name in ("flops", "bytes")
-        )
+
+        def tick_row(name: str, title: str = title) -> None:
+            tick(f"{case}: {title}: {name}")
+
+        ceilings = timer.run(fits, probe.measure, tick_row)
+        flops = statistics.median(ceiling.flops for ceiling in ceilings)
+        moved = statistics.median(ceiling.bytes for ceiling in ceilings)
         ceiling = f"ceiling {flops / 1e9:,.0f} GFLOP/s, {moved / 1e9:,.1f} GB/s"
-        yield (
-            f"{TABLES[title]}; "
-            f"{ceiling}:\n\n{table(fits, [row for row in made if row not in fits])}"
-        )
+        yield f"{TABLES[title]}; {ceiling}:\n\n{table(fits, skipped)}"
 
 
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Returns the options; ``cases`` as :class:`Case`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog=(
-            "example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out upsamplers.md"
-        ),
-    )
+def add_arguments(parser: CommandLine) -> None:
+    """Declares what the command takes."""
     parser.add_argument(
         "--cases",
         nargs="+",
-        action=AddValues,
         default=list(CASES),
         metavar="C:GRID:OUTPUT",
         help="default: %(default)s",
@@ -248,7 +270,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--tables",
         nargs="+",
-        action=AddValues,
         default=list(TABLES),
         choices=tuple(TABLES),
         help="default: all",
@@ -256,64 +277,60 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--without",
         nargs="+",
-        action=AddValues,
         default=[],
         metavar="WORD",
         help="leave out rows whose names hold it (unfold, tap)",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", default="fp32", choices=tuple(DTYPES), help="of the features")
     parser.add_argument("--repetitions", type=int, default=9, help="at most, of each row")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each row and direction")
     parser.add_argument(
         "--quick", action="store_true", help="the first case only, three repetitions"
     )
-    parser.add_argument(
-        "--clock", default="wall", choices=tuple(CLOCKS), help="cpu: one thread, for a busy machine"
-    )
-    parser.add_argument("--threads", type=int, help="CPU threads; torch's choice if left out")
     parser.add_argument("--out", type=Path, help="write the page here as well")
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.cases, options.repetitions = options.cases[:1], min(3, options.repetitions)
-    try:
-        options.cases = [Case.parse(text) for text in options.cases]
-    except ValueError as error:
-        parser.error(str(error))
-    if options.clock == "cpu" and options.device != "cpu":
-        parser.error(
-            "--clock cpu: counts processor seconds, which say nothing about --device "
-            f"{options.device}"
-        )
-    if options.clock == "cpu":
-        options.threads = 1  # waiting threads spin and would be counted
-    if options.repetitions < 1:
-        parser.error(f"--repetitions {options.repetitions}: at least 1")
-    return options
+    measuring.add_machine(parser)
 
 
-def main(arguments: list[str] | None = None) -> None:
+def read_options(
+    *, cases: Sequence[str], quick: bool = False, repetitions: int = 9, **others: Any
+) -> Options:
+    """What the command line means.
+
+    Raises:
+        ValueError: as :class:`Case` and :class:`Options`.
+    """
+    if quick:
+        cases, repetitions = cases[:1], min(3, repetitions)
+    return Options(list(map(Case.parse, cases)), repetitions=repetitions, **others)
+
+
+def run(**arguments: Any) -> None:
     """Prints the page, table by table."""
-    options = parse(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    if options.device == "cpu":
-        keep_freed_memory()  # as training and evaluation do
-    parts = [describe(torch.device(options.device), options.dtype, options.clock)]
+    options = read_options(**arguments)
+    measuring.prepare(device=options.device, clock=options.clock, threads=options.threads)
+    parts = [describe(options)]
     print(parts[0], flush=True)
     with Bars(Console(stderr=True)) as bars:
-        task = bars.add_task("", total=None)
-        tick = partial(bars.update, task)
-        for part in (
-            p
-            for case in options.cases
-            for p in pages(case, options, lambda text: tick(description=text))
-        ):
-            parts.append(part)
-            print(f"\n{part}", flush=True)
-            if options.out:
-                atomic_write(options.out, "\n\n".join(parts) + "\n")
+        update = partial(bars.update, bars.add_task("", total=None))
 
+        def tick(text: str) -> None:
+            update(description=text)
+
+        for case in options.cases:
+            for part in pages(case, options, tick):
+                parts.append(part)
+                print(f"\n{part}", flush=True)
+                if options.out:
+                    atomic_write(options.out, "\n\n".join(parts) + "\n")
+
+
+COMMAND = Command(
+    description=__doc__,
+    examples="example: python -m benchmarks.speed.upsamplers --cases 384:14:224 --out page.md",
+    add_arguments=add_arguments,
+    run=run,
+    program="python -m benchmarks.speed.upsamplers",
+)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(execute(COMMAND, "upsamplers", sys.argv[1:]))

@@ -3,8 +3,9 @@ with.
 
     unfold     F.unfold of features and of range features, then einsum
     tap loop   for each of the 49 taps one shifted multiply-add of whole maps
-    two-step   the known compiled operator: enlarged features and weights lie in memory, one adaptive convolution reads
-               both. The convolution is ours (factor 1), which flatters this baseline
+    two-step   the known compiled operator: enlarged features and weights lie in memory, one
+               adaptive convolution reads both. The convolution is ours (factor 1), which flatters
+               this baseline
 
 All enlarge the features by a bicubic resize first, compute the weights in torch as arXiv 2403.10516
 and its code do (softmax, spatial kernel, division by the sum, fix-up) and mix channels at full
@@ -32,16 +33,15 @@ def stack(level: Level, model: JBUStack, image: Tensor, features: Tensor) -> Ten
     for parameters in model.levels:
         size = tuple(side * parameters.factor for side in features.shape[-2:])
         features = level(parameters, features, pooled(image, size))
-    return features + 0.1 * F.conv2d(
-        features, *(p.to(features.dtype) for p in model.fixup_proj[1].parameters())
-    )
+    mixing = model.fixup_proj[1]
+    weight, bias = mixing.weight.to(features.dtype), mixing.bias.to(features.dtype)
+    return features + 0.1 * F.conv2d(features, weight, bias)
 
 
 def unfold_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
     """(B, C, h, w), (B, 3, f·h, f·w) -> (B, C, f·h, f·w)."""
-    return unfold_conv(
-        _enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype)
-    )
+    weights = _weights(level, guidance, _unfold_dots).to(maps.dtype)
+    return unfold_conv(_enlarged(level, maps), weights)
 
 
 def tap_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
@@ -51,9 +51,8 @@ def tap_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
 
 def two_step_level(level: JBULevel, maps: Tensor, guidance: Tensor) -> Tensor:
     """As :func:`unfold_level`."""
-    return operator_conv(
-        _enlarged(level, maps), _weights(level, guidance, _unfold_dots).to(maps.dtype)
-    )
+    weights = _weights(level, guidance, _unfold_dots).to(maps.dtype)
+    return operator_conv(_enlarged(level, maps), weights)
 
 
 def unfold_conv(source: Tensor, weights: Tensor) -> Tensor:
@@ -61,9 +60,8 @@ def unfold_conv(source: Tensor, weights: Tensor) -> Tensor:
     elements.
     """
     windows = F.unfold(source, _side(weights)).unflatten(1, (source.shape[1], -1))
-    return torch.einsum("bctn,btn->bcn", windows, weights.flatten(2)).unflatten(
-        2, weights.shape[2:]
-    )
+    sums = torch.einsum("bctn,btn->bcn", windows, weights.flatten(2))
+    return sums.unflatten(2, weights.shape[2:])
 
 
 def tap_conv(source: Tensor, weights: Tensor) -> Tensor:
@@ -79,9 +77,8 @@ def tap_conv(source: Tensor, weights: Tensor) -> Tensor:
 def operator_conv(source: Tensor, weights: Tensor) -> Tensor:
     """As :func:`unfold_conv`, by our operator with one filter per pixel of its input."""
     side = _side(weights)
-    return adaptive_conv(
-        source, weights.movedim(1, 3).unflatten(3, (side, side)).contiguous(), 1, 0
-    )
+    filters = weights.movedim(1, 3).unflatten(3, (side, side)).contiguous()
+    return adaptive_conv(source, filters, 1, 0)
 
 
 def _enlarged(level: JBULevel, maps: Tensor) -> Tensor:
@@ -98,9 +95,8 @@ def _weights(
     padded = F.pad(keys, (level.radius,) * 4, mode="reflect")
     offsets = torch.linspace(-1, 1, 2 * level.radius + 1, device=keys.device) ** 2
     spatial = torch.exp((offsets[:, None] + offsets).flatten() / (-2 * level.sigma_spatial**2))
-    weights = (level.range_temp.exp() * dots(keys, padded, 2 * level.radius + 1)).softmax(
-        1
-    ) * spatial[:, None, None]
+    likeness = level.range_temp.exp() * dots(keys, padded, 2 * level.radius + 1)
+    weights = likeness.softmax(1) * spatial[:, None, None]
     weights = weights / weights.sum(1, keepdim=True).clamp(min=1e-7)
     return weights + 0.1 * level.fixup_proj(torch.cat([weights, guidance], 1))
 
@@ -114,10 +110,11 @@ def _unfold_dots(keys: Tensor, padded: Tensor, side: int) -> Tensor:
 def _tap_dots(keys: Tensor, padded: Tensor, side: int) -> Tensor:
     """As :func:`_unfold_dots`."""
     height, width = keys.shape[2:]
-    offsets = (divmod(tap, side) for tap in range(side * side))
-    return torch.stack(
-        [(keys * padded[:, :, i : i + height, j : j + width]).sum(1) for i, j in offsets], 1
-    )
+    dots = []
+    for tap in range(side * side):
+        i, j = divmod(tap, side)
+        dots.append((keys * padded[:, :, i : i + height, j : j + width]).sum(1))
+    return torch.stack(dots, 1)
 
 
 def _side(weights: Tensor) -> int:

@@ -53,11 +53,8 @@ class Case:
             case = cls(*map(int, text.split(":")))
         except (TypeError, ValueError):
             raise ValueError(f"case {text!r}: write channels:grid:output, as 384:14:224") from None
-        if (
-            min(case.channels, case.grid) < 1
-            or case.output < 2 * case.grid
-            or case.output % case.grid
-        ):
+        positive = min(case.channels, case.grid) >= 1
+        if not positive or case.output < 2 * case.grid or case.output % case.grid:
             raise ValueError(f"case {text!r}: the output must be a multiple of the grid, 2 or more")
         return case
 
@@ -70,9 +67,11 @@ class Row:
     """One line of a table.
 
     Attributes:
-        name: what it is called. run: the forward pass. leaves: what the backward pass gives
-            gradients of.
-        work: operations and bytes of this implementation, piece by piece. least: of the task.
+        name: what it is called.
+        run: the forward pass.
+        leaves: what the backward pass gives gradients of.
+        work: operations and bytes of this implementation, piece by piece.
+        least: of the task.
         buffer: bytes of its largest tensor, where that can be too much.
         around: entered before a measurement.
         forward, both: seconds of the repetitions so far, without and with the backward pass.
@@ -106,7 +105,9 @@ class Rows:
     """Inputs of a case, made once, and the rows of its tables.
 
     Args:
-        case: see :class:`Case`. device: where. dtype: of the features; the image stays float32.
+        case: see :class:`Case`.
+        device: where.
+        dtype: of the features; the image stays float32.
     """
 
     def __init__(self, case: Case, device: torch.device, dtype: torch.dtype) -> None:
@@ -118,10 +119,9 @@ class Rows:
         sides = [case.grid]
         for factor in self.model.factors:
             sides.append(sides[-1] * factor)
-        self.levels = [
-            Level(case.channels, side, factor, self.size)
-            for side, factor in zip(sides, self.model.factors, strict=False)
-        ]
+        self.levels = []
+        for side, factor in zip(sides, self.model.factors, strict=False):
+            self.levels.append(Level(case.channels, side, factor, self.size))
         self.last = self.levels[-1]
         self.maps = self._leaf(torch.randn(1, case.channels, self.last.side, self.last.side), dtype)
         self.fallback = partial(without_compiled, device)
@@ -136,18 +136,22 @@ class Rows:
         for name, upsampler in self._others().items():
             upsampler = upsampler.to(self.device).eval()
             run = partial(upsampler.upsample, self.image, self.features, size)
-            work = [other(name, self.case.channels, self.case.grid, self.case.output, self.size)]
-            rows.append(Row(name, run, [self.features, *upsampler.parameters()], work, work))
+            work = other(
+                name, self.case.channels, side=self.case.grid, output=size[0], size=self.size
+            )
+            leaves = [self.features, *upsampler.parameters()]
+            rows.append(Row(name, run, leaves, [work], [work]))
         leaves, levels = [self.features, *self.model.parameters()], self.levels
         first, last = levels[0], levels[-1]
-        least = [level.fused() for level in levels] + [first.mixing(high=False)]
+        mixing = first.mixing(high=False)
+        least = [*map(Level.fused, levels), mixing]
         ours = partial(self.model.upsample, self.image, self.features, size)
         rows.append(Row(OURS, ours, leaves, least, least))
-        plain = [level.fallback() for level in levels] + [first.mixing(high=False)]
+        plain = [*map(Level.fallback, levels), mixing]
         rows.append(Row(f"{OURS}, not compiled", ours, leaves, plain, least, around=self.fallback))
         for name, (level, work, buffer) in self._baselines().items():
             run = partial(baselines.stack, level, self.model, self.image, self.features)
-            pieces = [work(shape) for shape in levels] + [last.mixing(high=True)]
+            pieces = [*map(work, levels), last.mixing(high=True)]
             rows.append(Row(f"{OURS}, {name}", run, leaves, pieces, least, buffer))
         return rows
 
@@ -156,27 +160,22 @@ class Rows:
         maps.
         """
         level, leaves = self.model.levels[-1], [self.maps, *self.model.levels[-1].parameters()]
-        ours_maps = (
-            self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-        )
+        ours_maps = self._channels_last()
         ours_leaves = [ours_maps, *leaves[1:]]
-        least = [self.last.fused()]
+        least, plain = [self.last.fused()], [self.last.fallback()]
         ours = partial(level, ours_maps, self.image)
         rows = [
             Row("level", ours, ours_leaves, least, least),
-            Row(
-                "level, not compiled",
-                ours,
-                ours_leaves,
-                [self.last.fallback()],
-                least,
-                around=self.fallback,
-            ),
+            Row("level, not compiled", ours, ours_leaves, plain, least, around=self.fallback),
         ]
         for name, (function, work, buffer) in self._baselines().items():
             run = partial(function, level, self.maps, self.image)
             rows.append(Row(f"level, {name}", run, leaves, [work(self.last)], least, buffer))
         return rows
+
+    def _channels_last(self) -> Tensor:
+        """The last level's maps as our operators take them."""
+        return self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
 
     def operators(self) -> list[Row]:
         """Operators alone, at the last level's sizes."""
@@ -184,33 +183,23 @@ class Rows:
 
     def _spread_rows(self) -> list[Row]:
         level, last = self.model.levels[-1], self.last
-        x = self.maps.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+        x = self._channels_last()
         side, pixels = 2 * level.low_radius + 1, last.factor * last.side
-        w = (
-            torch.rand(1, pixels, pixels, side, side, device=self.device)
-            .to(x.dtype)
-            .requires_grad_()
-        )
-        run, work = partial(adaptive_conv, x, w, level.factor, level.low_radius), [last.spread()]
+        w = torch.rand(1, pixels, pixels, side, side, device=self.device)
+        leaves = [x, w.to(x.dtype).requires_grad_()]
+        run, work = partial(adaptive_conv, *leaves, level.factor, level.low_radius), [last.spread()]
         loop = [Work(work[0].flops, last.fallback_spread())]
+        name = "adaptive_conv on the grid"
         return [
-            Row("adaptive_conv on the grid", run, [x, w], work, work),
-            Row(
-                "adaptive_conv on the grid, not compiled",
-                run,
-                [x, w],
-                loop,
-                work,
-                around=self.fallback,
-            ),
+            Row(name, run, leaves, work, work),
+            Row(f"{name}, not compiled", run, leaves, loop, work, around=self.fallback),
         ]
 
     def _filter_rows(self) -> list[Row]:
         level, last = self.model.levels[-1], self.last
         with torch.no_grad():
-            keys = F.pad(
-                level.keys(self.image), (level.radius,) * 4, mode="reflect"
-            ).requires_grad_()
+            keys = F.pad(level.keys(self.image), (level.radius,) * 4, mode="reflect")
+        keys.requires_grad_()
         run, work = partial(_filters, level, keys, self.image, last.side), [last.filters()]
         leaves = [keys, level.range_temp, level.sigma_spatial, *level.fixup_proj.parameters()]
         loop = [Work(work[0].flops, last.fallback_filters())]
@@ -225,21 +214,16 @@ class Rows:
         x = torch.randn(1, last.channels, pixels + margin, pixels + margin, device=self.device)
         x = x.to(self.maps.dtype).requires_grad_()
         w = torch.rand(1, TAPS, pixels, pixels, device=self.device).to(x.dtype).requires_grad_()
-        functions = dict(
-            operator=baselines.operator_conv, taps=baselines.tap_conv, unfold=baselines.unfold_conv
-        )
-        names = {"operator": "adaptive_conv", "taps": "tap loop", "unfold": "unfold + einsum"}
-        return [
-            Row(
-                f"{names[how]} on enlarged features",
-                partial(function, x, w),
-                [x, w],
-                [last.convolution(how)],
-                [last.convolution("operator")],
-                self._buffer if how == "unfold" else 0.0,
-            )
-            for how, function in functions.items()
-        ]
+        ways = {
+            "operator": ("adaptive_conv", baselines.operator_conv, 0.0),
+            "taps": ("tap loop", baselines.tap_conv, 0.0),
+            "unfold": ("unfold + einsum", baselines.unfold_conv, self._buffer),
+        }
+        rows, least = [], [last.convolution("operator")]
+        for how, (name, function, buffer) in ways.items():
+            name, run = f"{name} on enlarged features", partial(function, x, w)
+            rows.append(Row(name, run, [x, w], [last.convolution(how)], least, buffer))
+        return rows
 
     @property
     def _buffer(self) -> float:

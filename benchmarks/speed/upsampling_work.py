@@ -17,8 +17,8 @@ from heads.upsamplers.resizing import low_radius
 RADIUS, TAPS, KEYS = 3, 49, 32
 #: Per pixel: range projection, dot products, fix-up.
 FILTER_FLOPS = 2 * (3 * KEYS + KEYS**2) + 2 * KEYS * TAPS + 2 * ((TAPS + 3) * TAPS + TAPS**2)
-# : Passes over the weights by softmax, spatial kernel, division and fix-up, each an operation of
-# its own.
+#: Passes over the weights by softmax, spatial kernel, division and fix-up, each an operation of
+#: its own.
 _PASSES = 15
 
 
@@ -129,7 +129,7 @@ class Level:
         return Work(flops, self.size * elements)
 
 
-def other(name: str, channels: int, side: int, output: int, size: int = 4) -> Work:
+def other(name: str, channels: int, *, side: int, output: int, size: int = 4) -> Work:
     """The upsamplers that are no stack, at their defaults: from side² cells to output² pixels."""
     pixels = output**2
     whole, least = channels * pixels, channels * side**2 + 3 * pixels + channels * pixels

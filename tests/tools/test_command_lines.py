@@ -172,4 +172,13 @@ def test_below_the_tools_options_are_typed() -> None:
             ]
             if any(alias.name == argparse.__name__ for node in imports for alias in node.names):
                 found.add(name)
-    assert {name for name in found - readers if not name.startswith("benchmarks/speed/")} == set()
+    assert found - readers == set()
+
+
+def test_a_listing_ends_the_program_and_leaves_no_value(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = CommandLine("x", "", examples="")
+    parser.add_listing("--things", lambda: "a\nb", help="list them, and exit")
+    assert vars(parser.parse_args([])) == {}
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["--things"])
+    assert end.value.code in (0, None) and capsys.readouterr().out == "a\nb\n"

@@ -9,8 +9,18 @@ import time
 import pytest
 import torch
 
-from benchmarks.speed import step
-from benchmarks.speed.step import COLUMNS, Step, StepSettings, example_batch, main, measure, parse
+from benchmarks.speed import measuring, step
+from benchmarks.speed.step import (
+    COLUMNS,
+    COMMAND,
+    SHARES,
+    Step,
+    StepSettings,
+    example_batch,
+    measure,
+    table_row,
+)
+from pretrain.command_line import execute
 
 TOY = StepSettings(backbone="test_resnet", size=32, batch=4, hidden=8, warmup=0, repetitions=1)
 
@@ -18,7 +28,7 @@ TOY = StepSettings(backbone="test_resnet", size=32, batch=4, hidden=8, warmup=0,
 @pytest.fixture(autouse=True)
 def allocator_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting would stay for the whole test process."""
-    monkeypatch.setattr(step, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(measuring, "keep_freed_memory", lambda: True)
 
 
 def test_batch_has_the_papers_photometrics_still_to_apply() -> None:
@@ -61,7 +71,8 @@ def test_timing_the_heads_leaves_weights_and_gradients() -> None:
 
 
 def test_command_prints_one_row_per_width(capsys: pytest.CaptureFixture[str]) -> None:
-    main("--backbone test_resnet --size 32 --batch 4 --hidden 8 16 --repetitions 1".split())
+    options = "--backbone test_resnet --size 32 --batch 4 --hidden 8 16 --repetitions 1"
+    assert execute(COMMAND, "step", options.split()) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     assert "test_resnet" in lines[0] and "medians of 1" in lines[0]
     table = [line for line in lines if line.startswith("|")]
@@ -69,12 +80,57 @@ def test_command_prints_one_row_per_width(capsys: pytest.CaptureFixture[str]) ->
     assert [line.split("|")[1].strip() for line in table[2:]] == ["8", "16"]
 
 
-def test_options_reach_the_settings() -> None:
-    settings, widths = parse(
-        "--objective BYOL --precision bf16 --output-stride 8 --no-channels-last".split()
-    )
+def test_options_reach_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: list[StepSettings] = []
+    row = dict.fromkeys(COLUMNS, 0.0)
+    monkeypatch.setattr(step, "measure", lambda settings: (timed.append(settings), row)[1])
+    options = "--objective BYOL --precision bf16 --output-stride 8 --no-channels-last"
+    assert execute(COMMAND, "step", options.split()) == 0
+    assert [settings.hidden for settings in timed] == [512, 4096]
+    settings = timed[0]
     assert (settings.objective, settings.precision, settings.output_stride) == ("BYOL", "bf16", 8)
-    assert not settings.channels_last and widths == [512, 4096]
+    assert not settings.channels_last and not settings.compile
+
+
+def test_medians_are_those_of_ratios_within_a_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three repetitions with known seconds; the warm-up's do not count."""
+    steps = iter([1.0, 9.0, 1.0, 2.0, 4.0])  # the first is run before anything is timed
+
+    class Known:
+        device, clock = torch.device("cpu"), staticmethod(time.perf_counter)
+
+        def __init__(self, settings: StepSettings) -> None:
+            pass
+
+        def run(self) -> dict[str, float]:
+            taken = next(steps)
+            return {"photometrics": 0.1 * taken, "optimiser": 0.1, "EMA": 0.05, "step": taken}
+
+        def bare(self) -> Known:
+            return self
+
+        def measure(self, clock: object) -> dict[str, float]:
+            return {"forward": 0.25, "backward": 0.25}
+
+        def heads(self) -> float:
+            return 0.2
+
+    monkeypatch.setattr(step, "Step", Known)
+    values = measure(StepSettings(batch=8, warmup=1, repetitions=3))
+    assert values["images/s"] == 8 / 2 and values["ms/step"] == 2000 and values["ms bare"] == 500
+    assert values["step efficiency"] == 0.25  # the median of 0.5, 0.25 and 0.125
+    assert values["photometrics"] == pytest.approx(0.1)
+    assert (values["optimiser"], values["EMA"], values["heads + loss"]) == (0.05, 0.025, 0.1)
+    assert values["rest"] == pytest.approx(1 - sum(values[name] for name in SHARES))
+
+
+def test_a_row_has_the_columns_order() -> None:
+    values = dict(
+        zip(COLUMNS[1:], (12.34, 81, 40, 0.5, 0.1, 0.2, 0.03, 0.04, 0.13, 1.5), strict=True)
+    )
+    assert table_row(None, values) == (
+        "| own | 12.3 | 81 | 40 | 0.500 | 10.0 % | 20.0 % | 3.0 % | 4.0 % | 13.0 % | 1.50 |"
+    )
 
 
 def test_processor_seconds_do_not_count_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +140,4 @@ def test_processor_seconds_do_not_count_waiting(monkeypatch: pytest.MonkeyPatch)
         one.model.data_preprocessor, "forward", lambda *a: (time.sleep(0.5), prepare(*a))[1]
     )
     assert one.run()["photometrics"] < 0.4
-    with pytest.raises(SystemExit):
-        parse("--clock cpu --device cuda".split())
+    assert execute(COMMAND, "step", "--clock cpu --device cuda".split()) == 2

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.speed import upsamplers, upsampling_baselines
+from benchmarks.speed import measuring, upsamplers, upsampling_baselines
 from benchmarks.speed.peak_memory import available, extra
 from benchmarks.speed.roofline import Ceiling, Probe, Work
-from benchmarks.speed.upsamplers import COLUMNS, Timer, main, parse, table
+from benchmarks.speed.upsamplers import COLUMNS, COMMAND, Options, Timer, read_options, table
 from benchmarks.speed.upsampling_rows import Case, Row, Rows, without_compiled
-from benchmarks.speed.upsampling_work import FILTER_FLOPS, Level
+from benchmarks.speed.upsampling_work import FILTER_FLOPS, Level, other
 from heads.upsamplers import eager
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.operators import adaptive_conv
+from pretrain.command_line import execute
 
 CPU = torch.device("cpu")
 TOY = Case(4, 4, 8)
@@ -26,7 +27,7 @@ TOY = Case(4, 4, 8)
 @pytest.fixture(autouse=True)
 def allocator_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting would stay for the whole test process."""
-    monkeypatch.setattr(upsamplers, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(measuring, "keep_freed_memory", lambda: True)
 
 
 @pytest.mark.parametrize("name", ["unfold_level", "tap_level", "two_step_level"])
@@ -38,13 +39,13 @@ def test_baselines_compute_the_stack(name: str) -> None:
             level.range_temp.fill_(0.7)
             level.sigma_spatial.fill_(1.3)
     image, features = torch.randn(2, 3, 16, 20), torch.randn(2, 3, 4, 5, requires_grad=True)
-    found = upsampling_baselines.stack(getattr(upsampling_baselines, name), model, image, features)
+    result = upsampling_baselines.stack(getattr(upsampling_baselines, name), model, image, features)
     expected = model.upsample(image, features, (16, 20))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     leaves, gradient = [features, *model.parameters()], torch.randn_like(expected)
-    pairs = [torch.autograd.grad(out, leaves, gradient) for out in (found, expected)]
-    for mine, other in zip(*pairs, strict=True):
-        torch.testing.assert_close(mine, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+    pairs = [torch.autograd.grad(out, leaves, gradient) for out in (result, expected)]
+    for a, b in zip(*pairs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
 
 
 def test_formulas_give_the_known_numbers() -> None:
@@ -95,8 +96,8 @@ def test_fallback_runs_only_inside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_of_a_table_share_the_task_and_its_result() -> None:
     rows = Rows(TOY, CPU, torch.float32)
-    for made, ours in ((rows.whole(), "learned stack"), (rows.last_level(), "level")):
-        same = [row for row in made if row.name.split(",")[0] == ours]
+    for table_rows, ours in ((rows.whole(), "learned stack"), (rows.last_level(), "level")):
+        same = [row for row in table_rows if row.name.split(",")[0] == ours]
         assert [row.name for row in same[1:]] == [
             f"{ours}, {how}" for how in ("not compiled", "two-step", "tap loop", "unfold + einsum")
         ]
@@ -108,11 +109,11 @@ def test_rows_of_a_table_share_the_task_and_its_result() -> None:
     convolutions = rows.operators()[-3:]
     with torch.no_grad():
         first, *others = (row.run() for row in convolutions)
-    for other in others:
-        torch.testing.assert_close(other, first, rtol=1e-4, atol=1e-4)
+    for result in others:
+        torch.testing.assert_close(result, first, rtol=1e-4, atol=1e-4)
 
 
-def test_row_that_does_not_fit_is_told() -> None:
+def test_a_row_that_does_not_fit_is_named() -> None:
     row = Row("large", lambda: torch.zeros(1), [], [], [], buffer=31e9)
     assert "| large | skipped, its buffer alone is 31 GB |" in table([], [row])
 
@@ -132,7 +133,8 @@ def test_page(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upsamplers, "Probe", lambda *a: Probe(*a, side=64, megabytes=1))
-    main(["--cases", "4:4:8", "--repetitions", "1", "--out", str(tmp_path / "page.md")])
+    options = ["--cases", "4:4:8", "--repetitions", "1", "--out", str(tmp_path / "page.md")]
+    assert execute(COMMAND, "upsamplers", options) == 0
     text = capsys.readouterr().out
     assert (tmp_path / "page.md").read_text().split() == text.split()
     assert "4 channels, 4² → 8²" in text and "GFLOP/s" in text and "thread(s)" in text
@@ -148,18 +150,67 @@ def test_page(
 
 
 @pytest.mark.parametrize("text", ["384:14", "a:b:c", "4:4:9", "4:4:4", "0:4:8"])
-def test_wrong_case_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--cases", text])
-    assert f"case '{text}'" in capsys.readouterr().err
+def test_a_wrong_case_is_named(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(COMMAND, "upsamplers", ["--cases", text]) == 2
+    assert f"upsamplers: case '{text}'" in capsys.readouterr().err
 
 
-def test_processor_seconds_are_those_of_one_thread_of_the_cpu() -> None:
-    assert parse(["--clock", "cpu", "--threads", "4"]).threads == 1
-    with pytest.raises(SystemExit):
-        parse(["--clock", "cpu", "--device", "cuda"])
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(ValueError, match="say nothing about --device cuda"):
+        Options([TOY], clock="cpu", device="cuda")
+    with pytest.raises(ValueError, match="--repetitions 0: at least 1"):
+        Options([TOY], repetitions=0)
 
 
 def test_quick_is_one_case() -> None:
-    options = parse(["--quick"])
+    options = read_options(cases=["384:14:224", "768:32:512"], quick=True)
     assert options.cases == [Case(384, 14, 224)] and options.repetitions == 3
+
+
+def test_cells_are_medians_and_ratios_to_the_first_row_of_the_task() -> None:
+    task = [Work(1e9, 2e6)]
+    first = Row("ours", lambda: torch.zeros(1), [], task, task)
+    second = Row("theirs", lambda: torch.zeros(1), [], [Work(2e9, 3e6), Work(0, 1e6)], task)
+    for row, factor in ((first, 1.0), (second, 4.0)):
+        row.forward += [0.001 * factor, 0.003 * factor, 0.002 * factor]
+        row.both += [0.01 * factor]
+        row.shares += [0.5 / factor]
+        row.memory |= {"forward": 5e6 * factor, "both": -1.0}
+    lines = [line.strip("| ").split(" | ") for line in table([first, second], []).splitlines()[2:]]
+    assert lines == [
+        ["ours", "2", "", "10", "", "2", "1", "50 %", "5", "0", "3, 1"],
+        ["theirs", "8", "4", "40", "4", "4", "2", "12.5 %", "20", "0", "3, 1"],
+    ]
+
+
+def test_work_of_others_by_hand() -> None:
+    """4 channels, 2² cells, 8² = 64 pixels: 16 numbers in, a colour image's 192 and 256 out."""
+    numbers = 4 * 4 + 3 * 64 + 4 * 64
+    assert other("nearest", 4, side=2, output=8) == Work(0, 4 * numbers)
+    assert other("bilinear", 4, side=2, output=8, size=2) == Work(2 * 4 * 256, 2 * numbers)
+    assert other("bicubic", 4, side=2, output=8).flops == 2 * 16 * 256
+    bilateral = other("joint bilateral", 4, side=2, output=8)
+    assert bilateral == Work(2 * 25 * 256, 4 * (numbers + 2 * 25 * 64))
+
+
+def test_rows_left_out_by_name_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upsamplers, "Probe", lambda *a: Probe(*a, side=64, megabytes=1))
+    monkeypatch.setattr(upsamplers, "available", lambda device: 1000.0)
+    options = Options([TOY], tables=["operators"], without=["tap", "jbu"], repetitions=1)
+    ticks: list[str] = []
+    heading, page = upsamplers.pages(TOY, options, ticks.append)
+    assert heading == "### 4 channels, 4² → 8²" and page.startswith("Operators alone; ceiling ")
+    names = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("|")][2:]
+    assert not any("tap" in name or "jbu" in name for name in names)
+    assert "| unfold + einsum on enlarged features | skipped, its buffer alone is" in page
+    assert f"{TOY}: operators: adaptive_conv on the grid" in ticks
+
+
+def test_free_memory_is_unlimited_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("benchmarks.speed.peak_memory.memory_gib", dict)
+    assert available(CPU) == float("inf")
+    monkeypatch.setattr("benchmarks.speed.peak_memory._RESET", Path("/nowhere/at/all"))
+    result, peak = extra(lambda: 3, CPU)
+    assert result == 3 and peak != peak
