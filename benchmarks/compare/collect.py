@@ -1,4 +1,4 @@
-"""Reads what finished trials left: rows for the table, cost, curves."""
+"""Reads what finished trials left: runs for the table, cost, curves."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.progress import read_json
-from benchmarks.compare.table import Row
 from benchmarks.compare.trial import read_spec, records_of
 from benchmarks.core.record import Record
-from benchmarks.report.pictures.curves import read_curve
+from benchmarks.report.runs import Run
 from pretrain.files import atomic_write
-
-
-def row_of(record: Record, *, arm: str, seed: int | None, benchmark: str) -> Row:
-    """Turns a record into a table row, metrics that are not defined (NaN) included: the table says
-    so.
-    """
-    return Row(arm, seed, benchmark, record.metrics, record.protocol, record.protocol_hash)
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:
@@ -32,15 +22,16 @@ def started(trials: Sequence[Trial]) -> list[Trial]:
     return [t for t in trials if (t.directory / "trial.json").is_file()]
 
 
-def collect_rows(plan: Plan) -> tuple[list[Row], list[Record]]:
-    """Returns the rows and records of all trials, in the order of the plan."""
-    rows, records = [], []
+def collect_runs(plan: Plan) -> dict[str, list[Run]]:
+    """Returns arm -> what its trials have measured of the plan's benchmarks; nothing for some."""
+    runs: dict[str, list[Run]] = {arm.name: [] for arm in plan.arms}
+    benchmarks = {benchmark.name for benchmark in plan.benchmarks}
     for trial in started(plan.trials):
         for name, record in records_of(trial.directory, read_spec(trial.directory)).items():
-            if name in {b.name for b in plan.benchmarks}:
-                rows.append(row_of(record, arm=trial.arm.name, seed=trial.seed, benchmark=name))
-                records.append(record)
-    return rows, records
+            if name in benchmarks:
+                run = Run(record, trial.name, pair=trial.seed, benchmark=name)
+                runs[trial.arm.name].append(run)
+    return runs
 
 
 def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
@@ -66,14 +57,25 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
     return costs
 
 
-def collect_curves(plan: Plan) -> dict[str, list[pd.DataFrame]]:
-    """Returns arm -> the training curves of its seeds, unfinished ones included."""
-    curves: dict[str, list[pd.DataFrame]] = {}
+def collect_curves(plan: Plan) -> dict[str, list[Path]]:
+    """Returns arm -> files of its seeds' training curves, unfinished ones included."""
+    curves: dict[str, list[Path]] = {}
     for trial in plan.trials:
         path = trial.directory / "pretrain" / "curve.csv"
         if path.is_file():
-            curves.setdefault(trial.arm.name, []).append(read_curve(path))
+            curves.setdefault(trial.arm.name, []).append(path)
     return curves
+
+
+def collect_checkpoints(plan: Plan) -> dict[str, str]:
+    """Returns arm -> the network of its first seed, where it is there."""
+    checkpoints = {}
+    for trial in plan.trials:
+        file = "pretrain/final.pth" if trial.arm.train else "untrained.pth"
+        path = trial.directory / file
+        if trial.seed == plan.seeds[0] and path.is_file():
+            checkpoints[trial.arm.name] = str(path)
+    return checkpoints
 
 
 def collect_fairness(plan: Plan) -> Fairness:
@@ -92,13 +94,12 @@ def write_all_records(records: Sequence[Record], path: Path) -> None:
     atomic_write(path, "".join(record.to_json() + "\n" for record in records))
 
 
-def baseline_rows(plan: Plan) -> list[Row]:
-    """Returns the rows of the trivial baselines that have been measured."""
-    rows = []
+def collect_baselines(plan: Plan) -> dict[str, list[Run]]:
+    """Returns name -> records of the trivial baselines that have been measured."""
+    runs: dict[str, list[Run]] = {}
     for baseline in plan.baselines:
         record = baseline_record(plan.work_dir / "baselines" / baseline.path, baseline)
         if record is not None:
-            rows.append(
-                row_of(record, arm=baseline.name, seed=None, benchmark=baseline.benchmark.name)
-            )
-    return rows
+            run = Run(record, baseline.name, benchmark=baseline.benchmark.name)
+            runs.setdefault(baseline.name, []).append(run)
+    return runs

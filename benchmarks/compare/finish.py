@@ -3,91 +3,104 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from functools import partial
 
 from rich.console import Console
 
 from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.collect import (
-    baseline_rows,
+    collect_baselines,
+    collect_checkpoints,
     collect_costs,
     collect_curves,
     collect_fairness,
-    collect_rows,
+    collect_runs,
     started,
     write_all_records,
 )
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
-from benchmarks.compare.parts import Plan, Trial
+from benchmarks.compare.parts import Plan
 from benchmarks.compare.table import (
     Comparison,
+    as_json,
+    as_markdown,
     build_table,
     frame,
     ranking,
-    to_json,
-    to_markdown,
-    to_screen,
+    screens,
     verdicts,
 )
-from benchmarks.report.pictures.curves import draw_curves
-from benchmarks.report.pictures.from_config import draw_config_views
-from benchmarks.report.pictures.pca import draw_pca, load_images, principal_colours
+from benchmarks.report.figures import Sources, draw_figures
+from benchmarks.report.pictures.curves import CURVES
+from benchmarks.report.pictures.from_config import PAIRS
+from benchmarks.report.pictures.pca import PCA, load_images
+from benchmarks.report.renderers import to_latex
+from benchmarks.report.statistics import STATISTICS
 from pretrain.files import atomic_write
 
-PICTURE_IMAGES, PICTURE_SIZE = 8, 128  # defaults of pictures = dict(count=…, size=…)
+FIGURES = (PCA, CURVES, PAIRS)
+IMAGES, IMAGE_SIZE = 8, 128  # defaults of pictures = dict(count=…, size=…)
 
 
 def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bool:
     """Writes everything that people look at, from whatever has finished; returns whether that is
     all of it.
     """
-    rows, records = collect_rows(plan)
-    table = build_table(
-        rows,
-        [arm.name for arm in plan.arms],
+    runs, folder = collect_runs(plan), plan.work_dir
+    comparison = build_table(
+        runs,
         primary=plan.primary,
         columns=plan.columns,
         fairness=collect_fairness(plan),
         costs=collect_costs(plan, budgets),
-        baselines=baseline_rows(plan),
+        baselines=collect_baselines(plan),
         untrained=[arm.name for arm in plan.arms if not arm.train],
+        statistics=[STATISTICS[name] for name in plan.statistics],
         title=plan.title,
     )
-    folder = plan.work_dir
-    write_all_records(records, folder / "records.jsonl")
-    atomic_write(folder / "table.md", to_markdown(table))
-    atomic_write(folder / "table.csv", frame(table).to_csv(index=False))
-    atomic_write(folder / "table.json", to_json(table))
-    pictures = _pictures(plan, console)
+    records = [run.record for own in runs.values() for run in own]
     expected = len(plan.trials) * len(plan.benchmarks)
-    write_report(_page(plan, table, pictures, found=len(rows), expected=expected), folder)
-    if rows:
-        for screen in to_screen(table):
+    write_all_records(records, folder / "records.jsonl")
+    atomic_write(folder / "table.md", as_markdown(comparison))
+    atomic_write(folder / "table.csv", frame(comparison).to_csv(index=False))
+    atomic_write(folder / "table.json", as_json(comparison))
+    atomic_write(folder / "table.tex", to_latex(comparison.table))
+    pictures = draw_figures(FIGURES, _sources(plan), folder, console=console)
+    page = _page(plan, comparison, pictures, measured=len(records), expected=expected)
+    write_report(page, folder)
+    if records:
+        for screen in screens(comparison):
             console.print(screen)
-        for sentence in [*ranking(table), *verdicts(table)]:
+        for sentence in [*ranking(comparison), *verdicts(comparison)]:
             console.print(sentence, markup=False, highlight=False)
     console.print(
         f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv",
         markup=False,
     )
-    return len(rows) == expected
+    return len(records) == expected
 
 
 def _page(
-    plan: Plan, table: Comparison, pictures: list[tuple[str, str]], *, found: int, expected: int
+    plan: Plan,
+    comparison: Comparison,
+    pictures: list[tuple[str, str]],
+    *,
+    measured: int,
+    expected: int,
 ) -> Report:
     notes = [
         f"{len(plan.arms)} arms × {len(plan.seeds)} seeds; budget per trained arm: "
         f"{plan.budget_amount:,.0f} {plan.budget_kind}; written "
         f"{time.strftime('%Y-%m-%d %H:%M')}.",
     ]
-    if found < expected:
-        notes.append(f"INCOMPLETE: {found} of {expected} records are there.")
+    if measured < expected:
+        notes.append(f"INCOMPLETE: {measured} of {expected} records are there.")
     files = [
         ("table.md", "table, Markdown"),
         ("table.csv", "table, CSV"),
         ("table.json", "table and values per seed, JSON"),
+        ("table.tex", "table, LaTeX"),
         ("records.jsonl", "all records with protocols and raw counts"),
         ("budget.json", "measured budgets"),
     ]
@@ -99,82 +112,22 @@ def _page(
             (f"{place}/log.txt", f"{trial.name}: log"),
         ]
     links = [(file, words) for file, words in links if (plan.work_dir / file).exists()]
-    return Report(table, f"python tools/compare.py {plan.path}", notes, pictures, links)
+    return Report(comparison, f"python tools/compare.py {plan.path}", notes, pictures, links)
 
 
-def _pictures(plan: Plan, console: Console) -> list[tuple[str, str]]:
-    """Draws what can be drawn; a picture that fails is told and left out, since the numbers do not
-    hang on it.
+def _sources(plan: Plan) -> Sources:
+    """What the figures are drawn from: networks of the first seed, all curves, each trained arm's
+    recipe.
     """
-    out = []
-    steps = (
-        (
-            "pca.png",
-            "Dense features of the first seed: three main components as red, green, blue; per "
-            "arm one basis for all images, so colours compare along a row and not between rows.",
-            _draw_pca,
-        ),
-        (
-            "curves.png",
-            "Training curves, one line per seed. Losses of two objectives do not compare.",
-            _draw_curves,
-        ),
-        ("pairs.png", "Positive pairs of the first trained arm's views.", _draw_pairs),
+    chosen = plan.pictures
+    images = None
+    if chosen.get("folder") is not None:
+        count, size = chosen.get("count", IMAGES), chosen.get("size", IMAGE_SIZE)
+        images = partial(load_images, chosen["folder"], count, size)
+    return Sources(
+        networks=collect_checkpoints(plan),
+        images=images,
+        curves=collect_curves(plan),
+        recipes={trial.arm.name: trial.config for trial in plan.trials if trial.arm.train},
+        device=device(),
     )
-    for file, caption, draw in steps:
-        path = plan.work_dir / "pictures" / file
-        try:
-            drawn = draw(plan, path)
-        except Exception as error:
-            console.print(f"picture {file} left out: {type(error).__name__}: {error}", markup=False)
-            continue
-        if drawn:
-            out.append((f"pictures/{file}", caption))
-    return out
-
-
-def _draw_pca(plan: Plan, path: Path) -> bool:
-    from benchmarks.core.extractor import FeatureExtractor
-
-    checkpoints = {}
-    for trial in plan.trials:
-        file = _checkpoint(trial)
-        if trial.seed == plan.seeds[0] and file.is_file():
-            checkpoints[trial.arm.name] = file
-    folder = plan.pictures.get("folder")
-    if not checkpoints or folder is None:
-        return False
-    images = load_images(
-        folder, plan.pictures.get("count", PICTURE_IMAGES), plan.pictures.get("size", PICTURE_SIZE)
-    )
-    rows = {}
-    for arm, file in checkpoints.items():
-        rows[arm] = principal_colours(
-            FeatureExtractor.load(str(file), device=device()).maps(images).cpu()
-        )
-    draw_pca(images, rows, path)
-    return True
-
-
-def _checkpoint(trial: Trial) -> Path:
-    return trial.directory / ("pretrain/final.pth" if trial.arm.train else "untrained.pth")
-
-
-def _draw_curves(plan: Plan, path: Path) -> bool:
-    curves = collect_curves(plan)
-    if curves:
-        draw_curves(curves, path)
-    return bool(curves)
-
-
-def _draw_pairs(plan: Plan, path: Path) -> bool:
-    """Draws the pairs of the first arm that learns from two views; not every objective does."""
-    trained = [trial for trial in plan.trials if trial.arm.train]
-    paired = [
-        trial
-        for trial in trained
-        if len(trial.config["views"].get("groups", {}).get("global", ())) >= 2
-    ]
-    if paired:
-        draw_config_views(paired[0].config, path)
-    return bool(paired)

@@ -7,17 +7,20 @@ from __future__ import annotations
 import html
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from benchmarks.compare.table import NONE, Comparison, ranking, text_cells, to_markdown, verdicts
+from benchmarks.compare.fairness import Fairness
+from benchmarks.compare.table import Comparison, as_markdown, ranking, verdicts
 from benchmarks.report.html import (
     html_figures,
     html_files,
     html_page,
-    html_table,
     markdown_figures,
     markdown_files,
     markdown_head,
 )
+from benchmarks.report.renderers import to_html
+from benchmarks.report.table import Cell, Column, Row, Table
 from pretrain.files import atomic_write
 
 
@@ -32,7 +35,7 @@ class Report:
         command: how to run it again.
     """
 
-    table: Comparison
+    comparison: Comparison
     command: str
     notes: list[str] = field(default_factory=list)
     pictures: list[tuple[str, str]] = field(default_factory=list)
@@ -47,57 +50,50 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def _markdown(report: Report) -> str:
-    out = markdown_head(report.table.title, report.command)
+    out = markdown_head(report.comparison.table.title, report.command)
     out += [f"- {note}" for note in report.notes] + ([""] if report.notes else [])
-    out.append(to_markdown(report.table))
+    out.append(as_markdown(report.comparison))
     return "\n".join([*out, *markdown_figures(report.pictures), *markdown_files(report.links)])
 
 
 def _html(report: Report) -> str:
-    table, esc = report.table, html.escape
-    body = [
-        *(f'<p class="note">{esc(note)}</p>' for note in report.notes),
-        _html_table(table),
-        *(f'<p class="note">{esc(sentence)}</p>' for sentence in ranking(table)),
-        *(f"<p>{esc(sentence)}</p>" for sentence in verdicts(table)),
-        *html_figures(report.pictures),
-        *_html_fairness(table),
-        "<h2>Protocols</h2><ul>",
-    ]
-    for name, digest in table.hashes.items():
-        words = ", ".join(f"{key}={value}" for key, value in table.protocols[name].items())
+    comparison, esc = report.comparison, html.escape
+    body = [f'<p class="note">{esc(note)}</p>' for note in report.notes]
+    body.append(to_html(comparison.table))
+    body += [f'<p class="note">{esc(sentence)}</p>' for sentence in ranking(comparison)]
+    body += [f"<p>{esc(sentence)}</p>" for sentence in verdicts(comparison)]
+    body += [*html_figures(report.pictures), *_html_fairness(comparison.fairness)]
+    body.append("<h2>Protocols</h2><ul>")
+    for name, record in comparison.records.items():
+        settings = ", ".join(f"{key}={value}" for key, value in record.protocol.items())
         body.append(
-            f"<li><b>{esc(name)}</b> <code>{digest}</code><br><span "
-            f"class='note'>{esc(words)}</span></li>"
+            f"<li><b>{esc(name)}</b> <code>{record.protocol_hash}</code><br><span "
+            f"class='note'>{esc(settings)}</span></li>"
         )
-    return html_page(table.title, report.command, [*body, "</ul>", *html_files(report.links)])
+    body += ["</ul>", *html_files(report.links)]
+    return html_page(comparison.table.title, report.command, body)
 
 
-def _html_table(table: Comparison) -> str:
-    headings, lines = text_cells(table)
-    kinds = ["baseline" if line[1].startswith("(") else "" for line in lines]
-    if lines and lines[0][0] != NONE:
-        kinds[0] = "first"
-    return html_table(headings, lines, text=(1,), kinds=kinds)
-
-
-def _html_fairness(table: Comparison) -> list[str]:
-    whole, _ = table.fairness.groups()
+def _html_fairness(fairness: Fairness) -> list[str]:
+    whole, _ = fairness.groups()
     out = ["<h2>What was held equal, what differs</h2>"]
     out.append(
         f"<p>Equal in all arms: {html.escape(', '.join(whole) or 'nothing as a whole')}.</p>"
     )
-    if table.fairness.different:
-        arms = list(
-            dict.fromkeys(arm for values in table.fairness.different.values() for arm in values)
-        )
-        lines = [
-            [key, *(str(v[arm]) for arm in arms)] for key, v in table.fairness.different.items()
-        ]
-        out.append(html_table(["key", *arms], lines))
-    out.append(f"<details><summary>all {len(table.fairness.equal)} equal keys</summary><ul>")
-    out += [
-        f"<li><code>{html.escape(f'{key} = {value!r}')}</code></li>"
-        for key, value in table.fairness.equal.items()
-    ]
+    if fairness.different:
+        out.append(to_html(_differences(fairness.different)))
+    out.append(f"<details><summary>all {len(fairness.equal)} equal keys</summary><ul>")
+    for key, value in fairness.equal.items():
+        out.append(f"<li><code>{html.escape(f'{key} = {value!r}')}</code></li>")
     return [*out, "</ul></details>"]
+
+
+def _differences(different: dict[str, dict[str, Any]]) -> Table:
+    """A row per key, a column per arm."""
+    arms = dict.fromkeys(arm for values in different.values() for arm in values)
+    rows = []
+    for key, values in different.items():
+        cells = [Cell(key), *(Cell(str(values[arm])) for arm in arms)]
+        rows.append(Row(tuple(cells)))
+    columns = (Column("key", words=True), *(Column(arm) for arm in arms))
+    return Table("", columns, tuple(rows))

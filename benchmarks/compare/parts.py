@@ -112,6 +112,7 @@ class Plan:
     baselines: tuple[Baseline, ...] = ()
     pictures: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
     title: str = ""
     next_step: str = ""
 

@@ -16,6 +16,7 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
                                                       be several names
     pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
     columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
+    statistics = ("bootstrap", …)                     # further columns: benchmarks/report/statistics
     title = "…"; next_step = "…"                      # words of the report and of the last line on screen
 """
 
@@ -40,6 +41,7 @@ from benchmarks.compare.names import PlanError, check_folder_name, check_names
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.evaluate.suite import find_benchmark
+from benchmarks.report.statistics import STATISTICS
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
@@ -56,6 +58,7 @@ KEYS = (
     "baselines",
     "pictures",
     "columns",
+    "statistics",
     "title",
     "next_step",
 )
@@ -104,6 +107,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         baselines=_baselines(raw.get("baselines", {}), benchmarks),
         pictures=_pictures(raw.get("pictures", {})),
         columns=columns,
+        statistics=_statistics(raw.get("statistics", ())),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
     )
@@ -198,6 +202,13 @@ def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:
     known = find_benchmark(types[name]).metrics
     if known is not None:
         check_names(f"metric of benchmark {name!r}:", [metric], known)
+
+
+def _statistics(raw: Any) -> tuple[str, ...]:
+    if not isinstance(raw, list | tuple):
+        raise PlanError(f"statistics = {raw!r}: a list of names, of {', '.join(STATISTICS)}")
+    check_names("statistic:", raw, STATISTICS)
+    return tuple(raw)
 
 
 def _pictures(raw: dict[str, Any]) -> dict[str, Any]:

@@ -6,268 +6,202 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from rich.table import Table
+import rich.table
 
 from benchmarks.compare.configs import differences, flatten
 from benchmarks.compare.fairness import Fairness
 from benchmarks.compare.names import check_names
-from benchmarks.core.record import Metric
-from benchmarks.core.statistics import Interval, interval_of_runs
+from benchmarks.core.record import Record
+from benchmarks.core.statistics import Interval
+from benchmarks.report.renderers import plain_rows, to_frame, to_markdown, to_screen
+from benchmarks.report.runs import Run, sample_of
+from benchmarks.report.statistics import Statistic
+from benchmarks.report.statistics.intervals import mean_over_runs
+from benchmarks.report.table import (
+    Column,
+    Entry,
+    Table,
+    TableError,
+    build,
+    metrics_of,
+    require_one_protocol,
+)
 
-COSTS = {
-    "samples": ("samples", 0),
-    "images_per_s": ("images/s", 0),
-    "minutes": ("minutes", 1),
-    "peak_memory_gb": ("peak GB", 2),
-    "pflops": ("PFLOPs", 3),
-}
-NONE = "–"
-
-
-class TableError(ValueError):
-    """Records that must not be put beside each other."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One record of one trial.
-
-    Attributes:
-        benchmark: name of the benchmark in the comparison.
-        metrics: metric name -> value, unit and direction.
-        protocol: everything that defines the measurement; ``protocol_hash`` is its fingerprint.
-        seed: None for a baseline, which has no seeds.
-    """
-
-    arm: str
-    seed: int | None
-    benchmark: str
-    metrics: dict[str, Metric]
-    protocol: dict[str, Any]
-    protocol_hash: str
+RANK, ARM, SEEDS = Column("rank", digits=0), Column("arm", words=True), Column("seeds", digits=0)
+COSTS = (
+    Column("samples", digits=0),
+    Column("images_per_s", "images/s", digits=0),
+    Column("minutes", digits=1),
+    Column("peak_memory_gb", "peak GB"),
+    Column("pflops", "PFLOPs", digits=3),
+)
 
 
 @dataclass
 class Comparison:
-    """The finished table.
+    """The finished table of a comparison and what stands around it.
 
     Attributes:
-        columns: ``benchmark.metric`` -> unit, the primary one first.
-        better: the same columns -> ``higher`` or ``lower``.
-        hashes: benchmark -> protocol hash shared by everything in its columns.
-        cells: arm -> column -> interval; arms in order of rank.
-        costs: arm -> cost -> mean over seeds.
-        baselines: name -> column -> value.
+        table: arms in order of rank, then baselines; the primary metric first.
+        primary: its column.
+        means: arm -> mean of the primary metric, in the same order; None where there is none.
+        records: benchmark -> one record, whose protocol all share that stand in its columns.
+        values: one dict (arm, seed, column, value) per number of a trial.
         fairness: what was held equal.
+        untrained: arms that the others are compared with.
     """
 
-    title: str
-    primary: str
-    columns: dict[str, str]
-    better: dict[str, str]
-    hashes: dict[str, str]
-    protocols: dict[str, dict[str, Any]]
-    cells: dict[str, dict[str, Interval]]
-    costs: dict[str, dict[str, float]]
-    baselines: dict[str, dict[str, float]]
+    table: Table
+    primary: Column
+    means: dict[str, Interval | None]
+    records: dict[str, Record]
+    values: list[dict[str, Any]]
     fairness: Fairness
     untrained: tuple[str, ...] = ()
-    values: list[dict[str, Any]] = field(default_factory=list)
 
-    def ranks(self, arm: str) -> bool:
-        """Whether an arm has a mean of the primary metric."""
-        return self.primary in self.cells[arm] and self.cells[arm][self.primary].defined
+    @property
+    def metrics(self) -> list[Column]:
+        """The columns that hold a metric."""
+        return [column for column in self.table.columns if column.better]
 
 
 def build_table(
-    rows: Sequence[Row],
-    arms: Sequence[str],
+    arms: Mapping[str, Sequence[Run]],
     *,
     primary: str,
     fairness: Fairness,
     columns: Sequence[str] = (),
     costs: Sequence[dict[str, Any]] = (),
-    baselines: Sequence[Row] = (),
+    baselines: Mapping[str, Sequence[Run]] | None = None,
     untrained: Sequence[str] = (),
+    statistics: Sequence[Statistic] = (),
     title: str = "",
 ) -> Comparison:
     """Ranks the arms, the best mean of the primary metric first; an arm that has none is not ranked
     and comes last.
 
     Args:
-        rows: one per trial and benchmark. arms: all arms, also those without a record yet.
+        arms: arm -> its runs, one per trial and benchmark; all arms, also those without any yet.
+        primary: ``benchmark.metric`` that ranks.
+        fairness: what was held equal.
         columns: ``benchmark.metric`` names to show; all when empty.
-        costs: one dict per trial: ``arm`` and the keys of ``COSTS``.
+        costs: one dict per trial: ``arm`` and names of ``COSTS``.
+        baselines: name -> its runs.
         untrained: arms that were not trained; the report tells which others lie above them.
+        statistics: further columns beside each metric. Those of pairs compare with the untrained
+            arms, without any with the first of the table.
+        title: above the table.
 
     Raises:
         TableError: records of one benchmark have unequal protocol hashes, or one metric has two
             directions; names two of them and how they differ.
         PlanError: ``primary`` or a column names a metric that no record has.
     """
-    protocols = _protocols([*rows, *baselines])
-    metrics = _metrics([*rows, *baselines])
-    if metrics:
-        check_names("metric:", [primary, *columns], metrics)
-    shown = [primary, *(c for c in (columns or metrics) if c != primary)]
-    better = {column: metrics[column].better if column in metrics else "higher" for column in shown}
-    values = [
-        {"arm": r.arm, "seed": r.seed, "column": f"{r.benchmark}.{name}", "value": metric.value}
-        for r in rows
-        for name, metric in r.metrics.items()
-    ]
-    cells = {arm: {} for arm in arms}
-    if values:
-        for (arm, column), group in pd.DataFrame(values).groupby(["arm", "column"], sort=False):
-            if column in shown and arm in cells:
-                cells[arm][column] = interval_of_runs(group["value"].tolist())
-    order = sorted(cells, key=lambda arm: _place(cells[arm].get(primary), better[primary]))
-    return Comparison(
+    baselines = baselines or {}
+    runs = [run for group in (*arms.values(), *baselines.values()) for run in group]
+    try:
+        records, known = require_one_protocol(runs), metrics_of(runs)
+    except TableError as error:
+        raise TableError(_advice(error), *error.runs) from error
+    if known:
+        check_names("metric:", [primary, *columns], known)
+    shown = [primary, *(column for column in columns or known if column != primary)]
+    first = known.get(primary, Column(primary, better="higher"))
+    means = _ranked(arms, first)
+    spent, entries = _mean_costs(costs), []
+    for rank, (arm, mean) in enumerate(means.items(), start=1):
+        ranked = mean is not None and mean.defined
+        seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
+        cells = {RANK.name: rank if ranked else None, ARM.name: arm, SEEDS.name: seeds}
+        cells |= spent.get(arm, {})
+        entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and rank == 1 else ""))
+    for name, own in baselines.items():
+        entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
+    table = build(
+        entries,
         title=title,
-        primary=primary,
-        columns={c: metrics[c].unit if c in metrics else "" for c in shown},
-        better=better,
-        hashes={name: row.protocol_hash for name, row in protocols.items()},
-        protocols={name: row.protocol for name, row in protocols.items()},
-        cells={arm: cells[arm] for arm in order},
-        costs=_mean_costs(costs),
-        baselines=_baseline_cells(baselines, shown),
-        fairness=fairness,
-        untrained=tuple(untrained),
-        values=values,
+        before=(RANK, ARM),
+        metrics=shown,
+        after=(SEEDS, *(cost for cost in COSTS if any(cost.name in s for s in spent.values()))),
+        statistics=statistics,
+        references=tuple(untrained) or tuple(means)[:1],
+    )
+    return Comparison(table, first, means, records, _values(arms), fairness, tuple(untrained))
+
+
+def _advice(error: TableError) -> str:
+    """The error with how the two records differ, and what to do."""
+    older, newer = (flatten(run.record.protocol) for run in error.runs)
+    changed = "; ".join(differences(older, newer)[:8])
+    return (
+        f"{error}{f'; their protocols differ in {changed}' if changed else ''}. Delete "
+        "records.jsonl (of a baseline: record.json) in the folder of the older one and run "
+        "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
     )
 
 
-def _protocols(rows: Sequence[Row]) -> dict[str, Row]:
-    """Returns one row per benchmark, after checking that all of them share its protocol hash."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        known = first.setdefault(row.benchmark, row)
-        if known.protocol_hash != row.protocol_hash:
-            changed = differences(flatten(known.protocol), flatten(row.protocol))
-            raise TableError(
-                f"benchmark {row.benchmark!r}: records of unequal protocol cannot share a "
-                f"column: {_who(known)} has {known.protocol_hash}, {_who(row)} has "
-                f"{row.protocol_hash}; differing: "
-                f"{'; '.join(changed[:8]) or 'nothing in the protocol line itself'}. Delete "
-                "records.jsonl (of a baseline: record.json) in the folder of the older one and "
-                "run tools/compare.py again: it repeats the evaluation and keeps the "
-                "pretraining"
-            )
-    return first
+def _ranked(arms: Mapping[str, Sequence[Run]], primary: Column) -> dict[str, Interval | None]:
+    """Arm -> mean of the primary metric, the best first; None where no run has it."""
+    means: dict[str, Interval | None] = {}
+    for arm, runs in arms.items():
+        sample = sample_of(arm, runs, primary.name)
+        means[arm] = mean_over_runs(sample) if sample.runs else None
+
+    def place(arm: str) -> float:
+        mean = means[arm]
+        if mean is None or not mean.defined:
+            return math.inf
+        return mean.mean if primary.better == "lower" else -mean.mean
+
+    return {arm: means[arm] for arm in sorted(means, key=place)}
 
 
-def _metrics(rows: Sequence[Row]) -> dict[str, Metric]:
-    """Returns ``benchmark.metric`` -> one of its values, after checking that all agree on the
-    direction.
-    """
-    first: dict[str, tuple[Row, Metric]] = {}
-    for row in rows:
-        for name, metric in row.metrics.items():
-            column = f"{row.benchmark}.{name}"
-            known, other = first.setdefault(column, (row, metric))
-            if other.better != metric.better:
-                raise TableError(
-                    f"metric {column!r}: {other.better} is better in the record of "
-                    f"{_who(known)}, {metric.better} in that of {_who(row)}. Delete "
-                    "records.jsonl in the folder of the older one and run tools/compare.py "
-                    "again: it repeats the evaluation and keeps the pretraining"
-                )
-    return {column: metric for column, (_, metric) in first.items()}
-
-
-def _place(cell: Interval | None, better: str) -> float:
-    """What arms are sorted by, smallest first: a mean that is not there or not defined comes last."""
-    if cell is None or not cell.defined:
-        return math.inf
-    return cell.mean if better == "lower" else -cell.mean
-
-
-def _who(row: Row) -> str:
-    return row.arm if row.seed is None else f"{row.arm}/seed_{row.seed}"
+def _values(arms: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
+    values = []
+    for arm, runs in arms.items():
+        for run in runs:
+            for name, metric in run.record.metrics.items():
+                place = dict(arm=arm, seed=run.pair, column=run.column(name))
+                values.append(place | dict(value=metric.value))
+    return values
 
 
 def _mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Arm -> cost -> mean over the trials that know it."""
     if not costs:
         return {}
-    frame = (
-        pd.DataFrame(costs)
-        .reindex(columns=["arm", *COSTS])
-        .astype({name: "float64" for name in COSTS})
-    )
-    means = frame.groupby("arm").mean().dropna(axis="columns", how="all")
+    names = [cost.name for cost in COSTS]
+    frame = pd.DataFrame(costs).reindex(columns=["arm", *names])
+    means = frame.astype(dict.fromkeys(names, "float64")).groupby("arm").mean()
     return {arm: row.dropna().to_dict() for arm, row in means.iterrows()}
 
 
-def _baseline_cells(rows: Sequence[Row], shown: Sequence[str]) -> dict[str, dict[str, float]]:
-    cells: dict[str, dict[str, float]] = {}
-    for row in rows:
-        for name, metric in row.metrics.items():
-            if f"{row.benchmark}.{name}" in shown:
-                cells.setdefault(row.arm, {})[f"{row.benchmark}.{name}"] = metric.value
-    return cells
-
-
-def frame(table: Comparison) -> pd.DataFrame:
+def frame(comparison: Comparison) -> pd.DataFrame:
     """Returns the table as numbers: one row per arm or baseline; ``X``, ``X ±`` and cost columns."""
-    lines = []
-    for rank, (arm, cells) in enumerate(table.cells.items(), start=1):
-        line: dict[str, Any] = {
-            "rank": rank if table.ranks(arm) else None,
-            "arm": arm,
-            "seeds": max([c.n for c in cells.values()], default=0),
-        }
-        for column in table.columns:
-            line[column] = cells[column].mean if column in cells else None
-            line[f"{column} ±"] = cells[column].half if column in cells else None
-        lines.append(line | table.costs.get(arm, {}))
-    for name, cells in table.baselines.items():
-        lines.append({"rank": None, "arm": f"baseline {name}", "seeds": 0, **cells})
-    return pd.DataFrame(lines)
+    numbers = to_frame(comparison.table)
+    numbers[SEEDS.name] = numbers[SEEDS.name].fillna(0).astype(int)
+    first = [RANK.name, ARM.name, SEEDS.name]
+    return numbers[[*first, *numbers.columns.drop(first)]]
 
 
-def text_cells(table: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Returns headings and rows of the table as people read it."""
-    costs = [name for name in COSTS if any(name in c for c in table.costs.values())]
-    units = [_heading(column, unit, table.better[column]) for column, unit in table.columns.items()]
-    headings = ["rank", "arm", *units, "seeds", *(COSTS[c][0] for c in costs)]
-    lines = []
-    for rank, (arm, cells) in enumerate(table.cells.items(), start=1):
-        shown = [cells[c].text() if c in cells else NONE for c in table.columns]
-        cost = table.costs.get(arm, {})
-        spent = [f"{cost[c]:,.{COSTS[c][1]}f}" if c in cost else NONE for c in costs]
-        count = str(max([c.n for c in cells.values()], default=0))
-        lines.append([str(rank) if table.ranks(arm) else NONE, arm, *shown, count, *spent])
-    for name, values in table.baselines.items():
-        shown = [f"{values[c]:.2f}" if c in values else NONE for c in table.columns]
-        lines.append([NONE, f"({name})", *shown, NONE, *[NONE] * len(costs)])
-    return headings, lines
-
-
-def _heading(column: str, unit: str, better: str) -> str:
-    """``benchmark.metric [unit]``, with an arrow where lower is better."""
-    return (
-        column
-        + (f" [{unit}]" if unit and unit != "1" else "")
-        + (" ↓" if better == "lower" else "")
-    )
-
-
-def ranking(table: Comparison) -> list[str]:
-    """Returns the sentences on order and intervals: what ranks, what ± is, and what has no mean and
-    why.
+def ranking(comparison: Comparison) -> list[str]:
+    """Returns the sentences on order and intervals: what ranks, what ± is, what further statistics
+    are, and what has no mean and why.
     """
-    lower = " (lower is better)" if table.better[table.primary] == "lower" else ""
+    primary = comparison.primary
+    lower = " (lower is better)" if primary.better == "lower" else ""
     sentences = [
-        f"Ranked by {table.primary}{lower}; mean ± half-width of the 95 % t-interval over seeds."
+        f"Ranked by {primary.name}{lower}; mean ± half-width of the 95 % t-interval over seeds.",
+        *comparison.table.notes,
     ]
-    for line in table.values:
-        if line["column"] in table.columns and not math.isfinite(line["value"]):
+    shown = {column.name for column in comparison.metrics}
+    for line in comparison.values:
+        if line["column"] in shown and not math.isfinite(line["value"]):
             sentences.append(
                 f"{line['column']} of {line['arm']}, seed {line['seed']}, is not a number in "
                 "its record: the arm has no mean of it."
@@ -275,24 +209,49 @@ def ranking(table: Comparison) -> list[str]:
     return sentences
 
 
-def to_markdown(table: Comparison) -> str:
+def verdicts(comparison: Comparison) -> list[str]:
+    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below
+    it where lower is better."""
+    better, sentences = comparison.primary.better, []
+    side = "below" if better == "lower" else "above"
+    for control in comparison.untrained:
+        base = comparison.means.get(control)
+        if base is None or not base.defined:
+            continue
+        groups: dict[str, list[str]] = {
+            f"{side} it with intervals apart": [],
+            f"{side} it by the mean only": [],
+            f"not {side} it": [],
+        }
+        apart, ahead, behind = groups.values()
+        for arm, mean in comparison.means.items():
+            if mean is None or arm in comparison.untrained:
+                continue
+            if mean.better_than(base, better):
+                apart.append(arm)
+            elif mean.mean < base.mean if better == "lower" else mean.mean > base.mean:
+                ahead.append(arm)
+            else:
+                behind.append(arm)
+        parts = [f"{words}: {', '.join(names)}" for words, names in groups.items() if names]
+        sentences.append(f"Against {control} – {'; '.join(parts) or 'no other arm has finished'}.")
+    return sentences
+
+
+def as_markdown(comparison: Comparison) -> str:
     """Returns the table, its protocols and what was held equal, as Markdown."""
-    headings, lines = text_cells(table)
-    out = [f"| {' | '.join(headings)} |", f"|{'|'.join(['---'] * len(headings))}|"]
-    out += [f"| {' | '.join(line)} |" for line in lines]
-    out += ["", *ranking(table), *verdicts(table)]
+    out = [*to_markdown(comparison.table), ""]
+    out += [*ranking(comparison), *verdicts(comparison)]
     out += ["", "Protocols (records of unequal protocol never share a column):", ""]
-    out += [
-        f"- `{name}` {digest}: {_protocol_line(table.protocols[name])}"
-        for name, digest in table.hashes.items()
-    ]
-    whole, partly = table.fairness.groups()
+    for name, record in comparison.records.items():
+        settings = [f"{key}={value}" for key, value in flatten(record.protocol).items()]
+        out.append(f"- `{name}` {record.protocol_hash}: {', '.join(settings)}")
+    whole, partly = comparison.fairness.groups()
     out += ["", f"Held equal in all arms: {', '.join(whole) or 'nothing as a whole'}."]
-    if table.fairness.different:
+    different = comparison.fairness.different
+    if different:
         out += ["", f"What differs (in {', '.join(partly)}):", ""]
-        out += [
-            f"- `{key}`: {_by_value(values)}" for key, values in table.fairness.different.items()
-        ]
+        out += [f"- `{key}`: {_by_value(values)}" for key, values in different.items()]
     return "\n".join(out) + "\n"
 
 
@@ -304,96 +263,46 @@ def _by_value(values: dict[str, Any]) -> str:
     return " · ".join(f"{value} ({', '.join(arms)})" for value, arms in groups.items())
 
 
-def _protocol_line(protocol: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in flatten(protocol).items())
-
-
-def verdicts(table: Comparison) -> list[str]:
-    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below
-    it where lower is better."""
-    sentences = []
-    better = table.better[table.primary]
-    side, sign = ("below", -1) if better == "lower" else ("above", 1)
-    for control in table.untrained:
-        base = table.cells.get(control, {}).get(table.primary)
-        if base is None or not base.defined:
-            continue
-        others = {
-            arm: cells[table.primary]
-            for arm, cells in table.cells.items()
-            if arm not in table.untrained and table.primary in cells
-        }
-        clear = [arm for arm, interval in others.items() if interval.better_than(base, better)]
-        ahead = [arm for arm, interval in others.items() if sign * (interval.mean - base.mean) > 0]
-        mean_only = [arm for arm in ahead if arm not in clear]
-        behind = [arm for arm in others if arm not in clear and arm not in mean_only]
-        parts = [
-            f"{words}: {', '.join(names)}"
-            for words, names in (
-                (f"{side} it with intervals apart", clear),
-                (f"{side} it by the mean only", mean_only),
-                (f"not {side} it", behind),
-            )
-            if names
-        ]
-        sentences.append(f"Against {control} – {'; '.join(parts) or 'no other arm has finished'}.")
-    return sentences
-
-
-def to_json(table: Comparison) -> str:
+def as_json(comparison: Comparison) -> str:
     """Returns everything in the table, with the values per seed, as JSON."""
-    numbers = frame(table).to_json(orient="records", double_precision=10)
+    values = []
+    for line in comparison.values:
+        value = line["value"]
+        values.append(line | dict(value=value if math.isfinite(value) else None))
+    records = comparison.records
     return json.dumps(
         {
-            "title": table.title,
-            "primary": table.primary,
-            "units": table.columns,
-            "better": table.better,
-            "protocol_hashes": table.hashes,
-            "protocols": table.protocols,
-            "rows": json.loads(numbers),
-            "values": [
-                {**v, "value": v["value"] if math.isfinite(v["value"]) else None}
-                for v in table.values
-            ],
-            "held_equal": table.fairness.equal,
-            "differs": table.fairness.different,
+            "title": comparison.table.title,
+            "primary": comparison.primary.name,
+            "units": {column.name: column.unit for column in comparison.metrics},
+            "better": {column.name: column.better for column in comparison.metrics},
+            "protocol_hashes": {name: record.protocol_hash for name, record in records.items()},
+            "protocols": {name: record.protocol for name, record in records.items()},
+            "rows": plain_rows(frame(comparison)),
+            "values": values,
+            "held_equal": comparison.fairness.equal,
+            "differs": comparison.fairness.different,
         },
         indent=1,
         default=str,
     )
 
 
-def to_screen(table: Comparison) -> list[Table]:
+def screens(comparison: Comparison) -> list[rich.table.Table]:
     """Returns the results and, where there are any, the costs as two tables, each made to fit 80
     characters.
     """
-    headings, lines = text_cells(table)
-    results = 3 + len(table.columns)  # rank, arm, metrics, seeds; the rest is cost
-    screens = [_screen(table.title, headings[:results], [line[:results] for line in lines])]
-    if len(headings) > results:
-        spent = [
-            [line[1], *line[results:]]
-            for line in lines
-            if any(cell != NONE for cell in line[results:])
-        ]
-        screens.append(
-            _screen("Cost of pretraining, mean over seeds", ["arm", *headings[results:]], spent)
+    table = comparison.table
+    short = {RANK.name: "#", SEEDS.name: "n"}
+    columns = [replace(c, label=short.get(c.name, c.label)) for c in table.columns]
+    table = replace(table, columns=tuple(columns))
+    costs = [cost.name for cost in COSTS if cost.name in {c.name for c in columns}]
+    results = [column.name for column in columns if column.name not in costs]
+    parts = [to_screen(table.select(results))]
+    if costs:
+        spent = replace(
+            table.select([ARM.name, *costs]), title="Cost of pretraining, mean over seeds"
         )
-    return screens
-
-
-def _screen(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    screen = Table(title=title, title_justify="left")
-    for heading in headings:
-        # Three metrics fit 80 characters if "retrieval.mIoU [%]" takes three lines and what needs
-        # no words has none.
-        short = {"rank": "#", "seeds": "n"}.get(
-            heading, heading.replace(".", "\n", 1).replace(" [", "\n[")
-        )
-        screen.add_column(short, justify="left" if heading == "arm" else "right", no_wrap=True)
-    for line in lines:
-        screen.add_row(
-            *line, style="dim" if any(cell.startswith("(") for cell in line[:2]) else None
-        )
-    return screen
+        known = [row for row in spent.rows if any(cell.value is not None for cell in row.cells[1:])]
+        parts.append(to_screen(replace(spent, rows=tuple(known), notes=())))
+    return parts

@@ -54,15 +54,6 @@ class Metric:
         """Whether there is a number: neither NaN nor infinite."""
         return math.isfinite(self.value)
 
-    @property
-    def arrow(self) -> str:
-        """The direction as one character for headings."""
-        return "↓" if self.better == "lower" else "↑"
-
-    def heading(self, name: str) -> str:
-        """Heading of a column, ``name [unit]``, with an arrow where lower is better."""
-        return f"{name} [{self.unit}]" + (f" {self.arrow}" if self.better == "lower" else "")
-
 
 def require_defined(benchmark: str, metrics: dict[str, Metric], missing: str) -> dict[str, Metric]:
     """Returns the metrics.

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
-from benchmarks.core.statistics import interval_of_runs
 from benchmarks.core.upsamplers import family
-from benchmarks.report.html import markdown_table
+from benchmarks.report.renderers import to_markdown
+from benchmarks.report.runs import Run
+from benchmarks.report.statistics import DIFFERENCE
+from benchmarks.report.table import Column, Entry, Table, build
 
 REFERENCE = "bilinear"
+UPSAMPLER, NETWORKS = Column("upsampler", words=True), Column("networks", digits=0)
 
 
 def paired_tables(records: Sequence[Record]) -> str:
@@ -42,8 +45,8 @@ def paired_tables(records: Sequence[Record]) -> str:
             raise ValueError(
                 f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with"
             )
-        title = f"{group[0].benchmark}, protocol {group[0].protocol_hash}"
-        parts += [f"**{title}**", "", *markdown_table(*_table(measured)), ""]
+        head = f"**{group[0].benchmark}, protocol {group[0].protocol_hash}**"
+        parts += [head, "", *to_markdown(_table(measured)), ""]
     if not parts:
         raise ValueError(
             "no protocol has records of two or more networks; intervals need several (different "
@@ -54,33 +57,24 @@ def paired_tables(records: Sequence[Record]) -> str:
 
 def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
     """{upsampler: {network: record}}."""
-    found: dict[str, dict[str, Record]] = {}
+    measured: dict[str, dict[str, Record]] = {}
     for record in group:
-        found.setdefault(family(upsampler_of(record.subject)), {})[record.subject["spec"]] = record
-    return found
+        upsampler = family(upsampler_of(record.subject))
+        measured.setdefault(upsampler, {})[record.subject["spec"]] = record
+    return measured
 
 
-def _table(measured: dict[str, dict[str, Record]]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows; an upsampler's values and differences are over the networks that it was
-    run on.
-    """
-    reference = measured.get(REFERENCE)
-    first = next(iter(next(iter(measured.values())).values()))
-    headings = ["upsampler"]
-    for name, metric in first.metrics.items():
-        headings += [metric.heading(name), *([f"minus {REFERENCE}"] if reference else [])]
-    rows = []
+def _table(measured: dict[str, dict[str, Record]]) -> Table:
+    """A row per upsampler; its values and differences are over the networks that it was run on."""
+    entries = []
     for upsampler, records in measured.items():
-        row = [upsampler]
-        for name in first.metrics:
-            row.append(
-                interval_of_runs([record.metrics[name].value for record in records.values()]).text()
-            )
-            if reference:
-                pairs = [
-                    r.metrics[name].value - reference[n].metrics[name].value
-                    for n, r in records.items()
-                ]
-                row.append("–" if upsampler == REFERENCE else interval_of_runs(pairs).text())
-        rows.append([*row, str(len(records))])
-    return [*headings, "networks"], rows
+        runs = [Run(record, f"{upsampler} on {spec}", spec) for spec, record in records.items()]
+        cells = {UPSAMPLER.name: upsampler, NETWORKS.name: len(runs)}
+        entries.append(Entry(upsampler, runs, cells))
+    return build(
+        entries,
+        before=(UPSAMPLER,),
+        after=(NETWORKS,),
+        statistics=(DIFFERENCE,),
+        references=(REFERENCE,),
+    )

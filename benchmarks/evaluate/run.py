@@ -11,25 +11,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from benchmarks.core.commands import (
-    RecordFile,
-    choose_device,
-    full_names,
-    require_distinct,
-    shorten,
-)
+from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor, literal, split_options
-from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
+from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.data import ClassFolder
 from benchmarks.data.layouts import LAYOUTS
 from benchmarks.evaluate.hook import REDUCED
 from benchmarks.evaluate.page import report
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
+from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.frozen import depth, retrieval
+from benchmarks.report.renderers import print_tables
 from heads.upsamplers.base import Upsampler
 from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
@@ -110,7 +104,7 @@ def evaluate(options: Options) -> None:
                 )
         finally:
             if rank == 0 and records:
-                print_tables(records, console)
+                print_tables(evaluation_tables(records), console)
                 written.summarise()
         written.require_whole()
 
@@ -314,59 +308,6 @@ def _behind_upsamplers(
                 or not options.upsampler
             ):
                 yield task, extractor.through(upsampler, options.upsampled_stride or stride)
-
-
-def print_tables(records: Sequence[Record], console: Console) -> None:
-    """Prints :func:`tables` with names that fit beside the numbers, and below them what was
-    shortened in full.
-    """
-    names = shorten([_spec(record) for record in records], max(20, console.width // 3))
-    for table in tables(records, names):
-        console.print(table)
-    for line in full_names(names):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _spec(record: Record) -> str:
-    return str(record.subject.get("spec", "?"))
-
-
-def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
-    """One table per protocol hash: a row per network and upsampler, a column per metric. Numbers of
-    unequal protocols never meet.
-
-    Args:
-        records: of any benchmarks. short: what to print for a network; None: its spec.
-    """
-    result, short = [], short or {}
-    for group in by_protocol(records):
-        metrics = {
-            name: metric for record in reversed(group) for name, metric in record.metrics.items()
-        }
-        names = list(dict.fromkeys(name for record in group for name in record.metrics))
-        table = Table(
-            title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}",
-            caption=group[0].protocol_line,
-        )
-        table.add_column("network", overflow="fold")
-        upsampled = any("upsampler" in record.subject for record in group)
-        if upsampled:
-            table.add_column("upsampler", overflow="fold")
-        for name in names:
-            table.add_column(escape(metrics[name].heading(name)), justify="right")
-        table.add_column("s", justify="right")
-        for record in group:
-            values = [
-                f"{record.metrics[n].value:.2f}" if n in record.metrics else "" for n in names
-            ]
-            who = "" if is_baseline(record) else upsampler_of(record.subject)
-            subject = [
-                escape(short.get(_spec(record), _spec(record))),
-                *([escape(who)] if upsampled else []),
-            ]
-            table.add_row(*subject, *values, f"{record.cost.get('seconds', 0):.1f}")
-        result.append(table)
-    return result
 
 
 @contextmanager

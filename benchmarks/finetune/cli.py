@@ -20,11 +20,12 @@ from benchmarks.finetune.run import finetune, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.finetune.tuning import (
     next_step,
-    print_tables,
     process_group,
     read_options,
     run_jobs,
+    tuning_tables,
 )
+from benchmarks.report.renderers import print_tables
 from pretrain.engine.distributed import broadcast, world
 from pretrain.files import require_writable
 from pretrain.progress import Progress
@@ -156,7 +157,7 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
 def _tell(options: Options, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
     plain = dict(markup=False, soft_wrap=True)
-    print_tables(records, console)
+    print_tables(tuning_tables(records), console)
     console.print(
         f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain
     )

@@ -14,18 +14,20 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from benchmarks.core.commands import RecordFile, full_names, shorten
+from benchmarks.core.commands import RecordFile
 from benchmarks.core.extractor import FeatureExtractor, identity, literal
 from benchmarks.core.record import Record, by_protocol
-from benchmarks.core.statistics import interval_of_runs
+from benchmarks.report.runs import Run
+from benchmarks.report.table import Column, Entry, Table, build, protocol_title
 from pretrain.backbones.timm_backbone import timm_options
 from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import open_group, world
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars, Progress
+
+NETWORK, SEEDS = Column("network", words=True), Column("seeds", words=True)
+SECONDS = Column("s per seed", digits=0)
 
 
 @contextmanager
@@ -122,52 +124,35 @@ def untrained_spec(config: Mapping[str, Any]) -> str:
     return f"random:{config['name']}" + (f"?{written}" if written else "")
 
 
-def print_tables(records: Sequence[Record], console: Console) -> None:
-    """Prints :func:`tables` with names that fit beside the numbers, and below them what was
-    shortened in full.
-    """
-    names = shorten(
-        [str(record.subject["spec"]) for record in records], max(20, console.width // 3)
-    )
-    for table in tables(records, names):
-        console.print(table)
-    for line in full_names(names):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def tables(records: Sequence[Record], short: Mapping[str, str] | None = None) -> list[Table]:
+def tuning_tables(records: Sequence[Record]) -> list[Table]:
     """One table per protocol: a row per network, its seeds, the mean and its 95 % interval over
     them.
 
     Args:
         records: of fine-tunings; those of one network have one
             :func:`benchmarks.core.extractor.identity`.
-        short: what to print for a network; None: its spec.
     """
-    result, short = [], short or {}
+    tables = []
     for group in by_protocol(records):
-        metrics = group[0].metrics
-        table = Table(
-            title=f"{group[0].benchmark} · protocol {group[0].protocol_hash}",
-            caption=group[0].protocol_line,
-        )
-        headings = [metric.heading(name) for name, metric in metrics.items()]
-        for name in ("network", "seeds", *headings, "s per seed"):
-            justify = "left" if name in ("network", "seeds") else "right"
-            table.add_column(escape(name), justify=justify, overflow="fold")
         networks: dict[str, list[Record]] = {}
         for record in group:
             networks.setdefault(identity(record.subject), []).append(record)
-        for found in networks.values():
-            seeds = " ".join(str(record.subject["tuning_seed"]) for record in found)
-            values = [_interval(found, name) for name in metrics]
-            seconds = statistics.fmean(record.cost["seconds"] for record in found)
-            spec = str(found[0].subject["spec"])
-            table.add_row(escape(short.get(spec, spec)), seeds, *values, f"{seconds:.0f}")
-        result.append(table)
-    return result
+        entries = [_entry(own) for own in networks.values()]
+        head = protocol_title(group[0])
+        tables.append(build(entries, **head, before=(NETWORK, SEEDS), after=(SECONDS,)))
+    return tables
 
 
-def _interval(records: list[Record], name: str) -> str:
-    """``mean ± half-width`` of a metric over records, the value alone if there is one."""
-    return interval_of_runs([record.metrics[name].value for record in records]).text()
+def _entry(records: Sequence[Record]) -> Entry:
+    """The row of one network."""
+    spec = str(records[0].subject["spec"])
+    runs = []
+    for record in records:
+        seed = record.subject["tuning_seed"]
+        runs.append(Run(record, f"{spec}, seed {seed}", pair=seed))
+    cells = {
+        NETWORK.name: spec,
+        SEEDS.name: " ".join(str(run.pair) for run in runs),
+        SECONDS.name: statistics.fmean(record.cost["seconds"] for record in records),
+    }
+    return Entry(spec, runs, cells)

@@ -1,4 +1,4 @@
-"""What every result page is made of: its style, tables, pictures and links, as HTML and as
+"""What every result page is made of: its style, pictures and links, as HTML and as
 Markdown.
 """
 
@@ -30,38 +30,6 @@ def html_page(title: str, command: str, body: Sequence[str]) -> str:
     return "\n".join(["<!doctype html>", head, opening, *body, "</body></html>"]) + "\n"
 
 
-def html_table(
-    headings: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    *,
-    text: Sequence[int] = (0,),
-    kinds: Sequence[str] = (),
-    best: Sequence[tuple[int, int]] = (),
-) -> str:
-    """A table that scrolls sideways where the window is narrow.
-
-    Args:
-        headings: of the columns.
-        lines: rows of cells.
-        text: columns of words; the others are numbers, aligned right.
-        kinds: a class of the style for each row, empty for none.
-        best: (row, column) of cells to stress.
-    """
-    sides = ['class="text"' if column in text else "" for column in range(len(headings))]
-    head = "".join(_cell("th", words, side) for words, side in zip(headings, sides, strict=True))
-    out = [f'<div class="wide"><table><tr>{head}</tr>']
-    for number, line in enumerate(lines):
-        kind = f' class="{kinds[number]}"' if kinds and kinds[number] else ""
-        marks = [
-            'class="best"' if (number, column) in best else side
-            for column, side in enumerate(sides)
-        ]
-        out.append(
-            f"<tr{kind}>{''.join(_cell('td', c, m) for c, m in zip(line, marks, strict=True))}</tr>"
-        )
-    return "".join(out) + "</table></div>"
-
-
 def html_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
     """Pictures (file, caption), each a link to its file."""
     return [
@@ -84,12 +52,6 @@ def markdown_head(title: str, command: str) -> list[str]:
     return [f"# {title}", "", f"`{command}`", ""]
 
 
-def markdown_table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A table; cells hold no ``|``."""
-    rows = [headings, ["---"] * len(headings), *lines]
-    return [f"| {' | '.join(row)} |" for row in rows]
-
-
 def markdown_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
     """Pictures (file, caption), the caption below each."""
     return [
@@ -102,7 +64,3 @@ def markdown_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
 def markdown_files(links: Sequence[tuple[str, str]]) -> list[str]:
     """A list of links (file, words)."""
     return ["Files:", "", *(f"- [{words}]({file})" for file, words in links), ""]
-
-
-def _cell(tag: str, words: str, side: str) -> str:
-    return f"<{tag}{' ' + side if side else ''}>{html.escape(words)}</{tag}>"

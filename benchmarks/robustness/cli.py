@@ -4,23 +4,18 @@ sheet, to speeds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from benchmarks.core.commands import (
-    RecordFile,
-    choose_device,
-    full_names,
-    require_distinct,
-    shorten,
-)
+from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.record import Record, by_protocol, read_all
 from benchmarks.finetune.classifier import Classifier
+from benchmarks.report.renderers import print_tables, to_screen
+from benchmarks.report.runs import Run
+from benchmarks.report.table import Cell, Column, Entry, Row, Table, build, protocol_title
 from benchmarks.robustness.folders import open_data
 from benchmarks.robustness.measures import relative_to
 from benchmarks.robustness.run import Settings, run
@@ -30,6 +25,7 @@ from pretrain.files import require_writable
 from pretrain.progress import Bars
 
 _RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
+CLASSIFIER, RELATIVE = Column("classifier", words=True), Column("mCE, reference = 100")
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ def measure(options: Options) -> None:
         )
         console.print(f"{out}: 15 corruptions, 5 severities", markup=False, soft_wrap=True)
     elif options.speed:
-        console.print(_speeds(options.size or 224, console))
+        console.print(to_screen(_speeds(options.size or 224, console)))
     else:
         _evaluate(options, console)
 
@@ -115,14 +111,10 @@ def _evaluate(options: Options, console: Console) -> None:
                     records.append(run(classifier, data, settings, progress=progress))
                 written.append(records[-1])
     finally:
-        names = shorten(
-            [_spec(record) for record in records],
-            max(12, console.width // (1 + len(classifiers)) - 4),
-        )
-        for group in by_protocol(records):
-            console.print(table(group, reference, short=names))
-        for line in full_names(names):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        tables = [robustness_table(group, reference) for group in by_protocol(records)]
+        names = [_spec(record) for record in records]
+        width = max(12, console.width // (1 + len(classifiers)) - 4)
+        print_tables(tables, console, names=names, width=width)
         written.summarise()
     written.require_whole()
 
@@ -131,42 +123,33 @@ def _spec(record: Record) -> str:
     return Path(str(record.subject.get("spec", "?"))).as_posix()
 
 
-def table(
-    group: list[Record], reference: list[Record] = (), *, short: Mapping[str, str] | None = None
-) -> Table:
-    """A column per classifier, a row per metric, in percent; all records have one protocol.
-    ``short`` gives what to print for a classifier, where that is not its path.
+def robustness_table(group: Sequence[Record], reference: Sequence[Record] = ()) -> Table:
+    """A column per classifier, a row per metric, in percent.
 
-    The newest record of ``reference`` with the same protocol gives the unit of the row ``mCE,
-    reference = 100``.
+    Args:
+        group: records of one protocol.
+        reference: the newest record of the same protocol among them gives the unit of the row
+            ``mCE, reference = 100``.
     """
     units = [record for record in reference if record.protocol_hash == group[0].protocol_hash]
-    shown = Table(
-        title=f"robustness · protocol {group[0].protocol_hash}", caption=group[0].protocol_line
-    )
-    shown.add_column(escape("error [%] ↓"))
+    relative = bool(units) and "corruptions" in units[-1].counts
+    entries = []
     for record in group:
-        name = _spec(record)
-        shown.add_column(escape((short or {}).get(name, name)), justify="right", overflow="fold")
-    for name in dict.fromkeys(name for record in group for name in record.metrics):
-        values = [
-            f"{record.metrics[name].value:.2f}" if name in record.metrics else ""
-            for record in group
-        ]
-        shown.add_row(name, *values)
-    if units and "corruptions" in units[-1].counts:
-        shown.add_row(
-            "mCE, reference = 100", *(f"{relative_to(record, units[-1]):.2f}" for record in group)
-        )
-    return shown
+        cells: dict[str, str | float] = {CLASSIFIER.name: _spec(record)}
+        if relative:
+            cells[RELATIVE.name] = relative_to(record, units[-1])
+        entries.append(Entry(_spec(record), [Run(record, _spec(record))], cells))
+    after = (RELATIVE,) if relative else ()
+    table = build(
+        entries, **protocol_title(group[0]), before=(CLASSIFIER,), after=after, mark_best=True
+    )
+    return table.transposed("metric")
 
 
 def _speeds(size: int, console: Console) -> Table:
-    shown = Table(title=f"{size} x {size} pixels, one thread")
-    shown.add_column("corruption")
-    shown.add_column("images per CPU second", justify="right")
+    """A row per corruption."""
     with Bars(console) as bars, bars.bar("speed") as progress:
         speeds = images_per_cpu_second(size, progress=progress)
-    for name, speed in speeds.items():
-        shown.add_row(name, f"{speed:.0f}")
-    return shown
+    columns = (Column("corruption", words=True), Column("images per CPU second", digits=0))
+    rows = [Row((Cell(name), Cell(speed))) for name, speed in speeds.items()]
+    return Table(f"{size} x {size} pixels, one thread", columns, tuple(rows))

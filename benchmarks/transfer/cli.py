@@ -17,12 +17,13 @@ from benchmarks.core.record import Record
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.finetune.tuning import (
     next_step,
-    print_tables,
     process_group,
     read_options,
     run_jobs,
+    tuning_tables,
 )
 from benchmarks.mm import libraries
+from benchmarks.report.renderers import print_tables
 from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
 from pretrain.files import require_writable
 from pretrain.progress import Progress
@@ -78,7 +79,7 @@ def transfer(options: Options) -> None:
             return run(extractor, data, settings, progress=progress)
 
         records = run_jobs(jobs, one, weights=options.weights, out=written, console=console)
-        print_tables(records, console)
+        print_tables(tuning_tables(records), console)
         console.print(
             f"records: {options.out}; logs and networks: {options.work_dir}",
             markup=False,

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from benchmarks.core.commands import (
-    RecordFile,
-    choose_device,
-    full_names,
-    require_distinct,
-    shorten,
-)
+from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.record import Record
+from benchmarks.report.renderers import print_tables
+from benchmarks.report.runs import Run
+from benchmarks.report.statistics import IMAGE_DIFFERENCE
+from benchmarks.report.table import Column, Entry, Table, build
 from benchmarks.upsampling.consistency import (
     Arm,
     Photos,
     Settings,
     bilinear_of,
     load_arm,
-    paired,
     run,
 )
 from benchmarks.weights.filling import weights_fingerprint
 from pretrain.progress import Bars
+
+UPSAMPLER = Column("upsampler", words=True)
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,9 @@ def evaluate(options: Options) -> None:
     arms = load_arms(options.checkpoints, choose_device(options.device))
     for folder, data in zip(options.data, folders, strict=True):
         records = _measure(arms, data, settings, written, title=folder, console=console)
-        names = shorten([arm.spec for arm in arms], max(20, console.width // 3))
-        console.print(table_of(records, arms, folder, short=names))
-        for line in full_names(names):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        table = consistency_table(records, arms, folder).transposed("metric")
+        width = max(12, console.width // (1 + len(arms)) - 4)
+        print_tables([table], console, names=[arm.spec for arm in arms], width=width)
     written.summarise()
     written.require_whole()
 
@@ -120,28 +116,28 @@ def _measure(
     return records
 
 
-def table_of(
-    records: list[Record], arms: list[Arm], title: str, *, short: Mapping[str, str] | None = None
-) -> Table:
-    """A row per arm: every metric, and its mean difference from bilinear image by image with the 95
-    % interval; below zero is better. ``short`` gives what to print for an arm's spec, where that is
-    not the spec itself.
+def consistency_table(records: Sequence[Record], arms: Sequence[Arm], folder: str) -> Table:
+    """A row per arm: every metric, and its mean difference from bilinear image by image with the
+    95 % interval; below zero is better.
+
+    Args:
+        records: of one protocol, one per arm.
+        arms: what was measured; one is bilinear.
+        folder: of the images.
     """
-    baseline = next(r for r, arm in zip(records, arms, strict=True) if arm.is_bilinear)
-    count = len(baseline.counts["per_image"]["image"])
-    title = (
-        f"{title}: {count} images, difference from bilinear with its 95 % interval · "
-        f"{baseline.protocol_hash}"
+    names = [str(record.subject["spec"]) for record in records]
+    entries = []
+    for name, record in zip(names, records, strict=True):
+        entries.append(Entry(name, [Run(record, name)], {UPSAMPLER.name: name}))
+    reference = next(name for name, arm in zip(names, arms, strict=True) if arm.is_bilinear)
+    images = len(records[0].counts["per_image"]["image"])
+    metrics = dict.fromkeys(name for record in records for name in record.metrics)
+    return build(
+        entries,
+        title=f"{folder}: {images} images · {records[0].protocol_hash}",
+        caption=records[0].protocol_line,
+        before=(UPSAMPLER,),
+        digits={name: 2 if name == "uniform_unexplained" else 5 for name in metrics},
+        statistics=(IMAGE_DIFFERENCE,),
+        references=(reference,),
     )
-    table = Table(title=title, caption=baseline.protocol_line)
-    for name in ("upsampler", "uniform_unexplained % ↓", "uniform_mse ↓", "own_mse ↓", "own_nll ↓"):
-        table.add_column(name, overflow="fold")
-    for record in records:
-        cells = [f"{record.metrics['uniform_unexplained'].value:.2f}"]
-        for name in ("uniform_mse", "own_mse", "own_nll"):
-            difference = None if record is baseline else paired(record, baseline, name)
-            value = f"{record.metrics[name].value:.5f}" if name in record.metrics else ""
-            cells.append(value if difference is None else f"{value} ({difference.text(5)})")
-        spec = str(record.subject["spec"])
-        table.add_row(escape((short or {}).get(spec, spec)), *cells)
-    return table

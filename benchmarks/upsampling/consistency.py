@@ -5,7 +5,7 @@ pooled, those of the moved image?
 
 Once with one pooling for all, the mean over each cell (``uniform``), and once with the downsampler
 and the uncertainty that were trained beside the upsampler (``own``). Jitters are drawn per image
-from the settings' seed, the same for all arms: these can be compared image by image (``paired``).
+from the settings' seed, the same for all arms: these can be compared image by image.
 Numbers of different backbones, and of features that an upsampler normalises first
 (``JBUStack(norm=True)``; f is then normalised on both sides), have different units and never share
 a protocol. The loss is that of FeatUp (arXiv 2403.10516), without random projection.
@@ -25,7 +25,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.record import Metric, Record, require_defined, versions
-from benchmarks.core.statistics import Interval, t_interval
 from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.weights.checkpoint import Checkpoint
 from benchmarks.weights.filling import weights_fingerprint
@@ -312,18 +311,3 @@ def _one_view(arm: Arm, uniform: Downsampler, moved: Tensor, target: Tensor) -> 
 def _generator(seed: int, number: int, repeat: int) -> torch.Generator:
     """Draws of one image and repeat, whatever the batch and the arm."""
     return torch.Generator().manual_seed(int(stream(seed, JITTER, repeat, number).random_raw()))
-
-
-def paired(record: Record, baseline: Record, name: str) -> Interval | None:
-    """Mean difference ``record − baseline`` of a metric over images with its 95 % interval; None
-    where one lacks it.
-
-    Raises:
-        ValueError: records of different protocols.
-    """
-    if record.protocol_hash != baseline.protocol_hash:
-        raise ValueError(f"protocols differ: {record.protocol_line} and {baseline.protocol_line}")
-    sides = [r.counts["per_image"].get(name) for r in (record, baseline)]
-    if None in sides:
-        return None
-    return t_interval((np.array(sides[0]) - np.array(sides[1])).tolist())

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks.core.record import Metric, Record, read_all
-from benchmarks.evaluate.run import tables
+from benchmarks.evaluate.tables import evaluation_tables
+from benchmarks.report.renderers import to_screen
 
 
 def test_several_networks_and_benchmarks(
@@ -134,8 +135,8 @@ def test_unequal_protocols_never_share_a_table() -> None:
         Record("knn", {"top1": Metric(v, "%")}, {"neighbours": k})
         for v, k in ((1.0, 5), (2.0, 5), (3.0, 6))
     ]
-    made = tables(records)
-    assert [table.row_count for table in made] == [2, 1]
+    tables = evaluation_tables(records)
+    assert [len(table.rows) for table in tables] == [2, 1]
     console = Console(record=True, width=100)
-    console.print(made[0])
+    console.print(to_screen(tables[0]))
     assert "top1 [%]" in console.export_text()

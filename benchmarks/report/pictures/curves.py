@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.figure import COLOURS, new_figure, save_figure
 
 X = "samples"
@@ -132,3 +133,16 @@ def _panel(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k, 1.5M
     if column == "samples_per_s":
         axes.set_ylim(bottom=0)
+
+
+def _gather(sources: Sources) -> dict[str, dict[str, list[pd.DataFrame]]]:
+    runs = {arm: [read_curve(path) for path in paths] for arm, paths in sources.curves.items()}
+    return {"": runs} if runs else {}
+
+
+CURVES = Figure(
+    name="curves",
+    caption="Training curves, one line per seed. Losses of two objectives do not compare.",
+    gather=_gather,
+    draw=draw_curves,
+)

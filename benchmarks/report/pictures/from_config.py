@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.registry import DATASETS, TRANSFORMS
 
+from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.pairs import draw_pairs
 from benchmarks.report.pictures.regions import draw_regions
 from pretrain.data import ViewDataset
@@ -81,3 +82,19 @@ def draw_config_views(
         part_geometry=maps,
         title=title,
     )
+
+
+def _gather(sources: Sources) -> dict[str, dict]:
+    """The first recipe that learns from two views; not every objective does."""
+    for recipe in sources.recipes.values():
+        if len(recipe["views"].get("groups", {}).get("global", ())) >= 2:
+            return {"": recipe}
+    return {}
+
+
+PAIRS = Figure(
+    name="pairs",
+    caption="Positive pairs of the first trained arm's views.",
+    gather=_gather,
+    draw=draw_config_views,
+)

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data.loading import centre_crop
+from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.figure import new_figure, save_figure
 from pretrain.data.decode import decode_file
 from pretrain.data.folders import is_image
@@ -184,3 +186,27 @@ def load_images(folder: str | Path, count: int, size: int) -> Tensor:
     chosen = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(count, len(files)))]
     squares = [centre_crop(decode_file(file), size, 1.0) for file in chosen]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+
+
+def _gather(sources: Sources) -> dict[str, Sources]:
+    return {"": sources} if sources.networks and sources.images else {}
+
+
+def _draw(sources: Sources, path: Path) -> None:
+    images = sources.images()
+    rows = {}
+    for name, spec in sources.networks.items():
+        network = FeatureExtractor.load(spec, weights=sources.weights, device=sources.device)
+        rows[name] = principal_colours(network.maps(images).cpu())
+    draw_pca(images, rows, path)
+
+
+PCA = Figure(
+    name="pca",
+    caption=(
+        "Dense features of the first seed: three main components as red, green, blue; per "
+        "arm one basis for all images, so colours compare along a row and not between rows."
+    ),
+    gather=_gather,
+    draw=_draw,
+)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.upsamplers import family, load_upsampler
+from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.figure import new_figure, save_figure
 from benchmarks.report.pictures.pca import ColourBasis
 
@@ -23,6 +26,7 @@ CELL, LABEL, GAP = (
     1.35,
     0.12,
 )  # inches: a picture, the column of names, the gap before the enlarged part
+SIDE = 256  # pixels to which features are upsampled for a sheet
 CORNER = 0.3  # share of both sides that is shown enlarged
 BEFORE = "backbone"
 
@@ -118,3 +122,45 @@ def _busiest(image: Tensor, share: float) -> tuple[float, float]:
     sums = torch.nn.functional.avg_pool2d(edges[None, None], sides, stride=1)[0, 0]
     row, column = divmod(int(sums.argmax()), sums.shape[1])
     return min(column / grey.shape[1], 1 - share), min(row / grey.shape[0], 1 - share)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What one network's sheet is drawn from."""
+
+    network: str
+    images: Tensor
+    sources: Sources
+
+
+def _gather(sources: Sources) -> dict[str, _Sheet]:
+    if sources.images is None:
+        return {}
+    images = sources.images()
+    return {name: _Sheet(spec, images, sources) for name, spec in sources.networks.items()}
+
+
+def _draw(sheet: _Sheet, path: Path) -> None:
+    """Draws features before and behind every upsampler, bilinear always among them."""
+    sources, images = sheet.sources, sheet.images
+    extractor = FeatureExtractor.load(sheet.network, weights=sources.weights, device=sources.device)
+    specs = [spec for spec in dict.fromkeys(["bilinear", *sources.upsamplers]) if spec != "none"]
+    names = [family(spec) for spec in specs]
+    names = names if len(set(names)) == len(names) else specs
+    upsamplers = {}
+    for name, spec in zip(names, specs, strict=True):
+        upsamplers[name] = load_upsampler(spec, sources.device, channels=extractor.channels)
+    stride = max(1, round(max(images.shape[-2:]) / SIDE))
+    draw_upsampled(images, feature_colours(extractor, images, upsamplers, stride=stride), path)
+
+
+FEATURES = Figure(
+    name="features",
+    caption=(
+        "the three main components of dense features as red, green and blue, on the network's own "
+        "grid and behind each upsampler. One basis for the whole sheet, that of the network's own "
+        "grid."
+    ),
+    gather=_gather,
+    draw=_draw,
+)

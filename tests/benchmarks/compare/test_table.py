@@ -13,203 +13,194 @@ from benchmarks.compare.fairness import compare_configs
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.table import (
-    Row,
-    TableError,
+    Comparison,
+    as_json,
+    as_markdown,
     build_table,
     frame,
     ranking,
-    text_cells,
-    to_json,
-    to_markdown,
-    to_screen,
+    screens,
     verdicts,
 )
-from benchmarks.core.record import Metric
+from benchmarks.core.record import Metric, Record
+from benchmarks.report.runs import Run
+from benchmarks.report.statistics import DIFFERENCE
+from benchmarks.report.table import TableError
 
 NAN = float("nan")
 FAIR = compare_configs({"A": {"lr": 1, "views": 2}, "B": {"lr": 3, "views": 2}})
 
 
-def row(
+def run(
     arm: str,
-    seed: int | None,
+    seed: int,
     value: float,
     *,
     benchmark: str = "seg",
     protocol: str = "p",
     **more: float,
-) -> Row:
+) -> Run:
     """One record with mIoU and whatever else, of which less is better."""
-    metrics = {
-        "mIoU": Metric(value, "%", "higher"),
-        **{name: Metric(v, "m", "lower") for name, v in more.items()},
-    }
-    return Row(arm, seed, benchmark, metrics, {"data": {"size": protocol}}, f"hash-{protocol}")
+    metrics = {"mIoU": Metric(value, "%", "higher")}
+    metrics |= {name: Metric(v, "m", "lower") for name, v in more.items()}
+    record = Record(benchmark, metrics, {"data": {"size": protocol}})
+    return Run(record, f"{arm}/seed_{seed}", seed, benchmark)
 
 
-ROWS = [
-    row("none", 0, 20.0),
-    row("none", 1, 21.0),
-    row("none", 2, 22.0),
-    row("A", 0, 30.0),
-    row("A", 1, 31.0),
-    row("A", 2, 32.0),
-    row("B", 0, 20.0),
-    row("B", 1, 26.0),
-    row("B", 2, 32.0),
+def arms_of(runs: list[Run], *names: str) -> dict[str, list[Run]]:
+    """Arm -> its runs, arms in this order."""
+    return {name: [one for one in runs if one.name.startswith(f"{name}/")] for name in names}
+
+
+def headings(comparison: Comparison) -> list[str]:
+    return [column.heading for column in comparison.table.columns]
+
+
+RUNS = [
+    run("none", 0, 20.0),
+    run("none", 1, 21.0),
+    run("none", 2, 22.0),
+    run("A", 0, 30.0),
+    run("A", 1, 31.0),
+    run("A", 2, 32.0),
+    run("B", 0, 20.0),
+    run("B", 1, 26.0),
+    run("B", 2, 32.0),
 ]
+ARMS = arms_of(RUNS, "none", "A", "B")
 
 
 def test_ranks_by_the_mean_of_the_primary_metric() -> None:
-    table = build_table(ROWS, ["none", "late", "B", "A"], primary="seg.mIoU", fairness=FAIR)
-    assert list(table.cells) == ["A", "B", "none", "late"]
-    headings, lines = text_cells(table)
-    assert headings[:3] == ["rank", "arm", "seg.mIoU [%]"]
+    arms = arms_of(RUNS, "none", "late", "B", "A")
+    comparison = build_table(arms, primary="seg.mIoU", fairness=FAIR)
+    assert list(comparison.means) == ["A", "B", "none", "late"]
+    lines = comparison.table.lines()
+    assert headings(comparison)[:3] == ["rank", "arm", "seg.mIoU [%]"]
     assert [line[:2] for line in lines] == [["1", "A"], ["2", "B"], ["3", "none"], ["–", "late"]]
     assert lines[0][2] == "31.00 ± 2.48"  # t(0.975, 2) / √3 = 2.484
     assert lines[3][2:] == ["–", "0"]
 
 
 def test_the_first_column_is_the_primary_one_and_columns_can_be_chosen() -> None:
-    rows = [row("A", 0, 1.0, error=5.0, other=6.0), row("B", 0, 2.0, error=7.0, other=1.0)]
-    table = build_table(rows, ["B", "A"], primary="seg.error", fairness=FAIR)
-    assert list(table.columns) == ["seg.error", "seg.mIoU", "seg.other"] and list(table.cells) == [
-        "A",
-        "B",
-    ]
-    chosen = build_table(
-        rows, ["A", "B"], primary="seg.error", fairness=FAIR, columns=("seg.other",)
-    )
-    assert list(chosen.columns) == ["seg.error", "seg.other"]
+    runs = [run("A", 0, 1.0, error=5.0, other=6.0), run("B", 0, 2.0, error=7.0, other=1.0)]
+    arms = arms_of(runs, "B", "A")
+    comparison = build_table(arms, primary="seg.error", fairness=FAIR)
+    assert [c.name for c in comparison.metrics] == ["seg.error", "seg.mIoU", "seg.other"]
+    assert list(comparison.means) == ["A", "B"]
+    chosen = build_table(arms, primary="seg.error", fairness=FAIR, columns=("seg.other",))
+    assert [c.name for c in chosen.metrics] == ["seg.error", "seg.other"]
     with pytest.raises(PlanError, match="did you mean 'seg.other'"):
-        build_table(rows, ["A", "B"], primary="seg.othr", fairness=FAIR)
+        build_table(arms, primary="seg.othr", fairness=FAIR)
 
 
 def test_unequal_protocols_never_share_a_column() -> None:
-    rows = [*ROWS, row("C", 0, 99.0, protocol="q")]
+    runs = [*RUNS, run("C", 0, 99.0, protocol="q")]
     with pytest.raises(TableError) as caught:
-        build_table(rows, ["none", "A", "B", "C"], primary="seg.mIoU", fairness=FAIR)
-    for word in (
-        "none/seed_0",
-        "C/seed_0",
-        "hash-p",
-        "hash-q",
-        "data.size: p → q",
-        "Delete records.jsonl",
-    ):
+        build_table(arms_of(runs, "none", "A", "B", "C"), primary="seg.mIoU", fairness=FAIR)
+    hashes = (runs[0].record.protocol_hash, runs[-1].record.protocol_hash)
+    for word in ("none/seed_0", "C/seed_0", *hashes, "data.size: p → q", "Delete records.jsonl"):
         assert word in str(caught.value)
-    two = [*ROWS, row("C", 0, 99.0, protocol="q", benchmark="other")]
-    assert build_table(two, ["A"], primary="seg.mIoU", fairness=FAIR).hashes == {
-        "seg": "hash-p",
-        "other": "hash-q",
-    }
+    two = [*RUNS, run("C", 0, 99.0, protocol="q", benchmark="other")]
+    comparison = build_table(arms_of(two, "A", "C"), primary="seg.mIoU", fairness=FAIR)
+    assert list(comparison.records) == ["seg", "other"]
 
 
 def test_verdicts_tell_intervals_apart_from_means() -> None:
-    table = build_table(
-        ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, untrained=["none"]
-    )
-    assert verdicts(table) == [
+    comparison = build_table(ARMS, primary="seg.mIoU", fairness=FAIR, untrained=["none"])
+    assert verdicts(comparison) == [
         "Against none – above it with intervals apart: A; above it by the mean only: B."
     ]
 
 
 def test_where_lower_is_better_the_smallest_mean_ranks_first_and_words_turn_around() -> None:
-    rows = [row(r.arm, r.seed, 0.0, RMSE=r.metrics["mIoU"].value) for r in ROWS]
-    table = build_table(
-        rows, ["A", "B", "none"], primary="seg.RMSE", fairness=FAIR, untrained=["A"]
-    )
-    assert list(table.cells) == ["none", "B", "A"] and table.better == {
-        "seg.RMSE": "lower",
-        "seg.mIoU": "higher",
-    }
-    assert text_cells(table)[0][2:4] == ["seg.RMSE [m] ↓", "seg.mIoU [%]"]
-    assert verdicts(table) == [
+    runs = []
+    for arm, own in ARMS.items():
+        runs += [run(arm, r.pair, 0.0, RMSE=r.record.metrics["mIoU"].value) for r in own]
+    arms = arms_of(runs, "A", "B", "none")
+    comparison = build_table(arms, primary="seg.RMSE", fairness=FAIR, untrained=["A"])
+    assert list(comparison.means) == ["none", "B", "A"]
+    assert [c.better for c in comparison.metrics] == ["lower", "higher"]
+    assert headings(comparison)[2:4] == ["seg.RMSE [m] ↓", "seg.mIoU [%]"]
+    assert verdicts(comparison) == [
         "Against A – below it with intervals apart: none; below it by the mean only: B."
     ]
-    turned = build_table(
-        rows, ["A", "B", "none"], primary="seg.RMSE", fairness=FAIR, untrained=["none"]
-    )
+    turned = build_table(arms, primary="seg.RMSE", fairness=FAIR, untrained=["none"])
     assert verdicts(turned) == ["Against none – not below it: B, A."]
-    assert ranking(table)[0].startswith("Ranked by seg.RMSE (lower is better); ")
-    assert json.loads(to_json(table))["better"]["seg.RMSE"] == "lower"
-    assert list(frame(table)["rank"]) == [1, 2, 3]
+    assert ranking(comparison)[0].startswith("Ranked by seg.RMSE (lower is better); ")
+    assert json.loads(as_json(comparison))["better"]["seg.RMSE"] == "lower"
+    assert list(frame(comparison)["rank"]) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("primary", ["seg.mIoU", "seg.RMSE"])
 def test_an_arm_with_a_seed_that_is_not_a_number_has_no_mean_and_no_rank(
     primary: str, tmp_path: Path
 ) -> None:
-    rows = [
-        row("bad", 0, NAN, RMSE=NAN),
-        row("bad", 1, 99.0, RMSE=0.0),
-        row("good", 0, 5.0, RMSE=1.0),
+    runs = [
+        run("bad", 0, NAN, RMSE=NAN),
+        run("bad", 1, 99.0, RMSE=0.0),
+        run("good", 0, 5.0, RMSE=1.0),
     ]
-    table = build_table(
-        rows, ["bad", "good"], primary=primary, fairness=FAIR, untrained=["good"], title="Toys"
-    )
-    assert list(table.cells) == ["good", "bad"]
-    lines = text_cells(table)[1]
+    arms = arms_of(runs, "bad", "good")
+    comparison = build_table(arms, primary=primary, fairness=FAIR, untrained=["good"], title="Toys")
+    assert list(comparison.means) == ["good", "bad"]
+    lines = comparison.table.lines()
     assert [line[:4] for line in lines] == [
         ["1", "good", *lines[0][2:4]],
         ["–", "bad", "not defined", "not defined"],
     ]
-    assert verdicts(table) == [
+    assert verdicts(comparison) == [
         f"Against good – not {'below' if primary == 'seg.RMSE' else 'above'} it: bad."
     ]
-    told = "seg.mIoU of bad, seed 0, is not a number in its record: the arm has no mean of it."
-    assert told in ranking(table) and told in to_markdown(table)
-    stored = json.loads(to_json(table), parse_constant=pytest.fail)
+    reason = "seg.mIoU of bad, seed 0, is not a number in its record: the arm has no mean of it."
+    assert reason in ranking(comparison) and reason in as_markdown(comparison)
+    stored = json.loads(as_json(comparison), parse_constant=pytest.fail)
     assert stored["values"][0]["value"] is None and stored["rows"][1]["rank"] is None
-    page = write_report(Report(table, "python tools/compare.py toys.py"), tmp_path).read_text()
-    assert told in page and page.count('class="first"') == 1
+    page = write_report(Report(comparison, "python tools/compare.py toys.py"), tmp_path)
+    text = page.read_text()
+    assert reason in text and text.count('class="first"') == 1
 
 
 def test_one_metric_has_one_direction() -> None:
-    rows = [row("A", 0, 1.0), Row("B", 1, "seg", {"mIoU": Metric(1.0, "%", "lower")}, {}, "hash-p")]
+    other = Record("seg", {"mIoU": Metric(1.0, "%", "lower")}, {"data": {"size": "p"}})
+    arms = {"A": [run("A", 0, 1.0)], "B": [Run(other, "B/seed_1", 1, "seg")]}
     with pytest.raises(
         TableError,
         match="'seg.mIoU': higher is better in the record of A/seed_0, lower in that of B",
     ):
-        build_table(rows, ["A", "B"], primary="seg.mIoU", fairness=FAIR)
+        build_table(arms, primary="seg.mIoU", fairness=FAIR)
 
 
 def test_costs_are_means_over_seeds_and_missing_ones_stay_away() -> None:
-    costs = [dict(arm="A", samples=100, minutes=m) for m in (1.0, 3.0)] + [
-        dict(arm="B", samples=100)
-    ]
-    table = build_table(ROWS, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs)
-    headings, lines = text_cells(table)
-    assert headings[-2:] == ["samples", "minutes"]
+    costs = [dict(arm="A", samples=100, minutes=m) for m in (1.0, 3.0)]
+    costs.append(dict(arm="B", samples=100))
+    comparison = build_table(ARMS, primary="seg.mIoU", fairness=FAIR, costs=costs)
+    assert headings(comparison)[-2:] == ["samples", "minutes"]
+    lines = comparison.table.lines()
     assert [line[-2:] for line in lines] == [["100", "2.0"], ["100", "–"], ["–", "–"]]
 
 
-def test_every_form_holds_the_same_numbers(tmp_path) -> None:
-    baseline = Row(
-        "majority", None, "seg", {"mIoU": Metric(3.5, "%")}, {"data": {"size": "p"}}, "hash-p"
+def test_every_form_holds_the_same_numbers(tmp_path: Path) -> None:
+    majority = Record("seg", {"mIoU": Metric(3.5, "%")}, {"data": {"size": "p"}})
+    baselines = {"majority": [Run(majority, "majority", benchmark="seg")]}
+    comparison = build_table(
+        ARMS, primary="seg.mIoU", fairness=FAIR, baselines=baselines, title="Toys <1>"
     )
-    table = build_table(
-        ROWS,
-        ["none", "A", "B"],
-        primary="seg.mIoU",
-        fairness=FAIR,
-        baselines=[baseline],
-        title="Toys <1>",
-    )
-    numbers = frame(table)
+    numbers = frame(comparison)
+    assert list(numbers) == ["rank", "arm", "seeds", "seg.mIoU", "seg.mIoU ±"]
     assert numbers["arm"].tolist() == ["A", "B", "none", "baseline majority"]
+    assert numbers["seeds"].tolist() == [3, 3, 3, 0]
     assert numbers["seg.mIoU"].tolist() == [31.0, 26.0, 21.0, 3.5]
     assert numbers["seg.mIoU ±"].iloc[0] == pytest.approx(2.4841, abs=1e-4)
-    markdown = to_markdown(table)
+    markdown = as_markdown(comparison)
     assert (
         "| 1 | A | 31.00 ± 2.48 | 3 |" in markdown and "| – | (majority) | 3.50 | – |" in markdown
     )
-    assert "`seg` hash-p: data.size=p" in markdown
+    assert f"`seg` {majority.protocol_hash}: data.size=p" in markdown
     assert "Held equal in all arms: views." in markdown and "- `lr`: 1 (A) · 3 (B)" in markdown
-    stored = json.loads(to_json(table))
+    stored = json.loads(as_json(comparison))
     assert stored["rows"][0]["seg.mIoU"] == 31.0 and len(stored["values"]) == 9
     report = Report(
-        table,
+        comparison,
         "python tools/compare.py toys.py",
         ["a note"],
         [("pictures/x.png", "cap")],
@@ -217,15 +208,27 @@ def test_every_form_holds_the_same_numbers(tmp_path) -> None:
     )
     page = write_report(report, tmp_path).read_text()
     assert 'src="pictures/x.png"' in page and 'href="a.csv"' in page
-    for words in ("Toys &lt;1&gt;", "31.00 ± 2.48", "(majority)", "a note", "hash-p"):
+    for words in ("Toys &lt;1&gt;", "31.00 ± 2.48", "(majority)", "a note", majority.protocol_hash):
         assert words in page
     assert "![cap](pictures/x.png)" in (tmp_path / "report.md").read_text()
 
 
+def test_further_statistics_compare_with_the_untrained_arm_or_the_first() -> None:
+    options = dict(primary="seg.mIoU", fairness=FAIR, statistics=[DIFFERENCE])
+    comparison = build_table(ARMS, untrained=["none"], **options)
+    assert headings(comparison)[2:4] == ["seg.mIoU [%]", "minus none"]
+    assert [line[3] for line in comparison.table.lines()] == ["10.00 ± 0.00", "5.00 ± 12.42", "–"]
+    assert DIFFERENCE.explanation in as_markdown(comparison)
+    assert frame(comparison)["seg.mIoU minus none"].tolist()[:2] == [10.0, 5.0]
+    first = build_table(ARMS, **options)
+    assert headings(first)[3] == "minus A" and first.table.lines()[0][3] == "–"
+
+
 def test_nothing_finished_yet_is_an_empty_table() -> None:
-    table = build_table([], ["A"], primary="seg.mIoU", fairness=compare_configs({}))
-    assert text_cells(table)[1] == [["–", "A", "–", "0"]]
-    assert "nothing as a whole" in to_markdown(table)
+    comparison = build_table({"A": []}, primary="seg.mIoU", fairness=compare_configs({}))
+    assert comparison.table.lines() == [["–", "A", "–", "0"]]
+    assert list(frame(comparison)) == ["rank", "arm", "seeds", "seg.mIoU", "seg.mIoU ±"]
+    assert "nothing as a whole" in as_markdown(comparison)
 
 
 def test_tables_fit_a_terminal_of_80_characters() -> None:
@@ -239,13 +242,16 @@ def test_tables_fit_a_terminal_of_80_characters() -> None:
             pflops=1.5,
         )
     ]
-    more = [row(r.arm, r.seed, r.metrics["mIoU"].value, pixel_accuracy=99.99) for r in ROWS]
-    table = build_table(
-        more, ["none", "A", "B"], primary="seg.mIoU", fairness=FAIR, costs=costs, title="Toys"
-    )
+    runs = []
+    for arm, own in ARMS.items():
+        for one in own:
+            value = one.record.metrics["mIoU"].value
+            runs.append(run(arm, one.pair, value, pixel_accuracy=99.99, other=12.5))
+    arms = arms_of(runs, *ARMS)
+    comparison = build_table(arms, primary="seg.mIoU", fairness=FAIR, costs=costs, title="Toys")
     out = io.StringIO()
     console = Console(file=out, width=80)
-    for screen in to_screen(table):
+    for screen in screens(comparison):
         console.print(screen)
     text = out.getvalue()
     assert "31.00 ± 2.48" in text and "40,000" in text and "12.5" in text and "…" not in text

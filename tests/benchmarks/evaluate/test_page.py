@@ -4,17 +4,19 @@ linked is there.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
-from benchmarks.core.record import Metric, Record, read_all, upsampler_of
+from benchmarks.core.record import Metric, Record, read_all
 from benchmarks.data import ClassFolder
-from benchmarks.evaluate.page import draw_features, sample_images, table_of, write_evaluation
+from benchmarks.evaluate.page import sample_images, write_evaluation
 from benchmarks.evaluate.suite import BENCHMARKS, Task
+from benchmarks.evaluate.tables import evaluation_tables
+from benchmarks.report.table import Table
 
 
 def record(
@@ -38,27 +40,35 @@ RECORDS = [
 ]
 
 
+def marked(table: Table) -> list[tuple[int, int]]:
+    """(row, column) of the cells that are the best."""
+    rows = enumerate(table.rows)
+    return [(i, column) for i, row in rows for column, cell in enumerate(row.cells) if cell.best]
+
+
 def test_the_best_network_of_each_column() -> None:
-    headings, lines, best = table_of(RECORDS[:4])
-    assert headings == ["network", "upsampler", "mIoU [%] ↑", "average_drop [%] ↓", "s"]
+    table, alone = evaluation_tables(RECORDS)
+    headings = [column.heading for column in table.columns]
+    assert headings == ["network", "upsampler", "mIoU [%]", "average_drop [%] ↓", "s"]
+    lines = table.lines()
     assert lines[0] == ["a.pth", "none", "10.00", "50.00", "1.0"]
-    assert lines[3] == ["(majority)", "–", "99.00", "", "1.0"]
-    assert best == [(1, 2), (2, 2), (1, 3)]
-    assert table_of(RECORDS[4:])[2] == []  # nobody to be better than
-    assert (
-        upsampler_of(dict(upsampler=dict(spec="guided"))) == "guided" and upsampler_of({}) == "none"
-    )
+    assert lines[2][3] == "not defined"
+    assert lines[3] == ["majority", "–", "99.00", "–", "1.0"]
+    assert marked(table) == [(1, 2), (1, 3), (2, 2)]
+    assert marked(alone) == []  # nobody to be better than
 
 
 def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
     """Names that an older rule by endings read the other way round."""
-    values = [
-        dict(error=Metric(v, "%", "higher"), uniform_mse=Metric(v, "feature²", "lower"))
-        for v in (1.0, 2.0)
-    ]
-    group = [Record("toy", metrics, {}, subject=dict(spec="a", backbone={})) for metrics in values]
-    headings, _, best = table_of(group)
-    assert headings[2:4] == ["error [%] ↑", "uniform_mse [feature²] ↓"] and best == [(1, 2), (0, 3)]
+    records = []
+    for value in (1.0, 2.0):
+        error, mse = Metric(value, "%", "higher"), Metric(value, "feature²", "lower")
+        subject = dict(spec="a", backbone={})
+        records.append(Record("toy", dict(error=error, uniform_mse=mse), {}, subject=subject))
+    (table,) = evaluation_tables(records)
+    headings = [column.heading for column in table.columns]
+    assert headings == ["network", "error [%]", "uniform_mse [feature²] ↓", "s"]
+    assert marked(table) == [(0, 2), (1, 1)]
 
 
 def test_page_and_markdown(tmp_path: Path) -> None:
@@ -80,6 +90,10 @@ def test_page_and_markdown(tmp_path: Path) -> None:
     markdown = (tmp_path / "report.md").read_text()
     assert "| a.pth | bilinear | **30.00** | **20.00** | 1.0 |" in markdown
     assert "![what & where](pictures/x.png)" in markdown
+    stored = json.loads((tmp_path / "tables.json").read_text())
+    assert [one["title"].split(" ")[0] for one in stored] == ["probe", "probe"]
+    assert stored[0]["rows"][0]["mIoU"] == 10.0 and stored[0]["columns"][3]["better"] == "lower"
+    assert (tmp_path / "tables.tex").read_text().count(r"\begin{tabular}") == 2
     assert [r.protocol_hash for r in read_all(tmp_path / "records.jsonl")] == [
         r.protocol_hash for r in RECORDS
     ]
@@ -94,17 +108,3 @@ def test_images_come_from_the_validation_part(toy_data: Any, image_folder: Path)
     assert images.shape == (len(data.val), 3, 32, 32)
     expected, _ = next(data.val.batches(32, 99, crop_fraction=0.875))
     assert torch.equal(images, expected)
-
-
-def test_a_sheet_per_network_with_bilinear_always(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = []
-    draw = "benchmarks.evaluate.page.draw_upsampled"
-    monkeypatch.setattr(draw, lambda images, found, path, **_: rows.append((list(found), path)))
-    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    networks = ["random:test_resnet?output_stride=8", "random:test_resnet?output_stride=16"]
-    found = draw_features(networks, ["none", "nearest"], images, tmp_path)
-    assert [file for file, _ in found] == ["pictures/features_0.png", "pictures/features_1.png"]
-    assert [names for names, _ in rows] == [["backbone", "bilinear", "nearest"]] * 2
-    assert all(network in caption for network, (_, caption) in zip(networks, found, strict=True))

@@ -16,9 +16,12 @@ from rich.console import Console
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric, Record, read_all
 from benchmarks.data import DepthFolder, SegmentationFolder
-from benchmarks.evaluate.run import Options, evaluate, make_tasks, print_tables
+from benchmarks.evaluate.run import Options, evaluate, make_tasks
 from benchmarks.evaluate.suite import Task
+from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.frozen.baselines import DEPTH, RETRIEVAL
+from benchmarks.report.pictures.upsampled import FEATURES
+from benchmarks.report.renderers import print_tables
 
 
 def arguments(
@@ -112,7 +115,7 @@ def test_long_names_stay_different_in_a_narrow_table(capsys: pytest.CaptureFixtu
         Record("knn", metrics, {"neighbours": 3}, subject=dict(spec=spec, backbone={}))
         for spec in specs
     ]
-    print_tables(records, Console(width=80))
+    print_tables(evaluation_tables(records), Console(width=80))
     printed = capsys.readouterr().out
     rows = [line.split("│")[1].strip() for line in printed.splitlines() if line.startswith("│")]
     assert len(set(rows)) == 3 and all("…" in row for row in rows)
@@ -317,10 +320,11 @@ def test_pairs_of_keypoints_and_a_page(
 def test_pictures_that_fail_leave_the_page(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("benchmarks.evaluate.page.draw_features", fail)
+    figures = (replace(FEATURES, draw=fail),)
+    monkeypatch.setattr("benchmarks.evaluate.page.FIGURES", figures)
     given = arguments(
         tmp_path / "r.jsonl",
         ["random:test_resnet?output_stride=8"],

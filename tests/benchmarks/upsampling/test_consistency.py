@@ -12,15 +12,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
 
-from benchmarks.core.record import Record
-from benchmarks.upsampling.cli import load_arms
+from benchmarks.upsampling.cli import consistency_table, load_arms
 from benchmarks.upsampling.consistency import (
     Arm,
     Photos,
     Settings,
     bilinear_of,
     load_arm,
-    paired,
     run,
 )
 from pretrain.data.sampler import JITTER, stream
@@ -87,15 +85,22 @@ def test_batches_change_nothing_and_repeats_are_equal(arm: Arm, image_folder: Pa
 
 
 def test_difference_from_bilinear_is_paired_by_image(arm: Arm, image_folder: Path) -> None:
-    records = [run(a, Photos(image_folder), SETTINGS) for a in (arm, bilinear_of(arm))]
-    assert "own_mse" not in records[1].metrics and paired(*records, "own_mse") is None
-    found = paired(*records, "uniform_mse")
+    arms = [arm, bilinear_of(arm)]
+    records = [run(a, Photos(image_folder), SETTINGS) for a in arms]
+    assert "own_mse" not in records[1].metrics
+    table = consistency_table(records, arms, "photos")
+    headings = [column.heading for column in table.columns]
+    assert headings.count("minus bilinear, by image") == 1 and "own_mse [feature²] ↓" in headings
+    at = headings.index("minus bilinear, by image")
     columns = [np.array(r.counts["per_image"]["uniform_mse"]) for r in records]
-    assert found.n == 5 and found.mean == pytest.approx(float((columns[0] - columns[1]).mean()))
-    assert Record.from_json(records[0].to_json()).protocol_hash == records[0].protocol_hash
+    difference = table.rows[0].cells[at].value
+    assert headings[at - 1] == "uniform_mse [feature²] ↓"
+    assert difference.n == 5
+    assert difference.mean == pytest.approx(float((columns[0] - columns[1]).mean()))
+    assert table.rows[1].cells[at].value is None
     other = run(arm, Photos(image_folder), Settings(**{**vars(SETTINGS), "seed": 1}))
-    with pytest.raises(ValueError, match="protocols differ"):
-        paired(records[0], other, "uniform_mse")
+    with pytest.raises(ValueError, match="records of unequal protocol cannot share a column"):
+        consistency_table([records[1], other], arms[::-1], "photos")
 
 
 def test_a_stack_that_normalises_is_measured_in_its_own_space(

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.report.figures import Sources, draw_figures
 from benchmarks.report.pictures.pca import ColourBasis, principal_colours
-from benchmarks.report.pictures.upsampled import BEFORE, draw_upsampled, feature_colours
+from benchmarks.report.pictures.upsampled import (
+    BEFORE,
+    FEATURES,
+    draw_upsampled,
+    feature_colours,
+)
 from heads.upsamplers.interpolation import Interpolation
 
 
@@ -58,3 +65,24 @@ def test_colours_before_and_behind_upsamplers(tmp_path: Path) -> None:
     taller = draw_upsampled(images, rows, tmp_path / "b.png", title="features")
     with Image.open(taller) as picture:
         assert picture.size[0] == pixels.shape[1]
+
+
+def test_a_sheet_per_network_with_bilinear_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    draw = "benchmarks.report.pictures.upsampled.draw_upsampled"
+    monkeypatch.setattr(draw, lambda images, rows, path: drawn.append((list(rows), path)))
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    networks = ["random:test_resnet?output_stride=8", "random:test_resnet?output_stride=16"]
+    sources = Sources(
+        networks={spec: spec for spec in networks},
+        images=lambda: images,
+        upsamplers=["none", "nearest"],
+    )
+    pictures = draw_figures((FEATURES,), sources, tmp_path, console=Console())
+    assert [file for file, _ in pictures] == ["pictures/features_0.png", "pictures/features_1.png"]
+    assert [path for _, path in drawn] == [tmp_path / file for file, _ in pictures]
+    assert [names for names, _ in drawn] == [["backbone", "bilinear", "nearest"]] * 2
+    for network, (_, caption) in zip(networks, pictures, strict=True):
+        assert caption.startswith(f"{network}: the three main components")

@@ -1,0 +1,293 @@
+"""One table builder: runs become rows, their metrics columns, statistics fill the cells.
+
+Numbers of unequal protocols never share a column, and each metric says itself which way it is
+better. :mod:`benchmarks.report.renderers` turns a table into text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmarks.core.record import Metric, Record
+from benchmarks.core.statistics import Interval
+from benchmarks.report.runs import Run, sample_of
+from benchmarks.report.statistics import INTERVAL, Statistic, Value
+
+NONE = "–"
+
+
+class TableError(ValueError):
+    """Two runs that must not share a column.
+
+    Attributes:
+        runs: these two.
+    """
+
+    def __init__(self, message: str, *runs: Run) -> None:
+        super().__init__(message)
+        self.runs = runs
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Attributes:
+        name: unique in a table; what CSV and JSON call it.
+        label: what people read instead of the name, as it is; empty: name, unit, direction.
+        group: what the name begins with, before a dot: a benchmark.
+        unit: ``1`` or empty for none.
+        better: ``higher`` or ``lower`` for a metric; empty for all else.
+        digits: after the point.
+        words: text, aligned left; else numbers.
+    """
+
+    name: str
+    label: str = ""
+    group: str = ""
+    unit: str = ""
+    better: str = ""
+    digits: int = 2
+    words: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The label, or ``name [unit]`` with an arrow where lower is better."""
+        if self.label:
+            return self.label
+        unit = f" [{self.unit}]" if self.unit not in ("", "1") else ""
+        return self.name + unit + (" ↓" if self.better == "lower" else "")
+
+    def text(self, value: Value) -> str:
+        """A value as people read it: ``mean ± half``, a number, words, ``not defined`` or a dash."""
+        if value is None:
+            return NONE
+        if isinstance(value, Interval):
+            return value.text(self.digits)
+        if isinstance(value, str):
+            return value
+        return f"{value:,.{self.digits}f}" if math.isfinite(value) else "not defined"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a table: its value, and whether it is the best of its column."""
+
+    value: Value = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells, one per column, and what kind of row they are: ``baseline``, ``first`` or nothing
+    special.
+    """
+
+    cells: tuple[Cell, ...]
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table.
+
+    Attributes:
+        caption: the protocol, where all columns have one.
+        notes: sentences below: what statistics are, and those of the whole table.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[list[str]]:
+        """The cells as people read them, a list per row."""
+        return [
+            [column.text(cell.value) for column, cell in zip(self.columns, row.cells, strict=True)]
+            for row in self.rows
+        ]
+
+    def select(self, names: Sequence[str]) -> Table:
+        """The columns of these names, in this order."""
+        at = {column.name: number for number, column in enumerate(self.columns)}
+        chosen = [at[name] for name in names]
+        rows = [Row(tuple(row.cells[i] for i in chosen), row.kind) for row in self.rows]
+        columns = tuple(self.columns[i] for i in chosen)
+        return replace(self, columns=columns, rows=tuple(rows))
+
+    def transposed(self, label: str) -> Table:
+        """As text: a column per row, named by the first words in it, and a row per column of
+        numbers; for a screen, where few networks have many metrics.
+
+        Args:
+            label: heading of the column that names the numbers.
+        """
+        name = next(i for i, column in enumerate(self.columns) if column.words)
+        columns = [Column(label, words=True)]
+        columns += [Column(str(row.cells[name].value)) for row in self.rows]
+        rows = []
+        for i, column in enumerate(self.columns):
+            if not column.words:
+                cells = [Cell(column.heading)]
+                cells += [replace(c, value=column.text(c.value)) for c in self._column(i)]
+                rows.append(Row(tuple(cells)))
+        return replace(self, columns=tuple(columns), rows=tuple(rows))
+
+    def _column(self, number: int) -> list[Cell]:
+        return [row.cells[number] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What becomes one row.
+
+    Attributes:
+        name: what statistics call the row.
+        runs: those whose metrics it shows.
+        cells: column before or after the metrics -> what stands there.
+        kind: as in :class:`Row`. Baselines never compete for the best.
+    """
+
+    name: str
+    runs: Sequence[Run]
+    cells: Mapping[str, Value] = field(default_factory=dict)
+    kind: str = ""
+
+
+def build(
+    entries: Sequence[Entry],
+    *,
+    title: str = "",
+    caption: str = "",
+    before: Sequence[Column] = (),
+    after: Sequence[Column] = (),
+    metrics: Sequence[str] = (),
+    digits: Mapping[str, int] | None = None,
+    statistics: Sequence[Statistic] = (),
+    references: Sequence[str] = (),
+    mark_best: bool = False,
+) -> Table:
+    """Builds a table whose metrics' own columns hold the mean over runs with its 95 % interval.
+
+    Args:
+        entries: one per row, in order.
+        title: above the table.
+        caption: below it.
+        before: columns left of the metrics; entries say what stands in them.
+        after: columns right of the metrics, likewise.
+        metrics: columns of metrics in this order; empty: all, in order of appearance.
+        digits: metric's column -> digits after the point, where they are not 2.
+        statistics: further ones, in this order beside each metric.
+        references: names of the entries that statistics of pairs compare with.
+        mark_best: mark the best mean of each metric among the entries that are no baseline.
+
+    Raises:
+        TableError: runs of one benchmark have unequal protocols, or one metric has two directions.
+    """
+    runs = [run for entry in entries for run in entry.runs]
+    require_one_protocol(runs)
+    found = metrics_of(runs)
+    columns: list[Column] = []
+    cells: list[list[Cell]] = []  # per column, one per entry
+
+    def add(column: Column, values: Sequence[Value], best: Sequence[int] = ()) -> None:
+        columns.append(column)
+        cells.append([Cell(value, row in best) for row, value in enumerate(values)])
+
+    notes: list[str] = []
+    for column in before:
+        add(column, [entry.cells.get(column.name) for entry in entries])
+    for name in metrics or found:
+        samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
+        own = replace(
+            found.get(name, Column(name, better="higher")), digits=(digits or {}).get(name, 2)
+        )
+        for statistic in dict.fromkeys((INTERVAL, *statistics)):
+            for heading, values in statistic.columns(samples, references).items():
+                if heading:
+                    add(Column(f"{name} {heading}", heading, digits=own.digits), values)
+                else:
+                    add(own, values, _best(entries, values, own.better) if mark_best else ())
+            value = statistic.value_of_table(samples)
+            if value is not None:
+                notes.append(f"{statistic.heading}, {own.heading}: {own.text(value)}.")
+    for column in after:
+        add(column, [entry.cells.get(column.name) for entry in entries])
+    rows = zip(entries, zip(*cells, strict=True), strict=True)
+    notes += [statistic.explanation for statistic in statistics if statistic.explanation]
+    return Table(
+        title=title,
+        columns=tuple(columns),
+        rows=tuple(Row(line, entry.kind) for entry, line in rows),
+        caption=caption,
+        notes=tuple(notes),
+    )
+
+
+def protocol_title(record: Record) -> dict[str, str]:
+    """Title and caption of a table whose runs are all of one benchmark and protocol."""
+    title = f"{record.benchmark} · protocol {record.protocol_hash}"
+    return dict(title=title, caption=record.protocol_line)
+
+
+def require_one_protocol(runs: Sequence[Run]) -> dict[str, Record]:
+    """Returns a record per benchmark, after checking that all runs of it share its protocol.
+
+    Raises:
+        TableError: two runs of one benchmark have unequal protocol hashes.
+    """
+    first: dict[str, Run] = {}
+    for run in runs:
+        other = first.setdefault(run.benchmark, run)
+        if other.record.protocol_hash != run.record.protocol_hash:
+            raise TableError(
+                f"benchmark {run.benchmark or run.record.benchmark!r}: records of unequal protocol "
+                f"cannot share a column: {other.name} has {other.record.protocol_hash}, {run.name} "
+                f"has {run.record.protocol_hash}",
+                other,
+                run,
+            )
+    return {benchmark: run.record for benchmark, run in first.items()}
+
+
+def metrics_of(runs: Sequence[Run]) -> dict[str, Column]:
+    """Returns the column of each metric in order of appearance.
+
+    Raises:
+        TableError: one metric has two directions.
+    """
+    first: dict[str, tuple[Run, Metric]] = {}
+    for run in runs:
+        for name, metric in run.record.metrics.items():
+            column = run.column(name)
+            other, known = first.setdefault(column, (run, metric))
+            if known.better != metric.better:
+                raise TableError(
+                    f"metric {column!r}: {known.better} is better in the record of {other.name}, "
+                    f"{metric.better} in that of {run.name}",
+                    other,
+                    run,
+                )
+    columns = {}
+    for column, (run, metric) in first.items():
+        columns[column] = Column(
+            column, group=run.benchmark, unit=metric.unit, better=metric.better
+        )
+    return columns
+
+
+def _best(entries: Sequence[Entry], means: Sequence[Value], better: str) -> list[int]:
+    """Rows with the best mean among several entries that are no baseline; all of equal ones."""
+    competing = {}
+    for row, (entry, value) in enumerate(zip(entries, means, strict=True)):
+        if entry.kind != "baseline" and isinstance(value, Interval):
+            competing[row] = value.mean
+    values = [mean for mean in competing.values() if math.isfinite(mean)]
+    if len(competing) < 2 or not values:
+        return []
+    extreme = min(values) if better == "lower" else max(values)
+    return [row for row, mean in competing.items() if mean == extreme]
