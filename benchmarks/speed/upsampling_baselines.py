@@ -78,7 +78,7 @@ def operator_conv(source: Tensor, weights: Tensor) -> Tensor:
     """As :func:`unfold_conv`, by our operator with one filter per pixel of its input."""
     side = _side(weights)
     filters = weights.movedim(1, 3).unflatten(3, (side, side)).contiguous()
-    return adaptive_conv(source, filters, 1, 0)
+    return adaptive_conv(source, filters)
 
 
 def _enlarged(level: JBULevel, maps: Tensor) -> Tensor:

@@ -255,5 +255,5 @@ def _filters(level: JBULevel, keys: Tensor, guidance: Tensor, side: int) -> Tens
         radius=level.radius,
         guidance=guidance,
         fixup=(first.weight.flatten(1), first.bias, second.weight.flatten(1), second.bias),
-        bands=bands(side, side, level.factor, level.radius, guidance),
+        bands=bands((side, side), guidance, factor=level.factor, radius=level.radius),
     )

@@ -71,7 +71,7 @@ class JointBilateral(LinearUpsampler):
     ) -> Tensor:
         """See :class:`LinearUpsampler`."""
         factor = filters[0].shape[1] // maps.shape[2]
-        maps = adaptive_conv(maps, filters[0].to(maps.dtype), factor, self.radius)
+        maps = adaptive_conv(maps, filters[0].to(maps.dtype), factor=factor, padding=self.radius)
         if tuple(maps.shape[-2:]) == tuple(output_size):
             return maps
         return F.interpolate(maps, size=tuple(output_size), mode="bilinear", align_corners=False)

@@ -104,7 +104,9 @@ def jbu_filters_backward(
     d_soft = grad.flatten(3).permute(0, 3, 1, 2)  # (B, T, H, W)
     d_guidance, d_fixup = grad.new_empty(0), []
     if guidance is not None:
-        d_soft, d_guidance, d_fixup = _fixup_backward(d_soft, soft, guidance, fixup, keep)
+        d_soft, d_guidance, d_fixup = _fixup_backward(
+            d_soft, soft, guidance=guidance, fixup=fixup, keep=keep
+        )
     d_logits = soft * (d_soft - (d_soft * soft).sum(1, keepdim=True))
     d_temperature = (d_logits * dots).sum()
     d_sigma = (d_logits * _squared_offsets(radius, sigma)[:, None, None]).sum() / sigma**3
@@ -157,7 +159,7 @@ def _fixup(
 
 
 def _fixup_backward(
-    grad: Tensor, soft: Tensor, guidance: Tensor, fixup: list[Tensor], keep: Tensor | None
+    grad: Tensor, soft: Tensor, *, guidance: Tensor, fixup: list[Tensor], keep: Tensor | None
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """∂soft (B, T, H, W), ∂guidance and the gradients of the four parameters, for ∂kernel =
     ``grad``.

@@ -69,7 +69,7 @@ class JBULevel(nn.Module):
         """
         guidance = guidance.to(full_precision(self.range_temp).dtype)
         with no_autocast(guidance):
-            height, width = (side // self.factor for side in guidance.shape[-2:])
+            grid = guidance.shape[-2] // self.factor, guidance.shape[-1] // self.factor
             first, second = self.fixup_proj[0], self.fixup_proj[3]
             parameters = (
                 first.weight.flatten(1),
@@ -85,7 +85,7 @@ class JBULevel(nn.Module):
                 guidance=guidance,
                 fixup=tuple(full_precision(p) for p in parameters),
                 keep=self._keep(guidance),
-                bands=bands(height, width, self.factor, self.radius, guidance),
+                bands=bands(grid, guidance, factor=self.factor, radius=self.radius),
             )
 
     def keys(self, guidance: Tensor) -> Tensor:
@@ -109,7 +109,13 @@ class JBULevel(nn.Module):
         dtype of maps.
         """
         bias = None if bias is None else bias.to(maps.dtype)
-        return adaptive_conv(maps, filters.to(maps.dtype), self.factor, self.low_radius, bias)
+        return adaptive_conv(
+            maps,
+            filters.to(maps.dtype),
+            factor=self.factor,
+            padding=self.low_radius,
+            bias=bias,
+        )
 
     def forward(self, maps: Tensor, guidance: Tensor) -> Tensor:
         """(B, C, h, w) and the image (B, 3, f·h, f·w) -> (B, C, f·h, f·w)."""
@@ -151,6 +157,7 @@ class JBUStack(LinearUpsampler):
         self,
         channels: int,
         factor: int = 16,
+        *,
         radius: int = 3,
         key_dim: int = 32,
         norm: bool = False,

@@ -58,7 +58,7 @@ class NeighbourhoodUpsampler(LinearUpsampler):
     kind, source = "neighbourhood", "trained"
 
     def __init__(
-        self, dim: int = 64, heads: int = 4, window: int = 9, depth: int = 2, budget: int = 2**23
+        self, dim: int = 64, heads: int = 4, *, window: int = 9, depth: int = 2, budget: int = 2**23
     ) -> None:
         super().__init__(dim=dim, heads=heads, window=window, depth=depth, budget=budget)
         if heads < 1 or dim < 1 or dim % (4 * heads):
@@ -84,20 +84,18 @@ class NeighbourhoodUpsampler(LinearUpsampler):
         self, image: Tensor, grid: tuple[int, int], output_size: tuple[int, int]
     ) -> tuple[Tensor, ...]:
         """Filters (B, f·h, f·w, window, window), float32 (float64 for a float64 image)."""
-        return (
-            torch.cat(
-                [filters for _, filters in self._bands(image, grid, _factor(grid, output_size))], 1
-            ),
-        )
+        bands = self._bands(image, grid, _factor(grid, output_size))
+        return (torch.cat([filters for _, filters in bands], 1),)
 
     def spread(
         self, filters: tuple[Tensor, ...], maps: Tensor, output_size: tuple[int, int]
     ) -> Tensor:
         """Filters maps (B, K, h, w) and resizes to ``output_size`` where that is not f·grid."""
         factor = filters[0].shape[1] // maps.shape[2]
-        return _resized(
-            adaptive_conv(maps, filters[0].to(maps.dtype), factor, self.window // 2), output_size
+        filtered = adaptive_conv(
+            maps, filters[0].to(maps.dtype), factor=factor, padding=self.window // 2
         )
+        return _resized(filtered, output_size)
 
     def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """See :class:`heads.upsamplers.base.Upsampler`; without gradients a band of filters at a
@@ -111,9 +109,8 @@ class NeighbourhoodUpsampler(LinearUpsampler):
         padded = F.pad(features, (reach // 2,) * 4)
         for rows, filters in self._bands(image, (height, width), factor):
             seen = padded[:, :, rows.start : rows.stop + reach]
-            up[:, :, rows.start * factor : rows.stop * factor] = adaptive_conv(
-                seen, filters.to(up.dtype), factor
-            )
+            fine = slice(rows.start * factor, rows.stop * factor)
+            up[:, :, fine] = adaptive_conv(seen, filters.to(up.dtype), factor=factor)
         return _resized(up, output_size)
 
     def _bands(

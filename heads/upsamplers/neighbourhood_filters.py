@@ -51,17 +51,14 @@ def neighbourhood_filters(
     inside = F.pad(torch.ones(height, width, dtype=torch.bool, device=keys.device), (radius,) * 4)
     for top in range(0, height, rows):
         below = min(top + rows, height)
-        arguments = (
-            queries[..., top * factor : below * factor, :],
-            keys[:, :, top : below + 2 * radius],
-            inside[top : below + 2 * radius],
-            spatial,
-            factor,
-        )
+        seen = slice(top, below + 2 * radius)
+        tensors = queries[..., top * factor : below * factor, :], keys[:, :, seen]
+        options = dict(inside=inside[seen], spatial=spatial, factor=factor)
         if torch.is_grad_enabled():
-            filters = checkpoint(_band, *arguments, use_reentrant=False, preserve_rng_state=False)
+            kept = dict(use_reentrant=False, preserve_rng_state=False)
+            filters = checkpoint(_band, *tensors, **kept, **options)
         else:
-            filters = _band(*arguments)
+            filters = _band(*tensors, **options)
         yield slice(top, below), filters.unflatten(3, (window, window))
 
 
@@ -75,7 +72,7 @@ def squared_distances(window: int, factor: int, like: Tensor) -> Tensor:
     return (along[:, None, :, None] + along[None, :, None, :]).reshape(factor**2, window**2)
 
 
-def _band(queries: Tensor, keys: Tensor, inside: Tensor, spatial: Tensor, factor: int) -> Tensor:
+def _band(queries: Tensor, keys: Tensor, *, inside: Tensor, spatial: Tensor, factor: int) -> Tensor:
     """Filters (B, r·f, W, T) of r rows of cells: queries (B, n, d, r·f, W), keys (B, n·d, r + K −
     1, w + K − 1).
     """

@@ -40,7 +40,7 @@ _SCHEMAS = {
 
 
 def adaptive_conv(
-    x: Tensor, w: Tensor, factor: int = 1, padding: int = 0, bias: Tensor | None = None
+    x: Tensor, w: Tensor, *, factor: int = 1, padding: int = 0, bias: Tensor | None = None
 ) -> Tensor:
     """Filters a low-resolution map at every high-resolution pixel; all channels share a pixel's
     filter.
@@ -123,7 +123,7 @@ def jbu_filters(
     """
     rows, cols = bands or (None, None)
     parameters = list(fixup or ())
-    _check_jbu_filters(keys, radius, guidance, parameters, rows, cols)
+    _check_jbu_filters(keys, radius, guidance=guidance, fixup=parameters, rows=rows, cols=cols)
     _check_beside(keys, radius, temperature=temperature, sigma=sigma, keep=keep)
     _check_alike(keys, temperature, sigma, guidance, *parameters, keep, rows, cols)
     # Gradients come back laid out as the inputs; the kernels know one layout.
@@ -162,6 +162,7 @@ def _check_adaptive_conv(x: Tensor, w: Tensor, factor: int, padding: int) -> Non
 def _check_jbu_filters(
     keys: Tensor,
     radius: int,
+    *,
     guidance: Tensor | None,
     fixup: list[Tensor],
     rows: Tensor | None,
@@ -236,9 +237,7 @@ def _alike(a: Tensor, b: Tensor) -> bool:
     return torch.is_autocast_enabled(a.device.type) and torch.float64 not in (a.dtype, b.dtype)
 
 
-def _fake_conv(
-    x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None
-) -> Tensor:
+def _fake_conv(x: Tensor, w: Tensor, *_: Any) -> Tensor:
     return _channels_last(x, (*x.shape[:2], *w.shape[1:3]))
 
 
@@ -261,20 +260,12 @@ def _fake_filters(keys: Tensor, *arguments: Any) -> Tensor:
 
 
 def _fake_filters_backward(
-    grad: Tensor,
-    keys: Tensor,
-    temperature: Tensor,
-    sigma: Tensor,
-    guidance: Tensor | None,
-    fixup: list[Tensor],
-    *_: Any,
+    grad: Tensor, keys: Tensor, *arguments: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, list[Tensor]]:
-    like = [torch.empty_like(tensor) for tensor in (keys, temperature, sigma)]
-    return (
-        *like,
-        keys.new_empty(guidance.shape if guidance is not None else 0),
-        [torch.empty_like(p) for p in fixup],
-    )
+    temperature, sigma, guidance, fixup, *_ = arguments
+    d_keys, d_temperature, d_sigma = map(torch.empty_like, (keys, temperature, sigma))
+    d_guidance = keys.new_empty(0 if guidance is None else guidance.shape)
+    return d_keys, d_temperature, d_sigma, d_guidance, list(map(torch.empty_like, fixup))
 
 
 def _channels_last(like: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -285,12 +276,17 @@ def _channels_last(like: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def _keep_arguments(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     """Saves the tensors among the inputs, and where they stood."""
-    tensors = [value for value in inputs if isinstance(value, Tensor)]
-    ctx.others = [None if isinstance(value, Tensor) else value for value in inputs]
-    ctx.places = [index for index, value in enumerate(inputs) if isinstance(value, Tensor)]
-    lists = [index for index, value in enumerate(inputs) if isinstance(value, list)]
-    ctx.lists = [(index, len(inputs[index])) for index in lists]
-    ctx.save_for_backward(*tensors, *(item for index in lists for item in inputs[index]))
+    ctx.others, ctx.places, ctx.lists = list(inputs), [], []
+    tensors, listed = [], []
+    for place, value in enumerate(inputs):
+        if isinstance(value, Tensor):
+            tensors.append(value)
+            ctx.places.append(place)
+            ctx.others[place] = None
+        elif isinstance(value, list):
+            listed += value
+            ctx.lists.append((place, len(value)))
+    ctx.save_for_backward(*tensors, *listed)
 
 
 def _arguments(ctx: Any) -> list[Any]:
@@ -304,14 +300,14 @@ def _arguments(ctx: Any) -> list[Any]:
 
 
 def _conv_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    x, w, factor, padding, *_ = _arguments(
-        ctx
-    )  # an argument left at its default does not come here
+    # An argument left at its default does not come here.
+    x, w, factor, padding, *_ = _arguments(ctx)
     need_x, need_w, _, _, *need_bias = ctx.needs_input_grad
     ops = torch.ops.pixelpretext
     d_x = ops.adaptive_conv_grad_x(grad, w, factor, padding) if need_x else None
     d_w = ops.adaptive_conv_grad_w(grad, x, factor, padding) if need_w else None
-    return d_x, d_w, None, None, *(grad.sum((0, 2, 3)) if needed else None for needed in need_bias)
+    d_bias = [grad.sum((0, 2, 3)) if needed else None for needed in need_bias]
+    return d_x, d_w, None, None, *d_bias
 
 
 def _grad_x_backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
@@ -335,15 +331,8 @@ def _grad_w_backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
 def _filters_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     arguments = _arguments(ctx)
     *d_three, d_guidance, d_fixup = torch.ops.pixelpretext.jbu_filters_backward(grad, *arguments)
-    return (
-        *d_three,
-        d_guidance if arguments[3] is not None else None,
-        d_fixup,
-        None,
-        None,
-        None,
-        None,
-    )
+    d_guidance = None if arguments[3] is None else d_guidance
+    return *d_three, d_guidance, d_fixup, None, None, None, None
 
 
 def _no_second_derivative(ctx: Any, *_: Any) -> None:

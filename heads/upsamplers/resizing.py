@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def bands(height: int, width: int, factor: int, radius: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def bands(
+    grid: tuple[int, int], like: Tensor, *, factor: int, radius: int
+) -> tuple[Tensor, Tensor]:
     """Rows and columns of a bicubically enlarged and reflect-padded map as combinations of
     low-resolution ones.
 
@@ -20,19 +22,17 @@ def bands(height: int, width: int, factor: int, radius: int, like: Tensor) -> tu
     is Σ_k rows[Y, i, k] · low[m + k − R].
 
     Args:
-        height, width: h, w of the low-resolution map.
+        grid: (h, w) of the low-resolution map.
+        like: Gives dtype and device.
         factor: f.
         radius: r of the filter on the enlarged map.
-        like: Gives dtype and device.
 
     Returns:
         rows (f·h, 2r+1, K) and cols (f·w, 2r+1, K) with K = 2R+1, R = :func:`low_radius`. Kept for
         the next call.
     """
-    rows, cols = (
-        _placed(side, factor, radius, like.device, like.dtype) for side in (height, width)
-    )
-    return rows, cols
+    options = dict(factor=factor, radius=radius, device=like.device, dtype=like.dtype)
+    return _placed(grid[0], **options), _placed(grid[1], **options)
 
 
 def low_radius(factor: int, radius: int) -> int:
@@ -53,7 +53,7 @@ def _floor(position: float, factor: int) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _placed(
-    side: int, factor: int, radius: int, device: torch.device, dtype: torch.dtype
+    side: int, *, factor: int, radius: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
     """:func:`_band` where it is needed: on a GPU, a copy for every call would wait for the device."""
     with torch.inference_mode(False):  # what is kept serves training as well, whoever asked first

@@ -108,6 +108,7 @@ class TimmBackbone(nn.Module):
         self,
         name: str,
         output_stride: int | None = None,
+        *,
         checkpoint_activations: bool = False,
         out_indices: Sequence[int] | None = None,
         init_cfg: dict[str, Any] | None = None,

@@ -159,7 +159,14 @@ def fit_implicit(
             frequencies=settings.frequencies,
             dropout=settings.dropout,
         )
-        losses = _train(fitted, image, jitters, targets, settings, progress)
+        losses = _train(
+            fitted,
+            image,
+            jitters=jitters,
+            targets=targets,
+            settings=settings,
+            progress=progress,
+        )
     return fitted.eval(), losses
 
 
@@ -188,6 +195,7 @@ def _views(
 def _train(
     fitted: ImplicitField,
     image: Tensor,
+    *,
     jitters: list[Jitter],
     targets: Tensor,
     settings: ImplicitSettings,
@@ -209,14 +217,14 @@ def _train(
         chosen = torch.randperm(len(jitters))[: settings.views_per_step].tolist()
         optimiser.zero_grad(set_to_none=True)
         fine = fitted.network(signals)
-        leaf = (
-            fine.detach().requires_grad_()
-        )  # gradients gather here, so that a view's graph is freed with the view
+        # Gradients gather here, so that a view's graph is freed with the view.
+        leaf = fine.detach().requires_grad_()
         loss = _backward(_regulariser(leaf, settings))
         for view in chosen:
-            loss += _backward(
-                _view_loss(leaf, jitters[view], targets[view][None], parts, settings) / len(chosen)
+            own = _view_loss(
+                leaf, targets[view][None], jitter=jitters[view], parts=parts, settings=settings
             )
+            loss += _backward(own / len(chosen))
         fine.backward(leaf.grad)
         optimiser.step()
         losses.append(loss)
@@ -226,7 +234,12 @@ def _train(
 
 
 def _view_loss(
-    leaf: Tensor, jitter: Jitter, target: Tensor, parts: nn.ModuleDict, settings: ImplicitSettings
+    leaf: Tensor,
+    target: Tensor,
+    *,
+    jitter: Jitter,
+    parts: nn.ModuleDict,
+    settings: ImplicitSettings,
 ) -> Tensor:
     """Reconstruction and magnitude of one view; target (1, k, h, w)."""
     carried = jitter(torch.cat([magnitude(leaf), leaf], 1))

@@ -146,7 +146,8 @@ def filter_arguments(case: tuple, dtype: torch.dtype) -> tuple:
             else None
         )
     if factor is not None:
-        rows, cols = bands(height // factor, width // factor, factor, radius, keys)
+        grid = height // factor, width // factor
+        rows, cols = bands(grid, keys, factor=factor, radius=radius)
         assert rows.shape[2] == 2 * low_radius(factor, radius) + 1
     return keys, temperature, sigma, guidance, fixup, keep, rows, cols, radius
 

@@ -49,7 +49,7 @@ for dtype, tolerance in ((torch.float32, 5e-6), (torch.float64, 1e-13)):
         fixup = [torch.randn(shape, dtype=dtype) / taps**0.5 for shape in shapes]
         numbers = torch.tensor(0.7, dtype=dtype), torch.tensor(0.8, dtype=dtype)
         arguments = (keys, *numbers, guidance, fixup, torch.rand(2, taps, dtype=dtype),
-                     *bands(3, width, factor, radius, keys), radius)
+                     *bands((3, width), keys, factor=factor, radius=radius), radius)
         wanted = eager.jbu_filters(*arguments)
         same(ops.jbu_filters(*arguments), wanted, tolerance)
         grad = torch.randn_like(wanted)

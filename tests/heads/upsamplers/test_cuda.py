@@ -86,7 +86,7 @@ def test_jbu_filters(factor: int, radius: int, fixup: bool) -> None:
         torch.randn(2, 3, height, width).double() if fixup else None,
         parameters if fixup else [],
         None,
-        *(bands(4, 5, factor, radius, keys) if factor > 1 else (None, None)),
+        *(bands((4, 5), keys, factor=factor, radius=radius) if factor > 1 else (None, None)),
         radius,
     ]
     exact = eager.jbu_filters(*arguments)
@@ -186,7 +186,7 @@ def test_a_second_gpu_is_not_confused_with_the_first() -> None:
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     x, w = torch.randn(1, 8, 6, 6), torch.randn(1, 12, 12, 3, 3)
-    found = operators.adaptive_conv(x.to("cuda:1"), w.to("cuda:1"), 2, 1)
+    found = operators.adaptive_conv(x.to("cuda:1"), w.to("cuda:1"), factor=2, padding=1)
     assert found.device.index == 1 and torch.cuda.current_device() == 0
     torch.testing.assert_close(found.cpu(), eager.adaptive_conv(x, w, 2, 1))
     assert F.mse_loss(found.cpu(), eager.adaptive_conv(x, w, 2, 1)) < 1e-8

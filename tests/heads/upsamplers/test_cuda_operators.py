@@ -71,7 +71,8 @@ def filter_inputs(
         parameters = [draw(*size, dtype=dtype) / taps**0.5 for size in sizes]
         keep = torch.rand(batch, taps, device="cuda").gt(0.1).to(dtype) / 0.9
     if factor:
-        rows, cols = bands(height // factor, width // factor, factor, radius, keys)
+        grid = height // factor, width // factor
+        rows, cols = bands(grid, keys, factor=factor, radius=radius)
     return keys, *scalars, guidance, parameters, keep, rows, cols, radius
 
 
@@ -204,7 +205,9 @@ def test_a_level_has_the_right_gradients() -> None:
     ) -> Tensor:
         options = dict(radius=radius, guidance=guidance, fixup=fixup, keep=keep, bands=(rows, cols))
         filters = operators.jbu_filters(keys, temperature, sigma, **options)
-        return operators.adaptive_conv(x, filters, factor, low_radius(factor, radius))
+        return operators.adaptive_conv(
+            x, filters, factor=factor, padding=low_radius(factor, radius)
+        )
 
     inputs = [t.requires_grad_() for t in (x, keys, temperature, sigma, guidance, *fixup)]
     assert torch.autograd.gradcheck(level, inputs, nondet_tol=0.0)
@@ -264,7 +267,7 @@ def test_autocast(dtype: torch.dtype) -> None:
     x, w, _ = conv_inputs(1, 16, (4, 4), 2, 3, 1, torch.float32)
     arguments = filter_inputs(dtype=torch.float32)
     with torch.autocast("cuda", dtype):
-        y = operators.adaptive_conv(x, w, 2, 1)
+        y = operators.adaptive_conv(x, w, factor=2, padding=1)
         filters = operators.jbu_filters(*arguments[:3], radius=3, bands=arguments[6:8])
     assert y.dtype == dtype and filters.dtype == torch.float32
     assert_near(y, eager.adaptive_conv(wide(x), wide(w), 2, 1), 2 * TOLERANCES[dtype])

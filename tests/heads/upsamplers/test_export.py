@@ -35,7 +35,7 @@ def arguments(name: str, *, grad: bool) -> tuple[Any, ...]:
     scalars = [torch.tensor(0.8), torch.tensor(0.7)]
     parameters = [torch.randn(*s) / 3 for s in ((9, 12), (9,), (9, 9), (9,))]
     leaves = [torch.randn(1, 4, 6, 8), *scalars, torch.randn(1, 3, 4, 6)]
-    filters = (*leaves, parameters, torch.rand(1, 9), *bands(2, 3, 2, 1, x), 1)
+    filters = (*leaves, parameters, torch.rand(1, 9), *bands((2, 3), x, factor=2, radius=1), 1)
     cases = dict(
         adaptive_conv=(x, w, 2, 1),
         adaptive_conv_grad_x=(y, w, 2, 1),

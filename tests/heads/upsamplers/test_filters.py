@@ -53,7 +53,7 @@ def random_filters(
         torch.randn(batch, 3, height, width).double() if fixup else None,
         parameters if fixup else [],
         (torch.rand(batch, taps) > 0.3).double() / 0.7 if keep else None,
-        *(bands(*grid, factor, radius, keys) if factor > 1 else (None, None)),
+        *(bands(grid, keys, factor=factor, radius=radius) if factor > 1 else (None, None)),
         radius,
     ]
 
@@ -81,7 +81,7 @@ def test_spatial_kernel_vector(ops: Any) -> None:
 
 def test_bicubic_vector() -> None:
     """The centre rows of the bands are the bicubic ×2 of [0, 1, 0, 0]."""
-    rows, _ = bands(4, 4, 2, 3, torch.zeros((), dtype=torch.float64))
+    rows, _ = bands((4, 4), torch.zeros((), dtype=torch.float64), factor=2, radius=3)
     reach = low_radius(2, 3)
     signal = F.pad(torch.tensor([0.0, 1, 0, 0]).double(), (reach, reach))
     found = [rows[y, 3] @ signal[y // 2 : y // 2 + 2 * reach + 1] for y in range(8)]
@@ -101,7 +101,9 @@ def test_level_vector(ops: Any) -> None:
     ).double()
     torch.testing.assert_close(plain[0, 0, 0, 0], row, **PRINTED)
     assert plain[0, 0, 0, 3, 3].item() == pytest.approx(0.030709, abs=1e-6)
-    fused = ops.jbu_filters(keys, one, one, None, [], None, *bands(2, 2, 2, 3, maps), 3)
+    fused = ops.jbu_filters(
+        keys, one, one, None, [], None, *bands((2, 2), maps, factor=2, radius=3), 3
+    )
     source = F.interpolate(maps, scale_factor=2, mode="bicubic")
     row = torch.tensor([0.683594, 1.015625, 1.5625, 1.894531]).double()
     torch.testing.assert_close(source[0, 0, 0], row, **PRINTED)

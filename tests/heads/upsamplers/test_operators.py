@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,12 +162,11 @@ def test_half_precision(ops: Any, dtype: torch.dtype, tolerance: float) -> None:
 
 @pytest.mark.parametrize("factor, kernel, padding", [(1, 3, 0), (2, 3, 1), (3, 1, 0)])
 def test_adaptive_conv_gradcheck_twice(factor: int, kernel: int, padding: int) -> None:
-    x, w, *numbers = random_conv(1, 2, (2, 2), factor, kernel, padding)
+    x, w, *_ = random_conv(1, 2, (2, 2), factor, kernel, padding)
     inputs = (x.requires_grad_(), w.requires_grad_())
-    assert torch.autograd.gradcheck(lambda x, w: operators.adaptive_conv(x, w, *numbers), inputs)
-    assert torch.autograd.gradgradcheck(
-        lambda x, w: operators.adaptive_conv(x, w, *numbers), inputs
-    )
+    convolve = partial(operators.adaptive_conv, factor=factor, padding=padding)
+    assert torch.autograd.gradcheck(convolve, inputs)
+    assert torch.autograd.gradgradcheck(convolve, inputs)
 
 
 def test_results_are_channels_last_and_repeatable(ops: Any) -> None:
@@ -181,11 +181,12 @@ def test_results_are_channels_last_and_repeatable(ops: Any) -> None:
 
 def test_autocast_on_the_cpu_keeps_single_precision() -> None:
     x, w, *numbers = random_conv(dtype=torch.bfloat16)
+    convolve = partial(operators.adaptive_conv, factor=numbers[0], padding=numbers[1])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert operators.adaptive_conv(x, w, *numbers).dtype == torch.float32
-        mixed = operators.adaptive_conv(x.float(), w, *numbers, torch.zeros(3).bfloat16())
+        assert convolve(x, w).dtype == torch.float32
+        mixed = convolve(x.float(), w, bias=torch.zeros(3).bfloat16())
         with pytest.raises(ValueError, match="give both the same"):
-            operators.adaptive_conv(x.double(), w, *numbers)
+            convolve(x.double(), w)
     torch.testing.assert_close(mixed, eager.adaptive_conv(x.float(), w.float(), *numbers))
 
 
@@ -304,8 +305,7 @@ def test_bias_gradient() -> None:
         w.requires_grad_(),
         torch.randn(3, dtype=torch.float64, requires_grad=True),
     )
-    assert torch.autograd.gradcheck(
-        lambda x, w, b: operators.adaptive_conv(x, w, factor, padding, b), arguments
-    )
+    convolve = partial(operators.adaptive_conv, factor=factor, padding=padding)
+    assert torch.autograd.gradcheck(lambda x, w, b: convolve(x, w, bias=b), arguments)
     with pytest.raises(ValueError, match="bias must be"):
-        operators.adaptive_conv(x, w, factor, padding, arguments[2][:2])
+        convolve(x, w, bias=arguments[2][:2])
