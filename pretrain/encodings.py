@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.second_norms import SecondNorms, recomputes
 from pretrain.backbones.timm_backbone import Features
+from pretrain.modes import evaluating
+from pretrain.names import check_choice
 from pretrain.structures import Batch
 
 
-class Encodings:
+class Encodings(Protocol):
+    """What an objective sees of the networks: features of every view of a group."""
+
+    def online(self, group: str, images: Tensor | None = None) -> list[Features]:
+        """Returns the trained network's features.
+
+        Args:
+            group: name of a view group in the batch.
+            images: (B, V, 3, H, W) other pixels to encode in place of the group's own (same
+                geometry).
+        """
+
+    def target(self, group: str) -> list[Features]:
+        """Returns the target network's features, without gradient."""
+
+
+class BatchEncodings:
     """Lazy online and target encodings of one batch.
 
     Each view goes through the network on its own, so that BatchNorm statistics are per view, as in
@@ -22,7 +40,7 @@ class Encodings:
     Args:
         batch: normalised batch.
         online: trained backbone.
-        target: its EMA follower, or None if no objective asked for one.
+        target: its EMA copy, or None if no objective asked for one.
         second_norms: the online network's BatchNorms for adversarial images, or None if no
             objective asked for them.
         normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were
@@ -52,19 +70,17 @@ class Encodings:
         """
         if self._normalisation is None:
             raise RuntimeError(
-                "normalisation unknown: pass Encodings(…, normalisation=(mean, std))"
+                "normalisation unknown: pass BatchEncodings(…, normalisation=(mean, std))"
             )
         return self._normalisation
 
     def online(
         self, group: str, images: Tensor | None = None, *, norm: str = "clean", frozen: bool = False
     ) -> list[Features]:
-        """Returns the online features of every view of a group.
+        """See :meth:`Encodings.online`; features of other pixels are not kept.
 
         Args:
-            group: name of a view group in the batch.
-            images: (B, V, 3, H, W) other pixels to encode in place of the group's own (same
-                geometry); not cached.
+            group: as there. images: as there.
             norm: "clean", or "adversarial" for the second set of BatchNorms; only with ``images``.
             frozen: evaluation mode: BatchNorms use their running statistics and leave them, no
                 dropout; only with ``images``.
@@ -73,10 +89,9 @@ class Encodings:
             ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, or ``frozen``
                 with a network that recomputes activations, which would happen in training mode.
             RuntimeError: there is no second set, because no objective declared
-                ``needs_adversarial_norm``.
+                ``Needs(second_norms=True)``.
         """
-        if norm not in ("clean", "adversarial"):
-            raise ValueError(f"norm={norm!r}: must be 'clean' or 'adversarial'")
+        check_choice("norm", norm, ("clean", "adversarial"))
         if images is None:
             if norm != "clean" or frozen:
                 raise ValueError(f"norm={norm!r}, frozen={frozen}: only for given images")
@@ -94,15 +109,15 @@ class Encodings:
         return self._latest[group]
 
     def target(self, group: str) -> list[Features]:
-        """Returns the target features of every view of a group, without gradient.
+        """See :meth:`Encodings.target`.
 
         Raises:
-            RuntimeError: there is no target network, because no objective declared
-                ``needs_target``.
+            RuntimeError: there is no target network, because no objective declared a group that it
+                encodes.
         """
         if self._target is None:
             raise RuntimeError(
-                "no target network: set needs_target = True on the objective that calls "
+                "no target network: name the group in Needs(target=…) of the objective that calls "
                 "encode.target"
             )
         if ("target", group) not in self._cache:
@@ -124,24 +139,12 @@ class Encodings:
             return None
         return [Features({max(f.pyramid): f.map().detach()}, f.vector.detach()) for f in features]
 
-    def _route(self, norm: str) -> object:
+    def _route(self, norm: str) -> AbstractContextManager:
         """Returns the context in which the online network uses the wanted BatchNorms."""
         if norm == "clean":
             return nullcontext()
         if self._second_norms is None:
             raise RuntimeError(
-                "no second BatchNorms: set needs_adversarial_norm = True on the objective that asks"
+                "no second BatchNorms: set Needs(second_norms=True) on the objective that asks"
             )
         return self._second_norms.within(self._online)
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the duration of a ``with`` block; every module gets its own mode back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

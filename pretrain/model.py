@@ -10,10 +10,11 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from pretrain.backbones.second_norms import SecondNorms
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.model import TrainedModel
-from pretrain.objectives.parts.base import follower
+from pretrain.objectives.parts.base import target_copy
 from pretrain.structures import Batch
+from pretrain.terms import is_loss
 
 
 @MODELS.register_module()
@@ -53,26 +54,23 @@ class Pretrainer(TrainedModel):
             raise ValueError(f"momentum={momentum}: must hold 0 <= start <= end <= 1")
         self.backbone = MODELS.build(backbone)
         self.weights = [float(o.get("weight", 1.0)) for o in objectives]
-        self.objectives = nn.ModuleList(
-            MODELS.build(
-                {**{k: v for k, v in o.items() if k != "weight"}, "features": self.backbone.info}
-            )
-            for o in objectives
-        )
-        self.target_backbone = (
-            follower(self.backbone) if any(o.needs_target for o in self.objectives) else None
-        )
-        wanted = any(o.needs_adversarial_norm for o in self.objectives)
+        self.objectives = nn.ModuleList()
+        for objective in objectives:
+            options = {name: value for name, value in objective.items() if name != "weight"}
+            self.objectives.append(MODELS.build({**options, "features": self.backbone.info}))
+        needs = [objective.needs for objective in self.objectives]
+        if any(each.target for each in needs):
+            self.target_backbone = target_copy(self.backbone)
+        wanted = any(each.second_norms for each in needs)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
-        seen = sorted({name for o in self.objectives for name in o.online_groups})
+        seen = sorted({name for each in needs for name in each.online})
         if group not in seen:
             raise ValueError(
                 f"group={group!r}: no objective shows it to the trained network, hooks would "
                 f"see none; legal: {', '.join(seen)}"
             )
         self.group = group
-        self.last_features = None
 
     def forward(self, batch: Batch, mode: str = "loss") -> dict[str, Tensor]:
         """Returns weighted loss terms and metrics, keyed ``<Objective>.<term>``, each a scalar.
@@ -86,7 +84,7 @@ class Pretrainer(TrainedModel):
             raise ValueError(
                 f"mode={mode!r}: only 'loss'; use FeatureExtractor to evaluate a backbone"
             )
-        encode = Encodings(
+        encode = BatchEncodings(
             batch,
             self.backbone,
             self.target_backbone,
@@ -98,14 +96,13 @@ class Pretrainer(TrainedModel):
             zip(self.objectives, self.weights, strict=True)
         ):
             for name, value in objective(batch, encode).items():
-                terms[self.term_name(index, name)] = (
-                    weight * value if "loss" in name else value.detach()
-                )
+                value = weight * value if is_loss(name) else value.detach()
+                terms[self.term_name(index, name)] = value
         self.last_features = encode.encoded(self.group)
         if self.training:
             with torch.no_grad():
                 for objective in self.objectives:
-                    objective.remember(batch, encode)
+                    objective.update_memory(batch, encode)
         return terms
 
     def _normalisation(self) -> tuple[Tensor, Tensor] | None:
@@ -140,9 +137,9 @@ class Pretrainer(TrainedModel):
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every (online, target) pair of modules of the model."""
         pairs = [] if self.target_backbone is None else [(self.backbone, self.target_backbone)]
-        return pairs + [
-            pair for objective in self.objectives for pair in objective.momentum_pairs()
-        ]
+        for objective in self.objectives:
+            pairs += objective.momentum_pairs()
+        return pairs
 
     def copies(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns the momentum pairs, and each BatchNorm with its twin for adversarial images."""
@@ -155,13 +152,9 @@ class Pretrainer(TrainedModel):
         span = self._momentum_end - self._momentum_start
         return self._momentum_end - span * (math.cos(math.pi * progress) + 1) / 2
 
-    def after_step(self, progress: float) -> None:
-        """Moves the targets."""
-        self.update_targets(progress)
-
     @torch.no_grad()
-    def update_targets(self, progress: float) -> None:
-        """Moves every target towards its online module; called once after each optimiser step.
+    def after_step(self, progress: float) -> None:
+        """Moves every target towards its online module.
 
         Only parameters are averaged: each branch keeps its own BatchNorm buffers, as in PixPro's
         code. A backbone's parameters listed in its ``shared_with_target`` (names relative to it)

@@ -14,7 +14,7 @@ def suggestion(name: str, legal: Iterable[str]) -> str:
     return f"; did you mean {lowered[near[0]]!r}?" if near else ""
 
 
-def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
+def check_choice(name: str, value: Any, legal: Iterable[Any]) -> None:
     """Does nothing if ``value`` is one of ``legal``.
 
     Raises:
@@ -23,8 +23,9 @@ def check_choice(name: str, value: Any, legal: Iterable[str]) -> None:
     """
     legal = list(legal)
     if value not in legal:
+        texts = [str(candidate) for candidate in legal]
         raise ValueError(
-            f"{name}={value!r} is not one of {', '.join(legal)}{suggestion(str(value), legal)}"
+            f"{name}={value!r} is not one of {', '.join(texts)}{suggestion(str(value), texts)}"
         )
 
 

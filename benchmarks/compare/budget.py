@@ -26,6 +26,7 @@ from benchmarks.compare.progress import read_json
 from pretrain.engine.check import register_all
 from pretrain.files import atomic_write
 from pretrain.structures import Batch, collate
+from pretrain.terms import total_loss
 
 # cost per sample does not depend on the batch, but for the B×B similarities of image-level losses
 PROBE_BATCH = 32
@@ -134,7 +135,7 @@ def count_flops_per_sample(config: dict[str, Any]) -> float:
         with FlopCounterMode(display=False) as counter:
             data = model.data_preprocessor(batch, training=True)
             losses = model(**data, mode="loss")
-            sum(value for name, value in losses.items() if "loss" in name).backward()
+            total_loss(losses).backward()
     return counter.get_total_flops() / size
 
 

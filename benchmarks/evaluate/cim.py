@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.data import ViewDataset
 from pretrain.data.sources import ImageFolder
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.model import Pretrainer
 from pretrain.objectives.cim import CIM, map_iou, map_loss, prior_loss
 from pretrain.structures import collate
@@ -102,7 +102,7 @@ def localise(
         for samples in DataLoader(dataset, batch_size=batch, sampler=keys, collate_fn=collate):
             views = model.data_preprocessor(samples)["batch"]
             margin = objective.predict(
-                views, Encodings(views, model.backbone, model.target_backbone)
+                views, BatchEncodings(views, model.backbone, model.target_backbone)
             )
             target = objective.targets(views)
             losses.append(map_loss(margin, target) * len(margin))

@@ -16,6 +16,7 @@ from benchmarks.finetune.head import PooledHead
 from benchmarks.finetune.seeding import MIX, seeded
 from pretrain.data.sampler import stream
 from pretrain.engine.model import DrawingModel
+from pretrain.needs import Needs
 from pretrain.structures import Batch
 
 
@@ -47,7 +48,7 @@ class Finetuner(DrawingModel):
         ValueError: an illegal value, fewer than two classes, or a network that knows no drop path.
     """
 
-    reads, views_per_group, needs_labels = ("global",), 1, True
+    needs = Needs(views=1, labels=True)
 
     def __init__(
         self,

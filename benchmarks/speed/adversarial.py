@@ -28,6 +28,7 @@ from pretrain.engine.efficiency import seconds
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
 from pretrain.places import find_config
 from pretrain.structures import Batch
+from pretrain.terms import total_loss
 
 RECIPE = "quick/clae_simclr_scenes64"
 COLUMNS = ("variant", "ms/step", "time ×", "FLOPs ×")
@@ -102,8 +103,8 @@ class Step:
         """Runs it once."""
         with self.wrapper.optim_context(self.model):
             terms = self.model(self.batch)
-        self.wrapper.update_params(sum(value for name, value in terms.items() if "loss" in name))
-        self.model.update_targets(0.1)
+        self.wrapper.update_params(total_loss(terms))
+        self.model.after_step(0.1)
 
 
 def measure(config: dict[str, Any], options: Options) -> dict[str, tuple[float, float, float]]:

@@ -32,6 +32,7 @@ from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
 from pretrain.hooks.throughput import peak_memory
 from pretrain.places import find_config
 from pretrain.structures import Batch, collate
+from pretrain.terms import total_loss
 from pretrain.views.recipe import ViewRecipe
 
 # Photometrics of this recipe, the papers' own, at the size asked for.
@@ -172,8 +173,7 @@ class Step:
         def learn() -> None:
             with self.wrapper.optim_context(model):
                 terms = model(self._ready)
-            loss = sum(value for name, value in terms.items() if "loss" in name)
-            self.wrapper.backward(loss)
+            self.wrapper.backward(total_loss(terms))
 
         def update() -> None:
             self.wrapper.step()
@@ -182,7 +182,7 @@ class Step:
         parts["photometrics"] = seconds(prepare, self.device, self.clock)
         parts["forward, backward"] = seconds(learn, self.device, self.clock)
         parts["optimiser"] = seconds(update, self.device, self.clock)
-        parts["EMA"] = seconds(lambda: model.update_targets(0.1), self.device, self.clock)
+        parts["EMA"] = seconds(lambda: model.after_step(0.1), self.device, self.clock)
         parts["step"] = sum(parts.values())
         return parts
 
@@ -205,7 +205,7 @@ class Step:
         def run() -> None:
             with self.wrapper.optim_context(self.model):
                 terms = self.model.objectives[0](batch, GivenEncodings(online, target))
-            sum(value for name, value in terms.items() if "loss" in name).backward()
+            total_loss(terms).backward()
 
         with undisturbed_rng(self.device):
             taken = seconds(run, self.device, self.clock)

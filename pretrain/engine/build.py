@@ -211,7 +211,7 @@ def _require_labels(model: TrainedModel, source: Any) -> None:
     """Raises a :class:`ConfigError` if a labelled objective would learn from a source of which no
     image has a label.
     """
-    needing = [type(objective).__name__ for objective in model.objectives if objective.needs_labels]
+    needing = [type(each).__name__ for each in model.objectives if each.needs.labels]
     if not needing or any(
         np.any(np.not_equal(source.label(index), NO_LABEL)) for index in range(len(source))
     ):

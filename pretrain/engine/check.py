@@ -217,7 +217,7 @@ def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
     check = getattr(getattr(model, "backbone", None), "check_size", None)
     if check is None:
         return
-    for group in {group for objective in model.objectives for group in objective.reads}:
+    for group in {group for objective in model.objectives for group in objective.needs.groups}:
         sized = [view for view in views.get(group, ()) if hasattr(view, "size")]
         for index, view in enumerate(sized):
             try:
@@ -247,20 +247,19 @@ def check_wiring(
         ConfigError: names the objective, what it reads and what there is.
     """
     for objective in objectives:
-        name = type(objective).__name__
-        for group in objective.reads:
+        name, needs = type(objective).__name__, objective.needs
+        for group in needs.groups:
             if group not in groups:
-                made = ", ".join(repr(g) for g in groups)
                 raise ConfigError(
-                    f"objective {name} reads view group {group!r}, but the recipe makes {made}"
-                    f"{did_you_mean(group, groups)}"
+                    f"objective {name} reads view group {group!r}, but the recipe makes "
+                    f"{', '.join(map(repr, groups))}{did_you_mean(group, groups)}"
                 )
-            if groups[group] < objective.views_per_group:
+            if groups[group] < needs.views:
                 raise ConfigError(
-                    f"objective {name} needs {objective.views_per_group} views in group "
-                    f"{group!r}, the recipe makes {groups[group]}"
+                    f"objective {name} needs {needs.views} views in group {group!r}, the recipe "
+                    f"makes {groups[group]}"
                 )
-        if objective.needs_labels and not labelled:
+        if needs.labels and not labelled:
             raise ConfigError(
                 f"objective {name} needs labels, but the source has "
                 f"none{f' ({reason})' if reason else ''}; use a source with one folder per "

@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from pretrain.engine.model import TrainedModel
 from pretrain.structures import Batch
 
 
@@ -54,20 +55,20 @@ class BarePasses:
     are.
 
     Args:
-        model: a ``Pretrainer``, not wrapped and not sharded.
+        model: not wrapped and not sharded.
         batch: normalised, on the model's device, as its preprocessor returns it.
         dtype: of the autocast the step runs under; None = no autocast.
 
     Memory: a second copy of the backbones and the activations of one view.
     """
 
-    def __init__(self, model: nn.Module, batch: Batch, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, model: TrainedModel, batch: Batch, dtype: torch.dtype | None = None) -> None:
         self.device = next(model.parameters()).device
         self._dtype = dtype
         self._online = _copy(model.backbone)
-        self._target = None if _target(model) is None else _copy(_target(model))
-        online = {group for o in model.objectives for group in o.online_groups}
-        target = {group for o in model.objectives for group in o.target_groups}
+        self._target = None if model.target_backbone is None else _copy(model.target_backbone)
+        online = {group for o in model.objectives for group in o.needs.online}
+        target = {group for o in model.objectives for group in o.needs.target}
         self._passes: dict[str, Callable[[], None]] = {}
         for group in sorted(online | target):
             for index, view in enumerate(batch.views[group].images.unbind(1)):
@@ -115,11 +116,6 @@ class BarePasses:
                 result[name] = seconds(run, self.device, clock)
         self._online.zero_grad(set_to_none=True)
         return result
-
-
-def _target(model: nn.Module) -> nn.Module | None:
-    """The target network, which not every model has."""
-    return getattr(model, "target_backbone", None)
 
 
 def _copy(module: nn.Module) -> nn.Module:

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from pretrain.backbones.timm_backbone import Features
 from pretrain.engine.settings import ConfigError
 from pretrain.host_buffers import HostBuffers
 
@@ -17,30 +18,37 @@ from pretrain.host_buffers import HostBuffers
 class TrainedModel(BaseModel):
     """Base of everything that :class:`pretrain.engine.runner.PretrainRunner` trains.
 
-    ``forward(batch, mode="loss")`` returns {name: scalar}; terms whose name contains "loss" are
-    summed and minimised.
+    ``forward(batch, mode="loss")`` returns {name: scalar}; the losses among them
+    (:func:`pretrain.terms.is_loss`) are summed and minimised.
 
     Attributes:
         backbone: the network that ``load_from`` fills, a
             :class:`pretrain.backbones.timm_backbone.TimmBackbone`.
-        objectives: what reads the views; each says so in ``reads``, ``views_per_group`` and
-            ``needs_labels``.
+        target_backbone: its EMA copy, or None.
+        objectives: what reads the views; the ``needs`` of each (:class:`pretrain.needs.Needs`) say
+            which.
+        group: the view group that hooks look at, or None.
+        last_features: what the trained network made of that group in the last step, one per view,
+            or None.
 
-    Optional, for hooks that name them in ``asks_of_model`` (:func:`check_hooks`):
+    A hook that needs one of them not to be None, or one of the following, names it in
+    ``asks_of_model`` (:func:`check_hooks`):
 
-    - ``target_backbone``: the EMA follower of ``backbone``, or None;
-    - ``group``, ``last_features``: the view group that hooks look at and its features of the last
-      step;
     - ``weights``, ``term_name(index, name)``: of each objective, and the key of its terms in the
       output;
     - ``momentum_at(progress)``: weight of the targets' old values;
-    - on each of ``objectives``: ``online_groups``, ``target_groups``, ``bounds``
-      (:class:`pretrain.objectives.parts.base.Objective`); asked for as ``objectives.online_groups``
-      and so on.
+    - ``bounds(batch, terms)`` of each of ``objectives``
+      (:class:`pretrain.objectives.parts.base.Objective`), asked for as ``objectives.bounds``.
     """
 
     backbone: nn.Module
     objectives: Sequence[nn.Module]
+    group: str | None = None
+
+    def __init__(self, *, data_preprocessor: dict[str, Any]) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        self.target_backbone: nn.Module | None = None
+        self.last_features: list[Features] | None = None
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -110,8 +118,12 @@ def check_hooks(hooks: Iterable[Hook], model: nn.Module) -> None:
                 raise ConfigError(f"hooks: {error}") from error
 
 
-def _has(model: nn.Module, name: str) -> bool:
-    """Tells whether the model has the attribute; for ``objectives.NAME`` each of them."""
-    owner, _, attribute = name.rpartition(".")
-    owners = getattr(model, owner) if owner else [model]
-    return all(getattr(each, attribute, None) is not None for each in owners)
+def _has(owner: Any, name: str) -> bool:
+    """Tells whether the dotted attribute is there and neither None nor empty; each of the objectives
+    must have what ``objectives.NAME`` names.
+    """
+    first, _, rest = name.partition(".")
+    value = getattr(owner, first, None)
+    if first == "objectives" and rest:
+        return all(_has(objective, rest) for objective in value)
+    return _has(value, rest) if rest else value is not None and value != ()

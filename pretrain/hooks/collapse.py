@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from pretrain.backbones.timm_backbone import Features
+from pretrain.engine.model import TrainedModel
 from pretrain.geometry import pixel_positives
 from pretrain.hooks import feature_statistics as statistics
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
+from pretrain.objectives.parts.base import Bounds
 from pretrain.structures import Batch, Views
 
 # Entries of the positive mask that one look may cost; more images than fit are left out of the
@@ -25,6 +27,14 @@ MASK_ENTRIES = 4_000_000
 
 class FeatureCollapse(RuntimeError):
     """Features have collapsed and the hook was told to stop."""
+
+
+class _Loss(NamedTuple):
+    """One objective's loss; ``value`` is unweighted, None if it has no weight or none is named so."""
+
+    objective: str
+    value: float | None
+    bounds: Bounds
 
 
 @HOOKS.register_module()
@@ -90,18 +100,24 @@ class CollapseHook(Hook):
     ) -> None:
         """Looks if it is time."""
         step = runner.iter + 1
-        if runner.rank != 0 or (step % self.every and step != 1):
+        if not is_main_process() or (step % self.every and step != 1):
             return
-        model = unwrapped(runner.model)
-        features = getattr(model, "last_features", None)
-        views = None if data_batch is None else data_batch.views[model.group]
+        model: TrainedModel = runner.raw_model
+        features, views = model.last_features, data_batch.views[model.group]
         values = {} if features is None else self.measure(features, views)
-        signs = find_signs(values, self.limits)
-        for key, value in values.items():
-            runner.message_hub.update_scalar(f"train/watch/{key}", value)
-        losses = self._look_at_losses(runner, model, outputs or {}, signs)
+        losses = list(_watched_losses(model, data_batch, outputs))
+        for name, value in values.items():
+            runner.message_hub.update_scalar(f"train/watch/{name}", value)
+        for loss in losses:
+            for name, value in loss.bounds.known().items():
+                runner.message_hub.update_scalar(f"train/watch/{loss.objective}.{name}", value)
         self._report(runner, values, losses)
-        self._judge(runner, model, signs, images=0 if data_batch is None else len(data_batch.ids))
+        signs = find_signs(values, self.limits)
+        for loss in losses:
+            sign = None if loss.value is None else loss_sign(loss.value, loss.bounds, self.limits)
+            if sign is not None:
+                signs[loss.objective] = f"{loss.objective}: {sign}"
+        self._judge(runner, signs, [loss.bounds for loss in losses], images=len(data_batch.ids))
 
     @torch.no_grad()
     def measure(self, features: list[Features], views: Views | None) -> dict[str, float]:
@@ -145,43 +161,16 @@ class CollapseHook(Hook):
         )
         return statistics.cell_pair_cosines(maps[0][:images], maps[1][:images], positives)
 
-    def _look_at_losses(
-        self, runner: Runner, model: nn.Module, outputs: Mapping[str, Tensor], signs: dict[str, str]
-    ) -> list[str]:
-        """Logs the known values of every objective's loss, adds to ``signs``, returns the losses in
-        words.
-        """
-        words = []
-        for index, (objective, weight) in enumerate(
-            zip(model.objectives, model.weights, strict=True)
-        ):
-            key = model.term_name(index, "loss")
-            bounds = objective.bounds
-            for name, value in (
-                ("best", bounds.best),
-                ("collapsed", bounds.collapsed),
-                ("fresh", bounds.random_start),
-            ):
-                if value is not None:
-                    runner.message_hub.update_scalar(
-                        f"train/watch/{key.removesuffix('.loss')}.{name}", value
-                    )
-            if key not in outputs or weight == 0:
-                continue
-            loss = float(outputs[key]) / weight
-            words.append(f"{key} {describe_loss(loss, bounds)}")
-            sign = loss_sign(loss, bounds, self.limits)
-            if sign is not None:
-                signs[key] = f"{key.removesuffix('.loss')}: {sign}"
-        return words
-
-    def _report(self, runner: Runner, values: dict[str, float], losses: list[str]) -> None:
+    def _report(self, runner: Runner, values: dict[str, float], losses: list[_Loss]) -> None:
         """One line in the log."""
-        numbers = [f"{key} {value:.3g}" for key, value in values.items()]
-        runner.logger.info(f"watch, step {runner.iter + 1}: {'  '.join(numbers + losses)}")
+        texts = [f"{name} {value:.3g}" for name, value in values.items()]
+        for loss in losses:
+            if loss.value is not None:
+                texts.append(f"{loss.objective}.loss {describe_loss(loss.value, loss.bounds)}")
+        runner.logger.info(f"watch, step {runner.iter + 1}: {'  '.join(texts)}")
 
     def _judge(
-        self, runner: Runner, model: nn.Module, signs: dict[str, str], *, images: int
+        self, runner: Runner, signs: dict[str, str], bounds: list[Bounds], *, images: int
     ) -> None:
         """Counts looks running per sign and speaks when one is confirmed for the first time."""
         step = runner.iter + 1
@@ -192,8 +181,10 @@ class CollapseHook(Hook):
         if not any(count == self.patience for count in self._seen.values()):
             return
         confirmed = [signs[name] for name, count in self._seen.items() if count >= self.patience]
+        model: TrainedModel = runner.raw_model
         knobs = likely_knobs(
-            list(model.objectives),
+            model.objectives,
+            bounds,
             momentum=model.momentum_at(step / runner.max_iters),
             lr=runner.optim_wrapper.param_groups[0]["lr"],
             images=images,
@@ -214,6 +205,19 @@ class CollapseHook(Hook):
         runner.logger.warning(f"{message}\nCollapseHook(stop=True) would end the run here.")
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Returns the model inside a wrapper for several processes, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
+def _watched_losses(
+    model: TrainedModel, batch: Batch, outputs: Mapping[str, Tensor]
+) -> Iterator[_Loss]:
+    """Yields the loss of every objective.
+
+    Args:
+        batch: the step's last micro-batch. outputs: the model's terms, means over micro-batches.
+    """
+    for index, (objective, weight) in enumerate(zip(model.objectives, model.weights, strict=True)):
+        prefix = model.term_name(index, "")
+        terms = {}
+        for key, term in outputs.items():
+            if key.startswith(prefix):
+                terms[key.removeprefix(prefix)] = term
+        value = float(terms["loss"]) / weight if weight and "loss" in terms else None
+        yield _Loss(prefix.removesuffix("."), value, objective.bounds(batch, terms))

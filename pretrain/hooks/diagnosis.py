@@ -9,6 +9,7 @@ below one has lost something it had.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pretrain.objectives.parts.base import Bounds, Objective
@@ -91,11 +92,8 @@ def loss_sign(loss: float, bounds: Bounds, limits: Limits) -> str | None:
     """
     if bounds.collapsed is None:
         return None
-    others = [
-        v
-        for v in (bounds.best, bounds.random_start, 0.0)
-        if v is not None and v != bounds.collapsed
-    ]
+    known = (bounds.best, bounds.random_start, 0.0)
+    others = [value for value in known if value not in (None, bounds.collapsed)]
     reach = abs(others[0] - bounds.collapsed) if others else 1.0
     blind = bounds.best == bounds.collapsed
     if abs(loss - bounds.collapsed) >= (limits.bound if blind else limits.loss) * reach:
@@ -113,39 +111,39 @@ def loss_sign(loss: float, bounds: Bounds, limits: Limits) -> str | None:
 
 def describe_loss(loss: float, bounds: Bounds) -> str:
     """Returns the loss beside its known values, e.g. ``-1.2340 (best -4, collapsed -4, fresh 0)``."""
-    names = {"best": bounds.best, "collapsed": bounds.collapsed, "fresh": bounds.random_start}
-    known = ", ".join(f"{name} {value:.4g}" for name, value in names.items() if value is not None)
+    known = ", ".join(f"{name} {value:.4g}" for name, value in bounds.known().items())
     return f"{loss:.4f} ({known})" if known else f"{loss:.4f}"
 
 
 def likely_knobs(
-    objectives: list[Objective], *, momentum: float, lr: float, images: int
+    objectives: Sequence[Objective],
+    bounds: Sequence[Bounds],
+    *,
+    momentum: float,
+    lr: float,
+    images: int,
 ) -> list[str]:
     """Returns what to try, likeliest first. Asks objectives for their nature only, never for their
     names.
 
     Args:
         objectives: of the model.
+        bounds: known values of their losses.
         momentum: of the targets, now.
         lr: learning rate, now.
         images: per process and forward pass, which is what BatchNorm sees without SyncBN.
     """
-    follows = any(o.needs_target for o in objectives)
-    blind = any(
-        o.bounds.collapsed is not None and o.bounds.best == o.bounds.collapsed for o in objectives
-    )
-    contrasts = any(
-        hasattr(getattr(o, "objective", o), "temperature") for o in objectives
-    )  # wrapped ones as well
+    follows = any(objective.needs.target for objective in objectives)
+    blind = any(each.collapsed is not None and each.best == each.collapsed for each in bounds)
+    contrasts = any(objective.temperature is not None for objective in objectives)
     sure, likely, other = [], [], []
-    if follows:
-        fast = momentum < FAST_MOMENTUM
-        advice = f"momentum is {momentum:.4g} now"
-        (sure if fast else other).append(
-            f"{advice}, far too low for a target: set model.momentum.start to 0.99"
-            if fast
-            else f"{advice}: a start nearer to 1 makes targets steadier"
+    if follows and momentum < FAST_MOMENTUM:
+        sure.append(
+            f"momentum is {momentum:.4g} now, far too low for a target: set model.momentum.start "
+            "to 0.99"
         )
+    elif follows:
+        other.append(f"momentum is {momentum:.4g} now: a start nearer to 1 makes targets steadier")
     if images < FEW_FOR_BATCHNORM:
         sure.append(
             f"BatchNorm sees {images} images per process: use more, engine.sync_bn, or a "

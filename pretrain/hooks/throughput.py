@@ -7,14 +7,13 @@ import time
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from pretrain.engine.distributed import world
 from pretrain.engine.efficiency import BarePasses, synchronise
 from pretrain.engine.sharding import is_sharded
-from pretrain.hooks.collapse import unwrapped
 from pretrain.memory import peak_resident
 from pretrain.structures import Batch
 
@@ -78,11 +77,7 @@ class ThroughputHook(Hook):
     @property
     def asks_of_model(self) -> tuple[str, ...]:
         """What the step efficiency needs to know of the model; speed alone needs nothing."""
-        return (
-            ()
-            if self.efficiency_at is None
-            else ("objectives.online_groups", "objectives.target_groups")
-        )
+        return () if self.efficiency_at is None else ("objectives.needs.online",)
 
     def before_train(self, runner: Runner) -> None:
         """Starts the clock."""
@@ -131,7 +126,7 @@ class ThroughputHook(Hook):
         self._log(runner, values)
 
     def _log(self, runner: Runner, values: dict[str, float]) -> None:
-        if world()[0] != 0:
+        if not is_main_process():
             return
         for name, value in values.items():
             runner.message_hub.update_scalar(f"train/watch/{name}", value)
@@ -140,7 +135,7 @@ class ThroughputHook(Hook):
 
     def _measure_efficiency(self, runner: Runner, batch: Batch) -> None:
         """Times the bare passes of the last micro-batch; its time is taken out of ``images_per_s``."""
-        model, device = unwrapped(runner.model), _device(runner)
+        model, device = runner.raw_model, _device(runner)
         if is_sharded(model):
             runner.logger.info(
                 "step efficiency: not measured under FSDP, where a backbone cannot run alone"
@@ -166,4 +161,4 @@ class ThroughputHook(Hook):
 
 
 def _device(runner: Runner) -> torch.device:
-    return next(runner.model.parameters()).device
+    return next(runner.raw_model.parameters()).device

@@ -5,6 +5,7 @@ network descends.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.dist import get_world_size
@@ -17,8 +18,10 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.host_buffers import HostBuffers
-from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.needs import Needs
+from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.reduce import gather
+from pretrain.ranges import check_not_negative, check_positive
 from pretrain.structures import Batch
 
 
@@ -53,15 +56,18 @@ def info_nce(cosines: Tensor, temperature: float) -> Tensor:
 def ascent(queries: Tensor, keys: Tensor, negatives: Tensor, temperature: float) -> Tensor:
     """Gradient of :func:`info_nce` of :func:`cosines` with respect to the negatives: the way up.
 
-    For negative D_n of direction d_n:  1/(N·τ·‖D_n‖) · Σ_q p(d_n|q)·(q − (q·d_n)·d_n),  p the softmax over the positive
-    and all negatives. It is orthogonal to D_n. Arguments as there; returns (K, D).
+    For negative D_n of direction d_n, p the softmax over the positive and all negatives:
+
+        1/(N·τ·‖D_n‖) · Σ_q p(d_n|q)·(q − (q·d_n)·d_n)
+
+    It is orthogonal to D_n. Arguments as there; returns (K, D).
     """
     with no_autocast(queries):
-        found = cosines(queries, keys, negatives)
-        shares = (found / temperature).softmax(1)[:, 1:]  # (N, K)
+        cosine = cosines(queries, keys, negatives)
+        shares = (cosine / temperature).softmax(1)[:, 1:]  # (N, K)
         q, raw = F.normalize(full_precision(queries), dim=1), full_precision(negatives)
         length = raw.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        towards = shares.T @ q - (shares * found[:, 1:]).sum(0)[:, None] * raw / length
+        towards = shares.T @ q - (shares * cosine[:, 1:]).sum(0)[:, None] * raw / length
         return towards / (len(q) * temperature * length)
 
 
@@ -88,7 +94,7 @@ class AdCo(HostBuffers, Objective):
         ValueError: an argument out of range.
     """
 
-    needs_target = True
+    needs = Needs(target=("global",))
     on_host = ("filled",)
 
     def __init__(
@@ -105,35 +111,27 @@ class AdCo(HostBuffers, Objective):
         negative_weight_decay: float = 1e-4,
     ) -> None:
         super().__init__(features)
-        positive = dict(
+        check_positive(
             negatives=negatives, temperature=temperature, negative_temperature=negative_temperature
         )
-        for name, value in positive.items():
-            if value <= 0:
-                raise ValueError(f"{name}={value}: must be positive")
-        for name, value in dict(
-            negative_lr=negative_lr, negative_weight_decay=negative_weight_decay
-        ).items():
-            if value < 0:
-                raise ValueError(f"{name}={value}: must not be negative")
+        check_not_negative(negative_lr=negative_lr, negative_weight_decay=negative_weight_decay)
         if not 0 <= negative_momentum < 1:
             raise ValueError(f"negative_momentum={negative_momentum}: must be within [0, 1)")
         self.temperature, self.negative_temperature = temperature, negative_temperature
         self.negative_lr, self.negative_momentum = negative_lr, negative_momentum
         self.negative_weight_decay = negative_weight_decay
         hidden = hidden or features.vector
-        # No BatchNorm inside: ``remember`` runs the heads a second time, which must not move
+        # No BatchNorm inside: ``update_memory`` runs the heads a second time, which must not move
         # statistics.
         self.projector = nn.Sequential(
             nn.Linear(features.vector, hidden), nn.ReLU(), nn.Linear(hidden, dim)
         )
-        self.target_projector = follower(self.projector)
+        self.target_projector = target_copy(self.projector)
         self.register_buffer("negatives", F.normalize(torch.randn(negatives, dim), dim=1))
         self.register_buffer("velocity", torch.zeros(negatives, dim))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Best: negatives opposite to all queries. Collapsed: queries, keys and, following them,
         negatives equal.
         """
@@ -160,16 +158,16 @@ class AdCo(HostBuffers, Objective):
         query and nearest negative; ``negative_length``, the negatives' mean norm: the longer, the
         slower they turn.
         """
-        found = cosines(*self._pairs(encode), self.negatives)
+        cosine = cosines(*self._pairs(encode), self.negatives)
         return {
-            "loss": info_nce(found, self.temperature),
-            "positive": found[:, 0].mean(),
-            "hardest": found[:, 1:].amax(1).mean(),
+            "loss": info_nce(cosine, self.temperature),
+            "positive": cosine[:, 0].mean(),
+            "hardest": cosine[:, 1:].amax(1).mean(),
             "negative_length": self.negatives.norm(dim=1).mean(),
         }
 
     @torch.no_grad()
-    def remember(self, batch: Batch, encode: Encodings) -> None:
+    def update_memory(self, batch: Batch, encode: Encodings) -> None:
         """Moves the negatives one step up the loss; fills them with keys while there are some left
         to fill.
         """

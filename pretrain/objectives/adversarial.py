@@ -4,6 +4,8 @@ attacked ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +13,9 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
+from pretrain.names import check_choice
+from pretrain.needs import Needs
 from pretrain.objectives.parts.attack import (
     Attack,
     AttackedLoss,
@@ -20,10 +24,11 @@ from pretrain.objectives.parts.attack import (
     changed_batch,
     check_whole,
     detached,
-    total_loss,
 )
 from pretrain.objectives.parts.base import Bounds, Objective
+from pretrain.ranges import check_not_negative
 from pretrain.structures import Batch
+from pretrain.terms import total_loss
 
 CHOICES = {
     "source": ("anchor", "other", "both"),
@@ -88,54 +93,40 @@ class Adversarial(Objective):
         super().__init__(features)
         given = dict(source=source, form=form, attack=attack, norm=norm, attack_bn=attack_bn)
         for name, value in given.items():
-            if value not in CHOICES[name]:
-                raise ValueError(
-                    f"{name}={value!r}: must be one of {', '.join(map(repr, CHOICES[name]))}"
-                )
-        if alpha < 0:
-            raise ValueError(f"alpha={alpha}: must not be negative")
-        self.source, self.form, self.alpha, self.attacked_first = (
-            source,
-            form,
-            alpha,
-            attacked_first,
-        )
+            check_choice(name, value, CHOICES[name])
+        check_not_negative(alpha=alpha)
+        self.source, self.form, self.alpha = source, form, alpha
+        self.attacked_first = attacked_first
         self.frozen = attack_bn == "eval_adv"
         self.norm = "adversarial" if norm == "second" else "clean"
         self.attack = _attack(attack, epsilon, steps, step_size, random_start)
         self.objective = _inner(objective, features)
+        self.temperature = self.objective.temperature
         self._check_views()
-        self._take_over()
+        self.needs = self._needs()
 
     @property
     def attacks(self) -> bool:
         """Whether there is an attacked term."""
         return self.form == "joint" or self.alpha > 0
 
-    @property
-    def bounds(self) -> Bounds:
-        """Those of the inner objective, for ``loss``."""
-        return self.objective.bounds
-
-    @property
-    def online_groups(self) -> tuple[str, ...]:
-        """Those of the inner objective."""
-        return self.objective.online_groups
-
-    @property
-    def target_groups(self) -> tuple[str, ...]:
-        """Those of the inner objective."""
-        return self.objective.target_groups
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Those of the inner objective, for ``loss`` and the views that it sees there."""
+        if self.form == "joint":
+            group, layout = self.objective.needs.attacked, self._joint_layout()
+            pixels = batch.views[group].images[:, layout.attacked]
+            batch = changed_batch(batch, group, layout, pixels)
+        return self.objective.bounds(batch, terms)
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Those of the inner objective."""
         return self.objective.momentum_pairs()
 
-    def remember(self, batch: Batch, encode: Encodings) -> None:
-        """The inner objective remembers the clean batch."""
-        self.objective.remember(batch, encode)
+    def update_memory(self, batch: Batch, encode: BatchEncodings) -> None:
+        """Updates the inner objective's with the clean batch."""
+        self.objective.update_memory(batch, encode)
 
-    def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, encode: BatchEncodings) -> dict[str, Tensor]:
         """Returns the inner objective's terms and ``adversarial_loss``, α times its loss on the
         attacked pair.
 
@@ -145,18 +136,16 @@ class Adversarial(Objective):
         """
         if not self.attacks:
             return self.objective(batch, encode)
-        group = self.objective.attacked
+        group = self.objective.needs.attacked
         images = batch.views[group].images
         layout = self.layout(images.shape[1])
-        start = images[
-            :, layout.attacked[0] : layout.attacked[-1] + 1
-        ]  # a slice keeps the memory format
+        # A slice keeps the memory format.
+        start = images[:, layout.attacked[0] : layout.attacked[-1] + 1]
         raised = self.attacked_loss(batch, encode, layout)
         pixels, before = self.attack(start, raised, encode.normalisation)
         check_whole(self)
-        with (
-            torch.no_grad()
-        ):  # in evaluation mode before the next pass moves the running statistics
+        with torch.no_grad():
+            # In evaluation mode before the next pass moves the running statistics.
             after = raised(pixels) if self.frozen else None
         clean = [encode.online(group)[view] for view in layout.kept]
         pair = ChangedEncodings(encode, group, layout, clean, pixels, norm=self.norm, frozen=False)
@@ -164,29 +153,20 @@ class Adversarial(Objective):
         if after is None:
             with torch.no_grad():
                 after = raised(pixels, pair.known and detached(pair.known))
-        # Last, so that `bounds` are those of this term.
-        terms = (
-            self.objective(batch, encode)
-            if self.form == "pair"
-            else self._joint(batch, encode, pair, pixels)
-        )
-        return {
-            **terms,
-            "adversarial_loss": self.alpha * second,
-            "before": before,
-            "after": after,
-        } | _size(pixels - start, encode.normalisation[1])
+        if self.form == "pair":
+            terms = self.objective(batch, encode)
+        else:
+            terms = self._joint(batch, encode, pair, pixels)
+        own = {"adversarial_loss": self.alpha * second, "before": before, "after": after}
+        return {**terms, **own, **_size(pixels - start, encode.normalisation[1])}
 
     def layout(self, count: int) -> Layout:
         """Returns the views that make the attacked pair, of ``count``."""
-        kept, attacked = {
-            "anchor": ((0,), (0,)),
-            "other": ((0,), (1,)),
-            "both": ((), tuple(range(count))),
-        }[self.source]
-        return Layout(kept, attacked, self.attacked_first)
+        if self.source == "both":
+            return Layout((), tuple(range(count)), self.attacked_first)
+        return Layout((0,), (0,) if self.source == "anchor" else (1,), self.attacked_first)
 
-    def attacked_loss(self, batch: Batch, encode: Encodings, layout: Layout) -> AttackedLoss:
+    def attacked_loss(self, batch: Batch, encode: BatchEncodings, layout: Layout) -> AttackedLoss:
         """Returns the loss to raise. Where the kept view is the start of the attack itself, it is
         not encoded again.
         """
@@ -202,38 +182,42 @@ class Adversarial(Objective):
         )
 
     @torch.no_grad()
-    def _reference(self, batch: Batch, encode: Encodings, kept: tuple[int, ...]) -> list[Features]:
+    def _reference(
+        self, batch: Batch, encode: BatchEncodings, kept: tuple[int, ...]
+    ) -> list[Features]:
         """Features of the kept views, encoded as the attacked ones are."""
-        group = self.objective.attacked
+        group = self.objective.needs.attacked
         if not kept:
             return []
         if self.norm == "clean" and not self.frozen:
-            with (
-                torch.enable_grad()
-            ):  # the encodings are kept for the loss, which needs their graph
+            # The encodings are kept for the loss, which needs their graph.
+            with torch.enable_grad():
                 clean = encode.online(group)
             return detached([clean[view] for view in kept])
         images = batch.views[group].images[:, kept]
         return encode.online(group, images, norm=self.norm, frozen=self.frozen)
 
     def _joint(
-        self, batch: Batch, encode: Encodings, pair: ChangedEncodings, pixels: Tensor
+        self, batch: Batch, encode: BatchEncodings, pair: ChangedEncodings, pixels: Tensor
     ) -> dict[str, Tensor]:
         """The inner objective on views 0 and 1 and the attacked one."""
-        group = self.objective.attacked
-        layout = Layout((0, 1), self.layout(2).attacked)
-        together = pair.beside(layout, encode.online(group)[:2])
+        group = self.objective.needs.attacked
+        layout = self._joint_layout()
+        together = pair.with_kept(layout, encode.online(group)[:2])
         return self.objective(changed_batch(batch, group, layout, pixels), together)
+
+    def _joint_layout(self) -> Layout:
+        return Layout((0, 1), self.layout(2).attacked)
 
     def _check_views(self) -> None:
         """Raises ValueError if the inner objective cannot see the views of this source and form."""
-        inner, name = self.objective, type(self.objective).__name__
-        if self.source != "both" and not (inner.views_per_group == 2 or inner.takes_any_views):
+        needs, name = self.objective.needs, type(self.objective).__name__
+        if self.source != "both" and not (needs.views == 2 or needs.any_views):
             raise ValueError(
                 f"source={self.source!r}: {name} does not compare two views of a group; use "
                 "source='both'"
             )
-        if self.form == "joint" and not inner.takes_any_views:
+        if self.form == "joint" and not needs.any_views:
             raise ValueError(f"form='joint': {name} does not take a third view; use form='pair'")
         if self.form == "joint" and self.source == "both":
             raise ValueError(
@@ -241,16 +225,12 @@ class Adversarial(Objective):
                 "or 'other'"
             )
 
-    def _take_over(self) -> None:
-        """Asks the engine for what the inner objective needs."""
-        inner = self.objective
-        self.reads, self.attacked = inner.reads, inner.attacked
-        self.needs_target, self.needs_labels = inner.needs_target, inner.needs_labels
-        self.takes_any_views = inner.takes_any_views
-        self.views_per_group = (
-            inner.views_per_group if self.source == "both" else max(2, inner.views_per_group)
-        )
-        self.needs_adversarial_norm = self.norm == "adversarial" and self.attacks
+    def _needs(self) -> Needs:
+        """Those of the inner objective, and what attacked views need besides."""
+        inner = self.objective.needs
+        views = inner.views if self.source == "both" else max(2, inner.views)
+        second_norms = self.norm == "adversarial" and self.attacks
+        return replace(inner, views=views, second_norms=second_norms)
 
 
 def _inner(objective: dict[str, Any], features: FeatureInfo) -> Objective:
@@ -269,8 +249,7 @@ def _attack(
     kind: str, epsilon: float, steps: int | None, step_size: float | None, random_start: bool
 ) -> Attack:
     """Returns the attack of the constructor's options."""
-    if epsilon < 0:
-        raise ValueError(f"epsilon={epsilon}: must not be negative")
+    check_not_negative(epsilon=epsilon)
     if kind == "fgsm":
         if steps is not None or step_size is not None:
             raise ValueError(

@@ -3,6 +3,8 @@ control, and PixPro's instance branch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -12,7 +14,9 @@ from heads.precision import full_precision, no_autocast
 from heads.projector import pixel_mlp, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.names import check_choice
+from pretrain.needs import Needs
+from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.structures import Batch
 
 
@@ -47,7 +51,7 @@ class BYOL(Objective):
         ValueError: unknown ``pool``; ``last_bias=False`` with ``pool="after"``.
     """
 
-    needs_target = True
+    needs = Needs(target=("global",))
 
     def __init__(
         self,
@@ -59,24 +63,22 @@ class BYOL(Objective):
         last_bias: bool = True,
     ) -> None:
         super().__init__(features)
-        if pool not in ("before", "after"):
-            raise ValueError(f"pool={pool!r}: must be 'before' or 'after' the heads")
+        check_choice("pool", pool, ("before", "after"))
         if pool == "after" and not last_bias:
             raise ValueError(
                 "last_bias=False with pool='after': convolutions have a bias; leave one of the "
                 "two out"
             )
-        self.pool = pool
+        self.pool, self.stride = pool, features.pick(None)
         if pool == "before":
             self.projector = vector_mlp(features.vector, hidden, dim, last_bias=last_bias)
             self.predictor = vector_mlp(dim, hidden, dim, last_bias=last_bias)
         else:
-            self.projector = pixel_mlp(features.channels[features.pick(None)], hidden, dim)
+            self.projector = pixel_mlp(features.channels[self.stride], hidden, dim)
             self.predictor = pixel_mlp(dim, hidden, dim)
-        self.target_projector = follower(self.projector)
+        self.target_projector = target_copy(self.projector)
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Best and collapsed coincide: watch the features."""
         return Bounds(best=0.0, collapsed=0.0, random_start=4.0)
 
@@ -85,7 +87,7 @@ class BYOL(Objective):
         return [(self.projector, self.target_projector)]
 
     def _input(self, view: Features) -> Tensor:
-        return view.vector if self.pool == "before" else view.map()
+        return view.vector if self.pool == "before" else view.map(self.stride)
 
     @staticmethod
     def _pooled(x: Tensor) -> Tensor:
@@ -93,13 +95,9 @@ class BYOL(Objective):
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``."""
-        online = encode.online("global")[:2]
-        p = tuple(
-            self._pooled(self.predictor(self.projector(self._input(view)))) for view in online
-        )
+        inputs = [self._input(view) for view in encode.online("global")[:2]]
+        p = tuple(self._pooled(self.predictor(self.projector(x))) for x in inputs)
         with torch.no_grad():
-            z = tuple(
-                self._pooled(self.target_projector(self._input(view)))
-                for view in encode.target("global")[:2]
-            )
+            inputs = [self._input(view) for view in encode.target("global")[:2]]
+            z = tuple(self._pooled(self.target_projector(x)) for x in inputs)
         return {"loss": byol_loss(p, z)}

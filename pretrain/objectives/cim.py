@@ -5,6 +5,7 @@ recoloured?
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.registry import MODELS
@@ -16,10 +17,17 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
 from pretrain.geometry import coverage
+from pretrain.names import check_choice
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.structures import Batch
 
-SIDES = ("exemplar", "context", "both")
+# The side that is trained -> what the objective then needs.
+SIDES = {
+    "exemplar": Needs(online=("exemplar",), target=("context",), views=1, attacked="exemplar"),
+    "context": Needs(online=("context",), target=("exemplar",), views=1, attacked="context"),
+    "both": Needs(online=("context", "exemplar"), views=1, attacked="exemplar"),
+}
 
 
 def margins(scores: Tensor, size: tuple[int, int]) -> Tensor:
@@ -57,9 +65,9 @@ def map_iou(margin: Tensor, target: Tensor) -> Tensor:
     """Returns the intersection over union of the predicted and the true foreground of every map,
     (B, K).
     """
-    found = margin > 0
-    union = (found | target).sum((2, 3))
-    return (found & target).sum((2, 3)) / union.clamp_min(1)
+    foreground = margin > 0
+    union = (foreground | target).sum((2, 3))
+    return (foreground & target).sum((2, 3)) / union.clamp_min(1)
 
 
 def prior_loss(target: Tensor) -> Tensor:
@@ -92,10 +100,7 @@ class CIM(Objective):
         ValueError: unknown ``update``, or a decoder setting out of range.
     """
 
-    reads = ("context", "exemplar")
-    views_per_group = 1
-    needs_target = True
-    attacked = "exemplar"
+    needs = SIDES["exemplar"]
 
     def __init__(
         self,
@@ -110,11 +115,8 @@ class CIM(Objective):
         update: str = "exemplar",
     ) -> None:
         super().__init__(features)
-        if update not in SIDES:
-            raise ValueError(f"update={update!r}: must be one of {', '.join(map(repr, SIDES))}")
-        self.update = update
-        self.needs_target = update != "both"
-        self.attacked = "context" if update == "context" else "exemplar"
+        check_choice("update", update, SIDES)
+        self.needs = SIDES[update]
         self.stride = features.pick(stride)
         self.decoder = CorrelationDecoder(
             features.channels[self.stride],
@@ -124,29 +126,11 @@ class CIM(Objective):
             correlation=correlation,
             joint=joint,
         )
-        self._prior: Tensor | None = None
-        self._exemplars = 0
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: the prior of the last batch, all that can be said without looking. Fresh:
-        K·log 2.
-        """
-        if self._prior is None:
-            return Bounds(best=0.0)
-        return Bounds(
-            best=0.0, collapsed=float(self._prior), random_start=self._exemplars * math.log(2)
-        )
-
-    @property
-    def online_groups(self) -> tuple[str, ...]:
-        """The side that is trained, or both."""
-        return tuple(group for group in self.reads if self.update in (group, "both"))
-
-    @property
-    def target_groups(self) -> tuple[str, ...]:
-        """The other side, if there is a target."""
-        return tuple(group for group in self.reads if group not in self.online_groups)
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: the batch's prior, all that can be said without looking. Fresh: K·log 2."""
+        fresh = batch.views["exemplar"].images.shape[1] * math.log(2)
+        return Bounds(best=0.0, collapsed=float(terms["prior"]), random_start=fresh)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``, ``iou`` (mean over maps), ``prior`` (the loss of one who knows only how
@@ -155,11 +139,10 @@ class CIM(Objective):
         """
         target = self.targets(batch)
         margin = self.predict(batch, encode)
-        self._prior, self._exemplars = prior_loss(target), target.shape[1]
         return {
             "loss": map_loss(margin, target),
             "iou": map_iou(margin.detach(), target).mean(),
-            "prior": self._prior,
+            "prior": prior_loss(target),
             "foreground": target.float().mean(),
         }
 
@@ -182,4 +165,4 @@ class CIM(Objective):
 
     def _encoded(self, group: str, encode: Encodings) -> list[Features]:
         """The views of a group through the network whose part it is."""
-        return encode.online(group) if group in self.online_groups else encode.target(group)
+        return encode.online(group) if group in self.needs.online else encode.target(group)

@@ -4,6 +4,8 @@ backbone features.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -13,9 +15,10 @@ from heads.precision import full_precision, no_autocast
 from heads.projector import start_linear_layers
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
-from pretrain.objectives.parts.base import Bounds, Objective, follower
-from pretrain.objectives.parts.levels import Levels
+from pretrain.needs import Needs
+from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.queue import KeyQueue, info_nce
+from pretrain.ranges import check_positive, check_share
 from pretrain.structures import Batch
 
 
@@ -73,7 +76,7 @@ class DenseCL(Objective):
             unknown ``head_start``.
     """
 
-    needs_target = True
+    needs = Needs(target=("global",))
 
     def __init__(
         self,
@@ -89,37 +92,31 @@ class DenseCL(Objective):
         head_start: str = "torch",
     ) -> None:
         super().__init__(features)
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
-        if not 0 <= dense_weight <= 1:
-            raise ValueError(f"dense_weight={dense_weight}: must lie in [0, 1]")
+        check_positive(temperature=temperature)
+        check_share(dense_weight=dense_weight)
         self.temperature, self.dense_weight = temperature, dense_weight
         # (view that asks, view that answers)
         self.directions = ((0, 1), (1, 0)) if symmetric else ((0, 1),)
-        self.levels = Levels(features, stride=stride)
+        self.stride = features.pick(stride)
         # Without BatchNorm, unlike those of heads.projector: so are the authors'.
         self.projector = nn.Sequential(
             nn.Linear(features.vector, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim)
         )
         self.cell_projector = nn.Sequential(
-            nn.Conv2d(self.levels.channels, hidden, 1),
+            nn.Conv2d(features.channels[self.stride], hidden, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(hidden, dim, 1),
         )
         start_linear_layers(self.projector, head_start)
-        self.target_projector, self.target_cell_projector = (
-            follower(self.projector),
-            follower(self.cell_projector),
-        )
+        self.target_projector = target_copy(self.projector)
+        self.target_cell_projector = target_copy(self.cell_projector)
         self.queue, self.cell_queue = KeyQueue(entries, dim), KeyQueue(entries, dim)
-        self._held: Tensor | None = None
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: ln(1 + K) for the K keys the queues held in the last batch; a fresh network
-        starts near it.
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: ln(1 + K) for the K keys that the queues held; a fresh network starts near
+        it.
         """
-        collapsed = None if self._held is None else float(self._held.double().log1p())
+        collapsed = float(terms["held"].double().log1p())
         return Bounds(best=0.0, collapsed=collapsed, random_start=collapsed)
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -139,17 +136,16 @@ class DenseCL(Objective):
             image.append(
                 info_nce(self.projector(own.vector), vector, self.queue, self.temperature).mean()
             )
-            own_map, other_map = self.levels(own)[0], self.levels(other)[0]
+            own_map, other_map = own.map(self.stride), other.map(self.stride)
             match = nearest_cells(own_map, other_map)
             query = self.cell_projector(own_map)
             cell.append(dense_info_nce(query, cells, match, self.cell_queue, self.temperature))
         parts = {"image": torch.stack(image).mean(), "cell": torch.stack(cell).mean()}
-        self._held = self.queue.held
         loss = (1 - self.dense_weight) * parts["image"] + self.dense_weight * parts["cell"]
-        return {"loss": loss, **parts, "held": self._held.float()}
+        return {"loss": loss, **parts, "held": self.queue.held.float()}
 
     @torch.no_grad()
-    def remember(self, batch: Batch, encode: Encodings) -> None:
+    def update_memory(self, batch: Batch, encode: Encodings) -> None:
         """Enqueues the unit keys of every view that answered: vectors, and cells pooled over the
         map.
         """
@@ -163,7 +159,8 @@ class DenseCL(Objective):
     @torch.no_grad()
     def _keys(self, view: Features) -> tuple[Tensor, Tensor]:
         """Returns the target's projections of a view, (B, dim) and (B, dim, H, W), not normalised."""
-        return self.target_projector(view.vector), self.target_cell_projector(self.levels(view)[0])
+        cells = self.target_cell_projector(view.map(self.stride))
+        return self.target_projector(view.vector), cells
 
 
 def _unit(x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ the step.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -15,8 +16,10 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.names import check_choice
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.objectives.parts.reduce import gather
+from pretrain.ranges import check_positive
 from pretrain.structures import Batch
 
 FORMS = ("softmax", "uel")
@@ -111,22 +114,16 @@ class InstanceDiscrimination(Objective):
         temperature: float = 0.1,
     ) -> None:
         super().__init__(features)
-        if form not in FORMS:
-            raise ValueError(f"form={form!r}: must be one of {', '.join(FORMS)}")
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
+        check_choice("form", form, FORMS)
+        check_positive(temperature=temperature)
         self.form, self.temperature = form, temperature
         self.projector = nn.Linear(features.vector, dim)
-        self._rows: int | None = None
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: see :func:`instance_loss`, for the n images of the last batch; a fresh network
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: see :func:`instance_loss`, for the n images of all processes; a fresh network
         starts near it.
         """
-        n = self._rows
-        if n is None:
-            return Bounds()
+        n = len(batch.views["global"].images) * get_world_size()
         collapsed = math.log(n)
         if self.form == "uel":
             m = 2 * n - 1  # rows that a row is compared with
@@ -136,5 +133,4 @@ class InstanceDiscrimination(Objective):
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``."""
         a, b = (self.projector(view.vector) for view in encode.online("global")[:2])
-        self._rows = len(a) * get_world_size()
         return {"loss": instance_loss(a, b, self.temperature, self.form)}

@@ -5,6 +5,7 @@ place.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.registry import MODELS
@@ -16,9 +17,11 @@ from heads.projector import pixel_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import cell_centres, inside, pixel_positives
-from pretrain.objectives.parts.base import Bounds, Objective, follower
-from pretrain.objectives.parts.levels import Levels
+from pretrain.names import check_choice
+from pretrain.needs import Needs
+from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.reduce import mean_over_valid
+from pretrain.ranges import check_positive
 from pretrain.structures import Batch
 
 
@@ -83,7 +86,7 @@ class PixContrast(Objective):
         ValueError: temperature not positive, or unknown ``intersection``.
     """
 
-    needs_target = True
+    needs = Needs(target=("global",))
 
     def __init__(
         self,
@@ -97,26 +100,17 @@ class PixContrast(Objective):
         intersection: str = "partner",
     ) -> None:
         super().__init__(features)
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
-        if intersection not in ("partner", "centre"):
-            raise ValueError(f"intersection={intersection!r}: must be 'partner' or 'centre'")
-        self.temperature, self.pos_radius_diag, self.intersection = (
-            temperature,
-            pos_radius_diag,
-            intersection,
-        )
-        self.levels = Levels(features, stride=stride)
-        self.projector = pixel_mlp(self.levels.channels, hidden, dim)
-        self.target_projector = follower(self.projector)
-        self._collapsed: Tensor | None = None
+        check_positive(temperature=temperature)
+        check_choice("intersection", intersection, ("partner", "centre"))
+        self.temperature, self.pos_radius_diag = temperature, pos_radius_diag
+        self.intersection = intersection
+        self.stride = features.pick(stride)
+        self.projector = pixel_mlp(features.channels[self.stride], hidden, dim)
+        self.target_projector = target_copy(self.projector)
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: log of cells per positive, from the last batch (equal features make every
-        logit equal).
-        """
-        collapsed = None if self._collapsed is None else float(self._collapsed)
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: log of cells per positive (equal features make every logit equal)."""
+        collapsed = float(terms["collapsed"])
         return Bounds(best=0.0, collapsed=collapsed, random_start=collapsed)
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -127,11 +121,10 @@ class PixContrast(Objective):
         """Returns ``loss``, the mean of both directions, ``rows``, the share of cells that entered
         it, and ``collapsed``, the value the loss would have if all features were equal."""
         first, second = batch.views["global"].geometry[:, :2].unbind(1)
-        q = [self.projector(self.levels(view)[0]) for view in encode.online("global")[:2]]
+        online, target = encode.online("global")[:2], encode.target("global")[:2]
+        q = [self.projector(view.map(self.stride)) for view in online]
         with torch.no_grad():
-            k = [
-                self.target_projector(self.levels(view)[0]) for view in encode.target("global")[:2]
-            ]
+            k = [self.target_projector(view.map(self.stride)) for view in target]
         size = q[0].shape[2:]
         positives = pixel_positives(
             first, second, size_q=size, size_k=size, pos_radius_diag=self.pos_radius_diag
@@ -147,22 +140,18 @@ class PixContrast(Objective):
             )
             shares.append(rows.float().mean())
             collapsed.append(_collapsed_value(mask, rows))
-        value = torch.stack(collapsed).mean()
-        self._collapsed = value
         return {
             "loss": torch.stack(losses).mean(),
             "rows": torch.stack(shares).mean(),
-            "collapsed": value,
+            "collapsed": torch.stack(collapsed).mean(),
         }
 
     def _rows(self, mask: Tensor, own: Tensor, other: Tensor, size: tuple[int, int]) -> Tensor:
         """Rows (B, N) bool of the average."""
         rows = mask.any(2)
-        return (
-            rows
-            if self.intersection == "partner"
-            else rows & inside(cell_centres(own, size), other)
-        )
+        if self.intersection == "partner":
+            return rows
+        return rows & inside(cell_centres(own, size), other)
 
 
 def _collapsed_value(mask: Tensor, rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,15 +18,15 @@ from heads.projector import pixel_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import pixel_positives
-from pretrain.objectives.parts.base import Bounds, Objective, follower
+from pretrain.names import check_choice
+from pretrain.needs import Needs
+from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.levels import Levels
 from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
 
-LOSS_FACTOR = {
-    "repository": 2.0,
-    "paper": 1.0,
-}  # the authors' code doubles each direction: ideal −4 instead of −2
+# The authors' code doubles each direction: ideal −4 instead of −2.
+LOSS_FACTOR = {"repository": 2.0, "paper": 1.0}
 
 
 def mean_positive_cosine(y: Tensor, k: Tensor, positives: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class PixPro(Objective):
         ValueError: unknown ``loss_form``, or a stride the backbone does not have.
     """
 
-    needs_target = True
+    needs = Needs(target=("global",))
 
     def __init__(
         self,
@@ -118,22 +119,18 @@ class PixPro(Objective):
         count_empty: bool = True,
     ) -> None:
         super().__init__(features)
-        if loss_form not in LOSS_FACTOR:
-            raise ValueError(f"loss_form={loss_form!r}: must be one of {sorted(LOSS_FACTOR)}")
-        self.loss_form, self.count_empty, self.pos_radius_diag = (
-            loss_form,
-            count_empty,
-            pos_radius_diag,
-        )
+        check_choice("loss_form", loss_form, LOSS_FACTOR)
+        self.loss_form, self.count_empty = loss_form, count_empty
+        self.pos_radius_diag = pos_radius_diag
         self.levels = Levels(features, stride=stride, pyramid=pyramid)
         self.projector = pixel_mlp(self.levels.channels, hidden, dim)
         self.propagation = PixelPropagation(
             dim, gamma, layers=layers, normalise_values=normalise_values
         )
-        self.target_levels, self.target_projector = follower(self.levels), follower(self.projector)
+        self.target_levels = target_copy(self.levels)
+        self.target_projector = target_copy(self.projector)
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Best and collapsed coincide: this loss cannot see a collapse; watch the features."""
         best = -2 * LOSS_FACTOR[self.loss_form]
         return Bounds(best=best, collapsed=best, random_start=0.0)

@@ -5,6 +5,7 @@ image-level control.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.dist import get_rank, get_world_size
@@ -16,8 +17,10 @@ from heads.precision import full_precision, no_autocast
 from heads.projector import start_linear_layers, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.objectives.parts.reduce import gather
+from pretrain.ranges import check_positive
 from pretrain.structures import Batch
 
 
@@ -66,7 +69,7 @@ class SimCLR(Objective):
         ValueError: temperature not positive, unknown ``head_start``.
     """
 
-    takes_any_views = True
+    needs = Needs(any_views=True)
 
     def __init__(
         self,
@@ -79,24 +82,23 @@ class SimCLR(Objective):
         head_start: str = "torch",
     ) -> None:
         super().__init__(features)
-        if temperature <= 0:
-            raise ValueError(f"temperature={temperature}: must be positive")
+        check_positive(temperature=temperature)
         self.temperature = temperature
         width = features.vector
         self.projector = vector_mlp(
             width, hidden or width, dim, last_norm=True, last_shift=last_shift
         )
         start_linear_layers(self.projector, head_start)
-        self._entries: int | None = None
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: ln(n − 1) for the n views of the last batch; a fresh network starts near it."""
-        collapsed = None if self._entries is None else math.log(self._entries - 1)
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: ln(n − 1) for the n views of the batch of all processes; a fresh network
+        starts near it.
+        """
+        images, views = batch.views["global"].images.shape[:2]
+        collapsed = math.log(images * views * get_world_size() - 1)
         return Bounds(best=None, collapsed=collapsed, random_start=collapsed)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``."""
         z = torch.stack([self.projector(view.vector) for view in encode.online("global")], 1)
-        self._entries = z.shape[0] * z.shape[1] * get_world_size()
         return {"loss": nt_xent(z, self.temperature)}

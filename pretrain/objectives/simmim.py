@@ -5,6 +5,7 @@ views.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.registry import MODELS
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.names import check_choice
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.structures import Batch
 
@@ -128,8 +131,7 @@ class SimMIM(Objective):
         ValueError: an argument out of range.
     """
 
-    views_per_group = 1
-    takes_any_views = True
+    needs = Needs(views=1, any_views=True)
 
     def __init__(
         self,
@@ -145,22 +147,20 @@ class SimMIM(Objective):
             raise ValueError(f"mask_size={mask_size}: must be at least 1 pixel")
         if not 0 < mask_ratio <= 1:
             raise ValueError(f"mask_ratio={mask_ratio}: must be within (0, 1]")
-        if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r}: must be one of {', '.join(LOSSES)}")
+        check_choice("loss", loss, LOSSES)
         self.mask_size, self.mask_ratio = mask_size, mask_ratio
         self.normalise_target, self.loss = normalise_target, loss
-        stride = features.pick(None)
+        self.stride = features.pick(None)
         self.mask_token = nn.Parameter(torch.zeros(3, mask_size, mask_size))
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self.decoder = nn.Sequential(
-            nn.Conv2d(features.channels[stride], 3 * stride**2, 1), nn.PixelShuffle(stride)
+            nn.Conv2d(features.channels[self.stride], 3 * self.stride**2, 1),
+            nn.PixelShuffle(self.stride),
         )
-        self._constant: Tensor | None = None
 
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: the loss of the best picture of one colour, from the last batch."""
-        return Bounds(best=0.0, collapsed=None if self._constant is None else float(self._constant))
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: the loss of the best picture of one colour."""
+        return Bounds(best=0.0, collapsed=float(terms["constant"]))
 
     def no_weight_decay(self) -> set[str]:
         """The optimiser lets the covered patches' pixels be."""
@@ -183,18 +183,17 @@ class SimMIM(Objective):
         images = batch.views["global"].images
         mask = random_patches(images, self.mask_size, self.mask_ratio)
         features = encode.online("global", images=self.cover(images, mask))
-        prediction = torch.stack([self.decoder(view.map()) for view in features], 1)
+        prediction = torch.stack([self.decoder(view.map(self.stride)) for view in features], 1)
         if prediction.shape != images.shape:
             height, width = images.shape[-2:]
             raise ValueError(
-                f"views of {height}×{width} px: the map at stride {self.features.pick(None)} "
+                f"views of {height}×{width} px: the map at stride {self.stride} "
                 f"paints {prediction.shape[-2]}×{prediction.shape[-1]}; both sides must be "
                 "multiples of the stride"
             )
         target = normalised_patches(images, self.mask_size) if self.normalise_target else images
         pixels = in_pixels(mask, self.mask_size)
-        self._constant = constant_loss(target, pixels, self.loss)
         return {
             "loss": masked_loss(prediction, target, pixels, self.loss),
-            "constant": self._constant,
+            "constant": constant_loss(target, pixels, self.loss),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
@@ -11,8 +13,10 @@ from heads.precision import full_precision
 from heads.projector import start_linear_layers, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.objectives.parts.supcon_loss import ContrastOptions, supcon_loss
+from pretrain.ranges import check_positive
 from pretrain.structures import Batch
 
 
@@ -42,9 +46,7 @@ class SupCon(Objective):
         ValueError: an illegal value.
     """
 
-    views_per_group = 1
-    takes_any_views = True
-    needs_labels = True
+    needs = Needs(views=1, any_views=True, labels=True)
 
     def __init__(
         self,
@@ -65,9 +67,9 @@ class SupCon(Objective):
         loss_scale: float = 1.0,
     ) -> None:
         super().__init__(features)
-        if not loss_scale > 0:
-            raise ValueError(f"loss_scale={loss_scale}: must be positive")
+        check_positive(loss_scale=loss_scale)
         self.loss_scale, self.normalise_encoder = loss_scale, normalise_encoder
+        self.temperature = temperature
         self.options = ContrastOptions(
             temperature, form, denominator, anchors, max_positives, chunk
         )
@@ -77,33 +79,25 @@ class SupCon(Objective):
             features.vector, hidden or features.vector, dim, layers=layers, **last
         )
         start_linear_layers(self.projector, head_start)
-        self._collapsed: Tensor | None = None
 
-    @property
-    def temperature(self) -> float:
-        """τ; the advice after a collapse asks for it."""
-        return self.options.temperature
-
-    @property
-    def bounds(self) -> Bounds:
-        """Collapsed: log of the denominator's size, mean over the last batch; a fresh network
-        starts near it.
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Collapsed: log of the denominator's size, mean over the batch; a fresh network starts
+        near it.
         """
-        collapsed = None if self._collapsed is None else self.loss_scale * float(self._collapsed)
+        collapsed = self.loss_scale * float(terms["collapsed"])
         return Bounds(best=None, collapsed=collapsed, random_start=collapsed)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss``, and to be logged ``unscaled``, the loss before ``loss_scale``,
         ``anchors``, the number of anchors that count, ``positives``, the mean number of positives,
         and ``collapsed``, the unscaled loss of equal features."""
-        found = supcon_loss(self.project(encode, "global"), batch.labels, self.options)
-        self._collapsed = found.collapsed
+        contrast = supcon_loss(self.project(encode, "global"), batch.labels, self.options)
         return {
-            "loss": self.loss_scale * found.loss,
-            "unscaled": found.loss,
-            "anchors": found.anchors,
-            "positives": found.positives,
-            "collapsed": found.collapsed,
+            "loss": self.loss_scale * contrast.loss,
+            "unscaled": contrast.loss,
+            "anchors": contrast.anchors,
+            "positives": contrast.positives,
+            "collapsed": contrast.collapsed,
         }
 
     def project(self, encode: Encodings, group: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from mmengine.registry import MODELS
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.objectives.parts.reduce import mean_over_valid
 from pretrain.structures import Batch
@@ -29,8 +31,7 @@ class Supervised(Objective):
         ValueError: fewer than two classes.
     """
 
-    needs_labels = True
-    views_per_group = 1
+    needs = Needs(views=1, labels=True)
 
     def __init__(
         self, features: FeatureInfo, *, num_classes: int, label_smoothing: float = 0.0
@@ -41,13 +42,11 @@ class Supervised(Objective):
         self.num_classes, self.label_smoothing = num_classes, label_smoothing
         self.classifier = nn.Linear(features.vector, num_classes)
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Collapsed: ln C, equal scores for every class."""
         uniform = math.log(self.classifier.out_features)
-        return Bounds(
-            best=0.0 if self.label_smoothing == 0 else None, collapsed=uniform, random_start=uniform
-        )
+        best = 0.0 if self.label_smoothing == 0 else None
+        return Bounds(best=best, collapsed=uniform, random_start=uniform)
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
         """Returns ``loss`` and ``top1``, the share of right answers among labelled views."""

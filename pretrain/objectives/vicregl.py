@@ -4,7 +4,7 @@ embeddings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,9 +16,10 @@ from heads.projector import pixel_mlp, vector_mlp
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
 from pretrain.geometry import pixel_distances
+from pretrain.names import check_choice
 from pretrain.objectives.parts.base import Bounds, Objective
-from pretrain.objectives.parts.levels import Levels
 from pretrain.objectives.parts.reduce import gather
+from pretrain.ranges import check_not_negative, check_share
 from pretrain.structures import Batch
 
 EPSILON = 1e-4  # under the root of the spread, whose slope at 0 would be infinite
@@ -206,28 +207,20 @@ class VICRegL(Objective):
         statistics: str = "rank",
     ) -> None:
         super().__init__(features)
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={alpha}: must lie in [0, 1]")
-        for name, value in (
-            ("invariance", invariance),
-            ("variance", variance),
-            ("covariance", covariance),
-        ):
-            if value < 0:
-                raise ValueError(f"{name}={value}: must not be negative")
-        if statistics not in STATISTICS:
-            raise ValueError(f"statistics={statistics!r}: must be one of {STATISTICS}")
+        check_share(alpha=alpha)
+        check_not_negative(invariance=invariance, variance=variance, covariance=covariance)
+        check_choice("statistics", statistics, STATISTICS)
         self.alpha, self.statistics = alpha, statistics
         self.location_matches, self.feature_matches = _counts(
             location_matches, feature_matches, matches
         )
         self.weights = Criterion(invariance, variance, covariance)
-        self.levels = Levels(features, stride=stride)
+        self.stride = features.pick(stride)
         self.expander = vector_mlp(features.vector, hidden, dim, layers=3)
-        self.local_expander = pixel_mlp(self.levels.channels, local_hidden, local_dim, layers=3)
+        channels = features.channels[self.stride]
+        self.local_expander = pixel_mlp(channels, local_hidden, local_dim, layers=3)
 
-    @property
-    def bounds(self) -> Bounds:
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 in all three
         criteria.
         """
@@ -242,7 +235,7 @@ class VICRegL(Objective):
         first, second = batch.views["global"].geometry[:, :2].unbind(1)
         x, y = (self.expander(view.vector)[:, None, None] for view in views)  # (B, 1, 1, D)
         image = vicreg(x, y)
-        maps = [self.local_expander(self.levels(view)[0]) for view in views]
+        maps = [self.local_expander(view.map(self.stride)) for view in views]
         size = maps[0].shape[2:]
         cells = [m.flatten(2).transpose(1, 2) for m in maps]  # (B, N, D)
         everything = cells[0].shape[1]

@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd as _Dropout
 from torch.utils.checkpoint import checkpoint
 
 from heads.upsamplers.base import LinearUpsampler, Upsampler
+from pretrain.needs import Needs
 from pretrain.upsampling.jitter import Jitter, draw_jitter
 from pretrain.upsampling.losses import (
     Uncertainty,
@@ -67,9 +68,7 @@ class MultiViewConsistency(nn.Module):
         ValueError: ``jitters`` below 1, or a negative weight or width.
     """
 
-    reads = ("global",)
-    views_per_group = 1
-    needs_labels = False
+    needs = Needs(online=(), images=("global",), views=1)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from heads.upsamplers.base import Upsampler
+from pretrain.needs import Needs
 from pretrain.upsampling.consistency import Encode
 
 
@@ -36,9 +37,7 @@ class ScaleRegression(nn.Module):
         ValueError: ``scales`` not ascending in (0, 1), or ``least`` below 1.
     """
 
-    reads = ("global",)
-    views_per_group = 1
-    needs_labels = False
+    needs = Needs(online=(), images=("global",), views=1)
     downsampler = None
     uncertainty = None
 

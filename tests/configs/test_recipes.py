@@ -207,7 +207,7 @@ def test_vicregl_keeps_the_authors_matches() -> None:
     with torch.device("meta"):  # 150 million parameters
         objective = heads_of("configs/imagenet/vicregl_r50_300e.py")
     assert (objective.location_matches, objective.feature_matches) == ((20, 4), None)
-    assert objective.bounds.collapsed == pytest.approx(30.9375)
+    assert objective.bounds(None, {}).collapsed == pytest.approx(30.9375)
 
 
 def test_work_folders_of_recipes_differ() -> None:

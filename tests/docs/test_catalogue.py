@@ -13,10 +13,10 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from pretrain.backbones.second_norms import SecondNorms
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
-from pretrain.objectives.parts.base import Objective, follower
+from pretrain.objectives.parts.base import Objective, target_copy
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,11 +78,11 @@ def test_the_page_lists_exactly_the_registered_objectives() -> None:
 @every_objective
 def test_flags_are_the_class_attributes(name: str) -> None:
     row, cls = rows()[name], registered()[name]
-    views = ", ".join(f"`{group}` × {cls.views_per_group}" for group in cls.reads)
+    views = ", ".join(f"`{group}` × {cls.needs.views}" for group in cls.needs.groups)
     flags = {True: "yes", False: "no"}
     assert (row["target"], row["labels"], row["views"]) == (
-        flags[cls.needs_target],
-        flags[cls.needs_labels],
+        flags[bool(cls.needs.target)],
+        flags[cls.needs.labels],
         views,
     )
 
@@ -135,12 +135,14 @@ def test_geometry_is_needed_where_the_page_says_so(
     boxes = torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 2, dtype=torch.float64)
 
     def loss(geometry: torch.Tensor | None) -> torch.Tensor:
-        views = {group: Views(torch.randn(2, 2, 3, 32, 32), geometry) for group in objective.reads}
+        views = {
+            group: Views(torch.randn(2, 2, 3, 32, 32), geometry) for group in objective.needs.groups
+        }
         batch = Batch(views, torch.tensor([0, 1]), torch.arange(2))
-        encode = Encodings(
+        encode = BatchEncodings(
             batch,
             backbone,
-            follower(backbone),
+            target_copy(backbone),
             second_norms=SecondNorms(backbone),
             normalisation=(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)),
         )
@@ -158,14 +160,15 @@ def test_known_values_match_the_bounds(tiny_backbone: dict[str, object]) -> None
     """The page's last table, where it holds numbers."""
     register_all()
     info = MODELS.build(dict(tiny_backbone)).info
-    both = [
-        MODELS.build(dict(type="PixPro", features=info, hidden=8, dim=8, loss_form=f)).bounds
-        for f in FORMS
-    ]
+    heads = dict(features=info, hidden=8, dim=8)
+    both = []
+    for form in FORMS:
+        objective = MODELS.build(dict(type="PixPro", loss_form=form, **heads))
+        both.append(objective.bounds(None, {}))
     text = PAGE.read_text(encoding="utf-8")
     best, collapsed = (
         " / ".join(f"−{-getattr(b, key):g}" for b in both) for key in ("best", "collapsed")
     )
     assert f"| PixPro (`repository` / `paper`) | {best} | {collapsed} | about 0 |" in text
-    byol = MODELS.build(dict(type="BYOL", features=info, hidden=8, dim=8)).bounds
+    byol = MODELS.build(dict(type="BYOL", **heads)).bounds(None, {})
     assert f"| BYOL | {byol.best:g} | {byol.collapsed:g} | about {byol.random_start:g} |" in text

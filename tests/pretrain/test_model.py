@@ -12,10 +12,11 @@ import pretrain.objectives.byol
 import pretrain.objectives.pixcontrast
 import pretrain.objectives.pixpro
 import pretrain.objectives.simclr  # noqa: F401 – registered by import
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.geometry import from_box
 from pretrain.model import Pretrainer
 from pretrain.structures import Batch, Views
+from pretrain.terms import total_loss
 
 BACKBONE = dict(type="TimmBackbone", name="test_resnet", output_stride=8)
 PIXPRO = dict(type="PixPro", hidden=16, dim=8)
@@ -55,7 +56,7 @@ def test_objectives_are_summed_by_weight_and_share_encodings(batch: Batch) -> No
 def test_views_are_normalised_apart(batch: Batch) -> None:
     """BatchNorm statistics per view: encoding views together would give other features."""
     model = build(SIMCLR)
-    apart = Encodings(batch, model.backbone, None).online("global")[0].vector
+    apart = BatchEncodings(batch, model.backbone, None).online("global")[0].vector
     together = model.backbone(batch.views["global"].images.flatten(0, 1)).vector.view(4, 2, -1)[
         :, 0
     ]
@@ -69,8 +70,8 @@ def test_two_objectives_of_one_type_keep_apart_names(batch: Batch) -> None:
 
 def test_targets_exist_only_when_needed(batch: Batch) -> None:
     assert build(SIMCLR).target_backbone is None
-    with pytest.raises(RuntimeError, match="needs_target"):
-        Encodings(batch, build(SIMCLR).backbone, None).target("global")
+    with pytest.raises(RuntimeError, match="no target network"):
+        BatchEncodings(batch, build(SIMCLR).backbone, None).target("global")
 
 
 def test_targets_start_equal_follow_by_ema_and_keep_their_buffers(batch: Batch) -> None:
@@ -81,13 +82,13 @@ def test_targets_start_equal_follow_by_ema_and_keep_their_buffers(batch: Batch) 
         for o, t in pairs
         for a, b in zip(o.parameters(), t.parameters(), strict=True)
     )
-    sum(v for k, v in model(batch).items() if "loss" in k).backward()
+    total_loss(model(batch)).backward()
     assert all(p.grad is None for _, t in pairs for p in t.parameters())
     before = copy.deepcopy(model.target_backbone.state_dict())
     with torch.no_grad():
         for parameter in model.backbone.parameters():
             parameter.add_(1.0)
-    model.update_targets(progress=0.0)
+    model.after_step(progress=0.0)
     for name, value in model.target_backbone.state_dict().items():
         moved = 0.1 if name in dict(model.target_backbone.named_parameters()) else 0.0
         assert torch.allclose(value.double(), before[name].double() + moved, atol=1e-6), name

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pretrain.engine.distributed import world
 from pretrain.files import atomic_write
+from pretrain.terms import is_loss
 
 # The fp16 scaler starts at 2^16 and halves once per skipped step: this many in a row is no search
 # for a scale.
@@ -88,7 +89,7 @@ class NonFiniteHook(Hook):
         bad = [
             name
             for name, v in values.items()
-            if not math.isfinite(v) and ("loss" in name or name == GRADIENT_NORM)
+            if not math.isfinite(v) and (is_loss(name) or name == GRADIENT_NORM)
         ]
         if not bad:
             self._bad_in_a_row = 0

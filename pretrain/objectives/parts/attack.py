@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import Features
-from pretrain.encodings import Encodings, evaluating
+from pretrain.encodings import BatchEncodings
+from pretrain.modes import evaluating
 from pretrain.objectives.parts.base import Objective
 from pretrain.structures import Batch, Views
+from pretrain.terms import total_loss
 
 T = TypeVar("T")
 # Pixel gradients of a mean over many images lie below float16's smallest number; only their signs
@@ -144,13 +146,13 @@ class ChangedEncodings:
         kept: features of the kept views.
         pixels: (B, n, 3, H, W) normalised, of the attacked views.
         norm, frozen: how changed pixels are encoded, see
-            :meth:`pretrain.encodings.Encodings.online`.
+            :meth:`pretrain.encodings.BatchEncodings.online`.
         known: features of ``pixels``, if they were encoded before.
     """
 
     def __init__(
         self,
-        encode: Encodings,
+        encode: BatchEncodings,
         group: str,
         layout: Layout,
         kept: list[Features],
@@ -165,11 +167,6 @@ class ChangedEncodings:
         self.known = known
 
     @property
-    def normalisation(self) -> tuple[Tensor, Tensor]:
-        """As of the clean encodings."""
-        return self._encode.normalisation
-
-    @property
     def changed(self) -> list[Features]:
         """Features of the changed pixels, encoded when first asked for."""
         if self.known is None:
@@ -178,15 +175,13 @@ class ChangedEncodings:
             )
         return self.known
 
-    def beside(self, layout: Layout, kept: list[Features]) -> ChangedEncodings:
-        """Returns the same changed views, with the same features, beside other kept ones."""
+    def with_kept(self, layout: Layout, kept: list[Features]) -> ChangedEncodings:
+        """Returns the same changed views, with the same features, together with other kept ones."""
         other = copy.copy(self)
         other._layout, other._kept, other.known = layout, kept, self.changed
         return other
 
-    def online(
-        self, group: str, images: Tensor | None = None, *, norm: str = "clean", frozen: bool = False
-    ) -> list[Features]:
+    def online(self, group: str, images: Tensor | None = None) -> list[Features]:
         """Returns the features of every view; images given for the changed group (by objectives
         that hide parts of them) are encoded as changed pixels are.
 
@@ -195,7 +190,7 @@ class ChangedEncodings:
                 changed ones?
         """
         if group != self._group:
-            return self._encode.online(group, images, norm=norm, frozen=frozen)
+            return self._encode.online(group, images)
         if images is None:
             return self._layout.ordered(self._kept, self.changed)
         if self._kept:
@@ -228,7 +223,7 @@ class AttackedLoss:
     encoder and heads into evaluation mode.
 
     Args:
-        objective: whose terms with "loss" in their names are added up.
+        objective: whose loss terms are added up.
         batch, encode: clean.
         layout: the attacked views and those they are compared with.
         reference: features of the kept views; None if these are the attacked ones at the start of
@@ -240,7 +235,7 @@ class AttackedLoss:
         self,
         objective: Objective,
         batch: Batch,
-        encode: Encodings,
+        encode: BatchEncodings,
         *,
         layout: Layout,
         reference: list[Features] | None,
@@ -253,13 +248,13 @@ class AttackedLoss:
     def __call__(self, pixels: Tensor, features: list[Features] | None = None) -> Tensor:
         """Returns the loss, a scalar; ``features`` are those of ``pixels`` if they are known."""
         check_whole(self._objective)
-        group, layout = self._objective.attacked, self._layout
+        group, layout = self._objective.needs.attacked, self._layout
         route = dict(norm=self._norm, frozen=self._frozen)
         changed = ChangedEncodings(self._encode, group, layout, [], pixels, known=features, **route)
         if self._reference is None:
             self._reference = detached(changed.changed)
         if self._reference:
-            changed = changed.beside(layout, self._reference)
+            changed = changed.with_kept(layout, self._reference)
         with evaluating(self._objective) if self._frozen else nullcontext():
             return total_loss(
                 self._objective(changed_batch(self._batch, group, layout, pixels), changed)
@@ -283,8 +278,3 @@ def check_whole(module: nn.Module) -> None:
 def detached(features: list[Features]) -> list[Features]:
     """Returns the features as constants."""
     return [view.each(Tensor.detach) for view in features]
-
-
-def total_loss(terms: dict[str, Tensor]) -> Tensor:
-    """Returns the sum of an objective's terms that are minimised."""
-    return sum(value for name, value in terms.items() if "loss" in name)

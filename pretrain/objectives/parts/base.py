@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.encodings import Encodings
+from pretrain.needs import Needs
 from pretrain.structures import Batch
 
 
@@ -26,64 +28,55 @@ class Bounds(NamedTuple):
     collapsed: float | None = None
     random_start: float | None = None
 
+    def known(self) -> dict[str, float]:
+        """Returns those that are known by the names that logs give them."""
+        named = {"best": self.best, "collapsed": self.collapsed, "fresh": self.random_start}
+        return {name: value for name, value in named.items() if value is not None}
+
 
 class Objective(nn.Module):
     """Base of all objectives: a module with its own heads that turns encodings into unweighted loss
     terms.
 
-    Class attributes:
-        reads: view groups it needs; checked against the recipe before the run starts.
-        views_per_group: how many views of each group it needs. needs_target: whether it calls
-        ``encode.target`` and so needs an EMA copy of the backbone. needs_labels: whether the source
-        must carry labels. needs_adversarial_norm: whether it calls ``encode.online(…,
-        norm="adversarial")`` and so needs a second set of
-            the backbone's BatchNorms.
-        takes_any_views: whether it works on any number of views from ``views_per_group`` on; the
-            others use the first ``views_per_group`` ones.
-        attacked: group whose pixels an adversary may change: one that the online network sees.
+    Attributes:
+        needs: views, networks and labels; of the class, or of one instance where a setting decides.
+        temperature: τ of a loss that tells positives from negatives, which the advice after a
+            collapse asks for; None for other losses.
 
     Args:
         features: what the backbone gives; heads take their widths from it.
     """
 
-    reads: tuple[str, ...] = ("global",)
-    views_per_group: int = 2
-    needs_target: bool = False
-    needs_labels: bool = False
-    needs_adversarial_norm: bool = False
-    takes_any_views: bool = False
-    attacked: str = "global"
+    needs = Needs()
+    temperature: float | None = None
 
     def __init__(self, features: FeatureInfo) -> None:
         super().__init__()
         self.features = features
 
-    @property
-    def bounds(self) -> Bounds:
-        """Known values of this objective's loss."""
+    def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
+        """Returns known values of this objective's loss for a batch.
+
+        Args:
+            batch: one that :meth:`forward` was given, normalised or not.
+            terms: what it returned; entries that are minimised may have a weight.
+        """
         return Bounds()
 
-    @property
-    def online_groups(self) -> tuple[str, ...]:
-        """Those of ``reads`` that it calls ``encode.online`` for; hooks can look at their features."""
-        return self.reads
-
-    @property
-    def target_groups(self) -> tuple[str, ...]:
-        """Those of ``reads`` that it calls ``encode.target`` for."""
-        return self.reads if self.needs_target else ()
-
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns {name: scalar}: names containing "loss" are minimised, others are only logged.
+        """Returns {name: scalar}: names containing "loss" are minimised, others are only logged
+        (:func:`pretrain.terms.is_loss`).
 
         Changes nothing that lasts, BatchNorm statistics aside: an attack calls it several times in
         a step.
         """
         raise NotImplementedError
 
-    def remember(self, batch: Batch, encode: Encodings) -> None:
-        """Updates what is kept from step to step (queues), without gradient; called once per
-        micro-batch in training, after all losses. The encodings asked for so far cost nothing."""
+    def update_memory(self, batch: Batch, encode: Encodings) -> None:
+        """Updates what is kept from step to step (queues, learned negatives), without gradient;
+        called once per micro-batch in training, after all losses. The encodings asked for so far
+        cost nothing.
+        """
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns (online, target) modules whose targets follow by EMA; the engine adds the
@@ -92,7 +85,7 @@ class Objective(nn.Module):
         return []
 
 
-def follower(online: nn.Module) -> nn.Module:
+def target_copy(online: nn.Module) -> nn.Module:
     """Returns a copy that will follow ``online`` by EMA: equal weights, no gradient, its own
     BatchNorm buffers.
     """

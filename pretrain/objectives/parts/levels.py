@@ -1,5 +1,6 @@
-"""Which maps a dense objective learns on: one stage of the backbone, or the levels of a feature
-pyramid.
+"""Maps of a dense objective that can learn on a feature pyramid as well as on one stage of the
+backbone. An objective of one map needs nothing of it: ``stride = features.pick(stride)`` when it is
+built, ``view.map(stride)`` when it runs.
 """
 
 from __future__ import annotations

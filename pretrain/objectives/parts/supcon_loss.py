@@ -16,7 +16,9 @@ from torch import distributed as dist
 from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
+from pretrain.names import check_choice
 from pretrain.objectives.parts.reduce import gather, mean_over_valid
+from pretrain.ranges import check_positive
 
 FORMS = ("out", "in")
 DENOMINATORS = ("all", "one", "negatives")
@@ -69,13 +71,10 @@ class ContrastOptions:
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature={self.temperature}: must be positive")
-        for name, legal in (("form", FORMS), ("denominator", DENOMINATORS), ("anchors", ANCHORS)):
-            if getattr(self, name) not in legal:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}: must be one of {', '.join(map(repr, legal))}"
-                )
+        check_positive(temperature=self.temperature)
+        check_choice("form", self.form, FORMS)
+        check_choice("denominator", self.denominator, DENOMINATORS)
+        check_choice("anchors", self.anchors, ANCHORS)
         if self.max_positives is not None and self.max_positives < 0:
             raise ValueError(f"max_positives={self.max_positives}: must be None or at least 0")
         if self.chunk is not None and self.chunk < 1:

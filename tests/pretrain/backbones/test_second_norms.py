@@ -8,20 +8,20 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from pretrain.backbones.second_norms import MOMENTUM, SecondNorms
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.geometry import identity
 from pretrain.structures import Batch, Views
 
 BACKBONE = dict(type="TimmBackbone", name="test_resnet")
 
 
-def encodings(seed: int = 0) -> tuple[Encodings, nn.Module, SecondNorms, torch.Tensor]:
+def encodings(seed: int = 0) -> tuple[BatchEncodings, nn.Module, SecondNorms, torch.Tensor]:
     torch.manual_seed(seed)
     network = MODELS.build(dict(BACKBONE)).train()
     twins = SecondNorms(network)
     images = torch.randn(4, 2, 3, 32, 32)
     batch = Batch({"global": Views(images, identity().expand(4, 2, 2, 3))}, None, torch.arange(4))
-    return Encodings(batch, network, None, second_norms=twins), network, twins, images
+    return BatchEncodings(batch, network, None, second_norms=twins), network, twins, images
 
 
 def buffers(module: nn.Module) -> list[torch.Tensor]:
@@ -95,8 +95,10 @@ def test_recomputing_activations_is_refused() -> None:
 
 def test_asking_for_a_set_that_is_not_there_is_an_error() -> None:
     encode, network, _, images = encodings()
-    with pytest.raises(RuntimeError, match="needs_adversarial_norm"):
-        Encodings(encode._batch, network, None).online("global", images=images, norm="adversarial")
+    with pytest.raises(RuntimeError, match="second_norms=True"):
+        BatchEncodings(encode._batch, network, None).online(
+            "global", images=images, norm="adversarial"
+        )
     with pytest.raises(ValueError, match="norm='robust'"):
         encode.online("global", images=images, norm="robust")
     with pytest.raises(ValueError, match="only for given images"):

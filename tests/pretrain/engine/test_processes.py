@@ -35,6 +35,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 
 from pretrain.engine.distributed import world
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Objective
 
 
@@ -49,7 +50,7 @@ class ProbeHook(Hook):
 
 @MODELS.register_module()
 class ProbeFollow(Objective):
-    needs_target = True
+    needs = Needs(target=("global",))
 
     def forward(self, batch, encode):
         first, second = (f.vector for f in encode.online("global"))

@@ -19,6 +19,7 @@ from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
 from pretrain.geometry import identity
 from pretrain.hooks.collapse import CollapseHook, FeatureCollapse
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds
 from pretrain.structures import Batch, Views
 
@@ -42,7 +43,9 @@ class Watched(nn.Module):
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__()
-        self.objectives = [SimpleNamespace(bounds=bounds, needs_target=True, needs_labels=False)]
+        objective = SimpleNamespace(needs=Needs(target=("large",)), temperature=None)
+        objective.bounds = lambda batch, terms: bounds
+        self.objectives = [objective]
         self.weights = [2.0]
         self.last_features: list[Features] | None = None
 
@@ -56,10 +59,9 @@ class Watched(nn.Module):
 def make_runner() -> SimpleNamespace:
     """A runner with a model that a test feeds features."""
     return SimpleNamespace(
-        rank=0,
         iter=0,
         max_iters=1000,
-        model=Watched(Bounds(-4, -4, 0)),
+        raw_model=Watched(Bounds(-4, -4, 0)),
         logger=logging.getLogger("collapse"),
         message_hub=MessageHub(f"collapse_{id(object())}_{torch.rand(1).item()}"),
         optim_wrapper=SimpleNamespace(param_groups=[{"lr": 0.3}]),
@@ -98,7 +100,7 @@ def look(
     given: list[Features],
     loss: float = -1.0,
 ) -> None:
-    runner.iter, runner.model.last_features = step - 1, given
+    runner.iter, runner.raw_model.last_features = step - 1, given
     hook.after_train_iter(runner, step - 1, batch(), {"Toy.loss": torch.tensor(2.0 * loss)})
 
 

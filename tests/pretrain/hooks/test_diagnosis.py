@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pretrain.backbones.timm_backbone import FeatureInfo
 from pretrain.hooks.diagnosis import Limits, describe_loss, find_signs, likely_knobs, loss_sign
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds
 from pretrain.objectives.simclr import SimCLR
 from pretrain.objectives.supcon import SupCon
@@ -25,8 +27,10 @@ BLIND = Bounds(best=-4.0, collapsed=-4.0, random_start=0.0)
 CONTRAST = Bounds(best=None, collapsed=4.8, random_start=4.8)
 
 
-def objective(bounds: Bounds, *, target: bool = False, **options: float) -> SimpleNamespace:
-    return SimpleNamespace(bounds=bounds, needs_target=target, **options)
+def knobs(bounds: Bounds, *, momentum: float = 0.99, images: int = 64, **kind: Any) -> list[str]:
+    """Advice for a model of one objective of this kind."""
+    objective = SimpleNamespace(**{"needs": Needs(), "temperature": None, **kind})
+    return likely_knobs([objective], [bounds], momentum=momentum, lr=0.25, images=images)
 
 
 def test_healthy_features_show_no_sign() -> None:
@@ -67,29 +71,22 @@ def test_losses_stand_beside_their_known_values() -> None:
 
 
 def test_fast_momentum_and_small_batches_come_first() -> None:
-    pixpro = [objective(BLIND, target=True)]
-    assert "momentum is 0.5" in likely_knobs(pixpro, momentum=0.5, lr=1.0, images=64)[0]
-    assert "predictor or propagation" in likely_knobs(pixpro, momentum=0.99, lr=1.0, images=64)[0]
-    assert "BatchNorm sees 8 images" in likely_knobs(pixpro, momentum=0.99, lr=1.0, images=8)[0]
+    pixpro = Needs(target=("global",))
+    assert "momentum is 0.5" in knobs(BLIND, needs=pixpro, momentum=0.5)[0]
+    assert "predictor or propagation" in knobs(BLIND, needs=pixpro)[0]
+    assert "BatchNorm sees 8 images" in knobs(BLIND, needs=pixpro, images=8)[0]
 
 
 def test_every_loss_of_positives_and_negatives_has_a_temperature_to_ask_for() -> None:
     features = FeatureInfo({8: 4}, 4)
     for contrasting in (SimCLR(features), SupCon(features, temperature=0.2)):
-        assert "temperature" in " ".join(
-            likely_knobs([contrasting], momentum=0.99, lr=0.25, images=64)
-        )
+        advice = likely_knobs([contrasting], [CONTRAST], momentum=0.99, lr=0.25, images=64)
+        assert "temperature" in " ".join(advice)
 
 
 def test_advice_fits_the_nature_of_the_objective() -> None:
-    contrastive = " ".join(
-        likely_knobs([objective(CONTRAST, temperature=0.1)], momentum=0.99, lr=0.25, images=64)
-    )
+    contrastive = " ".join(knobs(CONTRAST, temperature=0.1))
     assert "temperature" in contrastive and "0.25" in contrastive
     assert "momentum" not in contrastive and "predictor" not in contrastive
-    wrapped = SimpleNamespace(
-        bounds=CONTRAST, needs_target=False, objective=objective(CONTRAST, temperature=0.1)
-    )
-    assert "temperature" in " ".join(likely_knobs([wrapped], momentum=0.99, lr=0.25, images=64))
-    supervised = " ".join(likely_knobs([objective(CONTRAST)], momentum=0.99, lr=0.25, images=64))
+    supervised = " ".join(knobs(CONTRAST))
     assert "temperature" not in supervised and "learning rate" in supervised

@@ -31,7 +31,7 @@ class Run:
         self.runner = SimpleNamespace(
             iter=0,
             max_iters=100,
-            model=nn.Linear(1, 1),
+            raw_model=nn.Linear(1, 1),
             train_loop=SimpleNamespace(data_wait=0.0, accumulate=2),
             schedule=SimpleNamespace(global_batch=30),
             logger=logging.getLogger("throughput"),
@@ -87,7 +87,7 @@ def test_efficiency_compares_bare_passes_with_the_step_without_waiting(
     run, hook = Run(monkeypatch), ThroughputHook(every=5, efficiency_at=8)
     FakePasses.clock = run
     monkeypatch.setattr(throughput, "BarePasses", FakePasses)
-    run.runner.model.data_preprocessor = lambda batch, training: {"batch": "prepared"}
+    run.runner.raw_model.data_preprocessor = lambda batch, training: {"batch": "prepared"}
     hook.before_train(run.runner)
     run.steps(hook, 10)
     assert run.value("step_efficiency") == pytest.approx(2 * 1.2 / STEP)  # two micro-batches

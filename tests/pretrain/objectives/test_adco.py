@@ -58,7 +58,7 @@ def test_loss_equals_loops() -> None:
 
 
 def test_bounds_are_reached() -> None:
-    bounds = small().bounds
+    bounds = small().bounds(None, {})
     q = torch.ones(3, 4, dtype=torch.float64)
     negatives = torch.ones(7, 4, dtype=torch.float64)
     assert info_nce(cosines(q, q, negatives), 0.12).item() == pytest.approx(bounds.collapsed)
@@ -96,7 +96,7 @@ def test_negatives_step_like_torchs_sgd_on_the_negated_loss() -> None:
         optimiser.zero_grad()
         (-info_nce(cosines(queries.detach(), keys, leaf), 0.02)).backward()
         optimiser.step()
-        objective.remember(None, encodings())
+        objective.update_memory(None, encodings())
         assert torch.allclose(objective.negatives, leaf, atol=1e-12)
 
 
@@ -104,7 +104,7 @@ def test_negatives_climb() -> None:
     objective = small(negative_lr=0.05)
     before = objective(None, encodings())["loss"]
     for _ in range(50):
-        objective.remember(None, encodings())
+        objective.update_memory(None, encodings())
     assert objective(None, encodings())["loss"] > before + 0.5
 
 
@@ -118,14 +118,14 @@ def test_negatives_begin_as_keys() -> None:
     keys = torch.stack(
         [second[0], first[0], second[1], first[1]]
     )  # keys of view 0's queries are view 1's vectors
-    objective.remember(None, encode)
+    objective.update_memory(None, encode)
     assert torch.allclose(objective.negatives[:4], keys) and torch.equal(
         objective.negatives[4:], random[4:]
     )
-    objective.remember(None, encode)
+    objective.update_memory(None, encode)
     assert torch.allclose(objective.negatives[4:], keys[:3]) and (objective.velocity == 0).all()
     filled = objective.negatives.clone()
-    objective.remember(None, encode)
+    objective.update_memory(None, encode)
     assert (objective.negatives != filled).all() and objective.filled == 7
 
 
@@ -144,10 +144,10 @@ def test_both_directions_and_only_online_heads_learn() -> None:
     assert not objective.negatives.requires_grad
 
 
-def test_forward_changes_nothing_and_what_is_remembered_is_in_the_state() -> None:
+def test_forward_changes_nothing_and_the_memory_is_in_the_state() -> None:
     objective = small(filled=False)
     for _ in range(2):
-        objective.remember(None, encodings())
+        objective.update_memory(None, encodings())
     before = copy.deepcopy(objective.state_dict())
     objective(None, encodings())
     assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
@@ -155,17 +155,17 @@ def test_forward_changes_nothing_and_what_is_remembered_is_in_the_state() -> Non
     resumed = AdCo(INFO, hidden=8, dim=4, negatives=7).double()
     resumed.load_state_dict(before)
     for one in (objective, resumed):
-        one.remember(None, encodings())
+        one.update_memory(None, encodings())
     assert torch.equal(resumed.negatives, objective.negatives)
 
 
-def test_remembering_between_forward_and_backward_leaves_the_gradient() -> None:
+def test_an_update_of_the_memory_between_forward_and_backward_leaves_the_gradient() -> None:
     gradients = []
-    for remembers in (False, True):
+    for updates in (False, True):
         objective = small()
         loss = objective(None, encodings())["loss"]
-        if remembers:
-            objective.remember(None, encodings())
+        if updates:
+            objective.update_memory(None, encodings())
         loss.backward()
         gradients.append(objective.projector[0].weight.grad)
     assert torch.equal(*gradients)
@@ -178,7 +178,7 @@ def part_of(rank: int) -> list[torch.Tensor]:
 def after_four_steps(part: slice) -> list[torch.Tensor]:
     objective = small(filled=False)
     for _ in range(4):
-        objective.remember(None, encodings(part))
+        objective.update_memory(None, encodings(part))
     return [objective.negatives, objective.velocity]
 
 

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from pretrain.backbones.second_norms import SecondNorms
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import identity
 from pretrain.objectives.adversarial import Adversarial
 from pretrain.objectives.instance_discrimination import instance_loss
 from pretrain.objectives.parts.attack import Attack, AttackedLoss, check_whole
-from pretrain.objectives.parts.base import Objective, follower
+from pretrain.objectives.parts.base import Objective, target_copy
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
 
@@ -42,7 +42,7 @@ RESNET = dict(type="TimmBackbone", name="test_resnet")
 class PositiveTerm(Objective):
     """Minus the cosine of the two views of an image."""
 
-    def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, encode: BatchEncodings) -> dict[str, Tensor]:
         a, b = (view.vector for view in encode.online("global"))
         return {"loss": -F.cosine_similarity(a, b).mean()}
 
@@ -51,7 +51,7 @@ class PositiveTerm(Objective):
 class FirstViewLearns(Objective):
     """Minus the dot product of the two views' vectors, the second view held constant."""
 
-    def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, encode: BatchEncodings) -> dict[str, Tensor]:
         a, b = (view.vector for view in encode.online("global"))
         return {"loss": -(a * b.detach()).sum(1).mean()}
 
@@ -72,7 +72,7 @@ def normalisation(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.full((3, 1, 1), MEAN, dtype=dtype), torch.full((3, 1, 1), STD, dtype=dtype)
 
 
-def linear(options: dict[str, Any]) -> tuple[Adversarial, Batch, Encodings]:
+def linear(options: dict[str, Any]) -> tuple[Adversarial, Batch, BatchEncodings]:
     """Returns an Adversarial whose inner head is the identity, the vectors' batch and its
     encodings.
     """
@@ -81,7 +81,7 @@ def linear(options: dict[str, Any]) -> tuple[Adversarial, Batch, Encodings]:
     images = torch.tensor([X_I, X_J], dtype=torch.float64).transpose(0, 1)[..., None, None]
     batch = Batch({"global": Views(images, identity().expand(3, 2, 2, 3))}, None, torch.arange(3))
     network = LinearEncoder()
-    encode = Encodings(
+    encode = BatchEncodings(
         batch,
         network,
         None,
@@ -93,28 +93,28 @@ def linear(options: dict[str, Any]) -> tuple[Adversarial, Batch, Encodings]:
 
 def resnet(
     options: dict[str, Any], seed: int = 0
-) -> tuple[Adversarial, Batch, Callable[[], Encodings], nn.Module]:
+) -> tuple[Adversarial, Batch, Callable[[], BatchEncodings], nn.Module]:
     """Returns an Adversarial in training on a small ResNet, a batch, a maker of its encodings, and
     the ResNet.
     """
     torch.manual_seed(seed)
     network = MODELS.build(dict(RESNET)).train()
     wrapper = Adversarial(network.info, **options).train()
-    twins = SecondNorms(network) if wrapper.needs_adversarial_norm else None
+    twins = SecondNorms(network) if wrapper.needs.second_norms else None
     images = (torch.rand(4, 2, 3, 32, 32) - MEAN) / STD
     geometry = identity().expand(4, 2, 2, 3)
     batch = Batch({"global": Views(images, geometry)}, torch.arange(4), torch.arange(4))
-    target = follower(network)
+    target = target_copy(network)
     pixels = normalisation(torch.float32)
     network.twins = [twins]  # in a list: no part of the network
 
-    def encodings() -> Encodings:
-        return Encodings(batch, network, target, second_norms=twins, normalisation=pixels)
+    def encodings() -> BatchEncodings:
+        return BatchEncodings(batch, network, target, second_norms=twins, normalisation=pixels)
 
     return wrapper, batch, encodings, network
 
 
-def attacked_loss(wrapper: Adversarial, batch: Batch, encode: Encodings) -> AttackedLoss:
+def attacked_loss(wrapper: Adversarial, batch: Batch, encode: BatchEncodings) -> AttackedLoss:
     return wrapper.attacked_loss(batch, encode, wrapper.layout(2))
 
 
@@ -336,7 +336,7 @@ def test_alpha_0_and_the_first_term_are_the_baseline_bit_for_bit(alpha: float) -
     other.objective(same, same_encodings())["loss"].backward()
     found, expected = gradients(network, wrapper), gradients(same_network, other)
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert wrapper.needs_adversarial_norm == (alpha > 0)
+    assert wrapper.needs.second_norms == (alpha > 0)
 
 
 @pytest.mark.parametrize("attack_bn", ["train_adv", "eval_adv"])

@@ -4,7 +4,9 @@ what is refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,12 +18,12 @@ from torch import distributed as dist
 from benchmarks.compare.budget import count_flops_per_sample
 from pretrain.backbones.second_norms import SecondNorms
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
 from pretrain.objectives.adversarial import Adversarial
 from pretrain.objectives.parts.attack import ChangedEncodings, Layout, changed_batch
-from pretrain.objectives.parts.base import follower
+from pretrain.objectives.parts.base import target_copy
 from pretrain.objectives.simclr import nt_xent
 from pretrain.structures import Batch, Views
 
@@ -58,11 +60,11 @@ def built(
     return Adversarial(network.info, objective=dict(inner), **options).train(), network
 
 
-def encodings(batch: Batch, network: nn.Module, wrapper: Adversarial) -> Encodings:
+def encodings(batch: Batch, network: nn.Module, wrapper: Adversarial) -> BatchEncodings:
     pixels = torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25)
-    twins = SecondNorms(network) if wrapper.needs_adversarial_norm else None
-    target = follower(network) if wrapper.needs_target else None
-    return Encodings(batch, network, target, second_norms=twins, normalisation=pixels)
+    twins = SecondNorms(network) if wrapper.needs.second_norms else None
+    target = target_copy(network) if wrapper.needs.target else None
+    return BatchEncodings(batch, network, target, second_norms=twins, normalisation=pixels)
 
 
 @pytest.mark.parametrize(
@@ -164,14 +166,14 @@ def test_what_the_inner_objective_sees() -> None:
     assert twice.target("global") == [encode.target("global")[0]] * 2
     turned = Layout((0,), (1,), attacked_first=True)
     assert (
-        turned.views == (1, 0) and changed.beside(turned, clean[:1]).online("global")[1] is clean[0]
+        turned.views == (1, 0)
+        and changed.with_kept(turned, clean[:1]).online("global")[1] is clean[0]
     )
     assert torch.equal(
         changed_batch(batch, "global", turned, pixels).views["global"].images[:, 0], pixels[:, 0]
     )
     geometry = changed_batch(batch, "global", Layout((0,), (0,)), pixels).views["global"].geometry
     assert torch.equal(geometry[:, 0], geometry[:, 1])
-    assert changed.normalisation is encode.normalisation
 
 
 def test_joint_form() -> None:
@@ -189,33 +191,36 @@ def test_joint_form() -> None:
     z = torch.stack([first, second, found[-1]], 1)
     assert len(found) == 4  # two clean views, one step of the attack, the attacked view
     assert torch.allclose(terms["loss"], nt_xent(z, 0.5))
+    assert wrapper.bounds(batch, terms).collapsed == pytest.approx(math.log(3 * len(z) - 1))
     assert torch.allclose(terms["adversarial_loss"], 0.25 * nt_xent(z[:, [0, 2]], 0.5))
 
 
 def test_the_engine_is_asked_for_what_the_inner_objective_needs() -> None:
     pixpro = Adversarial(INFO, objective=PIXPRO)
-    assert pixpro.needs_target and pixpro.needs_adversarial_norm and not pixpro.takes_any_views
+    assert pixpro.needs == replace(pixpro.objective.needs, second_norms=True)
+    assert pixpro.needs.target == ("global",) and not pixpro.needs.any_views
     assert pixpro.momentum_pairs() == pixpro.objective.momentum_pairs() != []
-    assert pixpro.bounds == pixpro.objective.bounds
-    assert not Adversarial(INFO, objective=PIXPRO, norm="shared").needs_adversarial_norm
+    assert pixpro.bounds(None, {}) == pixpro.objective.bounds(None, {})
+    assert not Adversarial(INFO, objective=PIXPRO, norm="shared").needs.second_norms
     supervised = Adversarial(INFO, objective=SUPERVISED, source="both")
-    assert supervised.needs_labels and supervised.views_per_group == 1
+    assert supervised.needs.labels and supervised.needs.views == 1
+    assert Adversarial(INFO, objective=SIMCLR).temperature == 0.5
     cim = Adversarial(INFO, objective=CIM, source="both")
-    assert cim.reads == ("context", "exemplar") and cim.attacked == "exemplar"
+    assert cim.needs.groups == ("context", "exemplar") and cim.needs.attacked == "exemplar"
 
 
-def test_only_the_inner_objective_remembers() -> None:
+def test_the_memory_is_that_of_the_inner_objective() -> None:
     wrapper = Adversarial(INFO, objective=PIXPRO)
     calls = []
-    wrapper.objective.remember = lambda *arguments: calls.append(arguments)
-    wrapper.remember("batch", "encode")
+    wrapper.objective.update_memory = lambda *arguments: calls.append(arguments)
+    wrapper.update_memory("batch", "encode")
     assert calls == [("batch", "encode")]
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (dict(source="q"), r"source='q': must be one of 'anchor', 'other', 'both'"),
+        (dict(source="q"), r"source='q' is not one of anchor, other, both"),
         (dict(attack="cw"), r"attack='cw'"),
         (dict(norm="third"), r"norm='third'"),
         (dict(attack_bn="train"), r"attack_bn='train'"),
@@ -281,7 +286,7 @@ def attacked_part(part: slice, source: str) -> dict[str, Tensor]:
         torch.full((3, 1, 1), 0.5, dtype=torch.float64),
         torch.full((3, 1, 1), 0.25, dtype=torch.float64),
     )
-    encode = Encodings(
+    encode = BatchEncodings(
         batch, network, None, second_norms=SecondNorms(network), normalisation=pixels
     )
     seen: list[Tensor] = []

@@ -12,14 +12,14 @@ from mmengine.model import BaseDataPreprocessor
 from torch.nn import functional as F
 
 from pretrain.backbones.sincos_vit import SinCosViT
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import check_config
 from pretrain.engine.efficiency import BarePasses
 from pretrain.engine.schedule import make_schedule
 from pretrain.geometry import from_box
 from pretrain.model import Pretrainer
 from pretrain.objectives.cim import CIM, map_iou, map_loss, margins, prior_loss
-from pretrain.objectives.parts.base import follower
+from pretrain.objectives.parts.base import target_copy
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -118,20 +118,21 @@ def test_targets_are_where_the_exemplars_lie() -> None:
 @pytest.mark.parametrize("update", ["exemplar", "context", "both"])
 def test_each_side_goes_through_its_network(update: str) -> None:
     backbone, objective = vit(update=update)
-    batch, target = make_batch(), follower(backbone)
+    batch, target = make_batch(), target_copy(backbone)
     seen = []
     backbone.register_forward_hook(lambda _, args, __: seen.append(("online", args[0].shape[-1])))
     target.register_forward_hook(lambda _, args, __: seen.append(("target", args[0].shape[-1])))
-    objective(batch, Encodings(batch, backbone, target if objective.needs_target else None))
+    objective(batch, BatchEncodings(batch, backbone, target if objective.needs.target else None))
     sides = {
         "exemplar": {("online", 16), ("target", 40)},
         "context": {("online", 40), ("target", 16)},
     }
     assert set(seen) == sides.get(update, {("online", 16), ("online", 40)})
-    assert objective.attacked == ("context" if update == "context" else "exemplar")
+    assert objective.needs.attacked == ("context" if update == "context" else "exemplar")
     sizes = {"context": 40, "exemplar": 16}
-    told = [("online", sizes[group]) for group in objective.online_groups]
-    assert {*told, *(("target", sizes[group]) for group in objective.target_groups)} == set(seen)
+    passes = [("online", sizes[group]) for group in objective.needs.online]
+    passes += [("target", sizes[group]) for group in objective.needs.target]
+    assert set(passes) == set(seen)
 
 
 def test_hooks_look_at_the_trained_side_and_its_passes_are_the_bare_ones() -> None:
@@ -148,9 +149,9 @@ def test_hooks_look_at_the_trained_side_and_its_passes_are_the_bare_ones() -> No
 
 def test_gradients_reach_what_is_trained_and_nothing_else() -> None:
     backbone, objective = vit()
-    target = follower(backbone)
+    target = target_copy(backbone)
     batch = make_batch()
-    terms = objective(batch, Encodings(batch, backbone, target))
+    terms = objective(batch, BatchEncodings(batch, backbone, target))
     terms["loss"].backward()
     assert all(p.grad is None for p in target.parameters())
     fixed = {"model.pos_embed", "model.patch_embed.proj.weight", "model.patch_embed.proj.bias"}
@@ -159,15 +160,16 @@ def test_gradients_reach_what_is_trained_and_nothing_else() -> None:
             assert parameter.grad is None, name
         elif "norm" in name or "weight" in name or "cls" in name:  # a key's bias changes no softmax
             assert parameter.grad.abs().sum() > 0, name
-    assert terms["prior"] == objective.bounds.collapsed
-    assert objective.bounds.random_start == pytest.approx(2 * math.log(2))
+    bounds = objective.bounds(batch, terms)
+    assert bounds.collapsed == terms["prior"]
+    assert bounds.random_start == pytest.approx(2 * math.log(2))
 
 
 def test_the_context_reaches_only_the_shared_projection() -> None:
     """With exemplars' features held fixed the trained network gets nothing from the context's side."""
     backbone, objective = vit()
     batch = make_batch()
-    encode = Encodings(batch, backbone, follower(backbone))
+    encode = BatchEncodings(batch, backbone, target_copy(backbone))
     for features in encode.online("exemplar"):
         features.pyramid = {stride: m.detach() for stride, m in features.pyramid.items()}
         features.prefix = features.prefix.detach()
@@ -184,7 +186,7 @@ def test_exemplars_do_not_matter_to_each_other_and_the_loss_adds_up() -> None:
         group = batch.views["exemplar"]
         part = Views(group.images[:, chosen], group.geometry[:, chosen])
         some = Batch(batch.views | {"exemplar": part}, None, batch.ids)
-        encode = Encodings(some, backbone, follower(backbone))
+        encode = BatchEncodings(some, backbone, target_copy(backbone))
         return objective.predict(some, encode), objective(some, encode)["loss"]
 
     maps, loss = run([0, 1, 2])
@@ -196,7 +198,7 @@ def test_joint_and_convolution_train_as_well() -> None:
     for options in (dict(joint=2), dict(correlation="convolution")):
         backbone, objective = vit(**options)
         batch = make_batch()
-        objective(batch, Encodings(batch, backbone, follower(backbone)))["loss"].backward()
+        objective(batch, BatchEncodings(batch, backbone, target_copy(backbone)))["loss"].backward()
         assert all(torch.isfinite(p.grad).all() for p in objective.parameters())
 
 
@@ -244,7 +246,7 @@ def test_class_token_of_the_target_is_the_online_one() -> None:
         for parameter in online.parameters():
             parameter.add_(1)
     old = target.norm.weight.clone()
-    model.update_targets(0.0)
+    model.after_step(0.0)
     assert torch.equal(target.cls_token, online.cls_token)
     assert torch.allclose(target.norm.weight, 0.99 * old + 0.01 * online.norm.weight)
 

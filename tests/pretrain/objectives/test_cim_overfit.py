@@ -52,7 +52,7 @@ def overfit(samples: Batch, *, steps: int, batch: int) -> float:
         model(samples.map(lambda tensor, chosen=chosen: tensor[chosen]))["CIM.loss"].backward()
         optimizer.step()
         optimizer.zero_grad()
-        model.update_targets(step / steps)
+        model.after_step(step / steps)
     with torch.no_grad():
         return float(model(samples)["CIM.iou"])
 

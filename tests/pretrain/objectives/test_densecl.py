@@ -93,14 +93,14 @@ def test_a_shifted_map_is_matched_cell_by_cell() -> None:
 
 
 @pytest.mark.parametrize("symmetric, keys", [(True, 2), (False, 1)])
-def test_queues_fill_in_remember_only_and_image_by_image(symmetric: bool, keys: int) -> None:
+def test_queues_fill_in_update_memory_only_and_image_by_image(symmetric: bool, keys: int) -> None:
     objective = small(symmetric=symmetric)
     encode = Encode(features(4, 1), features(4, 2))
     before = {name: value.clone() for name, value in objective.state_dict().items()}
     first, second = objective(None, encode), objective(None, encode)
     assert all(torch.equal(value, before[name]) for name, value in objective.state_dict().items())
     assert torch.equal(first["loss"], second["loss"])
-    objective.remember(None, encode)
+    objective.update_memory(None, encode)
     assert objective.queue.held == objective.cell_queue.held == 4 * keys
     target = encode.target("global")
     answering = [target[1], target[0]][:keys]
@@ -115,23 +115,23 @@ def test_queues_fill_in_remember_only_and_image_by_image(symmetric: bool, keys: 
 
 def test_first_step_has_no_negatives_and_later_ones_have_a_known_collapse() -> None:
     objective = small()
-    assert objective.bounds.collapsed is None
     terms = objective(None, Encode(features(4, 1), features(4, 2)))
-    assert terms["loss"] == 0 and terms["held"] == 0 and objective.bounds.collapsed == 0
+    assert terms["loss"] == 0 and terms["held"] == 0
+    assert objective.bounds(None, terms).collapsed == 0
     same = [Features({8: torch.ones(4, 6, 2, 3)}, torch.ones(4, 7))] * 2
     for held in (8, 16, 16):
-        objective.remember(None, Encode(same, same))
+        objective.update_memory(None, Encode(same, same))
         terms = objective(None, Encode(same, same))
         assert terms["held"] == held
         for name in ("loss", "image", "cell"):
             assert terms[name].item() == pytest.approx(math.log(1 + held), abs=1e-5)
-        assert objective.bounds.collapsed == pytest.approx(math.log(1 + held))
+        assert objective.bounds(None, terms).collapsed == pytest.approx(math.log(1 + held))
 
 
 def test_gradient_reaches_online_heads_and_features_only() -> None:
     objective = small()
     online, target = features(4, 1, grad=True), features(4, 2, grad=True)
-    objective.remember(None, Encode(online, target))
+    objective.update_memory(None, Encode(online, target))
     objective(None, Encode(online, target))["loss"].backward()
     for head in (objective.projector, objective.cell_projector):
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in head.parameters())
@@ -146,7 +146,7 @@ def test_gradient_reaches_online_heads_and_features_only() -> None:
 def test_dense_weight_picks_its_part(weight: float, part: str) -> None:
     objective = small(dense_weight=weight)
     encode = Encode(features(4, 1), features(4, 2))
-    objective.remember(None, encode)
+    objective.update_memory(None, encode)
     terms = objective(None, encode)
     assert terms["loss"].item() == pytest.approx(terms[part].item())
 

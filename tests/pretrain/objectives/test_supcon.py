@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
-from pretrain.encodings import Encodings
+from pretrain.encodings import BatchEncodings
 from pretrain.objectives.parts.supcon_loss import ContrastOptions, supcon_loss
 from pretrain.objectives.simclr import SimCLR
 from pretrain.objectives.supcon import SupCon
@@ -27,11 +27,11 @@ class Pooling(nn.Module):
         return Features({8: images}, torch.cat([mean, mean.square()], 1))
 
 
-def inputs(views: int, labels: torch.Tensor | None) -> tuple[Batch, Encodings]:
+def inputs(views: int, labels: torch.Tensor | None) -> tuple[Batch, BatchEncodings]:
     """Six images of noise."""
     images = torch.randn(6, views, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     batch = Batch({"global": Views(images, torch.zeros(6, views, 2, 3))}, labels, torch.arange(6))
-    return batch, Encodings(batch, Pooling(), None)
+    return batch, BatchEncodings(batch, Pooling(), None)
 
 
 def linear_layers(objective: SupCon) -> list[nn.Linear]:
@@ -79,10 +79,10 @@ def test_without_known_labels_it_is_simclr() -> None:
 
 def test_bounds_are_on_the_scale_of_the_loss() -> None:
     objective = SupCon(INFO, hidden=8, dim=5, loss_scale=0.5)
-    assert objective.bounds.collapsed is None
-    found = objective(*inputs(2, torch.tensor([0, 0, 1, 1, 2, 2])))
-    assert found["collapsed"].item() == pytest.approx(math.log(11))
-    assert objective.bounds.collapsed == pytest.approx(0.5 * math.log(11))
+    batch, encode = inputs(2, torch.tensor([0, 0, 1, 1, 2, 2]))
+    terms = objective(batch, encode)
+    assert terms["collapsed"].item() == pytest.approx(math.log(11))
+    assert objective.bounds(batch, terms).collapsed == pytest.approx(0.5 * math.log(11))
 
 
 def test_projectors() -> None:

@@ -407,10 +407,10 @@ def test_half_precision_features_are_computed_in_float32(
     [
         (dict(temperature=0), "temperature=0: must be positive"),
         (dict(temperature=math.nan), "temperature=nan"),
-        (dict(form="outer"), "form='outer': must be one of 'out', 'in'"),
+        (dict(form="outer"), "form='outer' is not one of out, in"),
         (
             dict(denominator="positives"),
-            "denominator='positives': must be one of 'all', 'one', 'negatives'",
+            "denominator='positives' is not one of all, one, negatives",
         ),
         (dict(anchors="first"), "anchors='first'"),
         (dict(max_positives=-1), "max_positives=-1"),

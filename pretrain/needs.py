@@ -1,0 +1,37 @@
+"""What an objective needs of the recipe, the source and the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """Read before a run starts: by the checks of views and labels, by whoever builds target
+    networks, and by hooks.
+
+    Attributes:
+        online: view groups that the trained network encodes.
+        target: view groups that its EMA copy, the target network, encodes; empty: there is none.
+        images: view groups of which it reads the images alone.
+        views: views of each group; objectives use the first ones.
+        any_views: whether it uses all views where a recipe makes more.
+        labels: whether every image must carry a label, or -1.
+        second_norms: whether it calls ``encode.online(…, norm="adversarial")``, for which the
+            backbone gets a second set of BatchNorms.
+        attacked: view group whose pixels an adversary may change; one of ``online``.
+    """
+
+    online: tuple[str, ...] = ("global",)
+    target: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    views: int = 2
+    any_views: bool = False
+    labels: bool = False
+    second_norms: bool = False
+    attacked: str = "global"
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """All view groups that it reads, sorted by name."""
+        return tuple(sorted({*self.online, *self.target, *self.images}))
