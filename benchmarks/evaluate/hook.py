@@ -20,7 +20,6 @@ from benchmarks.core.extractor import IMAGENET, FeatureExtractor
 from benchmarks.evaluate.suite import Task, make_task
 from pretrain.engine.distributed import world
 from pretrain.engine.sharding import is_sharded
-from pretrain.hooks.collapse import unwrapped
 
 # Seconds, not minutes, on small data; any of these can be set otherwise in the config.
 REDUCED: dict[str, dict[str, Any]] = {
@@ -131,7 +130,7 @@ class EvaluationHook(Hook):
         )
 
     def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
-        preprocessor = getattr(unwrapped(runner.model), "data_preprocessor", None)
+        preprocessor = getattr(runner.raw_model, "data_preprocessor", None)
         normalisation = getattr(preprocessor, "normalisation", IMAGENET)
         return FeatureExtractor(
             self._backbone(runner),
@@ -142,7 +141,7 @@ class EvaluationHook(Hook):
         )
 
     def _backbone(self, runner: Runner) -> nn.Module:
-        model = unwrapped(runner.model)
+        model = runner.raw_model
         if is_sharded(model):
             raise ValueError(
                 "EvaluationHook: process 0 alone cannot run a model sharded by FSDP; evaluate "
