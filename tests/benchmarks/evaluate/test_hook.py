@@ -130,7 +130,7 @@ def test_a_sharded_model_is_refused_before_the_first_step(
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         with pytest.raises(ValueError, match="sharded by FSDP; evaluate checkpoints"):
-            EvaluationHook(benchmarks).before_train(SimpleNamespace(model=shard(model), rank=0))
+            EvaluationHook(benchmarks).before_train(SimpleNamespace(raw_model=shard(model), rank=0))
     finally:
         dist.destroy_process_group()
 
