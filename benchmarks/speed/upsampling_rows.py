@@ -187,7 +187,8 @@ class Rows:
         side, pixels = 2 * level.low_radius + 1, last.factor * last.side
         w = torch.rand(1, pixels, pixels, side, side, device=self.device)
         leaves = [x, w.to(x.dtype).requires_grad_()]
-        run, work = partial(adaptive_conv, *leaves, level.factor, level.low_radius), [last.spread()]
+        options = dict(factor=level.factor, padding=level.low_radius)
+        run, work = partial(adaptive_conv, *leaves, **options), [last.spread()]
         loop = [Work(work[0].flops, last.fallback_spread())]
         name = "adaptive_conv on the grid"
         return [
