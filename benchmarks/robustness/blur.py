@@ -12,20 +12,10 @@ import numpy as np
 from benchmarks.robustness import filters
 from benchmarks.robustness.pixels import as_bytes, as_float, length_scale
 
-DEFOCUS = (
-    (3, 0.1),
-    (4, 0.5),
-    (6, 0.5),
-    (8, 0.5),
-    (10, 0.5),
-)  # radius of the disc, smoothing of its edge
-GLASS = (
-    (0.7, 1, 2),
-    (0.9, 2, 1),
-    (1, 2, 3),
-    (1.1, 3, 2),
-    (1.5, 4, 2),
-)  # σ, largest displacement, passes
+#: Radius of the disc, smoothing of its edge.
+DEFOCUS = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))
+#: σ, largest displacement, passes.
+GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 MOTION = ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))  # radius, σ
 #: Factors of the images that are averaged: first, step, how many.
 ZOOM = ((1, 0.01, 12), (1, 0.01, 16), (1, 0.02, 11), (1, 0.02, 13), (1, 0.03, 11))
@@ -52,12 +42,12 @@ def glass_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np
     scale = length_scale(image.shape)
     blurred = as_bytes(filters.gaussian(as_float(image), sigma * scale))
     for _ in range(passes):
-        blurred = scattered(blurred, *_displacements(blurred.shape, reach, scale, rng))
+        blurred = scattered(blurred, *_displacements(blurred.shape, reach, scale=scale, rng=rng))
     return as_bytes(filters.gaussian(as_float(blurred), sigma * scale))
 
 
 def _displacements(
-    shape: tuple[int, ...], reach: int, scale: float, rng: np.random.Generator
+    shape: tuple[int, ...], reach: int, *, scale: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """Draws (h, w, 2) int64 steps (rows, columns) for the pixels that are moved; and their largest
     size.
@@ -65,8 +55,8 @@ def _displacements(
     Published: whole numbers from -reach to reach - 1, for pixels from reach + 1 to side - reach.
     """
     margin = math.ceil(reach * scale)
-    moved = [max(0, side - 2 * margin) for side in shape[:2]]
-    steps = rng.integers(-reach, reach, (*moved, 2))
+    height, width = (max(0, side - 2 * margin) for side in shape[:2])
+    steps = rng.integers(-reach, reach, (height, width, 2))
     lot = rng.random(steps.shape, dtype=np.float32)
     return np.floor(steps * scale + lot).astype(np.int64), margin
 
@@ -95,9 +85,8 @@ def scattered(image: np.ndarray, steps: np.ndarray, margin: int) -> np.ndarray:
     moved = np.zeros((height, width), bool)
     moved[inside] = True
     place, source = place.ravel(), source.ravel()
-    follow = np.where(
-        (source > place) & moved.ravel()[source], source, place
-    )  # later in the image: had its turn
+    had_turn = (source > place) & moved.ravel()[source]  # those later in the image
+    follow = np.where(had_turn, source, place)
     while True:
         further = follow[follow]
         if np.array_equal(further, follow):
@@ -109,8 +98,9 @@ def motion_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> n
     """Blur along a line at -45 to 45 degrees, see ``filters.motion_blur``. (H, W, 3) uint8 to the
     same.
     """
-    radius, sigma = (length * length_scale(image.shape) for length in MOTION[severity - 1])
-    return as_bytes(filters.motion_blur(as_float(image), radius, sigma, rng.uniform(-45, 45)))
+    radius, sigma = np.multiply(MOTION[severity - 1], length_scale(image.shape))
+    blurred = filters.motion_blur(as_float(image), radius, sigma, angle=rng.uniform(-45, 45))
+    return as_bytes(blurred)
 
 
 def zoom_blur(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:

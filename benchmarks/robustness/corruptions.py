@@ -22,24 +22,21 @@ Corruption = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 #: In the order of the paper's tables: noise, blur, weather, digital.
 CORRUPTIONS: dict[str, Corruption] = {
-    function.__name__: function
-    for function in (
-        noise.gaussian_noise,
-        noise.shot_noise,
-        noise.impulse_noise,
-        blur.defocus_blur,
-        blur.glass_blur,
-        blur.motion_blur,
-        blur.zoom_blur,
-        weather.snow,
-        weather.frost,
-        weather.fog,
-        weather.brightness,
-        digital.contrast,
-        digital.elastic_transform,
-        digital.pixelate,
-        digital.jpeg_compression,
-    )
+    "gaussian_noise": noise.gaussian_noise,
+    "shot_noise": noise.shot_noise,
+    "impulse_noise": noise.impulse_noise,
+    "defocus_blur": blur.defocus_blur,
+    "glass_blur": blur.glass_blur,
+    "motion_blur": blur.motion_blur,
+    "zoom_blur": blur.zoom_blur,
+    "snow": weather.snow,
+    "frost": weather.frost,
+    "fog": weather.fog,
+    "brightness": weather.brightness,
+    "contrast": digital.contrast,
+    "elastic_transform": digital.elastic_transform,
+    "pixelate": digital.pixelate,
+    "jpeg_compression": digital.jpeg_compression,
 }
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -48,13 +48,12 @@ def _reduced(kernel: np.ndarray, scale: float) -> np.ndarray:
     reach = len(kernel) // 2
     goal = math.ceil(reach * scale)
     offsets = np.arange(-reach, reach + 1) * scale
-    share = np.maximum(0, 1 - np.abs(offsets[None] - np.arange(-goal, goal + 1)[:, None])).astype(
-        np.float32
-    )
+    distance = np.abs(offsets[None] - np.arange(-goal, goal + 1)[:, None])
+    share = np.maximum(0, 1 - distance).astype(np.float32)
     return share @ kernel @ share.T
 
 
-def motion_blur(image: np.ndarray, radius: float, sigma: float, angle: float) -> np.ndarray:
+def motion_blur(image: np.ndarray, radius: float, sigma: float, *, angle: float) -> np.ndarray:
     """Blur along a line, one-sided: weights exp(-i² / 2σ²) at i = 0 … 2⌈radius⌉ steps in a
     direction.
 
@@ -69,8 +68,8 @@ def motion_blur(image: np.ndarray, radius: float, sigma: float, angle: float) ->
     """
     steps = np.arange(2 * math.ceil(radius) + 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
-    direction = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    x, y = (np.ceil(steps * part - 0.5).astype(np.int64) for part in direction)
+    x = np.ceil(steps * math.cos(math.radians(angle)) - 0.5).astype(np.int64)
+    y = np.ceil(steps * math.sin(math.radians(angle)) - 0.5).astype(np.int64)
     kernel = np.zeros((np.ptp(y) + 1, np.ptp(x) + 1), np.float32)
     np.add.at(kernel, (y - y.min(), x - x.min()), weights / weights.sum())
     anchor = int(-x.min()), int(-y.min())
@@ -84,14 +83,14 @@ def zoom(image: np.ndarray, factor: float) -> np.ndarray:
     pixel become the first and last one of round(⌈side / factor⌉ · factor); of these the middle is
     kept.
     """
-    lines = [_zoomed_line(side, factor) for side in image.shape[:2]]
-    (start_y, step_y), (start_x, step_x) = lines
+    height, width = image.shape[:2]
+    start_y, step_y = _zoomed_line(height, factor)
+    start_x, step_x = _zoomed_line(width, factor)
     matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], np.float64)
-    size = image.shape[1], image.shape[0]
     return cv2.warpAffine(
         image,
         matrix,
-        size,
+        (width, height),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
@@ -113,7 +112,7 @@ def smooth_field(shape: tuple[int, int], sigma: float, rng: np.random.Generator)
     the sum over the kernel, without a kernel that may be several times as wide as the image.
     """
     noise = rng.uniform(-1, 1, shape)
-    rows, columns = (_transfer(side, sigma) for side in shape)
+    rows, columns = _transfer(shape[0], sigma), _transfer(shape[1], sigma)
     return fft.idctn(fft.dctn(noise) * rows[:, None] * columns).astype(np.float32)
 
 

@@ -5,7 +5,8 @@ ImageNet-C.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,14 @@ class RobustnessData:
         root: Its folder.
         class_names: Names of its class folders, sorted; labels of every split index them.
         images: The images; None for ``imagenet-c``, which has other files for each condition.
-        words: What else of it belongs to a protocol.
+        facts: What else of it belongs to a protocol.
     """
 
     kind: str
     root: Path
     class_names: tuple[str, ...]
     images: ClassSplit | None
-    words: dict[str, Any]
+    facts: dict[str, Any]
 
     @property
     def masked(self) -> bool:
@@ -74,9 +75,7 @@ class RobustnessData:
         Raises:
             ValueError: ``imagenet-c`` lacks folders of these, or a folder has other classes.
         """
-        corrupted: list[Condition] = [
-            (name, severity) for name in corruptions for severity in severities
-        ]
+        corrupted: list[Condition] = list(product(corruptions, severities))
         if self.kind == "corrupted":
             return [None, *corrupted]
         if self.kind != "imagenet-c":
@@ -99,11 +98,10 @@ class RobustnessData:
         Raises:
             ValueError: the folder of the condition holds no image.
         """
-        return (
-            self.images
-            if self.images is not None
-            else _split(self._folder(condition), self._folder(condition))
-        )
+        if self.images is not None:
+            return self.images
+        folder = self._folder(condition)
+        return _split(folder, folder)
 
     def columns(self, classes: tuple[str, ...]) -> list[int]:
         """Positions of the set's classes among those of a classifier.
@@ -127,11 +125,11 @@ class RobustnessData:
         return self.root / name / str(severity)
 
     def _check_classes(self, folder: Path) -> None:
-        found = _class_folders(folder)
-        if found != self.class_names:
-            odd = sorted(set(found) ^ set(self.class_names))
+        names = _class_folders(folder)
+        if names != self.class_names:
+            odd = sorted(set(names) ^ set(self.class_names))
             raise ValueError(
-                f"{folder} has {len(found)} class folders, others below {self.root} have "
+                f"{folder} has {len(names)} class folders, others below {self.root} have "
                 f"{len(self.class_names)}; they differ in {', '.join(odd[:5])}: unpack it again"
             )
 
@@ -152,11 +150,12 @@ def open_data(spec: str) -> RobustnessData:
         raise ValueError(f"--data {spec!r}: write KIND:ROOT, kinds are {', '.join(KINDS)}")
     root, options = split_options(rest)
     reader = _corrupted if kind == "corrupted" else _imagenet
-    legal = ("part", "held_back", "seed", "every") if kind == "corrupted" else ("partial", "every")
+    legal = dict.fromkeys(KINDS, ("partial", "every")) | {
+        "corrupted": ("part", "held_back", "seed", "every"),
+        "imagenet-c": ("partial",),
+    }
     for name in options:
-        check_choice(
-            f"--data {spec!r}: option", name, legal if kind != "imagenet-c" else ("partial",)
-        )
+        check_choice(f"--data {spec!r}: option", name, legal[kind])
     options = fit_all(options, reader, where=f"--data {spec!r}: ")
     if not Path(root).is_dir():
         raise ValueError(f"--data {spec!r}: there is no folder {root}")
@@ -166,28 +165,29 @@ def open_data(spec: str) -> RobustnessData:
 
 
 def _corrupted(
-    kind: str, root: Path, part: str = "val", held_back: float = 0.2, seed: int = 0, every: int = 1
+    kind: str,
+    root: Path,
+    *,
+    part: str = "val",
+    held_back: float = 0.2,
+    seed: int = 0,
+    every: int = 1,
 ) -> RobustnessData:
     check_choice("part", part, ("val", "all"))
-    words: dict[str, Any] = dict(part=part, every=every)
+    facts: dict[str, Any] = dict(part=part, every=every)
+    folder, drawn = root, None
     parts = find_parts(root) if part == "val" else None
     if parts:
-        return _data(kind, root, _split(parts[1], root, every=every), parts[1], words)
-    chosen = (held_back, seed) if part == "val" else None
-    words |= dict(held_back=held_back, split_seed=seed) if chosen else {}
-    return _data(kind, root, _split(root, root, every=every, drawn=chosen), root, words)
+        folder = parts[1]
+    elif part == "val":
+        drawn = held_back, seed
+        facts |= dict(held_back=held_back, split_seed=seed)
+    images = _split(folder, root, every=every, drawn=drawn)
+    return _described(RobustnessData(kind, root, _class_folders(folder), images, facts))
 
 
-def _imagenet(kind: str, root: Path, partial: bool = False, every: int = 1) -> RobustnessData:
-    folder = root
-    if kind == "imagenet-c":
-        folders = (root / name / str(severity) for name in CORRUPTIONS for severity in SEVERITIES)
-        folder = next((f for f in folders if f.is_dir()), None)
-        if folder is None:
-            raise ValueError(
-                f"{root} has no folder CORRUPTION/SEVERITY such as gaussian_noise/1; folders "
-                "that the archives group them in (noise, blur, …) do not belong between"
-            )
+def _imagenet(kind: str, root: Path, *, partial: bool = False, every: int = 1) -> RobustnessData:
+    folder = _first_condition(root) if kind == "imagenet-c" else root
     names = _class_folders(folder)
     others = [name for name in names if not re.fullmatch(r"n\d{8}", name)]
     if others:
@@ -202,14 +202,25 @@ def _imagenet(kind: str, root: Path, partial: bool = False, every: int = 1) -> R
         )
     if kind == "imagenet-c":
         return RobustnessData(kind, root, names, None, {})
-    return _data(kind, root, _split(root, root, every=every), root, dict(every=every))
+    images = _split(root, root, every=every)
+    return _described(RobustnessData(kind, root, names, images, dict(every=every)))
 
 
-def _data(
-    kind: str, root: Path, images: ClassSplit, folder: Path, words: dict[str, Any]
-) -> RobustnessData:
-    words = words | dict(images=len(images), content=images.fingerprint)
-    return RobustnessData(kind, root, _class_folders(folder), images, words)
+def _first_condition(root: Path) -> Path:
+    """The first folder of ImageNet-C that is there."""
+    for name, severity in product(CORRUPTIONS, SEVERITIES):
+        if (root / name / str(severity)).is_dir():
+            return root / name / str(severity)
+    raise ValueError(
+        f"{root} has no folder CORRUPTION/SEVERITY such as gaussian_noise/1; folders that the "
+        "archives group them in (noise, blur, …) do not belong between"
+    )
+
+
+def _described(data: RobustnessData) -> RobustnessData:
+    """The same with number and content of its images among the facts."""
+    content = dict(images=len(data.images), content=data.images.fingerprint)
+    return replace(data, facts=data.facts | content)
 
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
@@ -233,10 +244,8 @@ def _split(
             f"{folder}: folders without an image: {', '.join(empty[:5])}; remove them or unpack "
             "again"
         )
-    labels = np.array([source.label(index) for index in range(len(source))], np.int64)
-    ids = (
-        np.arange(len(source))
-        if drawn is None
-        else stratified_split(labels, *drawn, names=source.classes)[1]
-    )
+    labels = np.fromiter(map(source.label, range(len(source))), np.int64, len(source))
+    ids = np.arange(len(source))
+    if drawn is not None:
+        _, ids = stratified_split(labels, *drawn, names=source.classes)
     return ClassSplit(source, ids[::every], labels[ids[::every]], root)

@@ -4,7 +4,7 @@ defined.
 With E(c, s) the top-1 error under corruption c at severity s:
     error of c          E(c) = mean over s of E(c, s)
     mean error          mean over c of E(c)
-    corruption error    CE(c) = E(c) / E_AlexNet(c)           (published: both sums over the five severities)
+    corruption error    CE(c) = E(c) / E_AlexNet(c)    (published: sums over the five severities)
     mCE                 mean over c of CE(c), all 15 corruptions
 """
 
@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.core.record import Metric, Record
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 
-# : Top-1 errors of AlexNet on the published ImageNet-C files, mean of the five severities, as
-# listed in the README of : the authors' repository (hendrycks/robustness, "AlexNet ImageNet-C
-# Error") to this digit.
+#: Top-1 errors of AlexNet on the published ImageNet-C files, mean of the five severities, as
+#: listed in the README of the authors' repository (hendrycks/robustness, "AlexNet ImageNet-C
+#: Error") to this digit.
 ALEXNET_ERROR = {
     "gaussian_noise": 0.886428,
     "shot_noise": 0.894468,
@@ -55,7 +55,7 @@ Errors = Mapping[str, Mapping[int, float]]  # corruption -> severity -> error in
 
 def mean_error(errors: Errors) -> float:
     """Mean over corruptions of the mean over severities."""
-    return float(np.mean([np.mean(list(levels.values())) for levels in errors.values()]))
+    return float(np.mean(list(_means(errors).values())))
 
 
 def mean_normalised_error(errors: Errors, reference: Mapping[str, float]) -> float:
@@ -72,11 +72,8 @@ def mean_normalised_error(errors: Errors, reference: Mapping[str, float]) -> flo
         raise ValueError(
             f"the reference makes no error under {', '.join(perfect)}: nothing can be divided by it"
         )
-    return float(
-        np.mean(
-            [np.mean(list(levels.values())) / reference[name] for name, levels in errors.items()]
-        )
-    )
+    ratios = [error / reference[name] for name, error in _means(errors).items()]
+    return float(np.mean(ratios))
 
 
 def relative_to(record: Record, reference: Record) -> float:
@@ -91,22 +88,25 @@ def relative_to(record: Record, reference: Record) -> float:
             f"protocols {record.protocol_hash} and {reference.protocol_hash} differ: errors of "
             "one are no unit for the other"
         )
-    errors, unit = (_errors(r.counts) for r in (record, reference))
+    errors = _errors(record.counts)
     if not errors:
         raise ValueError("a record without corruptions has nothing to be normalised")
-    return 100 * mean_normalised_error(
-        errors, {name: float(np.mean(list(v.values()))) for name, v in unit.items()}
-    )
+    return 100 * mean_normalised_error(errors, _means(_errors(reference.counts)))
 
 
 def _errors(counts: dict[str, Any], key: str = "wrong") -> dict[str, dict[int, float]]:
     """Error of every corruption and severity; keys of severities are text in a record that was
     read.
     """
-    return {
-        name: {int(severity): c[key] / c["images"] for severity, c in levels.items()}
-        for name, levels in counts.get("corruptions", {}).items()
-    }
+    errors: dict[str, dict[int, float]] = {}
+    for name, levels in counts.get("corruptions", {}).items():
+        errors[name] = {int(s): level[key] / level["images"] for s, level in levels.items()}
+    return errors
+
+
+def _means(errors: Errors) -> dict[str, float]:
+    """Mean over severities of each corruption."""
+    return {name: float(np.mean(list(levels.values()))) for name, levels in errors.items()}
 
 
 def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
@@ -128,21 +128,16 @@ def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
     if not errors:
         return metrics
     metrics["mean_corruption_error"] = Metric(100 * mean_error(errors), "%", "lower")
-    if all(
-        "wrong5" in level for levels in counts["corruptions"].values() for level in levels.values()
-    ):
-        metrics["mean_corruption_top5_error"] = Metric(
-            100 * mean_error(_errors(counts, "wrong5")), "%", "lower"
-        )
+    levels = [level for own in counts["corruptions"].values() for level in own.values()]
+    if all("wrong5" in level for level in levels):
+        top5 = 100 * mean_error(_errors(counts, "wrong5"))
+        metrics["mean_corruption_top5_error"] = Metric(top5, "%", "lower")
     if clean:
         increase = metrics["mean_corruption_error"].value - metrics["error"].value
         metrics["error_increase"] = Metric(increase, "%", "lower")
-    if (
-        alexnet
-        and set(errors) == set(ALEXNET_ERROR)
-        and all(set(v) == set(SEVERITIES) for v in errors.values())
-    ):
+    whole = set(errors) == set(ALEXNET_ERROR)
+    if alexnet and whole and all(set(own) == set(SEVERITIES) for own in errors.values()):
         metrics["mCE"] = Metric(100 * mean_normalised_error(errors, ALEXNET_ERROR), "%", "lower")
-    for name, levels in errors.items():
-        metrics[name] = Metric(100 * float(np.mean(list(levels.values()))), "%", "lower")
+    for name, error in _means(errors).items():
+        metrics[name] = Metric(100 * error, "%", "lower")
     return metrics

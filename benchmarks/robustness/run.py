@@ -110,7 +110,7 @@ def run(
     crop = Crop(settings.size or classifier.size, fraction, Image.Resampling.BICUBIC)
     counts, contents = evaluate(classifier, data, settings, crop, progress=progress)
     protocol = dict(
-        data=dict(kind=data.kind, classes=len(data.class_names), **data.words),
+        data=dict(kind=data.kind, classes=len(data.class_names), **data.facts),
         size=crop.size,
         crop_fraction=fraction,
         masked=data.masked,

@@ -33,27 +33,22 @@ def plasma(shape: tuple[int, ...], decay: float, rng: np.random.Generator) -> np
         amplitude /= decay**2
     grid = ((grid - grid.min()) / np.ptp(grid)).astype(np.float32)
     if side != power:
-        grid = cv2.resize(
-            grid, (side, side), interpolation=cv2.INTER_AREA if side < power else cv2.INTER_LINEAR
-        )
+        interpolation = cv2.INTER_AREA if side < power else cv2.INTER_LINEAR
+        grid = cv2.resize(grid, (side, side), interpolation=interpolation)
     return grid[: shape[0], : shape[1]]
 
 
 def _doubled(grid: np.ndarray, amplitude: float, rng: np.random.Generator) -> np.ndarray:
     """One step of the diamond-square rule: (n, n) to (2n, 2n), periodic."""
     size = len(grid)
-    centre, across, down = (rng.uniform(-amplitude, amplitude, (size, size)) for _ in range(3))
+    centre, across, down = rng.uniform(-amplitude, amplitude, (3, size, size))
     right, below = np.roll(grid, -1, 1), np.roll(grid, -1, 0)
     centre += (grid + right + below + np.roll(right, -1, 0)) / 4
     across += (grid + right + centre + np.roll(centre, 1, 0)) / 4
     down += (grid + below + centre + np.roll(centre, 1, 1)) / 4
     doubled = np.empty((2 * size, 2 * size))
-    doubled[::2, ::2], doubled[1::2, 1::2], doubled[::2, 1::2], doubled[1::2, ::2] = (
-        grid,
-        centre,
-        across,
-        down,
-    )
+    doubled[::2, ::2], doubled[1::2, 1::2] = grid, centre
+    doubled[::2, 1::2], doubled[1::2, ::2] = across, down
     return doubled
 
 
@@ -71,9 +66,8 @@ def ice(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.nd
     clouds = plasma(shape, 1.5, rng)
     needles = np.zeros(shape, np.float32)
     patches = _patches(shape, scale, rng)
-    seeds = np.maximum(
-        0, rng.standard_normal(shape, dtype=np.float32) - 1
-    )  # sparse: few of them start a needle
+    # Sparse: few of them start a needle.
+    seeds = np.maximum(0, rng.standard_normal(shape, dtype=np.float32) - 1)
     turn = rng.uniform(0, 180)
     for direction in range(_DIRECTIONS):
         kernel = _needle(turn + 180 * direction / _DIRECTIONS, scale)
@@ -87,9 +81,9 @@ def ice(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.nd
 
 def _patches(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> np.ndarray:
     """(H, W) int64: the direction of the nearest of some points, whose borders wind."""
-    winding = [30 * scale * (plasma(shape, 1.4, rng) - 0.5) for _ in range(2)]
-    axes = np.ogrid[: shape[0], : shape[1]]
-    y, x = (axis.astype(np.float32) + wind for axis, wind in zip(axes, winding, strict=True))
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    y = rows.astype(np.float32) + 30 * scale * (plasma(shape, 1.4, rng) - 0.5)
+    x = columns.astype(np.float32) + 30 * scale * (plasma(shape, 1.4, rng) - 0.5)
     points = rng.random((_PATCHES, 2)) * shape
     directions = rng.integers(0, _DIRECTIONS, _PATCHES)
     nearest, chosen = np.full(shape, np.inf, np.float32), np.zeros(shape, np.int64)
@@ -108,10 +102,8 @@ def _needle(angle: float, scale: float) -> np.ndarray:
     offsets = np.arange(len(kernel)) - len(kernel) // 2
     for turn, reach, weight in ((0, 14 * scale, 1.0), (60, 6 * scale, 0.5), (-60, 6 * scale, 0.5)):
         sine, cosine = math.sin(math.radians(angle + turn)), math.cos(math.radians(angle + turn))
-        along, beside = (
-            offsets * cosine + offsets[:, None] * sine,
-            offsets[:, None] * cosine - offsets * sine,
-        )
-        line = np.clip(1 - np.abs(beside), 0, 1) * np.clip(1 - np.abs(along) / reach, 0, 1)
+        along = offsets * cosine + offsets[:, None] * sine
+        across = offsets[:, None] * cosine - offsets * sine
+        line = np.clip(1 - np.abs(across), 0, 1) * np.clip(1 - np.abs(along) / reach, 0, 1)
         kernel = np.maximum(kernel, weight * line)
     return (kernel / kernel.sum()).astype(np.float32)

@@ -43,7 +43,9 @@ def snow(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarr
     flakes = mean + deviation * rng.standard_normal(shape, dtype=np.float32)
     flakes = filters.zoom(flakes, enlargement * scale)
     flakes = np.clip(np.where(flakes < threshold, 0, flakes), 0, 1).astype(np.float32)
-    flakes = filters.motion_blur(flakes, radius * scale, sigma * scale, rng.uniform(-135, -45))
+    flakes = filters.motion_blur(
+        flakes, radius * scale, sigma * scale, angle=rng.uniform(-135, -45)
+    )
     flakes = reduce_to(flakes, image.shape)[..., None]
     original = as_float(image)
     grey = cv2.cvtColor(original, cv2.COLOR_RGB2GRAY)[..., None]

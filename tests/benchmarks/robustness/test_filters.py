@@ -114,7 +114,7 @@ def test_motion_blur_is_a_sum_along_a_line(angle: float) -> None:
                 expected[y, x] += (
                     weight * image[min(13, max(0, y + down)), min(16, max(0, x + right))]
                 )
-    assert np.abs(filters.motion_blur(image, radius, sigma, angle) - expected).max() < 1e-5
+    assert np.abs(filters.motion_blur(image, radius, sigma, angle=angle) - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("factor", [1.01, 1.11, 1.3, 3.0])
