@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -15,28 +14,18 @@ from benchmarks.data import layouts
 from benchmarks.data.layout_list import describe
 from benchmarks.evaluate.run import Options, evaluate
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "adding_a_data_layout.md").read_text(
-    encoding="utf-8"
-)
-#: {path named in a block's first line: the block}
-BLOCKS = dict(re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL))
-DECLARATION, TEST = BLOCKS
-
 
 @pytest.fixture
-def page_test() -> Iterator[ModuleType]:
+def page_test(page: Any) -> Iterator[ModuleType]:
     """The page's test module, with the page's layout declared for the length of a test."""
-    exec(compile(BLOCKS[DECLARATION], DECLARATION, "exec"), dict(vars(layouts)))
-    module = ModuleType("test_orchard")
-    sys.modules[module.__name__] = module
-    exec(compile(BLOCKS[TEST], TEST, "exec"), module.__dict__)
-    yield module
-    del sys.modules[module.__name__], layouts.LAYOUTS["orchard"]
+    declaration, path = page.blocks
+    page.load(declaration, within=layouts)
+    yield page.load(path)
+    del layouts.LAYOUTS["orchard"]
 
 
-def test_the_page_shows_the_files_it_lists() -> None:
-    files = re.findall(r"^\| (\S+/[\w./]+)", PAGE, re.MULTILINE)
-    assert files == [DECLARATION, TEST, "docs/data.md"]
+def test_the_page_shows_the_files_it_lists(page: Any) -> None:
+    assert page.files == [*page.blocks, "docs/data.md"]
 
 
 def test_the_tests_on_the_page_pass(page_test: ModuleType, tmp_path: Path) -> None:
@@ -46,9 +35,9 @@ def test_the_tests_on_the_page_pass(page_test: ModuleType, tmp_path: Path) -> No
         test(tmp_path / name)
 
 
-def test_the_line_on_the_page_is_the_one_of_the_list(page_test: ModuleType) -> None:
+def test_the_line_on_the_page_is_the_one_of_the_list(page: Any, page_test: ModuleType) -> None:
     (name, images, files, about) = describe("masks")[-1]
-    assert f"| `{name}` | {images} | {files} | {about} |" in PAGE.splitlines()
+    assert f"| `{name}` | {images} | {files} | {about} |" in page.text.splitlines()
 
 
 def test_both_benchmarks_read_the_layout_on_the_page(page_test: ModuleType, tmp_path: Path) -> None:

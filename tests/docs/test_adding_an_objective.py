@@ -5,7 +5,6 @@ real engine.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,38 +20,26 @@ from pretrain.engine.config import PretrainConfig
 from pretrain.engine.settings import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "adding_an_objective.md").read_text(encoding="utf-8")
-#: {path named in a block's first line: the block}
-BLOCKS = {path: code for path, code in re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)}
-OBJECTIVE, TEST, CONFIG = BLOCKS
-
-
-def load(path: str) -> ModuleType:
-    """Returns a block of the page as the module that its file would be; a typing lookup needs it in
-    sys.modules.
-    """
-    module = ModuleType(path.removesuffix(".py").replace("/", "."))
-    sys.modules[module.__name__] = module
-    exec(compile(BLOCKS[path], path, "exec"), module.__dict__)
-    return module
 
 
 @pytest.fixture
-def objective() -> Iterator[ModuleType]:
+def objective(page: Any) -> Iterator[ModuleType]:
     """The page's module, in the registry for the length of a test."""
-    module = load(OBJECTIVE)
-    yield module
+    yield page.load(next(iter(page.blocks)))
     MODELS.module_dict.pop("MatchedCells")
-    del sys.modules[module.__name__]
 
 
-def small(image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path) -> dict[str, Any]:
-    """Returns the page's config, as written on its real base, with a tiny network and two steps of
-    eight images.
+@pytest.fixture
+def small(
+    page: Any, image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path
+) -> dict[str, Any]:
+    """The page's config, as written on its real base, with a tiny network and two steps of eight
+    images.
     """
-    base = (ROOT / CONFIG).parent / "scenes64.py"
+    _, _, config = page.blocks
+    base = (ROOT / config).parent / "scenes64.py"
     path = tmp_path / "recipe.py"
-    path.write_text(BLOCKS[CONFIG].replace('"scenes64.py"', repr(str(base))))
+    path.write_text(page.blocks[config].replace('"scenes64.py"', repr(str(base))))
     values = {
         key: value
         for key, value in Config.fromfile(path).to_dict().items()
@@ -64,24 +51,23 @@ def small(image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path) 
     return dict(values, work_dir=str(tmp_path / "run"), vis_backends=[])
 
 
-def test_the_page_shows_the_files_it_lists() -> None:
-    files = re.findall(r"^\| (\S+/.*?) \|", PAGE, re.MULTILINE)
-    assert len(files) == 5 and files[:3] == [OBJECTIVE, TEST, CONFIG]
+def test_the_page_shows_the_files_it_lists(page: Any) -> None:
+    files = re.findall(r"^\| (\S+/.*?) \|", page.text, re.MULTILINE)
+    assert len(files) == 5 and files[:3] == list(page.blocks)
 
 
-def test_the_tests_on_the_page_pass(objective: ModuleType) -> None:
-    module = load(TEST)
-    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
-    del sys.modules[module.__name__]
+def test_the_tests_on_the_page_pass(page: Any, objective: ModuleType) -> None:
+    _, path, _ = page.blocks
+    tests = page.tests(path)
     assert len(tests) == 4
-    for test in tests:
+    for test in tests.values():
         test()
 
 
 def test_the_objective_on_the_page_trains(
-    objective: ModuleType, image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path
+    objective: ModuleType, small: dict[str, Any], tmp_path: Path
 ) -> None:
-    runner = build_runner(PretrainConfig(small(image_folder, tiny_backbone, tmp_path)))
+    runner = build_runner(PretrainConfig(small))
     model = runner.model
     assert isinstance(model.objectives[0], objective.MatchedCells) and model.target_backbone is None
     before = [p.detach().clone() for p in model.parameters()]
@@ -93,9 +79,8 @@ def test_the_objective_on_the_page_trains(
 
 
 def test_a_misspelt_option_is_found_as_the_page_says(
-    objective: ModuleType, image_folder: Path, tiny_backbone: dict[str, object], tmp_path: Path
+    objective: ModuleType, small: dict[str, Any]
 ) -> None:
-    values = small(image_folder, tiny_backbone, tmp_path)
-    values["model"]["objectives"][0]["spread_wait"] = 1.0
+    small["model"]["objectives"][0]["spread_wait"] = 1.0
     with pytest.raises(ConfigError, match="did you mean 'spread_weight'"):
-        build_runner(PretrainConfig(values))
+        build_runner(PretrainConfig(small))

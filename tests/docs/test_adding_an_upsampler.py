@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -17,41 +16,23 @@ from benchmarks.core.upsamplers import kinds, load_upsampler
 from benchmarks.frozen.decoder.settings import Settings
 from benchmarks.frozen.probe.readout import Folded, read_out
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "adding_an_upsampler.md").read_text(encoding="utf-8")
-#: {path named in a block's first line: the block}
-BLOCKS = {path: code for path, code in re.findall(r"```python\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)}
-UPSAMPLER, TEST = BLOCKS
-
-
-def load(path: str) -> ModuleType:
-    """Returns a block of the page as the module that its file would be."""
-    module = ModuleType(path.removesuffix(".py").replace("/", "."))
-    sys.modules[module.__name__] = module
-    exec(compile(BLOCKS[path], path, "exec"), module.__dict__)
-    return module
-
 
 @pytest.fixture
-def upsampler() -> Iterator[ModuleType]:
+def upsampler(page: Any) -> Iterator[ModuleType]:
     """The page's module, in the registry for the length of a test."""
-    module = load(UPSAMPLER)
-    yield module
+    yield page.load(next(iter(page.blocks)))
     MODELS.module_dict.pop("NearestColour")
-    del sys.modules[module.__name__]
 
 
-def test_the_page_shows_the_files_it_lists() -> None:
-    files = re.findall(r"^\| (\S+/.*?) \|", PAGE, re.MULTILINE)
-    assert len(files) <= 5 and files[:3] == [UPSAMPLER, TEST, "docs/upsamplers.md"]
+def test_the_page_shows_the_files_it_lists(page: Any) -> None:
+    assert len(page.files) <= 5 and page.files[:3] == [*page.blocks, "docs/upsamplers.md"]
 
 
-def test_the_tests_on_the_page_pass(upsampler: ModuleType) -> None:
-    module = load(TEST)
-    tests = [value for name, value in vars(module).items() if name.startswith("test_")]
-    del sys.modules[module.__name__]
+def test_the_tests_on_the_page_pass(page: Any, upsampler: ModuleType) -> None:
+    _, path = page.blocks
+    tests = page.tests(path)
     assert len(tests) == 5
-    for test in tests:
+    for test in tests.values():
         test()
 
 
@@ -74,6 +55,6 @@ def test_a_misspelt_option_and_a_file_are_refused_as_the_page_says(upsampler: Mo
         load_upsampler("nearest_colour:final.pth")
 
 
-def test_the_row_on_the_page_names_kind_and_class(upsampler: ModuleType) -> None:
-    kind, name = re.search(r"^    \| `(\w+)` \| `(\w+)` \|", PAGE, re.MULTILINE).groups()
+def test_the_row_on_the_page_names_kind_and_class(page: Any, upsampler: ModuleType) -> None:
+    kind, name = re.search(r"^    \| `(\w+)` \| `(\w+)` \|", page.text, re.MULTILINE).groups()
     assert kinds()[kind].__name__ == name
