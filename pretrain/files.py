@@ -1,13 +1,17 @@
-"""Writing files so that a crash leaves either the old content or the new one, never a part."""
+"""Writing files so that a crash leaves either the old content or the new one, never a part; and
+reading one that another process writes.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -45,6 +49,15 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         temporary.write_bytes(
             data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         )
+
+
+def read_dict(path: Path) -> dict[str, Any]:
+    """Returns the dict in a JSON file; empty when it is missing, being replaced or something else."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def require_writable(path: str | Path, option: str, *, folder: bool = False) -> None:

@@ -5,11 +5,16 @@ Arms × seeds × benchmarks, one table with intervals, one page.
 
 from __future__ import annotations
 
-from pretrain.command_line import Command, CommandLine
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.compare.executors import EXECUTORS, make_executor
+from pretrain.command_line import Command, CommandLine, read_pairs
 
 EXAMPLES = """examples:
   pixelpretext compare configs/comparisons/quickstart.py
   pixelpretext compare configs/comparisons/scenes.py --jobs 2          two trials at once
+  pixelpretext compare configs/comparisons/scenes.py --executor-options gpus=2     on two of the GPUs
   pixelpretext compare configs/comparisons/scenes.py --only PixPro     that arm alone; the table shows what is there
   pixelpretext compare configs/comparisons/scenes.py --redo PixPro     throw its results away and run it again
   pixelpretext compare configs/comparisons/scenes.py --table-only      run nothing, rebuild table and page
@@ -24,6 +29,19 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument("config", help="comparison config, see docs/comparing.md")
     parser.add_argument(
         "--work-dir", help="folder of everything it makes (default: work_dirs/<config name>)"
+    )
+    parser.add_argument(
+        "--executor",
+        default="local",
+        metavar="NAME",
+        help=f"what runs the trials: {', '.join(EXECUTORS)} (default: local, on this machine)",
+    )
+    parser.add_argument(
+        "--executor-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="settings of the executor, such as gpus=2",
     )
     parser.add_argument(
         "--jobs", type=int, help="trials at once (default: one per GPU, else one per core)"
@@ -48,14 +66,37 @@ def add_arguments(parser: CommandLine) -> None:
 
 
 def run(
-    *, config: str, work_dir: str | None, jobs: int | None, redo: list, only: list, table_only: bool
+    *,
+    config: str,
+    work_dir: str | None,
+    executor: str,
+    executor_options: Sequence[str],
+    jobs: int | None,
+    redo: Sequence[str],
+    only: Sequence[str],
+    table_only: bool,
 ) -> int:
     """Loads the plan and runs it; returns 1 if a trial failed."""
     from benchmarks.compare.plan import load_plan
     from benchmarks.compare.run import Options, run_comparison
 
-    options = Options(jobs=jobs, redo=redo, only=only, table_only=table_only)
+    settings = read_executor_options(executor_options, jobs=jobs)
+    options = Options(
+        executor=make_executor(executor, settings), redo=redo, only=only, table_only=table_only
+    )
     return run_comparison(load_plan(config, work_dir), options)
+
+
+def read_executor_options(items: Sequence[str], *, jobs: int | None) -> dict[str, Any]:
+    """Returns the settings of the executor, ``--jobs`` among them.
+
+    Raises:
+        ValueError: an item without a value, a key that is given twice.
+    """
+    from benchmarks.core.extractor import literal
+
+    settings = read_pairs(items, option="--executor-options", example="gpus=2", parse=literal)
+    return settings if jobs is None else {"jobs": jobs, **settings}
 
 
 COMMAND = Command(

@@ -4,7 +4,6 @@ the arms' networks, and every trained arm."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import MODELS
@@ -75,11 +74,7 @@ def check_arms(plan: Plan, samples: Mapping[str, int]) -> None:
     Raises:
         PlanError: the first mistake, with the arm's name.
     """
-    recipes: dict[str, dict[str, Any]] = {}
-    for trial in plan.trials:
-        if trial.arm.train:
-            recipes.setdefault(trial.arm.name, trial.config)
-    for arm, recipe in recipes.items():
+    for arm, recipe in plan.recipes.items():
         config = with_samples(recipe, samples[arm]) if arm in samples else without_warmup(recipe)
         try:
             # A folder of its own: what lies in a trial's is looked at when that is written.

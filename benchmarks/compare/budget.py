@@ -22,16 +22,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.compare.configs import config_hash, relevant
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.progress import read_json
 from pretrain.engine.check import register_all
-from pretrain.files import atomic_write
+from pretrain.files import atomic_write, read_dict
 from pretrain.structures import Batch, collate
 from pretrain.terms import total_loss
 
 # cost per sample does not depend on the batch, but for the B×B similarities of image-level losses
 PROBE_BATCH = 32
-PILOT_STEPS = 24
-PILOT_SKIP = 8  # first steps of the pilot, which pay for allocation and for filling the loader
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,14 @@ class ArmBudget:
     seconds_per_sample: float | None
     config_hash: str
     note: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{self.samples:,} samples"]
+        if self.flops_per_sample is not None:
+            parts.append(f"{self.flops_per_sample / 1e9:.3g} GFLOPs each")
+        if self.seconds_per_sample is not None:
+            parts.append(f"{1 / self.seconds_per_sample:.1f} images/s in the pilot")
+        return f"{', '.join(parts)} {self.note}".rstrip()
 
 
 def samples_for(
@@ -139,37 +144,9 @@ def count_flops_per_sample(config: dict[str, Any]) -> float:
     return counter.get_total_flops() / size
 
 
-def pilot_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the recipe cut down to a pilot of ``PILOT_STEPS`` steps, each logged, nothing saved
-    on the way, without the warm-up, which may be longer."""
-    config = without_warmup(
-        with_samples(config, PILOT_STEPS * int(config["schedule"]["global_batch"]))
-    )
-    config.setdefault("engine", {}).update(log_every=1, checkpoint_every=10**9)
-    config["hooks"] = []
-    return config
-
-
-def pilot_seconds_per_sample(work_dir: Path) -> float:
-    """Returns the median seconds per sample in a pilot's ``curve.csv`` (its first steps left out).
-
-    Raises:
-        PlanError: the pilot logged no throughput.
-    """
-    import pandas as pd
-
-    curve = pd.read_csv(work_dir / "curve.csv")
-    if "samples_per_s" not in curve or len(curve) <= PILOT_SKIP:
-        raise PlanError(
-            f"{work_dir}/curve.csv: no samples_per_s after {PILOT_SKIP} steps; the pilot cannot "
-            "set a budget"
-        )
-    return float((1.0 / curve["samples_per_s"].iloc[PILOT_SKIP:]).median())
-
-
 def load_budgets(path: Path) -> dict[str, ArmBudget]:
     """Reads the recorded budgets; empty when there are none."""
-    return {arm: ArmBudget(**values) for arm, values in read_json(path).get("arms", {}).items()}
+    return {arm: ArmBudget(**values) for arm, values in read_dict(path).get("arms", {}).items()}
 
 
 def plan_budgets(
@@ -193,7 +170,7 @@ def plan_budgets(
     Raises:
         PlanError: the budget does not pay for one step of an arm.
     """
-    recorded = read_json(path)
+    recorded = read_dict(path)
     known = load_budgets(path) if recorded.get("budget") == {kind: amount} else {}
     known = {
         arm: b

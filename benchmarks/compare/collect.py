@@ -9,12 +9,12 @@ from typing import Any
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
+from benchmarks.compare.jobs import baseline_folder
 from benchmarks.compare.parts import Plan, Trial
-from benchmarks.compare.progress import read_json
-from benchmarks.compare.trial import read_spec, records_of
+from benchmarks.compare.trial_folder import read_spec, records_of
 from benchmarks.core.record import Record
 from benchmarks.report.runs import Run
-from pretrain.files import atomic_write
+from pretrain.files import atomic_write, read_dict
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:
@@ -40,10 +40,10 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
     """
     costs = []
     for trial in started(plan.trials):
-        spec, state = read_spec(trial.directory), read_json(trial.directory / "state.json")
+        spec, state = read_spec(trial.directory), read_dict(trial.directory / "state.json")
         if not spec.train or not (trial.directory / "pretrain" / "final.pth").is_file():
             continue
-        progress = read_json(trial.directory / "pretrain" / "progress.json")
+        progress = read_dict(trial.directory / "pretrain" / "progress.json")
         seconds = progress.get("seconds") or state.get("pretrain_seconds")
         cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
         if seconds:
@@ -98,7 +98,7 @@ def collect_baselines(plan: Plan) -> dict[str, list[Run]]:
     """Returns name -> records of the trivial baselines that have been measured."""
     runs: dict[str, list[Run]] = {}
     for baseline in plan.baselines:
-        record = baseline_record(plan.work_dir / "baselines" / baseline.path, baseline)
+        record = baseline_record(baseline_folder(plan, baseline), baseline)
         if record is not None:
             run = Run(record, baseline.name, benchmark=baseline.benchmark.name)
             runs.setdefault(baseline.name, []).append(run)

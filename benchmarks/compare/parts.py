@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.configs import config_hash, inherited
+from benchmarks.compare.executors.base import Resources
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,15 @@ class Plan:
     statistics: tuple[str, ...] = ()
     title: str = ""
     next_step: str = ""
+    resources: Resources = Resources()
 
     @property
     def name(self) -> str:
         """Name of the comparison: its config's file name."""
         return self.path.stem
+
+    @property
+    def recipes(self) -> dict[str, dict[str, Any]]:
+        """Trained arm -> its resolved recipe with the first seed; the budget is not in it."""
+        first = [trial for trial in self.trials if trial.seed == self.seeds[0]]
+        return {trial.arm.name: trial.config for trial in first if trial.arm.train}

@@ -17,12 +17,14 @@ A comparison config is a Python file with these keys (``legal`` below is the lis
     pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
     columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
     statistics = ("bootstrap", …)                     # further columns: benchmarks/report/statistics
+    resources = dict(gpus=1, cpus=4)                  # what one trial needs, also memory_gb and hours
     title = "…"; next_step = "…"                      # words of the report and of the last line on screen
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,13 @@ from benchmarks.compare.configs import (
     relevant,
 )
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
-from benchmarks.compare.names import PlanError, check_folder_name, check_names
+from benchmarks.compare.executors.base import Resources
+from benchmarks.compare.names import PlanError, check_folder_name, check_names, plan_errors
 from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
+from pretrain.annotations import fit_all
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
@@ -61,6 +65,7 @@ KEYS = (
     "statistics",
     "title",
     "next_step",
+    "resources",
 )
 REQUIRED = ("base", "budget", "arms", "benchmarks", "primary")
 BUDGETS = ("samples", "flops", "seconds")
@@ -110,6 +115,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         statistics=_statistics(raw.get("statistics", ())),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
+        resources=_resources(raw.get("resources", {})),
     )
 
 
@@ -214,6 +220,15 @@ def _statistics(raw: Any) -> tuple[str, ...]:
 def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
     check_names("key of pictures:", raw, ("folder", "count", "size"))
     return raw
+
+
+def _resources(raw: Any) -> Resources:
+    keys = [field.name for field in fields(Resources)]
+    if not isinstance(raw, dict):
+        raise PlanError(f"resources = {raw!r}: must be a dict with any of {', '.join(keys)}")
+    check_names("key of resources:", raw, keys)
+    with plan_errors():
+        return Resources(**fit_all(raw, Resources, where="resources: "))
 
 
 def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:

@@ -1,94 +1,88 @@
-"""What one sees while a comparison runs: a line per running trial and the time left."""
+"""What one sees while a comparison runs: a line per running job and the time left."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from benchmarks.compare.local import Status
+from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
+from pretrain.files import read_dict
 
 PLAIN_EVERY_SECONDS = 60.0
+PRETRAINING_SHARE = 0.9  # of a trial's work; how far its evaluation is, is not known
+
+
+def run_watched(executor: Executor, jobs: Sequence[Job], *, console: Console) -> list[Failure]:
+    """Runs jobs and shows how far they are; returns the failures."""
+    with display(Monitor(jobs, executor.at_once), console) as watch:
+        return executor.run(jobs, watch)
 
 
 class Monitor:
-    """Reads the trials' state files and estimates the time left.
+    """Reads from the jobs' folders how far they are, and estimates the time left.
 
     Args:
-        directories: task name -> trial directory (holding ``state.json`` and
-            ``pretrain/progress.json``).
-        weights: task name -> expected work in arbitrary units (samples to train plus a share for
-            evaluation).
-        jobs: how many run at once.
+        jobs: all of a run. A trial's directory holds ``state.json`` and ``pretrain/progress.json``.
+        at_once: how many run at the same time.
     """
 
-    def __init__(self, directories: dict[str, Path], weights: dict[str, float], jobs: int) -> None:
-        self.directories, self.weights, self.jobs = directories, weights, jobs
+    def __init__(self, jobs: Sequence[Job], at_once: int) -> None:
+        self.jobs, self.at_once = {job.name: job for job in jobs}, at_once
 
     def describe(self, name: str) -> tuple[str, float, str]:
-        """Returns (phase, fraction done in [0, 1], details) of a trial."""
-        directory = self.directories.get(name, Path())
-        phase = read_json(directory / "state.json").get("phase", "starting")
-        progress = read_json(directory / "pretrain" / "progress.json")
-        step, total = progress.get("step", 0), max(progress.get("total", 1), 1)
+        """Returns (phase, fraction done in [0, 1], details) of a job."""
+        directory = self.jobs[name].directory
+        phase = read_dict(directory / "state.json").get("phase", "running")
         if phase != "pretraining":
             return phase, 1.0 if phase.startswith("evaluating") else 0.0, ""
-        return (
-            phase,
-            step / total,
-            f"step {step}/{total} · {progress.get('samples_per_s', 0):.0f} images/s",
-        )
+        progress = read_dict(directory / "pretrain" / "progress.json")
+        step, total = progress.get("step", 0), max(progress.get("total", 1), 1)
+        speed = progress.get("samples_per_s", 0)
+        return phase, step / total, f"step {step}/{total} · {speed:.0f} images/s"
 
     def seconds_left(self, status: Status) -> float | None:
         """Returns the estimated seconds until all is done; None before anything of weight can be
         told.
 
-        Seconds per unit of work come from finished trials and from what the running ones expect for
-        themselves. Pretraining counts as 90 % of a trial; the evaluation's own progress is not
-        known.
+        Seconds per unit of work come from finished jobs and from what the running ones expect for
+        themselves.
         """
-        known = [(seconds, self.weights.get(name, 0.0)) for name, seconds in status.done.items()]
+        known = [(seconds, self.jobs[name].work) for name, seconds in status.done.items()]
         running = []
-        for task in (r.task for r in status.running):
-            _, fraction, _ = self.describe(task.name)
-            progress = read_json(
-                self.directories.get(task.name, Path()) / "pretrain" / "progress.json"
-            )
-            weight = self.weights.get(task.name, 0.0)
-            running.append((1 - 0.9 * fraction) * weight)
+        for name in status.running:
+            job, (_, fraction, _) = self.jobs[name], self.describe(name)
+            running.append((1 - PRETRAINING_SHARE * fraction) * job.work)
+            progress = read_dict(job.directory / "pretrain" / "progress.json")
             if progress.get("eta_s") and fraction < 1:
-                known.append((progress["eta_s"], 0.9 * (1 - fraction) * weight))
-        # A trial of little weight is mostly start-up: nothing follows from it for the long ones.
-        if max((weight for _, weight in known), default=0.0) < 0.1 * max(
-            self.weights.values(), default=1.0
-        ):
+                pretraining = PRETRAINING_SHARE * (1 - fraction) * job.work
+                known.append((progress["eta_s"], pretraining))
+        # A job of little work is mostly start-up: nothing follows from it for the long ones.
+        longest = max((job.work for job in self.jobs.values()), default=0.0)
+        if not known or max(work for _, work in known) < 0.1 * longest:
             return None
-        rate = sum(seconds for seconds, _ in known) / sum(weight for _, weight in known)
-        waiting = sum(self.weights.get(task.name, 0.0) for task in status.waiting)
-        parallel = max(1, min(self.jobs, len(running) + len(status.waiting)))
-        # Not less than the longest of those that run, which no other job can shorten.
+        rate = sum(seconds for seconds, _ in known) / sum(work for _, work in known)
+        waiting = sum(self.jobs[name].work for name in status.waiting)
+        parallel = max(1, min(self.at_once, len(running) + len(status.waiting)))
+        # Not less than the longest of those that run, which no other can shorten.
         return rate * max([(sum(running) + waiting) / parallel, *running])
 
     def headline(self, status: Status) -> str:
         """One line: counts and the time left."""
-        left = self.seconds_left(status)
         counts = (
             f"{len(status.done)} done, {len(status.running)} running, {len(status.waiting)} waiting"
         )
         failed = f", {len(status.failures)} FAILED" if status.failures else ""
-        return (
-            f"{counts}{failed} · "
-            f"{'time left unknown yet' if left is None else f'about {clock(left)} left'}"
-        )
+        seconds = self.seconds_left(status)
+        left = "time left unknown yet" if seconds is None else f"about {clock(seconds)} left"
+        return f"{counts}{failed} · {left}"
 
     def table(self, status: Status) -> Table:
-        """The screen: headline and one row per running trial."""
+        """The screen: headline and one row per running job."""
         table = Table(
             title=self.headline(status),
             title_justify="left",
@@ -96,22 +90,12 @@ class Monitor:
             show_header=False,
             padding=(0, 1),
         )
-        for running in status.running:
-            phase, fraction, details = self.describe(running.task.name)
+        for name, seconds in status.running.items():
+            phase, fraction, details = self.describe(name)
             filled = round(fraction * 24)
-            elapsed = clock(time.monotonic() - running.started)
             bar = f"[green]{'━' * filled}[/][dim]{'━' * (24 - filled)}[/]"
-            table.add_row(running.task.name, bar, phase, details, elapsed)
+            table.add_row(name, bar, phase, details, clock(seconds))
         return table
-
-
-def read_json(path: Path) -> dict:
-    """Returns the dict in a JSON file; empty when it is missing or being replaced."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def clock(seconds: float) -> str:
@@ -125,7 +109,7 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def display(monitor: Monitor, console: Console) -> Iterator[Callable[[Status], None]]:
+def display(monitor: Monitor, console: Console) -> Iterator[Watch]:
     """Gives the executor's ``watch`` function: a live table on a terminal, else a line per minute
     and per event.
     """
@@ -133,21 +117,17 @@ def display(monitor: Monitor, console: Console) -> Iterator[Callable[[Status], N
         with Live(console=console, refresh_per_second=2, transient=True) as live:
             yield lambda status: live.update(monitor.table(status))
         return
-    last = {"time": float("-inf"), "ended": 0}
+    shown_at, shown_ended = float("-inf"), 0
 
     def watch(status: Status) -> None:
+        nonlocal shown_at, shown_ended
         ended = len(status.done) + len(status.failures)
-        if time.monotonic() - last["time"] < PLAIN_EVERY_SECONDS and ended == last["ended"]:
+        if time.monotonic() - shown_at < PLAIN_EVERY_SECONDS and ended == shown_ended:
             return
-        last.update(time=time.monotonic(), ended=ended)
-        details = "; ".join(
-            f"{r.task.name} {_plain_phase(monitor, r.task.name)}" for r in status.running
-        )
-        console.print(
-            monitor.headline(status) + (f" · {details}" if details else ""),
-            markup=False,
-            soft_wrap=True,
-        )
+        shown_at, shown_ended = time.monotonic(), ended
+        phases = [f"{name} {_plain_phase(monitor, name)}" for name in status.running]
+        details = f" · {'; '.join(phases)}" if phases else ""
+        console.print(monitor.headline(status) + details, markup=False, soft_wrap=True)
 
     yield watch
 

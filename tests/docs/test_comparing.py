@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmarks.compare.budget import PILOT_STEPS
+from benchmarks.compare.pilots import PILOT_STEPS
 from benchmarks.compare.plan import load_plan
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "comparing.md"

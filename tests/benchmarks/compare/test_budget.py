@@ -5,15 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 
 from benchmarks.compare.budget import (
-    PILOT_STEPS,
     count_flops_per_sample,
-    pilot_config,
-    pilot_seconds_per_sample,
     plan_budgets,
     probe_batch,
     recipe_hash,
@@ -50,19 +46,6 @@ def test_samples_replace_epochs_in_a_copy() -> None:
     config = {"schedule": {"epochs": 3, "global_batch": 8}}
     assert with_samples(config, 80)["schedule"] == {"samples": 80, "global_batch": 8}
     assert config["schedule"]["epochs"] == 3
-    pilot = pilot_config({**config, "hooks": [{"type": "X"}]})
-    assert pilot["schedule"]["samples"] == PILOT_STEPS * 8
-    for key in (
-        "warmup_samples",
-        "warmup_epochs",
-    ):  # longer than a pilot, whose training would refuse it
-        assert (
-            key
-            not in pilot_config({**config, "schedule": {**config["schedule"], key: 10_000}})[
-                "schedule"
-            ]
-        )
-    assert pilot["engine"]["log_every"] == 1 and pilot["hooks"] == []
 
 
 def make_config(objective: str, backbone: dict[str, Any], **arguments: Any) -> dict[str, Any]:
@@ -139,17 +122,6 @@ def test_probe_batches_have_the_shapes_of_the_recipe(tiny_backbone: dict[str, An
         0,
         0,
     ]
-
-
-def test_pilot_takes_the_median_after_the_first_steps(tmp_path: Path) -> None:
-    rates = [1.0] * 8 + [100.0] * 9 + [1.0] * 3
-    pd.DataFrame({"step": range(20), "samples_per_s": rates}).to_csv(
-        tmp_path / "curve.csv", index=False
-    )
-    assert pilot_seconds_per_sample(tmp_path) == pytest.approx(0.01)
-    pd.DataFrame({"step": [1], "loss": [1]}).to_csv(tmp_path / "curve.csv", index=False)
-    with pytest.raises(PlanError, match="the pilot cannot set a budget"):
-        pilot_seconds_per_sample(tmp_path)
 
 
 def plan(

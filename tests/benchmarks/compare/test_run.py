@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmarks.compare.executors import Local
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.run import Options, run_comparison
@@ -29,7 +30,8 @@ def run(path: Path, trainer: tuple[str, ...], **options: object) -> tuple[int, s
     """Runs a comparison in ``out``; returns exit code and what was printed."""
     out = io.StringIO()
     console = Console(file=out, width=200)
-    settings = Options(**{"jobs": 2, "trainer": trainer, "console": console, **options})
+    executor = Local(jobs=2, gpus=0)
+    settings = Options(executor=executor, trainer=trainer, console=console, **options)
     return run_comparison(load_plan(path, "out"), settings), out.getvalue()
 
 
@@ -170,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_any_work(
 ) -> None:
     Path("taken").write_text("a file")
     with pytest.raises(OSError, match="--work-dir=taken/out: cannot be written .*; choose another"):
-        run_comparison(load_plan(toy(), "taken/out"), Options(jobs=1, trainer=trainer))
+        run_comparison(load_plan(toy(), "taken/out"), Options(trainer=trainer))
     assert calls(tmp_path) == []
 
 
@@ -234,8 +236,10 @@ def test_killed_it_goes_on_where_it_stood(
     script = tmp_path / "main.py"
     script.write_text(
         "import sys\nfrom benchmarks.compare.plan import load_plan\n"
+        "from benchmarks.compare.executors import Local\n"
         "from benchmarks.compare.run import Options, run_comparison\n"
-        f"run_comparison(load_plan({str(path)!r}, 'out'), Options(jobs=1, trainer={trainer!r}))\n"
+        f"options = Options(executor=Local(jobs=1, gpus=0), trainer={trainer!r})\n"
+        f"run_comparison(load_plan({str(path)!r}, 'out'), options)\n"
     )
     environment = {
         **os.environ,

@@ -13,15 +13,16 @@ import torch
 
 import benchmarks.compare.evaluate as evaluation
 from benchmarks.compare import trial as trials
+from benchmarks.compare import trial_folder as folders
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.parts import Benchmark, Plan
 from benchmarks.compare.plan import load_plan
-from benchmarks.compare.progress import read_json
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
+from pretrain.files import read_dict
 from pretrain.folder_lock import Busy
 
 
@@ -46,8 +47,10 @@ def make(plan: Plan, name: str, trainer: tuple[str, ...], **changes: object) -> 
     trial = next(t for t in plan.trials if t.name == name)
     config = with_samples(trial.config, 80) if trial.arm.train else trial.config
     config["schedule"].update(changes)
-    trials.write_trial(
-        trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config
+    folders.write_trial(
+        trial.directory,
+        folders.make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer),
+        config,
     )
     return trial.directory
 
@@ -61,14 +64,14 @@ def test_a_trial_trains_and_evaluates_once(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     directory = make(plan, "weak/seed_1", trainer)
-    spec = trials.read_spec(directory)
-    assert [b.name for b in trials.missing(directory, spec)] == ["toy"]
+    spec = folders.read_spec(directory)
+    assert [b.name for b in folders.missing_benchmarks(directory, spec)] == ["toy"]
     trials.run_trial(directory)
-    assert trials.missing(directory, spec) == []
+    assert folders.missing_benchmarks(directory, spec) == []
     (record,) = read_all(directory / "records.jsonl")
     assert record.metrics["score"].value == pytest.approx(0.2 * 10 + 1)
     assert record.subject["trial"]["arm"] == "weak" and record.subject["trial"]["seed"] == 1
-    state = read_json(directory / "state.json")
+    state = read_dict(directory / "state.json")
     assert state["phase"] == "done" and state["pretrain_seconds"] > 0
     trials.run_trial(directory)
     assert len(calls(tmp_path)) == 1 and len(calls(tmp_path, "evaluations.txt")) == 1
@@ -83,7 +86,7 @@ def test_a_trial_notes_its_trainers_memory(
     )  # long enough for a few readings after the interpreter has started
     directory = make(plan, "weak/seed_1", trainer)
     trials.run_trial(directory)
-    assert read_json(directory / "state.json")["peak_memory_bytes"] > 1e6
+    assert read_dict(directory / "state.json")["peak_memory_bytes"] > 1e6
 
 
 def test_an_untrained_arm_never_meets_the_trainer(
@@ -104,11 +107,11 @@ def test_changed_benchmarks_need_no_training(
     trials.run_trial(directory)
     more = replace(plan, benchmarks=(replace(plan.benchmarks[0], settings={"factor": 2.0}),))
     make(more, "weak/seed_0", trainer)
-    spec = trials.read_spec(directory)
-    assert len(trials.missing(directory, spec)) == 1
+    spec = folders.read_spec(directory)
+    assert len(folders.missing_benchmarks(directory, spec)) == 1
     trials.run_trial(directory)
     assert len(calls(tmp_path)) == 1
-    assert trials.records_of(directory, spec)["toy"].metrics["score"].value == pytest.approx(4.0)
+    assert folders.records_of(directory, spec)["toy"].metrics["score"].value == pytest.approx(4.0)
 
 
 def test_without_its_records_a_trial_is_evaluated_again_and_not_trained(
@@ -130,7 +133,7 @@ def test_a_stale_trial_names_the_difference_and_the_way_out(
     make(plan, "weak/seed_0", trainer, warmup_samples=8)  # nothing has been done yet: no harm
     trials.run_trial(directory)
     before = (directory / "trial.json").read_text()
-    with pytest.raises(trials.StaleTrial) as caught:
+    with pytest.raises(folders.StaleTrial) as caught:
         make(plan, "weak/seed_0", trainer, warmup_samples=16)
     assert "schedule.warmup_samples: 8 → 16" in str(caught.value) and "--redo weak" in str(
         caught.value
@@ -147,10 +150,12 @@ def test_workers_and_logging_do_not_make_a_trial_stale(
     config = with_samples(
         {**trial.config, "loader": {"workers": 7}, "engine": {"log_every": 3}}, 80
     )
-    trials.write_trial(
-        trial.directory, trials.make_spec(trial, config, plan.benchmarks, trainer), config
+    folders.write_trial(
+        trial.directory,
+        folders.make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer),
+        config,
     )
-    assert trials.missing(directory, trials.read_spec(directory)) == []
+    assert folders.missing_benchmarks(directory, folders.read_spec(directory)) == []
 
 
 def test_another_objective_leaves_an_untrained_trial_valid(
@@ -160,11 +165,14 @@ def test_another_objective_leaves_an_untrained_trial_valid(
     trials.run_trial(directory)
     trial = plan.trials[0]
     objectives = {**trial.config["model"], "objectives": [{"type": "SimCLR"}]}
-    spec = trials.make_spec(trial, {**trial.config, "model": objectives}, plan.benchmarks, trainer)
-    assert spec.hash == trials.read_spec(directory).hash
+    spec = folders.make_spec(
+        trial, {**trial.config, "model": objectives}, benchmarks=plan.benchmarks, trainer=trainer
+    )
+    assert spec.hash == folders.read_spec(directory).hash
     wider = {**trial.config["model"], "backbone": {"type": "TimmBackbone", "name": "resnet18"}}
     assert (
-        trials.make_spec(trial, {**trial.config, "model": wider}, plan.benchmarks).hash != spec.hash
+        folders.make_spec(trial, {**trial.config, "model": wider}, benchmarks=plan.benchmarks).hash
+        != spec.hash
     )
 
 
@@ -173,11 +181,11 @@ def test_failures_are_told_and_leave_their_state(
 ) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     directory = make(plan, "weak/seed_0", trainer)
-    with pytest.raises(RuntimeError, match="exit code 3"):
+    with pytest.raises(SystemExit, match="exit code 3"):
         trials.main([str(directory)])
-    assert read_json(directory / "state.json")["phase"] == "failed"
+    assert read_dict(directory / "state.json")["phase"] == "failed"
     idle = make(plan, "strong/seed_0", (sys.executable, "-c", "pass"))
-    with pytest.raises(RuntimeError, match="left no .*final.pth"):
+    with pytest.raises(trials.TrainerFailed, match="left no .*final.pth"):
         trials.run_trial(idle)
 
 

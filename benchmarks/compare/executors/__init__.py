@@ -1,0 +1,38 @@
+"""Executors: what runs the jobs of a comparison, and where.
+
+:mod:`base` has the contract. An executor is one file here and its line in ``EXECUTORS``; the fields
+of its class are its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from benchmarks.compare.executors.base import Executor
+from benchmarks.compare.executors.local import Local
+from pretrain.annotations import fit_all
+from pretrain.names import check_choice, check_names
+
+EXECUTORS: dict[str, type[Executor]] = {
+    "local": Local,
+}
+
+
+def make_executor(name: str, options: Mapping[str, Any]) -> Executor:
+    """Returns the executor of that name.
+
+    Args:
+        name: of ``EXECUTORS``.
+        options: fields of its class.
+
+    Raises:
+        ValueError: an unknown name, an unknown option, or an illegal value of one.
+    """
+    check_choice("executor", name, EXECUTORS)
+    executor = EXECUTORS[name]
+    check_names(
+        f"option of executor {name!r}:", options, [field.name for field in fields(executor)]
+    )
+    return executor(**fit_all(options, executor, where=f"executor {name!r}: "))

@@ -1,0 +1,214 @@
+"""The local executor: a few jobs at once as processes of this machine, and none that stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.compare.executors.base import (
+    GRACE_SECONDS,
+    Executor,
+    Failure,
+    Job,
+    Resources,
+    Status,
+    Watch,
+)
+from pretrain.threads import thread_limits, usable_cores
+
+WRAPPER = Path(__file__).with_name("end_with_parent.py")
+
+
+@dataclass
+class Local(Executor):
+    """Processes of this machine.
+
+    Each job gets its share of the cores as threads, fewer if it needs fewer or the user's
+    ``OMP_NUM_THREADS`` says so, and its GPUs in turn: with more jobs at once than GPUs they share
+    them. Jobs end with this process, also if that is killed.
+
+    Attributes:
+        jobs: at once; None: one per GPU or, without any, one per core.
+        gpus: how many to use; None: all that there are.
+        poll_seconds: between two looks at the processes.
+
+    Raises:
+        ValueError: a number that is too small.
+    """
+
+    jobs: int | None = None
+    gpus: int | None = None
+    poll_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.gpus is None:
+            self.gpus = _count_gpus()
+        if self.gpus < 0:
+            raise ValueError(f"gpus={self.gpus}: must be at least 0")
+        if self.jobs is None:
+            self.jobs = self.gpus or usable_cores()
+        if self.jobs < 1:
+            raise ValueError(f"jobs={self.jobs}: must be at least 1")
+
+    @property
+    def at_once(self) -> int:
+        """See :class:`Executor`."""
+        return self.jobs
+
+    def describe(self) -> str:
+        """See :class:`Executor`."""
+        return f"{self.jobs} at once, threads each: {thread_limits(self.jobs)['OMP_NUM_THREADS']}"
+
+    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
+        """See :class:`Executor`."""
+        for job in jobs:
+            if self.gpus and job.resources.gpus > self.gpus:
+                raise ValueError(
+                    f"{job.name} needs gpus={job.resources.gpus}; this machine gives {self.gpus}"
+                )
+        queue = _Queue(list(jobs))
+        with _terminate_as_interrupt():
+            try:
+                while queue.waiting or queue.running:
+                    while queue.waiting and len(queue.running) < self.jobs:
+                        queue.start(self)
+                    watch(queue.status())
+                    time.sleep(self.poll_seconds)
+                    queue.collect()
+                watch(queue.status())
+            finally:
+                stop_all([started.process for started in queue.running])
+        return queue.failures
+
+    def environment(self, job: Job, slot: int) -> dict[str, str]:
+        """Returns the environment of a job that is the one numbered ``slot`` of those running."""
+        limits = thread_limits(self.jobs)
+        if job.resources.cpus is not None:
+            limits = {name: str(min(int(n), job.resources.cpus)) for name, n in limits.items()}
+        devices = _devices(job.resources, slot, self.gpus)
+        return {**os.environ, **limits, **devices, **job.environment}
+
+
+def _count_gpus() -> int:
+    import torch  # seconds, which the rest of this file does not need
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _devices(resources: Resources, slot: int, gpus: int) -> dict[str, str]:
+    """Returns the variable that shows a job its own GPUs only; nothing on a machine without any."""
+    if not gpus:
+        return {}
+    first = slot * resources.gpus
+    chosen = [str((first + index) % gpus) for index in range(resources.gpus)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
+
+
+@dataclass
+class _Started:
+    """A job's process; ``slot`` tells those that run at once apart, ``since`` is of
+    ``time.monotonic``."""
+
+    job: Job
+    process: subprocess.Popen
+    slot: int
+    since: float
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.since
+
+
+@dataclass
+class _Queue:
+    """All jobs of a run, by what has become of them."""
+
+    waiting: list[Job]
+    running: list[_Started] = field(default_factory=list)
+    done: dict[str, float] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+    def status(self) -> Status:
+        running = {started.job.name: started.seconds for started in self.running}
+        waiting = [job.name for job in self.waiting]
+        return Status(waiting, running, dict(self.done), list(self.failures))
+
+    def start(self, executor: Local) -> None:
+        """Starts the first waiting job."""
+        taken = {started.slot for started in self.running}
+        slot = min(set(range(executor.jobs)) - taken)
+        job = self.waiting.pop(0)
+        process = _start(job, executor.environment(job, slot))
+        self.running.append(_Started(job, process, slot, time.monotonic()))
+
+    def collect(self) -> None:
+        """Moves jobs whose process has ended to ``done`` or ``failures``."""
+        for started in list(self.running):
+            code = started.process.poll()
+            if code is None:
+                continue
+            self.running.remove(started)
+            _signal_group(started.process, signal.SIGKILL)  # whatever it left behind
+            if code == 0:
+                self.done[started.job.name] = started.seconds
+            else:
+                failure = Failure(started.job.name, f"exit code {code}", started.job.log)
+                self.failures.append(failure)
+
+
+def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    # Isolated: what the job's environment does to Python is not meant for the wrapper.
+    wrapper = [sys.executable, "-I", "-S", str(WRAPPER), str(os.getpid()), str(GRACE_SECONDS)]
+    with open(job.log, "ab") as log:
+        # Own session: Ctrl-C in the terminal reaches only us, and we pass it on once, in order.
+        return subprocess.Popen(
+            [*wrapper, *job.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+
+def stop_all(processes: Sequence[subprocess.Popen], grace_seconds: float = GRACE_SECONDS) -> None:
+    """Ends processes and their children: SIGTERM first, SIGKILL after ``grace_seconds``."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    for process in processes:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # the group is gone
+        os.killpg(process.pid, number)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Inside, SIGTERM raises KeyboardInterrupt, so that one path cleans up after both."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: signals stay as the caller has them
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
