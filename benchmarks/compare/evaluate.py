@@ -105,4 +105,4 @@ def check_baseline(baseline: Baseline) -> None:
 def run_baseline(baseline: Baseline) -> Record:
     """Measures a trivial predictor under the protocol of its benchmark."""
     task = open_task(baseline.benchmark)
-    return task.benchmark.baselines[baseline.type](task.data, task.settings, **baseline.settings)
+    return task.run_baseline(baseline.type, **baseline.settings)

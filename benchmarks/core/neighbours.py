@@ -54,6 +54,13 @@ def resolve_backend(backend: str, device: torch.device | str) -> str:
     return backend
 
 
+def backend_of_networks(backend: str) -> str:
+    """The back-end that a network would get on this machine. A predictor without a network runs on
+    the CPU and must name the same one to share a network's column.
+    """
+    return resolve_backend(backend, "cuda" if torch.cuda.is_available() else "cpu")
+
+
 @cache  # said once per process
 def _torch_instead(backend: str, reason: str) -> str:
     warnings.warn(

@@ -4,14 +4,24 @@ bootstrap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from benchmarks.core.benchmark import Result
+from benchmarks.core.record import Metric
 from benchmarks.data.label_maps import IGNORE
+from benchmarks.data.pairs import LabelledBatch
+
+#: What a record of segmentation measures.
+SEGMENTATION_METRICS = ("mIoU", "pixel_accuracy")
+_PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with many classes
 
 
 class SegmentationTally:
@@ -45,6 +55,28 @@ class SegmentationTally:
         self.confusion += counts
         self._images[image] = np.stack([counts.diagonal(), counts.sum(0), counts.sum(1)])
 
+    def add_scores(self, scores: Tensor, batch: LabelledBatch) -> None:
+        """Counts a batch by the class of the largest score, image by image.
+
+        Args:
+            scores: (B, C, h, w), resized bilinearly to the masks.
+            batch: B masks (H, W) and the images' indices.
+
+        Raises:
+            ValueError: a score that is not finite: its argmax would be a class all the same.
+        """
+        if not torch.isfinite(scores).all():
+            raise ValueError("a predicted class score is not finite; did training diverge?")
+        size = tuple(batch.masks.shape[1:])
+        masks = batch.masks.to(scores.device)
+        piece = max(1, _PIECE_BYTES // (4 * scores.shape[1] * size[0] * size[1]))
+        start = 0
+        for part in scores.contiguous().split(piece):
+            resized = F.interpolate(part, size=size, mode="bilinear", align_corners=False)
+            for row, prediction in enumerate(resized.argmax(1), start=start):
+                self.add(prediction, masks[row], batch.ids[row])
+            start += len(part)
+
     def per_image(self) -> dict[str, list[int]]:
         """Sparse (image, class) table of intersection, predicted and true pixels, rows with any
         pixel only.
@@ -60,18 +92,55 @@ class SegmentationTally:
                 table[name] += row[present].tolist()
         return table
 
-    def merge(self, others: list[dict[str, list[int]]], confusion: np.ndarray) -> None:
-        """Takes over the per-image tables of all processes and the confusion matrix summed over
-        them.
-        """
-        self.confusion = confusion
+    def gather(self, device: torch.device) -> None:
+        """Takes over the counts of all processes; ``device`` is one that the process group can use."""
+        confusion = torch.from_numpy(self.confusion).to(device)
+        dist.all_reduce(confusion)
+        tables: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(tables, self.per_image())
+        self.confusion = confusion.cpu().numpy().astype(np.int64)
         self._images = {}
-        for table in others:
-            for row in zip(*table.values(), strict=True):
-                image, label, *counts = row
-                self._images.setdefault(image, np.zeros((3, self.classes), np.int64))[:, label] = (
-                    counts
-                )
+        for table in tables:
+            for image, label, *counts in zip(*table.values(), strict=True):
+                empty = np.zeros((3, self.classes), np.int64)
+                self._images.setdefault(image, empty)[:, label] = counts
+
+    def result(
+        self,
+        benchmark: str,
+        *,
+        facts: Mapping[str, Any],
+        cost: Mapping[str, float] | None = None,
+        matched: bool = False,
+        absent_as_zero: bool = False,
+    ) -> Result:
+        """Mean IoU and pixel accuracy in percent; counts for :func:`image_counts`.
+
+        Args:
+            benchmark: its name, for the message.
+            facts, cost: of the result.
+            matched: rename the predicted classes first, see :func:`hungarian`.
+            absent_as_zero: see :func:`mean_iou`.
+
+        Raises:
+            ValueError: no labelled pixel was counted.
+        """
+        if not self.confusion.any():
+            raise ValueError(
+                f"{benchmark}: no pixel of the val part is labelled at this size: nothing can be "
+                "scored"
+            )
+        confusion = hungarian(self.confusion) if matched else self.confusion
+        iou = mean_iou(confusion, absent_as_zero=absent_as_zero)
+        metrics = dict(
+            mIoU=Metric(100 * iou, "%"), pixel_accuracy=Metric(100 * pixel_accuracy(confusion), "%")
+        )
+        counts = dict(
+            confusion=self.confusion.tolist(),
+            class_iou=class_iou(confusion).tolist(),
+            per_image=self.per_image(),
+        )
+        return Result(metrics, counts, dict(cost or {}), dict(facts))
 
 
 def class_iou(confusion: np.ndarray) -> np.ndarray:

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
-from benchmarks.data.class_folder import ClassSplit
+from benchmarks.data.class_folder import ClassFolder, ClassSplit
 from pretrain.progress import Progress
 
+TOP = ("top1", "top5")  # metrics of a classification
 
-def check_settings(settings: Any, positive: Sequence[str]) -> None:
+
+class VectorSettings(Protocol):
+    """How images become vectors.
+
+    Attributes:
+        size: side of the square input in pixels.
+        crop_fraction: the shorter side is resized to size / crop_fraction, then the centre is cut.
+        batch_size: images encoded at once.
+    """
+
+    size: int
+    crop_fraction: float
+    batch_size: int
+
+
+def check_settings(settings: VectorSettings, positive: Sequence[str]) -> None:
     """Checks what the settings of kNN and linear probe share.
 
     Args:
-        settings: has ``crop_fraction`` and the fields named next. positive: fields that must be
-            above 0.
+        settings: the settings. positive: fields that must be above 0.
 
     Raises:
         ValueError: names the field, its value and what is legal.
@@ -34,11 +49,9 @@ def check_settings(settings: Any, positive: Sequence[str]) -> None:
 def encode_split(
     extractor: FeatureExtractor,
     split: ClassSplit,
+    settings: VectorSettings,
     *,
-    size: int,
-    batch_size: int,
-    crop_fraction: float,
-    phase: str = "encode",
+    phase: str,
     progress: Progress | None = None,
 ) -> Tensor:
     """Encodes a split in order: (n, D) float32 on the CPU.
@@ -47,8 +60,11 @@ def encode_split(
         ValueError: a vector that is not finite; names the image.
     """
     vectors = []
-    total = -(-len(split) // batch_size)
-    for images, ids in split.batches(size, batch_size, crop_fraction=crop_fraction):
+    batches = split.batches(
+        settings.size, settings.batch_size, crop_fraction=settings.crop_fraction
+    )
+    total = -(-len(split) // settings.batch_size)
+    for images, ids in batches:
         encoded = extractor.vector(images).cpu()
         require_finite(encoded, ids, split, "vector is")
         vectors.append(encoded)
@@ -73,6 +89,11 @@ def require_finite(values: Tensor, ids: Sequence[int], split: ClassSplit, what: 
     if broken.any():
         name = split.name(ids[int(broken.nonzero()[0])])
         raise ValueError(f"{name}: its {what} not finite; did training diverge?")
+
+
+def top_of(data: ClassFolder, settings: Any) -> tuple[str, ...]:
+    """Those of ``TOP`` that say something about so many classes, see :func:`accuracy`."""
+    return TOP if data.classes > 5 else TOP[:1]
 
 
 def accuracy(scores: Tensor, labels: Tensor) -> tuple[dict[str, Metric], dict[str, Any]]:

@@ -17,23 +17,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from benchmarks.core.extractor import IMAGENET, FeatureExtractor
-from benchmarks.evaluate.suite import Task, make_task
+from benchmarks.evaluate.suite import Task, find_benchmark, make_task
 from pretrain.engine.distributed import world
 from pretrain.engine.sharding import is_sharded
-
-# Seconds, not minutes, on small data; any of these can be set otherwise in the config.
-REDUCED: dict[str, dict[str, Any]] = {
-    "retrieval": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
-    "depth": dict(size=(128, 128), memory_size=102_400, passes=1, augment=False),
-    "knn": dict(size=96),
-    "linear": dict(size=96, weight_decays=(1e-2,)),
-    "robustness": dict(size=96, weight_decays=(1e-2,), severities=(3,)),
-    "probe": dict(size=(128, 128), epochs=5, least_steps=200),
-    "depth_probe": dict(size=(128, 128), epochs=5, least_steps=200),
-    "decoder": dict(size=(128, 128), dim=64, steps=200, images_per_step=8, lr=2e-3),
-    "cam": dict(size=96, weight_decays=(1e-2,), images=500),
-    "correspondence": dict(size=(128, 128)),
-}
 
 
 @HOOKS.register_module()
@@ -50,7 +36,8 @@ class EvaluationHook(Hook):
 
     Args:
         benchmarks: name -> dict(type=…, data=dict(…), settings…); the type may be left out if the
-            name is one. What is not set comes from ``REDUCED``.
+            name is one. What is not set is as the benchmark's ``quick`` says: seconds, not
+            minutes, on small data.
         every: Optimiser steps between evaluations.
         weights: ``online`` or ``target`` backbone.
 
@@ -96,10 +83,8 @@ class EvaluationHook(Hook):
             return
         self._tasks = []
         for name, config in self.benchmarks.items():
-            kind = config.get("type", name)
-            self._tasks.append(
-                make_task(name, dict(type=kind) | REDUCED.get(kind, {}) | dict(config))
-            )
+            quick = find_benchmark(config.get("type", name)).quick
+            self._tasks.append(make_task(name, dict(quick) | dict(config)))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None

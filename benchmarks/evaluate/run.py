@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,21 +16,16 @@ from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor, literal, split_options
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
-from benchmarks.data import ClassFolder
 from benchmarks.data.layouts import LAYOUTS
-from benchmarks.evaluate.hook import REDUCED
 from benchmarks.evaluate.page import report
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
 from benchmarks.evaluate.tables import evaluation_tables
-from benchmarks.frozen import depth, retrieval
 from benchmarks.report.renderers import print_tables
 from heads.upsamplers.base import Upsampler
 from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars
-
-_SHARED = (retrieval.run, depth.run)  # among the processes of torchrun
 
 
 @dataclass(frozen=True)
@@ -136,19 +131,20 @@ def make_tasks(
         if not value or not dot or name not in chosen:
             raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
         chosen[name][field] = literal(value)
-    opened: dict[type | None, Task] = {}
+    opened: dict[type, Task] = {}
     tasks, unread = [], list(data)
     for name, own in chosen.items():
-        reader = find_benchmark(name).data
+        benchmark = find_benchmark(name)
+        reader = benchmark.data
         suiting = {item: _data_of(item, reader) for item in data}
         found = [arguments for arguments in suiting.values() if arguments is not None]
         unread = [item for item in unread if suiting[item] is None]
         if len(found) != 1:
-            wanted = (reader or ClassFolder).wanted()
             raise ValueError(
-                f"--benchmark {name} needs one --data with a {wanted}, found {len(found)}"
+                f"--benchmark {name} needs one --data with a {reader.wanted()}, found {len(found)}"
             )
-        task = make_task(name, (REDUCED.get(name, {}) if quick else {}) | own | dict(data=found[0]))
+        reduced = dict(benchmark.quick) if quick else {}
+        task = make_task(name, reduced | own | dict(data=found[0]))
         task.data = opened.setdefault(
             reader, task
         ).data  # benchmarks that read the same data share decoded images
@@ -161,7 +157,7 @@ def make_tasks(
     return tasks
 
 
-def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
+def _data_of(item: str, reader: type) -> dict[str, Any] | None:
     """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item
     is none for it.
     """
@@ -169,7 +165,7 @@ def _data_of(item: str, reader: type | None) -> dict[str, Any] | None:
     if not colon or layout not in LAYOUTS:
         raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(LAYOUTS)}")
     root, options = split_options(rest)
-    return (reader or ClassFolder).arguments(layout, root, options)
+    return reader.arguments(layout, root, options)
 
 
 def _run_all(
@@ -193,36 +189,25 @@ def _run_all(
                 task.check(extractor)
             _require_fitting(upsamplers, extractor, console)
             for task, seen in _behind_upsamplers(options, tasks, extractor, upsamplers=upsamplers):
-                shared = dist.is_initialized() and task.benchmark.run in _SHARED
                 words = (
                     spec,
                     *([seen.upsampler.spec] if seen.upsampler is not None else []),
                     task.name,
                 )
                 with bars.bar(" ".join(words)) as progress:
-                    record = task.run(
-                        seen, progress=progress, **(dict(distributed=True) if shared else {})
-                    )
+                    record = task.run(seen, progress=progress, distributed=dist.is_initialized())
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
-                backend = record.protocol.get("backend")
-                beside[(task.name, *needs.values(), backend)] = _with_backend(task, backend), needs
+                beside[(task.name, *needs.values())] = task, needs
                 yield record
         for task, needs in beside.values() if options.baselines else ():
             if not task.benchmark.baselines:
                 console.print(
                     f"{task.name} has no trivial predictors", markup=False, soft_wrap=True
                 )
-            for name, run in task.benchmark.baselines.items():
+            for name in task.benchmark.baselines:
                 with bars.bar(f"{name} for {task.name}") as progress:
-                    record = run(task.data, task.settings, **needs, progress=progress)
+                    record = task.run_baseline(name, progress=progress, **needs)
                 yield record
-
-
-def _with_backend(task: Task, backend: str | None) -> Task:
-    """The task with the back-end that a network got on this machine: protocols must agree."""
-    return (
-        task if backend is None else replace(task, settings=replace(task.settings, backend=backend))
-    )
 
 
 def _check_networks(options: Options, tasks: list[Task]) -> None:

@@ -1,25 +1,17 @@
-"""Benchmarks by name: from plain dicts, as configs and command lines give them, to a record."""
+"""The benchmarks by name, and from plain dicts, as configs and command lines give them, to tasks."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-import benchmarks.data as data_sets
 from benchmarks import finetune
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.record import Record
-from benchmarks.data import (
-    ClassFolder,
-    DepthFolder,
-    KeypointPairs,
-    SegmentationFolder,
-    TransferFolder,
-)
+from benchmarks.core.vectors import Progress
 from benchmarks.frozen import (
-    baselines,
     cam,
     correspondence,
     decoder,
@@ -33,108 +25,26 @@ from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
 from pretrain.annotations import fit_all
-from pretrain.names import check_choice, suggestion
+from pretrain.names import suggestion
 
+_MODULES = (
+    retrieval,
+    depth,
+    knn,
+    linear,
+    robustness,
+    probe,
+    depth_probe,
+    decoder,
+    cam,
+    correspondence,
+    finetune,
+    transfer,
+)
 
-@dataclass(frozen=True)
-class Benchmark:
-    """What a benchmark's module offers: ``run(extractor, data, settings, progress=None) ->
-    Record``.
-
-    Attributes:
-        data: class of its data set; None where the module does not tell.
-        metrics: names its records may have; None where the module does not tell.
-        upsampled_stride: pixels per feature behind an upsampler, unless the user says otherwise;
-            None where it reads no maps, so that no upsampler changes its number.
-        baselines: its trivial predictors by name, each ``(data, settings, *, progress=None,
-            **needs) -> Record``.
-        baseline_needs: what of an arm's protocol they need to share its column.
-        own_grid: whether it has a number of its own without an upsampler; a probe has none, its
-            outputs are then resized bilinearly, which is the upsampler ``bilinear``.
-    """
-
-    settings: type
-    run: Callable[..., Record]
-    data: type | None = None
-    metrics: tuple[str, ...] | None = None
-    upsampled_stride: int | None = None
-    own_grid: bool = True
-    baselines: Mapping[str, Callable[..., Record]] = field(default_factory=dict)
-    baseline_needs: tuple[str, ...] = ()
-
-
-# Short names; any other importable module with a ``Settings`` dataclass and ``run`` works too.
-BENCHMARKS = {
-    "retrieval": Benchmark(
-        retrieval.Settings,
-        retrieval.run,
-        SegmentationFolder,
-        ("mIoU", "pixel_accuracy"),
-        4,
-        baselines=baselines.RETRIEVAL,
-        baseline_needs=("stride",),
-    ),
-    "depth": Benchmark(
-        depth.Settings,
-        depth.run,
-        DepthFolder,
-        ("RMSE", "delta1"),
-        4,
-        baselines=baselines.DEPTH,
-        baseline_needs=("stride",),
-    ),
-    "knn": Benchmark(knn.Settings, knn.run, ClassFolder, ("top1", "top5"), baselines=baselines.KNN),
-    "linear": Benchmark(
-        linear.Settings, linear.run, ClassFolder, ("top1", "top5"), baselines=baselines.LINEAR
-    ),
-    "robustness": Benchmark(
-        robustness.Settings,
-        robustness.run,
-        ClassFolder,
-        robustness.METRICS,
-        baselines=baselines.ROBUSTNESS,
-    ),
-    "finetune": Benchmark(finetune.Settings, finetune.run, ClassFolder, ("top1", "top5")),
-    "probe": Benchmark(
-        probe.Settings,
-        probe.run,
-        SegmentationFolder,
-        ("mIoU", "pixel_accuracy"),
-        1,
-        own_grid=False,
-        baselines=baselines.PROBE,
-        baseline_needs=("stride", "train_stride"),
-    ),
-    "depth_probe": Benchmark(
-        depth_probe.Settings,
-        depth_probe.run,
-        DepthFolder,
-        ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"),
-        1,
-        own_grid=False,
-        baselines=baselines.DEPTH_PROBE,
-        baseline_needs=("stride", "train_stride"),
-    ),
-    "decoder": Benchmark(
-        decoder.Settings,
-        decoder.run,
-        SegmentationFolder,
-        ("mIoU", "pixel_accuracy"),
-        4,
-        own_grid=False,
-        baselines=baselines.DECODER,
-    ),
-    "cam": Benchmark(cam.Settings, cam.run, ClassFolder, cam.METRICS, 1, baselines=baselines.CAM),
-    "correspondence": Benchmark(
-        correspondence.Settings,
-        correspondence.run,
-        KeypointPairs,
-        correspondence.METRICS,
-        2,
-        baselines=correspondence.BASELINES,
-    ),
-    "transfer": Benchmark(transfer.Settings, transfer.run, TransferFolder, transfer.METRICS),
-}
+#: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted
+#: name.
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
 
 
 @dataclass
@@ -166,20 +76,23 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...] | None:
         """Names of the metrics that a record will have with these data and settings; None where
-        that is not known.
+        only the run tells.
         """
-        names = self.benchmark.metrics
-        if names is None or self.benchmark.data is TransferFolder:  # there the recipe decides
-            return None
-        if isinstance(self.data, ClassFolder) and self.data.classes <= 5:
-            names = tuple(name for name in names if "top5" not in name)
-        if getattr(self.settings, "loss", "") == "relative":
-            names = tuple(name for name in names if name.startswith("aligned_"))
-        return names
+        return self.benchmark.expected_metrics(self.data, self.settings)
 
-    def run(self, extractor: Any, **options: Any) -> Record:
-        """Runs it; ``options`` go to the benchmark's ``run`` (``progress``)."""
-        return self.benchmark.run(extractor, self.data, self.settings, **options)
+    def run(
+        self, network: Any, *, progress: Progress | None = None, distributed: bool = False
+    ) -> Record:
+        """Measures a network, see :meth:`Benchmark.measure`."""
+        return self.benchmark.measure(
+            network, self.data, self.settings, progress=progress, distributed=distributed
+        )
+
+    def run_baseline(self, name: str, *, progress: Progress | None = None, **needs: Any) -> Record:
+        """Measures a trivial predictor, see :meth:`Benchmark.measure_baseline`."""
+        return self.benchmark.measure_baseline(
+            name, self.data, self.settings, progress=progress, **needs
+        )
 
 
 def find_benchmark(kind: str) -> Benchmark:
@@ -199,14 +112,14 @@ def find_benchmark(kind: str) -> Benchmark:
             f"benchmark {kind!r} is not one of {', '.join(BENCHMARKS)}, nor a module's dotted name"
             f"{suggestion(kind, BENCHMARKS)}"
         ) from error
-    if not hasattr(module, "Settings") or not hasattr(module, "run"):
+    benchmark = getattr(module, "BENCHMARK", None)
+    if not isinstance(benchmark, Benchmark):
         raise ValueError(
-            f"benchmark {kind!r}: it lacks a Settings dataclass or run(extractor, data, settings)"
+            f"benchmark {kind!r}: the module must end in BENCHMARK = Benchmark(name=…, about=…, "
+            "settings=Settings, run=run, data=…, metrics=…) of benchmarks.core.benchmark, see "
+            "docs/adding_a_benchmark.md"
         )
-    metrics = getattr(module, "METRICS", None)
-    return Benchmark(
-        module.Settings, module.run, metrics=None if metrics is None else tuple(metrics)
-    )
+    return benchmark
 
 
 def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> Any:
@@ -236,25 +149,16 @@ def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> ty
     Args:
         name: What the user calls the benchmark.
         benchmark: Which one.
-        arguments: Of the data set; ``type`` may be left out where the benchmark knows its own.
+        arguments: Of the data set; ``type`` may be left out, as the benchmark knows its own.
 
     Raises:
         ValueError: an unknown or unsuitable ``type``, an argument that it does not take, with a
             suggestion, one of a wrong type, or one that is missing.
     """
-    legal = list(data_sets.__all__)
-    kind = arguments.get("type")
-    if kind is None and benchmark.data is None:
-        raise ValueError(
-            f"benchmark {name!r}: data = {arguments!r} needs type=, one of {', '.join(legal)}"
-        )
-    if kind is not None:
-        check_choice(f"benchmark {name!r}: data type", kind, legal)
-    cls = benchmark.data if kind is None else getattr(data_sets, kind)
-    if benchmark.data not in (None, cls):
-        raise ValueError(
-            f"benchmark {name!r}: data type={kind!r}, but it reads a {benchmark.data.__name__}"
-        )
+    cls = benchmark.data
+    kind = arguments.get("type", cls.__name__)
+    if kind != cls.__name__:
+        raise ValueError(f"benchmark {name!r}: data type={kind!r}, but it reads a {cls.__name__}")
     parameters = inspect.signature(cls).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for key in arguments:
@@ -263,13 +167,11 @@ def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> ty
                     f"benchmark {name!r}: {cls.__name__} has no argument "
                     f"{key!r}{suggestion(key, parameters)}; legal: {', '.join(parameters)}"
                 )
-    needed = [
-        key
-        for key, p in parameters.items()
-        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD,)
-    ]
-    for key in needed:
-        if key not in arguments:
+    for key, parameter in parameters.items():
+        needed = (
+            parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        )
+        if needed and key not in arguments:
             raise ValueError(f"benchmark {name!r}: data of {cls.__name__} lacks {key}=; add it")
     fit_all(arguments, cls, where=f"benchmark {name!r}: {cls.__name__}: ")
     return cls

@@ -6,7 +6,7 @@ configs of the engine in ``configs/finetune``. The value reported is that of the
 on the validation part, looked at once.
 """
 
-from benchmarks.finetune.run import run
+from benchmarks.finetune.run import BENCHMARK
 from benchmarks.finetune.settings import Settings
 
-__all__ = ["Settings", "run"]
+__all__ = ["BENCHMARK", "Settings"]

@@ -16,7 +16,7 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, read_all
 from benchmarks.data import ClassFolder
 from benchmarks.finetune.recipe import Fitted, fit
-from benchmarks.finetune.run import finetune, finished
+from benchmarks.finetune.run import BENCHMARK, finished
 from benchmarks.finetune.settings import Settings
 from benchmarks.finetune.tuning import (
     next_step,
@@ -80,7 +80,7 @@ def finetune_all(options: Options) -> None:
         if not options.check:
 
             def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
-                return finetune(fit(extractor, data, settings), data, settings, progress=progress)
+                return BENCHMARK.measure(extractor, data, settings, progress=progress)
 
             records += run_jobs(
                 open_jobs, one, weights=options.weights, out=written, console=console

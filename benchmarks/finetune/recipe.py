@@ -28,7 +28,7 @@ from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
 
-BENCHMARK = "finetune"
+NAME = "finetune"
 #: Sections that decide the result, and what of them belongs to network, data or machine instead.
 _RECIPE = ("model", "views", "schedule", "optimizer", "engine", "loader", "hooks")
 _NOT_RECIPE = {
@@ -124,8 +124,7 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     protocol = _protocol(cfg, data, labels)
     subject = extractor.describe() | dict(tuning_seed=settings.tuning_seed)
     folder = (
-        Path(settings.work_dir)
-        / f"{settings.path.stem}_{Record(BENCHMARK, {}, protocol).protocol_hash}"
+        Path(settings.work_dir) / f"{settings.path.stem}_{Record(NAME, {}, protocol).protocol_hash}"
     )
     initial = folder / "initial" / f"{subject['fingerprint']}.pth"
     cfg.merge_from_dict(

@@ -15,12 +15,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.record import Metric, Record, versions
-from benchmarks.core.vectors import accuracy, require_finite
+from benchmarks.core.vectors import TOP, accuracy, require_finite, top_of
 from benchmarks.data.class_folder import ClassFolder, ClassSplit
 from benchmarks.finetune.classifier import Classifier
-from benchmarks.finetune.recipe import BENCHMARK, Fitted, fit
+from benchmarks.finetune.recipe import NAME, Fitted, fit
 from benchmarks.finetune.settings import Settings
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.engine.build import build_runner
@@ -37,13 +38,12 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Fine-tunes a copy of the extractor's network; record ``finetune`` with top-1 and top-5
-    accuracy in percent.
+) -> Result:
+    """Fine-tunes a copy of the extractor's network: top-1 and top-5 accuracy in percent.
 
     With ``settings.work_dir`` a run that was cut off goes on where its last checkpoint was, and one
     that is over is only evaluated. Collective where a process group is open; all ranks return the
-    record.
+    result.
 
     Raises:
         ConfigError, ValueError: a mistake in recipe, labels or data; several processes without a
@@ -51,24 +51,20 @@ def run(
         FileNotFoundError: no such list of labels.
     """
     if settings.work_dir is not None:
-        return finetune(fit(extractor, data, settings), data, settings, progress=progress)
+        return _finetune(fit(extractor, data, settings), data, settings, progress=progress)
     if dist.is_initialized():
         raise ValueError(
             "work_dir=None: several processes need one folder to share; give it, or run "
             "tools/finetune.py"
         )
     with TemporaryDirectory() as folder:
-        return finetune(
-            fit(extractor, data, replace(settings, work_dir=folder)),
-            data,
-            settings,
-            progress=progress,
-        )
+        fitted = fit(extractor, data, replace(settings, work_dir=folder))
+        return _finetune(fitted, data, settings, progress=progress)
 
 
-def finetune(
-    fitted: Fitted, data: ClassFolder, settings: Settings, *, progress: Progress | None = None
-) -> Record:
+def _finetune(
+    fitted: Fitted, data: ClassFolder, settings: Settings, *, progress: Progress | None
+) -> Result:
     """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates
     it; see :func:`run`.
 
@@ -117,7 +113,7 @@ class _Teller(Hook):
 
 def _evaluate(
     fitted: Fitted, data: ClassFolder, settings: Settings, progress: Progress | None
-) -> Record:
+) -> Result:
     """Evaluates the final weights on the validation part."""
     started = time.perf_counter()
     device = current_device()
@@ -128,15 +124,13 @@ def _evaluate(
     trained = Checkpoint.read(fitted.final).meta["seconds"]
     cost = dict(seconds=trained + time.perf_counter() - started)
     subject = fitted.subject | dict(finetuned=classifier.describe()["fingerprint"])
-    beside = versions(str(device))
-    return Record(
-        BENCHMARK,
+    return Result(
         metrics,
-        fitted.protocol,
-        counts=counts,
-        cost=cost,
+        counts,
+        cost,
+        facts=fitted.protocol,
         subject=subject,
-        versions=beside,
+        versions=versions(str(device)),
     )
 
 
@@ -167,11 +161,22 @@ def evaluate(
 
 def finished(records: list[Record], fitted: Fitted) -> Record | None:
     """Returns the record of this very fine-tuning among ``records``, if it is there."""
-    wanted = Record(BENCHMARK, {}, fitted.protocol).protocol_hash
+    wanted = Record(NAME, {}, fitted.protocol).protocol_hash
     network, seed = identity(fitted.subject), fitted.subject["tuning_seed"]
     for record in records:
-        if record.benchmark != BENCHMARK or record.protocol_hash != wanted:
+        if record.benchmark != NAME or record.protocol_hash != wanted:
             continue
         if record.subject["tuning_seed"] == seed and identity(record.subject) == network:
             return record
     return None
+
+
+BENCHMARK = Benchmark(
+    name=NAME,
+    about="classes of images by fine-tuning the whole network",
+    settings=Settings,
+    run=run,
+    data=ClassFolder,
+    metrics=TOP,
+    expected=top_of,
+)

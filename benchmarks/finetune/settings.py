@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.benchmark import in_subject, shown_as, speed_only
 from pretrain.places import find_config
 
 
@@ -17,16 +18,15 @@ class Settings:
     """
 
     recipe: str = "tiny"  # name of a file in configs/finetune, or a path
-    options: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # of the recipe, by dotted key: {"schedule.epochs": 50}
-    fraction: float = 1.0  # share of each class's training images whose labels are used
-    fraction_seed: int = 0  # of that choice
+    # of the recipe, by dotted key: {"schedule.epochs": 50}
+    options: Mapping[str, Any] = shown_as("recipe", default_factory=dict)
+    # share of each class's training images whose labels are used
+    fraction: float = shown_as("labels", default=1.0)
+    fraction_seed: int = shown_as("labels", default=0)  # of that choice
     labels: str | None = None  # a list of the labelled images instead of a share
-    # of head, order of images and augmentation; stands in the record's subject, not its protocol
-    tuning_seed: int = 0
-    batch_size: int = 64  # images evaluated at once; changes speed, not the result
-    work_dir: str | None = None  # where checkpoints stay; None: they do not
+    tuning_seed: int = in_subject(0)  # of head, order of images and augmentation
+    batch_size: int = speed_only(64)  # images evaluated at once
+    work_dir: str | None = speed_only(None)  # where checkpoints stay; None: they do not
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:

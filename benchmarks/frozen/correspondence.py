@@ -14,18 +14,19 @@ map is searched.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Metric, Record, versions
+from benchmarks.core.maps import require_directions
+from benchmarks.core.record import Metric
 from benchmarks.data.keypoints import KeypointImage, KeypointPairs
 from benchmarks.data.loading import ordered_map, resize_image
 from pretrain.names import check_choice
@@ -40,10 +41,9 @@ class Settings:
     """Every number the result depends on, apart from data and network."""
 
     size: tuple[int, int] = (224, 224)  # (H, W) the images are resized to, aspect ratio not kept
-    relative_to: str = (
-        ""  # what α is a share of: box, image (longer side); empty = as the data set defines it
-    )
-    batch_size: int = 8  # images encoded at once; changes speed, not the result
+    # what α is a share of: box, image (longer side); empty = as the data set defines it
+    relative_to: str = ""
+    batch_size: int = speed_only(8)  # images encoded at once
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -61,9 +61,8 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Runs keypoint transfer: record ``correspondence`` with ``METRICS`` in percent, the distances
-    per pair in counts.
+) -> Result:
+    """Runs keypoint transfer: ``METRICS`` in percent, the distances per pair in counts.
 
     Each image is encoded twice, once as source and once as target, so that one batch of maps is
     held at a time. Cost beside the encoding: pairs · K · cells · C multiply-adds.
@@ -71,7 +70,6 @@ def run(
     Raises:
         ValueError: a feature that is zero or not finite (named image).
     """
-    started = time.perf_counter()
     sources: dict[int, list[int]] = {}
     for source, target in data.pairs:
         sources.setdefault(target, []).append(source)
@@ -90,8 +88,7 @@ def run(
         predicted |= {
             (s, index): p for s, p in zip(asked, np.split(found, len(asked)), strict=True)
         }
-    cost = dict(seconds=time.perf_counter() - started)
-    return record_of(data, settings, predicted, cost=cost, extractor=extractor)
+    return result_of(data, settings, predicted)
 
 
 def match(queries: Tensor, features: Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -111,15 +108,10 @@ def match(queries: Tensor, features: Tensor, size: tuple[int, int]) -> np.ndarra
     return (cells + 0.5) * (size[1] / width, size[0] / height)
 
 
-def record_of(
-    data: KeypointPairs,
-    settings: Settings,
-    predicted: dict[tuple[int, int], np.ndarray],
-    *,
-    cost: dict[str, float],
-    extractor: Any,
-) -> Record:
-    """Scores predictions (K, 2) for every pair; ``extractor`` needs ``describe()`` and ``device``.
+def result_of(
+    data: KeypointPairs, settings: Settings, predicted: dict[tuple[int, int], np.ndarray]
+) -> Result:
+    """Scores predictions (K, 2) for every pair.
 
     Raises:
         ValueError: no pair, a pair without keypoints, a distance that is not a number.
@@ -144,12 +136,11 @@ def record_of(
         metrics[name] = Metric(
             100 * float(np.mean([(error <= alpha).mean() for error in errors])), "%", "higher"
         )
-    protocol = dict(data=data.protocol, size=list(settings.size), relative_to=relative_to)
     counts = dict(
-        pairs=[list(p) for p in data.pairs], relative_error=[e.round(6).tolist() for e in errors]
+        pairs=[list(pair) for pair in data.pairs],
+        relative_error=[error.round(6).tolist() for error in errors],
     )
-    beside = versions(str(extractor.device))
-    return Record("correspondence", metrics, protocol, counts, cost, extractor.describe(), beside)
+    return Result(metrics, counts, facts=dict(relative_to=relative_to))
 
 
 def _encode(
@@ -170,14 +161,8 @@ def _encode(
         maps = extractor.maps(
             torch.from_numpy(np.stack([next(loaded) for _ in batch])).permute(0, 3, 1, 2)
         )
-        norms = maps.norm(dim=1)
-        for index, features, norm in zip(batch, maps, norms, strict=True):
-            if not (torch.isfinite(norm) & (norm > 0)).all():
-                name = data.images[index].path
-                raise ValueError(
-                    f"{name}: a feature is zero or not finite, so it has no direction; is it "
-                    "collapsed?"
-                )
+        require_directions(maps.norm(dim=1), batch, lambda index: str(data.images[index].path))
+        for index, features in zip(batch, maps, strict=True):
             yield index, F.normalize(features, dim=0)
         if told[0]:
             told[0](told[1], start + len(batch), len(ids))
@@ -194,34 +179,19 @@ def _cells(image: KeypointImage, grid: tuple[int, int]) -> tuple[Tensor, Tensor]
     return torch.from_numpy(rows), torch.from_numpy(columns)
 
 
-class _Named:
-    """Stands for an extractor in the record of an answer that looks at no feature."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def describe(self) -> dict[str, Any]:
-        """Its name, as a network's."""
-        return dict(spec=self._name, weights="none")
-
-
-def _baseline(
-    name: str, predict: Callable[[KeypointImage, KeypointImage], np.ndarray]
-) -> Callable[..., Record]:
-    """A predictor (source, target) -> (K, 2) target pixels, as a benchmark's ``run`` without a
-    network.
-    """
-
-    def predict_all(
-        data: KeypointPairs, settings: Settings, *, progress: Progress | None = None
-    ) -> Record:
-        """Scores the predictor."""
-        predicted = {pair: predict(*(data.images[index] for index in pair)) for pair in data.pairs}
-        return record_of(data, settings, predicted, cost={}, extractor=_Named(name))
-
-    return predict_all
+def _answer(
+    data: KeypointPairs,
+    settings: Settings,
+    *,
+    predict: Callable[[KeypointImage, KeypointImage], np.ndarray],
+    progress: Progress | None = None,
+) -> Result:
+    """An answer without looking: ``predict(source, target)`` gives (K, 2) pixels of the target."""
+    predicted = {}
+    for pair in data.pairs:
+        source, target = (data.images[index] for index in pair)
+        predicted[pair] = predict(source, target)
+    return result_of(data, settings, predicted)
 
 
 def _same_place(source: KeypointImage, target: KeypointImage) -> np.ndarray:
@@ -234,8 +204,16 @@ def _middle(source: KeypointImage, target: KeypointImage) -> np.ndarray:
     return np.full_like(source.points, 0.5) * target.size[::-1]
 
 
-#: Answers without looking, under the same protocol: what a network must beat.
-BASELINES = {
-    name: _baseline(name, predict)
-    for name, predict in (("identity", _same_place), ("centre", _middle))
-}
+BENCHMARK = Benchmark(
+    name="correspondence",
+    about="keypoints of one object found on another",
+    settings=Settings,
+    run=run,
+    data=KeypointPairs,
+    metrics=METRICS,
+    quick=dict(size=(128, 128)),
+    baselines=dict(
+        identity=partial(_answer, predict=_same_place), centre=partial(_answer, predict=_middle)
+    ),
+    upsampled_stride=2,
+)

@@ -15,7 +15,8 @@ prefer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -24,20 +25,28 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Metric, Record, require_defined, versions
+from benchmarks.core.maps import grid_of
+from benchmarks.core.neighbours import backend_of_networks
+from benchmarks.core.record import Metric, require_defined
 from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen import retrieval
-from benchmarks.frozen.retrieval.decode import label_val
+from benchmarks.frozen.baselines import (
+    ColourPosition,
+    DepthByPlace,
+    run_stand_in,
+    score_everywhere,
+)
+from benchmarks.frozen.retrieval.decode import facts_of, label_val
+from benchmarks.frozen.retrieval.run import QUICK, counted_batches
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
 NEEDED = "the val part must hold known depths (check depth=), and predictions must be finite"
-COMPAT = (
-    "blue-std-0.255",
-    "crop-scale-2",
-)  # the quirks of retrieval that have a meaning without classes
+# the quirks of retrieval that have a meaning without classes
+COMPAT = ("blue-std-0.255", "crop-scale-2")
 
 
 @dataclass(frozen=True)
@@ -158,15 +167,15 @@ def run(
     *,
     progress: Progress | None = None,
     distributed: bool = False,
-) -> Record:
-    """Runs depth retrieval; arguments, cost and errors as :func:`benchmarks.frozen.retrieval.run`.
+) -> Result:
+    """Runs depth retrieval; arguments, cost and errors as in
+    :func:`benchmarks.frozen.retrieval.run.run`.
 
     Returns:
-        Record ``depth``: RMSE (metres, lower is better) and delta1 (percent, higher is better);
-            counts per image.
+        RMSE (metres) and delta1 (percent); counts per image.
     """
     tally = DepthTally()
-    protocol, cost = label_val(
+    facts, cost = label_val(
         extractor,
         data,
         settings,
@@ -177,18 +186,56 @@ def run(
     )
     if distributed:
         tally.gather()
-    return record_of(tally, protocol, cost=cost, extractor=extractor)
+    return Result(tally.metrics(), dict(per_image=tally.per_image()), cost, facts)
 
 
-def record_of(
-    tally: DepthTally, protocol: dict, *, cost: dict[str, float], extractor: FeatureExtractor
-) -> Record:
-    """Turns errors into a record; ``protocol`` as that of retrieval, ``extractor`` needs
-    ``describe()``, ``device``.
-    """
-    protocol = {
-        key: value for key, value in protocol.items() if key != "matching"
-    }  # there are no classes to match
-    beside = versions(str(extractor.device))
-    counts = dict(per_image=tally.per_image())
-    return Record("depth", tally.metrics(), protocol, counts, cost, extractor.describe(), beside)
+def _by_place(
+    data: DepthFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    everywhere: bool,
+    progress: Progress | None = None,
+) -> Result:
+    """The mean depth that the memory was shown, of all pixels or at the same pixel."""
+    depths, effective = DepthByPlace(settings.size), 0
+    grid, labelling = grid_of(settings.size, stride), DepthLabels(stride)
+    for batch, stored in counted_batches(
+        data, settings, grid=grid, labelling=labelling, progress=progress
+    ):
+        depths.add(batch.masks)
+        effective += stored
+    tally = DepthTally()
+    prediction = depths.prediction(everywhere=everywhere)
+    score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
+    backend = backend_of_networks(settings.backend)
+    facts = facts_of(settings, stride=stride, backend=backend, effective=effective)
+    return Result(tally.metrics(), dict(per_image=tally.per_image()), facts=facts)
+
+
+def _colour_position(
+    data: DepthFolder, settings: Settings, *, stride: int, progress: Progress | None = None
+) -> Result:
+    """Depth retrieval with mean colour and position of a patch as its feature."""
+    settings = replace(settings, backend=backend_of_networks(settings.backend))
+    network = ColourPosition(stride)
+    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="depth",
+    about="depth of patches by dense nearest neighbours",
+    settings=Settings,
+    run=run,
+    data=DepthFolder,
+    metrics=("RMSE", "delta1"),
+    quick=QUICK,
+    baselines=dict(
+        mean=partial(_by_place, everywhere=True),
+        position=partial(_by_place, everywhere=False),
+        colour_position=_colour_position,
+    ),
+    baseline_needs=("stride", "backend"),
+    distributed=True,
+    upsampled_stride=4,
+)

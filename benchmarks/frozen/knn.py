@@ -7,18 +7,19 @@ of class c is Σ_j exp(s_j / T) · [y_j = c], after Wu et al. 2018 (arXiv 1805.0
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.neighbours import build_index, resolve_backend
-from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import accuracy, check_settings, encode_split
+from benchmarks.core.neighbours import backend_of_networks, build_index, resolve_backend
+from benchmarks.core.vectors import TOP, accuracy, check_settings, encode_split, top_of
 from benchmarks.data.class_folder import ClassFolder
+from benchmarks.frozen.baselines import Pixels, largest_classes, run_stand_in
 from pretrain.progress import Progress
 
 
@@ -27,13 +28,12 @@ class Settings:
     """Every number the result depends on, apart from data and network."""
 
     size: int = 224  # side of the square input in pixels
-    crop_fraction: float = (
-        0.875  # shorter side is resized to size / crop_fraction, then the centre is cut
-    )
+    # shorter side is resized to size / crop_fraction, then the centre is cut
+    crop_fraction: float = 0.875
     neighbours: int = 20  # k, clamped to the number of train images
     temperature: float = 0.07  # T, on cosines
     backend: str = "auto"  # auto, torch, faiss-cpu, faiss-gpu: the same neighbours up to ties
-    batch_size: int = 64  # images encoded at once; changes speed, not the result
+    batch_size: int = speed_only(64)  # images encoded at once
 
     def __post_init__(self) -> None:
         check_settings(self, ("size", "neighbours", "temperature", "batch_size"))
@@ -45,55 +45,25 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Runs kNN classification: record ``knn`` with top-1 and top-5 accuracy in percent. Cost
-    O(train · val · D).
+) -> Result:
+    """Runs kNN classification: top-1 and top-5 accuracy in percent. Cost O(train · val · D).
 
     Raises:
         ValueError: a vector is not finite (named image), or an unknown back-end.
     """
-    started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)
-    options = dict(
-        size=settings.size,
-        batch_size=settings.batch_size,
-        crop_fraction=settings.crop_fraction,
-        progress=progress,
+    keys, queries = (
+        F.normalize(
+            encode_split(extractor, split, settings, phase=f"encode {part}", progress=progress),
+            dim=1,
+        )
+        for part, split in (("train", data.train), ("val", data.val))
     )
-    keys = encode_split(extractor, data.train, phase="encode train", **options)
-    queries = encode_split(extractor, data.val, phase="encode val", **options)
-    keys, queries = (torch.nn.functional.normalize(v, dim=1) for v in (keys, queries))
     index = build_index(keys if backend == "faiss-cpu" else keys.to(extractor.device), backend)
-    similarity, found = (t.cpu() for t in index.search(queries, settings.neighbours))
-    scores = vote(similarity, data.train.labels[found], data.classes, settings.temperature)
-    metrics, counts = accuracy(scores, data.val.labels)
-    protocol = protocol_of(data, settings, backend=backend)
-    cost = dict(seconds=time.perf_counter() - started)
-    beside = versions(str(extractor.device))
-    return Record(
-        "knn",
-        metrics,
-        protocol,
-        counts=counts,
-        cost=cost,
-        subject=extractor.describe(),
-        versions=beside,
-    )
-
-
-def protocol_of(data: ClassFolder, settings: Settings, *, backend: str) -> dict[str, Any]:
-    """What the number depends on apart from the network."""
-    effective = min(settings.neighbours, len(data.train))
-    return dict(
-        data=data.protocol,
-        size=settings.size,
-        crop_fraction=settings.crop_fraction,
-        neighbours=settings.neighbours,
-        neighbours_effective=effective,
-        temperature=settings.temperature,
-        backend=backend,
-        dtype="float32",
-    )
+    similarity, nearest = index.search(queries, settings.neighbours)
+    labels = data.train.labels[nearest.cpu()]
+    scores = vote(similarity.cpu(), labels, data.classes, settings.temperature)
+    return Result(*accuracy(scores, data.val.labels), facts=_facts(data, settings, backend))
 
 
 def vote(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:
@@ -111,3 +81,32 @@ def vote(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -
     """
     weights = torch.exp((similarity - similarity.amax(1, keepdim=True)) / temperature)
     return similarity.new_zeros(len(similarity), classes).scatter_add_(1, labels, weights)
+
+
+def _facts(data: ClassFolder, settings: Settings, backend: str) -> dict[str, Any]:
+    effective = min(settings.neighbours, len(data.train))
+    return dict(neighbours_effective=effective, backend=backend, dtype="float32")
+
+
+def _majority(data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Result:
+    backend = backend_of_networks(settings.backend)
+    return Result(*largest_classes(data), facts=_facts(data, settings, backend))
+
+
+def _pixels(data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Result:
+    settings = replace(settings, backend=backend_of_networks(settings.backend))
+    return run_stand_in(run, Pixels(), data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="knn",
+    about="classes of images by nearest neighbours",
+    settings=Settings,
+    run=run,
+    data=ClassFolder,
+    metrics=TOP,
+    expected=top_of,
+    quick=dict(size=96),
+    baselines=dict(majority=_majority, pixels=_pixels),
+    baseline_needs=("backend",),
+)

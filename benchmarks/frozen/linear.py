@@ -8,18 +8,18 @@ at once, with the final weights: the last value is the value reported.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import accuracy, check_settings, encode_split
+from benchmarks.core.vectors import TOP, accuracy, check_settings, encode_split, top_of
 from benchmarks.data.class_folder import ClassFolder, stratified_split
+from benchmarks.frozen.baselines import Pixels, largest_classes, run_stand_in
 from pretrain.progress import Progress
 
 
@@ -28,21 +28,16 @@ class Settings:
     """Every number the result depends on, apart from data and network."""
 
     size: int = 224  # side of the square input in pixels
-    crop_fraction: float = (
-        0.875  # shorter side is resized to size / crop_fraction, then the centre is cut
-    )
-    weight_decays: tuple[float, ...] = (
-        1e-4,
-        1e-3,
-        1e-2,
-        1e-1,
-    )  # λ tried, each warm-started from the next larger one
+    # shorter side is resized to size / crop_fraction, then the centre is cut
+    crop_fraction: float = 0.875
+    # λ tried, each warm-started from the next larger one
+    weight_decays: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
     held_back: float = 0.2  # share of each class of TRAIN on which λ is chosen
     seed: int = 0  # of that draw
     max_iterations: int = 200  # L-BFGS, per fit
     tolerance: float = 1e-5  # stop at this largest gradient entry
     dtype: str = "float64"  # of the fit; float32 halves the memory of large sets
-    batch_size: int = 64  # images encoded at once; changes speed, not the result
+    batch_size: int = speed_only(64)  # images encoded at once
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weight_decays", tuple(map(float, self.weight_decays)))
@@ -55,68 +50,90 @@ class Settings:
         check_settings(self, ("size", "max_iterations", "tolerance", "batch_size"))
 
 
+class Probe(NamedTuple):
+    """A fitted probe: weight (C, D) and bias (C,) for vectors standardised by mean and std (D,); a
+    constant channel has std 1.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def scores(self, vectors: Tensor) -> Tensor:
+        """(n, C) of vectors (n, D), which may lie elsewhere and in another dtype."""
+        return ((vectors.to(self.weight) - self.mean) / self.std) @ self.weight.T + self.bias
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A probe, and how it was chosen.
+
+    Attributes:
+        probe: fitted on the whole train part.
+        weight_decay: λ that was chosen.
+        held_back_accuracy: in percent, of each λ; empty where there was no choice.
+    """
+
+    probe: Probe
+    weight_decay: float
+    held_back_accuracy: dict[str, float]
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a record tells of the choice."""
+        return dict(weight_decay_chosen=self.weight_decay)
+
+
 def run(
     extractor: FeatureExtractor,
     data: ClassFolder,
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Runs the linear probe: record ``linear`` with top-1 and top-5 accuracy in percent.
+) -> Result:
+    """Runs the linear probe: top-1 and top-5 accuracy in percent.
 
     Cost: about ``max_iterations`` · n · D · C multiply-adds per weight decay.
 
     Raises:
         ValueError: a vector is not finite (named image), or a class of one image in train.
     """
-    started = time.perf_counter()
+    fitted = fit_probe(extractor, data, settings, progress=progress)
+    val = encode_split(extractor, data.val, settings, phase="encode val", progress=progress)
+    metrics, counts = accuracy(fitted.probe.scores(val).cpu(), data.val.labels)
+    counts["held_back_accuracy"] = fitted.held_back_accuracy
+    return Result(metrics, counts, fitted.cost)
+
+
+class Vectors(Protocol):
+    """A network as the probe sees it."""
+
+    device: torch.device
+
+    def vector(self, images: Tensor) -> Tensor:
+        """(B, D) float32 of un-normalised images (B, 3, H, W) uint8."""
+
+
+def fit_probe(
+    network: Vectors,
+    data: ClassFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Chooses λ and fits the probe on the train part.
+
+    Raises:
+        ValueError: as :func:`run`.
+    """
     require_divisible(data, settings)
-    options = dict(
-        size=settings.size,
-        batch_size=settings.batch_size,
-        crop_fraction=settings.crop_fraction,
-        progress=progress,
-    )
-    dtype = getattr(torch, settings.dtype)
-    train = encode_split(extractor, data.train, phase="encode train", **options).to(
-        extractor.device, dtype
-    )
-    val = encode_split(extractor, data.val, phase="encode val", **options).to(
-        extractor.device, dtype
-    )
-    labels = data.train.labels.to(train.device)
-    chosen, held_back_accuracy = choose_weight_decay(train, labels, data.classes, settings)
-    weight, bias, mean, std = fit(train, labels, data.classes, (chosen,), settings)[chosen]
-    scores = ((val - mean) / std) @ weight.T + bias
-    metrics, counts = accuracy(scores.cpu(), data.val.labels)
-    counts["held_back_accuracy"] = held_back_accuracy
-    protocol = protocol_of(data, settings)
-    cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=chosen)
-    beside = versions(str(extractor.device))
-    return Record(
-        "linear",
-        metrics,
-        protocol,
-        counts=counts,
-        cost=cost,
-        subject=extractor.describe(),
-        versions=beside,
-    )
-
-
-def protocol_of(data: ClassFolder, settings: Settings) -> dict[str, Any]:
-    """What the number depends on apart from the network."""
-    return dict(
-        data=data.protocol,
-        size=settings.size,
-        crop_fraction=settings.crop_fraction,
-        held_back=settings.held_back,
-        weight_decays=list(settings.weight_decays),
-        seed=settings.seed,
-        max_iterations=settings.max_iterations,
-        tolerance=settings.tolerance,
-        dtype=settings.dtype,
-    )
+    vectors = encode_split(network, data.train, settings, phase="encode train", progress=progress)
+    vectors = vectors.to(network.device, getattr(torch, settings.dtype))
+    labels = data.train.labels.to(vectors.device)
+    chosen, tried = choose_weight_decay(vectors, labels, data.classes, settings)
+    probe = fit(vectors, labels, data.classes, settings, weight_decays=(chosen,))[chosen]
+    return Fitted(probe, chosen, tried)
 
 
 def require_divisible(data: ClassFolder, settings: Settings) -> None:
@@ -148,14 +165,13 @@ def choose_weight_decay(
     """
     if len(settings.weight_decays) == 1:
         return settings.weight_decays[0], {}
-    kept, held = (
-        torch.from_numpy(part).to(vectors.device)
-        for part in stratified_split(labels.cpu().numpy(), settings.held_back, settings.seed)
-    )
+    parts = stratified_split(labels.cpu().numpy(), settings.held_back, settings.seed)
+    kept, held = (torch.from_numpy(part).to(vectors.device) for part in parts)
     results = {}
-    fits = fit(vectors[kept], labels[kept], classes, settings.weight_decays, settings)
-    for weight_decay, (weight, bias, mean, std) in fits.items():
-        predicted = (((vectors[held] - mean) / std) @ weight.T + bias).argmax(1)
+    decays = settings.weight_decays
+    probes = fit(vectors[kept], labels[kept], classes, settings, weight_decays=decays)
+    for weight_decay, probe in probes.items():
+        predicted = probe.scores(vectors[held]).argmax(1)
         results[weight_decay] = 100 * (predicted == labels[held]).double().mean().item()
     best = max(results, key=lambda w: (results[w], w))
     return best, {str(w): results[w] for w in sorted(results)}
@@ -165,9 +181,10 @@ def fit(
     vectors: Tensor,
     labels: Tensor,
     classes: int,
-    weight_decays: tuple[float, ...],
     settings: Settings,
-) -> dict[float, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    *,
+    weight_decays: tuple[float, ...],
+) -> dict[float, Probe]:
     """Fits the probe for every λ, from the largest down, each starting at the solution before (the
     path is short).
 
@@ -175,12 +192,11 @@ def fit(
         vectors: (n, D).
         labels: (n,) int64.
         classes: C.
-        weight_decays: λ.
         settings: ``max_iterations`` and ``tolerance``.
+        weight_decays: λ.
 
     Returns:
-        λ -> weight (C, D), bias (C,), mean (D,) and std (D,) of the standardisation; a constant
-        channel has std 1.
+        λ -> probe.
     """
     mean, std = vectors.mean(0), vectors.std(0, correction=0)
     std = torch.where(std > 1e-12 * std.max().clamp_min(1), std, torch.ones_like(std))
@@ -211,5 +227,26 @@ def fit(
 
         with torch.enable_grad():
             optimiser.step(closure)
-        fits[weight_decay] = weight.detach().clone(), bias.detach().clone(), mean, std
+        fits[weight_decay] = Probe(weight.detach().clone(), bias.detach().clone(), mean, std)
     return fits
+
+
+def _majority(data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Result:
+    return Result(*largest_classes(data))
+
+
+def _pixels(data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Result:
+    return run_stand_in(run, Pixels(), data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="linear",
+    about="classes of images by logistic regression",
+    settings=Settings,
+    run=run,
+    data=ClassFolder,
+    metrics=TOP,
+    expected=top_of,
+    quick=dict(size=96, weight_decays=(1e-2,)),
+    baselines=dict(majority=_majority, pixels=_pixels),
+)

@@ -4,19 +4,17 @@ corrupted ones.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import encode_split
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.frozen import linear
+from benchmarks.frozen.baselines import Pixels, run_stand_in
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from benchmarks.robustness.folders import RobustnessData
 from benchmarks.robustness.measures import summarise
@@ -48,35 +46,30 @@ class Settings(linear.Settings):
         object.__setattr__(self, "severities", tuple(self.severities))
 
 
-class Probe:
+class ProbedNetwork:
     """A frozen network and a fitted linear probe as one classifier, see ``run.Scorer``.
 
     Args:
         extractor: The network.
         classes: Names in the order of the scores.
         settings: Of the probe.
-        fitted: Weight (C, D), bias (C,), mean (D,), std (D,), see ``linear.fit``.
+        probe: Fitted.
     """
 
     def __init__(
         self,
         extractor: FeatureExtractor,
         classes: tuple[str, ...],
+        *,
         settings: Settings,
-        fitted: tuple[Tensor, ...],
+        probe: linear.Probe,
     ) -> None:
-        self.extractor, self.classes, self.fitted = extractor, tuple(classes), fitted
-        self.size, self.crop_fraction, self.device = (
-            settings.size,
-            settings.crop_fraction,
-            extractor.device,
-        )
+        self.extractor, self.classes, self.probe = extractor, tuple(classes), probe
+        self.size, self.crop_fraction = settings.size, settings.crop_fraction
 
     def logits(self, images: Tensor) -> Tensor:
         """Scores (B, C) float32 of un-normalised images (B, 3, H, W) uint8."""
-        weight, bias, mean, std = self.fitted
-        vectors = self.extractor.vector(images).to(weight)
-        return (((vectors - mean) / std) @ weight.T + bias).float()
+        return self.probe.scores(self.extractor.vector(images)).float()
 
     def describe(self) -> dict[str, Any]:
         """What the network says of itself."""
@@ -89,16 +82,16 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
+) -> Result:
     """Fits the probe on the train part, evaluates it on the validation part, clean and corrupted:
-    record ``robustness`` with mean errors in percent; those of each corruption stand in its counts.
+    mean errors in percent; those of each corruption stand in the counts.
 
     Raises:
         ValueError: vectors or scores that are not finite (named image), or a class of one image in
             train.
     """
-    started = time.perf_counter()
-    probe, decay = fit_probe(extractor, data, settings, progress)
+    fitted = linear.fit_probe(extractor, data, settings, progress=progress)
+    classifier = ProbedNetwork(extractor, data.class_names, settings=settings, probe=fitted.probe)
     images = RobustnessData("corrupted", data.root, data.class_names, data.val, {})
     conditions = Conditions(
         settings.corruptions,
@@ -107,50 +100,31 @@ def run(
         batch_size=settings.batch_size,
     )
     crop = Crop(settings.size, settings.crop_fraction, Image.Resampling.BILINEAR)
-    counts, _ = evaluate(probe, images, conditions, crop, progress=progress)
-    protocol = linear.protocol_of(data, settings) | dict(
-        corruptions=list(settings.corruptions),
-        severities=list(settings.severities),
-        corruption_seed=settings.corruption_seed,
-        generated="ours",
-        readout="linear probe on clean images",
-    )
-    cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
-    return Record(
-        "robustness",
-        {
-            name: metric
-            for name, metric in summarise(counts, alexnet=False).items()
-            if name in METRICS
-        },
-        protocol,
-        counts=counts,
-        cost=cost,
-        subject=extractor.describe(),
-        versions=versions(str(extractor.device)),
-    )
+    counts, _ = evaluate(classifier, images, conditions, crop, progress=progress)
+    summary = summarise(counts, alexnet=False)
+    metrics = {name: metric for name, metric in summary.items() if name in METRICS}
+    facts = dict(generated="ours", readout="linear probe on clean images")
+    return Result(metrics, counts, fitted.cost, facts)
 
 
-def fit_probe(
-    extractor: FeatureExtractor,
-    data: ClassFolder,
-    settings: Settings,
-    progress: Progress | None = None,
-) -> tuple[Probe, float]:
-    """Fits the probe on clean images of the train part; returns it and the weight decay that was
-    chosen.
-    """
-    linear.require_divisible(data, settings)
-    vectors = encode_split(
-        extractor,
-        data.train,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        crop_fraction=settings.crop_fraction,
-        phase="encode train",
-        progress=progress,
-    ).to(extractor.device, getattr(torch, settings.dtype))
-    labels = data.train.labels.to(vectors.device)
-    decay, _ = linear.choose_weight_decay(vectors, labels, data.classes, settings)
-    fitted = linear.fit(vectors, labels, data.classes, (decay,), settings)[decay]
-    return Probe(extractor, data.class_names, settings, fitted), decay
+def _pixels(data: ClassFolder, settings: Settings, *, progress: Progress | None = None) -> Result:
+    return run_stand_in(run, Pixels(), data=data, settings=settings, progress=progress)
+
+
+def _expected(data: ClassFolder, settings: Settings) -> tuple[str, ...]:
+    if data.classes > 5:
+        return METRICS
+    return tuple(name for name in METRICS if "top5" not in name)
+
+
+BENCHMARK = Benchmark(
+    name="robustness",
+    about="errors of a linear probe on corrupted images",
+    settings=Settings,
+    run=run,
+    data=ClassFolder,
+    metrics=METRICS,
+    expected=_expected,
+    quick=dict(size=96, weight_decays=(1e-2,), severities=(3,)),
+    baselines=dict(pixels=_pixels),
+)

@@ -24,7 +24,13 @@ from benchmarks.finetune.tuning import (
 )
 from benchmarks.mm import libraries
 from benchmarks.report.renderers import print_tables
-from benchmarks.transfer.run import Settings, fit, look_at_labels, place_weights, run
+from benchmarks.transfer.run import (
+    BENCHMARK,
+    Settings,
+    fit,
+    look_at_labels,
+    place_weights,
+)
 from pretrain.files import require_writable
 from pretrain.progress import Progress
 
@@ -76,7 +82,7 @@ def transfer(options: Options) -> None:
             return
 
         def one(extractor: FeatureExtractor, settings: Settings, progress: Progress) -> Record:
-            return run(extractor, data, settings, progress=progress)
+            return BENCHMARK.measure(extractor, data, settings, progress=progress)
 
         records = run_jobs(jobs, one, weights=options.weights, out=written, console=console)
         print_tables(tuning_tables(records), console)

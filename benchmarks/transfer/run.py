@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.core.benchmark import Benchmark, Result, in_subject, speed_only
 from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.record import Metric, Record, require_defined, versions
 from benchmarks.data.transfer_folder import TransferFolder
@@ -71,13 +72,10 @@ class Settings:
     """What to fine-tune by."""
 
     recipe: str = ""  # path or name of a config with a section `transfer`
-    tuning_seed: int = (
-        0  # of new heads, order, augmentation; not part of the protocol, so seeds share a column
-    )
+    tuning_seed: int = in_subject(0)  # of new heads, order, augmentation
     options: dict[str, Any] = field(default_factory=dict)  # overrides of the recipe, dotted keys
-    work_dir: str = (
-        "work_dirs/transfer"  # logs and checkpoints; a run that was cut off goes on from there
-    )
+    # logs and checkpoints; a run that was cut off goes on from there
+    work_dir: str = speed_only("work_dirs/transfer")
 
     def __post_init__(self) -> None:
         try:
@@ -88,10 +86,9 @@ class Settings:
 
 def run(
     extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, progress: Any = None
-) -> Record:
-    """Fine-tunes and evaluates: record ``transfer`` with the metrics of :data:`METRICS` that the
-    recipe measures, in percent, counts per class. Under torchrun all processes take part and get
-    the record.
+) -> Result:
+    """Fine-tunes and evaluates: the metrics of :data:`METRICS` that the recipe measures, in
+    percent, counts per class. Under torchrun all processes take part and get the result.
 
     A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a
     copy of the backbone.
@@ -118,7 +115,7 @@ def _run(
     settings: Settings,
     *,
     progress: Any,
-) -> Record:
+) -> Result:
     """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works
     in.
     """
@@ -127,7 +124,7 @@ def _run(
     finished = fitted.work_dir / "record.json"
     known = broadcast(finished.read_text() if world()[0] == 0 and finished.is_file() else None)
     if known is not None:
-        return Record.from_json(known)
+        return _result_of(Record.from_json(known))
     look_at_labels(fitted, data, progress)
     started = time.perf_counter()
     placed = place_weights(extractor, fitted)
@@ -137,22 +134,36 @@ def _run(
     trial.write_initial(placed, fitted.work_dir, extractor.spec)
     measured, counts = trial.train_and_test(config, progress)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    record = Record(
-        "transfer",
+    seconds = time.perf_counter() - started
+    result = Result(
         named_metrics(measured),
-        fitted.protocol,
-        counts=counts | _per_class(measured),
-        cost=dict(seconds=time.perf_counter() - started),
+        counts | _per_class(measured),
+        dict(seconds=seconds),
+        facts=fitted.protocol,
         subject=extractor.describe()
         | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
         versions=versions(device) | libraries.versions(),
     )
     if world()[0] == 0:
+        record = BENCHMARK.record(
+            result, data, settings, subject={}, device=torch.device(device), seconds=seconds
+        )
         atomic_write(finished, record.to_json() + "\n")
         trial.keep_last(fitted.work_dir)
-    return broadcast(
-        record
-    )  # the first process's has the counts, and nobody goes on before it is written
+    # The first process's has the counts, and nobody goes on before it is written.
+    return broadcast(result)
+
+
+def _result_of(record: Record) -> Result:
+    """The result of a run that is finished: its record, made again, is the one that was stored."""
+    return Result(
+        record.metrics,
+        record.counts,
+        record.cost,
+        facts=record.protocol,
+        subject=record.subject,
+        versions=record.versions,
+    )
 
 
 def look_at_labels(fitted: Fitted, data: TransferFolder, progress: Any = None) -> tuple[str, ...]:
@@ -317,3 +328,14 @@ def _per_class(measured: dict[str, float]) -> dict[str, Any]:
         if "_precision" in name
     }
     return {f"class_{kind}_AP": each} if each else {}
+
+
+BENCHMARK = Benchmark(
+    name="transfer",
+    about="segmentation or detection by fine-tuning the whole network",
+    settings=Settings,
+    run=run,
+    data=TransferFolder,
+    metrics=METRICS,
+    expected=lambda data, settings: None,  # the recipe decides
+)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record, versions
-from benchmarks.core.vectors import encode_split
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.frozen import linear
+from benchmarks.frozen.baselines import ColourPosition, run_stand_in
 from benchmarks.frozen.cam.maps import Classifier, Pooled, activation_maps, masked
-from benchmarks.frozen.cam.measures import area, coherency, complexity, summarise
+from benchmarks.frozen.cam.measures import METRICS, area, coherency, complexity, summarise
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
+_COLOUR_STRIDE = 8  # pixels per mean colour of the maps that stand for a network's
 _COLUMNS = ("image", "predicted", "Y", "O", "coherency", "complexity", "area")
 
 
@@ -28,7 +28,7 @@ class Settings(linear.Settings):
     images: int = 2000  # validation images looked at, at most, evenly spread over the part
     only_correct: bool = True  # leave out images that the classifier gets wrong
     mask: str = "normalised"  # normalised: M itself; positive: 1 where M > 0, else 0
-    batch_size: int = 16  # images at once: upsampled maps are large; changes speed, not the result
+    batch_size: int = speed_only(16)  # images at once: upsampled maps are large
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,8 +43,8 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Runs CAM quality: record ``cam`` with ``METRICS`` in percent.
+) -> Result:
+    """Runs CAM quality: ``METRICS`` in percent.
 
     Counts: per image its label and class, Y, O, and as shares coherency, complexity, area and ADCC.
 
@@ -52,9 +52,9 @@ def run(
         ValueError: no image is left to look at; a vector or a map is not finite; a class of one
             image in train.
     """
-    started = time.perf_counter()
     low = Pooled(extractor)
-    classifier, decay = fit_classifier(low, data, settings, progress)
+    fitted = linear.fit_probe(low, data, settings, progress=progress)
+    classifier = classifier_of(fitted.probe)
     step = -(-len(data.val) // settings.images)
     table: dict[str, list] = {name: [] for name in _COLUMNS}
     done, total = 0, -(-len(data.val) // settings.batch_size)
@@ -78,49 +78,19 @@ def run(
     metrics, per_image = summarise(
         table, data.val.labels.numpy(), only_correct=settings.only_correct
     )
-    protocol = linear.protocol_of(data, settings) | dict(
-        images=settings.images,
-        only_correct=settings.only_correct,
-        mask=settings.mask,
+    facts = dict(
         pooling="mean of the map",
         faded_to="mean colour",
         complexity="mean of M",
         adcc="mean over images",
     )
-    cost = dict(seconds=time.perf_counter() - started, weight_decay_chosen=decay)
-    counts, beside = dict(per_image=per_image), versions(str(extractor.device))
-    return Record(
-        "cam",
-        metrics,
-        protocol,
-        counts=counts,
-        cost=cost,
-        subject=extractor.describe(),
-        versions=beside,
-    )
+    return Result(metrics, dict(per_image=per_image), fitted.cost, facts)
 
 
-def fit_classifier(
-    low: Pooled, data: ClassFolder, settings: Settings, progress: Progress | None = None
-) -> tuple[Classifier, float]:
-    """Fits the linear classifier on the train part; returns it and the weight decay that was
-    chosen.
-    """
-    linear.require_divisible(data, settings)
-    vectors = encode_split(
-        low,
-        data.train,
-        size=settings.size,
-        batch_size=settings.batch_size,
-        crop_fraction=settings.crop_fraction,
-        phase="encode train",
-        progress=progress,
-    ).to(low.device, getattr(torch, settings.dtype))
-    labels = data.train.labels.to(low.device)
-    decay, _ = linear.choose_weight_decay(vectors, labels, data.classes, settings)
-    weight, bias, mean, std = linear.fit(vectors, labels, data.classes, (decay,), settings)[decay]
-    weight = weight / std
-    return Classifier(weight.float(), (bias - weight @ mean).float()), decay
+def classifier_of(probe: linear.Probe) -> Classifier:
+    """The probe with its standardisation folded into weight and bias, float32."""
+    weight = probe.weight / probe.std
+    return Classifier(weight.float(), (probe.bias - weight @ probe.mean).float())
 
 
 def _look(
@@ -148,3 +118,24 @@ def _look(
         area=area(shown),
         coherency=coherency(shown, activation_maps(extractor, hidden, maps, weights)),
     )
+
+
+def _colour_position(
+    data: ClassFolder, settings: Settings, *, progress: Progress | None = None
+) -> Result:
+    """Activation maps of a classifier that knows mean colours only: a mean tells no place."""
+    network = ColourPosition(_COLOUR_STRIDE)
+    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="cam",
+    about="how well class activation maps find what a linear classifier goes by",
+    settings=Settings,
+    run=run,
+    data=ClassFolder,
+    metrics=METRICS,
+    quick=dict(size=96, weight_decays=(1e-2,), images=500),
+    baselines=dict(colour_position=_colour_position),
+    upsampled_stride=1,
+)

@@ -7,7 +7,7 @@ is equal for every upsampler: initial weights of the head, images, crops, steps.
 is that of the last step.
 """
 
-from benchmarks.frozen.decoder.run import protocol_of, run
+from benchmarks.frozen.decoder.run import BENCHMARK
 from benchmarks.frozen.decoder.settings import Settings
 
-__all__ = ["Settings", "protocol_of", "run"]
+__all__ = ["BENCHMARK", "Settings"]

@@ -1,24 +1,27 @@
-"""The benchmark: train, score the validation part once, record."""
+"""The benchmark: train, score the validation part once."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import torch
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record
-from benchmarks.core.scores import SegmentationTally
+from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import SegmentationFolder
+from benchmarks.frozen import retrieval
+from benchmarks.frozen.baselines import ColourPosition, classes_by_place
 from benchmarks.frozen.decoder.network import DecoderNetwork, make_network
 from benchmarks.frozen.decoder.settings import Settings
 from benchmarks.frozen.decoder.train import train
-from benchmarks.frozen.retrieval.decode import record_of, score_batch
+from benchmarks.frozen.retrieval.decode import label_val
+from benchmarks.frozen.retrieval.run import class_labels
 from pretrain.progress import Progress
 
-_NOT_IN_PROTOCOL = ("batch_size", "upsampler")  # speed; what is measured, it stands in the subject
+NAME = "decoder"
+FACTS = dict(resolution="resized")
 
 
 def run(
@@ -27,9 +30,9 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Trains a decoder and scores it: record ``decoder`` with mIoU and pixel accuracy in percent,
-    counts as retrieval's and ``loss``, the training loss in up to 100 means.
+) -> Result:
+    """Trains a decoder and scores it: mIoU and pixel accuracy in percent, counts as retrieval's and
+    ``loss``, the training loss in up to 100 means.
 
     Neither the extractor's backbone nor its upsampler is changed; torch's random state comes back
     as it was.
@@ -38,34 +41,20 @@ def run(
         ValueError: a size that does not fit the strides; an upsampler that cannot be trained here;
             a loss that is not finite.
     """
-    started = time.perf_counter()
     devices = [extractor.device] if extractor.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(settings.seed)
-        network, described = make_network(extractor, data.classes, settings)
+        network, upsampler = make_network(extractor, data.classes, settings)
         losses = train(network, extractor, data.train, settings, progress)
     tally = score(network, extractor, data, settings, progress)
-    protocol = protocol_of(data, settings)
-    trained = {
+    parameters = {
         name: sum(p.numel() for p in part.parameters())
         for name, part in network.head.named_children()
     }
-    cost = dict(
-        seconds=time.perf_counter() - started,
-        parameters=sum(trained.values()),
-        upsamplers=trained["upsamplers"],
-    )
-    record = record_of("decoder", tally, protocol, compat=(), cost=cost, extractor=extractor)
-    subject = record.subject | dict(upsampler=described)
-    return replace(record, counts=record.counts | dict(loss=losses), subject=subject)
-
-
-def protocol_of(data: SegmentationFolder, settings: Settings) -> dict[str, Any]:
-    """What the number depends on apart from network and upsampler."""
-    chosen = {
-        name: value for name, value in asdict(settings).items() if name not in _NOT_IN_PROTOCOL
-    }
-    return dict(data=data.protocol, resolution="resized") | chosen | dict(size=list(settings.size))
+    cost = dict(parameters=sum(parameters.values()), upsamplers=parameters["upsamplers"])
+    result = tally.result(NAME, facts=FACTS, cost=cost)
+    counts = result.counts | dict(loss=losses)
+    return replace(result, counts=counts, subject=dict(upsampler=upsampler))
 
 
 @torch.inference_mode()
@@ -79,7 +68,57 @@ def score(
     """Counts right and wrong pixels of the validation part."""
     tally, total = SegmentationTally(data.classes), data.val.batch_count(settings.batch_size)
     for done, batch in enumerate(data.val.batches(settings.size, settings.batch_size), start=1):
-        score_batch(tally, network(extractor.normalise(batch.images)), batch)
+        tally.add_scores(network(extractor.normalise(batch.images)), batch)
         if progress:
             progress("score", done, total)
     return tally
+
+
+def _by_place(
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    everywhere: bool,
+    progress: Progress | None = None,
+) -> Result:
+    """The most frequent class of the train part, of all pixels or at the same pixel."""
+    tally = classes_by_place(data, settings, everywhere=everywhere, progress=progress)
+    return tally.result(NAME, facts=FACTS)
+
+
+def _colour_position(
+    data: SegmentationFolder, settings: Settings, *, progress: Progress | None = None
+) -> Result:
+    """Nearest neighbours of mean colours and positions in place of a trained decoder."""
+    memory = retrieval.Settings(
+        size=settings.size, memory_size=102_400, passes=1, augment=False, backend="torch"
+    )
+    tally = SegmentationTally(data.classes)
+    label_val(
+        ColourPosition(settings.stride),
+        data,
+        memory,
+        labelling=class_labels(data, memory),
+        score=tally.add_scores,
+        progress=progress,
+        distributed=False,
+    )
+    return tally.result(NAME, facts=FACTS)
+
+
+BENCHMARK = Benchmark(
+    name=NAME,
+    about="classes of pixels by a trained SegFormer-like decoder",
+    settings=Settings,
+    run=run,
+    data=SegmentationFolder,
+    metrics=SEGMENTATION_METRICS,
+    quick=dict(size=(128, 128), dim=64, steps=200, images_per_step=8, lr=2e-3),
+    baselines=dict(
+        majority=partial(_by_place, everywhere=True),
+        position=partial(_by_place, everywhere=False),
+        colour_position=_colour_position,
+    ),
+    upsampled_stride=4,
+    own_grid=False,
+)

@@ -10,23 +10,33 @@ each other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record, versions
 from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
+from benchmarks.frozen.baselines import (
+    ColourPosition,
+    DepthByPlace,
+    batches_of,
+    run_stand_in,
+    score_everywhere,
+)
 from benchmarks.frozen.probe import settings as base
 from benchmarks.frozen.probe.depth_tally import AlignedDepthTally
 from benchmarks.frozen.probe.losses import MetricDepth, RelativeDepth
 from benchmarks.frozen.probe.probing import probe_features
+from benchmarks.frozen.probe.settings import QUICK, facts_of
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
+METRICS = ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1")
 LOSSES = {"metric": MetricDepth, "relative": RelativeDepth}
 
 
@@ -34,9 +44,8 @@ LOSSES = {"metric": MetricDepth, "relative": RelativeDepth}
 class Settings(base.Settings):
     """The settings of probes, and the loss."""
 
-    loss: str = (
-        "metric"  # metres, mean squared error; relative: blind to scale and shift of each image
-    )
+    # metric: metres, mean squared error; relative: blind to scale and shift of each image
+    loss: str = "metric"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,14 +86,13 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
+) -> Result:
     """Trains and scores a linear depth probe; arguments and errors as
     :func:`benchmarks.frozen.probe.segmentation.run`.
 
     Returns:
-        Record ``depth_probe``: RMSE and aligned_RMSE (metres, lower is better), delta1 and
-        aligned_delta1 (percent, higher is better); those without ``aligned_`` for ``loss="metric"``
-        only. Counts per image.
+        RMSE and aligned_RMSE (metres), delta1 and aligned_delta1 (percent); those without
+            ``aligned_`` for ``loss="metric"`` only. Counts per image.
     """
     tally = AlignedDepthTally(metric=settings.loss == "metric")
 
@@ -106,27 +114,73 @@ def run(
         targets=DepthTargets(),
         progress=progress,
     )
-    return record_of(tally, protocol_of(extractor, data, settings), cost, extractor)
+    return _result(tally, facts=_facts(extractor, data, settings), cost=cost)
 
 
-def protocol_of(
-    extractor: FeatureExtractor, data: DepthFolder, settings: Settings
-) -> dict[str, Any]:
-    """What the number depends on apart from network and upsampler."""
-    return base.protocol_of(extractor, data, settings) | dict(
-        loss=settings.loss, alignment="scale and shift"
-    )
+def _facts(extractor: FeatureExtractor, data: DepthFolder, settings: Settings) -> dict[str, Any]:
+    return facts_of(extractor, len(data.train), settings) | dict(alignment="scale and shift")
 
 
-def record_of(
-    tally: AlignedDepthTally,
-    protocol: dict[str, Any],
-    cost: dict[str, float],
-    extractor: FeatureExtractor,
-) -> Record:
-    """Turns errors into a record; ``extractor`` needs ``describe()`` and ``device``."""
-    counts = dict(per_image=tally.per_image())
-    beside = versions(str(extractor.device))
-    return Record(
-        "depth_probe", tally.metrics(), protocol, counts, cost, extractor.describe(), beside
-    )
+def _result(
+    tally: AlignedDepthTally, *, facts: dict[str, Any], cost: dict[str, float] | None = None
+) -> Result:
+    return Result(tally.metrics(), dict(per_image=tally.per_image()), cost or {}, facts)
+
+
+def _expected(data: DepthFolder, settings: Settings) -> tuple[str, ...]:
+    if settings.loss == "metric":
+        return METRICS
+    return tuple(name for name in METRICS if name.startswith("aligned_"))
+
+
+def _by_place(
+    data: DepthFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    everywhere: bool,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """The mean depth of the train part, of all pixels or at the same pixel."""
+    depths = DepthByPlace(settings.size)
+    for batch in batches_of(data.train, settings, phase="count", progress=progress):
+        depths.add(batch.masks)
+    tally = AlignedDepthTally(metric=settings.loss == "metric")
+    prediction = depths.prediction(everywhere=everywhere)
+    score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return _result(tally, facts=_facts(features, data, settings))
+
+
+def _colour_position(
+    data: DepthFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """A linear depth probe of mean colours and positions."""
+    network = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="depth_probe",
+    about="depth of pixels by a linear probe",
+    settings=Settings,
+    run=run,
+    data=DepthFolder,
+    metrics=METRICS,
+    expected=_expected,
+    quick=QUICK,
+    baselines=dict(
+        mean=partial(_by_place, everywhere=True),
+        position=partial(_by_place, everywhere=False),
+        colour_position=_colour_position,
+    ),
+    baseline_needs=("stride", "train_stride"),
+    upsampled_stride=1,
+    own_grid=False,
+)

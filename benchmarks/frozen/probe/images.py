@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.maps import grid_of, require_grid
+from benchmarks.core.memory import available_bytes
 from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.frozen.probe.readout import OwnGrid
-from benchmarks.frozen.retrieval.memory_need import available_bytes
-from benchmarks.frozen.retrieval.settings import grid_of
 from pretrain.progress import Progress
 
 UPSAMPLED_BYTES = 1 << 30  # of upsampled features at once, where a read-out cannot be folded
@@ -197,12 +197,7 @@ class ProbeImages:
 
     def _encode(self, batch: LabelledBatch) -> Tensor:
         features = self.extractor.encode(batch.images)
-        if tuple(features.shape[-2:]) != self.grid:
-            raise ValueError(
-                f"the network gives maps of {features.shape[-2]}x{features.shape[-1]} where "
-                f"stride {self.extractor.grid_stride} asks for {self.grid[0]}x{self.grid[1]}; "
-                "choose a size that is a multiple of its deepest stride"
-            )
+        require_grid(features.shape[-2:], self.grid, self.extractor.grid_stride)
         finite = torch.isfinite(features).flatten(1).all(1)
         if not finite.all():
             name = self.split.name(batch.ids[int((~finite).nonzero()[0])])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.maps import grid_of
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.probe.images import Kept, ProbeImages, budget_of
@@ -17,7 +18,6 @@ from benchmarks.frozen.probe.losses import Loss
 from benchmarks.frozen.probe.readout import OwnGrid, read_out
 from benchmarks.frozen.probe.settings import Settings
 from benchmarks.frozen.probe.training import LinearProbe, fit, predict
-from benchmarks.frozen.retrieval.settings import grid_of
 from pretrain.progress import Progress
 
 
@@ -52,7 +52,7 @@ def probe_features(
         targets: Scales the outputs; None leaves them.
 
     Returns:
-        Cost of the record: seconds (of encoding, of training), bytes kept, whether the probe was
+        Cost of the record: seconds of encoding and of training, bytes kept, whether the probe was
         folded (1 or 0), and the loss over the last tenth of the steps.
 
     Raises:
@@ -96,7 +96,6 @@ def probe_features(
     for made, batch in predict(probe, val, behind, settings.batch_size, progress):
         score(made, batch)
     return dict(
-        seconds=time.perf_counter() - started,
         encode_seconds=encoded - started,
         train_seconds=trained - encoded,
         **cost,

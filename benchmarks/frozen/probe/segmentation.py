@@ -11,17 +11,21 @@ mIoU is the mean over classes with a non-empty union.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.record import Record
-from benchmarks.core.scores import SegmentationTally
+from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import SegmentationFolder
+from benchmarks.frozen.baselines import ColourPosition, classes_by_place, run_stand_in
 from benchmarks.frozen.probe import settings as base
 from benchmarks.frozen.probe.losses import CrossEntropy
 from benchmarks.frozen.probe.probing import probe_features
-from benchmarks.frozen.retrieval.decode import record_of, score_batch
+from benchmarks.frozen.probe.settings import QUICK, facts_of
 from pretrain.progress import Progress
+
+NAME = "probe"
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
+) -> Result:
     """Trains and scores a linear probe behind the extractor's upsampler.
 
     Cost per optimiser step: ``images_per_step`` times the upsampling of K classes (of all C
@@ -49,7 +53,7 @@ def run(
         progress: Called with (phase, done, in all).
 
     Returns:
-        Record ``probe``: mIoU and pixel accuracy in percent; counts for
+        mIoU and pixel accuracy in percent; counts for
             :func:`benchmarks.core.scores.image_counts`.
 
     Raises:
@@ -63,15 +67,60 @@ def run(
         settings,
         outputs=data.classes,
         loss=CrossEntropy(),
-        score=lambda outputs, batch: score_batch(tally, outputs, batch),
+        score=tally.add_scores,
         progress=progress,
     )
-    protocol = protocol_of(extractor, data, settings)
-    return record_of("probe", tally, protocol, compat=(), cost=cost, extractor=extractor)
+    return tally.result(NAME, facts=_facts(extractor, data, settings), cost=cost)
 
 
-def protocol_of(
+def _facts(
     extractor: FeatureExtractor, data: SegmentationFolder, settings: Settings
 ) -> dict[str, Any]:
-    """What the number depends on apart from network and upsampler."""
-    return base.protocol_of(extractor, data, settings) | dict(loss="cross-entropy")
+    return facts_of(extractor, len(data.train), settings) | dict(loss="cross-entropy")
+
+
+def _by_place(
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    everywhere: bool,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """The most frequent class of the train part, of all pixels or at the same pixel."""
+    tally = classes_by_place(data, settings, everywhere=everywhere, progress=progress)
+    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return tally.result(NAME, facts=_facts(features, data, settings))
+
+
+def _colour_position(
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    train_stride: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """A linear probe of mean colours and positions."""
+    network = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name=NAME,
+    about="classes of pixels by a linear probe",
+    settings=Settings,
+    run=run,
+    data=SegmentationFolder,
+    metrics=SEGMENTATION_METRICS,
+    quick=QUICK,
+    baselines=dict(
+        majority=partial(_by_place, everywhere=True),
+        position=partial(_by_place, everywhere=False),
+        colour_position=_colour_position,
+    ),
+    baseline_needs=("stride", "train_stride"),
+    upsampled_stride=1,
+    own_grid=False,
+)

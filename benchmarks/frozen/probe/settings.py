@@ -5,42 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.core.benchmark import speed_only
 from benchmarks.core.extractor import FeatureExtractor
 from pretrain.names import check_choice
 
 TRAIN_AT = ("high", "low")
+QUICK = dict(size=(128, 128), epochs=5, least_steps=200)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every number the result depends on, apart from data, network and upsampler."""
 
-    size: tuple[int, int] = (
-        448,
-        448,
-    )  # (H, W) input in pixels, aspect ratio not kept; scores are those of masks of it
-    train_at: str = (
-        "high"  # behind the upsampler; low: on the network's own grid, applied behind the upsampler
-    )
+    # (H, W) input in pixels, aspect ratio not kept; scores are those of masks of it
+    size: tuple[int, int] = (448, 448)
+    # high: behind the upsampler; low: on the network's own grid, applied behind the upsampler
+    train_at: str = "high"
     epochs: int = 10  # passes over the train part
-    least_steps: int = (
-        300  # small sets are passed more often, until there are so many optimiser steps
-    )
+    # small sets are passed more often, until there are so many optimiser steps
+    least_steps: int = 300
     images_per_step: int = 8  # of one optimiser step
     # AdamW's peak learning rate is lr / √C: outputs then move alike for features of any width
     lr: float = 1.0
     weight_decay: float = 0.0  # of AdamW
-    warmup: float = (
-        0.05  # share of the steps in which the learning rate rises linearly; a cosine to 0 follows
-    )
+    # share of the steps in which the learning rate rises linearly; a cosine to 0 follows
+    warmup: float = 0.05
     seed: int = 0  # of the initial weights and the order of images
-    weights_dtype: str = (
-        "float32"  # what is kept of an upsampler's work on an image; float16 halves its memory
-    )
-    cache_bytes: int = (
-        8 << 30
-    )  # for features and upsampling weights; more than half of the free memory is never taken
-    batch_size: int = 32  # images encoded at once; changes speed, not the result
+    # what is kept of an upsampler's work on an image; float16 halves its memory
+    weights_dtype: str = "float32"
+    # for features and upsampling weights; more than half of the free memory is never taken
+    cache_bytes: int = speed_only(8 << 30)
+    batch_size: int = speed_only(32)  # images encoded at once
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -62,31 +57,25 @@ class Settings:
         return max(self.epochs * -(-images // self.images_per_step), self.least_steps)
 
 
-def protocol_of(extractor: FeatureExtractor, data: Any, settings: Settings) -> dict[str, Any]:
-    """What the number depends on apart from network and upsampler, the loss left to the caller.
+def facts_of(network: FeatureExtractor, images: int, settings: Settings) -> dict[str, Any]:
+    """What the protocol holds beside data and settings, the loss left to the caller.
 
     The grid of the network is in it only where the probe is trained there: probes that were trained
     at different grids do not belong into one column.
+
+    Args:
+        network: its ``upsampled_stride`` and ``grid_stride``.
+        images: of the train part.
+        settings: of the probe.
     """
     at_low = settings.train_at == "low"
     return dict(
-        data=data.protocol,
-        size=list(settings.size),
-        stride=extractor.upsampled_stride,
-        train_at=settings.train_at,
-        train_stride=extractor.grid_stride if at_low else extractor.upsampled_stride,
-        epochs=settings.epochs,
-        steps=settings.steps(len(data.train)),
-        least_steps=settings.least_steps,
-        images_per_step=settings.images_per_step,
+        stride=network.upsampled_stride,
+        train_stride=network.grid_stride if at_low else network.upsampled_stride,
+        steps=settings.steps(images),
         optimiser="adamw",
         schedule="cosine per step",
-        lr=settings.lr,
-        weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
-        seed=settings.seed,
         standardised="train part on its own grid",
-        weights_dtype=settings.weights_dtype,
         augment=False,
         resolution="resized",
     )

@@ -12,7 +12,7 @@ are (identity matching). Balazevic et al. 2023 (arXiv 2306.01667); defaults afte
 re-implementation, whose quirks are ``COMPAT``.
 """
 
-from benchmarks.frozen.retrieval.decode import decode, run
+from benchmarks.frozen.retrieval.run import BENCHMARK
 from benchmarks.frozen.retrieval.settings import COMPAT, Settings
 
-__all__ = ["COMPAT", "Settings", "decode", "run"]
+__all__ = ["BENCHMARK", "COMPAT", "Settings"]

@@ -16,9 +16,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.maps import require_directions, require_grid
+from benchmarks.core.memory import available_bytes
 from benchmarks.core.neighbours import DistributedIndex, Index, build_index
 from benchmarks.data.pairs import LabelledBatch, PairSplit, RandomCrop
-from benchmarks.frozen.retrieval.memory_need import MemoryNeed, available_bytes, check_memory
+from benchmarks.frozen.retrieval.memory_need import MemoryNeed, check_memory
 from benchmarks.frozen.retrieval.patches import PatchLabels, PatchMemory, select_patches
 from benchmarks.frozen.retrieval.settings import Settings, per_image_limit
 from pretrain.progress import Progress
@@ -103,7 +105,7 @@ def build_memory(
         keys = encode(
             extractor, split, batch, jitter_seed=settings.seed if settings.augment else None
         )
-        _check_grid(keys, grid, extractor.stride)
+        require_grid(keys.shape[1:3], grid, extractor.stride)
         if memory is None:
             memory = _allocate(
                 keys,
@@ -143,13 +145,7 @@ def encode(
     images = batch.images if jitter_seed is None else _jitter(batch, jitter_seed)
     features = extractor.maps(images).permute(0, 2, 3, 1)  # (B, h, w, D)
     norms = features.norm(dim=-1, keepdim=True)
-    broken = ~(torch.isfinite(norms) & (norms > 0)).flatten(1).all(1)
-    if broken.any():
-        name = split.name(batch.ids[int(broken.nonzero()[0])])
-        raise ValueError(
-            f"{name}: a feature is zero or not finite, so it has no direction; is the network "
-            "collapsed?"
-        )
+    require_directions(norms, batch.ids, split.name)
     return features / norms.clamp_min(torch.finfo(features.dtype).tiny)
 
 
@@ -242,15 +238,6 @@ def _allocate(
         device=home,
         label_dtype=labelling.dtype,
     )
-
-
-def _check_grid(keys: Tensor, grid: tuple[int, int], stride: int) -> None:
-    if tuple(keys.shape[1:3]) != grid:
-        raise ValueError(
-            f"the network gives maps of {keys.shape[1]}x{keys.shape[2]} where stride {stride} "
-            f"asks for {grid[0]}x{grid[1]}; choose a size that is a multiple of its deepest "
-            "stride"
-        )
 
 
 def _jitter(batch: LabelledBatch, seed: int) -> Tensor:

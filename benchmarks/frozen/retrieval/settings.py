@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.core.benchmark import speed_only
 from benchmarks.core.neighbours import BACKENDS
 from pretrain.names import check_choice
 
@@ -27,28 +28,22 @@ class Settings:
     one.
     """
 
-    size: tuple[int, int] = (
-        512,
-        512,
-    )  # (H, W) input in pixels, aspect ratio not kept; 504 or 518 for patches of 14
+    # (H, W) input in pixels, aspect ratio not kept; 504 or 518 for patches of 14
+    size: tuple[int, int] = (512, 512)
     neighbours: int = 30  # k, clamped to the memory's size
     temperature: float = 0.02  # β, on cosines
-    memory_size: int | None = (
-        10_240_000  # M: memory_size // (images · passes) patches of each image; None = all
-    )
+    # M: memory_size // (images · passes) patches of each image; None = all
+    memory_size: int | None = 10_240_000
     passes: int = 2  # E: how often the train set is encoded, each time augmented anew
     # random resized crop of area 0.5-1, ratio 3/4-4/3; colour jitter 0.1, p = 0.5; no flip
     augment: bool = True
     seed: int = 0  # of crops, jitter and the choice of patches
     backend: str = "auto"  # auto, torch, faiss-cpu, faiss-gpu: the same neighbours up to ties
     dtype: str = "float32"  # of the keys; float16 halves the memory
-    compat: tuple[
-        str, ...
-    ] = ()  # names out of COMPAT: deviations, off unless one compares with numbers made so
-    batch_size: int = 32  # images encoded at once; changes speed, not the result
-    placement: str = (
-        "replicate"  # of keys over processes: replicate, or shard; changes memory, not the result
-    )
+    # names out of COMPAT: deviations, off unless one compares with numbers made so
+    compat: tuple[str, ...] = ()
+    batch_size: int = speed_only(32)  # images encoded at once
+    placement: str = speed_only("replicate")  # of keys over processes: replicate, or shard
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
@@ -84,20 +79,6 @@ class Settings:
                 f"passes={self.passes} without augment would store every patch {self.passes} "
                 "times; use 1"
             )
-
-
-def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Returns the (h, w) feature grid of an input.
-
-    Raises:
-        ValueError: the size is no multiple of the stride; names the nearest that is.
-    """
-    if size[0] % stride or size[1] % stride:
-        fitting = tuple(max(1, round(side / stride)) * stride for side in size)
-        raise ValueError(
-            f"size={size} is no multiple of the feature stride {stride}; the nearest is {fitting}"
-        )
-    return size[0] // stride, size[1] // stride
 
 
 def scored_classes(classes: int, compat: tuple[str, ...]) -> int:

@@ -19,7 +19,7 @@ from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.evaluate.run import Options, evaluate, make_tasks
 from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
-from benchmarks.frozen.baselines import DEPTH, RETRIEVAL
+from benchmarks.frozen import depth, retrieval
 from benchmarks.report.pictures.upsampled import FEATURES
 from benchmarks.report.renderers import print_tables
 
@@ -132,12 +132,12 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
     )
     evaluate(given)
     records = read_all(tmp_path / "r.jsonl")
-    assert len(records) == 2 + 2 * len(RETRIEVAL)
+    assert len(records) == 2 + 2 * len(retrieval.BENCHMARK.baselines)
     for network in records[:2]:
         beside = [
             r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash
         ]
-        assert beside == list(RETRIEVAL)
+        assert beside == list(retrieval.BENCHMARK.baselines)
 
 
 def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_path: Path) -> None:
@@ -162,7 +162,10 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
     names = {"retrieval": [], "depth": []}
     for record in read_all(tmp_path / "r.jsonl"):
         names[record.benchmark].append(record.subject["spec"])
-    assert names == {"retrieval": [network, *RETRIEVAL], "depth": [network, *DEPTH]}
+    assert names == {
+        benchmark.name: [network, *benchmark.baselines]
+        for benchmark in (retrieval.BENCHMARK, depth.BENCHMARK)
+    }
     assert len({r.protocol_hash for r in read_all(tmp_path / "r.jsonl")}) == 2
     with pytest.raises(
         ValueError,

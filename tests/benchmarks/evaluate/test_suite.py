@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.core.benchmark import role_of
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, is_baseline
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
 
-# Another legal value of every setting that a number may depend on; the others change speed or
-# memory only.
+# Another legal value of every setting; what it must change follows from how the setting is declared.
 CHANGES = {
     "retrieval": dict(
         size=(48, 48),
@@ -31,8 +33,17 @@ CHANGES = {
         dtype="float16",
         backend="faiss-cpu",
         compat=("hungarian",),
+        batch_size=3,
+        placement="shard",
     ),
-    "knn": dict(size=40, crop_fraction=1.0, neighbours=4, temperature=0.1, backend="faiss-cpu"),
+    "knn": dict(
+        size=40,
+        crop_fraction=1.0,
+        neighbours=4,
+        temperature=0.1,
+        backend="faiss-cpu",
+        batch_size=3,
+    ),
     "linear": dict(
         size=40,
         crop_fraction=1.0,
@@ -42,6 +53,7 @@ CHANGES = {
         max_iterations=5,
         tolerance=1e-3,
         dtype="float32",
+        batch_size=3,
     ),
 }
 CHANGES["depth"] = CHANGES["retrieval"] | dict(compat=("crop-scale-2",))
@@ -56,6 +68,8 @@ CHANGES["probe"] = dict(
     warmup=0.2,
     seed=1,
     weights_dtype="float16",
+    cache_bytes=0,
+    batch_size=3,
 )
 CHANGES["depth_probe"] = CHANGES["probe"] | dict(loss="relative")
 CHANGES["decoder"] = dict(
@@ -72,19 +86,20 @@ CHANGES["decoder"] = dict(
     crop=0.5,
     flip=0.0,
     seed=1,
+    upsampler="nearest",
+    batch_size=3,
 )
 CHANGES["robustness"] = CHANGES["linear"] | dict(
     corruptions=("fog",), severities=(2,), corruption_seed=1
 )
 CHANGES["cam"] = CHANGES["linear"] | dict(images=3, only_correct=False, mask="positive")
-CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image")
-NOT_IN_PROTOCOL = {"batch_size": 3, "placement": "shard", "cache_bytes": 0, "upsampler": "nearest"}
+CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image", batch_size=3)
 BASE = {
     "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
     "knn": dict(size=32, neighbours=5, backend="torch"),
     "linear": dict(size=32),
 }
-# These train whole networks; tests of their own look at their protocols.
+# These train whole networks; tests of their own look at their records.
 TUNED = ("finetune", "transfer")
 FROZEN = [name for name in BENCHMARKS if name not in TUNED]
 BASE["depth"] = BASE["retrieval"]
@@ -175,8 +190,8 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
     for change in changes:
         network, task = run(name, **change), open_task(name, **change)
         needs = {key: network.protocol[key] for key in benchmark.baseline_needs}
-        for baseline, predict in benchmark.baselines.items():
-            record = predict(task.data, task.settings, **needs)
+        for baseline in benchmark.baselines:
+            record = task.run_baseline(baseline, **needs)
             assert record.protocol_hash == network.protocol_hash, (baseline, record.protocol_line)
             assert record.subject["spec"] == baseline and is_baseline(record)
             assert {k: (m.unit, m.better) for k, m in record.metrics.items()} == {
@@ -189,14 +204,39 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
 def test_every_setting_that_changes_the_number_changes_the_hash(
     name: str, run: Callable[..., Record]
 ) -> None:
-    known = {field.name for field in fields(BENCHMARKS[name].settings)}
-    assert known == CHANGES[name].keys() | (NOT_IN_PROTOCOL.keys() & known)
-    base = run(name).protocol_hash
+    settings = {setting.name: setting for setting in fields(BENCHMARKS[name].settings)}
+    assert settings.keys() == CHANGES[name].keys()
+    base = run(name)
     for key, value in CHANGES[name].items():
-        assert run(name, **{key: value}).protocol_hash != base, key
-    for key, value in NOT_IN_PROTOCOL.items():
-        if key in known:
-            assert run(name, **{key: value}).protocol_hash == base, key
+        record, role = run(name, **{key: value}), role_of(settings[key])
+        assert (record.protocol_hash == base.protocol_hash) == (role is not None), key
+        assert (record.subject != base.subject) == (role == "subject"), key
+        if role == "speed":
+            for metric, measured in record.metrics.items():
+                assert measured.value == pytest.approx(base.metrics[metric].value), (key, metric)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_the_protocol_holds_every_setting_that_is_not_declared_to_stay_out(name: str) -> None:
+    """Also of those that train whole networks: with facts that say nothing else, field by field."""
+    benchmark = BENCHMARKS[name]
+    recipe = dict(recipe=__file__) if name == "transfer" else {}
+    protocol = benchmark.protocol(None, benchmark.settings(**recipe), dict(data="toys"))
+    roles = {setting.name: role_of(setting) for setting in fields(benchmark.settings)}
+    assert protocol.keys() == {"data", *(key for key, role in roles.items() if role is None)}
+    assert set(roles.values()) <= {None, "speed", "subject", *protocol}
+    json.dumps(protocol)  # what a record cannot hold would be found after the measurement
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_what_is_declared_fits_together(name: str) -> None:
+    benchmark = BENCHMARKS[name]
+    assert benchmark.name == name and benchmark.about and benchmark.metrics
+    assert benchmark.distributed == ("distributed" in signature(benchmark.run).parameters)
+    for predict in benchmark.baselines.values():
+        parameters = signature(predict).parameters
+        taken = parameters.keys() | {setting.name for setting in fields(benchmark.settings)}
+        assert set(benchmark.baseline_needs) <= taken and "progress" in parameters
 
 
 @pytest.mark.parametrize(
@@ -204,7 +244,8 @@ def test_every_setting_that_changes_the_number_changes_the_hash(
     [
         (dict(type="retreival", data={}), "did you mean 'retrieval'"),
         (dict(type="benchmarks.nothing", data={}), "nor a module's dotted name"),
-        (dict(type="json", data={}), "lacks a Settings dataclass"),
+        (dict(type="json", data={}), "the module must end in BENCHMARK = Benchmark(name=…"),
+        (dict(data=dict(type="Folder", root="x")), "type='Folder', but it reads a ClassFolder"),
         (dict(), "has no data; add data="),
         (dict(data=dict(root="x", every=2)), "ClassFolder: every=2 is of type int; must be tuple"),
         (dict(data={}), "data of ClassFolder lacks root=; add it"),
@@ -260,7 +301,7 @@ def test_a_part_without_any_label_is_refused_before_any_work(
 
 
 def test_a_module_is_a_benchmark_too() -> None:
-    assert find_benchmark("benchmarks.frozen.knn").run is BENCHMARKS["knn"].run
+    assert find_benchmark("benchmarks.frozen.knn") is BENCHMARKS["knn"]
 
 
 def test_choices_name_argument_value_and_what_is_legal() -> None:

@@ -15,7 +15,7 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
 from benchmarks.evaluate.suite import make_task
-from benchmarks.finetune import Settings, run
+from benchmarks.finetune import BENCHMARK, Settings
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import fit
 from benchmarks.finetune.run import finished
@@ -65,7 +65,9 @@ def test_a_tiny_network_learns_the_classes(split_folder: Path, tmp_path: Path) -
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
     expected = random.random(), np.random.rand(), torch.rand(1)
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
-    record = run(FeatureExtractor.load(NETWORK), ClassFolder(split_folder), settings(tmp_path))
+    record = BENCHMARK.measure(
+        FeatureExtractor.load(NETWORK), ClassFolder(split_folder), settings(tmp_path)
+    )
     assert (random.random(), np.random.rand(), torch.rand(1)) == expected
     assert (
         record.benchmark == "finetune"
@@ -105,7 +107,7 @@ def test_the_same_weights_with_other_heads_are_another_run(
 
 def test_classifier_and_training_see_the_same_scores(split_folder: Path, tmp_path: Path) -> None:
     """uint8 images through ``logits`` and normalised ones through ``forward``."""
-    run(FeatureExtractor.load(VIT), ClassFolder(split_folder), settings(tmp_path))
+    BENCHMARK.measure(FeatureExtractor.load(VIT), ClassFolder(split_folder), settings(tmp_path))
     classifier = Classifier.load(finals(tmp_path)[0])
     assert isinstance(
         classifier.head.norm, torch.nn.LayerNorm
@@ -124,7 +126,7 @@ def test_a_run_cut_off_ends_as_one_that_was_not(
 ) -> None:
     extractor, data = FeatureExtractor.load(network), ClassFolder(split_folder)
     chosen = settings(tmp_path, AUGMENTED | {"model.drop_path": 0.2})
-    whole = run(extractor, data, chosen)
+    whole = BENCHMARK.measure(extractor, data, chosen)
     (final,) = finals(tmp_path)
     expected = torch.load(final, weights_only=True)["state_dict"]
     assert {p.name for p in final.parent.glob("iter_*.pth")} == {
@@ -132,7 +134,7 @@ def test_a_run_cut_off_ends_as_one_that_was_not(
     }
     for name in ("final.pth", "iter_9.pth", "iter_12.pth"):
         (final.parent / name).unlink()
-    again = run(extractor, data, chosen)
+    again = BENCHMARK.measure(extractor, data, chosen)
     found = torch.load(final, weights_only=True)["state_dict"]
     assert all(torch.equal(found[key], value) for key, value in expected.items())
     assert again.metrics == whole.metrics and again.subject == whole.subject
@@ -141,11 +143,11 @@ def test_a_run_cut_off_ends_as_one_that_was_not(
 
 def test_what_is_over_is_only_evaluated(split_folder: Path, tmp_path: Path) -> None:
     extractor, data = FeatureExtractor.load(NETWORK), ClassFolder(split_folder)
-    first = run(extractor, data, settings(tmp_path))
+    first = BENCHMARK.measure(extractor, data, settings(tmp_path))
     (final,) = finals(tmp_path)
     before = final.stat().st_mtime_ns
     shutil.rmtree(final.parent / "none", ignore_errors=True)
-    assert run(extractor, data, settings(tmp_path)).metrics == first.metrics
+    assert BENCHMARK.measure(extractor, data, settings(tmp_path)).metrics == first.metrics
     assert final.stat().st_mtime_ns == before and finals(tmp_path) == [final]
 
 
@@ -204,7 +206,7 @@ def test_frozen_patches_are_trained_and_the_table_is_not(
 
     options = dict(patch_size=8, img_size=32, depth=2, embed_dim=24, num_heads=2)
     backbone = MODELS.build(dict(type="SinCosViT", name="vit_tiny_patch16_224", **options))
-    run(
+    BENCHMARK.measure(
         FeatureExtractor(backbone.eval(), spec="sincos"),
         ClassFolder(split_folder),
         settings(tmp_path),

@@ -7,7 +7,6 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -126,7 +125,7 @@ def test_equals_the_slow_reimplementation(
 ) -> None:
     network = colour_grid(4)
     settings = correspondence.Settings(size=SIZE, relative_to=relative_to, batch_size=2)
-    record = correspondence.run(network, willow, settings)
+    record = correspondence.BENCHMARK.measure(network, willow, settings)
     expected = transfer_slowly(network, willow, relative_to)
     np.testing.assert_allclose(record.counts["relative_error"], expected, atol=1e-5)
     for alpha in (0.05, 0.1, 0.15):
@@ -139,11 +138,13 @@ def test_only_images_of_pairs_are_encoded(willow: KeypointPairs, colour_grid: An
     told: list[tuple] = []
     settings = correspondence.Settings(size=SIZE)
     some = KeypointPairs(willow.root, every=4)
-    record = correspondence.run(
+    record = correspondence.BENCHMARK.measure(
         colour_grid(4), some, settings, progress=lambda *step: told.append(step)
     )
     assert told == [("sources", 2, 2), ("targets", 2, 2)]
-    everything = correspondence.run(colour_grid(4), willow, settings).counts["relative_error"]
+    everything = correspondence.BENCHMARK.measure(colour_grid(4), willow, settings).counts[
+        "relative_error"
+    ]
     assert record.counts["relative_error"] == everything[::4]
 
 
@@ -161,7 +162,7 @@ def test_features_that_are_the_place_find_the_place(tmp_path: Path, colour_grid:
         savemat(root / "a" / f"{name}.mat", dict(pts_coord=points * np.array([[width], [height]])))
     errors = []
     for stride in (8, 4, 2):
-        record = correspondence.run(
+        record = correspondence.BENCHMARK.measure(
             colour_grid(stride), KeypointPairs(root), correspondence.Settings(size=(64, 64))
         )
         errors.append(np.mean(record.counts["relative_error"]))
@@ -176,14 +177,19 @@ def test_an_upsampled_map_is_searched(willow: KeypointPairs, colour_grid: Any) -
             )
 
     settings = correspondence.Settings(size=SIZE)
-    low, fine = (correspondence.run(kind(8), willow, settings) for kind in (colour_grid, Fine))
+    low, fine = (
+        correspondence.BENCHMARK.measure(kind(8), willow, settings) for kind in (colour_grid, Fine)
+    )
     assert low.counts["relative_error"] != fine.counts["relative_error"]
     assert low.protocol_hash == fine.protocol_hash
 
 
 def test_answers_without_looking(willow: KeypointPairs, colour_grid: Any) -> None:
     settings = correspondence.Settings(size=SIZE)
-    identity, centre = (run(willow, settings) for run in correspondence.BASELINES.values())
+    identity, centre = (
+        correspondence.BENCHMARK.measure_baseline(name, willow, settings)
+        for name in ("identity", "centre")
+    )
     for number, (source, target) in enumerate(willow.pairs):
         a, b = willow.images[source], willow.images[target]
         distance = np.hypot(*(a.points * np.array(b.size[::-1]) / a.size[::-1] - b.points).T) / max(
@@ -192,7 +198,7 @@ def test_answers_without_looking(willow: KeypointPairs, colour_grid: Any) -> Non
         np.testing.assert_allclose(identity.counts["relative_error"][number], distance, atol=1e-6)
         distance = np.hypot(*(np.array(b.size[::-1]) / 2 - b.points).T) / max(b.box)
         np.testing.assert_allclose(centre.counts["relative_error"][number], distance, atol=1e-6)
-    network = correspondence.run(colour_grid(8), willow, settings)
+    network = correspondence.BENCHMARK.measure(colour_grid(8), willow, settings)
     assert network.protocol_hash == identity.protocol_hash == centre.protocol_hash
     assert identity.subject["spec"] == "identity"
 
@@ -200,7 +206,7 @@ def test_answers_without_looking(willow: KeypointPairs, colour_grid: Any) -> Non
 def test_collapsed_features_are_an_error(willow: KeypointPairs, colour_grid: Any) -> None:
     network = colour_grid(8, torch.zeros(2, 3))
     with pytest.raises(ValueError, match="0.png: a feature is zero or not finite"):
-        correspondence.run(network, willow, correspondence.Settings(size=SIZE))
+        correspondence.BENCHMARK.measure(network, willow, correspondence.Settings(size=SIZE))
     with pytest.raises(ValueError, match="relative_to='bbox' is not one of"):
         correspondence.Settings(relative_to="bbox")
     with pytest.raises(ValueError, match="two positive sides"):
@@ -213,9 +219,8 @@ def test_identity_on_the_real_pairs(shared_data: Path, tmp_path: Path) -> None:
     data = KeypointPairs(tmp_path)
     assert len(data.images) == 60 and len(data.pairs) == 540
     for relative_to, expected in (("box", 32.15), ("image", 44.67)):
-        record = correspondence.BASELINES["identity"](
-            data, correspondence.Settings(relative_to=relative_to)
-        )
+        settings = correspondence.Settings(relative_to=relative_to)
+        record = correspondence.BENCHMARK.measure_baseline("identity", data, settings)
         assert record.metrics["PCK@0.1"].value == pytest.approx(expected, abs=0.005)
 
 
@@ -224,16 +229,11 @@ def test_a_prediction_that_is_no_number_is_refused_not_counted_as_a_miss(
 ) -> None:
     predicted = {pair: willow.images[pair[1]].points.copy() for pair in willow.pairs}
     settings = correspondence.Settings(size=SIZE)
-    toy = SimpleNamespace(device="cpu", describe=dict)
-    assert (
-        correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy)
-        .metrics["PCK@0.1"]
-        .value
-        == 100
-    )
+    result = correspondence.result_of(willow, settings, predicted)
+    assert result.metrics["PCK@0.1"].value == 100
     predicted[willow.pairs[1]][0, 0] = np.nan
     target = willow.images[willow.pairs[1][1]].path.name
     with pytest.raises(
         ValueError, match=f"{target}: a pair without keypoints, or with a point or prediction"
     ):
-        correspondence.record_of(willow, settings, predicted, cost={}, extractor=toy)
+        correspondence.result_of(willow, settings, predicted)

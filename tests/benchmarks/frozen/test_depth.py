@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.data import DepthFolder
 from benchmarks.frozen import depth
-from benchmarks.frozen.baselines import DEPTH, ColourPosition
+from benchmarks.frozen.baselines import ColourPosition
 from benchmarks.frozen.retrieval.memory_need import MemoryNeed
 
 PLAIN = depth.Settings(
@@ -61,7 +61,7 @@ def predict_slowly(
 @pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
 def test_equals_the_slow_reimplementation(toy_depth: Any, colour_grid: Any, backend: str) -> None:
     data, network = toy_depth(), colour_grid()
-    record = depth.run(network, data, replace(PLAIN, backend=backend))
+    record = depth.BENCHMARK.measure(network, data, replace(PLAIN, backend=backend))
     known = [(p[t > 0], t[t > 0]) for p, t in predict_slowly(network, data, 5, 0.02)]
     predicted, true = (np.concatenate([pair[i] for pair in known]) for i in range(2))
     assert record.metrics["RMSE"].value == pytest.approx(
@@ -85,7 +85,7 @@ def test_memory_of_the_queries_gives_each_patch_its_own_depths(
         def maps(self, images: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.pixel_unshuffle(images.float() / 255 - 0.5, self.stride)
 
-    record = depth.run(
+    record = depth.BENCHMARK.measure(
         Pixels(), toy_depth(val="train", allow_shared=True), replace(PLAIN, neighbours=1)
     )
     assert record.metrics["RMSE"].value == 0 and record.metrics["delta1"].value == 100
@@ -106,7 +106,7 @@ def test_unknown_depths_neither_teach_nor_count(
         wall = np.where(np.indices((40, 48)).sum(0) % 2, 2000, 0).astype(np.uint16)
         Image.fromarray(wall).save(tmp_path / "depth" / split / "000.png")
     data = DepthFolder(tmp_path, "scenes")
-    record = depth.run(colour_grid(), data, PLAIN)
+    record = depth.BENCHMARK.measure(colour_grid(), data, PLAIN)
     assert record.metrics["RMSE"].value == pytest.approx(0, abs=1e-6)
     assert record.counts["per_image"]["known"] == [40 * 48 // 2]
     Image.fromarray(np.zeros((40, 48), np.uint16)).save(tmp_path / "depth" / "val" / "000.png")
@@ -148,7 +148,8 @@ def test_bounded_augmented_memory_is_seeded(toy_depth: Any, colour_grid: Any) ->
     settings = replace(PLAIN, memory_size=60, passes=2, augment=True)
     changes: list[dict[str, Any]] = [{}, dict(batch_size=3), dict(seed=1)]
     runs = [
-        depth.run(colour_grid(), toy_depth(), replace(settings, **change)) for change in changes
+        depth.BENCHMARK.measure(colour_grid(), toy_depth(), replace(settings, **change))
+        for change in changes
     ]
     assert runs[0].counts == runs[1].counts != runs[2].counts
     assert runs[0].protocol_hash == runs[1].protocol_hash != runs[2].protocol_hash
@@ -157,8 +158,11 @@ def test_bounded_augmented_memory_is_seeded(toy_depth: Any, colour_grid: Any) ->
 
 def test_baselines_share_the_protocol_and_are_ordered(toy_depth: Any, colour_grid: Any) -> None:
     data = toy_depth(limit=(2, None), every=(3, 1))
-    records = {name: run(data, PLAIN, 8) for name, run in DEPTH.items()}
-    network = depth.run(colour_grid(), data, PLAIN)
+    records = {
+        name: depth.BENCHMARK.measure_baseline(name, data, PLAIN, stride=8)
+        for name in depth.BENCHMARK.baselines
+    }
+    network = depth.BENCHMARK.measure(colour_grid(), data, PLAIN)
     assert {r.protocol_hash for r in records.values()} == {network.protocol_hash}
     train = np.stack([data.train.load(i)[1] for i in range(2)]).astype(np.float64)
     val = np.stack([data.val.load(i)[1] for i in range(4)])
@@ -189,7 +193,7 @@ def whole_and_shared(rank: int, root: str) -> list[list[Any]]:
     )
     records = []
     for distributed in (False, True):
-        record = depth.run(ColourPosition(8), data, settings, distributed=distributed)
+        record = depth.BENCHMARK.measure(ColourPosition(8), data, settings, distributed=distributed)
         records.append([record.counts, record.protocol_hash])
     return records
 

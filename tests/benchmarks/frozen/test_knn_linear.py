@@ -45,17 +45,17 @@ def test_knn_on_images(image_folder: Path, colour_grid: Any) -> None:
     data = ClassFolder(image_folder, held_back=0.25, seed=1)
     assert (len(data.train), len(data.val)) == (18, 6)
     settings = knn.Settings(size=32, neighbours=5)
-    record = knn.run(colour_grid(), data, settings)
+    record = knn.BENCHMARK.measure(colour_grid(), data, settings)
     assert record.metrics["top1"].value == 100
     shuffled = ClassFolder(image_folder, held_back=0.25, seed=1)
     shuffled.train.labels = (shuffled.train.labels + 1) % 3
-    assert knn.run(colour_grid(), shuffled, settings).metrics["top1"].value == 0
+    assert knn.BENCHMARK.measure(colour_grid(), shuffled, settings).metrics["top1"].value == 0
     assert (
         record.protocol_hash
-        == knn.run(colour_grid(8, torch.rand(7, 3)), data, settings).protocol_hash
+        == knn.BENCHMARK.measure(colour_grid(8, torch.rand(7, 3)), data, settings).protocol_hash
     )
     assert (
-        knn.run(colour_grid(), data, knn.Settings(size=32, neighbours=99)).protocol[
+        knn.BENCHMARK.measure(colour_grid(), data, knn.Settings(size=32, neighbours=99)).protocol[
             "neighbours_effective"
         ]
         == 18
@@ -69,7 +69,7 @@ def test_two_points_have_the_closed_form() -> None:
     vectors, labels = torch.tensor([[1.0], [-1.0]], dtype=torch.float64), torch.tensor([0, 1])
     for decay in (1e-2, 0.3):
         weight, bias, mean, std = linear.fit(
-            vectors, labels, 2, (decay,), linear.Settings(tolerance=1e-10)
+            vectors, labels, 2, linear.Settings(tolerance=1e-10), weight_decays=(decay,)
         )[decay]
         low, high = 0.0, 50.0
         for _ in range(200):
@@ -87,7 +87,7 @@ def test_fit_is_stationary_and_invariant_to_scale_and_shift() -> None:
     vectors = torch.randn(60, 5, generator=generator, dtype=torch.float64)
     labels = torch.arange(60) % 3
     settings = linear.Settings(tolerance=1e-9, max_iterations=500)
-    weight, bias, mean, std = linear.fit(vectors, labels, 3, (1e-2,), settings)[1e-2]
+    weight, bias, mean, std = linear.fit(vectors, labels, 3, settings, weight_decays=(1e-2,))[1e-2]
     standard = (vectors - vectors.mean(0)) / vectors.std(0, correction=0)
     weight.requires_grad_(), bias.requires_grad_()
     loss = F.cross_entropy(standard @ weight.T + bias, labels) + 0.005 * weight.square().sum()
@@ -96,7 +96,7 @@ def test_fit_is_stationary_and_invariant_to_scale_and_shift() -> None:
     moved = torch.cat(
         [vectors * 40 - 7, torch.full((60, 1), 3.0, dtype=torch.float64)], 1
     )  # and a constant channel
-    other = linear.fit(moved, labels, 3, (1e-2,), settings)[1e-2]
+    other = linear.fit(moved, labels, 3, settings, weight_decays=(1e-2,))[1e-2]
     torch.testing.assert_close(other[0][:, :5], weight.detach(), atol=1e-7, rtol=0)
     assert other[3][5] == 1 and other[0][:, 5].abs().max() < 1e-9
 
@@ -115,7 +115,9 @@ def test_weight_decay_is_chosen_on_train_only() -> None:
 
 def test_linear_on_images(image_folder: Path, colour_grid: Any) -> None:
     data = ClassFolder(image_folder, held_back=0.25)
-    runs = [linear.run(colour_grid(), data, linear.Settings(size=32)) for _ in range(2)]
+    runs = [
+        linear.BENCHMARK.measure(colour_grid(), data, linear.Settings(size=32)) for _ in range(2)
+    ]
     assert runs[0].metrics["top1"].value == 100
     assert runs[0].counts == runs[1].counts
     assert len(runs[0].counts["label"]) == 6
@@ -135,7 +137,7 @@ def test_a_class_of_one_image_is_named_before_any_work(
     phases: list[str] = []
     words = "class 'red' has one image, of which no share .*, or name a single one of weight_decays"
     with pytest.raises(ValueError, match=words):
-        linear.run(
+        linear.BENCHMARK.measure(
             colour_grid(),
             ClassFolder(tmp_path),
             linear.Settings(size=32),
@@ -143,7 +145,10 @@ def test_a_class_of_one_image_is_named_before_any_work(
         )
     assert not phases
     one = linear.Settings(size=32, weight_decays=(0.1,))
-    assert linear.run(colour_grid(), ClassFolder(tmp_path), one).metrics["top1"].value == 100
+    assert (
+        linear.BENCHMARK.measure(colour_grid(), ClassFolder(tmp_path), one).metrics["top1"].value
+        == 100
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def fine_tuned(
         pad = dict(type="BatchFixedSizePad", size=(96, 96), img_pad_value=0, pad_mask=True)
         options["model.data_preprocessor.batch_augments"] = [pad]
     settings = transfer.Settings(str(FOLDER / recipe), options=options, work_dir=str(work_dir))
-    record = transfer.run(FeatureExtractor.load(spec), TransferFolder(root), settings)
+    record = transfer.BENCHMARK.measure(FeatureExtractor.load(spec), TransferFolder(root), settings)
     state = torch.load(next(work_dir.rglob("final.pth")), map_location="cpu", weights_only=False)[
         "state_dict"
     ]

@@ -69,7 +69,9 @@ def test_a_class_name_too_few_is_found_before_training(ade_root: Path, tmp_path:
     (root / "classes.json").write_text(json.dumps([f"class {n}" for n in range(149)]))
     settings = transfer.Settings(str(FOLDER / "tiny" / "seg_fcn.py"), work_dir=str(work))
     with pytest.raises(ValueError, match=r"holds the values \[150\].*149 classes"):
-        transfer.run(FeatureExtractor.load("random:resnet18"), TransferFolder(root), settings)
+        transfer.BENCHMARK.measure(
+            FeatureExtractor.load("random:resnet18"), TransferFolder(root), settings
+        )
     assert not list(work.rglob("*.pth"))
     (root / "classes.json").write_text(json.dumps([f"class {n}" for n in range(150)]))
     data = TransferFolder(root)

@@ -112,7 +112,7 @@ def test_recipe_trains_and_is_evaluated_from_pretrained_weights(
     )
     extractor = FeatureExtractor.load(f"random:{network}?seed=3")
     data = TransferFolder(folder / "VOC2012" if root == "voc_root" else folder)
-    record = transfer.run(extractor, data, settings)
+    record = transfer.BENCHMARK.measure(extractor, data, settings)
 
     assert set(record.metrics) == {"mIoU", "pixel_accuracy"}
     assert all(0 <= metric.value <= 100 for metric in record.metrics.values())

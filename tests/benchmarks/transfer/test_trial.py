@@ -56,7 +56,9 @@ def run(data: Path, work_dir: Path, **kwargs: object) -> Record:
     settings = transfer.Settings(
         str(RECIPE), tuning_seed=3, options=dict(SHORT), work_dir=str(work_dir)
     )
-    return transfer.run(FeatureExtractor.load(SPEC), TransferFolder(data), settings, **kwargs)
+    return transfer.BENCHMARK.measure(
+        FeatureExtractor.load(SPEC), TransferFolder(data), settings, **kwargs
+    )
 
 
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
@@ -180,7 +182,7 @@ def test_what_does_not_fit_is_refused_before_training(
 ) -> None:
     settings = transfer.Settings(str(RECIPE), options=SHORT | options, work_dir=str(tmp_path))
     with pytest.raises(ValueError, match=words):
-        transfer.run(FeatureExtractor.load(spec), TransferFolder(data), settings)
+        transfer.BENCHMARK.measure(FeatureExtractor.load(spec), TransferFolder(data), settings)
 
 
 @pytest.mark.parametrize(

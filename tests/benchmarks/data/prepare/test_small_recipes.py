@@ -60,7 +60,9 @@ def test_channels_and_classes_are_filled_in(name: str, prepared: Prepared, tmp_p
 @pytest.mark.parametrize("name", ["seg_upernet", "seg_fcn_scenes", "det_fpn", "mask_fpn"])
 def test_two_steps_and_an_evaluation(name: str, prepared: Prepared, tmp_path: Path) -> None:
     data = TransferFolder(prepared[0] / DATA[name])
-    record = transfer.run(FeatureExtractor.load(NETWORK), data, settings(name, tmp_path))
+    record = transfer.BENCHMARK.measure(
+        FeatureExtractor.load(NETWORK), data, settings(name, tmp_path)
+    )
     wanted = {"seg": {"mIoU", "pixel_accuracy"}, "det": {"box_AP", "box_AP50", "box_AP75"}}
     wanted["mask"] = wanted["det"] | {"mask_AP", "mask_AP50", "mask_AP75"}
     assert set(record.metrics) == wanted[name.split("_")[0]]

@@ -21,7 +21,7 @@ from benchmarks.frozen.cam.measures import (
     coherency,
     summarise,
 )
-from benchmarks.frozen.cam.run import fit_classifier
+from benchmarks.frozen.cam.run import classifier_of
 from heads.upsamplers.base import LinearUpsampler, Upsampler
 from heads.upsamplers.interpolation import Interpolation
 
@@ -131,11 +131,12 @@ def cam_slowly(network: Any, image: np.ndarray, weight: np.ndarray) -> np.ndarra
 def test_equals_the_slow_reimplementation(image_folder: Path, colour_grid: Any) -> None:
     data, network = ClassFolder(image_folder, held_back=0.25, seed=1), colour_grid(8)
     settings = cam.Settings(size=32, weight_decays=(1e-1,), batch_size=4)
-    record = cam.run(network, data, settings)
-    classifier, decay = fit_classifier(Pooled(network), data, settings)
-    probe = linear.run(network, data, linear.Settings(size=32, weight_decays=(1e-1,)))
+    record = cam.BENCHMARK.measure(network, data, settings)
+    fitted = linear.fit_probe(Pooled(network), data, settings)
+    classifier = classifier_of(fitted.probe)
+    probe = linear.BENCHMARK.measure(network, data, linear.Settings(size=32, weight_decays=(1e-1,)))
     assert (
-        decay == 0.1
+        fitted.weight_decay == 0.1
         and record.metrics["classified_correctly"].value == probe.metrics["top1"].value == 100
     )
     weight, bias = classifier.weight.double().numpy(), classifier.bias.double().numpy()
@@ -186,12 +187,12 @@ def test_a_mask_of_ones_and_zeros_and_fewer_images(image_folder: Path, colour_gr
     data = ClassFolder(image_folder, held_back=0.25, seed=1)
     base = dict(size=32, weight_decays=(1e-1,))
     soft, hard = (
-        cam.run(colour_grid(8), data, cam.Settings(mask=m, **base))
+        cam.BENCHMARK.measure(colour_grid(8), data, cam.Settings(mask=m, **base))
         for m in ("normalised", "positive")
     )
     assert np.mean(hard.counts["per_image"]["O"]) != np.mean(soft.counts["per_image"]["O"])
     assert hard.metrics["complexity"].value == soft.metrics["complexity"].value
-    few = cam.run(colour_grid(8), data, cam.Settings(images=4, **base))
+    few = cam.BENCHMARK.measure(colour_grid(8), data, cam.Settings(images=4, **base))
     assert few.counts["per_image"]["image"] == [0, 2, 4] and few.protocol_hash != soft.protocol_hash
 
 

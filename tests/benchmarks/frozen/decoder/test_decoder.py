@@ -31,7 +31,9 @@ def network() -> FeatureExtractor:
 def test_it_learns_colours(network: FeatureExtractor, toy_data: Any) -> None:
     told = []
     settings = replace(SMALL, steps=60, dim=16)
-    record = decoder.run(network, toy_data(), settings, progress=lambda *step: told.append(step))
+    record = decoder.BENCHMARK.measure(
+        network, toy_data(), settings, progress=lambda *step: told.append(step)
+    )
     # By guessing: about 20 and 33. The backbone is untrained.
     assert record.metrics["mIoU"].value > 70 and record.metrics["pixel_accuracy"].value > 80
     assert (
@@ -54,7 +56,9 @@ def test_two_runs_are_equal_and_leave_no_trace(
     expected = torch.rand(1)
     torch.manual_seed(5)
     runs = [
-        decoder.run(network, toy_data(), replace(SMALL, upsampler=kind, finetune=True))
+        decoder.BENCHMARK.measure(
+            network, toy_data(), replace(SMALL, upsampler=kind, finetune=True)
+        )
         for _ in range(2)
     ]
     assert torch.rand(1) == expected
@@ -75,7 +79,7 @@ def test_only_the_upsampler_differs(network: FeatureExtractor, toy_data: Any) ->
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     assert {name.split(".")[1] for name in second.keys() - first.keys()} == {"upsamplers"}
     runs = [
-        decoder.run(network, toy_data(), replace(SMALL, upsampler=kind))
+        decoder.BENCHMARK.measure(network, toy_data(), replace(SMALL, upsampler=kind))
         for kind in ("nearest", "jbu")
     ]
     assert (
@@ -190,8 +194,8 @@ def test_sizes_and_losses_that_cannot_be_are_named(
     with pytest.raises(
         ValueError, match=r"size=\(36, 48\) must be a multiple of the deepest stride, 8"
     ):
-        decoder.run(network, toy_data(), replace(SMALL, size=(36, 48)))
+        decoder.BENCHMARK.measure(network, toy_data(), replace(SMALL, size=(36, 48)))
     with pytest.raises(
         ValueError, match="step 4: the loss is not finite; try a smaller lr than 1e\\+30"
     ):
-        decoder.run(network, toy_data(), replace(SMALL, lr=1e30))
+        decoder.BENCHMARK.measure(network, toy_data(), replace(SMALL, lr=1e30))

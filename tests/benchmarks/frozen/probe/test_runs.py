@@ -58,7 +58,7 @@ def test_a_negative_depth_is_never_within() -> None:
 
 
 def test_segmentation_learns_and_can_be_bootstrapped(toy_data: Any, colour_grid: Any) -> None:
-    record = segmentation.run(colour_grid(), toy_data(), PLAIN)
+    record = segmentation.BENCHMARK.measure(colour_grid(), toy_data(), PLAIN)
     intersection, union = image_counts(record.counts)
     assert record.metrics["mIoU"].value == pytest.approx(
         100 * np.mean(intersection.sum(0) / union.sum(0))
@@ -73,8 +73,8 @@ def test_without_an_upsampler_it_is_the_bilinear_one(
     toy_data: Any, colour_grid: Any, train_at: str
 ) -> None:
     settings = replace(PLAIN, train_at=train_at)
-    none = segmentation.run(colour_grid(), toy_data(), settings)
-    bilinear = segmentation.run(
+    none = segmentation.BENCHMARK.measure(colour_grid(), toy_data(), settings)
+    bilinear = segmentation.BENCHMARK.measure(
         behind(colour_grid(), Interpolation("bilinear")), toy_data(), settings
     )
     assert none.counts == bilinear.counts and none.protocol_hash == bilinear.protocol_hash
@@ -84,9 +84,12 @@ def test_upsamplers_share_a_protocol_and_strides_do_not(toy_data: Any, colour_gr
     torch.manual_seed(0)
     stack = JBUStack(3, 8).eval().requires_grad_(False)
     quick = replace(PLAIN, least_steps=10)
-    runs = [segmentation.run(behind(colour_grid(), up), toy_data(), quick) for up in (None, stack)]
+    runs = [
+        segmentation.BENCHMARK.measure(behind(colour_grid(), up), toy_data(), quick)
+        for up in (None, stack)
+    ]
     assert runs[0].protocol_hash == runs[1].protocol_hash and runs[0].counts != runs[1].counts
-    coarse = segmentation.run(behind(colour_grid(), stack, 2), toy_data(), quick)
+    coarse = segmentation.BENCHMARK.measure(behind(colour_grid(), stack, 2), toy_data(), quick)
     assert coarse.protocol["stride"] == coarse.protocol["train_stride"] == 2
     assert coarse.protocol_hash != runs[1].protocol_hash
 
@@ -96,15 +99,16 @@ def test_a_probe_trained_low_names_the_grid_of_its_training(
 ) -> None:
     settings = replace(PLAIN, train_at="low")
     fine, coarse = (
-        segmentation.run(colour_grid(stride), toy_data(), settings) for stride in (4, 8)
+        segmentation.BENCHMARK.measure(colour_grid(stride), toy_data(), settings)
+        for stride in (4, 8)
     )
     assert (fine.protocol["train_stride"], coarse.protocol["train_stride"]) == (4, 8)
     assert fine.protocol_hash != coarse.protocol_hash
 
 
 def test_depth_learns_metres_or_their_order(toy_depth: Any, colour_grid: Any) -> None:
-    metric = depth.run(colour_grid(), toy_depth(), DEEP)
-    relative = depth.run(colour_grid(), toy_depth(), replace(DEEP, loss="relative"))
+    metric = depth.BENCHMARK.measure(colour_grid(), toy_depth(), DEEP)
+    relative = depth.BENCHMARK.measure(colour_grid(), toy_depth(), replace(DEEP, loss="relative"))
     spread = np.std([1.15, 2.15, 3.15])  # what saying the mean everywhere would score, about
     assert metric.metrics["RMSE"].value < 0.7 * spread
     assert metric.metrics["aligned_RMSE"].value < metric.metrics["RMSE"].value

@@ -23,9 +23,7 @@ from benchmarks.data import SegmentationFolder
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen import retrieval
-from benchmarks.frozen.baselines import RETRIEVAL
 from benchmarks.frozen.retrieval import Settings
-from benchmarks.frozen.retrieval.decode import record_of, score_batch
 from benchmarks.frozen.retrieval.memory_need import check_batch
 
 PLAIN = Settings(
@@ -84,7 +82,7 @@ def retrieve_slowly(
 @pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
 def test_equals_the_slow_reimplementation(toy_data: Any, colour_grid: Any, backend: str) -> None:
     data, network = toy_data(), colour_grid()
-    record = retrieval.run(network, data, replace(PLAIN, backend=backend))
+    record = retrieval.BENCHMARK.measure(network, data, replace(PLAIN, backend=backend))
     confusion = retrieve_slowly(network, data, 5, 0.02)
     # float32 against float64: a pixel may flip where two classes are equally likely
     assert np.abs(np.array(record.counts["confusion"]) - confusion).sum() <= 4
@@ -151,7 +149,7 @@ def test_ade20k_as_the_open_reimplementation_runs_it(
 
     data, network = ade_like(), Centred()
     names = ("hungarian", "absent-is-zero", "ignored-is-a-class")
-    record = retrieval.run(network, data, replace(PLAIN, compat=names))
+    record = retrieval.BENCHMARK.measure(network, data, replace(PLAIN, compat=names))
     confusion = np.array(record.counts["confusion"])
     assert np.array_equal(confusion, retrieve_slowly(network, data, 5, 0.02, ignored_class=True))
     assert confusion.shape == (4, 4) and confusion[3].sum() == 0 < confusion[:, 3].sum()
@@ -160,12 +158,17 @@ def test_ade20k_as_the_open_reimplementation_runs_it(
     assert record.protocol["memory_effective"] == 6 * 30 and 0 in record.counts["class_iou"]
     others = [(), names[:2], (*names[:2], "ignore-is-class-0"), names[2:]]
     values = [
-        retrieval.run(network, data, replace(PLAIN, compat=c)).metrics["mIoU"].value for c in others
+        retrieval.BENCHMARK.measure(network, data, replace(PLAIN, compat=c)).metrics["mIoU"].value
+        for c in others
     ]
-    kept = retrieval.run(network, ade_like(keep_ignored=True), replace(PLAIN, compat=names[:2]))
+    kept = retrieval.BENCHMARK.measure(
+        network, ade_like(keep_ignored=True), replace(PLAIN, compat=names[:2])
+    )
     assert min(abs(other - value) for other in (*values[:3], kept.metrics["mIoU"].value)) > 1
     for name in ("majority", "position"):
-        baseline = RETRIEVAL[name](data, replace(PLAIN, compat=names), 8)
+        baseline = retrieval.BENCHMARK.measure_baseline(
+            name, data, replace(PLAIN, compat=names), stride=8
+        )
         assert baseline.protocol_hash == record.protocol_hash
         assert np.array(baseline.counts["confusion"]).shape == (4, 4)
 
@@ -173,7 +176,7 @@ def test_ade20k_as_the_open_reimplementation_runs_it(
 def test_same_seed_same_bits_and_another_seed_differs(toy_data: Any, colour_grid: Any) -> None:
     settings = replace(PLAIN, memory_size=60, passes=2, augment=True)
     runs = [
-        retrieval.run(colour_grid(), toy_data(), s)
+        retrieval.BENCHMARK.measure(colour_grid(), toy_data(), s)
         for s in (settings, settings, replace(settings, seed=1))
     ]
     assert runs[0].counts == runs[1].counts
@@ -185,13 +188,13 @@ def test_same_seed_same_bits_and_another_seed_differs(toy_data: Any, colour_grid
 
 def test_batch_size_and_rotated_features_change_nothing(toy_data: Any, colour_grid: Any) -> None:
     settings = replace(PLAIN, memory_size=60)
-    plain = retrieval.run(colour_grid(), toy_data(), settings)
-    other = retrieval.run(colour_grid(), toy_data(), replace(settings, batch_size=3))
+    plain = retrieval.BENCHMARK.measure(colour_grid(), toy_data(), settings)
+    other = retrieval.BENCHMARK.measure(colour_grid(), toy_data(), replace(settings, batch_size=3))
     assert plain.counts == other.counts
     rotation = torch.linalg.qr(
         torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
     ).Q  # (7, 3) isometry
-    rotated = retrieval.run(colour_grid(matrix=rotation), toy_data(), settings)
+    rotated = retrieval.BENCHMARK.measure(colour_grid(matrix=rotation), toy_data(), settings)
     assert np.abs(np.array(plain.counts["confusion"]) - rotated.counts["confusion"]).sum() <= 8
     assert (
         plain.protocol_hash == rotated.protocol_hash
@@ -203,7 +206,7 @@ def test_constant_features_give_one_class(toy_data: Any, colour_grid: Any) -> No
         def maps(self, images: torch.Tensor) -> torch.Tensor:
             return torch.ones_like(super().maps(images))[:, :1]  # exact in float: every cosine is 1
 
-    record = retrieval.run(Constant(), toy_data(), PLAIN)
+    record = retrieval.BENCHMARK.measure(Constant(), toy_data(), PLAIN)
     confusion = np.array(record.counts["confusion"])
     assert (confusion.sum(0) > 0).sum() == 1
     frequency = confusion.diagonal().sum() / confusion.sum()
@@ -219,7 +222,7 @@ def test_unusable_features_name_the_image(toy_data: Any, colour_grid: Any, value
             return maps
 
     with pytest.raises(ValueError, match=r"001\.png: a feature is zero or not finite"):
-        retrieval.run(Broken(), toy_data(), PLAIN)
+        retrieval.BENCHMARK.measure(Broken(), toy_data(), PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +248,7 @@ def test_unusable_features_name_the_image(toy_data: Any, colour_grid: Any, value
 )
 def test_errors(toy_data: Any, colour_grid: Any, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        retrieval.run(colour_grid(), toy_data(), replace(PLAIN, **change))
+        retrieval.BENCHMARK.measure(colour_grid(), toy_data(), replace(PLAIN, **change))
 
 
 def test_compat_names_from_a_command_line() -> None:
@@ -255,11 +258,15 @@ def test_compat_names_from_a_command_line() -> None:
 
 def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> None:
     network = colour_grid()
-    plain = retrieval.run(network, toy_data(), PLAIN)
-    matched = retrieval.run(network, toy_data(), replace(PLAIN, compat=("hungarian",)))
+    plain = retrieval.BENCHMARK.measure(network, toy_data(), PLAIN)
+    matched = retrieval.BENCHMARK.measure(
+        network, toy_data(), replace(PLAIN, compat=("hungarian",))
+    )
     assert matched.metrics["mIoU"].value >= plain.metrics["mIoU"].value
     assert (plain.protocol["matching"], matched.protocol["matching"]) == ("identity", "hungarian")
-    counted = retrieval.run(network, toy_data(), replace(PLAIN, compat=("ignore-is-class-0",)))
+    counted = retrieval.BENCHMARK.measure(
+        network, toy_data(), replace(PLAIN, compat=("ignore-is-class-0",))
+    )
     assert counted.protocol["memory_effective"] == 6 * 30  # the ignored patch is stored as class 0
     seen = []
 
@@ -269,20 +276,24 @@ def test_compat_names_change_what_they_say(toy_data: Any, colour_grid: Any) -> N
             return super().maps(images)
 
     watching = Watching()
-    retrieval.run(watching, toy_data(), replace(PLAIN, compat=("blue-std-0.255",)))
+    retrieval.BENCHMARK.measure(watching, toy_data(), replace(PLAIN, compat=("blue-std-0.255",)))
     assert set(seen) == {0.255} and watching.std[2] == 1.0
     classes = toy_data(classes=4)
     absent = [
-        retrieval.run(network, classes, replace(PLAIN, compat=c)) for c in ((), ("absent-is-zero",))
+        retrieval.BENCHMARK.measure(network, classes, replace(PLAIN, compat=c))
+        for c in ((), ("absent-is-zero",))
     ]
     assert absent[1].metrics["mIoU"].value == pytest.approx(absent[0].metrics["mIoU"].value * 3 / 4)
 
 
 def test_baselines_share_the_protocol_and_are_ordered(toy_data: Any, colour_grid: Any) -> None:
     data = toy_data()
-    records = {name: run(data, PLAIN, 8) for name, run in RETRIEVAL.items()}
+    records = {
+        name: retrieval.BENCHMARK.measure_baseline(name, data, PLAIN, stride=8)
+        for name in retrieval.BENCHMARK.baselines
+    }
     hashes = {r.protocol_hash for r in records.values()} | {
-        retrieval.run(colour_grid(), data, PLAIN).protocol_hash
+        retrieval.BENCHMARK.measure(colour_grid(), data, PLAIN).protocol_hash
     }
     assert len(hashes) == 1
     confusion = np.array(records["majority"].counts["confusion"])
@@ -311,7 +322,7 @@ def whole_and_shared(rank: int, root: str) -> dict[str, list[Any]]:
             batch_size=2 if backend == "torch" else 4,
         )
         for distributed in (False, True):
-            record = retrieval.run(network, data, settings, distributed=distributed)
+            record = retrieval.BENCHMARK.measure(network, data, settings, distributed=distributed)
             results[f"{placement} {backend} {distributed}"] = [record.counts, record.protocol_hash]
     return results
 
@@ -342,11 +353,10 @@ def test_nothing_labelled_and_scores_that_are_no_numbers_are_refused() -> None:
     shares = torch.zeros(1, 3, 2, 2)
     shares[0, 1, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="a predicted class score is not finite"):
-        score_batch(tally, shares, LabelledBatch(torch.empty(1, 3, 4, 4), masks, [0]))
-    score_batch(
-        tally, torch.zeros(1, 3, 2, 2), LabelledBatch(torch.empty(1, 3, 4, 4), masks - 1, [0])
-    )
+        tally.add_scores(shares, LabelledBatch(torch.empty(1, 3, 4, 4), masks, [0]))
+    unlabelled = LabelledBatch(torch.empty(1, 3, 4, 4), masks - 1, [0])
+    tally.add_scores(torch.zeros(1, 3, 2, 2), unlabelled)
     with pytest.raises(
         ValueError, match="probe: no pixel of the val part is labelled at this size"
     ):
-        record_of("probe", tally, {}, compat=("absent-is-zero",), cost={}, extractor=None)
+        tally.result("probe", facts={}, absent_as_zero=True)

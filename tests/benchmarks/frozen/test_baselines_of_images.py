@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.data import ClassFolder
 from benchmarks.frozen import knn, linear
-from benchmarks.frozen.baselines import KNN, LINEAR, Pixels
+from benchmarks.frozen.baselines import Pixels
 
 COLOURS = [
     (255, 0, 0),
@@ -49,12 +49,11 @@ def folder(tmp_path: Path) -> ClassFolder:
     return ClassFolder(tmp_path)
 
 
-@pytest.mark.parametrize(("baselines", "module"), [(KNN, knn), (LINEAR, linear)])
-def test_majority_names_the_largest_train_classes(
-    folder: ClassFolder, baselines: Any, module: Any
-) -> None:
+@pytest.mark.parametrize("module", [knn, linear])
+def test_majority_names_the_largest_train_classes(folder: ClassFolder, module: Any) -> None:
     """b is the largest train class, with one of ten val images; b, f, e, c, d have six."""
-    record = baselines["majority"](folder, module.Settings(size=32))
+    settings = module.Settings(size=32)
+    record = module.BENCHMARK.measure_baseline("majority", folder, settings)
     assert record.metrics["top1"].value == pytest.approx(10)
     assert record.metrics["top5"].value == pytest.approx(60)
     assert Counter(record.counts["top1"]) == {0: 9, 1: 1}
@@ -70,7 +69,7 @@ def test_pixels_are_means_over_equal_areas_around_mid_grey() -> None:
 def test_the_nearest_small_image_gives_its_class(folder: ClassFolder) -> None:
     """Cosine of 16 x 16 means, one neighbour, one image at a time."""
     settings = knn.Settings(size=32, crop_fraction=1.0, neighbours=1)
-    record = KNN["pixels"](folder, settings)
+    record = knn.BENCHMARK.measure_baseline("pixels", folder, settings)
     vectors = []
     for split in (folder.train, folder.val):
         images = [split.image(i, 32, 1.0).astype(float) for i in range(len(split))]
@@ -88,4 +87,5 @@ def test_the_nearest_small_image_gives_its_class(folder: ClassFolder) -> None:
 
 def test_a_linear_classifier_of_pixels_reads_the_colours(folder: ClassFolder) -> None:
     settings = linear.Settings(size=32, weight_decays=(1e-2,))
-    assert LINEAR["pixels"](folder, settings).metrics["top1"].value > 80
+    record = linear.BENCHMARK.measure_baseline("pixels", folder, settings)
+    assert record.metrics["top1"].value > 80

@@ -9,14 +9,24 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.core.record import Record
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.frozen import decoder
-from benchmarks.frozen.baselines import DECODER, DEPTH_PROBE, PROBE
-from benchmarks.frozen.baselines.trained import depths_by_place
+from benchmarks.frozen.baselines import DepthByPlace
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 
 SETTINGS = probe.Settings(size=(40, 48), epochs=1, least_steps=20)
+
+
+def probed(name: str, data: Any, settings: Any = SETTINGS) -> Record:
+    """A trivial predictor of the segmentation probe, at stride 1."""
+    return probe.BENCHMARK.measure_baseline(name, data, settings, stride=1, train_stride=1)
+
+
+def decoded(name: str, data: Any) -> Record:
+    """A trivial predictor of the decoder."""
+    return decoder.BENCHMARK.measure_baseline(name, data, decoder.Settings(size=(40, 48)))
 
 
 def masks(split: Any) -> np.ndarray:
@@ -33,10 +43,7 @@ def test_most_frequent_class_anywhere_and_at_the_pixel(toy_data: Any) -> None:
     labelled = val != IGNORE
     expected = {"majority": (val == largest), "position": (val == place)}
     for name, right in expected.items():
-        for record in (
-            PROBE[name](data, SETTINGS, 1, train_stride=1),
-            DECODER[name](data, decoder.Settings(size=(40, 48))),
-        ):
+        for record in (probed(name, data), decoded(name, data)):
             accuracy = 100 * right[labelled].mean()
             assert record.metrics["pixel_accuracy"].value == pytest.approx(accuracy), (
                 name,
@@ -49,13 +56,9 @@ def test_colour_tells_the_classes_of_the_toys_apart(toy_data: Any) -> None:
     does not."""
     data = toy_data()
     settings = probe.Settings(size=(40, 48), epochs=1, least_steps=200)
-    assert PROBE["colour_position"](data, settings, 1).metrics["pixel_accuracy"].value > 90
-    record = DECODER["colour_position"](data, decoder.Settings(size=(40, 48)))
-    assert record.metrics["pixel_accuracy"].value > 90
-    assert (
-        DECODER["position"](data, decoder.Settings(size=(40, 48))).metrics["pixel_accuracy"].value
-        < 60
-    )
+    for record in (probed("colour_position", data, settings), decoded("colour_position", data)):
+        assert record.metrics["pixel_accuracy"].value > 90
+    assert decoded("position", data).metrics["pixel_accuracy"].value < 60
 
 
 @pytest.mark.parametrize("loss", ["metric", "relative"])
@@ -67,19 +70,21 @@ def test_mean_depths_anywhere_and_at_the_pixel(toy_depth: Any, loss: str) -> Non
     mean = train[train > 0].mean()
     place = np.where((train > 0).any(0), train.sum(0) / np.maximum((train > 0).sum(0), 1), mean)
     for name, prediction in (("mean", np.full_like(place, mean)), ("position", place)):
-        record = DEPTH_PROBE[name](data, settings, 1)
+        record = depth_probe.BENCHMARK.measure_baseline(name, data, settings, stride=1)
         assert ("RMSE" in record.metrics) == (loss == "metric")
         if loss == "metric":
             error = (prediction[None] - val)[known]
             assert record.metrics["RMSE"].value == pytest.approx(
                 np.sqrt((error**2).mean()), rel=1e-5
             )
-    assert DEPTH_PROBE["colour_position"](data, settings, 1).metrics["aligned_delta1"].value > 0
+    record = depth_probe.BENCHMARK.measure_baseline("colour_position", data, settings, stride=1)
+    assert record.metrics["aligned_delta1"].value > 0
 
 
 def test_without_any_known_depth_there_is_no_mean() -> None:
-    nothing = torch.zeros(2, 2)
+    depths = DepthByPlace((2, 2))
+    depths.add(torch.zeros(1, 2, 2))
     with pytest.raises(
         ValueError, match="no depth of the train part is known: its maps hold 0 only; check depth="
     ):
-        depths_by_place(nothing.double(), nothing.long(), everywhere=True)
+        depths.prediction(everywhere=True)
