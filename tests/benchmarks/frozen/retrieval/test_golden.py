@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.core.neighbours import TorchIndex
 from benchmarks.core.scores import hungarian, mean_iou
-from benchmarks.frozen.retrieval import decode
+from benchmarks.frozen.retrieval.decode import decode
 
 KEYS = torch.tensor([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=torch.float64)
 LABELS = torch.tensor([[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
