@@ -18,8 +18,11 @@ from benchmarks.compare.configs import (
     load_config,
     write_config,
 )
+from benchmarks.compare.evaluate import check_baseline
 from benchmarks.compare.names import PlanError
+from benchmarks.compare.parts import Baseline, Benchmark
 from benchmarks.compare.plan import load_plan
+from benchmarks.evaluate.suite import BENCHMARKS
 from pretrain.engine.check import register_all
 from pretrain.objectives.parts.base import Objective
 
@@ -102,12 +105,12 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
             f"{DENSE}; benchmarks['dense']['data']['type'] = 'ClassFolder'",
             "it reads a SegmentationFolder",
         ),
-        ("benchmarks['toy']['type'] = 'json'", "lacks a Settings dataclass"),
+        ("benchmarks['toy']['type'] = 'json'", "must end in BENCHMARK = Benchmark("),
         ("benchmarks = dict(toy=dict(type='retreival', data=dict()))", "did you mean 'retrieval'?"),
         ("benchmarks = dict(toy=dict(type='fake_benchmark'))", "needs type='…' and data=dict(…)"),
         ("benchmarks['toy']['facter'] = 2", "'facter'; did you mean 'factor'?"),
-        ("benchmarks['toy']['data'] = dict(root='x')", "needs type=, one of"),
-        ("benchmarks['toy']['data'] = dict(type='ClasFolder')", "did you mean 'ClassFolder'?"),
+        ("benchmarks['toy']['data'] = dict(type='ClassFolder')", "lacks root=; add it"),
+        ("benchmarks['toy']['data'] = dict(type='ClasFolder')", "it reads a ClassFolder"),
         (
             "benchmarks['toy']['data'] = dict(type='ClassFolder', rot='x')",
             "'rot'; did you mean 'root'?",
@@ -140,7 +143,7 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         (f"{DENSE}; baselines = dict(majority=dict(benchmark='dense'))", "needs stride="),
         (
             f"{IMAGES}; baselines = dict(pixels=dict(benchmark='images', stride=8))",
-            "'stride'; legal: none",
+            "'stride'; legal: backend",
         ),
     ],
 )
@@ -286,3 +289,11 @@ def test_comparisons_of_one_question_have_their_arms(name: str) -> None:
     trained = [t.config for t in plan.trials if t.arm.train]
     assert len({t.arm.name for t in plan.trials if t.arm.train}) >= 2 and len(plan.seeds) == 3
     assert len({str(config["schedule"]) for config in trained}) == 1
+
+
+@pytest.mark.parametrize("kind", [name for name, known in BENCHMARKS.items() if known.baselines])
+def test_every_benchmark_with_trivial_predictors_may_have_rows_of_them(kind: str) -> None:
+    """By the declaration alone: nothing in a comparison knows a benchmark by name."""
+    needs = dict.fromkeys(BENCHMARKS[kind].baseline_needs, 8)
+    for name in BENCHMARKS[kind].baselines:
+        check_baseline(Baseline(name, name, Benchmark("b", kind, {}, {}), needs))

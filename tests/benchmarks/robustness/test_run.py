@@ -189,7 +189,8 @@ def test_a_probe_on_frozen_features(write_classes: Write, colour_grid: Any, tmp_
     settings = frozen.Settings(
         size=32, weight_decays=(1e-2,), corruptions=("gaussian_noise", "pixelate"), severities=(5,)
     )
-    record = frozen.run(colour_grid(), ClassFolder(root, held_back=0.4), settings)
+    data = ClassFolder(root, held_back=0.4)
+    record = frozen.BENCHMARK.measure(colour_grid(), data, settings)
     assert record.benchmark == "robustness" and record.metrics["error"].value == 0
     wrong = {name: levels["5"]["wrong"] for name, levels in record.counts["corruptions"].items()}
     assert wrong["pixelate"] == 0 < wrong["gaussian_noise"]
