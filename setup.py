@@ -1,5 +1,5 @@
-"""Compiles the operators of feature upsampling into the wheel where that is possible; all else is
-in pyproject.toml.
+"""Puts configs and, where possible, compiled operators into the wheel; all else is in
+pyproject.toml.
 """
 
 from __future__ import annotations
@@ -14,29 +14,44 @@ from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
-PACKAGE = Path("heads", "upsamplers")
+UPSAMPLERS = Path("heads", "upsamplers")
+CONFIGS = Path("pretrain", "configs")  # in the wheel; at the top level of a checkout
+LAYERS = ("transfer", "test")
+
+
+def requirements(layer: str) -> list[str]:
+    """Lines of requirements/LAYER.txt; those of the layer below (``-r``) left out."""
+    lines = Path("requirements", f"{layer}.txt").read_text(encoding="utf-8").splitlines()
+    stripped = (line.partition("#")[0].strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("-r ")]
 
 
 def builder() -> ModuleType:
     """heads/upsamplers/build.py, loaded by its path: the project is not importable while it is
     being installed.
     """
-    path = Path(__file__).resolve().parent / PACKAGE / "build.py"
+    path = Path(__file__).resolve().parent / UPSAMPLERS / "build.py"
     spec = importlib.util.spec_from_file_location("operators_build", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-class BuildWithOperators(build_py):
-    """Adds the compiled libraries, and their sources for a machine that can compile them only
-    later.
+def replace_folder(source: Path, target: Path) -> None:
+    """Copies a folder in the place of an earlier build's."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+class BuildPackages(build_py):
+    """Adds the configs, the compiled operators, and their sources for a machine that can compile
+    them only later.
     """
 
     def run(self) -> None:
         """Never fails because of the operators: without them plain torch computes the same."""
         super().run()
-        build, target = builder(), Path(self.build_lib) / PACKAGE
+        build, packages = builder(), Path(self.build_lib)
         failures = {device: build.attempt(device) for device in build.devices()}
         self.libraries = [
             build.built(device)[0] for device, failure in failures.items() if not failure
@@ -45,12 +60,13 @@ class BuildWithOperators(build_py):
             print(failure, file=sys.stderr)
         if self.editable_mode:
             return
-        for name in ("csrc", "compiled"):  # an earlier build's
-            shutil.rmtree(target / name, ignore_errors=True)
-        shutil.copytree("csrc", target / "csrc")
+        replace_folder(Path("configs"), packages / CONFIGS)
+        replace_folder(Path("csrc"), packages / UPSAMPLERS / "csrc")
+        compiled = packages / UPSAMPLERS / "compiled"
+        shutil.rmtree(compiled, ignore_errors=True)
         for library in self.libraries:
-            (target / "compiled").mkdir(exist_ok=True)
-            shutil.copy2(library, target / "compiled")
+            compiled.mkdir(exist_ok=True)
+            shutil.copy2(library, compiled)
 
 
 class PlatformWheel(bdist_wheel):
@@ -72,4 +88,7 @@ class PlatformWheel(bdist_wheel):
         return tag if self.root_is_pure else ("py3", "none", tag[2])
 
 
-setup(cmdclass={"build_py": BuildWithOperators, "bdist_wheel": PlatformWheel})
+setup(
+    cmdclass={"build_py": BuildPackages, "bdist_wheel": PlatformWheel},
+    extras_require={layer: requirements(layer) for layer in LAYERS},
+)

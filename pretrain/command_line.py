@@ -183,16 +183,35 @@ def execute(command: Command, name: str, arguments: Sequence[str]) -> int:
 
     Raises:
         SystemExit: ``--help``, or arguments that the parser refuses.
+        Exception: see :func:`exit_code_of`.
+    """
+
+    def parse_and_run() -> int | None:
+        return command.run(**vars(command.parser(name).parse_args(arguments)))
+
+    hint = "; the same command again goes on" if command.continues else ""
+    return exit_code_of(parse_and_run, name, interrupted=f"interrupted{hint}")
+
+
+def exit_code_of(
+    action: Callable[[], int | None], name: str, *, interrupted: str = "interrupted"
+) -> int:
+    """Runs a command's action; returns the exit code.
+
+    Args:
+        action: what to do; returns an exit code, None for 0.
+        name: with which messages begin.
+        interrupted: what to say on Ctrl-C.
+
+    Raises:
         Exception: a bug, or a mistake with ``PIXELPRETEXT_TRACEBACK=1``.
     """
     try:
-        values = vars(command.parser(name).parse_args(arguments))
-        code = command.run(**values) or 0
+        code = action() or 0
         sys.stdout.flush()  # a pipe that nobody reads any more shows here at the latest
         return code
     except KeyboardInterrupt:
-        hint = "; the same command again goes on" if command.continues else ""
-        _print_error(name, f"interrupted{hint}")
+        _print_error(name, interrupted)
         return INTERRUPTED
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from difflib import get_close_matches
+from importlib import metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -12,6 +13,23 @@ _PACKAGE = Path(__file__).resolve().parent
 def checkout() -> Path | None:
     """Returns the folder of the checkout that this code belongs to, None for an installed package."""
     return _PACKAGE.parent if (_PACKAGE.parent / "setup.py").is_file() else None
+
+
+def version() -> str:
+    """Returns the installed package's version, or that this is a checkout."""
+    try:
+        return metadata.version("pixelpretext")
+    except metadata.PackageNotFoundError:
+        return f"in the checkout {checkout()}"
+
+
+def how_to_install(layer: str) -> str:
+    """Returns the commands that install a layer (core, transfer) where this code is."""
+    if checkout() is not None:
+        return f"bash tools/setup.sh {layer}"
+    if layer == "core":
+        return "pip install --force-reinstall pixelpretext"
+    return f"pip install 'pixelpretext[{layer}]', then pixelpretext build-mmcv"
 
 
 def import_path() -> dict[str, str]:

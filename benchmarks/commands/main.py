@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from itertools import chain
 
-from pretrain.command_line import MISTAKE, Command, execute
+from pretrain import places
+from pretrain.command_line import Command, execute, exit_code_of
+from pretrain.names import suggestion
 
+PROGRAM = "pixelpretext"
 GROUPS = {
     "pretrain": ("train", "rescale", "draw-pairs"),
     "evaluate": ("evaluate", "evaluate-cim", "compare"),
@@ -45,18 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: ``COMMAND --help``, or arguments that the command refuses.
-        Exception: see :func:`pretrain.command_line.execute`.
+        Exception: see :func:`pretrain.command_line.exit_code_of`.
     """
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or ["--help"]
+    given = sys.argv[1:] if arguments is None else arguments
+    name, *rest = given or ["--help"]
+    if name in COMMANDS:
+        return execute(load(name), name, rest)
+    return exit_code_of(lambda: _answer(name), PROGRAM)
+
+
+def _answer(name: str) -> None:
+    """Answers what is no command: a question, or a mistake."""
     if name in ("-h", "--help", "help"):
         print(overview())
-        return 0
-    if name not in COMMANDS:
-        near = get_close_matches(name, COMMANDS, n=1)
-        suggestion = f"did you mean {near[0]}? " if near else ""
-        print(
-            f"pixelpretext: no command {name!r}: {suggestion}pixelpretext --help lists them",
-            file=sys.stderr,
+    elif name == "--version":
+        print(PROGRAM, places.version())
+    else:
+        raise ValueError(
+            f"there is no command {name!r}{suggestion(name, COMMANDS)}; --help lists them"
         )
-        return MISTAKE
-    return execute(load(name), name, rest)

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
 checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME?seed=0
 recipes: configs/transfer/*.py; docs/transfer.md lists them with their sources and the data each needs
 Running the same command again reads what is finished and goes on with what was cut off. Install the libraries first:
-bash tools/setup.sh transfer"""
+bash tools/setup.sh transfer, or pip install 'pixelpretext[transfer]' and then pixelpretext build-mmcv"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 
 from benchmarks.doctor import machine
+from pretrain.places import how_to_install
 
 # Import name -> (package, what to do when it is installed and its import still fails).
 CORE = {
-    "torch": ("torch", "reinstall the core layer: delete .venv, run tools/quickstart.sh"),
+    "torch": ("torch", f"reinstall it: {how_to_install('core')}"),
     "torchvision": ("torchvision", "torchvision must be the release made for the installed torch"),
     "timm": ("timm", ""),
     "pkg_resources": (
@@ -85,7 +86,7 @@ def core() -> list[Part]:
             Exception
         ) as error:  # a broken library raises OSError, RuntimeError, AttributeError, …
             text = f"{found or 'not installed'}: {type(error).__name__}: {error}".splitlines()[0]
-            default = "bash tools/quickstart.sh installs it, or pip install -r requirements.txt"
+            default = how_to_install("core")
             parts.append(Part(module, False, text, advice=cure if found and cure else default))
         else:
             parts.append(Part(module, True, found or "present"))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.doctor import machine, parts, requirements
-
-ROOT = Path(__file__).resolve().parents[2]
+from pretrain.places import checkout
 
 
 def collect(*, measure: bool = False) -> dict[str, object]:
@@ -23,10 +22,10 @@ def collect(*, measure: bool = False) -> dict[str, object]:
     core = parts.core()
     broken = [part.name for part in core if not part.there]
     found: dict[str, object] = {
-        "machine": machine.describe(ROOT),
+        "machine": machine.describe(Path.cwd()),
         "core": [part.as_dict() for part in core],
         "broken": broken,
-        "pins": requirements.unmet(ROOT / "requirements.txt"),
+        "pins": requirements.unmet(pins()),
         "accelerators": [],
         "optional": [],
         "measured": {},
@@ -41,6 +40,14 @@ def collect(*, measure: bool = False) -> dict[str, object]:
     if not broken:
         add_measurements(found, measure)
     return found
+
+
+def pins() -> list[requirements.Requirement]:
+    """Returns the versions that were tested together: a checkout's, or the installed package's."""
+    root = checkout()
+    if root is None:
+        return requirements.of_package("pixelpretext")
+    return requirements.read(root / "requirements" / "core.txt")
 
 
 def add_measurements(found: dict[str, object], measure: bool) -> None:

@@ -8,6 +8,7 @@ prints what is not met and exits 1.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -43,12 +44,20 @@ def read(path: str | Path) -> list[Requirement]:
     return found
 
 
-def unmet(path: str | Path) -> list[str]:
-    """Returns one sentence per requirement of ``path`` that this Python does not meet; empty if all
-    are met.
+def of_package(name: str) -> list[Requirement]:
+    """Returns the requirements of an installed package that apply to this Python, extras left out.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: it is not installed.
     """
+    found = map(Requirement, metadata.requires(name) or ())
+    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def unmet(requirements: Iterable[Requirement]) -> list[str]:
+    """Returns one sentence per requirement that this Python does not meet; empty if all are met."""
     sentences = []
-    for requirement in read(path):
+    for requirement in requirements:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
@@ -61,6 +70,6 @@ def unmet(path: str | Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    missing = [sentence for path in sys.argv[1:] for sentence in unmet(path)]
+    missing = [sentence for path in sys.argv[1:] for sentence in unmet(read(path))]
     print("\n".join(missing), end="\n" if missing else "")
     sys.exit(1 if missing else 0)

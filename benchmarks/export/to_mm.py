@@ -29,6 +29,7 @@ from benchmarks.export.source import (
 )
 from benchmarks.mm import libraries
 from benchmarks.weights.key_names import MM_DEEP_STEM, MM_FPN, MMSEG_VIT, rename
+from pretrain.places import how_to_install
 
 # mmsegmentation's; contract_dilation: the first block of a stage dilates as the stage before, as in
 # timm
@@ -192,7 +193,8 @@ def _export(
 
     def check(path: Path) -> Difference | str:
         if libraries.missing():
-            return f"{', '.join(libraries.missing())} not installed (bash tools/setup.sh transfer)"
+            lacking = ", ".join(libraries.missing())
+            return f"{lacking} not installed ({how_to_install('transfer')})"
         libraries.require()
         registry = importlib.import_module(f"{library}.registry").MODELS
         # The scope is named, because another library's may be this process's default since it ran a

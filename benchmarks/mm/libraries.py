@@ -9,9 +9,11 @@ import importlib.util
 import warnings
 from importlib import metadata
 
+from pretrain.places import how_to_install
+
 _NEEDED = {"mmcv": "mmcv with operators", "mmseg": "mmsegmentation", "mmdet": "mmdet"}
 _PACKAGES = {"mmcv": "mmcv", "mmdet": "mmdet", "mmseg": "mmsegmentation"}
-_INSTALL = "install the transfer layer: bash tools/setup.sh transfer"
+_INSTALL = f"install the transfer layer: {how_to_install('transfer')}"
 
 
 def missing() -> list[str]:

@@ -26,8 +26,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from benchmarks.mm.mmcv_build import VERSION, BuildError
+from pretrain.places import how_to_install
 
-COMMAND = "bash tools/setup.sh transfer"
+COMMAND = how_to_install("transfer")
 DEFAULT_ARCHITECTURES = (
     "8.0",
     "9.0",

@@ -5,10 +5,10 @@ downloaded.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,18 +17,6 @@ import torch
 from heads.upsamplers import build
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = (
-    "setup.py",
-    "MANIFEST.in",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "requirements",
-    "csrc",
-    "heads",
-    "pretrain",
-    "benchmarks",
-)
 NUMBERS = """
 import sys, warnings
 warnings.simplefilter("always")
@@ -46,18 +34,6 @@ told = [str(w.message) for w in told if "compiled operators" in str(w.message)]
 torch.save(dict(out=out.detach(), features=features.grad, **gradients), sys.argv[1])
 print(library.__file__, *told, sep="\\n")
 """
-
-
-def copied(project: Path, *left_out: str) -> Path:
-    """Copies the project, because pip writes into what it installs from; returns the copy."""
-    for name in PROJECT:
-        if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__", *left_out)
-            )
-        else:
-            shutil.copy2(ROOT / name, project)
-    return project
 
 
 def install(project: Path, folder: Path, **environment: str) -> Path:
@@ -104,19 +80,21 @@ def numbers(folder: Path, packages: Path) -> tuple[dict[str, torch.Tensor], list
     return torch.load(folder / "numbers.pt", weights_only=True), told
 
 
-def test_without_a_compiler_the_numbers_are_the_same(tmp_path: Path) -> None:
+def test_without_a_compiler_the_numbers_are_the_same(
+    tmp_path: Path, copy_project: Callable[..., Path]
+) -> None:
     if build.built("cpu")[0] is None:
         pytest.skip("no compiled operators to compare with: python tools/build_operators.py")
     (tmp_path / "empty").mkdir()
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
     without = install(
-        copied(tmp_path / "without", "compiled"),
+        copy_project(tmp_path / "without", "compiled"),
         tmp_path / "newcomer",
         PATH=str(tmp_path / "empty"),
     )
     compiled = install(
-        copied(tmp_path / "with"), tmp_path / "builder"
+        copy_project(tmp_path / "with"), tmp_path / "builder"
     )  # takes the library that is built already
     log = (tmp_path / "newcomer" / "log").read_text()
     assert "not compiled, torch's own do it more slowly: no C++ compiler found" in log
@@ -132,8 +110,10 @@ def test_without_a_compiler_the_numbers_are_the_same(tmp_path: Path) -> None:
         assert (ours[name] - tensor).abs().max() <= 1e-5 * tensor.abs().max(), name
 
 
-def test_build_can_be_switched_off_and_an_old_one_is_not_taken_along(tmp_path: Path) -> None:
-    project = copied(tmp_path)
+def test_build_can_be_switched_off_and_an_old_one_is_not_taken_along(
+    tmp_path: Path, copy_project: Callable[..., Path]
+) -> None:
+    project = copy_project(tmp_path)
     stale = project / "build/lib/heads/upsamplers/compiled/cpu-0.so"
     stale.parent.mkdir(parents=True)
     stale.touch()

@@ -37,7 +37,7 @@ def test_unmet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(requirements.metadata, "version", version)
     (tmp_path / "core.txt").write_text("alpha==1.0\nbeta==2.0\ngamma==3.0\n")
-    assert requirements.unmet(tmp_path / "core.txt") == [
+    assert requirements.unmet(requirements.read(tmp_path / "core.txt")) == [
         "beta is 1.9 (wanted ==2.0)",
         "gamma is missing (wanted ==3.0)",
     ]
