@@ -121,7 +121,8 @@ def build_table(
         cells |= spent.get(arm, {})
         entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and rank == 1 else ""))
     for name, own in baselines.items():
-        entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
+        if any(sample_of(name, own, column).runs for column in shown):
+            entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
     table = build(
         entries,
         title=title,

@@ -78,9 +78,9 @@ def print_tables(
 def to_markdown(table: Table) -> list[str]:
     """Lines of the table alone, the best of a column bold; cells hold no ``|``."""
     headings = [column.heading for column in table.columns]
-    rows = [headings, ["---"] * len(headings)]
-    rows += [_stressed(table, number, "**{}**") for number in range(len(table.rows))]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    rows = [_stressed(table, number, "**{}**") for number in range(len(table.rows))]
+    lines = [f"| {' | '.join(row)} |" for row in (headings, *rows)]
+    return [lines[0], f"|{'---|' * len(headings)}", *lines[1:]]
 
 
 def to_html(table: Table) -> str:

@@ -57,7 +57,7 @@ def test_names_that_are_too_long_are_shortened_and_told_in_full() -> None:
 def test_markdown() -> None:
     assert to_markdown(TABLE) == [
         "| network | seg.mIoU [%] | seg.RMSE [m] ↓ | s |",
-        "| --- | --- | --- | --- |",
+        "|---|---|---|---|",
         "| a_<1> | **31.25 ± 2.50** | – | 1,200 |",
         "| b[x] | not defined | 1.00 | 3 |",
         "| (majority) | 4.00 | – | – |",
