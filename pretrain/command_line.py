@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import select
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,8 @@ class CommandLine(argparse.ArgumentParser):
         several = options.get("nargs") in ("+", "*") or isinstance(options.get("nargs"), int)
         if several and names[0].startswith("-"):
             options.setdefault("action", AddValues)
+        if options.get("help"):
+            options["help"] = as_typed(options["help"])
         return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
@@ -218,7 +221,7 @@ def exit_code_of(
             return BROKEN_PIPE
         if not is_mistake(error) or os.environ.get("PIXELPRETEXT_TRACEBACK", "0") not in ("", "0"):
             raise
-        _print_error(name, sentence(error))
+        _print_error(name, as_typed(sentence(error)))
         return MISTAKE
 
 
@@ -231,6 +234,14 @@ def as_typed(text: str) -> str:
     if checkout() is None or Path(sys.argv[0]).stem == "pixelpretext":
         return text
     return re.sub(r"\bpixelpretext ([a-z][a-z-]*)", _as_script, text)
+
+
+def own_command() -> str:
+    """Returns the command that this program was started by, to be typed again."""
+    script, arguments = Path(sys.argv[0]), shlex.join(sys.argv[1:])
+    if script.suffix == ".py" and script.parent.name == "tools":
+        return f"python tools/{script.name} {arguments}"
+    return f"pixelpretext {arguments}"
 
 
 def _as_script(match: re.Match[str]) -> str:

@@ -69,7 +69,7 @@ def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
         or "state_dict" not in checkpoint
     ):
         raise ValueError(
-            "no config and seed inside; name a checkpoint that tools/train.py wrote (final.pth, "
+            "no config and seed inside; name a checkpoint that pixelpretext train wrote (final.pth, "
             "iter_N.pth)"
         )
     cfg = parse(meta["cfg"])

@@ -14,7 +14,7 @@ EXAMPLES = """examples:
   pixelpretext evaluate-upsampler work_dirs/upsamplers/*_0/final.pth --data data/photos/val data/streets/val \\
       --size 96 --images 200
 
-checkpoints: final.pth of tools/train_upsampler.py, all for one backbone; one of --upsampler bilinear lets the trained
+checkpoints: final.pth of pixelpretext train-upsampler, all for one backbone; one of --upsampler bilinear lets the trained
   downsamplers be compared as well, otherwise bilinear has the uniform one alone
 uniform_*: every upsampler with the same pooling, the mean over each cell; own_*: with the downsampler (and, for the
   likelihood, the uncertainty) trained beside it; lower is better
@@ -24,7 +24,7 @@ other benchmarks through an upsampler: pixelpretext evaluate"""
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "checkpoints", nargs="+", metavar="CHECKPOINT", help="of tools/train_upsampler.py"
+        "checkpoints", nargs="+", metavar="CHECKPOINT", help="of pixelpretext train-upsampler"
     )
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="FOLDER", help="images not trained on"

@@ -23,7 +23,7 @@ Networks are the repetitions: 95 % t-intervals over them. Differences to bilinea
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "records", nargs="+", help="files of records, as tools/evaluate.py --out writes them"
+        "records", nargs="+", help="files of records, as pixelpretext evaluate --out writes them"
     )
     parser.add_argument("--out", help="Markdown file to write")
 

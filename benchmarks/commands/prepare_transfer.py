@@ -25,7 +25,7 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--scenes",
         default="data/scenes",
-        help="what tools/make_scenes.py wrote (default data/scenes)",
+        help="what pixelpretext make-scenes wrote (default data/scenes)",
     )
     parser.add_argument(
         "--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)"

@@ -17,7 +17,7 @@ EXAMPLES = """examples:
   pixelpretext robustness --sheet photo.jpg --out sheet.png
   pixelpretext robustness --speed
 
-classifiers: checkpoints of tools/finetune.py
+classifiers: checkpoints of pixelpretext finetune
 data: KIND:ROOT[?option=value&…]
   corrupted        class folders, corrupted on the fly; the validation part, ?part=all for everything; ?every=N
   imagenet-a, -r   ROOT/<WordNet id>/<image>, 200 classes; only these are chosen among

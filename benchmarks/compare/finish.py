@@ -37,6 +37,7 @@ from benchmarks.report.pictures.from_config import PAIRS
 from benchmarks.report.pictures.pca import PCA, load_images
 from benchmarks.report.renderers import to_latex
 from benchmarks.report.statistics import STATISTICS
+from pretrain.command_line import as_typed
 from pretrain.files import atomic_write
 
 FIGURES = (PCA, CURVES, PAIRS)
@@ -112,7 +113,7 @@ def _page(
             (f"{place}/log.txt", f"{trial.name}: log"),
         ]
     links = [(file, words) for file, words in links if (plan.work_dir / file).exists()]
-    return Report(comparison, f"python tools/compare.py {plan.path}", notes, pictures, links)
+    return Report(comparison, as_typed(f"pixelpretext compare {plan.path}"), notes, pictures, links)
 
 
 def _sources(plan: Plan) -> Sources:

@@ -1,4 +1,4 @@
-"""A comparison from its plan to its page: what ``tools/compare.py`` calls."""
+"""A comparison from its plan to its page: what ``pixelpretext compare`` calls."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from benchmarks.compare.pilots import run_pilots
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
 from benchmarks.compare.trial_folder import TRAINER, make_spec, write_trial
+from pretrain.command_line import as_typed
 from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
 
@@ -171,11 +172,11 @@ def _report(plan: Plan, failures: Sequence[Failure], *, complete: bool, console:
         )
         console.print(failure.tail(), markup=False, highlight=False)
     page = plan.work_dir / "index.html"
-    again = f"python tools/compare.py {plan.path} --work-dir {plan.work_dir}"
+    again = f"pixelpretext compare {plan.path} --work-dir {plan.work_dir}"
     if failures:
         line = f"Next: mend what failed, then {again} (does only what is missing)."
     elif not complete:
         line = f"Next: {again} (does what is missing)."
     else:
         line = f"Next: open {page}" + (f"; {plan.next_step}" if plan.next_step else "")
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(as_typed(line), markup=False, highlight=False, soft_wrap=True)

@@ -142,7 +142,7 @@ def _advice(error: TableError) -> str:
     return (
         f"{error}{f'; their protocols differ in {changed}' if changed else ''}. Delete "
         "records.jsonl (of a baseline: record.json) in the folder of the older one and run "
-        "tools/compare.py again: it repeats the evaluation and keeps the pretraining"
+        "pixelpretext compare again: it repeats the evaluation and keeps the pretraining"
     )
 
 

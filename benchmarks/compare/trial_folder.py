@@ -94,7 +94,7 @@ def write_trial(directory: Path, spec: TrialSpec, config: dict[str, Any]) -> Non
     write_config(
         config,
         directory / "config.py",
-        header=f"{spec.arm}, seed {spec.seed}: resolved, written by tools/compare.py",
+        header=f"{spec.arm}, seed {spec.seed}: resolved, written by pixelpretext compare",
     )
     content = {**asdict(spec), "hash": spec.hash}
     atomic_write(directory / "trial.json", json.dumps(content, indent=1, default=repr))

@@ -53,7 +53,7 @@ def load_upsampler(
 
     Args:
         spec: ``none``, or a name of :func:`kinds`: alone (``bilinear``), with a checkpoint of
-            ``tools/train_upsampler.py`` (``jbu:PATH``), or with published weights inside a clone of
+            ``pixelpretext train-upsampler`` (``jbu:PATH``), or with published weights inside a clone of
             their repository (``anyup:FILE``, or ``anyup:FILE?repository=FOLDER``, or
             ``anyup:FOLDER?weights=FILE``); or a layout of published files (``featup:PATH``).
             ``?key=value&…`` sets an option of those that are not trained by us, such as

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import html
 import json
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -32,6 +30,7 @@ from benchmarks.report.html import (
 )
 from benchmarks.report.pictures.upsampled import FEATURES
 from benchmarks.report.renderers import plain_table, to_html, to_latex, to_markdown
+from pretrain.command_line import own_command
 from pretrain.files import atomic_write
 
 TITLE = "Frozen evaluation"
@@ -50,7 +49,7 @@ def report(
     device: str,
     console: Console,
 ) -> None:
-    """Writes the page that ``tools/evaluate.py --report FOLDER`` asks for.
+    """Writes the page that ``pixelpretext evaluate --report FOLDER`` asks for.
 
     Args:
         records, tasks: of the evaluation; pictures show images of the first task that reads maps.
@@ -68,8 +67,7 @@ def report(
         device=device,
     )
     pictures = draw_figures(FIGURES, sources, Path(folder), console=console)
-    command = f"python tools/evaluate.py {shlex.join(sys.argv[1:])}"
-    page = write_evaluation(records, pictures, command, folder)
+    page = write_evaluation(records, pictures, own_command(), folder)
     console.print(f"page: {page}", markup=False, soft_wrap=True)
 
 

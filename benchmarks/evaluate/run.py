@@ -1,4 +1,4 @@
-"""The command ``tools/evaluate.py``: from its arguments to records and a table."""
+"""The command ``pixelpretext evaluate``: from its arguments to records and a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pretrain.progress import Bars
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/evaluate.py`` is asked for; its help text and epilogue say how each is written.
+    """What ``pixelpretext evaluate`` is asked for; its help text and epilogue say how each is written.
 
     Attributes:
         networks: specs of :meth:`FeatureExtractor.load`. benchmark: names.

@@ -1,4 +1,4 @@
-"""The command ``tools/import.py``: from its arguments to a checkpoint and a report."""
+"""The command ``pixelpretext import``: from its arguments to a checkpoint and a report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pretrain.files import require_writable
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/import.py`` is asked for.
+    """What ``pixelpretext import`` is asked for.
 
     Attributes:
         file: checkpoint on disk; needed unless ``layouts``. layout: of the file, ``auto``:

@@ -52,7 +52,7 @@ class Classifier(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Classifier:
-        """Reads a checkpoint that ``tools/finetune.py`` wrote; the result is in eval mode.
+        """Reads a checkpoint that ``pixelpretext finetune`` wrote; the result is in eval mode.
 
         Raises:
             FileNotFoundError: no such file.
@@ -62,7 +62,7 @@ class Classifier(nn.Module):
         settings = checkpoint.meta.get("classifier")
         if not isinstance(settings, dict):
             raise ValueError(
-                f"{path} holds no classifier: fine-tune it first (tools/finetune.py), or name "
+                f"{path} holds no classifier: fine-tune it first (pixelpretext finetune), or name "
                 "the final.pth of a fine-tuning"
             )
         model = cls(

@@ -1,4 +1,4 @@
-"""The command ``tools/finetune.py``: every network with every seed; what is measured already is not
+"""The command ``pixelpretext finetune``: every network with every seed; what is measured already is not
 measured again.
 """
 
@@ -33,7 +33,7 @@ from pretrain.progress import Progress
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/finetune.py`` is asked for.
+    """What ``pixelpretext finetune`` is asked for.
 
     Attributes:
         checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: path or name. data: root of

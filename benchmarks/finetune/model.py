@@ -31,7 +31,7 @@ class Finetuner(DrawingModel):
     processes and micro-batches differ, a resume does not.
 
     Args:
-        backbone: registry dict; its weights come from ``load_from``, as ``tools/finetune.py``
+        backbone: registry dict; its weights come from ``load_from``, as ``pixelpretext finetune``
             writes it.
         classes: names in the order of the labels.
         pooling: ``mean`` or ``network``, see :class:`benchmarks.finetune.head.PooledHead`.

@@ -55,7 +55,7 @@ def run(
     if dist.is_initialized():
         raise ValueError(
             "work_dir=None: several processes need one folder to share; give it, or run "
-            "tools/finetune.py"
+            "pixelpretext finetune"
         )
     with TemporaryDirectory() as folder:
         fitted = fit(extractor, data, replace(settings, work_dir=folder))

@@ -1,4 +1,4 @@
-"""The command ``tools/robustness.py``: from its arguments to records and tables, to a contact
+"""The command ``pixelpretext robustness``: from its arguments to records and tables, to a contact
 sheet, to speeds.
 """
 
@@ -30,7 +30,7 @@ CLASSIFIER, RELATIVE = Column("classifier", words=True), Column("mCE, reference 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/robustness.py`` is asked for: classifiers and data, or a sheet, or speeds.
+    """What ``pixelpretext robustness`` is asked for: classifiers and data, or a sheet, or speeds.
 
     Attributes:
         classifiers: checkpoints of a fine-tuning. data: ``KIND:ROOT?options``.

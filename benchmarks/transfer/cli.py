@@ -1,4 +1,4 @@
-"""The command ``tools/transfer.py``: every network, by every recipe, with every seed; one table."""
+"""The command ``pixelpretext transfer``: every network, by every recipe, with every seed; one table."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from pretrain.progress import Progress
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/transfer.py`` is asked for.
+    """What ``pixelpretext transfer`` is asked for.
 
     Attributes:
         checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: a config of

@@ -1,4 +1,4 @@
-"""The command ``tools/evaluate_upsampler.py``: from its arguments to records and tables."""
+"""The command ``pixelpretext evaluate-upsampler``: from its arguments to records and tables."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ UPSAMPLER = Column("upsampler", words=True)
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/evaluate_upsampler.py`` is asked for.
+    """What ``pixelpretext evaluate-upsampler`` is asked for.
 
     Attributes:
-        checkpoints: of ``tools/train_upsampler.py``. data: folders of images.
+        checkpoints: of ``pixelpretext train-upsampler``. data: folders of images.
         size: side of the central crop in pixels. images: how many of a folder; None: all.
         jitters: per image. seed: of the jitters. device: None: cuda where it is. out: file of
             records.

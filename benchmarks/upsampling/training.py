@@ -1,4 +1,4 @@
-"""What ``tools/train_upsampler.py`` does once its arguments are parsed: from a backbone to a run of
+"""What ``pixelpretext train-upsampler`` does once its arguments are parsed: from a backbone to a run of
 the engine.
 """
 
@@ -29,7 +29,7 @@ BASELINE = "bilinear"  # has nothing to train but what the consistency loss has 
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/train_upsampler.py`` is asked for.
+    """What ``pixelpretext train-upsampler`` is asked for.
 
     Attributes:
         backbone: spec of :meth:`FeatureExtractor.load`. data: folder of images.

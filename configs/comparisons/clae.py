@@ -31,4 +31,4 @@ baselines = dict(
 )
 primary = "linear.top1"
 columns = ("linear.top1", "knn.top1", "retrieval.mIoU")
-next_step = "then configs/comparisons/clae_compute.py: the same at equal computing effort"
+next_step = "then pixelpretext compare comparisons/clae_compute: the same at equal computing effort"

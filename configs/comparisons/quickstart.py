@@ -39,6 +39,4 @@ baselines = dict(
     colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
 )
 pictures = dict(folder=f"{_root}/images/val", count=8, size=96)
-next_step = (
-    "then python tools/compare.py configs/comparisons/scenes.py (six arms, three seeds, more data)"
-)
+next_step = "then pixelpretext compare comparisons/scenes (six arms, three seeds, more data)"

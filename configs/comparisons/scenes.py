@@ -40,4 +40,4 @@ baselines = dict(
     colour_position=dict(type="colour_position", benchmark="retrieval", stride=8),
 )
 pictures = dict(folder=f"{_root}/images/val", count=8, size=96)
-next_step = "then python tools/compare.py configs/comparisons/real.py, or copy this config and change its arms"
+next_step = "then pixelpretext compare comparisons/real, or copy this config and change its arms"

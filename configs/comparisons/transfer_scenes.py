@@ -41,4 +41,4 @@ columns = (
     "detection.mask_AP",
 )
 baselines = dict(_delete_=True)
-next_step = "or python tools/transfer.py CHECKPOINT RECIPE for a single network"
+next_step = "or pixelpretext transfer CHECKPOINT RECIPE for a single network"

@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` does once its arguments are parsed."""
+"""What ``pixelpretext train`` does once its arguments are parsed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MISTAKES = (ConfigError, SourceError, UnreadableData, NonFiniteError, TooManyBa
 
 @dataclass(frozen=True)
 class Options:
-    """What ``tools/train.py`` is asked for.
+    """What ``pixelpretext train`` is asked for.
 
     Attributes:
         config: path of the config. work_dir, seed: in place of the config's.

@@ -29,7 +29,7 @@ def detect_launcher(environment: Mapping[str, str] = os.environ) -> str:
     ``none``.
 
     A batch script's own shell also carries SLURM_NTASKS and SLURM_PROCID; only a step has
-    SLURM_STEP_NUM_TASKS, so a plain ``python tools/train.py`` inside sbatch stays a single process
+    SLURM_STEP_NUM_TASKS, so a plain ``pixelpretext train`` inside sbatch stays a single process
     and does not wait for others.
     """
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= environment.keys():

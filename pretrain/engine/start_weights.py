@@ -141,7 +141,7 @@ def _entries(
         f"backbone.{wanted[0]}, …; the file has "
         f"{len(state)} tensors{_places(state, ' such as ')}. Name a checkpoint of a pretraining "
         "with this backbone, "
-        "or turn a file of others into one: python tools/import.py FILE"
+        "or turn a file of others into one: pixelpretext import FILE"
     )
 
 
@@ -180,7 +180,7 @@ def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: 
         raise ConfigError(
             f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, "
             "or take from the file "
-            "what fits: python tools/import.py FILE writes its backbone alone"
+            "what fits: pixelpretext import FILE writes its backbone alone"
         )
 
 

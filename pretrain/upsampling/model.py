@@ -27,7 +27,7 @@ class UpsamplerTrainer(DrawingModel):
 
     Args:
         backbone: registry dict; its weights come from ``load_from``, as
-            ``tools/train_upsampler.py`` writes it.
+            ``pixelpretext train-upsampler`` writes it.
         upsampler: registry dict; ``channels`` and ``factor``, where its class takes them and they
             are left out, are the width and the stride of the map.
         objective: registry dict of ``MultiViewConsistency`` or ``ScaleRegression``.

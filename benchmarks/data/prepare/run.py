@@ -67,7 +67,7 @@ def prepare_sets(
     Args:
         names: Of ``SETS``.
         out: Folder of all of them.
-        scenes: What ``tools/make_scenes.py`` wrote; read for the sets of scenes only.
+        scenes: What ``pixelpretext make-scenes`` wrote; read for the sets of scenes only.
         archives: Folder of the ``.tar`` files; read for the others.
         progress: Given a data set's name, returns what to call with its progress.
 
@@ -109,7 +109,7 @@ def _origin(name: str, scenes: Path, archives: Path) -> dict[str, str | int]:
         hint = (
             "name its folder with --archives"
             if archive
-            else "run tools/make_scenes.py, or name it with --scenes"
+            else "run pixelpretext make-scenes, or name it with --scenes"
         )
         raise FileNotFoundError(f"data set {name}: no {file.name} in {file.parent}; {hint}")
     return dict(source=file.name, sha256=sha256_of(file), version=_VERSION)

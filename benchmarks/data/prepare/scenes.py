@@ -16,7 +16,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
     them hard links.
 
     Args:
-        root: What ``tools/make_scenes.py`` wrote.
+        root: What ``pixelpretext make-scenes`` wrote.
         target: An existing folder.
         progress: Called as ("images", images done, images in all).
 

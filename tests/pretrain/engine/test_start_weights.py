@@ -157,7 +157,7 @@ WRONG = [
     ),
     (
         lambda state: {f"encoder.{k}": v for k, v in state.items()},
-        "holds no backbone of this model.*tools/import.py",
+        "holds no backbone of this model.*pixelpretext import",
     ),
     (lambda state: dict(epoch=3), "holds no backbone of this model.*the file has 0 tensors"),
 ]

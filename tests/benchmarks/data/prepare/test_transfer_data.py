@@ -291,7 +291,9 @@ def test_missing_originals_are_said_before_anything_is_written(
     archives: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    with pytest.raises(FileNotFoundError, match=r"no scenes.json in .*run tools/make_scenes.py"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no scenes.json in .*run pixelpretext make-scenes"
+    ):
         prepare_sets(["bccd", "scenes_detection"], out, scenes=tmp_path / "none", archives=archives)
     with pytest.raises(FileNotFoundError, match=r"no seg_camvid.tar in .*--archives"):
         prepare_sets(["camvid"], out, scenes=tmp_path, archives=tmp_path)
