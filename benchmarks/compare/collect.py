@@ -11,15 +11,15 @@ from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
 from benchmarks.compare.jobs import baseline_folder
 from benchmarks.compare.parts import Plan, Trial
-from benchmarks.compare.trial_folder import read_spec, records_of
+from benchmarks.compare.trial_folder import TrialFolder
 from benchmarks.core.record import Record
 from benchmarks.report.runs import Run
-from pretrain.files import atomic_write, read_dict
+from pretrain.files import atomic_write
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials that have a directory with a specification."""
-    return [t for t in trials if (t.directory / "trial.json").is_file()]
+    return [trial for trial in trials if TrialFolder(trial.directory).is_written]
 
 
 def collect_runs(plan: Plan) -> dict[str, list[Run]]:
@@ -27,7 +27,7 @@ def collect_runs(plan: Plan) -> dict[str, list[Run]]:
     runs: dict[str, list[Run]] = {arm.name: [] for arm in plan.arms}
     benchmarks = {benchmark.name for benchmark in plan.benchmarks}
     for trial in started(plan.trials):
-        for name, record in records_of(trial.directory, read_spec(trial.directory)).items():
+        for name, record in TrialFolder(trial.directory).measured().items():
             if name in benchmarks:
                 run = Run(record, trial.name, pair=trial.seed, benchmark=name)
                 runs[trial.arm.name].append(run)
@@ -40,11 +40,11 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
     """
     costs = []
     for trial in started(plan.trials):
-        spec, state = read_spec(trial.directory), read_dict(trial.directory / "state.json")
-        if not spec.train or not (trial.directory / "pretrain" / "final.pth").is_file():
+        folder = TrialFolder(trial.directory)
+        spec, state = folder.spec(), folder.state()
+        if not spec.train or not folder.checkpoint(train=True).is_file():
             continue
-        progress = read_dict(trial.directory / "pretrain" / "progress.json")
-        seconds = progress.get("seconds") or state.get("pretrain_seconds")
+        seconds = folder.progress().get("seconds") or state.get("pretrain_seconds")
         cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
         if seconds:
             cost |= {"minutes": seconds / 60, "images_per_s": spec.samples / seconds}
@@ -61,7 +61,7 @@ def collect_curves(plan: Plan) -> dict[str, list[Path]]:
     """Returns arm -> files of its seeds' training curves, unfinished ones included."""
     curves: dict[str, list[Path]] = {}
     for trial in plan.trials:
-        path = trial.directory / "pretrain" / "curve.csv"
+        path = TrialFolder(trial.directory).curve
         if path.is_file():
             curves.setdefault(trial.arm.name, []).append(path)
     return curves
@@ -71,8 +71,7 @@ def collect_checkpoints(plan: Plan) -> dict[str, str]:
     """Returns arm -> the network of its first seed, where it is there."""
     checkpoints = {}
     for trial in plan.trials:
-        file = "pretrain/final.pth" if trial.arm.train else "untrained.pth"
-        path = trial.directory / file
+        path = TrialFolder(trial.directory).checkpoint(train=trial.arm.train)
         if trial.seed == plan.seeds[0] and path.is_file():
             checkpoints[trial.arm.name] = str(path)
     return checkpoints
@@ -83,7 +82,7 @@ def collect_fairness(plan: Plan) -> Fairness:
     configs = {}
     for trial in started(plan.trials):
         if trial.arm.train:
-            configs.setdefault(trial.arm.name, read_spec(trial.directory).config)
+            configs.setdefault(trial.arm.name, TrialFolder(trial.directory).spec().config)
     return compare_configs(configs)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.compare.baseline import baseline_record, write_request
 from benchmarks.compare.executors.base import Job
 from benchmarks.compare.parts import Baseline, Plan, Trial
-from benchmarks.compare.trial_folder import missing_benchmarks, read_spec
+from benchmarks.compare.trial_folder import TrialFolder
 from pretrain.places import import_path
 
 # Expected work of a trial's benchmarks, as a share of the longest pretraining.
@@ -18,13 +18,11 @@ EVALUATION_SHARE = 0.1
 
 def unfinished(trials: Sequence[Trial]) -> list[Trial]:
     """Returns the trials that lack a record."""
-    return [trial for trial in trials if not _is_finished(trial.directory)]
+    return [trial for trial in trials if not _is_finished(TrialFolder(trial.directory))]
 
 
-def _is_finished(directory: Path) -> bool:
-    if not (directory / "trial.json").is_file():
-        return False
-    return not missing_benchmarks(directory, read_spec(directory))
+def _is_finished(folder: TrialFolder) -> bool:
+    return folder.is_written and not folder.missing()
 
 
 def missing_jobs(plan: Plan, only: Sequence[str] = ()) -> list[Job]:
@@ -36,7 +34,7 @@ def missing_jobs(plan: Plan, only: Sequence[str] = ()) -> list[Job]:
     """
     trials = [trial for trial in plan.trials if not only or trial.arm.name in only]
     trials = unfinished(trials)
-    samples = [float(read_spec(trial.directory).samples) for trial in trials]
+    samples = [float(TrialFolder(trial.directory).spec().samples) for trial in trials]
     evaluation = EVALUATION_SHARE * max(samples, default=0.0) or 1.0
     jobs = []
     for trial, pretraining in zip(trials, samples, strict=True):

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
-from pretrain.files import read_dict
+from benchmarks.compare.trial_folder import TrialFolder
 
 PLAIN_EVERY_SECONDS = 60.0
 PRETRAINING_SHARE = 0.9  # of a trial's work; how far its evaluation is, is not known
@@ -27,7 +27,7 @@ class Monitor:
     """Reads from the jobs' folders how far they are, and estimates the time left.
 
     Args:
-        jobs: all of a run. A trial's directory holds ``state.json`` and ``pretrain/progress.json``.
+        jobs: all of a run. Those that are trials tell how far they are in their folders.
         at_once: how many run at the same time.
     """
 
@@ -36,11 +36,11 @@ class Monitor:
 
     def describe(self, name: str) -> tuple[str, float, str]:
         """Returns (phase, fraction done in [0, 1], details) of a job."""
-        directory = self.jobs[name].directory
-        phase = read_dict(directory / "state.json").get("phase", "running")
+        folder = TrialFolder(self.jobs[name].directory)
+        phase = folder.state().get("phase", "running")
         if phase != "pretraining":
             return phase, 1.0 if phase.startswith("evaluating") else 0.0, ""
-        progress = read_dict(directory / "pretrain" / "progress.json")
+        progress = folder.progress()
         step, total = progress.get("step", 0), max(progress.get("total", 1), 1)
         speed = progress.get("samples_per_s", 0)
         return phase, step / total, f"step {step}/{total} · {speed:.0f} images/s"
@@ -57,10 +57,9 @@ class Monitor:
         for name in status.running:
             job, (_, fraction, _) = self.jobs[name], self.describe(name)
             running.append((1 - PRETRAINING_SHARE * fraction) * job.work)
-            progress = read_dict(job.directory / "pretrain" / "progress.json")
-            if progress.get("eta_s") and fraction < 1:
-                pretraining = PRETRAINING_SHARE * (1 - fraction) * job.work
-                known.append((progress["eta_s"], pretraining))
+            left = TrialFolder(job.directory).progress().get("eta_s")
+            if left and fraction < 1:
+                known.append((left, PRETRAINING_SHARE * (1 - fraction) * job.work))
         # A job of little work is mostly start-up: nothing follows from it for the long ones.
         longest = max((job.work for job in self.jobs.values()), default=0.0)
         if not known or max(work for _, work in known) < 0.1 * longest:

@@ -21,7 +21,7 @@ from benchmarks.compare.parts import Plan
 from benchmarks.compare.pilots import run_pilots
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
-from benchmarks.compare.trial_folder import TRAINER, make_spec, write_trial
+from benchmarks.compare.trial_folder import TRAINER, TrialFolder, make_spec
 from pretrain.command_line import as_typed
 from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
@@ -148,7 +148,7 @@ def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -
         if trial.arm.train:
             config = with_samples(config, budgets[trial.arm.name].samples)
         spec = make_spec(trial, config, benchmarks=plan.benchmarks, trainer=options.trainer)
-        write_trial(trial.directory, spec, config)
+        TrialFolder(trial.directory).write(spec, config)
 
 
 def _announce(plan: Plan, jobs: Sequence[Job], options: Options) -> None:

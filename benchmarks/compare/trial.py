@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.compare.parts import Benchmark
-from benchmarks.compare.trial_folder import State, TrialSpec, missing_benchmarks, read_spec
+from benchmarks.compare.trial_folder import TrialFolder, TrialSpec
 from pretrain.folder_lock import exclusive
 from pretrain.memory import peak_resident
 from pretrain.places import import_path
@@ -38,34 +38,34 @@ def run_trial(directory: Path) -> None:
         TrainerFailed: the pretraining ended too early.
         Busy: another process works on this trial.
     """
-    spec = read_spec(directory)
+    folder = TrialFolder(directory)
+    spec = folder.spec()
     with exclusive(directory, "trial", wait_s=LOCK_SECONDS) as lock:
-        state = State(directory)
-        checkpoint = _network(directory, spec, state=state, lock=lock)
-        for benchmark in missing_benchmarks(directory, spec):
-            _evaluate(directory, spec, benchmark=benchmark, checkpoint=checkpoint, state=state)
-        state.set(phase="done")
+        checkpoint = folder.checkpoint(train=spec.train)
+        if not checkpoint.is_file():
+            if spec.train:
+                pretrain(folder, spec, lock=lock)
+            else:
+                initialise(folder)
+        for benchmark in folder.missing():
+            measure(folder, spec, benchmark=benchmark, checkpoint=checkpoint)
+        folder.note(phase="done")
 
 
-def _network(directory: Path, spec: TrialSpec, *, state: State, lock: int) -> Path:
-    """Returns the checkpoint that the benchmarks are run on, made if it is missing."""
-    if spec.train:
-        return pretrain(directory, spec, state=state, lock=lock)
+def initialise(folder: TrialFolder) -> None:
+    """Writes the network as it is before its training."""
     from benchmarks.compare.evaluate import make_untrained
 
-    checkpoint = directory / "untrained.pth"
-    if not checkpoint.is_file():
-        make_untrained(directory / "config.py", checkpoint)
-    return checkpoint
+    make_untrained(folder.config, folder.checkpoint(train=False))
 
 
-def _evaluate(
-    directory: Path, spec: TrialSpec, *, benchmark: Benchmark, checkpoint: Path, state: State
+def measure(
+    folder: TrialFolder, spec: TrialSpec, *, benchmark: Benchmark, checkpoint: Path
 ) -> None:
     """Runs a benchmark and appends its record, which says what it was made from."""
     from benchmarks.compare.evaluate import evaluate  # torch: not before training has ended
 
-    state.set(phase=f"evaluating {benchmark.name}")
+    folder.note(phase=f"evaluating {benchmark.name}")
     started = time.monotonic()
     record = evaluate(checkpoint, benchmark)
     origin = {
@@ -75,37 +75,32 @@ def _evaluate(
         "config": spec.hash,
         "settings": benchmark.hash,
     }
-    record = replace(record, subject={**record.subject, "trial": origin})
-    record.append(directory / "records.jsonl")
-    state.add(evaluation_seconds=time.monotonic() - started)
+    replace(record, subject={**record.subject, "trial": origin}).append(folder.records)
+    folder.spend(evaluation_seconds=time.monotonic() - started)
 
 
-def pretrain(directory: Path, spec: TrialSpec, *, state: State, lock: int) -> Path:
-    """Trains, or resumes, with the trainer's own process; returns the final checkpoint.
+def pretrain(folder: TrialFolder, spec: TrialSpec, *, lock: int) -> None:
+    """Trains, or resumes, with the trainer's own process.
 
     Args:
         lock: file descriptor of the trial's lock; the trainer inherits it, so the trial stays
             locked as long as it lives.
 
     Raises:
-        TrainerFailed: the trainer ended with an error, or without ``final.pth``.
+        TrainerFailed: the trainer ended with an error, or without a final checkpoint.
         SystemExit: this process was told to stop, see :func:`_train`.
     """
-    final = directory / "pretrain" / "final.pth"
-    if final.is_file():
-        return final
-    state.set(phase="pretraining")
-    config, folder = str(directory / "config.py"), str(directory / "pretrain")
-    command = [*spec.trainer, config, "--work-dir", folder, "--resume", "auto"]
-    code = _train(command, state=state, lock=lock)
+    folder.note(phase="pretraining")
+    arguments = [str(folder.config), "--work-dir", str(folder.training), "--resume", "auto"]
+    code = _train([*spec.trainer, *arguments], folder, lock=lock)
     if code != 0:
         raise TrainerFailed(f"pretraining ended with exit code {code}; its messages stand above")
+    final = folder.checkpoint(train=True)
     if not final.is_file():
         raise TrainerFailed(f"pretraining ended without an error but left no {final}")
-    return final
 
 
-def _train(command: Sequence[str], *, state: State, lock: int) -> int:
+def _train(command: Sequence[str], folder: TrialFolder, *, lock: int) -> int:
     """Runs the trainer, noting its seconds and its memory; returns its exit code.
 
     Raises:
@@ -127,14 +122,14 @@ def _train(command: Sequence[str], *, state: State, lock: int) -> int:
                 peak = peak_resident(process.pid)
             time.sleep(0.05)
             if time.monotonic() - last > 5:
-                state.add(pretrain_seconds=time.monotonic() - last)
+                folder.spend(pretrain_seconds=time.monotonic() - last)
                 last = time.monotonic()
     finally:
         signal.signal(signal.SIGTERM, previous)
         process.kill()
         process.wait()
-    state.add(pretrain_seconds=time.monotonic() - last)
-    state.set(peak_memory_bytes=max(peak, state.values.get("peak_memory_bytes", 0)))
+    folder.spend(pretrain_seconds=time.monotonic() - last)
+    folder.note(peak_memory_bytes=max(peak, folder.state().get("peak_memory_bytes", 0)))
     if stopped:
         raise SystemExit(128 + signal.SIGTERM)
     return process.returncode
@@ -146,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_trial(Path(directory))
     except Exception as error:
-        State(Path(directory)).set(phase="failed", error=f"{type(error).__name__}: {error}")
+        TrialFolder(Path(directory)).note(phase="failed", error=f"{type(error).__name__}: {error}")
         if isinstance(error, TrainerFailed):
             sys.exit(str(error))  # a traceback of this process would hide the trainer's
         raise

@@ -1,6 +1,6 @@
 """A trial's folder: what was asked for, what has been done, what is missing.
 
-It holds what was asked for (``trial.json``, ``config.py``), what is going on (``state.json``,
+The folder holds what was asked for (``trial.json``, ``config.py``), what is going on (``state.json``,
 ``log.txt``), the training's own folder (``pretrain/``) or the untrained network
 (``untrained.pth``), and the results (``records.jsonl``). Whether something is missing is read from
 these alone, so a trial killed at any moment goes on where it stood, on any machine.
@@ -80,83 +80,102 @@ def make_spec(
     )
 
 
-def write_trial(directory: Path, spec: TrialSpec, config: dict[str, Any]) -> None:
-    """Makes or renews a trial's folder; benchmarks may be added or changed at any time, the
-    pretraining may not.
+class TrialFolder:
+    """The folder of one trial, which need not be there yet.
 
-    Raises:
-        StaleTrial: the folder holds work of another config; names the differences and the way out.
+    Attributes:
+        config: the resolved recipe, budget included.
+        training: folder of the trainer.
+        curve: what the trainer logged, step by step.
+        records: results, a line each.
     """
-    old = read_dict(directory / "trial.json")
-    work = (directory / name for name in ("pretrain", "records.jsonl", "untrained.pth"))
-    if old and old.get("hash") != spec.hash and any(path.exists() for path in work):
-        raise StaleTrial(_stale(directory, old.get("config", {}), spec))
-    write_config(
-        config,
-        directory / "config.py",
-        header=f"{spec.arm}, seed {spec.seed}: resolved, written by pixelpretext compare",
-    )
-    content = {**asdict(spec), "hash": spec.hash}
-    atomic_write(directory / "trial.json", json.dumps(content, indent=1, default=repr))
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config, self.records = path / "config.py", path / "records.jsonl"
+        self.training = path / "pretrain"
+        self.curve = self.training / "curve.csv"
+        self._spec, self._state = path / "trial.json", path / "state.json"
 
-def _stale(directory: Path, old: dict[str, Any], spec: TrialSpec) -> str:
-    """Returns the message on a folder whose pretraining was begun with the config ``old``."""
-    changed = differences(old, json.loads(json.dumps(spec.config, default=repr)))
-    more = len(changed) - SHOWN_DIFFERENCES
-    shown = [*changed[:SHOWN_DIFFERENCES], *([f"… and {more} more"] if more > 0 else [])]
-    return (
-        "\n  ".join([f"{directory} was begun with another config:", *shown])
-        + f"\nThrow its results away with --redo {spec.arm}, or take another --work-dir."
-    )
+    @property
+    def is_written(self) -> bool:
+        """Whether it is known what was asked for."""
+        return self._spec.is_file()
 
+    def checkpoint(self, *, train: bool) -> Path:
+        """Returns the file of the network that is evaluated, trained or as it was initialised."""
+        return self.training / "final.pth" if train else self.path / "untrained.pth"
 
-def read_spec(directory: Path) -> TrialSpec:
-    """Reads ``trial.json``.
+    def write(self, spec: TrialSpec, config: dict[str, Any]) -> None:
+        """Makes or renews the folder; benchmarks may be added or changed at any time, the
+        pretraining may not.
 
-    Raises:
-        FileNotFoundError: no such file: the folder is no trial.
-    """
-    content = json.loads((directory / "trial.json").read_text())
-    content.pop("hash")
-    content["benchmarks"] = tuple(Benchmark(**values) for values in content["benchmarks"])
-    content["trainer"] = tuple(content["trainer"])
-    return TrialSpec(**content)
+        Raises:
+            StaleTrial: it holds work of another config; names the differences and the way out.
+        """
+        old = read_dict(self._spec)
+        work = (self.training, self.records, self.checkpoint(train=False))
+        if old and old.get("hash") != spec.hash and any(path.exists() for path in work):
+            raise StaleTrial(self._stale(old.get("config", {}), spec))
+        header = f"{spec.arm}, seed {spec.seed}: resolved, written by pixelpretext compare"
+        write_config(config, self.config, header=header)
+        content = {**asdict(spec), "hash": spec.hash}
+        atomic_write(self._spec, json.dumps(content, indent=1, default=repr))
 
+    def _stale(self, old: dict[str, Any], spec: TrialSpec) -> str:
+        """Returns the message on pretraining that was begun with the config ``old``."""
+        changed = differences(old, json.loads(json.dumps(spec.config, default=repr)))
+        more = len(changed) - SHOWN_DIFFERENCES
+        shown = [*changed[:SHOWN_DIFFERENCES], *([f"… and {more} more"] if more > 0 else [])]
+        return (
+            "\n  ".join([f"{self.path} was begun with another config:", *shown])
+            + f"\nThrow its results away with --redo {spec.arm}, or take another --work-dir."
+        )
 
-def records_of(directory: Path, spec: TrialSpec) -> dict[str, Record]:
-    """Returns benchmark name -> newest record made by this pretraining with these benchmark
-    settings.
-    """
-    path = directory / "records.jsonl"
-    settings = {benchmark.name: benchmark.hash for benchmark in spec.benchmarks}
-    newest = {}
-    for record in read_all(path) if path.is_file() else []:
-        origin = record.subject.get("trial", {})
-        name = origin.get("benchmark")
-        if origin.get("config") == spec.hash and settings.get(name) == origin.get("settings"):
-            newest[name] = record
-    return newest
+    def spec(self) -> TrialSpec:
+        """Reads what was asked for.
 
+        Raises:
+            FileNotFoundError: nothing was: the folder is no trial's.
+        """
+        content = json.loads(self._spec.read_text())
+        content.pop("hash")
+        content["benchmarks"] = tuple(Benchmark(**values) for values in content["benchmarks"])
+        content["trainer"] = tuple(content["trainer"])
+        return TrialSpec(**content)
 
-def missing_benchmarks(directory: Path, spec: TrialSpec) -> list[Benchmark]:
-    """Returns the benchmarks that still have to be run; none means that the trial is finished."""
-    done = records_of(directory, spec)
-    return [benchmark for benchmark in spec.benchmarks if benchmark.name not in done]
+    def measured(self) -> dict[str, Record]:
+        """Returns benchmark name -> newest record made by this pretraining with the settings that
+        were asked for.
+        """
+        spec = self.spec()
+        settings = {benchmark.name: benchmark.hash for benchmark in spec.benchmarks}
+        newest = {}
+        for record in read_all(self.records) if self.records.is_file() else []:
+            origin = record.subject.get("trial", {})
+            name = origin.get("benchmark")
+            if origin.get("config") == spec.hash and settings.get(name) == origin.get("settings"):
+                newest[name] = record
+        return newest
 
+    def missing(self) -> list[Benchmark]:
+        """Returns the benchmarks that still have to be run; none: the trial is finished."""
+        measured = self.measured()
+        return [benchmark for benchmark in self.spec().benchmarks if benchmark.name not in measured]
 
-class State:
-    """``state.json``: the phase and what has been spent so far, over all attempts."""
+    def state(self) -> dict[str, Any]:
+        """Returns the phase and what has been spent so far, over all attempts; may be empty."""
+        return read_dict(self._state)
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "state.json"
-        self.values = read_dict(self.path)
+    def progress(self) -> dict[str, Any]:
+        """Returns how far the trainer is, as it says itself; may be empty."""
+        return read_dict(self.training / "progress.json")
 
-    def set(self, **values: Any) -> None:
-        """Replaces values and writes the file."""
-        self.values |= values
-        atomic_write(self.path, json.dumps(self.values, indent=1))
+    def note(self, **values: Any) -> None:
+        """Replaces values of the state."""
+        atomic_write(self._state, json.dumps({**self.state(), **values}, indent=1))
 
-    def add(self, **seconds: float) -> None:
-        """Adds to the sums and writes the file."""
-        self.set(**{key: self.values.get(key, 0.0) + value for key, value in seconds.items()})
+    def spend(self, **seconds: float) -> None:
+        """Adds to sums of the state."""
+        state = self.state()
+        self.note(**{name: state.get(name, 0.0) + value for name, value in seconds.items()})

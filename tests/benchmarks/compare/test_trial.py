@@ -13,16 +13,15 @@ import torch
 
 import benchmarks.compare.evaluate as evaluation
 from benchmarks.compare import trial as trials
-from benchmarks.compare import trial_folder as folders
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.parts import Benchmark, Plan
 from benchmarks.compare.plan import load_plan
+from benchmarks.compare.trial_folder import StaleTrial, TrialFolder, make_spec
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
-from pretrain.files import read_dict
 from pretrain.folder_lock import Busy
 
 
@@ -42,17 +41,14 @@ def plan(toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Plan:
     return load_plan(toy(), "out")
 
 
-def make(plan: Plan, name: str, trainer: tuple[str, ...], **changes: object) -> Path:
-    """Writes one trial's directory, perhaps with other schedule settings, and returns it."""
+def make(plan: Plan, name: str, trainer: tuple[str, ...], **changes: object) -> TrialFolder:
+    """Writes one trial's folder, perhaps with other schedule settings, and returns it."""
     trial = next(t for t in plan.trials if t.name == name)
     config = with_samples(trial.config, 80) if trial.arm.train else trial.config
     config["schedule"].update(changes)
-    folders.write_trial(
-        trial.directory,
-        folders.make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer),
-        config,
-    )
-    return trial.directory
+    folder = TrialFolder(trial.directory)
+    folder.write(make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer), config)
+    return folder
 
 
 def calls(folder: Path, name: str = "calls.txt") -> list[str]:
@@ -63,17 +59,16 @@ def calls(folder: Path, name: str = "calls.txt") -> list[str]:
 def test_a_trial_trains_and_evaluates_once(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
-    directory = make(plan, "weak/seed_1", trainer)
-    spec = folders.read_spec(directory)
-    assert [b.name for b in folders.missing_benchmarks(directory, spec)] == ["toy"]
-    trials.run_trial(directory)
-    assert folders.missing_benchmarks(directory, spec) == []
-    (record,) = read_all(directory / "records.jsonl")
+    folder = make(plan, "weak/seed_1", trainer)
+    assert [b.name for b in folder.missing()] == ["toy"]
+    trials.run_trial(folder.path)
+    assert folder.missing() == []
+    (record,) = read_all(folder.records)
     assert record.metrics["score"].value == pytest.approx(0.2 * 10 + 1)
     assert record.subject["trial"]["arm"] == "weak" and record.subject["trial"]["seed"] == 1
-    state = read_dict(directory / "state.json")
+    state = folder.state()
     assert state["phase"] == "done" and state["pretrain_seconds"] > 0
-    trials.run_trial(directory)
+    trials.run_trial(folder.path)
     assert len(calls(tmp_path)) == 1 and len(calls(tmp_path, "evaluations.txt")) == 1
     assert calls(tmp_path)[0].endswith("out/weak/seed_1/pretrain resume")
 
@@ -84,94 +79,86 @@ def test_a_trial_notes_its_trainers_memory(
     (tmp_path / "slow.txt").write_text(
         "0.05"
     )  # long enough for a few readings after the interpreter has started
-    directory = make(plan, "weak/seed_1", trainer)
-    trials.run_trial(directory)
-    assert read_dict(directory / "state.json")["peak_memory_bytes"] > 1e6
+    folder = make(plan, "weak/seed_1", trainer)
+    trials.run_trial(folder.path)
+    assert folder.state()["peak_memory_bytes"] > 1e6
 
 
 def test_an_untrained_arm_never_meets_the_trainer(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
-    directory = make(plan, "untrained/seed_0", trainer)
-    trials.run_trial(directory)
-    assert (
-        calls(tmp_path) == []
-        and read_all(directory / "records.jsonl")[0].metrics["score"].value == 0.5
-    )
+    folder = make(plan, "untrained/seed_0", trainer)
+    trials.run_trial(folder.path)
+    assert calls(tmp_path) == [] and read_all(folder.records)[0].metrics["score"].value == 0.5
 
 
 def test_changed_benchmarks_need_no_training(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
-    directory = make(plan, "weak/seed_0", trainer)
-    trials.run_trial(directory)
+    folder = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(folder.path)
     more = replace(plan, benchmarks=(replace(plan.benchmarks[0], settings={"factor": 2.0}),))
     make(more, "weak/seed_0", trainer)
-    spec = folders.read_spec(directory)
-    assert len(folders.missing_benchmarks(directory, spec)) == 1
-    trials.run_trial(directory)
+    assert len(folder.missing()) == 1
+    trials.run_trial(folder.path)
     assert len(calls(tmp_path)) == 1
-    assert folders.records_of(directory, spec)["toy"].metrics["score"].value == pytest.approx(4.0)
+    assert folder.measured()["toy"].metrics["score"].value == pytest.approx(4.0)
 
 
 def test_without_its_records_a_trial_is_evaluated_again_and_not_trained(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     """What the table advises when protocols differ, as after a change of the data on disk."""
-    directory = make(plan, "weak/seed_0", trainer)
-    trials.run_trial(directory)
-    (directory / "records.jsonl").unlink()
-    trials.run_trial(make(plan, "weak/seed_0", trainer))
+    folder = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(folder.path)
+    (folder.records).unlink()
+    trials.run_trial(make(plan, "weak/seed_0", trainer).path)
     assert len(calls(tmp_path)) == 1 and len(calls(tmp_path, "evaluations.txt")) == 2
-    assert len(read_all(directory / "records.jsonl")) == 1
+    assert len(read_all(folder.records)) == 1
 
 
 def test_a_stale_trial_names_the_difference_and_the_way_out(
     plan: Plan, trainer: tuple[str, ...]
 ) -> None:
-    directory = make(plan, "weak/seed_0", trainer)
+    folder = make(plan, "weak/seed_0", trainer)
     make(plan, "weak/seed_0", trainer, warmup_samples=8)  # nothing has been done yet: no harm
-    trials.run_trial(directory)
-    before = (directory / "trial.json").read_text()
-    with pytest.raises(folders.StaleTrial) as caught:
+    trials.run_trial(folder.path)
+    before = (folder.path / "trial.json").read_text()
+    with pytest.raises(StaleTrial) as caught:
         make(plan, "weak/seed_0", trainer, warmup_samples=16)
     assert "schedule.warmup_samples: 8 → 16" in str(caught.value) and "--redo weak" in str(
         caught.value
     )
-    assert (directory / "trial.json").read_text() == before
+    assert (folder.path / "trial.json").read_text() == before
 
 
 def test_workers_and_logging_do_not_make_a_trial_stale(
     plan: Plan, trainer: tuple[str, ...]
 ) -> None:
-    directory = make(plan, "weak/seed_0", trainer)
-    trials.run_trial(directory)
+    folder = make(plan, "weak/seed_0", trainer)
+    trials.run_trial(folder.path)
     trial = plan.trials[1]
     config = with_samples(
         {**trial.config, "loader": {"workers": 7}, "engine": {"log_every": 3}}, 80
     )
-    folders.write_trial(
-        trial.directory,
-        folders.make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer),
-        config,
-    )
-    assert folders.missing_benchmarks(directory, folders.read_spec(directory)) == []
+    folder.write(make_spec(trial, config, benchmarks=plan.benchmarks, trainer=trainer), config)
+    assert folder.missing() == []
 
 
 def test_another_objective_leaves_an_untrained_trial_valid(
     plan: Plan, trainer: tuple[str, ...]
 ) -> None:
-    directory = make(plan, "untrained/seed_0", trainer)
-    trials.run_trial(directory)
+    folder = make(plan, "untrained/seed_0", trainer)
+    trials.run_trial(folder.path)
     trial = plan.trials[0]
     objectives = {**trial.config["model"], "objectives": [{"type": "SimCLR"}]}
-    spec = folders.make_spec(
+    spec = make_spec(
         trial, {**trial.config, "model": objectives}, benchmarks=plan.benchmarks, trainer=trainer
     )
-    assert spec.hash == folders.read_spec(directory).hash
+    assert spec.hash == folder.spec().hash
     wider = {**trial.config["model"], "backbone": {"type": "TimmBackbone", "name": "resnet18"}}
     assert (
-        folders.make_spec(trial, {**trial.config, "model": wider}, benchmarks=plan.benchmarks).hash
+        make_spec(trial, {**trial.config, "model": wider}, benchmarks=plan.benchmarks).hash
         != spec.hash
     )
 
@@ -180,25 +167,25 @@ def test_failures_are_told_and_leave_their_state(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
-    directory = make(plan, "weak/seed_0", trainer)
+    folder = make(plan, "weak/seed_0", trainer)
     with pytest.raises(SystemExit, match="exit code 3"):
-        trials.main([str(directory)])
-    assert read_dict(directory / "state.json")["phase"] == "failed"
+        trials.main([str(folder.path)])
+    assert folder.state()["phase"] == "failed"
     idle = make(plan, "strong/seed_0", (sys.executable, "-c", "pass"))
     with pytest.raises(trials.TrainerFailed, match="left no .*final.pth"):
-        trials.run_trial(idle)
+        trials.run_trial(idle.path)
 
 
 def test_two_processes_never_work_on_one_trial(
     plan: Plan, trainer: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "LOCK_SECONDS", 0.3)
-    directory = make(plan, "weak/seed_0", trainer)
-    with open(directory / ".lock", "w") as held:
+    folder = make(plan, "weak/seed_0", trainer)
+    with open(folder.path / ".lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(Busy, match="another process works on this trial"):
-            trials.run_trial(directory)
-    trials.run_trial(directory)
+            trials.run_trial(folder.path)
+    trials.run_trial(folder.path)
 
 
 def test_untrained_networks_are_those_a_run_starts_from(
