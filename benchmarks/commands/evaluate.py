@@ -31,13 +31,9 @@ data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes withou
   ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
 upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the other, bilinear
   always beside
-settings: the fields of Settings in benchmarks/frozen/retrieval/settings.py, probe/settings.py, decoder/settings.py, knn.py,
-  linear.py, robustness/frozen.py, depth.py, cam/run.py, correspondence.py
-torchrun --nproc_per_node=N tools/evaluate.py … shares the images of retrieval and depth among N processes"""
-
-BENCHMARKS = (
-    "retrieval, depth, probe, depth_probe, decoder, knn, linear, robustness, cam, correspondence"
-)
+benchmarks: --benchmarks lists them with what they read and measure, their settings and trivial predictors; a module of
+  your own goes by its dotted name, see docs/adding_a_benchmark.md
+torchrun --nproc_per_node=N tools/evaluate.py … shares the images of some of them among N processes, as the list says"""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -45,7 +41,12 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below"
     )
-    parser.add_argument("--benchmark", nargs="+", required=True, metavar="NAME", help=BENCHMARKS)
+    parser.add_argument(
+        "--benchmark", nargs="+", required=True, metavar="NAME", help="what is measured"
+    )
+    parser.add_listing(
+        "--benchmarks", _benchmarks, help="list the benchmarks and their settings, and exit"
+    )
     parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
     parser.add_listing("--layouts", _layouts, help="list the layouts of --data, and exit")
     parser.add_argument(
@@ -87,6 +88,12 @@ def add_arguments(parser: CommandLine) -> None:
         default="work_dirs/evaluations.jsonl",
         help="records are appended to this file (default: %(default)s)",
     )
+
+
+def _benchmarks() -> str:
+    from benchmarks.evaluate.benchmark_list import as_text
+
+    return as_text()
 
 
 def _layouts() -> str:

@@ -127,7 +127,7 @@ def make_tasks(
     for key, value in read_pairs(
         settings, option="--set", example=example, parse=str, form=form
     ).items():
-        name, dot, field = key.partition(".")
+        name, dot, field = key.rpartition(".")  # the name may be a module's, with dots of its own
         if not value or not dot or name not in chosen:
             raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
         chosen[name][field] = literal(value)

@@ -27,7 +27,7 @@ from benchmarks.transfer import run as transfer
 from pretrain.annotations import fit_all
 from pretrain.names import suggestion
 
-_MODULES = (
+MODULES = (
     retrieval,
     depth,
     knn,
@@ -44,7 +44,7 @@ _MODULES = (
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted
 #: name.
-BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in _MODULES}
+BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.compare.pilots import PILOT_STEPS
 from benchmarks.compare.plan import load_plan
+from benchmarks.evaluate.suite import BENCHMARKS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "comparing.md"
 
@@ -22,6 +23,15 @@ def test_the_example_is_a_plan(tmp_path: Path) -> None:
     near = next(t for t in plan.trials if t.arm.name == "near")
     assert near.config["model"]["objectives"][0]["pos_radius_diag"] == 0.5
     assert near.config["source"] == {"type": "ImageFolder", "root": "data/photos"}
+
+
+def test_the_list_of_benchmarks_is_what_they_declare() -> None:
+    rows = re.findall(r"^  (\| `\w+` \|.*\|)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    expected = []
+    for benchmark in BENCHMARKS.values():
+        baselines = ", ".join(f"`{name}`" for name in benchmark.baselines)
+        expected.append(f"| `{benchmark.name}` | {benchmark.about} | {baselines}".rstrip() + " |")
+    assert rows == expected
 
 
 def test_the_length_of_the_pilot() -> None:

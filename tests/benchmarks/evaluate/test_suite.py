@@ -17,99 +17,68 @@ from PIL import Image
 from benchmarks.core.benchmark import role_of
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, is_baseline
+from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
 
-# Another legal value of every setting; what it must change follows from how the setting is declared.
-CHANGES = {
-    "retrieval": dict(
-        size=(48, 48),
-        neighbours=4,
-        temperature=0.1,
-        memory_size=60,
-        passes=2,
-        augment=False,
-        seed=1,
-        dtype="float16",
-        backend="faiss-cpu",
-        compat=("hungarian",),
-        batch_size=3,
-        placement="shard",
-    ),
-    "knn": dict(
-        size=40,
-        crop_fraction=1.0,
-        neighbours=4,
-        temperature=0.1,
-        backend="faiss-cpu",
-        batch_size=3,
-    ),
-    "linear": dict(
-        size=40,
-        crop_fraction=1.0,
-        weight_decays=(1e-2,),
-        held_back=0.3,
-        seed=1,
-        max_iterations=5,
-        tolerance=1e-3,
-        dtype="float32",
-        batch_size=3,
-    ),
-}
-CHANGES["depth"] = CHANGES["retrieval"] | dict(compat=("crop-scale-2",))
-CHANGES["probe"] = dict(
-    size=(48, 48),
-    train_at="low",
-    epochs=2,
-    least_steps=3,
-    images_per_step=2,
-    lr=0.5,
-    weight_decay=0.1,
-    warmup=0.2,
-    seed=1,
-    weights_dtype="float16",
-    cache_bytes=0,
-    batch_size=3,
+# Settings for toy data; elsewhere the benchmark's quick ones.
+DENSE = dict(
+    size=(40, 48), passes=1, memory_size=10_000, augment=True, neighbours=5, backend="torch"
 )
-CHANGES["depth_probe"] = CHANGES["probe"] | dict(loss="relative")
-CHANGES["decoder"] = dict(
-    size=(48, 48),
-    dim=6,
-    stride=8,
-    finetune=True,
-    steps=3,
-    images_per_step=3,
-    lr=0.5,
-    backbone_lr=0.5,
-    weight_decay=0.1,
-    warmup=0.6,
-    crop=0.5,
-    flip=0.0,
-    seed=1,
-    upsampler="nearest",
-    batch_size=3,
-)
-CHANGES["robustness"] = CHANGES["linear"] | dict(
-    corruptions=("fog",), severities=(2,), corruption_seed=1
-)
-CHANGES["cam"] = CHANGES["linear"] | dict(images=3, only_correct=False, mask="positive")
-CHANGES["correspondence"] = dict(size=(24, 24), relative_to="image", batch_size=3)
+PROBE = dict(size=(40, 48), epochs=1, least_steps=2)
 BASE = {
-    "retrieval": dict(size=(40, 48), passes=1, neighbours=5, backend="torch"),
+    "retrieval": DENSE,
+    "depth": DENSE,
     "knn": dict(size=32, neighbours=5, backend="torch"),
-    "linear": dict(size=32),
+    "probe": PROBE,
+    "depth_probe": PROBE,
+    "decoder": dict(size=(40, 48), dim=4, steps=2, images_per_step=2),
+    "robustness": dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)),
+    "correspondence": dict(size=(32, 32)),
 }
+# Another legal value of settings that take words, or not any number; the others: see another().
+OTHER = dict(
+    backend="faiss-cpu",
+    cache_bytes=0,
+    compat=("crop-scale-2",),
+    corruptions=("fog",),
+    loss="relative",
+    mask="positive",
+    placement="shard",
+    relative_to="image",
+    severities=(2,),
+    stride=8,
+    train_at="low",
+    upsampler="nearest",
+    weight_decays=(1e-2, 1e-3),
+    weights_dtype="float16",
+)
 # These train whole networks; tests of their own look at their records.
 TUNED = ("finetune", "transfer")
 FROZEN = [name for name in BENCHMARKS if name not in TUNED]
-BASE["depth"] = BASE["retrieval"]
-BASE["probe"] = BASE["depth_probe"] = dict(size=(40, 48), epochs=1, least_steps=2)
-BASE["decoder"] = dict(size=(40, 48), dim=4, steps=2, images_per_step=2)
-BASE["robustness"] = dict(
-    size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)
-)
-BASE["cam"] = dict(size=32, weight_decays=(1e-1,))
-BASE["correspondence"] = dict(size=(32, 32))
+
+
+def base_of(name: str) -> dict[str, Any]:
+    """Settings of a benchmark that are small enough for toy data."""
+    quick = BENCHMARKS[name].quick
+    small = dict(size=(40, 48) if isinstance(quick.get("size"), tuple) else 32)
+    return dict(quick) | small | BASE.get(name, {})
+
+
+def another(key: str, value: Any) -> Any:
+    """Another legal value of a setting."""
+    if key in OTHER:
+        return OTHER[key]
+    if key == "dtype":
+        return {"float64": "float32", "float32": "float16"}[value]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):  # sizes
+        return tuple(side + 8 for side in value)
+    if isinstance(value, float):
+        return value / 2 or 0.1
+    assert isinstance(value, int), f"{key}={value!r}: name another legal value in OTHER"
+    return value + 2
 
 
 @pytest.fixture(scope="module")
@@ -124,23 +93,18 @@ def toy_pairs(
 def open_task(toy_root: Path, toy_pairs: Path, image_folder: Path) -> Callable[..., Task]:
     """Opens a benchmark by name on toy data, with changed settings."""
 
+    masks = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3)
+    depth = dict(layout="plain", images="images/{split}", depth="depth/{split}")
+    arguments = {
+        SegmentationFolder: masks | dict(root=toy_root, ignore=255),
+        DepthFolder: depth | dict(root=toy_root),
+        KeypointPairs: dict(root=toy_pairs),
+        ClassFolder: dict(root=image_folder),
+    }
+
     def make(name: str, **changes: Any) -> Task:
-        folders = dict(
-            layout="plain", images="images/{split}", masks="masks/{split}", classes=3, ignore=255
-        )
-        deep = dict(layout="plain", images="images/{split}", depth="depth/{split}")
-        options = {
-            "retrieval": dict(root=toy_root, **folders),
-            "depth": dict(root=toy_root, **deep),
-        }
-        options |= {
-            "probe": options["retrieval"],
-            "depth_probe": options["depth"],
-            "decoder": options["retrieval"],
-        }
-        options |= {"correspondence": dict(root=toy_pairs)}
-        data = options.get(name, dict(root=image_folder))
-        task = make_task(name, dict(data=data) | BASE[name] | changes)
+        data = arguments[BENCHMARKS[name].data]
+        task = make_task(name, dict(data=data) | base_of(name) | changes)
         assert type(task.data) is BENCHMARKS[name].data
         return task
 
@@ -202,13 +166,13 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_every_setting_that_changes_the_number_changes_the_hash(
-    name: str, run: Callable[..., Record]
+    name: str, run: Callable[..., Record], open_task: Callable[..., Task]
 ) -> None:
-    settings = {setting.name: setting for setting in fields(BENCHMARKS[name].settings)}
-    assert settings.keys() == CHANGES[name].keys()
-    base = run(name)
-    for key, value in CHANGES[name].items():
-        record, role = run(name, **{key: value}), role_of(settings[key])
+    """Field by field, without a list of fields: what one must change follows from its declaration."""
+    base, settings = run(name), open_task(name).settings
+    for setting in fields(settings):
+        key, role = setting.name, role_of(setting)
+        record = run(name, **{key: another(key, getattr(settings, key))})
         assert (record.protocol_hash == base.protocol_hash) == (role is not None), key
         assert (record.subject != base.subject) == (role == "subject"), key
         if role == "speed":
