@@ -40,6 +40,16 @@ def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors whose names begin with a prefix, by what follows it."""
+    return {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
+
+
+def prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the tensors with a prefix before their names: undoes :func:`under`."""
+    return {prefix + key: value for key, value in state.items()}
+
+
 def refuse_non_finite(state: Mapping[str, Tensor], source: str) -> None:
     """Refuses weights that are no numbers: every feature of the network would be NaN.
 

@@ -13,7 +13,7 @@ from benchmarks.weights.checkpoint import PREFIXES, Checkpoint
 from benchmarks.weights.layouts import UPSAMPLERS, find_layout
 from benchmarks.weights.network import Imported, call
 from pretrain.files import atomic_path, sha256_of
-from pretrain.state_dicts import refuse_non_finite
+from pretrain.state_dicts import prefixed, refuse_non_finite
 
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
 
@@ -91,9 +91,9 @@ def import_file(
 
 def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """State dict of a checkpoint of ours and what to tell; fills ``meta``."""
-    found, layout = imported.found, imported.found.layout
+    match, layout = imported.match, imported.match.layout
     backbone = imported.backbones["online"]
-    places = {name: network.place + network.copies for name, network in found.networks.items()}
+    places = {name: network.place + network.copies for name, network in match.networks.items()}
     meta |= dict(backbone=backbone.config, normalisation=imported.normalisation)
     meta["imported"] |= dict(
         layout=layout.name,
@@ -103,27 +103,26 @@ def _networks(imported: Imported, meta: dict[str, Any]) -> tuple[dict[str, Any],
         report=imported.report.plain(),
     )
     lines = [
-        f"layout {layout.name} ({layout.source}; {layout.status}): {found.why}",
+        f"layout {layout.name} ({layout.source}; {layout.status}): {match.why}",
         f"network {call(backbone.config)}, normalisation mean {imported.normalisation['mean']} std "
         f"{imported.normalisation['std']}",
         f"keys: {imported.report}",
     ]
     if layout.note:
         lines.append(f"assumed: {layout.note}")
-    is_convnext = all(n.translated.dialect.family == "convnext" for n in found.networks.values())
+    families = {network.translated.dialect.family for network in match.networks.values()}
+    is_convnext = families == {"convnext"}
     if layout.convnext_note and is_convnext and not backbone.config.get("head_norm_first"):
         lines.append(f"differs: {layout.convnext_note}")
     if len(imported.backbones) == 2:
+        advice = ", which is what its authors evaluate" if layout.usual == "target" else ""
         lines.append(
             "both networks are in the checkpoint; tools take the online one, --weights target "
-            "the "
-            f"other{', which is what its authors evaluate' if layout.usual == 'target' else ''}"
+            f"the other{advice}"
         )
-    state = {
-        PREFIXES[which] + key: value
-        for which, b in imported.backbones.items()
-        for key, value in b.state_dict().items()
-    }
+    state = {}
+    for which, network in imported.backbones.items():
+        state |= prefixed(PREFIXES[which], network.state_dict())
     return state, lines
 
 
@@ -132,13 +131,10 @@ def _upsampler(checkpoint: Checkpoint, meta: dict[str, Any]) -> tuple[dict[str, 
     stack = checkpoint.upsampler("featup")
     refuse_non_finite(stack.state_dict(), checkpoint.source)
     meta["upsampler"] = stack.config
-    counts = {
-        name: len(getattr(stack.report, name))
-        for name in ("loaded", "missing", "unexpected", "ignored")
-    }
+    counts = stack.report.counts
     meta["imported"] |= dict(layout="featup", source="FeatUp, 2403.10516", report=counts)
     lines = [
         f"an upsampler for features of {stack.config['channels']} channels: {stack.config}",
         str(stack.report),
     ]
-    return {f"upsampler.{key}": value for key, value in stack.state_dict().items()}, lines
+    return prefixed("upsampler.", stack.state_dict()), lines

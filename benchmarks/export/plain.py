@@ -4,7 +4,9 @@ dimensions are.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from timm.layers import LayerNorm
@@ -80,30 +82,20 @@ def plain_resnet(network: Network) -> PlainResNet:
     if type(model) is not timm_resnet.ResNet:
         raise NoCounterpart(f"{what} (timm class {type(model).__name__})")
     stages = [getattr(model, f"layer{n}", ()) for n in (1, 2, 3, 4)]
-    blocks = [block for stage in stages for block in stage]
-    kinds = {type(block) for block in blocks}
-    if len(kinds) != 1 or any(len(stage) == 0 for stage in stages):
-        raise NoCounterpart(
-            f"{what}: its blocks are {', '.join(sorted(kind.__name__ for kind in kinds))} in 4 "
-            "stages"
-        )
-    if any(
-        block.se is not None
-        or not isinstance(block.act1, nn.ReLU)
-        or not isinstance(block.aa, nn.Identity)
-        for block in blocks
-    ):
+    blocks = list(chain.from_iterable(stages))
+    kinds = sorted({type(block).__name__ for block in blocks})
+    if len(kinds) != 1 or min(map(len, stages)) == 0:
+        raise NoCounterpart(f"{what}: its blocks are {', '.join(kinds)} in 4 stages")
+    if not all(map(_is_plain_block, blocks)):
         raise NoCounterpart(
             f"{what}: its blocks have attention, blurred strides or another activation than ReLU"
         )
-    norms = [m for m in model.modules() if "Norm" in type(m).__name__]
-    if not isinstance(model.maxpool, nn.MaxPool2d) or not all(
-        isinstance(norm, nn.BatchNorm2d) for norm in norms
-    ):
+    norms = {type(m) for m in model.modules() if "Norm" in type(m).__name__}
+    if not isinstance(model.maxpool, nn.MaxPool2d) or not _all_of(norms, nn.BatchNorm2d):
         raise NoCounterpart(
             f"{what}: it has another norm than BatchNorm, or no max-pooling behind its stem"
         )
-    block = "basic" if kinds == {timm_resnet.BasicBlock} else "bottleneck"
+    block = "basic" if kinds == ["BasicBlock"] else "bottleneck"
     expansion = blocks[0].expansion
     planes = tuple(stage[0].conv2.out_channels for stage in stages)
     if block == "bottleneck":
@@ -119,6 +111,17 @@ def plain_resnet(network: Network) -> PlainResNet:
         stem=model.bn1.num_features,
         avg_down=not isinstance(stages[1][0].downsample[0], nn.Conv2d),
     )
+
+
+def _is_plain_block(block: nn.Module) -> bool:
+    """Whether a ResNet's block has no attention, unblurred strides and ReLU."""
+    plain = block.se is None and isinstance(block.aa, nn.Identity)
+    return plain and isinstance(block.act1, nn.ReLU)
+
+
+def _all_of(kinds: Iterable[type], *parents: type) -> bool:
+    """Whether all classes derive from one of the parents."""
+    return all(issubclass(kind, parents) for kind in kinds)
 
 
 @dataclass(frozen=True)
@@ -154,29 +157,20 @@ def plain_vit(network: Network) -> PlainViT:
     model, what = network.model, f"{network.name!r} is no plain ViT"
     if type(model) is not VisionTransformer:
         raise NoCounterpart(f"{what} (timm class {type(model).__name__})")
-    blocks = list(model.blocks)
     odd = {
         "no class token": not model.has_class_token,
         "no position table": model.pos_embed is None,
         f"{model.num_reg_tokens} register tokens": model.num_reg_tokens > 0,
         "a norm before its blocks": not isinstance(model.norm_pre, nn.Identity),
-        "blocks of another kind": any(
-            type(b) is not Block or type(b.attn) is not Attention for b in blocks
-        ),
-        "LayerScale": any(not isinstance(b.ls1, nn.Identity) for b in blocks),
-        "norms of queries and keys": any(
-            not isinstance(b.attn.q_norm, nn.Identity) for b in blocks
-        ),
-        "no bias of query, key and value": any(b.attn.qkv.bias is None for b in blocks),
-        "another activation than GELU": any(not isinstance(b.mlp.act, nn.GELU) for b in blocks),
-        "another norm than LayerNorm": any(
-            not isinstance(b.norm1, (nn.LayerNorm, LayerNorm)) for b in blocks
-        ),
-        "patches that are not square": len(set(model.patch_embed.patch_size)) > 1,
     }
-    found = [name for name, there in odd.items() if there]
-    if found:
-        raise NoCounterpart(f"{what}: it has {', '.join(found)}")
+    blocks = list(model.blocks)
+    for block in blocks:
+        for name, holds in _oddities(block).items():
+            odd[name] = odd.get(name, False) or holds
+    odd["patches that are not square"] = len(set(model.patch_embed.patch_size)) > 1
+    named = [name for name, holds in odd.items() if holds]
+    if named:
+        raise NoCounterpart(f"{what}: it has {', '.join(named)}")
     return PlainViT(
         image=tuple(model.patch_embed.img_size),
         patch=model.patch_embed.patch_size[0],
@@ -187,6 +181,19 @@ def plain_vit(network: Network) -> PlainViT:
         eps=blocks[0].norm1.eps,
         pooled=model.global_pool == "token" and not isinstance(model.norm, nn.Identity),
     )
+
+
+def _oddities(block: nn.Module) -> dict[str, bool]:
+    """What a plain ViT's block has not: name -> whether this one has it."""
+    if type(block) is not Block or type(block.attn) is not Attention:
+        return {"blocks of another kind": True}
+    return {
+        "LayerScale": not isinstance(block.ls1, nn.Identity),
+        "norms of queries and keys": not isinstance(block.attn.q_norm, nn.Identity),
+        "no bias of query, key and value": block.attn.qkv.bias is None,
+        "another activation than GELU": not isinstance(block.mlp.act, nn.GELU),
+        "another norm than LayerNorm": not isinstance(block.norm1, nn.LayerNorm | LayerNorm),
+    }
 
 
 def vit_state(network: Network) -> tuple[dict[str, Tensor], tuple[str, ...]]:

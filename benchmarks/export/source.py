@@ -15,27 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.weights.filling import state_fingerprint
 from pretrain.backbones.timm_backbone import timm_options
 from pretrain.files import atomic_write
 from pretrain.state_dicts import refuse_non_finite
 
 FORMAT_VERSION = 1  # of the JSON beside an export
-_SINGLE, _DOUBLE = (
-    1e-5,
-    1e-9,
-)  # what features may differ by in float32 and float64, times their largest value if > 1
+# What features may differ by in float32 and float64, times their largest value if > 1.
+_SINGLE, _DOUBLE = 1e-5, 1e-9
 _COUNTER = "num_batches_tracked"
-_SIZE = (
-    64,
-    96,
-)  # of the random image, for networks that take any: not square, so that swapped axes show
+# Of the random image, for networks that take any: not square, so that swapped axes show.
+_SIZE = (64, 96)
 
 Outputs = Callable[[nn.Module, Tensor], Sequence[Tensor]]
 
 
 class NoCounterpart(ValueError):
-    """A network that the other library has no architecture for; the message says what is different."""
+    """A network that the other library has no architecture for; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -196,25 +191,14 @@ class Network:
             own: the same for this network's timm module; None: ``outputs``.
         """
         theirs.eval()
-        single, scale, maps = self._largest(
-            self.model, theirs, own or outputs, outputs, self.images
-        )
-        double = self._largest(
-            copy.deepcopy(self.model).double(),
-            theirs.double(),
-            own or outputs,
-            outputs,
-            self.images.double(),
-        )
-        return Difference(single, double[0], scale, maps)
-
-    @staticmethod
-    @torch.no_grad()
-    def _largest(
-        model: nn.Module, theirs: nn.Module, own: Outputs, outputs: Outputs, images: Tensor
-    ) -> tuple[float, float, int]:
-        """(largest difference, largest feature, number of tensors)."""
-        return largest_difference(own(model, images), outputs(theirs, images))
+        own = own or outputs
+        with torch.no_grad():
+            single, scale, maps = largest_difference(
+                own(self.model, self.images), outputs(theirs, self.images)
+            )
+            model, images = copy.deepcopy(self.model).double(), self.images.double()
+            double, *_ = largest_difference(own(model, images), outputs(theirs.double(), images))
+        return Difference(single, double, scale, maps)
 
     def provenance(self, to: str) -> dict[str, Any]:
         """Where the weights come from and how images are normalised, as plain values."""
@@ -223,7 +207,7 @@ class Network:
             format_version=FORMAT_VERSION,
             source=self.extractor.spec,
             weights=self.extractor.weights,
-            fingerprint=state_fingerprint(self.backbone.state_dict()),
+            fingerprint=self.extractor.fingerprint,
             backbone=self.backbone.config,
             normalisation=dict(mean=list(self.mean), std=list(self.std), channels="RGB in [0, 1]"),
         )
@@ -238,11 +222,11 @@ def largest_difference(
     Raises:
         ValueError: unequal numbers or shapes; features of ours that are NaN or infinite.
     """
-    shapes = [[tuple(t.shape) for t in side] for side in (ours, theirs)]
-    if shapes[0] != shapes[1]:
+    before = [tuple(feature.shape) for feature in ours]
+    after = [tuple(feature.shape) for feature in theirs]
+    if before != after:
         raise ValueError(
-            f"features have the shapes {shapes[1]} after loading, {shapes[0]} before. Nothing "
-            "was written"
+            f"features have the shapes {after} after loading, {before} before. Nothing was written"
         )
     scale = largest([float(a.abs().max()) for a in ours])
     if not math.isfinite(scale):

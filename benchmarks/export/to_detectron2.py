@@ -45,9 +45,9 @@ def to_detectron2(network: Network) -> Export:
         "MODEL.PIXEL_MEAN": [round(255 * value, 4) for value in network.mean],
         "MODEL.PIXEL_STD": [round(255 * value, 4) for value in network.std],
     }
-    pairs = ", ".join(
-        f"{key!r}, {value if value == '{file}' else repr(value)}" for key, value in options.items()
-    )
+    pairs = []
+    for key, value in options.items():
+        pairs.append(f"{key!r}, {value if value == '{file}' else repr(value)}")
     notes = (
         "stride stands in the 3x3 convolution, images are RGB and divided by a standard "
         "deviation, all of them other than detectron2's defaults; FREEZE_AT and NORM are yours "
@@ -61,7 +61,7 @@ def to_detectron2(network: Network) -> Export:
         suffix=".pkl",
         write=write,
         check=lambda path: _UNVERIFIED,
-        line=f"cfg.merge_from_list([{pairs}])",
+        line=f"cfg.merge_from_list([{', '.join(pairs)}])",
         keys=len(state),
         renamed=len(state),
         left_out=tuple(key for key in network.state if key not in network.weights),

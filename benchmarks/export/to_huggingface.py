@@ -74,7 +74,7 @@ def _resnet(network: Network) -> Export:
         return timm_outputs(model, images)[1:]  # the first is the stem's, before max-pooling
 
     def check(path: Path) -> Difference | str:
-        return _check(network, path, "ResNetModel", outputs, own)
+        return _check(network, path, name="ResNetModel", outputs=outputs, own=own)
 
     state = rename(network.state, HUGGINGFACE_RESNET)
     return Export(
@@ -118,9 +118,9 @@ def _vit(network: Network) -> Export:
         return _check(
             network,
             path,
-            "ViTModel",
-            lambda m, x: [m(x).last_hidden_state],
-            lambda m, x: [m.forward_features(x)],
+            name="ViTModel",
+            outputs=lambda m, x: [m(x).last_hidden_state],
+            own=lambda m, x: [m.forward_features(x)],
             add_pooling_layer=False,
         )
 
@@ -196,13 +196,13 @@ def _preprocessor(network: Network, kind: str, size: dict[str, int]) -> dict[str
 
 
 def _check(
-    network: Network, path: Path, name: str, outputs: Any, own: Any, **options: Any
+    network: Network, path: Path, *, name: str, outputs: Any, own: Any, **options: Any
 ) -> Difference | str:
     if importlib.util.find_spec("transformers") is None:
         return "transformers is not installed"
     kind = getattr(importlib.import_module("transformers"), name)
-    model, found = kind.from_pretrained(str(path), output_loading_info=True, **options)
-    gaps = {key: sorted(value) for key, value in found.items() if value}
+    model, info = kind.from_pretrained(str(path), output_loading_info=True, **options)
+    gaps = {key: sorted(value) for key, value in info.items() if value}
     if gaps:
         raise ValueError(
             f"transformers' {name} does not take every weight: "

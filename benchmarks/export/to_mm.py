@@ -30,6 +30,7 @@ from benchmarks.export.source import (
 from benchmarks.mm import libraries
 from benchmarks.weights.key_names import MM_DEEP_STEM, MM_FPN, MMSEG_VIT, rename
 from pretrain.places import how_to_install
+from pretrain.state_dicts import prefixed
 
 # mmsegmentation's; contract_dilation: the first block of a stage dilates as the stage before, as in
 # timm
@@ -58,33 +59,29 @@ def _first_that_fits(
 ) -> Export:
     for family in families:
         try:
-            made = family(network, library)
+            export = family(network, library)
             break
         except NoCounterpart:
             continue
     else:
-        made = _through_timm(network, library)
-    mean, std = (
-        [round(255 * value, 4) for value in values] for values in (network.mean, network.std)
-    )
-    made.notes = (*made.notes, f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True")
+        export = _through_timm(network, library)
+    mean = [round(255 * value, 4) for value in network.mean]
+    std = [round(255 * value, 4) for value in network.std]
+    export.notes = (*export.notes, f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True")
     if network.pyramid:
-        made.others["_fpn.pth"] = save_state(rename(network.pyramid, MM_FPN))
-        made.notes = (*made.notes, _neck_line(network.pyramid))
-    return made
+        export.others["_fpn.pth"] = save_state(rename(network.pyramid, MM_FPN))
+        export.notes = (*export.notes, _neck_line(network.pyramid))
+    return export
 
 
 def _neck_line(pyramid: dict[str, Tensor]) -> str:
     """How a pretrained pyramid is loaded, with its dimensions."""
-    laterals = [
-        value
-        for key, value in pyramid.items()
-        if re.fullmatch(r"inner_blocks\.\d+\.0\.weight", key)
-    ]
+    names = [key for key in pyramid if re.fullmatch(r"inner_blocks\.\d+\.0\.weight", key)]
+    channels = [pyramid[name].shape[1] for name in names]
     return (
-        f"the pyramid it was pretrained with, over its last {len(laterals)} maps: neck = "
-        f"dict(type='FPN', in_channels={[value.shape[1] for value in laterals]}, "
-        f"out_channels={laterals[0].shape[0]}, num_outs={len(laterals) + 1}, "
+        f"the pyramid it was pretrained with, over its last {len(names)} maps: neck = "
+        f"dict(type='FPN', in_channels={channels}, "
+        f"out_channels={len(pyramid[names[0]])}, num_outs={len(names) + 1}, "
         "init_cfg=dict(type='Pretrained', checkpoint={_fpn.pth}))"
     )
 
@@ -106,7 +103,7 @@ def _resnet(network: Network, library: str) -> Export:
     def outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
         return model.forward_intermediates(images)[1][1:]  # the first is the stem's
 
-    return _export(network, library, config, state, outputs, notes)
+    return _export(network, library, config=config, state=state, outputs=outputs, notes=notes)
 
 
 def _resnet_config(network: Network, plain: PlainResNet, library: str) -> dict[str, Any]:
@@ -164,26 +161,19 @@ def _vit(network: Network, library: str) -> Export:
     def outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
         last, maps = model.forward_intermediates(images)
         grid = maps[-1].shape[-2:]
-        return [
-            *maps[:-1],
-            last[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2),
-        ]  # the last map is normalised in mmseg
+        # The last map is normalised in mmseg.
+        return [*maps[:-1], last[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2)]
 
-    made = _export(
-        network,
-        library,
-        config,
-        state,
-        outputs,
-        ("out_indices: choose the blocks that your head takes",),
-    )
-    made.changed, made.left_out = changed, left_out
-    return made
+    notes = ("out_indices: choose the blocks that your head takes",)
+    export = _export(network, library, config=config, state=state, outputs=outputs, notes=notes)
+    export.changed, export.left_out = changed, left_out
+    return export
 
 
 def _export(
     network: Network,
     library: str,
+    *,
     config: dict[str, Any],
     state: dict[str, Tensor],
     outputs: Callable[[nn.Module, Tensor], list[Tensor]],
@@ -218,7 +208,7 @@ def _export(
 
 def _through_timm(network: Network, library: str) -> Export:
     """An export for this project's ``TimmBackbone`` inside the library's configs."""
-    state = {f"model.{key}": value for key, value in network.state.items()}
+    state = prefixed("model.", network.state)
     config = (
         dict(type="TimmBackbone", name=network.name, out_indices=_four_stages(network))
         | network.options
@@ -273,12 +263,12 @@ def _load(
     finally:
         logger.setLevel(level)
     state, wanted = torch.load(path), built.state_dict()
-    fitting = {
-        key for key, value in wanted.items() if key in state and state[key].shape == value.shape
-    }
-    random = [
-        key for key in wanted if not key.endswith("num_batches_tracked") and key not in fitting
-    ]
+    fitting, random = set(), []
+    for key, value in wanted.items():
+        if key in state and state[key].shape == value.shape:
+            fitting.add(key)
+        elif not key.endswith("num_batches_tracked"):
+            random.append(key)
     unused = [key for key in state if key not in fitting]
     if random or unused:
         raise ValueError(

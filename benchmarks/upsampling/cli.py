@@ -68,7 +68,9 @@ def evaluate(options: Options) -> None:
     folders = [Photos(folder) for folder in options.data]
     arms = load_arms(options.checkpoints, choose_device(options.device))
     for folder, data in zip(options.data, folders, strict=True):
-        records = _measure(arms, data, settings, written, title=folder, console=console)
+        records = _measure(
+            arms, data, settings=settings, written=written, title=folder, console=console
+        )
         table = consistency_table(records, arms, folder).transposed("metric")
         width = max(12, console.width // (1 + len(arms)) - 4)
         print_tables([table], console, names=[arm.spec for arm in arms], width=width)
@@ -101,9 +103,9 @@ def load_arms(paths: Sequence[str], device: str) -> list[Arm]:
 def _measure(
     arms: list[Arm],
     data: Photos,
+    *,
     settings: Settings,
     written: RecordFile,
-    *,
     title: str,
     console: Console,
 ) -> list[Record]:

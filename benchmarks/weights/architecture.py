@@ -10,9 +10,8 @@ from typing import Any
 import timm
 from torch import Tensor
 
-Architecture = tuple[
-    str, dict[str, Any]
-]  # name for timm.create_model and the options that differ from it
+# Name for timm.create_model and the options that differ from it.
+Architecture = tuple[str, dict[str, Any]]
 
 _RESNETS = {  # (bottleneck blocks, blocks per stage): name
     (False, (2, 2, 2, 2)): "resnet18",
@@ -76,7 +75,7 @@ def _resnet(state: Mapping[str, Tensor]) -> Architecture:
         raise KeyError(f"layer{layers.index(0) + 1}")
     bottleneck = "layer1.0.conv3.weight" in state
     last, expansion = ("conv3", 4) if bottleneck else ("conv2", 1)
-    planes = tuple(state[f"layer{n}.0.{last}.weight"].shape[0] // expansion for n in (1, 2, 3, 4))
+    planes = tuple(len(state[f"layer{n}.0.{last}.weight"]) // expansion for n in (1, 2, 3, 4))
     conv = state["layer1.0.conv2.weight"]
     groups = conv.shape[0] // conv.shape[1]
     group_width = conv.shape[0] * 64 // planes[0] // groups
@@ -86,11 +85,10 @@ def _resnet(state: Mapping[str, Tensor]) -> Architecture:
         name, options = "resnet50" if bottleneck else "resnet18", dict(layers=layers)
     if (groups, group_width) != (1, 64):
         wider = _WIDER.get((name, groups, group_width)) if not options else None
-        name, options = (
-            (wider, {})
-            if wider
-            else (name, options | dict(cardinality=groups, base_width=group_width))
-        )
+        if wider:
+            name = wider
+        else:
+            options |= dict(cardinality=groups, base_width=group_width)
     if planes != (64, 128, 256, 512):
         options["channels"] = planes
     return name, options | _stem(state)
@@ -106,14 +104,12 @@ def _stem(state: Mapping[str, Tensor]) -> dict[str, Any]:
                 "have (64, 3, 7, 7): stems for CIFAR's images and widened ones cannot be built"
             )
     else:
-        first, second, third = (state[f"conv1.{n}.weight"].shape[0] for n in (0, 3, 6))
+        first, second, third = (len(state[f"conv1.{n}.weight"]) for n in (0, 3, 6))
         options = dict(
             stem_type="deep" if first == second else "deep_tiered", stem_width=third // 2
         )
     shortcut = next((v for k, v in state.items() if k.endswith("downsample.1.weight")), None)
-    if (
-        shortcut is not None and shortcut.ndim == 4
-    ):  # an average pooling stands in front of the convolution
+    if shortcut is not None and shortcut.ndim == 4:  # an average pooling before the convolution
         options["avg_down"] = True
     return options
 
@@ -222,4 +218,5 @@ def _convnext(state: Mapping[str, Tensor]) -> Architecture:
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     """One more than the largest number at a pattern's place, 0 if it is nowhere."""
-    return max((int(m[1]) + 1 for m in (re.match(pattern, key) for key in state) if m), default=0)
+    matches = filter(None, (re.match(pattern, key) for key in state))
+    return max((int(match[1]) + 1 for match in matches), default=0)

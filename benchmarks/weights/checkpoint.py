@@ -30,7 +30,7 @@ from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine.check import register_all
 from pretrain.engine.config import parse
 from pretrain.files import atomic_path
-from pretrain.state_dicts import refuse_non_finite
+from pretrain.state_dicts import prefixed, refuse_non_finite, under
 
 #: Where our checkpoints keep their networks.
 PREFIXES = {"online": "backbone.", "target": "target_backbone."}
@@ -236,7 +236,7 @@ class Checkpoint:
             places.append((int(match[1]), match[0]))  # by number: objective 2 is before 10
         if not places:
             return {}
-        levels = _under(min(places)[1], state)
+        levels = under(min(places)[1], state)
         refuse_non_finite(levels, self.source)
         return levels
 
@@ -262,10 +262,10 @@ class Checkpoint:
             return featup.stack_of(self.state, self.source)
         register_all()
         upsampler = MODELS.build(dict(self.meta["upsampler"]))
-        state = _under(_UPSAMPLER, self.state)
+        state = under(_UPSAMPLER, self.state)
         self._require_same(state, upsampler)
         upsampler.load_state_dict(state)
-        backbone = _under(PREFIXES["online"], self.state)
+        backbone = under(PREFIXES["online"], self.state)
         upsampler.trained_on = dict(
             backbone=self.meta.get("backbone"),
             fingerprint=state_fingerprint(backbone) if backbone else None,
@@ -294,13 +294,6 @@ def write_backbone(path: Path, backbone: nn.Module, *, spec: str) -> None:
         spec: What the user called it.
     """
     meta = dict(spec=spec, fingerprint=weights_fingerprint(backbone))
-    state = {}
-    for key, value in backbone.state_dict().items():
-        state[PREFIXES["online"] + key] = value
+    state = prefixed(PREFIXES["online"], backbone.state_dict())
     with atomic_path(path) as temporary:
         torch.save(dict(meta=meta, state_dict=state), temporary)
-
-
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with a prefix, by what follows it."""
-    return {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}

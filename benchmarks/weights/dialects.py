@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from torch import Tensor
 
@@ -58,28 +59,26 @@ OFFICIAL_CONVNEXT: Names = [
     ("stages.{}.blocks.{}.gamma", "stages.{}.{}.gamma"),
     ("head.norm.*", "norm.*"),
 ]
-# torchvision alternates stages (odd) and the downsampling in front of them (even).
-TORCHVISION_CONVNEXT: Names = [
+TORCHVISION_CONVNEXT: list[tuple[str, str]] = [
     ("stem.{}.*", "features.0.{}.*"),
-    *((f"stages.{n}.downsample.{{}}.*", f"features.{2 * n}.{{}}.*") for n in (1, 2, 3)),
-    *(
-        (f"stages.{n}.blocks.{{}}.{ours}", f"features.{2 * n + 1}.{{}}.{theirs}")
-        for n in (0, 1, 2, 3)
-        for ours, theirs in (
-            ("conv_dw.*", "block.0.*"),
-            ("norm.*", "block.2.*"),
-            ("mlp.fc1.*", "block.3.*"),
-            ("mlp.fc2.*", "block.5.*"),
-            ("gamma", "layer_scale"),
-        )
-    ),
     ("head.norm.*", "classifier.0.*"),
+    ("stages.1.downsample.{}.*", "features.2.{}.*"),
+    ("stages.2.downsample.{}.*", "features.4.{}.*"),
+    ("stages.3.downsample.{}.*", "features.6.{}.*"),
 ]
+# torchvision alternates stages (odd) and the downsampling in front of them (even).
+for _n in (0, 1, 2, 3):
+    _ours, _theirs = f"stages.{_n}.blocks.{{}}", f"features.{2 * _n + 1}.{{}}"
+    TORCHVISION_CONVNEXT += [
+        (f"{_ours}.conv_dw.*", f"{_theirs}.block.0.*"),
+        (f"{_ours}.norm.*", f"{_theirs}.block.2.*"),
+        (f"{_ours}.mlp.fc1.*", f"{_theirs}.block.3.*"),
+        (f"{_ours}.mlp.fc2.*", f"{_theirs}.block.5.*"),
+        (f"{_ours}.gamma", f"{_theirs}.layer_scale"),
+    ]
 _DINOV2_RULES = (
-    (
-        r"^blocks\.\d+\.(\d+)\.",
-        r"blocks.\1.",
-    ),  # training files group blocks; the inner number is the block's own
+    # Training files group blocks; the inner number is the block's own.
+    (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),
     (r"^(blocks\.\d+\.mlp\.)w12\.", r"\1fc1."),
     (r"^(blocks\.\d+\.mlp\.)w3\.", r"\1fc2."),
     (r"^register_tokens$", "reg_token"),
@@ -171,10 +170,7 @@ class Translated:
 
 def dialect_of(state: Mapping[str, Tensor]) -> Dialect | None:
     """The dialect whose anchors all stand among the keys, None for a network of no known one."""
-    return next(
-        (dialect for dialect in DIALECTS if all(anchor in state for anchor in dialect.anchors)),
-        None,
-    )
+    return next((d for d in DIALECTS if state.keys() >= set(d.anchors)), None)
 
 
 def translate(state: Mapping[str, Tensor]) -> Translated | None:
@@ -208,16 +204,15 @@ def translate(state: Mapping[str, Tensor]) -> Translated | None:
         joined = fuse_qkv(renamed)
         for key in joined.keys() - renamed.keys():
             head, _, rest = key.rpartition(".qkv.")
-            sources[key] = tuple(
-                s for letter in "qkv" for s in sources.pop(f"{head}.{letter}.{rest}", ())
-            )
+            parts = [sources.pop(f"{head}.{letter}.{rest}", ()) for letter in "qkv"]
+            sources[key] = tuple(chain.from_iterable(parts))
         renamed = joined
         if any(source[0].endswith("register_tokens") for source in sources.values()):
             changes = _absorb_class_position(renamed)
     if dialect.name == "torchvision convnext":
-        renamed = {
-            k: v.flatten() if k.endswith(".gamma") else v for k, v in renamed.items()
-        }  # (C, 1, 1) there
+        for key, value in renamed.items():
+            if key.endswith(".gamma"):
+                renamed[key] = value.flatten()  # (C, 1, 1) there
     return Translated(dialect, renamed, sources, changes)
 
 

@@ -44,10 +44,13 @@ class FeatUpReport:
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = (
-            f"{len(getattr(self, n))} {n}" for n in ("loaded", "missing", "unexpected", "ignored")
-        )
+        parts = [f"{count} {group}" for group, count in self.counts.items()]
         return f"FeatUp checkpoint: {', '.join(parts)} keys"
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of keys in each group."""
+        return {group: len(keys) for group, keys in vars(self).items()}
 
 
 def recognised(state: Mapping[str, Tensor]) -> bool:
@@ -73,8 +76,9 @@ def stack_of(state: Mapping[str, Tensor], source: str) -> JBUStack:
             ``upsampler.``: part of the stack would be random.
     """
     stack = JBUStack(**_options(state, source))
-    own = {_theirs(key): key for key in stack.state_dict()}
-    report = _account(state, {theirs: stack.state_dict()[key] for theirs, key in own.items()})
+    placed = stack.state_dict()
+    own = {_theirs(key): key for key in placed}
+    report = _account(state, {theirs: placed[key] for theirs, key in own.items()})
     wrong = [f"missing {key}" for key in report.missing]
     for key in report.unexpected:
         if key.startswith((_PREFIX, _NORM)):
@@ -85,7 +89,6 @@ def stack_of(state: Mapping[str, Tensor], source: str) -> JBUStack:
             f"{', '.join(wrong[:6])}{', …' if len(wrong) > 6 else ''}; the file is incomplete, "
             "or of another kind of upsampler"
         )
-    placed = stack.state_dict()
     for theirs, key in own.items():
         placed[key] = state[theirs].reshape(placed[key].shape)
     stack.load_state_dict(placed)

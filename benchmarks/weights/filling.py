@@ -1,4 +1,4 @@
-"""Finding a network's weights in what a file holds and putting them in, with an account of every key."""
+"""Putting a file's weights into a network, with an account of every key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pretrain.state_dicts import refuse_non_finite, unwrapped
+from pretrain.state_dicts import prefixed, refuse_non_finite, under, unwrapped
 
 # Where official checkpoints keep the network; tried in this order.
 _NESTED = ("state_dict", "model", "model_state", "teacher", "student", "module")
@@ -72,26 +72,27 @@ def fill(
     wanted = network.state_dict()
     if prefix is None:
         prefix = _best_prefix(state, wanted)
-    cut = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-    loaded = tuple(k for k, v in wanted.items() if k in cut and cut[k].shape == v.shape)
-    missing = tuple(k for k in wanted if k not in loaded and not k.endswith(_COUNTERS))
-    unexpected = tuple(
-        k for k in state if not k.startswith(prefix) or k[len(prefix) :] not in loaded
-    )
-    report = LoadReport(loaded, missing, unexpected, prefix)
+    offered = under(prefix, state)
+    placed, missing = {}, []
+    for key, value in wanted.items():
+        if key in offered and offered[key].shape == value.shape:
+            placed[key] = offered[key]
+        elif not key.endswith(_COUNTERS):
+            missing.append(key)
+    taken = prefixed(prefix, placed)
+    unexpected = tuple(key for key in state if key not in taken)
+    report = LoadReport(tuple(placed), tuple(missing), unexpected, prefix)
     if missing:
-        shapes = [
-            f"{k} is {tuple(cut[k].shape)}, not {tuple(wanted[k].shape)}"
-            for k in missing
-            if k in cut
-        ][:2]
+        shapes = []
+        for key in filter(offered.__contains__, missing):
+            shapes.append(f"{key} is {tuple(offered[key].shape)}, not {tuple(wanted[key].shape)}")
         raise ValueError(
             f"{source} does not fill the backbone, parts would stay random: {report}. "
-            f"{' '.join(shapes)} Name the architecture the file was made with (…?backbone=NAME "
-            "and its options)"
+            f"{' '.join(shapes[:2])} Name the architecture the file was made with "
+            "(…?backbone=NAME and its options)"
         )
-    refuse_non_finite({prefix + k: cut[k] for k in loaded}, source)
-    network.load_state_dict({k: cut[k] for k in loaded}, strict=False)
+    refuse_non_finite(taken, source)
+    network.load_state_dict(placed, strict=False)
     return report
 
 
@@ -119,19 +120,17 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
     """
     anchor = next(iter(wanted))
     candidates = {key[: -len(anchor)] for key in state if key.endswith(anchor)} | {""}
-    fitting = {prefix: sum(prefix + key in state for key in wanted) for prefix in candidates}
-    best = sorted(prefix for prefix, count in fitting.items() if count == max(fitting.values()))
-    for other in best[1:] if fitting[best[0]] else ():
-        if any(
-            not torch.equal(state[best[0] + k], state[other + k])
-            for k in wanted
-            if best[0] + k in state
-        ):
+    counts = {prefix: len(wanted.keys() & under(prefix, state)) for prefix in candidates}
+    most = max(counts.values())
+    first, *others = sorted(prefix for prefix, count in counts.items() if count == most)
+    for other in others if most else ():
+        one, two = under(first, state), under(other, state)
+        if any(not torch.equal(one[key], two[key]) for key in wanted if key in one):
             raise ValueError(
-                f"the file holds two networks that fit, at {best[0]!r} and at {other!r}: name "
+                f"the file holds two networks that fit, at {first!r} and at {other!r}: name "
                 "its layout (…?layout=NAME), or save the one to be read alone"
             )
-    return best[0]
+    return first
 
 
 def _first(keys: tuple[str, ...]) -> str:

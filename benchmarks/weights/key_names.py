@@ -60,33 +60,36 @@ HUGGINGFACE_VIT: Names = [
 ]
 
 # ResNet with a 7x7 stem; timm, torchvision, mmdet and mmseg share the names on the left.
-_UNITS = ((1, 2), (2, 3), (3, 4), (4, 5))  # timm's layer, detectron2's res
-DETECTRON2_RESNET: Names = [
+DETECTRON2_RESNET: list[tuple[str, str]] = [
     ("conv1.weight", "stem.conv1.weight"),
     ("bn1.*", "stem.conv1.norm.*"),
-    *((f"layer{n}.{{}}.conv{{}}.weight", f"res{m}.{{}}.conv{{}}.weight") for n, m in _UNITS),
-    *((f"layer{n}.{{}}.bn{{}}.*", f"res{m}.{{}}.conv{{}}.norm.*") for n, m in _UNITS),
-    *((f"layer{n}.{{}}.downsample.0.weight", f"res{m}.{{}}.shortcut.weight") for n, m in _UNITS),
-    *((f"layer{n}.{{}}.downsample.1.*", f"res{m}.{{}}.shortcut.norm.*") for n, m in _UNITS),
 ]
-_STAGES = tuple((f"layer{n}.{{}}", f"encoder.stages.{n - 1}.layers.{{}}") for n in (1, 2, 3, 4))
-_CONVS = ((1, 0), (2, 1), (3, 2))  # conv1 is transformers' layer.0, and so on
-HUGGINGFACE_RESNET: Names = [
+HUGGINGFACE_RESNET: list[tuple[str, str]] = [
     ("conv1.weight", "embedder.embedder.convolution.weight"),
     ("bn1.*", "embedder.embedder.normalization.*"),
-    *(
-        (f"{us}.conv{n}.weight", f"{they}.layer.{m}.convolution.weight")
-        for us, they in _STAGES
-        for n, m in _CONVS
-    ),
-    *(
-        (f"{us}.bn{n}.*", f"{they}.layer.{m}.normalization.*")
-        for us, they in _STAGES
-        for n, m in _CONVS
-    ),
-    *((f"{us}.downsample.0.weight", f"{they}.shortcut.convolution.weight") for us, they in _STAGES),
-    *((f"{us}.downsample.1.*", f"{they}.shortcut.normalization.*") for us, they in _STAGES),
 ]
+for _n in (1, 2, 3, 4):
+    _ours, _res, _stage = (
+        f"layer{_n}.{{}}",
+        f"res{_n + 1}.{{}}",
+        f"encoder.stages.{_n - 1}.layers.{{}}",
+    )
+    DETECTRON2_RESNET += [
+        (f"{_ours}.conv{{}}.weight", f"{_res}.conv{{}}.weight"),
+        (f"{_ours}.bn{{}}.*", f"{_res}.conv{{}}.norm.*"),
+        (f"{_ours}.downsample.0.weight", f"{_res}.shortcut.weight"),
+        (f"{_ours}.downsample.1.*", f"{_res}.shortcut.norm.*"),
+    ]
+    for _conv in (1, 2, 3):  # conv1 is transformers' layer.0, and so on
+        _layer = f"{_stage}.layer.{_conv - 1}"
+        HUGGINGFACE_RESNET += [
+            (f"{_ours}.conv{_conv}.weight", f"{_layer}.convolution.weight"),
+            (f"{_ours}.bn{_conv}.*", f"{_layer}.normalization.*"),
+        ]
+    HUGGINGFACE_RESNET += [
+        (f"{_ours}.downsample.0.weight", f"{_stage}.shortcut.convolution.weight"),
+        (f"{_ours}.downsample.1.*", f"{_stage}.shortcut.normalization.*"),
+    ]
 # mmdet's and mmseg's ResNetV1c and ResNetV1d: three 3x3 convolutions in the stem (timm: resnet50c,
 # resnet50d).
 MM_DEEP_STEM: Names = [
@@ -130,9 +133,9 @@ def rename(state: Mapping[str, Any], names: Names) -> dict[str, Any]:
 def counterpart(key: str, names: Names) -> str | None:
     """The name of one key in the other library, None where no pattern fits it."""
     for ours, theirs in names:
-        found = re.fullmatch(_as_regex(ours), key)
-        if found:
-            parts = iter(found.groups())
+        match = re.fullmatch(_as_regex(ours), key)
+        if match:
+            parts = iter(match.groups())
             return re.sub(r"\{\}|\*", lambda _, parts=parts: next(parts), theirs)
     return None
 
@@ -170,11 +173,11 @@ def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tenso
     groups: dict[tuple[str, str], dict[str, Tensor]] = {}
     result: dict[str, Tensor] = {}
     for key, value in state.items():
-        found = re.fullmatch(r"(.*)\.([qkv])\.(weight|bias)", key)
-        if not found or f"{found[1]}.kv.weight" in state:
+        match = re.fullmatch(r"(.*)\.([qkv])\.(weight|bias)", key)
+        if not match or f"{match[1]}.kv.weight" in state:
             result[key] = value
             continue
-        head, letter, rest = found.groups()
+        head, letter, rest = match.groups()
         if f"{head}.{fused}.{rest}" in state:
             raise ValueError(
                 f"{head}: {fused}.{rest} and {letter}.{rest} both stand in the file; keep one form"
@@ -188,10 +191,8 @@ def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tenso
                 f"{head}: found {sorted(group)}.weight of query, key and value; the file is not "
                 "whole"
             )
-        one = next(iter(group.values()))
-        result[f"{head}.{fused}.{rest}"] = torch.cat(
-            [group.get(letter, torch.zeros_like(one)) for letter in "qkv"]
-        )
+        absent = torch.zeros_like(next(iter(group.values())))
+        result[f"{head}.{fused}.{rest}"] = torch.cat([group.get(x, absent) for x in "qkv"])
     return result
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import timm
@@ -16,7 +17,7 @@ from benchmarks.weights.architecture import infer
 from benchmarks.weights.filling import LoadReport, fill
 from benchmarks.weights.layouts import IMAGENET, UPSAMPLERS, find_layout
 from benchmarks.weights.positions import resized_positions
-from benchmarks.weights.recognise import Found, Network, find, flatten, recognise
+from benchmarks.weights.recognise import Match, StoredNetwork, find, flatten, recognise
 from benchmarks.weights.report import KeyReport, account, group_of
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.state_dicts import refuse_non_finite
@@ -27,7 +28,7 @@ class Imported:
     """The networks of a file.
 
     Attributes:
-        found: Layout and places.
+        match: Layout and places.
         backbones: {``online``, ``target``: network with the file's weights}; a file's only network
             is ``online``.
         loads: What was filled, for each of them.
@@ -35,7 +36,7 @@ class Imported:
         report: Where every tensor of the file went.
     """
 
-    found: Found
+    match: Match
     backbones: dict[str, TimmBackbone]
     loads: dict[str, LoadReport]
     normalisation: dict[str, tuple[float, ...]]
@@ -73,53 +74,51 @@ def import_networks(
             f"{layout!r} is the layout of an upsampler, {source} is to be read as a backbone"
         )
     contents = flatten(content)
-    found = (
-        recognise(contents, source)
-        if layout == "auto"
-        else find(contents, find_layout(layout), source)
-    )
-    networks = _chosen(found, weights, source)
+    if layout == "auto":
+        match = recognise(contents, source)
+    else:
+        match = find(contents, find_layout(layout), source)
+    networks = _chosen(match, weights, source)
     backbones, loads, filled = {}, {}, []
     for which, network in networks.items():
-        name, own = _architecture(network, found, backbone, source)
+        name, own = _architecture(network, match, name=backbone, source=source)
         backbones[which] = TimmBackbone(name, **own | (options or {}))
         placed = _last_norm_where_it_stands(network, backbones[which].model)
         _refuse_non_finite(placed, source)
         try:
             loads[which], changes = _fill(backbones[which], placed, source)
         except ValueError as error:
-            raise ValueError(f"{error}{_by_shapes(network, found) if backbone else ''}") from error
+            raise ValueError(f"{error}{_by_shapes(network, match) if backbone else ''}") from error
         filled.append((network, set(loads[which].loaded), changes))
-    configs = [b.config for b in backbones.values()]
-    if any(config != configs[0] for config in configs):
+    config, *others = [network.config for network in backbones.values()]
+    if others and others[0] != config:
         raise ValueError(
-            f"{source} holds two architectures, {configs[0]} and {configs[1]}; take one with "
-            "--weights"
+            f"{source} holds two architectures, {config} and {others[0]}; take one with --weights"
         )
-    normalisation = found.layout.normalisation or _timm_normalisation(configs[0]["name"])
-    return Imported(found, backbones, loads, normalisation, account(contents, found, filled))
+    normalisation = match.layout.normalisation or _timm_normalisation(config["name"])
+    return Imported(match, backbones, loads, normalisation, account(contents, match, filled))
 
 
-def _chosen(found: Found, weights: str | None, source: str) -> dict[str, Network]:
-    there = found.networks
+def _chosen(match: Match, weights: str | None, source: str) -> dict[str, StoredNetwork]:
+    networks = match.networks
     if weights is None:
-        return there if len(there) == 2 else {"online": next(iter(there.values()))}
-    if weights not in there:
+        return networks if len(networks) == 2 else {"online": next(iter(networks.values()))}
+    if weights not in networks:
         raise ValueError(
-            f"weights={weights!r}: {source} (layout {found.layout.name!r}) holds the "
-            f"{' and '.join(there)} network only"
+            f"weights={weights!r}: {source} (layout {match.layout.name!r}) holds the "
+            f"{' and '.join(networks)} network only"
         )
-    return {"online": there[weights]}
+    return {"online": networks[weights]}
 
 
 def _architecture(
-    network: Network, found: Found, name: str | None, source: str
+    network: StoredNetwork, match: Match, *, name: str | None, source: str
 ) -> tuple[str, dict[str, Any]]:
     """Name and options of a network; heads that shapes do not show come from the layout, for a
     named one as well.
     """
     state, family = network.translated.state, network.translated.dialect.family
-    heads = dict(found.layout.heads)
+    heads = dict(match.layout.heads)
     if name is None:
         try:
             return infer(family, state, heads)
@@ -129,11 +128,11 @@ def _architecture(
     return name, {"num_heads": heads[width]} if family == "vit" and width in heads else {}
 
 
-def _by_shapes(network: Network, found: Found) -> str:
+def _by_shapes(network: StoredNetwork, match: Match) -> str:
     """What to name instead of a network that does not fit, where shapes tell."""
     try:
         name, options = infer(
-            network.translated.dialect.family, network.translated.state, dict(found.layout.heads)
+            network.translated.dialect.family, network.translated.state, dict(match.layout.heads)
         )
     except ValueError:
         return ""
@@ -145,14 +144,15 @@ def _by_shapes(network: Network, found: Found) -> str:
 
 def call(config: dict[str, Any]) -> str:
     """A backbone's config as one would write it in a spec."""
-    options = "&".join(
-        f"{key}={value}" for key, value in config.items() if key != "name" and value is not None
-    )
-    return config["name"] + (f"?{options}" if options else "")
+    options = []
+    for key, value in config.items():
+        if key != "name" and value is not None:
+            options.append(f"{key}={value}")
+    return config["name"] + (f"?{'&'.join(options)}" if options else "")
 
 
 def _fill(
-    backbone: TimmBackbone, network: Network, source: str
+    backbone: TimmBackbone, network: StoredNetwork, source: str
 ) -> tuple[LoadReport, tuple[str, ...]]:
     """Puts a network's tensors in; returns what was filled and what was changed."""
     state, name = dict(network.translated.state), backbone.config["name"]
@@ -170,7 +170,7 @@ def _fill(
         prefix="",
         source=f"{source} ({network.translated.dialect.name}) as {name}",
     )
-    known = {source for sources in network.translated.sources.values() for source in sources}
+    known = set(chain.from_iterable(network.translated.sources.values()))
     untranslated = [key for key in network.keys if key not in known]
     strange = [key for key in (*report.unexpected, *untranslated) if group_of(key) is None]
     if strange:
@@ -182,7 +182,7 @@ def _fill(
     return report, changes
 
 
-def _refuse_non_finite(network: Network, source: str) -> None:
+def _refuse_non_finite(network: StoredNetwork, source: str) -> None:
     """Names the file's tensor that holds NaN or infinity: all features of the network would."""
     state = {}
     for name, keys in network.translated.sources.items():
@@ -191,7 +191,7 @@ def _refuse_non_finite(network: Network, source: str) -> None:
     refuse_non_finite(state, source)
 
 
-def _last_norm_where_it_stands(network: Network, model: nn.Module) -> Network:
+def _last_norm_where_it_stands(network: StoredNetwork, model: nn.Module) -> StoredNetwork:
     """Gives a ConvNeXt's last norm the name it has in front of the pooling
     (``head_norm_first=True``).
     """
@@ -208,27 +208,28 @@ def _last_norm_where_it_stands(network: Network, model: nn.Module) -> Network:
 
 
 def _fill_layer_scale(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:
-    """Sets ConvNeXt's layer scale to one where the file's blocks have none: the values stay equal."""
-    wanted = {k: v for k, v in model.state_dict().items() if re.fullmatch(r"stages\..*\.gamma", k)}
-    if not wanted or any(key in state for key in wanted):
+    """Sets ConvNeXt's layer scale to one where the file's blocks have none: values stay equal."""
+    own = model.state_dict()
+    scales = [key for key in own if re.fullmatch(r"stages\..*\.gamma", key)]
+    if not scales or not state.keys().isdisjoint(scales):
         return ()
-    for key, value in wanted.items():
-        state[key] = torch.ones_like(value)
-    return (f"layer scale of {len(wanted)} blocks set to one, the file's blocks have none",)
+    for key in scales:
+        state[key] = torch.ones_like(own[key])
+    return (f"layer scale of {len(scales)} blocks set to one, the file's blocks have none",)
 
 
 def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, ...]:
     """Resizes the position table in ``state`` to the model's grid, where it can be; else shapes
     stand in the error.
     """
-    found, wanted = state.get("pos_embed"), getattr(model, "pos_embed", None)
-    if found is None or wanted is None or found.shape == wanted.shape:
+    held, wanted = state.get("pos_embed"), getattr(model, "pos_embed", None)
+    if held is None or wanted is None or held.shape == wanted.shape:
         return ()
-    table = resized_positions(found, model)
+    table = resized_positions(held, model)
     if table is None:
         return ()
     grid = model.patch_embed.grid_size
-    side = round((found.shape[1] - wanted.shape[1] + grid[0] * grid[1]) ** 0.5)
+    side = round((held.shape[1] - wanted.shape[1] + grid[0] * grid[1]) ** 0.5)
     state["pos_embed"] = table
     return (f"pos_embed resized from {side}x{side} to {grid[0]}x{grid[1]}",)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.weights.dialects import Translated, dialect_of, translate
 from benchmarks.weights.layouts import IMAGENET, LAYOUTS, NESTS, Layout
-from pretrain.state_dicts import unwrapped
+from pretrain.state_dicts import prefixed, under, unwrapped
 
 _DEEPEST = 6  # dicts within dicts; VISSL has five
 
@@ -35,19 +36,15 @@ class Contents:
     def any_starts(self, beginning: str) -> bool:
         """Whether a path starts so, in any of the usual nests."""
         wanted = tuple(nest + beginning for nest in NESTS)
-        return any(
-            path.startswith(wanted) for paths in (self.tensors, self.others) for path in paths
-        )
+        return any(path.startswith(wanted) for path in (*self.tensors, *self.others))
 
     def at(self, place: str) -> dict[str, Tensor]:
         """The tensors under a place, by what follows it."""
-        return {
-            path[len(place) :]: value for path, value in self.tensors.items() if _under(path, place)
-        }
+        return {key: value for key, value in under(place, self.tensors).items() if "/" not in key}
 
 
 @dataclass(frozen=True)
-class Network:
+class StoredNetwork:
     """One network of a file.
 
     Attributes:
@@ -68,38 +65,46 @@ class Network:
         place = repr(self.place) if self.place else "the top"
         return f"{place}, modules …{self.copies}" if self.copies else place
 
+    @property
+    def names(self) -> str:
+        """The dialect of its keys."""
+        return self.translated.dialect.name
+
 
 @dataclass(frozen=True)
-class Found:
+class Match:
     """A layout that fits a file, with the networks it points at; ``online`` is None where only a
     target is there.
     """
 
     layout: Layout
-    online: Network | None
-    target: Network | None
+    online: StoredNetwork | None
+    target: StoredNetwork | None
 
     @property
-    def networks(self) -> dict[str, Network]:
+    def networks(self) -> dict[str, StoredNetwork]:
         """{``online``, ``target``: network}, those there are."""
-        both = dict(online=self.online, target=self.target)
-        return {name: network for name, network in both.items() if network is not None}
+        networks = dict(online=self.online) if self.online is not None else {}
+        return networks | (dict(target=self.target) if self.target is not None else {})
 
     @property
     def why(self) -> str:
         """What it was recognised by."""
-        parts = [
-            f"{name} network at {n.where} ({n.translated.dialect.name} names)"
-            for name, n in self.networks.items()
-        ]
+        parts = []
+        for name, network in self.networks.items():
+            parts.append(f"{name} network at {network.where} ({network.names} names)")
         return "; ".join(parts)
 
-    def same_result(self, other: Found) -> bool:
+    @property
+    def places(self) -> dict[str, str]:
+        """{``online``, ``target``: where it stands in the file, in words}."""
+        return {name: network.where for name, network in self.networks.items()}
+
+    def same_result(self, other: Match) -> bool:
         """Whether another layout would read the same numbers into the same network for the same
         inputs.
         """
-        places = [{name: n.where for name, n in found.networks.items()} for found in (self, other)]
-        return places[0] == places[1] and self._inputs == other._inputs
+        return self.places == other.places and self._inputs == other._inputs
 
     @property
     def _inputs(self) -> tuple[Any, ...]:
@@ -120,109 +125,114 @@ def flatten(content: dict[Any, Any]) -> Contents:
     others: set[str] = set()
 
     def walk(level: dict[Any, Any], path: str, depth: int) -> None:
-        own = {str(key): value for key, value in level.items() if isinstance(value, Tensor)}
-        tensors.update({path + key: value for key, value in unwrapped(own).items()})
+        own, nested = {}, {}
         for key, value in level.items():
             if isinstance(value, Tensor):
-                continue
-            if isinstance(value, dict) and value and depth < _DEEPEST:
-                walk(value, f"{path}{key}/", depth + 1)
+                own[str(key)] = value
+            elif isinstance(value, dict) and value and depth < _DEEPEST:
+                nested[f"{path}{key}/"] = value
             else:
                 others.add(f"{path}{key}")
+        tensors.update(prefixed(path, unwrapped(own)))
+        for inner, value in nested.items():
+            walk(value, inner, depth + 1)
 
     walk(content, "", 1)
     return Contents(tensors, frozenset(others))
 
 
-def recognise(contents: Contents, source: str) -> Found:
+def recognise(contents: Contents, source: str) -> Match:
     """The one layout that fits a file.
 
     Raises:
         Unrecognised: none fits (what was found is said), or several that would read it differently
             (they are listed).
     """
-    found = _candidates(contents)
-    if not found:
+    matches = _candidates(contents)
+    if not matches:
         raise Unrecognised(
             f"{source} is in no layout known here: {_glimpse(contents)}. Name the layout with "
             "--from, or save the network's own state_dict under timm's or torchvision's names"
         )
-    different = [found[0]]
-    different += [f for f in found[1:] if not any(f.same_result(d) for d in different)]
-    if len(different) > 1:
-        listed = "; ".join(f"{f.layout.name} ({_inputs(f.layout)})" for f in found)
+    first = matches[0]
+    if not all(first.same_result(other) for other in matches):
+        listed = [f"{match.layout.name} ({_inputs(match.layout)})" for match in matches]
         raise Unrecognised(
-            f"{source} fits several layouts that read it differently: {listed}. Choose one with "
-            "--from"
+            f"{source} fits several layouts that read it differently: {'; '.join(listed)}. Choose "
+            "one with --from"
         )
-    return found[0]
+    return first
 
 
-def look(contents: Contents, layout: Layout) -> Found | None:
+def look(contents: Contents, layout: Layout) -> Match | None:
     """The networks at a layout's places, None if there is none."""
     online = _first_network(contents, layout, layout.online)
     target = _first_network(contents, layout, layout.target)
     if layout.copies and online is not None:
         online, target = _apart(contents, online, layout.copies)
-    return Found(layout, online, target) if online or target else None
+    return Match(layout, online, target) if online or target else None
 
 
-def find(contents: Contents, layout: Layout, source: str) -> Found:
+def find(contents: Contents, layout: Layout, source: str) -> Match:
     """The networks of a file in a layout that the user named.
 
     Raises:
         ValueError: no network is where the layout has it; says which layouts fit.
     """
-    found = look(contents, layout)
-    if found is None:
-        fitting = [f.layout.name for f in _candidates(contents)]
+    match = look(contents, layout)
+    if match is None:
+        fitting = [other.layout.name for other in _candidates(contents)]
         hint = f" It looks like {', '.join(fitting)}" if fitting else ""
-        places = ", ".join(repr(p) for p in (*layout.online, *layout.target))
+        places = ", ".join(map(repr, (*layout.online, *layout.target)))
         raise ValueError(
             f"{source} is not in the layout {layout.name!r}: no network at any of {places}; "
             f"{_glimpse(contents)}.{hint}"
         )
-    return found
+    return match
 
 
-def _candidates(contents: Contents) -> list[Found]:
-    return [
-        f
-        for f in (look(contents, layout) for layout in LAYOUTS if layout.guess)
-        if f and _fits(contents, f)
-    ]
+def _candidates(contents: Contents) -> list[Match]:
+    matches = []
+    for layout in LAYOUTS:
+        match = look(contents, layout) if layout.guess else None
+        if match is not None and _fits(contents, match):
+            matches.append(match)
+    return matches
 
 
-def _first_network(contents: Contents, layout: Layout, places: tuple[str, ...]) -> Network | None:
+def _first_network(
+    contents: Contents, layout: Layout, places: tuple[str, ...]
+) -> StoredNetwork | None:
     for prefix in places:
         nested = [prefix] if "/" in prefix else [nest + prefix for nest in NESTS]
-        states = {place: contents.at(place) for place in nested}
-        there = {}
-        for place, state in states.items():
+        states = {}
+        for place in nested:
+            state = contents.at(place)
             dialect = dialect_of(state) if state else None
             if dialect and (not layout.dialects or dialect.name in layout.dialects):
-                there[place] = state
-        if there:
-            _refuse_two(there)
-            place, state = next(iter(there.items()))
-            return Network(place, tuple(state), translate(state))
+                states[place] = state
+        if states:
+            _refuse_two(states)
+            place, state = next(iter(states.items()))
+            return StoredNetwork(place, tuple(state), translate(state))
     return None
 
 
 def _refuse_two(states: dict[str, dict[str, Tensor]]) -> None:
-    """Refuses several networks of one name in different dicts of a file, unless they are the same."""
+    """Refuses several networks of one name in different dicts of a file, unless they are equal."""
     (place, first), *others = states.items()
     for other, state in others:
-        if state.keys() != first.keys() or not all(
-            torch.equal(first[key], state[key]) for key in first
-        ):
+        same = state.keys() == first.keys() and all(torch.equal(first[k], state[k]) for k in first)
+        if not same:
             raise ValueError(
                 f"the file holds two different networks, at {place or 'the top'!r} and at "
                 f"{other!r}: save the one to be read alone"
             )
 
 
-def _apart(contents: Contents, both: Network, ending: str) -> tuple[Network, Network | None]:
+def _apart(
+    contents: Contents, both: StoredNetwork, ending: str
+) -> tuple[StoredNetwork, StoredNetwork | None]:
     """Two networks of one place, told apart by the ending of the copy's modules."""
     online: dict[str, Tensor] = {}
     copied: dict[str, str] = {}  # {key of the online network: that of its copy}
@@ -235,7 +245,8 @@ def _apart(contents: Contents, both: Network, ending: str) -> tuple[Network, Net
         else:
             online[key] = value
     first = replace(both, keys=tuple(online), translated=translate(online))
-    if not any(copied.get(key) for keys in first.translated.sources.values() for key in keys):
+    known = set(chain.from_iterable(first.translated.sources.values()))
+    if not known & copied.keys():
         return first, None
     # Modules without a copy are of both networks; one that has a copy must have it whole.
     modules = {key.partition(".")[0] for key in copied}
@@ -248,35 +259,32 @@ def _apart(contents: Contents, both: Network, ending: str) -> tuple[Network, Net
     for name, keys in target.sources.items():
         sources[name] = tuple(copied.get(key, key) for key in keys)
     keys = tuple(copied.get(key, key) for key in own)
-    return first, Network(both.place, keys, replace(target, sources=sources), ending)
+    translated = replace(target, sources=sources)
+    return first, StoredNetwork(both.place, keys, translated, copies=ending)
 
 
-def _fits(contents: Contents, found: Found) -> bool:
+def _fits(contents: Contents, match: Match) -> bool:
     """Whether the marks of a layout are there and what must not be is not."""
-    places = [network.place for network in found.networks.values()]
-
-    def there(beginning: str) -> bool:
-        if not beginning.startswith("@"):
-            return contents.any_starts(beginning)
-        wanted = tuple(place + beginning[1:] for place in places)
-        return any(path.startswith(wanted) for path in contents.tensors)
-
-    marked = all(any(there(mark) for mark in marks.split("|")) for marks in found.layout.marks)
-    return marked and not any(there(beginning) for beginning in found.layout.absent)
+    for alternatives in match.layout.marks:
+        if not any(_stands(contents, match, mark) for mark in alternatives.split("|")):
+            return False
+    return not any(_stands(contents, match, beginning) for beginning in match.layout.absent)
 
 
-def _under(path: str, place: str) -> bool:
-    return path.startswith(place) and "/" not in path[len(place) :]
+def _stands(contents: Contents, match: Match, beginning: str) -> bool:
+    """Whether a key begins so; ``@`` stands for the place of a network."""
+    if not beginning.startswith("@"):
+        return contents.any_starts(beginning)
+    wanted = tuple(network.place + beginning[1:] for network in match.networks.values())
+    return any(path.startswith(wanted) for path in contents.tensors)
 
 
 def _inputs(layout: Layout) -> str:
     """How a layout differs from another of the same keys."""
-    mean = (
-        "timm's normalisation"
-        if layout.normalisation is None
-        else f"mean {layout.normalisation['mean']}"
-    )
-    return f"{mean}{f', heads {dict(layout.heads)}' if layout.heads else ''}"
+    mean = "timm's normalisation"
+    if layout.normalisation is not None:
+        mean = f"mean {layout.normalisation['mean']}"
+    return mean + (f", heads {dict(layout.heads)}" if layout.heads else "")
 
 
 def _glimpse(contents: Contents) -> str:

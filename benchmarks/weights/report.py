@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.weights.recognise import Contents, Found, Network
+from benchmarks.weights.recognise import Contents, Match, StoredNetwork
 
 # What a file may hold beside a backbone, by how the part of the key behind the network's place
 # begins.
@@ -61,17 +61,14 @@ class KeyReport:
 
     def __str__(self) -> str:
         parts = [f"{self.loaded + self.renamed + self.joined} tensors loaded"]
-        parts += [
-            f"{count} of them {word}"
-            for count, word in ((self.renamed, "renamed"), (self.joined, "joined"))
-            if count
-        ]
+        parts += [f"{self.renamed} of them renamed"] if self.renamed else []
+        parts += [f"{self.joined} of them joined"] if self.joined else []
         parts.append("0 missing")
         parts += [f"changed: {', '.join(self.changed)}"] if self.changed else []
-        groups = [
-            f"{group} {len(paths)} ({paths[0]}{', …' if len(paths) > 1 else ''})"
-            for group, paths in self.left_out.items()
-        ]
+        groups = []
+        for group, paths in self.left_out.items():
+            more = ", …" if len(paths) > 1 else ""
+            groups.append(f"{group} {len(paths)} ({paths[0]}{more})")
         return ", ".join(parts) + (f"; left out: {', '.join(groups)}" if groups else "")
 
     def plain(self) -> dict[str, Any]:
@@ -93,13 +90,15 @@ def group_of(key: str) -> str | None:
 
 
 def account(
-    contents: Contents, found: Found, networks: list[tuple[Network, set[str], tuple[str, ...]]]
+    contents: Contents,
+    match: Match,
+    networks: list[tuple[StoredNetwork, set[str], tuple[str, ...]]],
 ) -> KeyReport:
     """Makes the report.
 
     Args:
         contents: The file.
-        found: Its networks, and the layout it was read by.
+        match: Its networks, and the layout it was read by.
         networks: Those that were taken, each with timm's names that were filled and what was
             changed.
     """
@@ -112,28 +111,19 @@ def account(
             paths = {network.place + source for source in sources}
             if name in filled and not paths <= taken:  # what two networks share counts once
                 taken |= paths
-                kind = (
-                    "joined" if len(sources) > 1 else "loaded" if sources[0] == name else "renamed"
-                )
-                count[kind] += len(sources)
-    others = tuple(filter(None, (*found.layout.online, *found.layout.target)))
-    left: dict[str, list[str]] = {}
+                single = "loaded" if sources[0] == name else "renamed"
+                count["joined" if len(sources) > 1 else single] += len(sources)
+    left: dict[str, tuple[str, ...]] = {}
     for path in contents.tensors:
-        if path in taken:
-            continue
-        left.setdefault(_group_of_path(path, found, others), []).append(path)
-    return KeyReport(
-        **count,
-        changed=tuple(changed),
-        left_out={group: tuple(paths) for group, paths in left.items()},
-    )
+        if path not in taken:
+            group = _group_of_path(path, match)
+            left[group] = (*left.get(group, ()), path)
+    return KeyReport(**count, changed=tuple(changed), left_out=left)
 
 
-def _group_of_path(path: str, found: Found, others: tuple[str, ...]) -> str:
-    """The group of a path that was not taken; ``others`` are places at which the layout knows
-    networks.
-    """
-    for network in found.networks.values():
+def _group_of_path(path: str, match: Match) -> str:
+    """The group of a path that was not taken."""
+    for network in match.networks.values():
         if path.startswith(network.place):
             own = path[len(network.place) :]
             group = group_of(own) or ("network not taken" if own in network.keys else None)
@@ -141,9 +131,13 @@ def _group_of_path(path: str, found: Found, others: tuple[str, ...]) -> str:
                 return group
     nest, _, key = path.rpartition("/")
     parts = key.split(".")
-    inner = next((g for n in range(len(parts)) if (g := group_of(".".join(parts[n:])))), None)
-    outer = next((g for part in nest.split("/") if (g := group_of(f"{part}."))), None)
+    inner = next(
+        filter(None, map(group_of, [".".join(parts[n:]) for n in range(len(parts))])), None
+    )
+    outer = next(filter(None, map(group_of, [f"{part}." for part in nest.split("/")])), None)
     if outer == "optimiser":  # its tensors are called after parts of the network
         return outer
-    network = "network not taken" if path.startswith(others) or key.startswith(others) else None
-    return inner or network or outer or "other"
+    # Where the layout knows networks.
+    places = tuple(filter(None, (*match.layout.online, *match.layout.target)))
+    left = "network not taken" if path.startswith(places) or key.startswith(places) else None
+    return inner or left or outer or "other"
