@@ -49,10 +49,12 @@ class FeatureExtractor:
         pyramid: Weights of a feature pyramid that was trained with the network, keys from ``fpn.``
             and ``head_convs.``.
         upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the
-            backbone, with the normalised image; ``maps`` then gives one feature per
-            ``upsampled_stride`` pixels.
-        upsampled_stride: Pixels per feature behind the upsampler. Probes bring their logits to this
-            grid, too, where there is no upsampler.
+            backbone, with the normalised image.
+        task_stride: Pixels per value that the task asks for: ``maps`` gives one feature for them
+            behind an upsampler, and probes bring their logits to this grid without one, too.
+
+    Attributes:
+        map_stride: Pixels per cell of the network's own map.
     """
 
     def __init__(
@@ -67,13 +69,13 @@ class FeatureExtractor:
         report: LoadReport | None = None,
         pyramid: Mapping[str, Tensor] | None = None,
         upsampler: Any = None,
-        upsampled_stride: int = 1,
+        task_stride: int = 1,
     ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
         self.pyramid = dict(pyramid or {})
-        self.upsampler, self.upsampled_stride = upsampler, upsampled_stride
-        self._map_stride = backbone.info.pick(map_stride)
+        self.upsampler, self.task_stride = upsampler, task_stride
+        self.map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
 
@@ -131,8 +133,9 @@ class FeatureExtractor:
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
 
-    def through(self, upsampler: Any, upsampled_stride: int) -> FeatureExtractor:
-        """The same network, not copied, behind another upsampler (None: on its own grid).
+    def through(self, upsampler: Any, task_stride: int) -> FeatureExtractor:
+        """The same network, not copied, behind another upsampler (None: on its own grid), for a task
+        that asks for a value per ``task_stride`` pixels.
 
         An upsampler with ``bind``, as the implicit one, gets the network: it encodes views of an
         image itself.
@@ -140,23 +143,18 @@ class FeatureExtractor:
         other = copy.copy(self)
         if hasattr(upsampler, "bind"):
             upsampler = copy.copy(upsampler).bind(other.features)
-        other.upsampler, other.upsampled_stride = upsampler, upsampled_stride
+        other.upsampler, other.task_stride = upsampler, task_stride
         return other
 
     @property
     def stride(self) -> int:
-        """Input pixels per cell of ``maps``."""
-        return self.grid_stride if self.upsampler is None else self.upsampled_stride
-
-    @property
-    def grid_stride(self) -> int:
-        """Input pixels per cell of the network's own map, before any upsampler."""
-        return self._map_stride
+        """Pixels per cell of ``maps``."""
+        return self.map_stride if self.upsampler is None else self.task_stride
 
     @property
     def channels(self) -> int:
         """C of ``maps``."""
-        return self.backbone.info.channels[self._map_stride]
+        return self.backbone.info.channels[self.map_stride]
 
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
@@ -165,7 +163,7 @@ class FeatureExtractor:
         features = self.features(normalised)
         if self.upsampler is None:
             return features
-        size = tuple(side // self.upsampled_stride for side in images.shape[-2:])
+        size = tuple(side // self.task_stride for side in images.shape[-2:])
         # At most a piece passes through the image's own size, as a stack of fixed factors does on
         # its way to any grid.
         piece = max(
@@ -186,7 +184,7 @@ class FeatureExtractor:
     @torch.no_grad()
     def features(self, normalised: Tensor) -> Tensor:
         """:meth:`encode` of images (B, 3, H, W) that are normalised already."""
-        return self._encoded(normalised).map(self._map_stride).float()
+        return self._encoded(normalised).map(self.map_stride).float()
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
@@ -214,7 +212,7 @@ class FeatureExtractor:
             weights=self.weights,
             backbone=getattr(self.backbone, "config", {}),
             stride=self.stride,
-            map_channels=info.channels[self._map_stride],
+            map_channels=info.channels[self.map_stride],
             vector_channels=info.vector,
             mean=self.mean,
             std=self.std,

@@ -38,7 +38,7 @@ class ColourPosition:
     Args:
         stride: Pixels per patch.
         position_weight: Of x and y against colour.
-        upsampled_stride: Pixels per output of what reads the features out at another resolution;
+        task_stride: Pixels per output of what reads the features out at another resolution;
             None = ``stride``.
     """
 
@@ -47,10 +47,10 @@ class ColourPosition:
     upsampler = None
 
     def __init__(
-        self, stride: int, *, position_weight: float = 1.0, upsampled_stride: int | None = None
+        self, stride: int, *, position_weight: float = 1.0, task_stride: int | None = None
     ) -> None:
         self.stride, self.position_weight = stride, position_weight
-        self.grid_stride, self.upsampled_stride = stride, upsampled_stride or stride
+        self.map_stride, self.task_stride = stride, task_stride or stride
         self.device = torch.device("cpu")
 
     def maps(self, images: Tensor) -> Tensor:

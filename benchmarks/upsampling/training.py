@@ -102,9 +102,9 @@ def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
     cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{kind}_{options.seed}"
     cfg.seed = options.seed
     extractor = FeatureExtractor.load(options.backbone)
-    if options.size % extractor.stride:
+    if options.size % extractor.map_stride:
         raise ConfigError(
-            f"--size {options.size}: must be a multiple of the backbone's stride {extractor.stride}"
+            f"--size {options.size}: must be a multiple of the backbone's stride {extractor.map_stride}"
         )
     cfg.merge_from_dict(_of_arguments(options, extractor, consistency="pad" in cfg.model.objective))
     override(cfg, read_options(options.cfg_options))
@@ -122,7 +122,7 @@ def _of_arguments(
     # repeated.
     settings: dict[str, Any] = {
         "model.backbone": extractor.backbone.architecture,
-        "model.map_stride": extractor.stride,
+        "model.map_stride": extractor.map_stride,
         "model.data_preprocessor": dict(
             type="ViewPreprocessor", mean=list(extractor.mean), std=list(extractor.std)
         ),

@@ -26,7 +26,7 @@ class ColourGrid:
 
     mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     upsampler: Any = None
-    upsampled_stride = 1
+    task_stride = 1
 
     def __init__(self, stride: int = 8, matrix: torch.Tensor | None = None) -> None:
         self.stride, self.matrix = stride, matrix
@@ -38,7 +38,7 @@ class ColourGrid:
         return maps if self.matrix is None else torch.einsum("dc,bchw->bdhw", self.matrix, maps)
 
     @property
-    def grid_stride(self) -> int:
+    def map_stride(self) -> int:
         return self.stride
 
     @property

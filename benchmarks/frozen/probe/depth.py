@@ -149,7 +149,7 @@ def _by_place(
     tally = AlignedDepthTally(metric=settings.loss == "metric")
     prediction = depths.prediction(everywhere=everywhere)
     score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
-    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    features = ColourPosition(train_stride or stride, task_stride=stride)
     return _result(tally, facts=_facts(features, data, settings))
 
 
@@ -162,7 +162,7 @@ def _colour_position(
     progress: Progress | None = None,
 ) -> Result:
     """A linear depth probe of mean colours and positions."""
-    network = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    network = ColourPosition(train_stride or stride, task_stride=stride)
     return run_stand_in(run, network, data=data, settings=settings, progress=progress)
 
 

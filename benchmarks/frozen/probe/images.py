@@ -77,7 +77,7 @@ class ProbeImages:
 
     Args:
         extractor: Anything with ``encode``, ``normalise``, ``device``, ``channels`` and
-            ``grid_stride``.
+            ``map_stride``.
         split: The images.
         size: (H, W) they are resized to.
         kept: Where features and prepared tensors are kept.
@@ -103,7 +103,7 @@ class ProbeImages:
             kept,
             dtype,
         )
-        self.grid = grid_of(size, extractor.grid_stride)
+        self.grid = grid_of(size, extractor.map_stride)
         self.device = torch.device(extractor.device)
         # Single images spare the CPU the putting together of what is kept; a GPU wants batches.
         self.piece = 1 if self.device.type == "cpu" else None
@@ -197,7 +197,7 @@ class ProbeImages:
 
     def _encode(self, batch: LabelledBatch) -> Tensor:
         features = self.extractor.encode(batch.images)
-        require_grid(features.shape[-2:], self.grid, self.extractor.grid_stride)
+        require_grid(features.shape[-2:], self.grid, self.extractor.map_stride)
         finite = torch.isfinite(features).flatten(1).all(1)
         if not finite.all():
             name = self.split.name(batch.ids[int((~finite).nonzero()[0])])

@@ -60,7 +60,7 @@ def probe_features(
             diverging probe.
     """
     started = time.perf_counter()
-    size = grid_of(settings.size, extractor.upsampled_stride)
+    size = grid_of(settings.size, extractor.task_stride)
     behind = read_out(extractor.upsampler, size)
     low = settings.train_at == "low"
     kept = Kept(budget_of(settings.cache_bytes, extractor.device))

@@ -46,7 +46,7 @@ def run(
     channels where the upsampler is not linear).
 
     Args:
-        extractor: Outputs have one value per ``upsampled_stride`` pixels, also without an
+        extractor: Outputs have one value per ``task_stride`` pixels, also without an
             upsampler: then those on the network's own grid are resized bilinearly.
         data: Its train part trains the probe, its val part is scored.
         settings: The protocol.
@@ -90,7 +90,7 @@ def _by_place(
 ) -> Result:
     """The most frequent class of the train part, of all pixels or at the same pixel."""
     tally = classes_by_place(data, settings, everywhere=everywhere, progress=progress)
-    features = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    features = ColourPosition(train_stride or stride, task_stride=stride)
     return tally.result(NAME, facts=_facts(features, data, settings))
 
 
@@ -103,7 +103,7 @@ def _colour_position(
     progress: Progress | None = None,
 ) -> Result:
     """A linear probe of mean colours and positions."""
-    network = ColourPosition(train_stride or stride, upsampled_stride=stride)
+    network = ColourPosition(train_stride or stride, task_stride=stride)
     return run_stand_in(run, network, data=data, settings=settings, progress=progress)
 
 

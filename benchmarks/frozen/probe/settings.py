@@ -64,14 +64,14 @@ def facts_of(network: FeatureExtractor, images: int, settings: Settings) -> dict
     at different grids do not belong into one column.
 
     Args:
-        network: its ``upsampled_stride`` and ``grid_stride``.
+        network: its ``task_stride`` and ``map_stride``.
         images: of the train part.
         settings: of the probe.
     """
     at_low = settings.train_at == "low"
     return dict(
-        stride=network.upsampled_stride,
-        train_stride=network.grid_stride if at_low else network.upsampled_stride,
+        stride=network.task_stride,
+        train_stride=network.map_stride if at_low else network.task_stride,
         steps=settings.steps(images),
         optimiser="adamw",
         schedule="cosine per step",

@@ -173,7 +173,7 @@ def test_upsampler_is_called_with_image_features_and_size(images: torch.Tensor) 
             seen.append((image.shape, features.shape[2:], output_size))
             return torch.nn.functional.interpolate(features, size=output_size, mode="bilinear")
 
-    extractor.upsampler, extractor.upsampled_stride = Bilinear(), 2
+    extractor.upsampler, extractor.task_stride = Bilinear(), 2
     assert extractor.stride == 2
     assert extractor.maps(images).shape[2:] == (16, 24)
     assert seen == [(images.shape, (4, 6), (16, 24))]

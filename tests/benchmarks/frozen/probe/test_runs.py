@@ -21,7 +21,7 @@ DEEP = depth.Settings(size=(40, 48), epochs=1, least_steps=60, images_per_step=3
 
 
 def behind(network: Any, upsampler: Any, stride: int = 1) -> Any:
-    network.upsampler, network.upsampled_stride = upsampler, stride
+    network.upsampler, network.task_stride = upsampler, stride
     return network
 
 
