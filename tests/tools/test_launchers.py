@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -181,6 +182,32 @@ def test_a_script_that_is_not_there_and_a_number_that_is_none(
     )
     assert done.returncode == 2 and "PROCESSES=a.pth" in done.stderr
     assert not (tmp_path / "python").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "command"),
+    [
+        ("quick/scenes64", "train quick/scenes64 --resume auto"),
+        ("tools/train_upsampler.py", "train-upsampler"),
+    ],
+)
+def test_scripts_without_a_checkout_launch_the_installed_package(
+    cluster: dict[str, str], tmp_path: Path, what: str, command: str
+) -> None:
+    alone = tmp_path / "alone" / "tools"
+    alone.mkdir(parents=True)
+    for name in ("dist_train.sh", "slurm_train.sh", "launching.sh"):
+        shutil.copy(TOOLS / name, alone)
+    done = _run([str(alone / "dist_train.sh"), what, "2", "--seed", "1"], cluster, tmp_path)
+    assert done.returncode == 0, done.stderr
+    check, *_, launched = (tmp_path / "python").read_text().splitlines()
+    words = f"-m benchmarks.commands {command}"
+    assert check.startswith(words.partition(" --resume")[0]) and "--check" in check
+    assert "torch.distributed.run" in launched and launched.endswith(f"{words} --seed 1")
+    job = ["gpu", "job", what, "2", "--seed", "1"]
+    assert _run([str(alone / "slurm_train.sh"), *job], cluster, tmp_path).returncode == 0
+    _run([str(tmp_path / "job.sh")], cluster, tmp_path)
+    assert (tmp_path / "step").read_text().rstrip().endswith(f"{words} --seed 1")
 
 
 @pytest.mark.parametrize("script", ["dist_train.sh", "slurm_train.sh"])
