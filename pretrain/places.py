@@ -11,7 +11,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def checkout() -> Path | None:
-    """Returns the folder of the checkout that this code belongs to, None for an installed package."""
+    """Returns the checkout that this code belongs to, None for an installed package."""
     return _PACKAGE.parent if (_PACKAGE.parent / "setup.py").is_file() else None
 
 

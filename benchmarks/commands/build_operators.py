@@ -10,7 +10,8 @@ from pretrain.command_line import Command, CommandLine
 EXAMPLES = """example:
   pixelpretext build-operators --cuda
 
-exit codes: 0 done, 1 something could not be compiled, 2 a mistake in the arguments, 130 interrupted"""
+exit codes: 0 done, 1 something could not be compiled, 2 a mistake in the arguments,
+130 interrupted"""
 
 
 def add_arguments(parser: CommandLine) -> None:

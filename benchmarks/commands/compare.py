@@ -12,16 +12,18 @@ from benchmarks.compare.executors import EXECUTORS, make_executor
 from pretrain.command_line import Command, CommandLine, read_pairs
 
 EXAMPLES = """examples:
-  pixelpretext compare configs/comparisons/quickstart.py
-  pixelpretext compare configs/comparisons/scenes.py --jobs 2          two trials at once
-  pixelpretext compare configs/comparisons/scenes.py --executor-options gpus=2     on two of the GPUs
-  pixelpretext compare configs/comparisons/scenes.py --only PixPro     that arm alone; the table shows what is there
-  pixelpretext compare configs/comparisons/scenes.py --redo PixPro     throw its results away and run it again
-  pixelpretext compare configs/comparisons/scenes.py --table-only      run nothing, rebuild table and page
+  pixelpretext compare comparisons/quickstart
+  pixelpretext compare comparisons/scenes --jobs 2          two trials at once
+  pixelpretext compare comparisons/scenes --executor-options gpus=2     on two of the GPUs
+  pixelpretext compare comparisons/scenes --only PixPro     that arm alone; the table shows what
+                                                            is there
+  pixelpretext compare comparisons/scenes --redo PixPro     throw its results away, run it again
+  pixelpretext compare comparisons/scenes --table-only      run nothing, rebuild table and page
 
 Run again after an interruption, it does only what is missing.
 
-exit codes: 0 done, 1 a trial failed, 2 a mistake in the arguments, the config or the data, 130 interrupted"""
+exit codes: 0 done, 1 a trial failed, 2 a mistake in the arguments, the config or the data,
+130 interrupted"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -10,7 +10,8 @@ EXAMPLES = """examples:
   pixelpretext doctor --measure
   pixelpretext doctor --json > doctor.json
 
-exit codes: 0 all is well, 1 a package of the core does not work, 2 a mistake in the arguments, 130 interrupted"""
+exit codes: 0 all is well, 1 a package of the core does not work, 2 a mistake in the arguments,
+130 interrupted"""
 
 
 def add_arguments(parser: CommandLine) -> None:

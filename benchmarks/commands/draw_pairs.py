@@ -8,8 +8,8 @@ from __future__ import annotations
 from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
-  pixelpretext draw-pairs configs/quick/scenes64.py work_dirs/pairs.png --images 4 --grid 8
-  pixelpretext draw-pairs configs/quick/cim_scenes64.py work_dirs/cim.png --group exemplar --images 2"""
+  pixelpretext draw-pairs quick/scenes64 work_dirs/pairs.png --images 4 --grid 8
+  pixelpretext draw-pairs quick/cim_scenes64 work_dirs/cim.png --group exemplar --images 2"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -12,28 +12,34 @@ from pretrain.command_line import Command, CommandLine
 EXAMPLES = """examples:
   pixelpretext evaluate work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" \\
       --benchmark retrieval knn --data scenes:data/scenes --set retrieval.size=96,96 knn.size=64
-  pixelpretext evaluate final.pth --benchmark depth --data scenes:data/scenes --set depth.size=96,96
-  pixelpretext evaluate "timm:resnet50?output_stride=8" --benchmark retrieval --data voc:data/VOCdevkit/VOC2012 \\
-      --set retrieval.size=512,512 retrieval.memory_size=1024000
+  pixelpretext evaluate final.pth --benchmark depth --data scenes:data/scenes \\
+      --set depth.size=96,96
+  pixelpretext evaluate "timm:resnet50?output_stride=8" --benchmark retrieval \\
+      --data voc:data/VOCdevkit/VOC2012 --set retrieval.size=512,512 retrieval.memory_size=1024000
   pixelpretext evaluate final.pth --benchmark probe retrieval --data camvid:data/camvid \\
-      --upsampler jbu:work_dirs/upsamplers/jbu_0/final.pth --set probe.size=192,256 retrieval.size=192,256
-  pixelpretext evaluate final.pth --benchmark correspondence cam --data pfwillow:data/willow classes:data/flowers \\
+      --upsampler jbu:work_dirs/upsamplers/jbu_0/final.pth \\
+      --set probe.size=192,256 retrieval.size=192,256
+  pixelpretext evaluate final.pth --benchmark correspondence cam \\
+      --data pfwillow:data/willow classes:data/flowers \\
       --upsampler guided --baselines --report work_dirs/page
-  pixelpretext evaluate "resnet50.pth?backbone=resnet50" --benchmark knn linear --data classes:data/flowers
+  pixelpretext evaluate "resnet50.pth?backbone=resnet50" --benchmark knn linear \\
+      --data classes:data/flowers
   pixelpretext evaluate final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
 
-networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
-  ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the network; quote it, shells read ? and &
-data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes without options also serves benchmarks of class
-  folders, by ROOT/crops; a --data that no benchmark reads is refused;
-  ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M ?limit=N,M
-  ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
-upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the other, bilinear
-  always beside
-benchmarks: --benchmarks lists them with what they read and measure, their settings and trivial predictors; a module of
-  your own goes by its dotted name, see docs/adding_a_benchmark.md
-torchrun --nproc_per_node=N tools/evaluate.py … shares the images of some of them among N processes, as the list says"""
+networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME, each with ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the
+  network; quote it, shells read ? and &
+data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes without options also serves
+  benchmarks of class folders, by ROOT/crops; a --data that no benchmark reads is refused;
+  ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M
+  ?limit=N,M ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
+upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the
+  other, and bilinear always runs as well
+benchmarks: --benchmarks lists them with what they read and measure, their settings and trivial
+  predictors; a module of your own goes by its dotted name, see docs/adding_a_benchmark.md
+torchrun --nproc-per-node N -m benchmarks.commands evaluate … shares the images of some of them
+  among N processes, as the list says"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -7,8 +7,9 @@ from pretrain.command_line import Command, CommandLine
 EXAMPLES = """example:
   pixelpretext evaluate-cim work_dirs/cim_scenes64/final.pth --images data/scenes/images/val
 
-The checkpoint's own views, one draw per image, no training. Below the network's numbers stand those of two answers
-without looking: "prior" knows the mean foreground rate, "position" where exemplars lie on average."""
+The checkpoint's own views, one draw per image, no training. Below the network's numbers stand those
+of two answers without looking: "prior" knows the mean foreground rate, "position" where exemplars
+lie on average."""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -11,13 +11,14 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
   pixelpretext evaluate-upsampler work_dirs/upsamplers/jbu_0/final.pth --data data/photos/val
-  pixelpretext evaluate-upsampler work_dirs/upsamplers/*_0/final.pth --data data/photos/val data/streets/val \\
-      --size 96 --images 200
+  pixelpretext evaluate-upsampler work_dirs/upsamplers/*_0/final.pth \\
+      --data data/photos/val data/streets/val --size 96 --images 200
 
-checkpoints: final.pth of pixelpretext train-upsampler, all for one backbone; one of --upsampler bilinear lets the trained
-  downsamplers be compared as well, otherwise bilinear has the uniform one alone
-uniform_*: every upsampler with the same pooling, the mean over each cell; own_*: with the downsampler (and, for the
-  likelihood, the uncertainty) trained beside it; lower is better
+checkpoints: final.pth of pixelpretext train-upsampler, all for one backbone; one of --upsampler
+  bilinear lets the trained downsamplers be compared as well, otherwise bilinear has the uniform one
+  alone
+uniform_*: every upsampler with the same pooling, the mean over each cell; own_*: with the
+  downsampler (and, for the likelihood, the uncertainty) trained with it; lower is better
 other benchmarks through an upsampler: pixelpretext evaluate"""
 
 

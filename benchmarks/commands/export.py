@@ -15,10 +15,10 @@ EXAMPLES = """examples:
   pixelpretext export work_dirs/cim/final.pth --to huggingface --out cim_vit
   pixelpretext export "timm:resnet50?output_stride=8" --to onnx --out resnet50.onnx
 
-networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, with options
-  of the network behind ? and &; quote it, shells read both
-Features before and after are compared where the other library is installed; if they differ nothing is written.
-What each format holds and how it is loaded: docs/exchange.md"""
+networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME, with options of the network behind ? and &; quote it, shells read both
+Features before and after are compared where the other library is installed; if they differ nothing
+is written. What each format holds and how it is loaded: docs/exchange.md"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -10,22 +10,26 @@ from typing import Any
 from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
-  pixelpretext finetune work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" configs/finetune/tiny.py \\
+  pixelpretext finetune work_dirs/pixpro/final.pth "random:resnet18?output_stride=8" tiny \\
       --data data/flowers --seeds 0 1 2 --fraction 0.1
-  pixelpretext finetune final.pth configs/finetune/imagenet_r50_semi_30e.py --data data/imagenet \\
+  pixelpretext finetune final.pth imagenet_r50_semi_30e --data data/imagenet \\
       --labels 1percent.txt --cfg-options schedule.epochs=60
   bash tools/dist_train.sh tools/finetune.py 8 \\
-      work_dirs/cim_vitb16_300e/final.pth configs/finetune/imagenet_vitb16_100e.py --data data/imagenet
+      work_dirs/cim_vitb16_300e/final.pth imagenet_vitb16_100e --data data/imagenet
 
-checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME?seed=0;
-  quote them, shells read ? and &
-recipes: configs/finetune/*.py, by path or name; docs/finetuning.md tells where their settings come from
-data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders ROOT/<class>/…, a fifth held back
-labels: --fraction draws that share of each class; --labels names a list, one image a line (path, or file name)
+checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME?seed=0; quote them, shells read ? and &
+recipes: those below configs/finetune by their names, or a path; docs/finetuning.md tells where
+  their settings come from
+data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders ROOT/<class>/…, a fifth
+  held back
+labels: --fraction draws that share of each class; --labels names a list, one image a line (path, or
+  file name)
 
-running the same command again does only what is missing; a run that was cut off goes on at its last checkpoint
-exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments or the data,
-130 interrupted, 1 a bug or an error while training"""
+running the same command again does only what is missing; a run that was cut off goes on at its last
+checkpoint
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments
+or the data, 130 interrupted, 1 a bug or an error while training"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -11,14 +11,15 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
   pixelpretext import moco_v2_800ep_pretrain.pth.tar --from moco
-  pixelpretext import dino_deitsmall16_pretrain_full_checkpoint.pth --weights target --out work_dirs/dino.pth
+  pixelpretext import dino_deitsmall16_pretrain_full_checkpoint.pth --weights target \\
+      --out work_dirs/dino.pth
   pixelpretext import mae_pretrain_vit_base.pth --from mae
-  pixelpretext import featup_dino16_jbu.ckpt --from featup            an upsampler: use it as jbu:FILE
+  pixelpretext import featup_dino16_jbu.ckpt --from featup     an upsampler: use it as jbu:FILE
   pixelpretext import mine.pth --backbone "vit_small_patch16_224?num_heads=12&img_size=(192,256)"
-  pixelpretext import --layouts                                       lists the layouts and how sure they are
+  pixelpretext import --layouts                                lists the layouts, how sure they are
 
-Every tool then takes the written file as it takes a checkpoint of ours. Where a file does not fit, the sentence says
-what is in it."""
+Every command then takes the written file as it takes a checkpoint of ours. Where a file does not
+fit, the sentence says what is in it."""
 
 
 def add_arguments(parser: CommandLine) -> None:

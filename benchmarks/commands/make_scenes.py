@@ -10,9 +10,10 @@ from pathlib import Path
 from pretrain.command_line import Command, CommandLine, as_typed
 
 EXAMPLES = """example:
-  pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0 --workers 2     what configs/quick reads
+  pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0     what quick/* reads
 
-Run again after an interruption, it writes only what is missing. Layouts and labels: docs/scenes.md."""
+Run again after an interruption, it writes only what is missing. Layouts and labels:
+docs/scenes.md."""
 
 
 def add_arguments(parser: CommandLine) -> None:

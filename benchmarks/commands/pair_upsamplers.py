@@ -11,13 +11,15 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """example:
   for seed in 0 1 2; do
-    pixelpretext evaluate work_dirs/pixcontrast_$seed/final.pth --benchmark probe --data camvid:data/camvid \\
-        --set probe.size=192,256 --out work_dirs/upsamplers.jsonl \\
-        --upsampler bicubic guided jbu:work_dirs/upsamplers/jbu_$seed/final.pth
+    pixelpretext evaluate work_dirs/pixcontrast_$seed/final.pth \\
+        --benchmark probe --data camvid:data/camvid --set probe.size=192,256 \\
+        --upsampler bicubic guided jbu:work_dirs/upsamplers/jbu_$seed/final.pth \\
+        --out work_dirs/upsamplers.jsonl
   done
   pixelpretext pair-upsamplers work_dirs/upsamplers.jsonl --out docs/results/upsamplers.md
 
-Networks are the repetitions: 95 % t-intervals over them. Differences to bilinear are taken network by network."""
+Networks are the repetitions: 95 % t-intervals over them. Differences from bilinear are taken
+network by network."""
 
 
 def add_arguments(parser: CommandLine) -> None:

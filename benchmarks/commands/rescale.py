@@ -14,8 +14,9 @@ EXAMPLES = """examples:
   pixelpretext train CONFIG --cfg-options load_from=rescaled.pth       # train on from them
   pixelpretext evaluate rescaled.pth --benchmark retrieval --data scenes:data/scenes
 
-w becomes w * ||w_init|| / ||w|| for every parameter tensor; the initial weights are drawn again from the checkpoint's
-own config and seed. Buffers (running statistics) stay as they are, and so do tensors that are or began as all zeros."""
+w becomes w * ||w_init|| / ||w|| for every parameter tensor; the initial weights are drawn again
+from the checkpoint's own config and seed. Buffers (running statistics) stay as they are, and so do
+tensors that are or began as all zeros."""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -11,7 +11,8 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
   pixelpretext robustness work_dirs/finetune/pixpro_0/final.pth --data corrupted:data/flowers
-  pixelpretext robustness a/final.pth b/final.pth --data corrupted:data/flowers --severities 3 --reference a.jsonl
+  pixelpretext robustness a/final.pth b/final.pth --data corrupted:data/flowers --severities 3 \\
+      --reference a.jsonl
   pixelpretext robustness final.pth --data imagenet-a:data/imagenet-a imagenet-r:data/imagenet-r \\
       imagenet-sketch:data/sketch imagenet-c:data/imagenet-c
   pixelpretext robustness --sheet photo.jpg --out sheet.png
@@ -19,12 +20,14 @@ EXAMPLES = """examples:
 
 classifiers: checkpoints of pixelpretext finetune
 data: KIND:ROOT[?option=value&…]
-  corrupted        class folders, corrupted on the fly; the validation part, ?part=all for everything; ?every=N
+  corrupted        class folders, corrupted on the fly; the validation part, ?part=all for
+                   everything; ?every=N
   imagenet-a, -r   ROOT/<WordNet id>/<image>, 200 classes; only these are chosen among
   imagenet-sketch  ROOT/<WordNet id>/<image>, 1000 classes
   imagenet-c       ROOT/<corruption>/<severity>/<WordNet id>/<image>
   ?partial=True takes an ImageNet set with fewer classes
-only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what the corruptions here are worth"""
+only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what the
+corruptions here are worth"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
-  pixelpretext train configs/imagenet/pixpro_r50_100e.py --work-dir work_dirs/pixpro
-  pixelpretext train CONFIG --resume                          # from the newest checkpoint in the work_dir
+  pixelpretext train imagenet/pixpro_r50_100e --work-dir work_dirs/pixpro
+  pixelpretext train CONFIG --resume              # from the newest checkpoint in the work_dir
   pixelpretext train CONFIG --amp --cfg-options schedule.global_batch=256 loader.workers=8
-  bash tools/dist_train.sh CONFIG 8                              # eight processes, restarted if one dies
+  bash tools/dist_train.sh CONFIG 8               # eight processes, restarted if one dies
 
-exit codes: 0 done, 75 pre-empted (SIGTERM, SIGUSR1, SIGUSR2) with a checkpoint written: run again with --resume,
-2 a mistake in the arguments, the config or the data, 130 interrupted, 1 a bug or an error while training"""
+exit codes: 0 done, 75 pre-empted (SIGTERM, SIGUSR1, SIGUSR2) with a checkpoint written: run again
+with --resume, 2 a mistake in the arguments, the config or the data, 130 interrupted, 1 a bug or an
+error while training"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -8,23 +8,28 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
   pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos
-  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --size 96 --samples 4000 \\
-      --work-dir work_dirs/upsamplers/jbu_0 --cfg-options model.objective.shared=True
-  pixelpretext train-upsampler timm:vit_small_patch14_dinov2 --data data/photos --upsampler neighbourhood
+  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos \\
+      --size 96 --samples 4000 --work-dir work_dirs/upsamplers/jbu_0 \\
+      --cfg-options model.objective.shared=True
+  pixelpretext train-upsampler timm:vit_small_patch14_dinov2 --data data/photos \\
+      --upsampler neighbourhood
   pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --objective regression
-  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --upsampler bilinear   # the baseline
-  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --resume     # the same command again
+  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --upsampler bilinear
+  pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --resume
 
-backbone: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME, each with
-  ?output_stride=8&map_stride=16&weights=target and options of the network; quote it, shells read ? and &
-objectives: consistency (configs/upsamplers/consistency.py), regression (configs/upsamplers/regression.py)
-upsamplers: a trained kind of the table in docs/upsamplers.md, or bilinear; each objective has its own default
-bilinear trains only the downsampler and the uncertainty of the consistency loss: what an upsampler has to beat
-the folder then holds final.pth (upsampler and backbone), config.py, curve.csv; compare several of them with
-  pixelpretext evaluate-upsampler
+backbone: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME, each with ?output_stride=8&map_stride=16&weights=target and options of the network;
+  quote it, shells read ? and &
+objectives: consistency (upsamplers/consistency), regression (upsamplers/regression)
+upsamplers: a trained kind of the table in docs/upsamplers.md, or bilinear; each objective has its
+  own default
+bilinear trains only the downsampler and the uncertainty of the consistency loss: what an upsampler
+  has to beat
+the folder then holds final.pth (upsampler and backbone), config.py, curve.csv; compare several of
+  them with pixelpretext evaluate-upsampler
 
-exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in the arguments
-or the data, 130 interrupted, 1 a bug or an error while training"""
+exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in
+the arguments or the data, 130 interrupted, 1 a bug or an error while training"""
 
 
 def add_arguments(parser: CommandLine) -> None:

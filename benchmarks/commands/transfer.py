@@ -7,16 +7,19 @@ from typing import Any
 from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
-  pixelpretext transfer work_dirs/pixpro/final.pth configs/transfer/tiny/seg_fcn.py --data data/transfer/camvid \\
+  pixelpretext transfer work_dirs/pixpro/final.pth tiny/seg_fcn --data data/transfer/camvid \\
       --seeds 0 1 2
-  pixelpretext transfer a.pth b.pth "random:resnet18" configs/transfer/tiny/det_fpn.py --data data/transfer/bccd
+  pixelpretext transfer a.pth b.pth "random:resnet18" tiny/det_fpn --data data/transfer/bccd
   bash tools/dist_train.sh tools/transfer.py 8 \\
-      work_dirs/pixpro/final.pth configs/transfer/coco_maskrcnn_r50_fpn_1x.py --data data/coco
+      work_dirs/pixpro/final.pth coco_maskrcnn_r50_fpn_1x --data data/coco
 
-checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME, random:NAME?seed=0
-recipes: configs/transfer/*.py; docs/transfer.md lists them with their sources and the data each needs
-Running the same command again reads what is finished and goes on with what was cut off. Install the libraries first:
-bash tools/setup.sh transfer, or pip install 'pixelpretext[transfer]' and then pixelpretext build-mmcv"""
+checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME?seed=0
+recipes: those below configs/transfer by their names, or a path; docs/transfer.md lists them with
+  their sources and the data each needs
+Running the same command again reads what is finished and goes on with what was cut off. Install the
+libraries first: bash tools/setup.sh transfer, or pip install 'pixelpretext[transfer]' and then
+pixelpretext build-mmcv"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pretrain.command_line import Command, CommandLine
 
-EXAMPLES = """example: PIXELPRETEXT_SHARED=/data/shared pixelpretext unpack-shared data/real
+EXAMPLES = """example:
+  PIXELPRETEXT_SHARED=/data/shared pixelpretext unpack-shared data/real
 
 The archives are not part of this repository; each holds one folder of its own name:
   pretrain_caltech101_s128.tar  <class>/*.jpg: Caltech-101, shorter side resized to 128 px
-  seg_camvid.tar                train, trainannot, val, valannot: CamVid with 11 classes, as docs/data.md says"""
+  seg_camvid.tar                train, trainannot, val, valannot: CamVid with 11 classes, as
+                                docs/data.md says"""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -1,1 +1,1 @@
-"""What this machine has and can do: pinned packages, devices, optional parts, decode rate, advice."""
+"""What this machine has and can do: packages, devices, optional parts, decode rate, advice."""

@@ -94,7 +94,7 @@ def core() -> list[Part]:
 
 
 def operators() -> Part:
-    """The compiled operators of feature upsampling: which are in use, and why the others are not."""
+    """The compiled operators of feature upsampling: which are used, and why the others are not."""
     from heads.upsamplers import library, operators  # noqa: F401 - the second one loads them
 
     gives = "fast feature upsampling (without them plain torch runs, same result)"
