@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.commands.main import COMMANDS, load
+from pretrain.places import config_names
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("tools", "benchmarks", "configs")
 FILES = [
@@ -28,6 +31,29 @@ def test_configs_and_tools_that_are_named_are_there() -> None:
     assert (
         len(named) > 20 and [pair for pair in sorted(named) if not (ROOT / pair[1]).is_file()] == []
     )
+
+
+def test_commands_that_are_named_are_there() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *FILES]
+    pages += (ROOT / "pretrain").rglob("*.py")
+    pattern = re.compile(r"\bpixelpretext ([a-z][\w-]*)")
+    named = {
+        (page.relative_to(ROOT).as_posix(), name)
+        for page in pages
+        for name in pattern.findall(page.read_text(encoding="utf-8"))
+    }
+    assert {name for _, name in named} >= {"train", "import"}
+    assert [pair for pair in sorted(named) if pair[1] not in COMMANDS] == []
+
+
+def test_configs_that_help_texts_name_are_there() -> None:
+    """``pixelpretext train quick/scenes64`` in an example: a config goes by its name."""
+    folders = {"compare": "comparisons", "finetune": "finetune", "transfer": "transfer"}
+    for command in ("train", "draw-pairs", "compare", "finetune", "transfer"):
+        names = {"CONFIG", *config_names(), *config_names(folders.get(command, ""))}
+        examples = load(command).examples.replace("\\\n", " ").splitlines()
+        lines = [line.split() for line in examples if f"pixelpretext {command} " in line]
+        assert lines and all(names & set(line) for line in lines), lines
 
 
 def test_options_that_the_quickstart_advertises_are_the_comparisons() -> None:
