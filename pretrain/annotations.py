@@ -9,7 +9,12 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from dataclasses import MISSING, fields
+from typing import Any, Literal, TypeVar
+
+from pretrain.names import suggestion
+
+T = TypeVar("T")
 
 
 def matches(value: Any, annotation: Any) -> bool:
@@ -51,11 +56,9 @@ def _is_nan(value: Any) -> bool:
 
 def spell(annotation: Any) -> str:
     """Returns an annotation as a reader would write it."""
-    return (
-        annotation.__name__
-        if isinstance(annotation, type)
-        else str(annotation).replace("typing.", "")
-    )
+    if isinstance(annotation, type):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
 
 
 def fitted(value: Any, annotation: Any) -> Any:
@@ -96,6 +99,35 @@ def fit_all(values: Mapping[str, Any], taker: Callable[..., Any], *, where: str)
             legal = spell(hints[name])
             raise ValueError(f"{where}{name}={value!r} is {kind(value)}; must be {legal}")
     return result
+
+
+def build(cls: type[T], values: Any, *, where: str) -> T:
+    """Builds a dataclass from a mapping that a person wrote.
+
+    Args:
+        cls: the dataclass.
+        values: of its fields, by name, fitted as :func:`fit_all` does; those with a default may be
+            left out.
+        where: how a message begins, a field's name follows: ``"loader."``, ``"benchmark 'knn': "``.
+
+    Raises:
+        ValueError: no mapping; an unknown field, with the one that was probably meant; a value of a
+            wrong type; a field that is missing. What ``cls`` itself raises comes through.
+    """
+    legal = [field.name for field in fields(cls)]
+    if not isinstance(values, Mapping):
+        place = where.rstrip(".: ")
+        raise ValueError(f"{place}={values!r}: must be a dict of {', '.join(legal)}")
+    for name in values:
+        if name not in legal:
+            near = suggestion(str(name), legal)
+            raise ValueError(f"{where}{name} is unknown{near}; legal: {', '.join(legal)}")
+    values = fit_all(values, cls, where=where)
+    for field in fields(cls):
+        required = field.default is MISSING and field.default_factory is MISSING
+        if required and field.name not in values:
+            raise ValueError(f"{where}{field.name} is missing")
+    return cls(**values)
 
 
 def _elements_match(values: list | tuple, arguments: tuple[Any, ...]) -> bool:

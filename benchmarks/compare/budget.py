@@ -24,6 +24,7 @@ from benchmarks.compare.configs import config_hash, relevant
 from benchmarks.compare.names import PlanError
 from pretrain.engine.check import register_all
 from pretrain.files import atomic_write, read_dict
+from pretrain.random_state import undisturbed_random
 from pretrain.structures import Batch, collate
 from pretrain.terms import total_loss
 
@@ -133,7 +134,7 @@ def count_flops_per_sample(config: dict[str, Any]) -> float:
     """
     register_all()
     size = min(int(config["schedule"]["global_batch"]), PROBE_BATCH)
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed_random():
         torch.manual_seed(0)
         model = MODELS.build(copy.deepcopy(config["model"])).train()
         batch = probe_batch(config, size)

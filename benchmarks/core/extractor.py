@@ -22,6 +22,8 @@ from benchmarks.weights.checkpoint import Checkpoint
 from benchmarks.weights.filling import LoadReport, weights_fingerprint
 from benchmarks.weights.layouts import IMAGENET
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
+from pretrain.modes import evaluating
+from pretrain.random_state import undisturbed_random
 
 _OURS = (
     "weights",
@@ -237,22 +239,8 @@ class FeatureExtractor:
 
     def _encoded(self, normalised: Tensor) -> Features:
         """The network's whole answer to images (B, 3, H, W) that are normalised already."""
-        with self._frozen(), refused_sizes(self.backbone, normalised):
+        with evaluating(self.backbone), refused_sizes(self.backbone, normalised):
             return self.backbone(normalised)
-
-    @contextmanager
-    def _frozen(self) -> Iterator[None]:
-        """Eval mode whatever a training loop set meanwhile; each module's own mode comes back
-        after.
-        """
-        training = [module for module in self.backbone.modules() if module.training]
-        for module in training:
-            module.training = False
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
 
 
 @contextmanager
@@ -387,7 +375,7 @@ def _named(
     name: str, options: dict[str, Any], *, pretrained: bool, seed: int
 ) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
     """A timm network with its own normalisation; random weights depend on the seed only."""
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed_random():
         torch.manual_seed(seed)
         backbone = TimmBackbone(name, **options, **(dict(pretrained=True) if pretrained else {}))
     known = getattr(backbone.model, "pretrained_cfg", None) or {}

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from mmengine.dist import barrier
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -18,8 +13,9 @@ from torch import nn
 
 from benchmarks.core.extractor import IMAGENET, FeatureExtractor
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
-from pretrain.engine.distributed import world
+from pretrain.engine.distributed import current_device
 from pretrain.engine.sharding import is_sharded
+from pretrain.random_state import undisturbed_random
 
 
 @HOOKS.register_module()
@@ -68,7 +64,7 @@ class EvaluationHook(Hook):
         self._backbone(runner)
         if not self._tasks:
             self.check_start()
-        with undisturbed():
+        with undisturbed_random(current_device()):
             for task in self._tasks:
                 task.check(self._extractor(runner, "start"))
 
@@ -79,7 +75,7 @@ class EvaluationHook(Hook):
 
     def check_start(self) -> None:
         """Opens the data, so that a mistake shows before the run begins."""
-        if world()[0] != 0:
+        if not is_main_process():
             return
         self._tasks = []
         for name, config in self.benchmarks.items():
@@ -92,13 +88,13 @@ class EvaluationHook(Hook):
         """Evaluates if it is time."""
         step = runner.iter + 1
         if step % self.every == 0 or step == runner.max_iters:
-            if runner.rank == 0:
+            if is_main_process():
                 self.evaluate(runner, step)
             barrier()
 
     def evaluate(self, runner: Runner, step: int) -> None:
         """Runs all benchmarks on the present weights and logs them for ``step``."""
-        with undisturbed():
+        with undisturbed_random(current_device()):
             extractor = self._extractor(runner, f"step {step}")
             records = {task.name: task.run(extractor) for task in self._tasks}
         scalars = {}
@@ -141,15 +137,3 @@ class EvaluationHook(Hook):
                 "'online'"
             )
         return backbone
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Puts the random states of Python, NumPy and torch (CPU and GPUs) back on leaving."""
-    state, array_state = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(array_state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks import finetune
@@ -24,7 +24,7 @@ from benchmarks.frozen import (
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
-from pretrain.annotations import fit_all
+from pretrain.annotations import build, fit_all
 from pretrain.names import suggestion
 
 MODULES = (
@@ -128,18 +128,11 @@ def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> An
     Raises:
         ValueError: an unknown setting, with a suggestion, or an illegal value.
     """
-    legal = [field.name for field in fields(benchmark.settings)]
-    for key in values:
-        if key not in legal:
-            raise ValueError(
-                f"benchmark {name!r} has no setting {key!r}{suggestion(key, legal)}; legal: "
-                f"{', '.join(legal)}"
-            )
-    values = fit_all(values, benchmark.settings, where=f"benchmark {name!r}: ")
+    where = f"benchmark {name!r}: "
     try:
-        return benchmark.settings(**values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"benchmark {name!r}: {error}") from error
+        return build(benchmark.settings, values, where=where)
+    except ValueError as error:
+        raise ValueError(where + str(error).removeprefix(where)) from error
 
 
 def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> type:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.dist import is_main_process
 from rich.console import Console
 
 from benchmarks.core.commands import RecordFile, require_distinct
@@ -26,7 +27,7 @@ from benchmarks.finetune.tuning import (
     tuning_tables,
 )
 from benchmarks.report.renderers import print_tables
-from pretrain.engine.distributed import broadcast, world
+from pretrain.engine.distributed import broadcast
 from pretrain.files import require_writable
 from pretrain.progress import Progress
 
@@ -74,7 +75,7 @@ def finetune_all(options: Options) -> None:
         data = ClassFolder(options.data)
         jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
         known = broadcast(
-            read_all(options.out) if world()[0] == 0 and Path(options.out).is_file() else []
+            read_all(options.out) if is_main_process() and Path(options.out).is_file() else []
         )
         open_jobs, records = _check(options, jobs, data, known=known, console=console)
         if not options.check:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import get_world_size
 
 from benchmarks.core.extractor import FeatureExtractor, identity, parse_spec
 from benchmarks.core.record import Record
@@ -23,7 +24,6 @@ from benchmarks.finetune.settings import Settings
 from benchmarks.weights.checkpoint import Checkpoint, write_backbone
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import override, read_config, require_honoured
-from pretrain.engine.distributed import world
 from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
@@ -211,7 +211,7 @@ def _check(cfg: Config, images: int) -> None:
     """Raises a ConfigError for what the engine, or mixup, would stop at once the run is built."""
     checked = check_config(cfg)
     make_schedule(checked.schedule, images)
-    per_pass = micro_batch(checked.schedule, world()[1])
+    per_pass = micro_batch(checked.schedule, get_world_size())
     mixed = cfg.model.get("mixup", 0.8) or cfg.model.get("cutmix", 1.0)
     if mixed and per_pass % 2:
         raise ConfigError(

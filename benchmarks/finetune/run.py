@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
@@ -25,11 +26,11 @@ from benchmarks.finetune.recipe import NAME, Fitted, fit
 from benchmarks.finetune.settings import Settings
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.engine.build import build_runner
-from pretrain.engine.checkpoints import rng_state, set_rng_state
-from pretrain.engine.distributed import broadcast, current_device, world
+from pretrain.engine.distributed import broadcast, current_device
 from pretrain.engine.hooks.progress import ProgressHook
 from pretrain.engine.resumption import RunLock
 from pretrain.progress import Progress
+from pretrain.random_state import undisturbed_random
 
 
 def run(
@@ -73,18 +74,18 @@ def _finetune(
     Raises:
         ConfigError: another process works on this very fine-tuning.
     """
-    state = rng_state()
     lock = RunLock(fitted.work_dir)
-    try:
-        lock.take(expected=True)
-        if world()[0] == 0:
-            fitted.write()
-        if not broadcast(fitted.final.is_file()):
-            _train(fitted, progress)
-        return broadcast(_evaluate(fitted, data, settings, progress) if world()[0] == 0 else None)
-    finally:
-        lock.release()
-        set_rng_state(state)
+    with undisturbed_random(current_device()):
+        try:
+            lock.take(expected=True)
+            if is_main_process():
+                fitted.write()
+            if not broadcast(fitted.final.is_file()):
+                _train(fitted, progress)
+            record = _evaluate(fitted, data, settings, progress) if is_main_process() else None
+            return broadcast(record)
+        finally:
+            lock.release()
 
 
 def _train(fitted: Fitted, progress: Progress | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import is_main_process
 from rich.console import Console
 
 from benchmarks.core.commands import RecordFile
@@ -22,7 +23,7 @@ from benchmarks.report.runs import Run
 from benchmarks.report.table import Column, Entry, Table, build, protocol_title
 from pretrain.backbones.timm_backbone import timm_options
 from pretrain.command_line import read_pairs
-from pretrain.engine.distributed import open_group, world
+from pretrain.engine.distributed import open_group
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars, Progress
 
@@ -84,7 +85,7 @@ def run_jobs(
             with bars.bar(title) as progress:
                 extractor = FeatureExtractor.load(spec, weights=weights)
                 records.append(run(extractor, settings, progress))
-            if world()[0] == 0 and records[-1].to_json() not in known:
+            if is_main_process() and records[-1].to_json() not in known:
                 out.append(records[-1])
     return records
 

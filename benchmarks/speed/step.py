@@ -27,10 +27,11 @@ from benchmarks.speed.measuring import CLOCKS
 from pretrain.backbones.timm_backbone import Features
 from pretrain.command_line import Command, CommandLine, execute
 from pretrain.engine.check import register_all
-from pretrain.engine.efficiency import BarePasses, seconds, synchronise, undisturbed_rng
+from pretrain.engine.efficiency import BarePasses, seconds, synchronise
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
 from pretrain.hooks.throughput import peak_memory
 from pretrain.places import find_config
+from pretrain.random_state import undisturbed_random
 from pretrain.structures import Batch, collate
 from pretrain.terms import total_loss
 from pretrain.views.recipe import ViewRecipe
@@ -207,7 +208,7 @@ class Step:
                 terms = self.model.objectives[0](batch, GivenEncodings(online, target))
             total_loss(terms).backward()
 
-        with undisturbed_rng(self.device):
+        with undisturbed_random(self.device):
             taken = seconds(run, self.device, self.clock)
         self.model.zero_grad(set_to_none=True)
         return taken

@@ -8,15 +8,16 @@ import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from pretrain.annotations import build
 from pretrain.backbones.timm_backbone import weight_options
 from pretrain.engine.config_file import override, read_config
-from pretrain.names import check_choice, suggestion
+from pretrain.names import check_choice
 
 SECTION = "transfer"
 # Speed, logging and places: no part of what is measured.
@@ -72,8 +73,6 @@ class Section:
     def __post_init__(self) -> None:
         check_choice("transfer.task", self.task, ("segmentation", "detection"))
         check_choice("transfer.backbone", self.backbone, ("native", "timm", "any"))
-        if type(self.allow_shared) is not bool:
-            raise ValueError(f"transfer.allow_shared={self.allow_shared!r} must be True or False")
         if self.batch < 1:
             raise ValueError(
                 f"transfer.batch={self.batch} must be at least 1, images per step over all "
@@ -101,14 +100,7 @@ def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tupl
             f"{path} has no section transfer = dict(task=…, batch=…): those in configs/transfer "
             "have one"
         )
-    legal = [field.name for field in fields(Section)]
-    for key in given:
-        if key not in legal:
-            raise ValueError(
-                f"{path}: transfer has no key {key!r}{suggestion(key, legal)}; legal: "
-                f"{', '.join(legal)}"
-            )
-    return config, Section(**given)
+    return config, build(Section, given, where="transfer.")
 
 
 def place_data(config: Config, root: str | Path | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size, is_main_process
 
 from benchmarks.core.benchmark import Benchmark, Result, in_subject, speed_only
 from benchmarks.core.extractor import FeatureExtractor, identity
@@ -23,7 +24,7 @@ from benchmarks.mm import libraries
 from benchmarks.transfer.parts import pretrained_parts
 from benchmarks.transfer.weights import Placement, place
 from pretrain.engine.config_file import require_honoured
-from pretrain.engine.distributed import broadcast, from_first_rank, world
+from pretrain.engine.distributed import broadcast, from_first_rank
 from pretrain.engine.resumption import RunLock
 from pretrain.files import atomic_write
 from pretrain.places import find_config
@@ -122,7 +123,7 @@ def _run(
     from benchmarks.transfer import trial
 
     finished = fitted.work_dir / "record.json"
-    known = broadcast(finished.read_text() if world()[0] == 0 and finished.is_file() else None)
+    known = broadcast(finished.read_text() if is_main_process() and finished.is_file() else None)
     if known is not None:
         return _result_of(Record.from_json(known))
     look_at_labels(fitted, data, progress)
@@ -144,7 +145,7 @@ def _run(
         | dict(tuning_seed=settings.tuning_seed, placed=str(placed), norm=fitted.norm),
         versions=versions(device) | libraries.versions(),
     )
-    if world()[0] == 0:
+    if is_main_process():
         record = BENCHMARK.record(
             result, data, settings, subject={}, device=torch.device(device), seconds=seconds
         )
@@ -260,7 +261,7 @@ def fit(
     recipe.place_backbone(config, section, extractor.backbone.config)
     _place_normalisation(config, extractor)
     norm = recipe.place_machine(
-        config, section, processes=processes or world()[1], cuda=torch.cuda.is_available()
+        config, section, processes=processes or get_world_size(), cuda=torch.cuda.is_available()
     )
     parts = [protocol, identity(extractor.describe()), settings.tuning_seed, norm]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]

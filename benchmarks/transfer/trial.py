@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import MODELS, DefaultScope
@@ -24,7 +25,7 @@ from torch import nn
 from benchmarks.transfer.weights import Placement
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.checkpoint_file import safe_globals
-from pretrain.engine.distributed import broadcast, world
+from pretrain.engine.distributed import broadcast
 from pretrain.files import atomic_path
 from pretrain.progress import Progress
 
@@ -124,7 +125,7 @@ def build_model(config: Config) -> nn.Module:
 
 def write_initial(placed: Placement, work_dir: Path, spec: str) -> None:
     """Writes ``initial.pth``: pretrained weights under the model's own key names. Collective."""
-    if world()[0] == 0:
+    if is_main_process():
         with atomic_path(work_dir / "initial.pth") as temporary:
             torch.save({"state_dict": placed.state, "meta": {"source": spec}}, temporary)
     broadcast(None)  # the others read the file only when it is there
@@ -185,7 +186,7 @@ def refuse_divergence(model: nn.Module) -> None:
 def _synchronise(model: nn.Module) -> None:
     """BatchNorm inside a timm network joins the processes as the library's own SyncBN does. timm's
     converter, because torch's would drop the activation that timm fuses into its norm layers."""
-    if world()[1] == 1 or not torch.cuda.is_available():
+    if get_world_size() == 1 or not torch.cuda.is_available():
         return
     for module in list(model.modules()):
         if isinstance(module, TimmBackbone):

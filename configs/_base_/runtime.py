@@ -1,7 +1,12 @@
-# How a long run on GPUs is driven: loading, precision, checkpoints, watching. No setting here is part of a method.
-# Knobs people ask for: `loader.workers` (per training process, so 96 beside 8 GPUs; tools/doctor.py advises),
-# `engine.precision` ("fp16" on GPUs before Ampere, the authors of PixPro trained in fp16), `engine.compile` (faster
-# after minutes of start-up).
+"""How a long run on GPUs is driven: loading, precision, checkpoints, watching.
+
+No setting here is part of a method.
+
+Knob:     `loader.workers` (per training process, so 96 beside 8 GPUs; tools/doctor.py advises),
+          `engine.precision` ("fp16" on GPUs before Ampere, the authors of PixPro trained in fp16),
+          `engine.compile` (faster after minutes of start-up)
+"""
+
 loader = dict(workers=12, photometrics="device")
 engine = dict(
     precision="bf16",

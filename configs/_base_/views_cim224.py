@@ -1,11 +1,18 @@
-# Views of CIM at ImageNet size: a context of 160 px and, cut out of it, six exemplars of 64 px. Areas, aspects, colour,
-# blur, solarise and mirroring as in the released script: the context is a crop of (0.5, 1.0) of the image without any
-# change of colour; exemplars cover (0.05, 0.48) of it before they are turned by up to 45 degrees and trimmed.
-# Differences: exemplars are cut from the image itself instead of from its 224 px version; resampling is antialiased
-# bilinear instead of bicubic, turning bilinear instead of nearest; angles are not rounded to whole degrees.
-# Status: settings confirmed by that source; nothing has been trained with them here yet.
-# Knobs people ask for: the ablations of the paper are settings here: `scale` and `ratio` of the exemplar (scale,
-# shape), `rotation`, the number of exemplars, and jitter, grey, blur, solarise, flip (transformations).
+"""Views of CIM at ImageNet size: a context of 160 px and, cut out of it, six exemplars of 64 px.
+
+Areas, aspects, colour, blur, solarise and mirroring as in the released script: the context is a
+crop of (0.5, 1.0) of the image without any change of colour; exemplars cover (0.05, 0.48) of it
+before they are turned by up to 45 degrees and trimmed.
+
+Result:   settings confirmed by that source; nothing has been trained with them here yet
+Knob:     the ablations of the paper are settings here: `scale` and `ratio` of the exemplar (scale,
+          shape), `rotation`, the number of exemplars, and jitter, grey, blur, solarise, flip
+          (transformations)
+Differs:  exemplars are cut from the image itself instead of from its 224 px version; resampling is
+          antialiased bilinear instead of bicubic, turning bilinear instead of nearest; angles are
+          not rounded to whole degrees
+"""
+
 _exemplar = dict(
     size=64,
     within="context",

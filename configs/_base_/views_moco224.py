@@ -1,7 +1,12 @@
-# Views usual for MoCo v2 at 224 px: two views of one distribution, half SimCLR's colour strength, larger crops.
-# Source: confirmed by the code of DenseCL's authors, which has the same numbers. Differences: the blur, as in
-# views_pixpro224.py. Status: nothing has been trained with them here yet.
-# Knob people ask for: scale.
+"""Views usual for MoCo v2 at 224 px: two views of one distribution, half SimCLR's colour strength,
+larger crops.
+
+Result:   nothing has been trained with them here yet
+Knob:     scale
+Source:   confirmed by the code of DenseCL's authors, which has the same numbers
+Differs:  the blur, as in views_pixpro224.py
+"""
+
 _view = dict(
     size=224,
     scale=(0.2, 1.0),

@@ -1,7 +1,9 @@
-"""CLAE with the softmax of instance discrimination ("Plain"), ResNet-18, CIFAR-10, 301 epochs at batch 128.
+"""CLAE with the softmax of instance discrimination ("Plain"), ResNet-18, CIFAR-10, 301 epochs at
+batch 128.
 
 Launch:   python tools/train.py configs/cifar/clae_plain_r18_301e.py
-Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below data/cifar10/train
+Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below
+          data/cifar10/train
 Time:     not known
 Result:   no number that we could read; not run by us
 Knob:     objectives[0].epsilon, in 1/255

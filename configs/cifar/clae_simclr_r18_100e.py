@@ -1,7 +1,8 @@
 """CLAE with SimCLR's loss, ResNet-18, CIFAR-10, 100 epochs at batch 256.
 
 Launch:   python tools/train.py configs/cifar/clae_simclr_r18_100e.py
-Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below data/cifar10/train
+Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below
+          data/cifar10/train
 Time:     not known
 Result:   no number that we could read; not run by us
 Knob:     objectives[0].epsilon, in 1/255

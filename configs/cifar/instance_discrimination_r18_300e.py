@@ -1,7 +1,9 @@
-"""Instance discrimination ("Plain" in the code of adversarial contrastive learning), ResNet-18, CIFAR-10, 300 epochs.
+"""Instance discrimination ("Plain" in the code of adversarial contrastive learning), ResNet-18,
+CIFAR-10, 300 epochs.
 
 Launch:   python tools/train.py configs/cifar/instance_discrimination_r18_300e.py
-Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below data/cifar10/train
+Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below
+          data/cifar10/train
 Time:     not known
 Result:   no number that we could read; not run by us
 Knob:     objectives[0].form: "uel" is the other base loss, with the same recipe

@@ -1,17 +1,19 @@
-"""The form of RoCL (robust contrastive learning, NeurIPS 2020), ResNet-18, CIFAR-10, 1000 epochs at batch 256.
+"""The form of RoCL (robust contrastive learning, NeurIPS 2020), ResNet-18, CIFAR-10, 1000 epochs at
+batch 256.
 
 Launch:   python tools/train.py configs/cifar/rocl_r18_1000e.py
-Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below data/cifar10/train
+Hardware: one GPU. Data: the 50,000 training images, one folder per class or all in one, below
+          data/cifar10/train
 Time:     not known; the attack adds 9 forward passes of a view and 7 backward passes to its pixels
 Result:   the authors' repository: linear probe 83.71 % clean, 40.27 % under attack; not run by us
 Knob:     schedule.epochs; with 200 re-implementers report 78.11 % and 30.21 %
-Source:   the authors' repository: three-view NT-Xent over view, other view and attacked view, plus one of the
-          attacked pair; PGD of 7 steps of 0.007 (1.785/255) within 8/255, random start, in evaluation mode, one set
-          of BatchNorms, pixels in [0, 1]
-Differs:  ours are the weight alpha of the second term, batch, optimiser and schedule (PixPro's LARS), temperature,
-          projector and views (SimCLR's without blur). The first view is held and the second attacked, there it is the
-          other way round. timm's ResNet-18 has the stem for large images: views are enlarged to 128 px. We have no
-          evaluation under attack
+Source:   the authors' repository: three-view NT-Xent over view, other view and attacked view, plus
+          one of the attacked pair; PGD of 7 steps of 0.007 (1.785/255) within 8/255, random start,
+          in evaluation mode, one set of BatchNorms, pixels in [0, 1]
+Differs:  ours are the weight alpha of the second term, batch, optimiser and schedule (PixPro's
+          LARS), temperature, projector and views (SimCLR's without blur). The first view is held
+          and the second attacked, there it is the other way round. timm's ResNet-18 has the stem
+          for large images: views are enlarged to 128 px. We have no evaluation under attack
 """
 
 _base_ = ["../_base_/runtime.py", "../_base_/schedule_lars_100e.py", "../_base_/cifar10.py"]

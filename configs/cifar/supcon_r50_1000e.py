@@ -1,11 +1,12 @@
 """SupCon, ResNet-50, CIFAR-10, 1000 epochs at batch 1024: the paper's CIFAR setting.
 
 Launch:   python tools/train.py configs/cifar/supcon_r50_1000e.py
-Hardware: one GPU of 80 GB, or more of them with tools/dist_train.sh. Data: the 50,000 training images, one folder per
-          class, below data/cifar10/train
+Hardware: one GPU of 80 GB, or more of them with tools/dist_train.sh. Data: the 50,000 training
+          images, one folder per class, below data/cifar10/train
 Time:     not known
 Result:   paper: 96.0 % by a linear classifier on frozen features; not reproduced by us
-Knob:     schedule.global_batch: more positives and negatives; objectives[0].temperature, 0.5 for the SimCLR arm
+Knob:     schedule.global_batch: more positives and negatives; objectives[0].temperature, 0.5 for
+          the SimCLR arm
 Source:   the authors' PyTorch code: SGD lr 0.5, momentum 0.9, weight decay 1e-4, 10 epochs of
           warm-up from 0.01, cosine to a thousandth, tau 0.1, loss times tau / 0.07, projector
           2048-2048-128, crops of at least 20 % of the area, jitter 0.4, 0.4, 0.4, 0.1, grey 0.2, no

@@ -1,12 +1,16 @@
-# CLAE against its baseline on real photos at equal samples: SimCLR with and without the attacked pair; networks and
-# photos of configs/comparisons/real.py. At equal computing effort: configs/comparisons/clae_compute.py.
-#
-#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae.py
-#
-# FOLDER as in configs/comparisons/real.py.
-# Hardware: 2 CPU cores. Result (three seeds, docs/results/clae.md): CLAE below SimCLR, linear probe 29.2 %
-# against 32.7 %. Status: our own recipe.
-# Knob people ask for: model.objectives.0.epsilon.
+"""CLAE against its baseline on real photos at equal samples: SimCLR with and without the attacked
+pair; networks and photos of configs/comparisons/real.py. At equal computing effort:
+configs/comparisons/clae_compute.py.
+
+FOLDER as in configs/comparisons/real.py.
+
+Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae.py
+Hardware: 2 CPU cores
+Result:   three seeds, docs/results/clae.md: CLAE below SimCLR, linear probe 29.2 % against 32.7 %;
+          our own recipe
+Knob:     model.objectives.0.epsilon
+"""
+
 _base_ = "real.py"
 title = "CLAE against SimCLR at equal samples: Caltech-101"
 budget = dict(samples=10_000)

@@ -1,10 +1,13 @@
-# CLAE against its baseline at equal computing effort: as configs/comparisons/clae.py, but by floating-point operations,
-# so that SimCLR trains on more samples. The budget pays for CLAE's 10,000 samples.
-#
-#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae_compute.py
-#
-# Hardware: 2 CPU cores. Expected result: docs/results/clae_compute.md. Status: our own recipe.
-# Knob people ask for: budget.
+"""CLAE against its baseline at equal computing effort: as configs/comparisons/clae.py, but by
+floating-point operations, so that SimCLR trains on more samples. The budget pays for CLAE's 10,000
+samples.
+
+Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae_compute.py
+Hardware: 2 CPU cores
+Result:   docs/results/clae_compute.md; our own recipe
+Knob:     budget
+"""
+
 _base_ = "clae.py"
 title = "CLAE against SimCLR at equal computing effort: Caltech-101"
 budget = dict(_delete_=True, flops=9.35e12)

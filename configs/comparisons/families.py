@@ -1,9 +1,13 @@
-# Three families on a ViT: multi-view (SimCLR, PixPro), masked (SimMIM) and correlational (CIM), on "scenes".
-#
-#   python tools/compare.py configs/comparisons/families.py
-#
-# Hardware: 2 CPU cores. Expected result: none measured. Status: our own recipes, one learning rate for all; CIM's
-# network has fixed positions and a frozen patch embedding, as published. Knob people ask for: budget.
+"""Three families on a ViT: multi-view (SimCLR, PixPro), masked (SimMIM) and correlational (CIM), on
+"scenes".
+
+Launch:   python tools/compare.py configs/comparisons/families.py
+Hardware: 2 CPU cores
+Result:   none measured; our own recipes, one learning rate for all; CIM's network has fixed
+          positions and a frozen patch embedding, as published
+Knob:     budget
+"""
+
 _base_ = "scenes.py"
 title = "Families: multi-view, masked and correlational pretraining of a ViT"
 budget = dict(samples=12_000)

@@ -1,9 +1,12 @@
-# Every objective of the suite, three seeds each, on the embedded data set "scenes", one network and one schedule.
-#
-#   python tools/compare.py configs/comparisons/objectives.py
-#
-# Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on. Expected result:
-# docs/results.md. Status: our own recipes, one learning rate for all. Knob people ask for: budget.
+"""Every objective of the suite, three seeds each, on the embedded data set "scenes", one network
+and one schedule.
+
+Launch:   python tools/compare.py configs/comparisons/objectives.py
+Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on
+Result:   docs/results.md; our own recipes, one learning rate for all
+Knob:     budget
+"""
+
 _base_ = "scenes.py"
 title = "Objectives: every one of them under one budget"
 budget = dict(samples=12_000)

@@ -1,9 +1,14 @@
-# The first comparison: untrained, SimCLR, PixContrast and PixPro, two seeds each, on the embedded data set "scenes".
-#
-#   python tools/compare.py configs/comparisons/quickstart.py          (bash tools/quickstart.sh does this)
-#
-# Hardware: 2 CPU cores, at most 15 minutes. Expected result: PixContrast and PixPro above the untrained network by the
-# mean of dense retrieval mIoU. Status: see docs/results.md. Knob people ask for: budget.
+"""The first comparison: untrained, SimCLR, PixContrast and PixPro, two seeds each, on the embedded
+data set "scenes".
+
+Launch:   bash tools/quickstart.sh
+          python tools/compare.py configs/comparisons/quickstart.py
+Hardware: 2 CPU cores, at most 15 minutes
+Result:   PixContrast and PixPro above the untrained network by the mean of dense retrieval mIoU;
+          docs/results.md; our own recipe
+Knob:     budget
+"""
+
 title = "Quickstart: dense features after a few minutes on generated scenes"
 _root = "data/scenes_quick"
 prepare = dict(scenes=dict(out=_root, images=1500, size=96, seed=0))

@@ -1,9 +1,13 @@
-# What random labels teach: learning by heart random labels of 480 images, their real labels under the same conditions
-# (no augmentation), or nothing. Weights are compared as trained; tools/rescale.py is not part of a comparison.
-#
-#   python tools/compare.py configs/comparisons/random_labels.py
-#
-# Hardware: 2 CPU cores. Expected result: none measured. Status: our own recipe. Knob people ask for: budget.
+"""What random labels teach: learning by heart random labels of 480 images, their real labels under
+the same conditions (no augmentation), or nothing. Weights are compared as trained; tools/rescale.py
+is not part of a comparison.
+
+Launch:   python tools/compare.py configs/comparisons/random_labels.py
+Hardware: 2 CPU cores
+Result:   none measured; our own recipe
+Knob:     budget
+"""
+
 _base_ = "scenes.py"
 title = "Scenes: random labels, real labels, no training"
 base = "configs/quick/random_labels_scenes64.py"

@@ -1,9 +1,12 @@
-# Six arms, three seeds on the embedded data set "scenes": the objectives with both their controls.
-#
-#   python tools/compare.py configs/comparisons/scenes.py
-#
-# Hardware: 2 CPU cores, about 25 minutes. Result (three seeds, docs/results.md): every trained arm above the untrained
-# network in dense retrieval mIoU with 95 % intervals apart; SimCLR and PixContrast lead. Knob people ask for: budget.
+"""Six arms, three seeds on the embedded data set "scenes": the objectives with both their controls.
+
+Launch:   python tools/compare.py configs/comparisons/scenes.py
+Hardware: 2 CPU cores, about 25 minutes
+Result:   three seeds, docs/results.md: every trained arm above the untrained network in dense
+          retrieval mIoU with 95 % intervals apart; SimCLR and PixContrast lead; our own recipe
+Knob:     budget
+"""
+
 title = "Scenes: pixel-level and image-level objectives under one budget"
 _root = "data/scenes"
 prepare = dict(scenes=dict(out=_root, images=3000, size=96, seed=0))

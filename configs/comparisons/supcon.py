@@ -1,12 +1,16 @@
-# What labels are worth, and how to use them: SupCon against cross-entropy, SimCLR and the untrained network on the
-# classes of Caltech-101. Each arm is pretrained; then a linear classifier (the second stage of SupCon's protocol) and
-# kNN are fitted to its frozen vectors of the training photos and judged on a fifth of each class, never trained on.
-#
-#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/supcon.py
-#
-# FOLDER as in configs/comparisons/real.py; the photos are unpacked to data/real.
-# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
-# Knob people ask for: budget; loader.images_per_class of the last arm.
+"""What labels are worth, and how to use them: SupCon against cross-entropy, SimCLR and the
+untrained network on the classes of Caltech-101. Each arm is pretrained; then a linear classifier
+(the second stage of SupCon's protocol) and kNN are fitted to its frozen vectors of the training
+photos and judged on a fifth of each class, never trained on.
+
+FOLDER as in configs/comparisons/real.py; the photos are unpacked to data/real.
+
+Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/supcon.py
+Hardware: 2 CPU cores
+Result:   docs/results.md; our own recipe
+Knob:     budget; loader.images_per_class of the last arm
+"""
+
 title = "Labels: SupCon, cross-entropy and SimCLR on Caltech-101"
 _root = "data/real"
 prepare = dict(real=dict(out=_root, held_back=0.2))
@@ -17,8 +21,8 @@ _photos = {
     "jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
     "grey": 0.2,
 }
-# 101 classes: in a batch of 16 an image would meet 0.15 others of its class, in 64 it meets 0.6. All arms get this
-# batch, and the learning rate of batch 16 times the square root of 4.
+# 101 classes: in a batch of 16 an image would meet 0.15 others of its class, in 64 it meets 0.6.
+# All arms get this batch, and the learning rate of batch 16 times the square root of 4.
 overrides = {
     "source": dict(_delete_=True, type="ImageFolder", root=f"{_root}/caltech101/train"),
     "schedule.global_batch": 64,

@@ -1,14 +1,17 @@
-# Real photos, fine-tuned: what is pretrained on Caltech-101 is transferred to CamVid (FCN) and to blood cells (Faster
-# R-CNN) by the libraries' own training loops.
-#
-#   bash tools/setup.sh transfer
-#   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/transfer_real.py
-#
-# FOLDER as in real.py; it also holds data/det_bccd.tar. Networks and budget are those of real.py: with --work-dir
-# work_dirs/real what it has trained is not trained again.
-# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
-# Any arm of real.py can be added: only what is missing runs.
-# Knob people ask for: the recipes' train_dataloader.dataset.indices, how many labelled images are trained on.
+"""Real photos, fine-tuned: what is pretrained on Caltech-101 is transferred to CamVid (FCN) and to
+blood cells (Faster R-CNN) by the libraries' own training loops.
+
+FOLDER as in real.py; it also holds data/det_bccd.tar. Networks and budget are those of real.py:
+with --work-dir work_dirs/real what it has trained is not trained again. Any arm of real.py can be
+added: only what is missing runs.
+
+Launch:   bash tools/setup.sh transfer
+          PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/transfer_real.py
+Hardware: 2 CPU cores
+Result:   docs/results.md; our own recipe
+Knob:     the recipes' train_dataloader.dataset.indices, how many labelled images are trained on
+"""
+
 _base_ = "real.py"
 title = "Real photos, fine-tuned: Caltech-101 → CamVid and BCCD"
 _out = "data/transfer"

@@ -1,13 +1,17 @@
-# Scenes, fine-tuned: FCN for the label maps and Mask R-CNN for boxes and masks, by the libraries' own training loops.
-#
-#   bash tools/setup.sh transfer
-#   python tools/compare.py configs/comparisons/transfer_scenes.py
-#
-# Pretraining and fine-tuning see the same train images. Networks and budget are those of scenes.py: with --work-dir
-# work_dirs/scenes what it has trained is not trained again.
-# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
-# Any arm of scenes.py can be added: only what is missing runs.
-# Knob people ask for: the recipes' train_dataloader.dataset.indices, how many labelled images are trained on.
+"""Scenes, fine-tuned: FCN for the label maps and Mask R-CNN for boxes and masks, by the libraries'
+own training loops.
+
+Pretraining and fine-tuning see the same train images. Networks and budget are those of scenes.py:
+with --work-dir work_dirs/scenes what it has trained is not trained again. Any arm of scenes.py can
+be added: only what is missing runs.
+
+Launch:   bash tools/setup.sh transfer
+          python tools/compare.py configs/comparisons/transfer_scenes.py
+Hardware: 2 CPU cores
+Result:   docs/results.md; our own recipe
+Knob:     the recipes' train_dataloader.dataset.indices, how many labelled images are trained on
+"""
+
 _base_ = "scenes.py"
 title = "Scenes, fine-tuned: segmentation, boxes and masks"
 _out = "data/transfer"

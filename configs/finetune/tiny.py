@@ -1,13 +1,18 @@
-# Any network of ours fine-tuned on a small class folder, on a CPU: 20 epochs at 64 px.
-#
-#   python tools/finetune.py work_dirs/real_pixcontrast_0/final.pth configs/finetune/tiny.py \
-#       --data data/real/caltech101 --seeds 0 1 2 --fraction 0.1
-#
-# For comparisons on this machine, not for a published number: crops and mirrors, smoothing, no mixing. The batch is
-# small, so that 10 % of a small set still make some steps. The peak rate (1e-2 at batch 16) is the better of two tried
-# for a short run of a small ResNet; a ViT wants about a tenth of it.
-# Hardware: 1 CPU core, minutes. Result: docs/finetuning.md. Status: our own recipe.
-# Knobs people ask for: schedule.epochs (more where labels are few), schedule.lr_per_256, model.size and views.size.
+"""Any network of ours fine-tuned on a small class folder, on a CPU: 20 epochs at 64 px.
+
+For comparisons on this machine, not for a published number: crops and mirrors, smoothing, no
+mixing. The batch is small, so that 10 % of a small set still make some steps. The peak rate (1e-2
+at batch 16) is the better of two tried for a short run of a small ResNet; a ViT wants about a tenth
+of it.
+
+Launch:   python tools/finetune.py work_dirs/real_pixcontrast_0/final.pth configs/finetune/tiny.py \
+              --data data/real/caltech101 --seeds 0 1 2 --fraction 0.1
+Hardware: 1 CPU core, minutes
+Result:   docs/finetuning.md; our own recipe
+Knob:     schedule.epochs (more where labels are few), schedule.lr_per_256, model.size and
+          views.size
+"""
+
 _size = 64
 model = dict(
     type="Finetuner",

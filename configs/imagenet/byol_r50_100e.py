@@ -1,10 +1,13 @@
-"""BYOL, ResNet-50, ImageNet-1k, 100 epochs at batch 1024: an image-level control at PixPro's budget.
+"""BYOL, ResNet-50, ImageNet-1k, 100 epochs at batch 1024: an image-level control at PixPro's
+budget.
 
 Launch:   bash tools/dist_train.sh configs/imagenet/byol_r50_100e.py 8
 Hardware: 8 GPUs, 128 images each
 Time:     not known
-Result:   paper: ImageNet linear 74.3 % after 1000 epochs at batch 4096; this short, smaller schedule was not run by us
-Knob:     model.momentum.start: the paper has 0.996 for 1000 epochs; short schedules need a faster target
+Result:   paper: ImageNet linear 74.3 % after 1000 epochs at batch 4096; this short, smaller
+          schedule was not run by us
+Knob:     model.momentum.start: the paper has 0.996 for 1000 epochs; short schedules need a faster
+          target
 Source:   the preset for 100 epochs in the authors' code: lr 0.45 per 256, from 0 to the peak to 0,
           weight decay 1e-6, momentum from 0.99, 10 epochs of warm-up, LARS, heads that end without
           bias; for 1000 epochs it has 0.2, 1.5e-6 and 0.996

@@ -3,10 +3,13 @@
 Launch:   bash tools/dist_train.sh configs/imagenet/cim_vitb16_300e.py 8
 Hardware: 8 GPUs (the authors: A100), 256 images each and two micro-batches per step
 Time:     not known
-Result:   authors' repository: ImageNet top-1 83.1 % after 100 epochs of fine-tuning; not reproduced by us
-Knob:     engine.precision="bf16" for speed: the released code trains in fp32, because its switch has no effect
-Differs:  see configs/_base_/views_cim224.py for the views. An epoch has 312 steps instead of 312.5. The class token
-          gets no weight decay, as timm recommends. No gradient clipping: the released code asks for it, but does none
+Result:   authors' repository: ImageNet top-1 83.1 % after 100 epochs of fine-tuning; not reproduced
+          by us
+Knob:     engine.precision="bf16" for speed: the released code trains in fp32, because its switch
+          has no effect
+Differs:  see configs/_base_/views_cim224.py for the views. An epoch has 312 steps instead of 312.5.
+          The class token gets no weight decay, as timm recommends. No gradient clipping: the
+          released code asks for it, but does none
 """
 
 _base_ = ["../_base_/imagenet.py", "../_base_/runtime.py", "../_base_/views_cim224.py"]

@@ -1,10 +1,13 @@
 """DenseCL, ResNet-50, ImageNet-1k, 200 epochs.
 
 Launch:   bash tools/dist_train.sh configs/imagenet/densecl_r50_200e.py 8
-Hardware: 8 GPUs, 32 images each; beside the network, logits of 0.4 GB per GPU and twice that in the backward pass
+Hardware: 8 GPUs, 32 images each; beside the network, logits of 0.4 GB per GPU and twice that in the
+          backward pass
 Time:     not known
-Result:   paper's repository: VOC detection 58.7 AP, VOC segmentation 69.4 mIoU (200 epochs); not reproduced by us
-Knob:     objectives[0].entries: keys in each queue; the cells' logits take 49 x entries x 4 bytes per image
+Result:   paper's repository: VOC detection 58.7 AP, VOC segmentation 69.4 mIoU (200 epochs); not
+          reproduced by us
+Knob:     objectives[0].entries: keys in each queue; the cells' logits take 49 x entries x 4 bytes
+          per image
 Source:   the authors' code: 200 epochs, batch 256, SGD lr 0.03 with a cosine to 0, momentum 0.9,
           weight decay 1e-4, target momentum 0.999, tau 0.2, lambda 0.5, queues of 65,536, heads
           2048 -> 2048 -> 128 without BatchNorm, views; residual blocks start with their last

@@ -4,8 +4,9 @@ Launch:   bash tools/dist_train.sh configs/imagenet/pixpro_instance_r50_100e.py 
 Hardware: 8 GPUs, 128 images each
 Time:     not known; the branch shares all backbone passes and adds heads only
 Result:   paper: COCO 1x 41.3 box / 37.1 mask AP (FPN, README of the authors); not reproduced by us
-Knob:     objectives[1].weight: 1.0 is usual in re-implementations, the paper's value is not confirmed; the released
-          scripts have 0, and no checkpoint trained with the branch was released
+Knob:     objectives[1].weight: 1.0 is usual in re-implementations, the paper's value is not
+          confirmed; the released scripts have 0, and no checkpoint trained with the branch was
+          released
 """
 
 _base_ = ["./pixpro_r50_100e.py"]

@@ -1,10 +1,12 @@
-"""SimCLR, ResNet-50, ImageNet-1k, 100 epochs at batch 1024: an image-level control at PixPro's budget.
+"""SimCLR, ResNet-50, ImageNet-1k, 100 epochs at batch 1024: an image-level control at PixPro's
+budget.
 
 Launch:   bash tools/dist_train.sh configs/imagenet/simclr_r50_100e.py 8
-Hardware: 8 GPUs, 128 images each; negatives come from all processes of a step, not from accumulated micro-batches
+Hardware: 8 GPUs, 128 images each; negatives come from all processes of a step, not from accumulated
+          micro-batches
 Time:     not known
-Result:   paper: ImageNet linear 69.3 % after 1000 epochs at batch 4096; PixPro's authors list VOC detection 56.3 AP for
-          1000 epochs; this short, smaller schedule was not run by us
+Result:   paper: ImageNet linear 69.3 % after 1000 epochs at batch 4096; PixPro's authors list VOC
+          detection 56.3 AP for 1000 epochs; this short, smaller schedule was not run by us
 Knob:     schedule.global_batch: more negatives; the learning rate follows by the square root
 Source:   the authors' code: views, tau 0.1, 10 epochs of warm-up, lr 0.075 * sqrt(batch) = 2.4 for
           short schedules, from 0 to the peak to 0, LARS, linear layers from N(0, 0.01), no shift in

@@ -1,12 +1,14 @@
-"""SupCon, ResNet-50, ImageNet-1k, 350 epochs at batch 6144: the paper's setting but for AutoAugment.
+"""SupCon, ResNet-50, ImageNet-1k, 350 epochs at batch 6144: the paper's setting but for
+AutoAugment.
 
 Launch:   bash tools/dist_train.sh configs/imagenet/supcon_r50_350e.py 32
-Hardware: 32 GPUs, 192 images each; positives and negatives come from all processes of a step, not from accumulated
-          micro-batches
+Hardware: 32 GPUs, 192 images each; positives and negatives come from all processes of a step, not
+          from accumulated micro-batches
 Time:     not known
-Result:   paper: ImageNet linear 78.7 % with AutoAugment, which is not available here; not reproduced by us
-Knob:     objectives[0].chunk: less memory where few GPUs hold many rows of the 12,288 x 12,288 similarities;
-          schedule.epochs: the paper says 200 are likely to suffice
+Result:   paper: ImageNet linear 78.7 % with AutoAugment, which is not available here; not
+          reproduced by us
+Knob:     objectives[0].chunk: less memory where few GPUs hold many rows of the 12,288 x 12,288
+          similarities; schedule.epochs: the paper says 200 are likely to suffice
 Source:   the authors' TensorFlow script: LARS with momentum 0.9, trust coefficient 0.001, weight
           decay 1e-3, lr 0.4 per 256 images, 12 epochs of warm-up, from 0 to the peak to 0, tau 0.1,
           loss multiplied by tau, encoder output of unit length, one linear layer to 128 from N(0,

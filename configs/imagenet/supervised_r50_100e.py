@@ -2,9 +2,11 @@
 
 Launch:   bash tools/dist_train.sh configs/imagenet/supervised_r50_100e.py 8
 Hardware: 8 GPUs, 128 images each
-Time:     not known; one view per image and no target network: three forward-equivalents where PixPro needs eight
-Result:   paper: PixPro's authors list VOC detection 53.5 AP (C4), COCO 1x 39.7 box / 35.9 mask AP (FPN) for supervised
-          pretraining, whose recipe they do not give; this recipe was not run by us
+Time:     not known; one view per image and no target network: three forward-equivalents where
+          PixPro needs eight
+Result:   paper: PixPro's authors list VOC detection 53.5 AP (C4), COCO 1x 39.7 box / 35.9 mask AP
+          (FPN) for supervised pretraining, whose recipe they do not give; this recipe was not run
+          by us
 Knob:     objectives[0].label_smoothing
 """
 

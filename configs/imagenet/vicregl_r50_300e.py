@@ -1,10 +1,11 @@
 """VICRegL, ResNet-50, ImageNet-1k, 300 epochs, alpha 0.75.
 
 Launch:   bash tools/dist_train.sh configs/imagenet/vicregl_r50_300e.py 8
-Hardware: 8 GPUs, 256 images each; large ones: the cells of the whole step, 1.2 GB and copies of it, lie on every GPU
+Hardware: 8 GPUs, 256 images each; large ones: the cells of the whole step, 1.2 GB and copies of it,
+          lie on every GPU
 Time:     not known
-Result:   paper's repository: linear VOC segmentation 55.9 mIoU, ImageNet linear 70.4 % (alpha 0.9: 54.0, 71.2 %); not
-          reproduced by us
+Result:   paper's repository: linear VOC segmentation 55.9 mIoU, ImageNet linear 70.4 % (alpha 0.9:
+          54.0, 71.2 %); not reproduced by us
 Knob:     objectives[0].alpha: 0.9 for classification, 0.75 for segmentation
 Source:   the authors' code and README: 300 epochs, batch 2048, LARS with 0.2 per 256 images, weight
           decay 1e-6, 10 epochs of warm-up from 0, a cosine to a thousandth of the peak, 25 / 25 / 1

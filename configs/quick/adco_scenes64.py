@@ -1,9 +1,11 @@
-# AdCo on the embedded data set "scenes", everything but the objective as in scenes64.py.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/adco_scenes64.py --work-dir work_dirs/adco_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: docs/results.md. Status: our own recipe.
-# Knob people ask for: negative_lr.
+"""AdCo on the embedded data set "scenes", everything but the objective as in scenes64.py.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/adco_scenes64.py
+Hardware: 2 CPU cores
+Result:   docs/results.md; our own recipe
+Knob:     negative_lr
+"""
+
 _base_ = "scenes64.py"
 model = dict(objectives=[dict(type="AdCo", hidden=256, dim=128, negatives=1024, negative_lr=0.05)])

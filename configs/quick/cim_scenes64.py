@@ -1,14 +1,18 @@
-# CIM with a ResNet on the embedded data set "scenes"; network and schedule as in scenes64.py, views are its own.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/cim_scenes64.py --work-dir work_dirs/cim_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: docs/results.md and docs/objectives/cim.md. Status: our own recipe.
-# Knob people ask for: rotation and scale of the exemplars; then correlation.
+"""CIM with a ResNet on the embedded data set "scenes"; network and schedule as in scenes64.py,
+views are its own.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/cim_scenes64.py
+Hardware: 2 CPU cores
+Result:   docs/results.md and docs/objectives/cim.md; our own recipe
+Knob:     rotation and scale of the exemplars; then correlation
+"""
+
 _base_ = "scenes64.py"
 
-# Geometry as in configs/_base_/views_cim224.py, at half the size: with stride 8 the maps have 10 x 10 and 4 x 4 cells,
-# as 160 and 64 px have with stride 16. Colours as in views_scenes64.py, for the same reason; no blur and no solarise.
+# Geometry as in configs/_base_/views_cim224.py, at half the size: with stride 8 the maps have 10 x
+# 10 and 4 x 4 cells, as 160 and 64 px have with stride 16. Colours as in views_scenes64.py, for the
+# same reason; no blur and no solarise.
 _exemplar = dict(
     size=32,
     within="context",

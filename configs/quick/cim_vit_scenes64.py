@@ -1,10 +1,12 @@
-# CIM with a small ViT on the embedded data set "scenes": fixed positions, frozen patch embedding.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/cim_vit_scenes64.py --work-dir work_dirs/cim_vit_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: none measured on the ViT. Status: our own recipe.
-# Knob people ask for: model.backbone.freeze_patches.
+"""CIM with a small ViT on the embedded data set "scenes": fixed positions, frozen patch embedding.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/cim_vit_scenes64.py
+Hardware: 2 CPU cores
+Result:   none measured on the ViT; our own recipe
+Knob:     model.backbone.freeze_patches
+"""
+
 _base_ = "cim_scenes64.py"
 model = dict(
     backbone=dict(

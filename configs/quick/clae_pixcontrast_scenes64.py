@@ -1,11 +1,13 @@
-# CLAE around PixContrast on the embedded data set "scenes", everything but the objective as in
-# pixcontrast_scenes64.py.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/clae_pixcontrast_scenes64.py --work-dir work_dirs/clae_pixcontrast_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: not measured. Status: our own recipe and combination.
-# Knob people ask for: source ("anchor" or "other") and epsilon, in 1/255.
+"""CLAE around PixContrast on the embedded data set "scenes", everything but the objective as in
+pixcontrast_scenes64.py.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/clae_pixcontrast_scenes64.py
+Hardware: 2 CPU cores
+Result:   not measured; our own recipe and combination
+Knob:     source ("anchor" or "other") and epsilon, in 1/255
+"""
+
 _base_ = "scenes64.py"
 model = dict(
     objectives=[

@@ -1,9 +1,11 @@
-# PixContrast on the embedded data set "scenes", everything but the objective as in scenes64.py.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/pixcontrast_scenes64.py --work-dir work_dirs/pixcontrast_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py. Status: our own recipe.
-# Knob people ask for: temperature.
+"""PixContrast on the embedded data set "scenes", everything but the objective as in scenes64.py.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/pixcontrast_scenes64.py
+Hardware: 2 CPU cores
+Result:   configs/comparisons/scenes.py; our own recipe
+Knob:     temperature
+"""
+
 _base_ = "scenes64.py"
 model = dict(objectives=[dict(type="PixContrast", hidden=256, dim=128, temperature=0.2)])

@@ -1,15 +1,19 @@
-# PixPro on the embedded data set "scenes": the base of all quick recipes, small enough for a laptop.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/scenes64.py --work-dir work_dirs/scenes64
-#
-# Hardware: 2 CPU cores. Expected result: see configs/comparisons/scenes.py.
-# Status: our own recipe; network and learning rate are set in _backbone and _learning_rate and nowhere else.
-# Knob people ask for: schedule.samples.
+"""PixPro on the embedded data set "scenes": the base of all quick recipes, small enough for a
+laptop.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/scenes64.py
+Hardware: 2 CPU cores
+Result:   configs/comparisons/scenes.py; our own recipe; network and learning rate are set in
+          _backbone and _learning_rate and nowhere else
+Knob:     schedule.samples
+"""
+
 _base_ = "../_base_/views_scenes64.py"
 
-# A ResNet that ends with its stride-8 stage (the last two are empty). Dilated to stride 8 instead, the later stages
-# would see the whole 64-px view and its padding from every cell, and pixel objectives learned little.
+# A ResNet that ends with its stride-8 stage (the last two are empty). Dilated to stride 8 instead,
+# the later stages would see the whole 64-px view and its padding from every cell, and pixel
+# objectives learned little.
 _backbone = dict(
     type="TimmBackbone",
     name="resnet10t",
@@ -34,10 +38,12 @@ source = dict(
     root=f"{_root}/images/train",
     label="largest",
 )
-# At this size an image is decoded and cropped in half a millisecond: worker processes would only take a core away.
+# At this size an image is decoded and cropped in half a millisecond: worker processes would only
+# take a core away.
 loader = dict(workers=0)
-# Many small steps: PixPro's projection first falls towards a constant and leaves it again only after some hundred steps
-# (its loss sinks below -3, then rises), as in its authors' logs. 375 steps of 64 images ended inside that phase.
+# Many small steps: PixPro's projection first falls towards a constant and leaves it again only
+# after some hundred steps (its loss sinks below -3, then rises), as in its authors' logs. 375 steps
+# of 64 images ended inside that phase.
 schedule = dict(
     global_batch=16,
     samples=24_000,

@@ -1,11 +1,13 @@
-# SimMIM on a small ViT, the kind of network it was made for, on the embedded data set "scenes"; everything but network
-# and objective as in scenes64.py.
-#
-#   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
-#   python tools/train.py configs/quick/simmim_vit_scenes64.py --work-dir work_dirs/simmim_vit_scenes64
-#
-# Hardware: 2 CPU cores. Expected result: not known. Status: our own recipe.
-# Knob people ask for: mask_size.
+"""SimMIM on a small ViT, the kind of network it was made for, on the embedded data set "scenes";
+everything but network and objective as in scenes64.py.
+
+Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
+          python tools/train.py configs/quick/simmim_vit_scenes64.py
+Hardware: 2 CPU cores
+Result:   not known; our own recipe
+Knob:     mask_size
+"""
+
 _base_ = "scenes64.py"
 _vit = dict(img_size=64, patch_size=8, embed_dim=128, depth=4, num_heads=4)
 model = dict(

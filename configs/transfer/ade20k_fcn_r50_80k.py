@@ -1,13 +1,15 @@
 """ADE20K, FCN on ResNet-50 (stride 8), 80k iterations: mmsegmentation's own recipe.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 4 CHECKPOINT configs/transfer/ade20k_fcn_r50_80k.py \\
-              --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 4 CHECKPOINT \
+              configs/transfer/ade20k_fcn_r50_80k.py \\
+          --data data/ADEChallengeData2016
 Hardware: mmsegmentation: 4 V100, 4 images and 8.5 GB each
 Time:     not known
 Result:   mmsegmentation's model zoo: 35.94 mIoU from supervised ResNet-50-V1c; not reproduced by us
 Knob:     transfer.batch, with optim_wrapper.optimizer.lr in proportion
-Source:   mmsegmentation (fcn_r50-d8_4xb4-80k_ade20k-512x512), to which SlotCon's repository points for its ADE20K
-          numbers: SGD 0.01, weight decay 5e-4, poly 0.9 down to 1e-4, auxiliary head of weight 0.4 on the third stage
+Source:   mmsegmentation (fcn_r50-d8_4xb4-80k_ade20k-512x512), to which SlotCon's repository points
+          for its ADE20K numbers: SGD 0.01, weight decay 5e-4, poly 0.9 down to 1e-4, auxiliary head
+          of weight 0.4 on the third stage
 Differs:  ResNet v1 with a 7 x 7 stem, whose keys a pretrained ResNet-50 has, in place of V1c
 """
 

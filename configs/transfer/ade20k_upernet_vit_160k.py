@@ -1,19 +1,22 @@
-"""ADE20K, UPerNet on ViT-B/16, 160k iterations: the recipe in common use for ViTs, as CIM's own settings are not known.
+"""ADE20K, UPerNet on ViT-B/16, 160k iterations: the recipe in common use for ViTs, as CIM's own
+settings are not known.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/ade20k_upernet_vit_160k.py \\
-              --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT \
+              configs/transfer/ade20k_upernet_vit_160k.py \\
+          --data data/ADEChallengeData2016
 Hardware: 8 GPUs, 2 images each
 Time:     not known
-Result:   mmsegmentation's model zoo: 48.13 mIoU from MAE's ViT-B by nearly this recipe; CIM's number is not known to
-          us; not reproduced by us
+Result:   mmsegmentation's model zoo: 48.13 mIoU from MAE's ViT-B by nearly this recipe; CIM's
+          number is not known to us; not reproduced by us
 Knob:     optim_wrapper.paramwise_cfg.layer_decay
-Source:   ours, after what is usual: 512 x 512, batch 16, AdamW at 1e-4 with layer decay, weight decay 0.05, drop
-          path 0.1, four evenly spaced blocks, one scale. From mmsegmentation's recipe for MAE (mae-base_upernet_8xb2):
-          decay 0.65, warm-up of 1,500 iterations, linear down to 0, Feature2Pyramid, widths, auxiliary head of weight
-          0.4, test in windows of 512 every 341 pixels
-Differs:  from that recipe: blocks 3, 6, 9 and 12 instead of 4, 6, 8 and 12; float32, not AMP; absolute positions
-          resized to 32 x 32, not relative ones. A fixed sine-cosine table stays fixed and a frozen patch embedding is
-          trained (ours)
+Source:   ours, after what is usual: 512 x 512, batch 16, AdamW at 1e-4 with layer decay, weight
+          decay 0.05, drop path 0.1, four evenly spaced blocks, one scale. From mmsegmentation's
+          recipe for MAE (mae-base_upernet_8xb2): decay 0.65, warm-up of 1,500 iterations, linear
+          down to 0, Feature2Pyramid, widths, auxiliary head of weight 0.4, test in windows of 512
+          every 341 pixels
+Differs:  from that recipe: blocks 3, 6, 9 and 12 instead of 4, 6, 8 and 12; float32, not AMP;
+          absolute positions resized to 32 x 32, not relative ones. A fixed sine-cosine table stays
+          fixed and a frozen patch embedding is trained (ours)
 """
 
 _base_ = [
@@ -33,7 +36,8 @@ model = dict(
         type="TimmBackbone",
         name="vit_base_patch16_224",
         img_size=512,
-        dynamic_img_pad=True,  # a picture longer than 4:1 gives windows that the patches do not divide
+        # A picture longer than 4:1 gives windows that the patches do not divide.
+        dynamic_img_pad=True,
         drop_path_rate=0.1,
         out_indices=(2, 5, 8, 11),
     ),

@@ -1,7 +1,9 @@
-"""ADE20K, UPerNet on ViT-B/16, 80k iterations: half the length of ade20k_upernet_vit_160k.py and otherwise the same.
+"""ADE20K, UPerNet on ViT-B/16, 80k iterations: half the length of ade20k_upernet_vit_160k.py and
+otherwise the same.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/ade20k_upernet_vit_80k.py \\
-              --data data/ADEChallengeData2016
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT \
+              configs/transfer/ade20k_upernet_vit_80k.py \\
+          --data data/ADEChallengeData2016
 Hardware: 8 GPUs, 2 images each
 Time:     not known
 Result:   ours, untested

@@ -1,16 +1,19 @@
-"""Cityscapes, FCN on ResNet-50 (stride 16), 90k iterations: a substitute, PixPro's own protocol was not released.
+"""Cityscapes, FCN on ResNet-50 (stride 16), 90k iterations: a substitute, PixPro's own protocol was
+not released.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT configs/transfer/cityscapes_fcn_r50_90k.py \\
-              --data data/cityscapes
+Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT \
+              configs/transfer/cityscapes_fcn_r50_90k.py \\
+          --data data/cityscapes
 Hardware: 2 GPUs, 8 images each, as in the repository it comes from
 Time:     not known
-Result:   paper: PixPro 77.2 mIoU, best image-level method 76.2, by a protocol that may be another one; not reproduced
-          by us
+Result:   paper: PixPro 77.2 mIoU, best image-level method 76.2, by a protocol that may be another
+          one; not reproduced by us
 Knob:     train_dataloader.num_workers: crops of 769 pixels are cut from PNG files of 2048 x 1024
-Source:   SlotCon's repository, which follows MoCo: model, SGD 0.01, weight decay 1e-4, x 0.1 at 63k and 81k, crop 769,
-          test in windows of 769 every 513 pixels of the whole image
-Differs:  its configs hand statistics for images in [0, 1] to images in 0 to 255; here both are in 0 to 255. They leave
-          the network to the library's base file, whose ResNet is V1c; here it is v1
+Source:   SlotCon's repository, which follows MoCo: model, SGD 0.01, weight decay 1e-4, x 0.1 at 63k
+          and 81k, crop 769, test in windows of 769 every 513 pixels of the whole image
+Differs:  its configs hand statistics for images in [0, 1] to images in 0 to 255; here both are in 0
+          to 255. They leave the network to the library's base file, whose ResNet is V1c; here it is
+          v1
 """
 
 _base_ = ["_base_/fcn_d6_r50.py", "mmseg::_base_/datasets/cityscapes_769x769.py"]

@@ -1,14 +1,15 @@
 """Mask R-CNN, ResNet-50-C4, COCO 2017, 1x: the transfer setting of PixPro, MoCo and their peers.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/coco_maskrcnn_r50_c4_1x.py \\
-              --data data/coco
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT \
+              configs/transfer/coco_maskrcnn_r50_c4_1x.py \\
+          --data data/coco
 Hardware: 8 GPUs, 2 images each
 Time:     not known; not measured by us
-Result:   PixPro's repository, box / mask AP: PixPro, 100 epochs 40.0 / 34.8, 400 epochs 40.5 / 35.3, supervised
-          38.2 / 33.3, from scratch 26.4 / 29.3; not reproduced by us
+Result:   PixPro's repository, box / mask AP: PixPro, 100 epochs 40.0 / 34.8, 400 epochs 40.5 /
+          35.3, supervised 38.2 / 33.3, from scratch 26.4 / 29.3; not reproduced by us
 Knob:     train_cfg.max_iters and param_scheduler: 180,000, at 120,000 and 160,000, is 2x
-Differs:  mmdet in place of detectron2 0.2.1. Precise BN over 200 batches, short sides in steps of 32, warm-up and no
-          weight decay on norms are detectron2's defaults
+Differs:  mmdet in place of detectron2 0.2.1. Precise BN over 200 batches, short sides in steps of
+          32, warm-up and no weight decay on norms are detectron2's defaults
 """
 
 _base_ = [

@@ -1,14 +1,17 @@
-"""Mask R-CNN, plain ViT-B/16 with a simple feature pyramid, COCO 2017, 1x: ViTDet's model on a short schedule.
+"""Mask R-CNN, plain ViT-B/16 with a simple feature pyramid, COCO 2017, 1x: ViTDet's model on a
+short schedule.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/coco_maskrcnn_vit_1x.py \\
-              --data data/coco
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT \
+              configs/transfer/coco_maskrcnn_vit_1x.py \\
+          --data data/coco
 Hardware: 8 GPUs, 2 images of 1024 x 1024 each
 Time:     not known; not measured by us
 Result:   ours, untested; no number of CIM's on COCO is known to us
-Knob:     optim_wrapper.paramwise_cfg: the decay of the learning rate from block to block (ViTDet: 0.7 for ViT-B);
-          model.backbone.name for another ViT, with neck.in_channels
-Differs:  from ViTDet: global attention in every block, no relative positions, 90,000 iterations of 16 images in place
-          of 184,375 of 64, warm-up over 1,000. The ViT is timm's; its last LayerNorm is not used
+Knob:     optim_wrapper.paramwise_cfg: the decay of the learning rate from block to block (ViTDet:
+          0.7 for ViT-B); model.backbone.name for another ViT, with neck.in_channels
+Differs:  from ViTDet: global attention in every block, no relative positions, 90,000 iterations of
+          16 images in place of 184,375 of 64, warm-up over 1,000. The ViT is timm's; its last
+          LayerNorm is not used
 """
 
 _base_ = [

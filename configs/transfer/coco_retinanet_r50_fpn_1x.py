@@ -1,15 +1,18 @@
-"""RetinaNet, ResNet-50-FPN, COCO 2017, 1x: the detector whose neck and head can be pretrained with the backbone.
+"""RetinaNet, ResNet-50-FPN, COCO 2017, 1x: the detector whose neck and head can be pretrained with
+the backbone.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT configs/transfer/coco_retinanet_r50_fpn_1x.py \\
-              --data data/coco
+Launch:   bash tools/dist_train.sh tools/transfer.py 8 CHECKPOINT \
+              configs/transfer/coco_retinanet_r50_fpn_1x.py \\
+          --data data/coco
 Hardware: 8 GPUs, 2 images each
 Time:     not known; not measured by us
-Result:   ours, untested. The PixPro paper pretrains the head of a dense detector too, but published neither recipe nor
-          code for it
+Result:   ours, untested. The PixPro paper pretrains the head of a dense detector too, but published
+          neither recipe nor code for it
 Knob:     objectives[0].pyramid of the pretraining: head_convs=4 fills both towers of the head
-Differs:  learning rate 0.01, as in the libraries' RetinaNet recipes. The backbone's norms are trained and synchronised
-          as in the Mask R-CNN recipe; neck and head have none, so that pretrained ones compute what they did. P3 to P5
-          can be pretrained; P6 and P7 are convolutions here, and new
+Differs:  learning rate 0.01, as in the libraries' RetinaNet recipes. The backbone's norms are
+          trained and synchronised as in the Mask R-CNN recipe; neck and head have none, so that
+          pretrained ones compute what they did. P3 to P5 can be pretrained; P6 and P7 are
+          convolutions here, and new
 """
 
 _base_ = [

@@ -1,15 +1,18 @@
-"""VOC 2012 with the extra annotations (10,582 images), FCN on ResNet-50 (stride 16), 30k iterations.
+"""VOC 2012 with the extra annotations (10,582 images), FCN on ResNet-50 (stride 16), 30k
+iterations.
 
-Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT configs/transfer/voc12aug_fcn_r50_30k.py \\
-              --data data/VOCdevkit/VOC2012
+Launch:   bash tools/dist_train.sh tools/transfer.py 2 CHECKPOINT \
+              configs/transfer/voc12aug_fcn_r50_30k.py \\
+          --data data/VOCdevkit/VOC2012
 Hardware: 2 GPUs, 8 images each, as in the repository it comes from
 Time:     not known
 Result:   no number of PixPro's is known to us; not run by us
 Knob:     train_dataloader.num_workers
-Source:   SlotCon's repository, which follows MoCo: model, SGD 0.003, weight decay 1e-4, x 0.1 at 21k and 27k, crop 513,
-          test on whole images with a short side of 513
-Differs:  its configs hand statistics for images in [0, 1] to images in 0 to 255; here both are in 0 to 255. They leave
-          the network to the library's base file, whose ResNet is V1c; here it is v1
+Source:   SlotCon's repository, which follows MoCo: model, SGD 0.003, weight decay 1e-4, x 0.1 at
+          21k and 27k, crop 513, test on whole images with a short side of 513
+Differs:  its configs hand statistics for images in [0, 1] to images in 0 to 255; here both are in 0
+          to 255. They leave the network to the library's base file, whose ResNet is V1c; here it is
+          v1
 """
 
 _base_ = ["_base_/fcn_d6_r50.py", "mmseg::_base_/datasets/pascal_voc12_aug.py"]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS, MODELS, TRANSFORMS, Registry
 from mmengine.runner import Priority, get_priority, set_random_seed
@@ -26,7 +27,7 @@ from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
 from pretrain.engine.check import Settings, check_config, check_sizes, check_wiring
 from pretrain.engine.config import PretrainConfig
-from pretrain.engine.distributed import current_device, from_first_rank, open_group, world
+from pretrain.engine.distributed import current_device, from_first_rank, open_group
 from pretrain.engine.hooks.nonfinite import NonFiniteHook
 from pretrain.engine.hooks.preemption import PreemptionHook, ignore_in_worker
 from pretrain.engine.hooks.progress import ProgressHook
@@ -40,6 +41,7 @@ from pretrain.engine.schedule import Schedule, make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
 from pretrain.engine.start_weights import StartReport, load_start
 from pretrain.memory import keep_freed_memory
+from pretrain.random_state import undisturbed_random
 from pretrain.structures import collate
 
 
@@ -87,7 +89,7 @@ def build_runner(
     lock = RunLock(cfg.work_dir)
     try:
         lock.take_if_there()
-        ready = _prepare(cfg, settings, resume, processes=world()[1])
+        ready = _prepare(cfg, settings, resume, processes=get_world_size())
         lock.take(expected=ready.checkpoint is not None)
         return PretrainRunner(
             cfg,
@@ -125,7 +127,7 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     lock.take_if_there()
     lock.release()
     planned = int(
-        os.environ.get("PIXELPRETEXT_PROCESSES") or world()[1]
+        os.environ.get("PIXELPRETEXT_PROCESSES") or get_world_size()
     )  # set by tools/launching.sh
     ready = _prepare(cfg, settings, resume, processes=planned)
     schedule, images = ready.schedule, len(ready.loader.dataset)
@@ -163,25 +165,23 @@ def _prepare(
     check_wiring(model.objectives, groups, _labelled(source), classes, reason=reason)
     check_sizes(model, recipe.specs)
     _require_labels(model, source)
-    state = torch.get_rng_state()  # whatever follows must not shift what the run draws
-    hooks = [
-        _build_hook(f"hooks[{i}]", dict(hook)) for i, hook in enumerate(cfg.get("hooks") or [])
-    ]
-    check_hooks(hooks, model)
     start = None
-    if checkpoint is None and cfg.get("load_from"):
-        start = load_start(model, cfg.load_from, cfg.model.get("objectives") or ())
-    try:
-        optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"optimizer: {error}") from error
-    from_first_rank(lambda: place.require_fit(model, optimizer))
-    torch.set_rng_state(state)
+    with undisturbed_random():  # what follows must not shift what the run draws
+        hooks = [_build_hook(f"hooks[{i}]", h) for i, h in enumerate(cfg.get("hooks") or [])]
+        check_hooks(hooks, model)
+        if checkpoint is None and cfg.get("load_from"):
+            start = load_start(model, cfg.load_from, cfg.model.get("objectives") or ())
+        try:
+            optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"optimizer: {error}") from error
+        from_first_rank(lambda: place.require_fit(model, optimizer))
     return _Prepared(cfg, settings, model, schedule, loader, hooks, checkpoint, start)
 
 
 def _build_hook(place: str, config: dict[str, Any]) -> Hook:
     """Builds a hook; its ``priority`` is no argument of its class."""
+    config = dict(config)
     priority = config.pop("priority", None)
     hook = _build(place, HOOKS, Config(config))
     if priority is not None:
@@ -203,8 +203,8 @@ def _build(section: str, registry: Registry, config: Config) -> Any:
     except MemoryError as error:
         raise ConfigError(f"{section}: does not fit into memory {error}".strip()) from error
     except (ValueError, TypeError, KeyError, AssertionError, OSError) as error:
-        words = str(error) or f"{config.to_dict()} raises {type(error).__name__} without a word"
-        raise ConfigError(f"{section}: {words}") from error
+        reason = str(error) or f"{config.to_dict()} raises {type(error).__name__} without a word"
+        raise ConfigError(f"{section}: {reason}") from error
 
 
 def _require_labels(model: TrainedModel, source: Any) -> None:
@@ -278,7 +278,7 @@ def _sampler(source: Any, settings: Settings, seed: int, *, processes: int) -> E
     Raises:
         ConfigError: the setting ``loader.images_per_class`` does not fit the source or the batch.
     """
-    layout = dict(rank=world()[0], world=processes, seed=seed)
+    layout = dict(rank=get_rank(), world=processes, seed=seed)
     batch, per_class = settings.schedule.global_batch, settings.loader.images_per_class
     if per_class is None:
         return EpochSampler(len(source), batch, **layout)

@@ -5,60 +5,29 @@ crash.
 from __future__ import annotations
 
 import os
-import random
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 
 from pretrain.checkpoint_file import read_checkpoint
 from pretrain.files import atomic_path, atomic_write
+from pretrain.random_state import random_state
 
 __all__ = ["read_checkpoint"]  # for those who write with this module what they read
 
 POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newest checkpoint's path
 
 
-def rng_state() -> dict[str, Any]:
-    """Returns the state of Python's, numpy's, torch's and this process's CUDA generator, as plain
-    values.
-    """
-    kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (
-            kind,
-            torch.from_numpy(keys.astype(np.int64)),
-            int(position),
-            int(has_gauss),
-            float(gauss),
-        ),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-    }
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Restores what :func:`rng_state` returned."""
-    version, internal, gauss_next = state["python"]
-    random.setstate((version, tuple(internal), gauss_next))
-    kind, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((kind, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"].cpu())
-
-
-def gather_rng_states() -> list[dict[str, Any]]:
-    """Returns every rank's :func:`rng_state`, in rank order, on all ranks. Collective."""
+def gather_random_states() -> list[dict[str, Any]]:
+    """Returns every rank's :func:`pretrain.random_state.random_state`, in rank order, on all ranks. Collective."""
     if not dist.is_initialized():
-        return [rng_state()]
+        return [random_state()]
     states: list[dict[str, Any]] = [{} for _ in range(dist.get_world_size())]
-    dist.all_gather_object(states, rng_state())
+    dist.all_gather_object(states, random_state())
     return states
 
 

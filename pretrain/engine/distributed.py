@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import is_main_process
 from mmengine.model import MMDistributedDataParallel
 from timm.layers import convert_sync_batchnorm
 from torch import nn
@@ -84,11 +85,6 @@ def open_group(launcher: str = "auto", timeout_s: float = 1800) -> str:
     return launcher
 
 
-def world() -> tuple[int, int]:
-    """Returns (rank, number of processes); (0, 1) without a group."""
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-
-
 def broadcast(value: T) -> T:
     """Returns rank 0's value (any picklable object) on all ranks. Collective."""
     if not dist.is_initialized():
@@ -106,7 +102,7 @@ def from_first_rank(action: Callable[[], T]) -> T:
             others.
     """
     result, error = None, None
-    if world()[0] == 0:
+    if is_main_process():
         try:
             result = action()
         except (ValueError, OSError) as raised:

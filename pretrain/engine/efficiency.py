@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from pretrain.engine.model import TrainedModel
+from pretrain.random_state import undisturbed_random
 from pretrain.structures import Batch
 
 
@@ -39,15 +40,6 @@ def synchronise(device: torch.device) -> None:
     """Waits until the device has nothing left to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-@contextmanager
-def undisturbed_rng(device: torch.device) -> Iterator[None]:
-    """Puts the generators of the CPU and of ``device`` back as they were (dropout in a bare pass
-    draws numbers).
-    """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 class BarePasses:
@@ -86,7 +78,7 @@ class BarePasses:
         """Forward and backward from the deepest map, with a gradient like any other, made
         beforehand.
         """
-        with undisturbed_rng(self.device), torch.no_grad(), self._cast():
+        with undisturbed_random(self.device), torch.no_grad(), self._cast():
             gradient = torch.rand_like(self._online(images).map())
 
         def run() -> None:
@@ -108,7 +100,7 @@ class BarePasses:
         ``clock``}.
         """
         result = {}
-        with undisturbed_rng(self.device):
+        with undisturbed_random(self.device):
             for name, run in self._passes.items():
                 self._online.zero_grad(
                     set_to_none=True

@@ -13,7 +13,7 @@ import mmengine
 import timm
 import torch
 from mmengine.config import Config
-from mmengine.dist import master_only
+from mmengine.dist import get_rank, get_world_size, is_main_process, master_only
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -21,13 +21,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from pretrain.engine import checkpoints, sharding
-from pretrain.engine.distributed import current_device, world, wrap
+from pretrain.engine.distributed import current_device, wrap
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.resumption import RunLock
 from pretrain.engine.schedule import Schedule
 from pretrain.engine.settings import EngineSettings
 from pretrain.engine.start_weights import StartReport
+from pretrain.random_state import restore_random_state
 
 _counter = itertools.count()
 
@@ -94,7 +95,7 @@ class PretrainRunner(Runner):
         if start is not None:
             (self.logger.warning if start.notes else self.logger.info)(str(start))
         # Ranks start from one model and differ afterwards, in whatever the model draws at random.
-        torch.manual_seed(cfg.seed + world()[0])
+        torch.manual_seed(cfg.seed + get_rank())
 
     @property
     def raw_model(self) -> nn.Module:
@@ -167,7 +168,7 @@ class PretrainRunner(Runner):
         self.sampler.load_state(checkpoint["sampler"])
         self.train_seconds = meta["seconds"]
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        rank, size = world()
+        rank, size = get_rank(), get_world_size()
         if len(checkpoint["rng"]) == size:
             self._rng = checkpoint["rng"][rank]
         else:
@@ -194,7 +195,7 @@ class PretrainRunner(Runner):
         resumed.
         """
         if self._rng is not None:
-            checkpoints.set_rng_state(self._rng)
+            restore_random_state(self._rng)
 
     def save_checkpoint(self, path: str | Path, *, steps: int, training_state: bool = True) -> None:  # type: ignore
         """Writes a checkpoint atomically. Collective: every rank must call it; rank 0 writes.
@@ -206,8 +207,8 @@ class PretrainRunner(Runner):
                 weights (to use).
         """
         model_state, optimizer_state = sharding.full_state(self.raw_model, self.optim_wrapper)
-        generators = checkpoints.gather_rng_states()
-        if world()[0] != 0:
+        generators = checkpoints.gather_random_states()
+        if not is_main_process():
             return
         checkpoint: dict[str, Any] = {
             "meta": self.describe(steps),
@@ -257,7 +258,7 @@ class PretrainRunner(Runner):
     def _log_env(self, env_cfg: dict) -> None:
         """Logs versions and device; mmengine's own listing starts compilers and takes seconds."""
         found = ", ".join(f"{name} {version}" for name, version in versions().items())
-        self.logger.info(f"{found}; device {current_device()}; {world()[1]} process(es)")
+        self.logger.info(f"{found}; device {current_device()}; {get_world_size()} process(es)")
 
 
 def versions() -> dict[str, str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from pretrain.annotations import fit_all
+from pretrain.annotations import build
 from pretrain.names import suggestion
 
 T = TypeVar("T")
@@ -147,15 +147,9 @@ def read_section(cls: type[T], section: str, values: Mapping[str, Any] | None) -
         ConfigError: an unknown field, a wrong type or an illegal value; names the field and what is
             legal.
     """
-    values = {} if values is None else values
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{section}={values!r}: must be a dict of {cls.__name__}'s fields")
-    known = [f.name for f in fields(cls)]
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{section}.{name}: unknown field{did_you_mean(name, known)}")
     try:
-        values = fit_all(values, cls, where=f"{section}.")
+        return build(cls, {} if values is None else values, where=f"{section}.")
+    except ConfigError:
+        raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    return cls(**values)

@@ -9,15 +9,14 @@ strengths carry over.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pretrain.names import suggestion
+from pretrain.annotations import build
 from pretrain.structures import Photometric
 
 # Grey value of an RGB pixel, ITU-R 601 rounded as torchvision and PIL do; the sum is 0.9999.
@@ -27,6 +26,7 @@ GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 
 Strength = float | tuple[float, float]
+T = TypeVar("T")
 
 
 def check_probability(name: str, value: float) -> None:
@@ -146,30 +146,14 @@ class Solarise:
             )
 
 
-def build_spec(cls: type, value: Any, name: str) -> Any:
+def build_spec(cls: type[T], value: Any, name: str) -> T:
     """Returns ``value`` as an instance of the dataclass ``cls``; mappings (config dicts) become its
-    keywords.
+    fields.
 
     Raises:
-        TypeError: neither an instance nor a mapping.
-        ValueError: unknown or missing key, named with ``name`` and the nearest legal key.
+        ValueError: see :func:`pretrain.annotations.build`.
     """
-    if isinstance(value, cls):
-        return value
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name}={value!r}: must be {cls.__name__} or a dict of its fields")
-    legal = [f.name for f in fields(cls)]
-    for key in value:
-        if key not in legal:
-            raise ValueError(
-                f"{name}: unknown key {key!r}{suggestion(str(key), legal)}; legal: "
-                f"{', '.join(legal)}"
-            )
-    try:
-        return cls(**value)
-    except TypeError as error:
-        # Unknown keys are excluded above, so what remains is a required key that is absent.
-        raise ValueError(f"{name}: {str(error).split('__init__() ')[-1]}") from error
+    return value if isinstance(value, cls) else build(cls, value, where=f"{name}.")
 
 
 @dataclass(kw_only=True)

@@ -46,12 +46,12 @@ def load(name: str, backbone: str = "test_resnet") -> PretrainConfig:
 
 @every_recipe
 def test_header_says_what_to_expect(path: Path) -> None:
-    text = path.read_text()
-    header = re.sub(r"\s+", " ", re.match(r"(?:#.*\n)*", text)[0].replace("#", " "))
-    ast.parse(text)
+    header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert f"configs/finetune/{path.name}" in header and "tools/finetune.py" in header
-    assert "Hardware:" in header and "Result:" in header and "Knobs" in header
-    assert re.search(r"Status: (not reproduced by us|ours, untested|our own recipe)", header)
+    for field in ("Launch:", "Hardware:", "Result:", "Knob:"):
+        assert f"\n{field}" in header
+    status = "not reproduced by us|ours, untested|our own recipe"
+    assert re.search(status, re.sub(r"\s+", " ", header))
 
 
 @every_recipe

@@ -19,6 +19,7 @@ from benchmarks.frozen.decoder.train import train
 from benchmarks.frozen.retrieval.decode import label_val
 from benchmarks.frozen.retrieval.run import class_labels
 from pretrain.progress import Progress
+from pretrain.random_state import undisturbed_random
 
 NAME = "decoder"
 FACTS = dict(resolution="resized")
@@ -41,8 +42,7 @@ def run(
         ValueError: a size that does not fit the strides; an upsampler that cannot be trained here;
             a loss that is not finite.
     """
-    devices = [extractor.device] if extractor.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.enable_grad():
+    with undisturbed_random(extractor.device), torch.enable_grad():
         torch.manual_seed(settings.seed)
         network, upsampler = make_network(extractor, data.classes, settings)
         losses = train(network, extractor, data.train, settings, progress)

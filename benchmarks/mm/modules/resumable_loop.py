@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS, LOOPS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from pretrain.engine.checkpoints import gather_rng_states, set_rng_state
-from pretrain.engine.distributed import world
+from pretrain.engine.checkpoints import gather_random_states
+from pretrain.random_state import restore_random_state
 
 
 @LOOPS.register_module()
@@ -35,7 +36,7 @@ class ResumableLoop(IterBasedTrainLoop):
         for _ in range(skipped):
             yield next(batches)
         if self.random_state is not None:
-            set_rng_state(self.random_state)
+            restore_random_state(self.random_state)
         while True:
             yield next(batches)
 
@@ -59,7 +60,7 @@ class RandomState(Hook):
         if saving and (
             self.every_n_train_iters(runner, saving.interval) or self.is_last_train_iter(runner)
         ):
-            self._states = gather_rng_states()
+            self._states = gather_random_states()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Adds the states, in the order of the processes."""
@@ -68,6 +69,6 @@ class RandomState(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Takes this process's own state; does nothing for the initial weights, which have none."""
         states = checkpoint.get("random_states")
-        rank, processes = world()
+        rank, processes = get_rank(), get_world_size()
         if states and len(states) == processes and isinstance(runner.train_loop, ResumableLoop):
             runner.train_loop.random_state = states[rank]

@@ -1,4 +1,6 @@
-"""COCO 2017, short side 640 to 800 in steps of 32 for training, 800 for testing, long side at most 1333."""
+"""COCO 2017, short side 640 to 800 in steps of 32 for training, 800 for testing, long side at most
+1333.
+"""
 
 _base_ = ["mmdet::_base_/datasets/coco_instance.py", "mmdet::_base_/default_runtime.py"]
 

@@ -1,4 +1,6 @@
-"""90,000 iterations of 16 images with SGD, as detectron2's 1x: learning rate / 10 at 60,000 and 80,000."""
+"""90,000 iterations of 16 images with SGD, as detectron2's 1x: learning rate / 10 at 60,000 and
+80,000.
+"""
 
 custom_imports = dict(imports=["benchmarks.mm.modules"])
 

@@ -1,8 +1,9 @@
-"""FCN on a ResNet-50 of stride 16 as MoCo's transfer to segmentation has it: the model of two recipes.
+"""FCN on a ResNet-50 of stride 16 as MoCo's transfer to segmentation has it: the model of two
+recipes.
 
-Source: SlotCon's repository (transfer/segmentation/configs), which rebuilds it on mmsegmentation. Last stage with
-stride 1 and dilation 2; two 3 x 3 convolutions of 256 channels, dilation 6, and a classifier; no dropout, no auxiliary
-head.
+Source: SlotCon's repository (transfer/segmentation/configs), which rebuilds it on mmsegmentation.
+Last stage with stride 1 and dilation 2; two 3 x 3 convolutions of 256 channels, dilation 6, and a
+classifier; no dropout, no auxiliary head.
 Differs: ResNet v1 with a 7 x 7 stem, whose keys a pretrained ResNet-50 has, not the library's V1c.
 """
 

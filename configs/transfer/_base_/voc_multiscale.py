@@ -1,4 +1,6 @@
-"""VOC 2007 + 2012 trainval for training, VOC 2007 test for testing; short side 480 to 800, for testing 800."""
+"""VOC 2007 + 2012 trainval for training, VOC 2007 test for testing; short side 480 to 800, for
+testing 800.
+"""
 
 _base_ = ["mmdet::_base_/datasets/voc0712.py", "mmdet::_base_/default_runtime.py"]
 
@@ -49,7 +51,8 @@ train_dataloader = dict(
 val_dataloader, val_evaluator = None, None
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
-# As detectron2 on VOC 2007: the average precision of VOC 2007 (11 points), averaged over IoU 0.50 to 0.95.
+# As detectron2 on VOC 2007: the average precision of VOC 2007 (11 points), averaged over IoU 0.50
+# to 0.95.
 test_evaluator = dict(
     type="VOCMetric",
     metric="mAP",

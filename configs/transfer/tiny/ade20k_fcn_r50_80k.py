@@ -6,8 +6,8 @@ Hardware: CPU
 Time:     about 20 s of one core, the libraries' import included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../ade20k_fcn_r50_80k.py: resnet18, crops of 64 pixels,
-          batch 4, 24 iterations, narrower head
+Differs:  from ../ade20k_fcn_r50_80k.py: resnet18, crops of 64 pixels, batch 4, 24 iterations,
+          narrower head
 """
 
 _base_ = ["../ade20k_fcn_r50_80k.py"]

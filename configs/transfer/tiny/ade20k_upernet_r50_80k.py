@@ -1,13 +1,14 @@
 """ADE20K, UPerNet on ResNet-18, 24 iterations: the full recipe, made small.
 
-Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/ade20k_upernet_r50_80k.py \\
+Launch:   python tools/transfer.py random:resnet18 \
+              configs/transfer/tiny/ade20k_upernet_r50_80k.py \\
           --data data/ADEChallengeData2016
 Hardware: CPU
 Time:     about 20 s of one core, the libraries' import included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../ade20k_upernet_r50_80k.py: resnet18, crops of 64 pixels,
-          batch 4, 24 iterations, narrower head
+Differs:  from ../ade20k_upernet_r50_80k.py: resnet18, crops of 64 pixels, batch 4, 24 iterations,
+          narrower head
 """
 
 _base_ = ["../ade20k_upernet_r50_80k.py"]

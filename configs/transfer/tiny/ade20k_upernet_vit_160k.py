@@ -1,13 +1,14 @@
 """ADE20K, UPerNet on ViT-Ti/16, 24 iterations: the full recipe, made small.
 
-Launch:   python tools/transfer.py random:vit_tiny_patch16_224 configs/transfer/tiny/ade20k_upernet_vit_160k.py \\
+Launch:   python tools/transfer.py random:vit_tiny_patch16_224 \
+              configs/transfer/tiny/ade20k_upernet_vit_160k.py \\
           --data data/ADEChallengeData2016
 Hardware: CPU
 Time:     about 20 s of one core, the libraries' import included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../ade20k_upernet_vit_160k.py: vit_tiny_patch16_224, crops of 64 pixels,
-          batch 4, 24 iterations, narrower head
+Differs:  from ../ade20k_upernet_vit_160k.py: vit_tiny_patch16_224, crops of 64 pixels, batch 4, 24
+          iterations, narrower head
 """
 
 _base_ = ["../ade20k_upernet_vit_160k.py"]

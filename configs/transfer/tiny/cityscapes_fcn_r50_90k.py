@@ -1,13 +1,14 @@
 """Cityscapes, FCN on ResNet-18, 24 iterations: the full recipe, made small.
 
-Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/cityscapes_fcn_r50_90k.py \\
+Launch:   python tools/transfer.py random:resnet18 \
+              configs/transfer/tiny/cityscapes_fcn_r50_90k.py \\
           --data data/cityscapes
 Hardware: CPU
 Time:     about 20 s of one core, the libraries' import included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../cityscapes_fcn_r50_90k.py: resnet18, crops of 65 pixels,
-          batch 4, 24 iterations, narrower head
+Differs:  from ../cityscapes_fcn_r50_90k.py: resnet18, crops of 65 pixels, batch 4, 24 iterations,
+          narrower head
 """
 
 _base_ = ["../cityscapes_fcn_r50_90k.py"]

@@ -1,13 +1,15 @@
 """Mask R-CNN, ResNet-18-FPN, any COCO-layout folder, 40 iterations: the full recipe, made small.
 
-Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/coco_maskrcnn_r50_fpn_1x.py \\
-              --data data/transfer/scenes_detection
+Launch:   python tools/transfer.py random:resnet18 \
+              configs/transfer/tiny/coco_maskrcnn_r50_fpn_1x.py \\
+          --data data/transfer/scenes_detection
 Hardware: CPU
 Time:     48 s of one core's time on 48 scenes and 12 to test, 2 evaluations, imports included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../coco_maskrcnn_r50_fpn_1x.py: resnet18, short sides of 96 to 128 pixels, batch 4, a quarter of the
-          learning rate, 64 channels in neck and heads, an eighth of the regions, 5 batches of precise BN
+Differs:  from ../coco_maskrcnn_r50_fpn_1x.py: resnet18, short sides of 96 to 128 pixels, batch 4, a
+          quarter of the learning rate, 64 channels in neck and heads, an eighth of the regions, 5
+          batches of precise BN
 """
 
 _base_ = ["../coco_maskrcnn_r50_fpn_1x.py"]

@@ -1,13 +1,15 @@
-"""Mask R-CNN, ViT-Ti/16 with a simple pyramid, any COCO-layout folder, 40 iterations: the full recipe, made small.
+"""Mask R-CNN, ViT-Ti/16 with a simple pyramid, any COCO-layout folder, 40 iterations: the full
+recipe, made small.
 
-Launch:   python tools/transfer.py random:vit_tiny_patch16_224 configs/transfer/tiny/coco_maskrcnn_vit_1x.py \\
-              --data data/transfer/scenes_detection
+Launch:   python tools/transfer.py random:vit_tiny_patch16_224 \
+              configs/transfer/tiny/coco_maskrcnn_vit_1x.py \\
+          --data data/transfer/scenes_detection
 Hardware: CPU
 Time:     43 s of one core's time on 48 scenes and 12 to test, imports included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../coco_maskrcnn_vit_1x.py: vit_tiny_patch16_224, images of 128 pixels, batch 4, 64 channels in neck
-          and heads, an eighth of the regions
+Differs:  from ../coco_maskrcnn_vit_1x.py: vit_tiny_patch16_224, images of 128 pixels, batch 4, 64
+          channels in neck and heads, an eighth of the regions
 """
 
 _base_ = ["../coco_maskrcnn_vit_1x.py"]

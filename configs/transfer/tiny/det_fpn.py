@@ -1,4 +1,5 @@
-"""Blood cells (BCCD) at 320 x 240, Faster R-CNN with a small feature pyramid on any backbone: minutes on a laptop.
+"""Blood cells (BCCD) at 320 x 240, Faster R-CNN with a small feature pyramid on any backbone:
+minutes on a laptop.
 
 Launch:   python tools/prepare_transfer.py data/transfer --sets bccd
           python tools/transfer.py CHECKPOINT configs/transfer/tiny/det_fpn.py --seeds 0 1 2
@@ -22,7 +23,8 @@ model = dict(
     backbone=dict(
         _delete_=True, type="TimmBackbone", out_indices=(1, 2)
     ),  # strides 4 and 8 in ResNets
-    # Three more levels by pooling; BN because new layers at this learning rate do not settle in so few steps without.
+    # Three more levels by pooling; BN because new layers at this learning rate do not settle in so
+    # few steps without.
     neck=dict(in_channels=None, out_channels=_width, num_outs=5, norm_cfg=dict(type="BN")),
     rpn_head=dict(in_channels=_width, feat_channels=_width, anchor_generator=dict(scales=[4])),
     roi_head=dict(

@@ -1,4 +1,5 @@
-"""Objects of the generated scenes at 128 x 128, Mask R-CNN with a small feature pyramid on any backbone.
+"""Objects of the generated scenes at 128 x 128, Mask R-CNN with a small feature pyramid on any
+backbone.
 
 Launch:   python tools/make_scenes.py data/scenes --images 3000 --size 96 --seed 0
           python tools/prepare_transfer.py data/transfer --sets scenes_detection
@@ -35,7 +36,8 @@ model = dict(
         ),
     ),
     train_cfg=dict(rcnn=dict(mask_size=28)),
-    # A scene has at most seven objects; pasting masks of a hundred candidates takes most of the evaluation.
+    # A scene has at most seven objects; pasting masks of a hundred candidates takes most of the
+    # evaluation.
     test_cfg=dict(rcnn=dict(mask_thr_binary=0.5, max_per_img=20)),
 )
 

@@ -1,13 +1,16 @@
-"""Faster R-CNN, ResNet-18-C4, any folder laid out as VOC 2007 and 2012, 40 iterations: the full recipe, made small.
+"""Faster R-CNN, ResNet-18-C4, any folder laid out as VOC 2007 and 2012, 40 iterations: the full
+recipe, made small.
 
-Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/voc0712_fasterrcnn_r50_c4_24k.py \\
-              --data data/transfer/bccd
+Launch:   python tools/transfer.py random:resnet18 \
+              configs/transfer/tiny/voc0712_fasterrcnn_r50_c4_24k.py \\
+          --data data/transfer/bccd
 Hardware: CPU
 Time:     63 s by the clock beside another run, 87 test images included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../voc0712_fasterrcnn_r50_c4_24k.py: resnet18, short sides of 80 to 128 pixels, batch 4, a quarter of
-          the learning rate, a sixteenth of the regions, pooled to 6 x 6, 5 batches of precise BN
+Differs:  from ../voc0712_fasterrcnn_r50_c4_24k.py: resnet18, short sides of 80 to 128 pixels, batch
+          4, a quarter of the learning rate, a sixteenth of the regions, pooled to 6 x 6, 5 batches
+          of precise BN
 """
 
 _base_ = ["../voc0712_fasterrcnn_r50_c4_24k.py"]

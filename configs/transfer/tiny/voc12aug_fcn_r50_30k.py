@@ -1,4 +1,5 @@
-"""VOC 2012 with the extra annotations, FCN on ResNet-18, 24 iterations: the full recipe, made small.
+"""VOC 2012 with the extra annotations, FCN on ResNet-18, 24 iterations: the full recipe, made
+small.
 
 Launch:   python tools/transfer.py random:resnet18 configs/transfer/tiny/voc12aug_fcn_r50_30k.py \\
           --data data/VOCdevkit/VOC2012
@@ -6,8 +7,8 @@ Hardware: CPU
 Time:     about 20 s of one core, the libraries' import included
 Result:   ours, untested: far too short for a number, it shows that the recipe runs
 Knob:     train_cfg.max_iters, with the schedule in param_scheduler
-Differs:  from ../voc12aug_fcn_r50_30k.py: resnet18, crops of 65 pixels,
-          batch 4, 24 iterations, narrower head
+Differs:  from ../voc12aug_fcn_r50_30k.py: resnet18, crops of 65 pixels, batch 4, 24 iterations,
+          narrower head
 """
 
 _base_ = ["../voc12aug_fcn_r50_30k.py"]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from pretrain.engine.distributed import world
 from pretrain.files import atomic_write
 from pretrain.terms import is_loss
 
@@ -103,7 +103,7 @@ class NonFiniteHook(Hook):
         self, runner: Runner, watched: _Watched, values: dict[str, float], *, bad: list[str]
     ) -> None:
         """Saves the ids and raises."""
-        rank = world()[0]
+        rank = get_rank()
         name = f"nonfinite_step_{watched.step + 1}" + (f"_rank{rank}" if rank else "") + ".json"
         path = Path(runner.work_dir) / name
         record = {

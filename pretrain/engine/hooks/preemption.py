@@ -20,11 +20,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-
-from pretrain.engine.distributed import world
 
 REQUEUE_EXIT_CODE = 75
 INTERRUPT_EXIT_CODE = 130
@@ -76,7 +75,7 @@ class PreemptionHook(Hook):
             return
         if not self._interrupted:
             self._interrupted, self._pressed_at = True, time.monotonic()
-            if world()[0] == 0:
+            if is_main_process():
                 os.write(2, _INTERRUPTED)  # print is not safe within a signal handler
         elif time.monotonic() - self._pressed_at > SAME_PRESS_S:
             self._restore_handlers()

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from pretrain.engine.distributed import world
 from pretrain.engine.sharding import mean_over_ranks
 from pretrain.files import atomic_write
 from pretrain.progress import Bars
@@ -63,7 +63,7 @@ class ProgressHook(Hook):
         hub.update_info("loop_stage", "train")
         hub.update_info("max_iters", loop.max_iters)
         self._since = time.perf_counter()
-        if world()[0] != 0:
+        if not is_main_process():
             return
         self._columns = cut_curve(Path(runner.work_dir) / CURVE, loop.iter)
         self._write_progress(runner, loop.iter, "running")
@@ -102,7 +102,7 @@ class ProgressHook(Hook):
         self._rate = schedule.global_batch * self._count / max(1e-9, now - self._since)
         means = dict(zip(self._sums, values.tolist(), strict=True))
         self._sums, self._count, self._since = {}, 0, now
-        if world()[0] != 0:
+        if not is_main_process():
             return
         row = {
             "step": steps,
@@ -149,7 +149,7 @@ class ProgressHook(Hook):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if world()[0] == 0:
+        if is_main_process():
             self._write_progress(
                 runner, runner.iter, "done" if runner.iter >= runner.max_iters else "stopped"
             )

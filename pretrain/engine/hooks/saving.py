@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from pretrain.engine import checkpoints
-from pretrain.engine.distributed import world
 
 FINAL = "final.pth"  # the weights without training state, written when the run is over
 
@@ -32,7 +32,7 @@ class SaveHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Removes what a killed process left half written."""
-        if world()[0] == 0:
+        if is_main_process():
             checkpoints.tidy(runner.work_dir, self.keep)
 
     def after_train_iter(
@@ -55,7 +55,7 @@ class SaveHook(Hook):
             runner.call_hook("before_checkpoint")
             runner.save_checkpoint(path, steps=steps)
             self._saved = steps
-            if world()[0] == 0:
+            if is_main_process():
                 checkpoints.tidy(runner.work_dir, self.keep)
 
     def after_train(self, runner: Runner) -> None:

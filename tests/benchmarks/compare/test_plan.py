@@ -73,7 +73,7 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ),
         (
             "arms = dict(a=dict(overrides={'schedule.lr_per_255': 1.0}))",
-            "lr_per_255: unknown field; did you mean",
+            "lr_per_255 is unknown; did you mean",
         ),
         ("arms = dict(a=dict(overrides={'model.objectives': [dict(type='PixPr')]}))", "'PixPr'"),
         ("arms = dict(a=dict(overrides={'schedule.samples': 5}))", "budget and seeds set this"),

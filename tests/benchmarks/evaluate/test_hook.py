@@ -16,10 +16,11 @@ import torch.distributed as dist
 from torch import nn
 
 from benchmarks.core.record import read_all
-from benchmarks.evaluate.hook import EvaluationHook, undisturbed
+from benchmarks.evaluate.hook import EvaluationHook
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
 from pretrain.engine.sharding import shard
+from pretrain.random_state import undisturbed_random
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ def test_random_states_come_back() -> None:
         return [random.random(), float(np.random.rand()), torch.rand(()).item()]
 
     random.seed(0), np.random.seed(0), torch.manual_seed(0)
-    with undisturbed():
+    with undisturbed_random():
         drawn = draw()
     assert draw() == drawn
 

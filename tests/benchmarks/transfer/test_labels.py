@@ -124,5 +124,7 @@ def test_shared_images_that_are_allowed_stand_in_the_protocol(
     ]
     assert "allow_shared" not in runs[0].protocol and runs[1].protocol["allow_shared"] is True
     assert runs[0].key != runs[1].key
-    with pytest.raises(ValueError, match="transfer.allow_shared='yes' must be True or False"):
+    with pytest.raises(
+        ValueError, match="transfer.allow_shared='yes' is of type str; must be bool"
+    ):
         read_recipe(recipe, {"transfer.allow_shared": "yes"})

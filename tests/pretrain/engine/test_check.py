@@ -21,7 +21,7 @@ MISTAKES = [
     (dict(shedule=dict(epochs=1)), "shedule: unknown top-level key; did you mean 'schedule'"),
     (dict(seed="0"), "seed='0': must be int"),
     (dict(seed=-1), r"seed=-1: must be an integer from 0 to 2\*\*32 - 1"),
-    (dict(loader__worker=2), "loader.worker: unknown field; did you mean 'workers'"),
+    (dict(loader__worker=2), "loader.worker is unknown; did you mean 'workers'"),
     (dict(loader__workers="4"), "loader.workers='4' is of type str; must be int"),
     (dict(loader__workers=True), "loader.workers=True is of type bool"),
     (dict(engine__precision="fp61"), "engine.precision='fp61'"),

@@ -41,9 +41,7 @@ def test_command_line_overrides_the_file(arguments: Callable[..., cli.Options]) 
 def test_a_mistake_is_found_before_anything_is_made(
     arguments: Callable[..., cli.Options], tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        ConfigError, match=r"schedule.epoch: unknown field; did you mean 'epochs'\?"
-    ):
+    with pytest.raises(ConfigError, match=r"schedule.epoch is unknown; did you mean 'epochs'\?"):
         cli.train(arguments(cfg_options=["schedule.epoch=1"]))
     assert not (tmp_path / "run").exists()
 

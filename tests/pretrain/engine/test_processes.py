@@ -31,10 +31,10 @@ import hashlib, json
 from pathlib import Path
 
 import torch.nn.functional as F
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
 
-from pretrain.engine.distributed import world
 from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Objective
 
@@ -45,7 +45,7 @@ class ProbeHook(Hook):
         digest = hashlib.sha256()
         for name, value in sorted(runner.raw_model.state_dict().items()):
             digest.update(value.numpy().tobytes())
-        (Path(runner.work_dir) / f"rank{world()[0]}.json").write_text(json.dumps(digest.hexdigest()))
+        (Path(runner.work_dir) / f"rank{get_rank()}.json").write_text(json.dumps(digest.hexdigest()))
 
 
 @MODELS.register_module()

@@ -222,11 +222,9 @@ import json
 from pathlib import Path
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-
-from pretrain.engine.distributed import world
-
 
 @HOOKS.register_module()
 class StartHook(Hook):
@@ -235,7 +233,7 @@ class StartHook(Hook):
         pairs = [(a.state_dict(), b.state_dict()) for a, b in model.copies()]
         same = all(torch.equal(one[name], other[name]) for one, other in pairs for name in one)
         total = sum(float(p.double().sum()) for p in model.backbone.parameters())
-        Path(runner.work_dir, f"rank{world()[0]}.json").write_text(json.dumps([len(pairs), same,
+        Path(runner.work_dir, f"rank{get_rank()}.json").write_text(json.dumps([len(pairs), same,
         total]))
 """
 

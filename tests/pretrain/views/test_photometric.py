@@ -132,7 +132,7 @@ def test_errors_name_field_value_and_legal_range(make, words: list[str]) -> None
 
 
 def test_wrong_kind_of_setting_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="jitter=0.4: must be Jitter or a dict"):
+    with pytest.raises(ValueError, match="jitter=0.4: must be a dict of brightness"):
         PhotometricSpec(jitter=0.4)
 
 
