@@ -9,7 +9,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from pretrain.names import suggestion
@@ -91,7 +91,9 @@ def fit_all(values: Mapping[str, Any], taker: Callable[..., Any], *, where: str)
     Raises:
         ValueError: a value of a wrong type; names it, its value and the legal type.
     """
-    hints = typing.get_type_hints(taker.__init__ if isinstance(taker, type) else taker)
+    # A dataclass's own annotations, because its __init__ knows only the names of one module.
+    annotated = isinstance(taker, type) and not is_dataclass(taker)
+    hints = typing.get_type_hints(taker.__init__ if annotated else taker)
     result = {}
     for name, value in values.items():
         result[name] = fitted(value, hints.get(name, Any))

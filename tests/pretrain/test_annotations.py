@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from pretrain.annotations import fit_all, fitted, matches
+from pretrain.annotations import build, fit_all, fitted, matches
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,27 @@ def test_nan_is_no_number_in_messages() -> None:
 
     with pytest.raises(ValueError, match="x: height=nan is not a number; must be float"):
         fit_all({"height": float("nan")}, take, where="x: ")
+
+
+@dataclass
+class Sheet:
+    size: tuple[int, int]
+    names: tuple[str, ...] = ()
+
+
+def test_a_dataclass_is_built_from_what_a_person_wrote() -> None:
+    assert build(Sheet, dict(size=[3, 4], names="a"), where="sheet.") == Sheet([3, 4], ("a",))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (7, "sheet=7: must be a dict of size, names"),
+        (dict(siez=(1, 2)), "sheet.siez is unknown; did you mean 'size'.; legal: size, names"),
+        (dict(names=("a",)), "sheet.size is missing"),
+        (dict(size=3), "sheet.size=3 is of type int; must be tuple"),
+    ],
+)
+def test_what_does_not_fit_a_dataclass_is_named(values: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(Sheet, values, where="sheet.")

@@ -108,7 +108,7 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("benchmarks['toy']['type'] = 'json'", "must end in BENCHMARK = Benchmark("),
         ("benchmarks = dict(toy=dict(type='retreival', data=dict()))", "did you mean 'retrieval'?"),
         ("benchmarks = dict(toy=dict(type='fake_benchmark'))", "needs type='…' and data=dict(…)"),
-        ("benchmarks['toy']['facter'] = 2", "'facter'; did you mean 'factor'?"),
+        ("benchmarks['toy']['facter'] = 2", "facter is unknown; did you mean 'factor'?"),
         ("benchmarks['toy']['data'] = dict(type='ClassFolder')", "lacks root=; add it"),
         ("benchmarks['toy']['data'] = dict(type='ClasFolder')", "it reads a ClassFolder"),
         (

@@ -148,7 +148,7 @@ def test_mistakes_show_before_the_first_step(
             EvaluationHook(**(dict(benchmarks=benchmarks) | change))
     wrong = dict(dense=benchmarks["dense"] | dict(neighbors=3))
     hook = dict(type="EvaluationHook", benchmarks=wrong)
-    with pytest.raises(ValueError, match="no setting 'neighbors'.*did you mean 'neighbours'"):
+    with pytest.raises(ValueError, match="neighbors is unknown; did you mean 'neighbours'"):
         build_runner(config(image_folder, tmp_path, [hook])).train()
 
 

@@ -221,7 +221,7 @@ def test_what_is_declared_fits_together(name: str) -> None:
         ),
         (
             dict(data=dict(root="x"), neighbors=3),
-            "no setting 'neighbors'; did you mean 'neighbours'?",
+            "neighbors is unknown; did you mean 'neighbours'?",
         ),
         (
             dict(data=dict(root="x"), neighbours=0),

@@ -117,7 +117,7 @@ def test_fields_have_the_documented_types() -> None:
         (lambda: Blur(p=0.5, sigma=2.0), ["blur.sigma=2.0", "(low, high)"]),
         (lambda: Solarise(p=0.2, threshold=128), ["solarise.threshold=128", "128 / 255"]),
         (lambda: PhotometricSpec(grey=True), ["grey=True", "probability"]),
-        (lambda: PhotometricSpec(blur=dict(sigma=(1, 2))), ["blur", "'p'"]),
+        (lambda: PhotometricSpec(blur=dict(sigma=(1, 2))), ["blur", "blur.p is missing"]),
         (
             lambda: PhotometricSpec(jitter=dict(brigthness=0.4)),
             ["brigthness", "did you mean 'brightness'?"],
