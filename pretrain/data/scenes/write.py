@@ -31,12 +31,12 @@ from .render import render_frame
 from .sequences import draw_sequence
 
 _JPEG_QUALITY = 92
-_IMAGES_PER_JOB = 16  # about a quarter of a second: what a killed run loses at most, per worker
-_SEQUENCES_PER_JOB = 2
+_IMAGES_PER_CHUNK = 16  # about a quarter of a second: what a killed run loses at most, per worker
+_SEQUENCES_PER_CHUNK = 2
 
 
 @dataclass(frozen=True)
-class Job:
+class Chunk:
     """A run of images or sequences that is written, and noted as done, as a whole."""
 
     kind: str  # "image" or "sequence"
@@ -44,12 +44,15 @@ class Job:
     first: int
     last: int  # not included
 
+    def __len__(self) -> int:
+        return self.last - self.first
+
     def note(self, out: Path) -> Path:
-        """The file that says what the job has written."""
+        """The file that says what the chunk has written."""
         return out / PARTS / f"{self.kind}_{self.split}_{self.first:06d}_{self.last:06d}.json"
 
     def is_done(self, out: Path) -> bool:
-        """Whether all files of the job are there in full; after a loss of power some may be empty."""
+        """Whether all its files are there in full; after a loss of power some may be empty."""
         if not self.note(out).exists():
             return False
         try:
@@ -106,9 +109,9 @@ def write_scenes(
             )  # another process may have finished it while this one waited
             if manifest is None:
                 begin(out, request)
-                jobs = list(_jobs(request))
-                _run(out, request, jobs, workers=workers, console=console)
-                finish(out, request, [job.note(out) for job in jobs])
+                chunks = list(_chunks(request))
+                _run(out, request, chunks, workers=workers, console=console)
+                finish(out, request, [chunk.note(out) for chunk in chunks])
                 console.print(f"wrote scenes to {out}: {request}")
                 return out
     made = manifest["versions"]
@@ -135,40 +138,42 @@ def _only_writer(out: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def _jobs(request: Request) -> Iterator[Job]:
-    """All jobs of a request, in the order of the files."""
+def _chunks(request: Request) -> Iterator[Chunk]:
+    """All chunks of a request, in the order of the files."""
     for kind, total, step in (
-        ("image", request.images, _IMAGES_PER_JOB),
-        ("sequence", request.sequences, _SEQUENCES_PER_JOB),
+        ("image", request.images, _IMAGES_PER_CHUNK),
+        ("sequence", request.sequences, _SEQUENCES_PER_CHUNK),
     ):
         sizes = request.split_sizes(total)
         for split in SPLITS:
             for first in range(0, sizes[split], step):
-                yield Job(kind, split, first, min(first + step, sizes[split]))
+                yield Chunk(kind, split, first, min(first + step, sizes[split]))
 
 
-def _run(out: Path, request: Request, jobs: list[Job], *, workers: int, console: Console) -> None:
-    """Does the jobs that are not done, with a progress bar."""
+def _run(
+    out: Path, request: Request, chunks: list[Chunk], *, workers: int, console: Console
+) -> None:
+    """Does the chunks that are not done, with a progress bar."""
     for split in SPLITS:
-        for c in (
-            CLASSES
-        ):  # readers of class folders expect every class, also where a small set has no crop of it
+        # Readers of class folders expect every class, also where a small set has no crop of it.
+        for c in CLASSES:
             (out / "crops" / split / c.name).mkdir(parents=True, exist_ok=True)
-    missing = [job for job in jobs if not job.is_done(out)]
-    done = sum(job.last - job.first for job in jobs) - sum(job.last - job.first for job in missing)
-    total = sum(job.last - job.first for job in jobs)
+    missing = [chunk for chunk in chunks if not chunk.is_done(out)]
+    total = sum(len(chunk) for chunk in chunks)
+    done = total - sum(len(chunk) for chunk in missing)
     with Bars(console) as bars:
         bar = bars.add_task("drawing scenes", total=total, completed=done)
         if done:
             console.print(f"{out}: going on after {done} finished images and sequences")
         if workers == 1:
             with _one_thread():
-                for job in missing:
-                    bars.advance(bar, do_job(out, request, job))
+                for chunk in missing:
+                    bars.advance(bar, write_chunk(out, request, chunk))
             return
         # spawn: the caller may hold torch threads, which do not survive a fork.
         with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
-            for future in as_completed([pool.submit(do_job, out, request, job) for job in missing]):
+            futures = [pool.submit(write_chunk, out, request, chunk) for chunk in missing]
+            for future in as_completed(futures):
                 bars.advance(bar, future.result())
 
 
@@ -197,15 +202,15 @@ def _start_worker() -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def do_job(out: Path, request: Request, job: Job) -> int:
-    """Draws and writes the files of one job, then its note; returns the number of images or
+def write_chunk(out: Path, request: Request, chunk: Chunk) -> int:
+    """Draws and writes the files of one chunk, then its note; returns the number of images or
     sequences.
     """
-    writer = _Writer(out, request, job)
-    for index in range(job.first, job.last):
-        writer.add_image(index) if job.kind == "image" else writer.add_sequence(index)
-    atomic_write(job.note(out), json.dumps(writer.part))
-    return job.last - job.first
+    writer = _Writer(out, request, chunk)
+    for index in range(chunk.first, chunk.last):
+        writer.add_image(index) if chunk.kind == "image" else writer.add_sequence(index)
+    atomic_write(chunk.note(out), json.dumps(writer.part))
+    return len(chunk)
 
 
 class _Writer:
@@ -213,10 +218,10 @@ class _Writer:
     them.
     """
 
-    def __init__(self, out: Path, request: Request, job: Job) -> None:
-        self.out, self.request, self.split = out, request, job.split
+    def __init__(self, out: Path, request: Request, chunk: Chunk) -> None:
+        self.out, self.request, self.split = out, request, chunk.split
         self.part: dict = {
-            "split": job.split,
+            "split": chunk.split,
             "files": {},
             "images": [],
             "annotations": [],

@@ -38,7 +38,7 @@ from pretrain.data.scenes.render import render_frame
 from pretrain.data.scenes.sequences import track_points
 from pretrain.data.scenes.shapes import EXTENT, inside
 from pretrain.data.scenes.textures import pattern, sample_texture
-from pretrain.data.scenes.write import Job, do_job
+from pretrain.data.scenes.write import Chunk, write_chunk
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGES, SIZE, SEED, SEQUENCES = 70, 96, 3, 3
@@ -458,23 +458,23 @@ def test_a_killed_run_of_two_processes_is_finished_with_the_bytes_of_one(
     assert theirs == ours
 
 
-def test_a_job_whose_file_was_emptied_is_done_again(tmp_path: Path):
-    request, job = Request(images=5, size=96, seed=0, sequences=0), Job("image", "val", 0, 1)
-    do_job(tmp_path, request, job)
-    assert job.is_done(tmp_path)
+def test_a_chunk_whose_file_was_emptied_is_done_again(tmp_path: Path):
+    request, chunk = Request(images=5, size=96, seed=0, sequences=0), Chunk("image", "val", 0, 1)
+    write_chunk(tmp_path, request, chunk)
+    assert chunk.is_done(tmp_path)
     (tmp_path / "depth" / "val" / "scene_000000.png").write_bytes(b"")
-    assert not job.is_done(tmp_path)
-    assert not Job("image", "val", 0, 2).is_done(tmp_path)
+    assert not chunk.is_done(tmp_path)
+    assert not Chunk("image", "val", 0, 2).is_done(tmp_path)
 
 
 @pytest.mark.parametrize("length", [0, 100])
-def test_a_job_whose_note_was_cut_short_is_done_again(tmp_path: Path, length: int):
-    request, job = Request(images=5, size=96, seed=0, sequences=0), Job("image", "val", 0, 1)
-    do_job(tmp_path, request, job)
-    job.note(tmp_path).write_bytes(job.note(tmp_path).read_bytes()[:length])
-    assert not job.is_done(tmp_path)
-    do_job(tmp_path, request, job)
-    assert job.is_done(tmp_path)
+def test_a_chunk_whose_note_was_cut_short_is_done_again(tmp_path: Path, length: int):
+    request, chunk = Request(images=5, size=96, seed=0, sequences=0), Chunk("image", "val", 0, 1)
+    write_chunk(tmp_path, request, chunk)
+    chunk.note(tmp_path).write_bytes(chunk.note(tmp_path).read_bytes()[:length])
+    assert not chunk.is_done(tmp_path)
+    write_chunk(tmp_path, request, chunk)
+    assert chunk.is_done(tmp_path)
 
 
 def alive(group: int) -> bool:
