@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pretrain.threads import usable_cores
@@ -19,12 +20,10 @@ def cpu_features() -> list[str]:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return []
-    words = {
-        word
-        for line in info.read_text().splitlines()
-        if line.lower().startswith(("flags", "features"))
-        for word in line.split(":", 1)[1].split()
-    }
+    words: set[str] = set()
+    for line in info.read_text().splitlines():
+        if line.lower().startswith(("flags", "features")):
+            words |= set(line.split(":", 1)[1].split())
     return [feature for feature in CPU_FEATURES if feature in words]
 
 
@@ -60,10 +59,10 @@ def accelerators() -> list[dict[str, object]]:
 
     if not torch.cuda.is_available():
         return []
-    found = []
+    devices = []
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append(
+        devices.append(
             {
                 "name": properties.name,
                 "memory_gib": round(properties.total_memory / 2**30, 1),
@@ -71,7 +70,14 @@ def accelerators() -> list[dict[str, object]]:
                 "bf16": properties.major >= 8,
             }
         )
-    return found
+    return devices
+
+
+def in_words(accelerator: Mapping[str, object]) -> str:
+    """Returns one entry of :func:`accelerators` as text."""
+    bf16 = ", bf16" if accelerator["bf16"] else ""
+    name, memory = accelerator["name"], accelerator["memory_gib"]
+    return f"{name}, {memory} GiB, capability {accelerator['capability']}{bf16}"
 
 
 def silent_gpu() -> bool:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from typing import Any
 
 from benchmarks.doctor import machine
 from pretrain.places import how_to_install
@@ -39,8 +40,12 @@ CORE = {
     "tensorboard": ("tensorboard", ""),
 }
 
+# Package of the transfer layer -> what it imports without asking for it.
+TRANSFER = {"mmsegmentation": ("ftfy", "regex"), "mmdet": (), "pycocotools": ()}
+FAISS_FOR_GPUS = ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")
 
-@dataclass
+
+@dataclass(frozen=True)
 class Part:
     """One part of the software.
 
@@ -75,21 +80,20 @@ def core() -> list[Part]:
     """Imports every package of the core; a part that fails carries the error and the cure."""
     parts = []
     for module, (package, cure) in CORE.items():
-        found = version(package)
+        installed = version(package)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # pkg_resources announces its end, which the pin takes care of
+                # pkg_resources announces its end, which the pin takes care of.
+                warnings.simplefilter("ignore")
                 importlib.import_module(module)
         except (
             Exception
-        ) as error:  # a broken library raises OSError, RuntimeError, AttributeError, …
-            text = f"{found or 'not installed'}: {type(error).__name__}: {error}".splitlines()[0]
-            default = how_to_install("core")
-            parts.append(Part(module, False, text, advice=cure if found and cure else default))
+        ) as error:  # broken libraries raise OSError, RuntimeError, AttributeError, …
+            problem = f"{installed or 'not installed'}: {type(error).__name__}: {error}"
+            advice = cure if installed and cure else how_to_install("core")
+            parts.append(Part(module, False, problem.splitlines()[0], advice=advice))
         else:
-            parts.append(Part(module, True, found or "present"))
+            parts.append(Part(module, True, installed or "present"))
     return parts
 
 
@@ -98,11 +102,11 @@ def operators() -> Part:
     from heads.upsamplers import library, operators  # noqa: F401 - the second one loads them
 
     gives = "fast feature upsampling (without them plain torch runs, same result)"
-    found = library.status()
-    states = [f"{device}: {why or 'in use'}" for device, why in found.items()]
-    if "cuda" not in found:
+    reasons = library.status()  # why those of a device are not used, empty where they are
+    states = [f"{device}: {reason or 'in use'}" for device, reason in reasons.items()]
+    if "cuda" not in reasons:
         states.append("cuda: no GPU")
-    advice = next((library.cure(why) for why in found.values() if why), "")
+    advice = next(map(library.cure, filter(None, reasons.values())), "")
     return Part("compiled operators", not advice, "; ".join(states), gives, advice)
 
 
@@ -113,9 +117,7 @@ def nearest_neighbours() -> Part:
         import faiss
     except Exception as error:
         return Part("faiss", False, str(error).splitlines()[0], gives, "pip install faiss-cpu")
-    if version("faiss-cpu") and any(
-        version(name) for name in ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu13")
-    ):
+    if version("faiss-cpu") and any(map(version, FAISS_FOR_GPUS)):
         return Part(
             "faiss",
             False,
@@ -123,8 +125,8 @@ def nearest_neighbours() -> Part:
             gives,
             "they overwrite each other: uninstall both, then install one",
         )
-    gpu = getattr(faiss, "get_num_gpus", lambda: 0)()
-    return Part("faiss", True, f"{faiss.__version__}, {f'{gpu} GPU' if gpu else 'CPU'}", gives)
+    gpus = getattr(faiss, "get_num_gpus", lambda: 0)()
+    return Part("faiss", True, f"{faiss.__version__}, {f'{gpus} GPU' if gpus else 'CPU'}", gives)
 
 
 def transfer() -> list[Part]:
@@ -134,31 +136,31 @@ def transfer() -> list[Part]:
     from benchmarks.mm import mmcv_wheel
 
     gives = "fine-tuning on ADE20K and COCO (pretraining and frozen evaluation work without)"
-    found = mmcv_wheel.installed()
-    problem = mmcv_wheel.unusable(found)
-    kind = ""
-    if found is not None:
-        devices = f"CUDA {' '.join(sorted(found.architectures))}" if found.architectures else "CPU"
-        kind = f", {devices} operators" if found.tag else ", not compiled by this project"
-    theirs = found is not None and found.complete and not found.tag
-    advice = (
-        f"pip uninstall mmcv mmcv-lite, then {mmcv_wheel.COMMAND}" if theirs else mmcv_wheel.COMMAND
-    )
-    detail = problem or f"{found.version}{kind}"
-    parts = [Part("mmcv operators", not problem, detail, gives, advice if problem else "")]
-    if not problem and found.tag:
-        parts += _mmcv_on_gpus(found.architectures)
-    for package, needs in (
-        ("mmsegmentation", ("ftfy", "regex")),
-        ("mmdet", ()),
-        ("pycocotools", ()),
-    ):
+    mmcv = mmcv_wheel.installed()
+    problem = mmcv_wheel.unusable(mmcv)
+    parts = [_mmcv(mmcv, problem, gives)]
+    if not problem and mmcv.tag:
+        parts += _mmcv_on_gpus(mmcv.architectures)
+    for package, needs in TRANSFER.items():
         lacking = [name for name in (package, *needs) if version(name) is None]
         detail = f"{', '.join(lacking)} not installed" if lacking else version(package)
-        parts.append(
-            Part(package, not lacking, detail, gives, mmcv_wheel.COMMAND if lacking else "")
-        )
+        advice = mmcv_wheel.COMMAND if lacking else ""
+        parts.append(Part(package, not lacking, detail, gives, advice))
     return parts
+
+
+def _mmcv(mmcv: Any, problem: str, gives: str) -> Part:
+    """mmcv as it is installed (None: it is not), with what is in the way of using it."""
+    from benchmarks.mm import mmcv_wheel
+
+    if not problem:
+        devices = f"CUDA {' '.join(sorted(mmcv.architectures))}" if mmcv.architectures else "CPU"
+        kind = f"{devices} operators" if mmcv.tag else "not compiled by this project"
+        return Part("mmcv operators", True, f"{mmcv.version}, {kind}", gives)
+    advice = mmcv_wheel.COMMAND
+    if mmcv is not None and mmcv.complete and not mmcv.tag:  # somebody else's
+        advice = f"pip uninstall mmcv mmcv-lite, then {advice}"
+    return Part("mmcv operators", False, problem, gives, advice)
 
 
 def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
@@ -167,8 +169,8 @@ def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
 
     from benchmarks.mm import mmcv_wheel
 
-    there = {f"{device['capability']}".replace(".", "") for device in machine.accelerators()}
-    if not there:
+    gpus = {f"{device['capability']}".replace(".", "") for device in machine.accelerators()}
+    if not gpus:
         return []
     advice = mmcv_wheel.COMMAND
     if not mmcv_wheel.architectures():
@@ -176,30 +178,20 @@ def _mmcv_on_gpus(compiled: set[str]) -> list[Part]:
             f"install nvcc (CUDA {torch.version.cuda}) or set CUDA_HOME, unset "
             f"PIXELPRETEXT_CUDA=0, then {advice}"
         )
-    done = there <= compiled
-    return [
-        Part(
-            "mmcv CUDA operators",
-            done,
-            f"for {' '.join(sorted(compiled)) or 'the CPU only'}",
-            "detection on the GPU",
-            "" if done else advice,
-        )
-    ]
+    detail = f"for {' '.join(sorted(compiled)) or 'the CPU only'}"
+    fits = gpus <= compiled
+    advice = "" if fits else advice
+    return [Part("mmcv CUDA operators", fits, detail, "detection on the GPU", advice)]
 
 
 def trackers() -> list[Part]:
     """W&B and MLflow, which mmengine's visualisation back-ends write to."""
-    return [
-        Part(
-            name,
-            version(name) is not None,
-            version(name) or "not installed",
-            f"vis_backends = [dict(type='{backend}')]",
-            "" if version(name) else f"pip install {name}",
-        )
-        for name, backend in (("wandb", "WandbVisBackend"), ("mlflow", "MLflowVisBackend"))
-    ]
+    parts = []
+    for name, backend in (("wandb", "WandbVisBackend"), ("mlflow", "MLflowVisBackend")):
+        installed, gives = version(name), f"vis_backends = [dict(type='{backend}')]"
+        advice = "" if installed else f"pip install {name}"
+        parts.append(Part(name, bool(installed), installed or "not installed", gives, advice))
+    return parts
 
 
 def optional() -> list[Part]:
@@ -215,13 +207,10 @@ def optional() -> list[Part]:
     parts: list[Part] = []
     for check in checks:
         try:
-            found = check()
+            result = check()
         except Exception as error:
             logging.getLogger(__name__).debug("%s failed", check.__name__, exc_info=True)
-            found = Part(
-                check.__name__.replace("_", " "),
-                False,
-                f"{type(error).__name__}: {error}".splitlines()[0],
-            )
-        parts += found if isinstance(found, list) else [found]
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            result = Part(check.__name__.replace("_", " "), False, problem)
+        parts += result if isinstance(result, list) else [result]
     return parts

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Any
 
 from benchmarks.doctor import machine, parts, requirements
 from pretrain.places import checkout
 
+Findings = dict[str, Any]  # what :func:`collect` returns
+COLOURS = {"ok": "green", "BROKEN": "red", "missing": "yellow"}
 
-def collect(*, measure: bool = False) -> dict[str, object]:
+
+def collect(*, measure: bool = False) -> Findings:
     """Looks at everything and returns plain values.
 
     Args:
@@ -20,59 +25,64 @@ def collect(*, measure: bool = False) -> dict[str, object]:
         because of them is left out.
     """
     core = parts.core()
-    broken = [part.name for part in core if not part.there]
-    found: dict[str, object] = {
+    broken = [part for part in core if not part.there]
+    findings: Findings = {
         "machine": machine.describe(Path.cwd()),
         "core": [part.as_dict() for part in core],
-        "broken": broken,
+        "broken": [part.name for part in broken],
         "pins": requirements.unmet(pins()),
         "accelerators": [],
         "optional": [],
         "measured": {},
-        "advice": [f"{part.name}: {part.advice}" for part in core if not part.there],
+        "advice": [f"{part.name}: {part.advice}" for part in broken],
     }
-    if "torch" in broken:
-        return found
-    found["accelerators"] = machine.accelerators()
+    if "torch" in findings["broken"]:
+        return findings
+    findings["accelerators"] = machine.accelerators()
     optional = parts.optional()
-    found["optional"] = [part.as_dict() for part in optional]
-    found["advice"] += machine_advice(found) + part_advice(optional)
+    findings["optional"] = [part.as_dict() for part in optional]
+    findings["advice"] += machine_advice(findings) + part_advice(optional)
     if not broken:
-        add_measurements(found, measure)
-    return found
+        add_measurements(findings, measure)
+    return findings
 
 
 def pins() -> list[requirements.Requirement]:
     """Returns the versions that were tested together: a checkout's, or the installed package's."""
     root = checkout()
-    if root is None:
+    if root is not None:
+        return requirements.read(root / "requirements" / "core.txt")
+    try:
         return requirements.of_package("pixelpretext")
-    return requirements.read(root / "requirements" / "core.txt")
+    except PackageNotFoundError:  # copied, not installed
+        return []
 
 
-def add_measurements(found: dict[str, object], measure: bool) -> None:
-    """Adds decode rate, worker advice and, if ``measure``, the gain of bf16 to ``found``."""
+def add_measurements(findings: Findings, measure: bool) -> None:
+    """Adds decode rate, worker advice and, if ``measure``, the gain of bf16 to ``findings``."""
     from benchmarks.doctor import measure as measuring
 
     try:
         rate = measuring.decode_rate()
     except Exception as error:  # the doctor reports what is ill, it does not fall ill itself
-        found["advice"].insert(
+        findings["advice"].insert(
             0, f"decoding a generated JPEG failed: {type(error).__name__}: {error}"
         )
         return
-    devices = len(found["accelerators"])
-    found["measured"]["decode_images_per_s"] = round(rate)
-    found["advice"].insert(0, measuring.worker_advice(rate, found["machine"]["cores"], devices))
+    devices = len(findings["accelerators"])
+    findings["measured"]["decode_images_per_s"] = round(rate)
+    findings["advice"].insert(
+        0, measuring.worker_advice(rate, findings["machine"]["cores"], devices)
+    )
     if measure:
         gain = measuring.bf16_speed_up()
-        found["measured"]["bf16_speed_up"] = round(gain, 2)
+        findings["measured"]["bf16_speed_up"] = round(gain, 2)
         choice = (
             "engine.precision = 'bf16' is worth trying"
             if gain > 1.2
             else "stay with engine.precision = 'fp32'"
         )
-        found["advice"].insert(
+        findings["advice"].insert(
             1, f"{choice}: a small convolution runs {gain:.2f} times as fast in bf16"
         )
 
@@ -86,10 +96,10 @@ def part_advice(optional: list[parts.Part]) -> list[str]:
     return [f"{', '.join(names)}: {advice}" for advice, names in cures.items()]
 
 
-def machine_advice(found: dict[str, object]) -> list[str]:
+def machine_advice(findings: Findings) -> list[str]:
     """Returns sentences on what in the machine will be in the way of training."""
     sentences = []
-    described = found["machine"]
+    described = findings["machine"]
     if machine.silent_gpu():
         sentences.append(
             "the driver shows a GPU that torch does not see: install a torch for the driver's CUDA"
@@ -103,51 +113,47 @@ def machine_advice(found: dict[str, object]) -> list[str]:
         sentences.append(
             f"/dev/shm has {shared} GiB: loader workers need more (docker run --shm-size=8g)"
         )
-    if found["pins"]:
+    if findings["pins"]:
         sentences.append(
-            "versions differ from the tested ones, which is allowed: " + "; ".join(found["pins"])
+            "versions differ from the tested ones, which is allowed: " + "; ".join(findings["pins"])
         )
     return sentences
 
 
-def show(found: dict[str, object]) -> None:
-    """Prints ``found`` as tables; needs rich, and falls back on plain lines where that is what is
+def show(findings: Findings) -> None:
+    """Prints ``findings`` as tables; needs rich, and falls back on plain lines where that is what is
     broken.
     """
-    rows = machine_rows(found) + part_rows(found)
+    rows = machine_rows(findings) + part_rows(findings)
     try:
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
     except ImportError:
         print("\n".join(f"{name:24} {state:8} {detail}" for name, state, detail in rows))
-        print("\n".join(found["advice"]))
+        print("\n".join(findings["advice"]))
         return
-    table = Table(title="PixelPretext doctor", show_lines=False)
-    for heading in ("what", "state", "detail"):
-        table.add_column(heading, overflow="fold")
-    colours = {"ok": "[green]ok[/]", "BROKEN": "[red]BROKEN[/]", "missing": "[yellow]missing[/]"}
+    table = Table("what", "state", "detail", title="PixelPretext doctor", show_lines=False)
+    for column in table.columns:
+        column.overflow = "fold"
     for name, state, detail in rows:
-        # Square brackets in a detail are text, not markup.
-        table.add_row(name, colours.get(state, state), detail.replace("[", r"\["))
+        shown = f"[{COLOURS[state]}]{state}[/]" if state else ""
+        table.add_row(name, shown, escape(detail))  # square brackets in a detail are no markup
     console = Console()
     console.print(table)
-    for sentence in found["advice"]:
+    for sentence in findings["advice"]:
         console.print(f"- {sentence}", markup=False)
-    if found["broken"]:
+    if findings["broken"]:
         console.print(
-            f"The core is broken: {', '.join(found['broken'])}.", style="red", markup=False
+            f"The core is broken: {', '.join(findings['broken'])}.", style="red", markup=False
         )
 
 
-def machine_rows(found: dict[str, object]) -> list[tuple[str, str, str]]:
+def machine_rows(findings: Findings) -> list[tuple[str, str, str]]:
     """Returns table rows (what, state, detail) on the machine and what was measured."""
-    described, measured = found["machine"], found["measured"]
+    described, measured = findings["machine"], findings["measured"]
     memory, disk = described["memory_gib"], described["disk_gib"]
-    devices = [
-        f"{d['name']}, {d['memory_gib']} GiB, capability "
-        f"{d['capability']}{', bf16' if d['bf16'] else ''}"
-        for d in found["accelerators"]
-    ]
+    devices = map(machine.in_words, findings["accelerators"])
     rows = [
         ("Python", "", f"{described['python']}  {described['executable']}"),
         ("cores", "", f"{described['cores']}  {' '.join(described['cpu_features'])}"),
@@ -170,10 +176,10 @@ def machine_rows(found: dict[str, object]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def part_rows(found: dict[str, object]) -> list[tuple[str, str, str]]:
+def part_rows(findings: Findings) -> list[tuple[str, str, str]]:
     """Returns table rows on core packages and optional parts."""
-    rows = [(p["name"], "ok" if p["there"] else "BROKEN", p["detail"]) for p in found["core"]]
-    for part in found["optional"]:
+    rows = [(p["name"], "ok" if p["there"] else "BROKEN", p["detail"]) for p in findings["core"]]
+    for part in findings["optional"]:
         detail = part["detail"] if part["there"] else f"{part['detail']} – {part['gives']}"
         rows.append((part["name"], "ok" if part["there"] else "missing", detail))
     return rows

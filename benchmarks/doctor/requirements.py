@@ -27,11 +27,11 @@ def read(path: str | Path) -> list[Requirement]:
         ValueError: a line is neither a requirement, a comment nor ``-r FILE``.
     """
     path = Path(path)
-    found: list[Requirement] = []
+    requirements: list[Requirement] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         text = line.split("#", 1)[0].strip()
         if text.startswith("-r "):
-            found += read(path.parent / text[3:].strip())
+            requirements += read(path.parent / text[3:].strip())
         elif text:
             try:
                 requirement = Requirement(text)
@@ -40,8 +40,8 @@ def read(path: str | Path) -> list[Requirement]:
                     f"{path}:{number}: {text!r} is no requirement and no '-r FILE': {error}"
                 ) from None
             if requirement.marker is None or requirement.marker.evaluate():
-                found.append(requirement)
-    return found
+                requirements.append(requirement)
+    return requirements
 
 
 def of_package(name: str) -> list[Requirement]:
@@ -50,8 +50,8 @@ def of_package(name: str) -> list[Requirement]:
     Raises:
         importlib.metadata.PackageNotFoundError: it is not installed.
     """
-    found = map(Requirement, metadata.requires(name) or ())
-    return [r for r in found if r.marker is None or r.marker.evaluate({"extra": ""})]
+    requirements = map(Requirement, metadata.requires(name) or ())
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 
 def unmet(requirements: Iterable[Requirement]) -> list[str]:

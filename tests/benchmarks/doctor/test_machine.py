@@ -70,3 +70,65 @@ def test_small_shared_memory_and_disk_are_told(monkeypatch: pytest.MonkeyPatch) 
     text = "\n".join(report.machine_advice(found))
     for words in ("GPU that torch does not see", "1.5 GiB of disk", "--shm-size", "numpy is 2.5"):
         assert words in text
+
+
+def test_processor_features_and_memory_are_read_from_proc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu, memory = tmp_path / "cpuinfo", tmp_path / "meminfo"
+    cpu.write_text("model name: avx512f by name only\nflags\t\t: fpu avx2 sse avx512_bf16\n")
+    memory.write_text("MemTotal:  8388608 kB\nMemAvailable:  4194304 kB\n")
+    files = {"/proc/cpuinfo": cpu, "/proc/meminfo": memory}
+    monkeypatch.setattr(machine, "Path", lambda name: files[name])
+    assert machine.cpu_features() == ["avx2", "avx512_bf16"]
+    assert machine.memory_gib() == dict(total=8.0, available=4.0)
+    for file in files.values():
+        file.unlink()
+    assert machine.cpu_features() == [] and machine.memory_gib() == {}
+
+
+def test_a_gpu_that_only_the_driver_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = machine.subprocess.CompletedProcess([], 0, stdout="GPU 0: Example\n")
+    monkeypatch.setattr(machine.subprocess, "run", lambda *command, **options: listing)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(machine.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    assert machine.silent_gpu() and machine.accelerators() == []
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    assert not machine.silent_gpu()
+
+
+def test_a_package_of_the_core_that_does_not_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_example.py").write_text("raise OSError('libx.so: cannot open\\nmore')")
+    monkeypatch.syspath_prepend(tmp_path)
+    core = dict(
+        json=("json", ""), broken_example=("pip", "reinstall it"), absent_example=("x", "y")
+    )
+    monkeypatch.setattr(parts, "CORE", core)
+    fine, broken, absent = parts.core()
+    assert fine.there and fine.detail == "present"
+    assert not broken.there and broken.advice == "reinstall it"
+    assert broken.detail.endswith("OSError: libx.so: cannot open")
+    assert absent.detail.startswith("not installed: ModuleNotFoundError")
+    assert absent.advice == "bash tools/setup.sh core"
+
+
+def test_operators_say_why_they_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from heads.upsamplers import library
+
+    monkeypatch.setattr(library, "status", lambda: dict(cpu="", cuda="not built"))
+    monkeypatch.setattr(library, "cure", lambda reason: f"mend: {reason}")
+    part = parts.operators()
+    assert not part.there and part.advice == "mend: not built"
+    assert part.detail == "cpu: in use; cuda: not built"
+    monkeypatch.setattr(library, "status", lambda: dict(cpu=""))
+    part = parts.operators()
+    assert part.there and part.detail == "cpu: in use; cuda: no GPU"
+
+
+def test_trackers_are_there_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "version", lambda name: "0.2" if name == "mlflow" else None)
+    wandb, mlflow = parts.trackers()
+    assert not wandb.there and wandb.advice == "pip install wandb"
+    assert mlflow.there and mlflow.detail == "0.2" and "MLflowVisBackend" in mlflow.gives
