@@ -6,7 +6,10 @@ from pathlib import Path
 
 def run(command: str) -> None:
     """Runs one command of ``pixelpretext`` on the checkout's own code, and ends with its code."""
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of tools/
+    # In front of tools/, whose files have the names of others' modules; processes that this one
+    # spawns import its script again, and with it this file.
+    sys.path.append(sys.path[0])
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
     from benchmarks.commands.main import main
 
     sys.exit(main([command, *sys.argv[1:]]))
