@@ -100,11 +100,9 @@ def without_warmup(config: dict[str, Any]) -> dict[str, Any]:
 
 def recipe_hash(config: dict[str, Any]) -> str:
     """Fingerprint of a recipe without its seed and length: what a cost per sample depends on."""
-    flat = {
-        k: v
-        for k, v in relevant(config).items()
-        if k not in ("seed", "schedule.samples", "schedule.epochs")
-    }
+    flat = relevant(config)
+    for key in ("seed", "schedule.samples", "schedule.epochs"):
+        flat.pop(key, None)
     return config_hash(flat)
 
 
@@ -171,13 +169,11 @@ def plan_budgets(
     Raises:
         PlanError: the budget does not pay for one step of an arm.
     """
-    recorded = read_dict(path)
-    known = load_budgets(path) if recorded.get("budget") == {kind: amount} else {}
-    known = {
-        arm: b
-        for arm, b in known.items()
-        if arm in configs and b.config_hash == recipe_hash(configs[arm])
-    }
+    known = {}
+    if read_dict(path).get("budget") == {kind: amount}:
+        for arm, budget in load_budgets(path).items():
+            if arm in configs and budget.config_hash == recipe_hash(configs[arm]):
+                known[arm] = budget
     todo = [arm for arm in configs if arm not in known]
     seconds = pilot(todo) if kind == "seconds" and todo else {}
     for arm in todo:
@@ -195,6 +191,7 @@ def plan_budgets(
             cost_per_sample=flops if kind == "flops" else seconds.get(arm),
         )
         known[arm] = ArmBudget(samples, flops, seconds.get(arm), recipe_hash(config), note)
-    record = {"budget": {kind: amount}, "arms": {arm: asdict(known[arm]) for arm in configs}}
-    atomic_write(path, json.dumps(record, indent=1))
-    return {arm: known[arm] for arm in configs}
+    budgets = {arm: known[arm] for arm in configs}
+    record = {"budget": {kind: amount}, "arms": budgets}
+    atomic_write(path, json.dumps(record, indent=1, default=asdict))
+    return budgets

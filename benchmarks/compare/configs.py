@@ -78,14 +78,16 @@ def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, A
     config = read_config(path)
     for change in changes:
         for key in change:
-            _check_override(config._cfg_dict, key, where)
+            _check_override(config.to_dict(), key, where)
         config.merge_from_dict(plain(change))
-    # Names that begin with an underscore are the recipe's own helpers.
-    return {
-        key: value
-        for key, value in plain(config._cfg_dict.to_dict()).items()
-        if not key.startswith("_")
-    }
+    return without_helpers(config.to_dict())
+
+
+def without_helpers(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns the :func:`plain` values of a config file without those whose names begin with an
+    underscore: they are the file's own helpers.
+    """
+    return {key: value for key, value in plain(values).items() if not key.startswith("_")}
 
 
 def _check_override(config: Any, key: str, where: str) -> None:
@@ -96,7 +98,7 @@ def _check_override(config: Any, key: str, where: str) -> None:
     at = config
     for depth, part in enumerate(parents or [last]):
         if isinstance(at, list | tuple):
-            known = [str(i) for i in range(len(at))]
+            known = list(map(str, range(len(at))))
         else:
             known = [*at, *(OPTIONAL_KEYS if depth == 0 else ())] if isinstance(at, dict) else []
         if part not in known:
@@ -118,8 +120,8 @@ def write_config(config: dict[str, Any], path: Path, header: str = "") -> None:
     for key, value in config.items():
         text = pprint.pformat(value, width=110, sort_dicts=False)
         try:
-            same = eval(text, {"__builtins__": {}}) == value  # noqa: S307 - our own text, without any names
-        except Exception:
+            same = ast.literal_eval(text) == value
+        except (ValueError, SyntaxError):
             same = False
         if not same:
             raise PlanError(
@@ -148,10 +150,12 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def relevant(config: dict[str, Any]) -> dict[str, Any]:
     """Returns the flattened config without the keys in ``HARMLESS``."""
-    flat = flatten(config)
-    return {
-        k: v for k, v in flat.items() if not any(k == h or k.startswith(h + ".") for h in HARMLESS)
-    }
+    below = tuple(f"{key}." for key in HARMLESS)
+    flat = {}
+    for key, value in flatten(config).items():
+        if key not in HARMLESS and not key.startswith(below):
+            flat[key] = value
+    return flat
 
 
 def inherited(path: str | Path) -> list[Path]:
@@ -160,14 +164,15 @@ def inherited(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    named = [
-        n.value
-        for n in tree.body
-        if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "_base_"
-    ]
-    bases = ast.literal_eval(named[-1]) if named else []
-    own = [base for base in ([bases] if isinstance(bases, str) else bases) if "::" not in base]
-    return [path, *(file for base in own for file in inherited(path.parent / base))]
+    bases: str | list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_base_":
+            bases = ast.literal_eval(node.value)
+    files = [path]
+    for base in [bases] if isinstance(bases, str) else bases:
+        if "::" not in base:
+            files += inherited(path.parent / base)
+    return files
 
 
 def config_hash(value: Any) -> str:

@@ -24,23 +24,24 @@ class Fairness:
         """Returns the top-level keys equal in all they hold, and those equal only in part or not at
         all.
         """
-        partly = sorted({key.split(".")[0] for key in self.different})
-        return sorted({key.split(".")[0] for key in self.equal} - set(partly)), partly
+        partly = set(map(_section, self.different))
+        return sorted(set(map(_section, self.equal)) - partly), sorted(partly)
 
 
 def compare_configs(configs: dict[str, dict[str, Any]]) -> Fairness:
     """Diffs the resolved configs of all arms (seed and keys without influence on the result left
     out).
     """
-    flat = {
-        arm: {k: v for k, v in relevant(config).items() if k != "seed"}
-        for arm, config in configs.items()
-    }
+    flat = {arm: relevant(config) for arm, config in configs.items()}
     equal, different = {}, {}
-    for key in sorted({key for keys in flat.values() for key in keys}):
+    for key in sorted(set().union(*flat.values()) - {"seed"}):
         values = {arm: keys.get(key, "(absent)") for arm, keys in flat.items()}
-        if len({config_hash(value) for value in values.values()}) == 1:
+        if len(set(map(config_hash, values.values()))) == 1:
             equal[key] = next(iter(values.values()))
         else:
             different[key] = values
     return Fairness(equal, different)
+
+
+def _section(key: str) -> str:
+    return key.split(".")[0]

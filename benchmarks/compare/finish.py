@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from itertools import chain
 
 from rich.console import Console
 
@@ -60,7 +61,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         statistics=[STATISTICS[name] for name in plan.statistics],
         title=plan.title,
     )
-    records = [run.record for own in runs.values() for run in own]
+    records = [run.record for run in chain(*runs.values())]
     expected = len(plan.trials) * len(plan.benchmarks)
     write_all_records(records, folder / "records.jsonl")
     atomic_write(folder / "table.md", as_markdown(comparison))
@@ -105,14 +106,12 @@ def _page(
         ("records.jsonl", "all records with protocols and raw counts"),
         ("budget.json", "measured budgets"),
     ]
-    links = [(file, words) for file, words in files if (plan.work_dir / file).exists()]
     for trial in started(plan.trials):
-        place = f"{trial.arm.name}/seed_{trial.seed}"
-        links += [
-            (f"{place}/config.py", f"{trial.name}: config"),
-            (f"{place}/log.txt", f"{trial.name}: log"),
+        files += [
+            (f"{trial.name}/config.py", f"{trial.name}: config"),
+            (f"{trial.name}/log.txt", f"{trial.name}: log"),
         ]
-    links = [(file, words) for file, words in links if (plan.work_dir / file).exists()]
+    links = [(file, words) for file, words in files if (plan.work_dir / file).exists()]
     return Report(comparison, as_typed(f"pixelpretext compare {plan.path}"), notes, pictures, links)
 
 

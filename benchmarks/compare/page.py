@@ -15,12 +15,13 @@ from benchmarks.report.html import (
     html_figures,
     html_files,
     html_page,
+    html_sentences,
     markdown_figures,
     markdown_files,
     markdown_head,
 )
 from benchmarks.report.renderers import to_html
-from benchmarks.report.table import Cell, Column, Row, Table
+from benchmarks.report.table import Column, Row, Table
 from pretrain.files import atomic_write
 
 
@@ -51,24 +52,23 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def _markdown(report: Report) -> str:
     out = markdown_head(report.comparison.table.title, report.command)
-    out += [f"- {note}" for note in report.notes] + ([""] if report.notes else [])
+    out += [*(f"- {note}" for note in report.notes), *[""] * bool(report.notes)]
     out.append(as_markdown(report.comparison))
     return "\n".join([*out, *markdown_figures(report.pictures), *markdown_files(report.links)])
 
 
 def _html(report: Report) -> str:
-    comparison, esc = report.comparison, html.escape
-    body = [f'<p class="note">{esc(note)}</p>' for note in report.notes]
-    body.append(to_html(comparison.table))
-    body += [f'<p class="note">{esc(sentence)}</p>' for sentence in ranking(comparison)]
-    body += [f"<p>{esc(sentence)}</p>" for sentence in verdicts(comparison)]
+    comparison = report.comparison
+    body = [*html_sentences(report.notes, "note"), to_html(comparison.table)]
+    body += html_sentences(ranking(comparison), "note")
+    body += html_sentences(verdicts(comparison))
     body += [*html_figures(report.pictures), *_html_fairness(comparison.fairness)]
     body.append("<h2>Protocols</h2><ul>")
     for name, record in comparison.records.items():
         settings = ", ".join(f"{key}={value}" for key, value in record.protocol.items())
         body.append(
-            f"<li><b>{esc(name)}</b> <code>{record.protocol_hash}</code><br><span "
-            f"class='note'>{esc(settings)}</span></li>"
+            f"<li><b>{html.escape(name)}</b> <code>{record.protocol_hash}</code><br><span "
+            f"class='note'>{html.escape(settings)}</span></li>"
         )
     body += ["</ul>", *html_files(report.links)]
     return html_page(comparison.table.title, report.command, body)
@@ -90,10 +90,6 @@ def _html_fairness(fairness: Fairness) -> list[str]:
 
 def _differences(different: dict[str, dict[str, Any]]) -> Table:
     """A row per key, a column per arm."""
-    arms = dict.fromkeys(arm for values in different.values() for arm in values)
-    rows = []
-    for key, values in different.items():
-        cells = [Cell(key), *(Cell(str(values[arm])) for arm in arms)]
-        rows.append(Row(tuple(cells)))
-    columns = (Column("key", words=True), *(Column(arm) for arm in arms))
-    return Table("", columns, tuple(rows))
+    rows = [Row.of(key, *map(str, values.values())) for key, values in different.items()]
+    arms = next(iter(different.values()))
+    return Table("", (Column("key", words=True), *map(Column, arms)), tuple(rows))

@@ -1,24 +1,25 @@
 """What a comparison shall do: its config read, checked and expanded into trials before any work
 starts.
 
-A comparison config is a Python file with these keys (``legal`` below is the list that is checked):
+A comparison config is a Python file with these keys (``KEYS`` below is the list that is checked):
 
-    base = "configs/quick/scenes64.py"                # recipe of every arm that names none of its own
-    overrides = {"source.root": "data/…"}             # merged into every arm, dotted keys
-    budget = dict(samples=30_000)                     # or flops=…, or seconds=… per trial
+    base = "quick/scenes64"             # recipe of every arm that names none of its own
+    overrides = {"source.root": "data/…"}                       # merged into every arm, dotted keys
+    budget = dict(samples=30_000)       # or flops=…, or seconds=… per trial
     seeds = (0, 1, 2)
     arms = dict(NAME=dict(config=None, overrides={}, train=True))
     benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
-    primary = "retrieval.mIoU"                        # NAME.metric that ranks the arms, the best first
-    prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))    # data that is written if missing
-    baselines = dict(NAME=dict(type="pixels", benchmark="knn"))      # trivial predictors below the arms; type= may be
-                                                      # left out if the name is one, benchmark= may
-                                                      be several names
-    pictures = dict(folder=…, count=6, size=128)      # images of the PCA sheets
-    columns = ("retrieval.mIoU", …)                   # metrics to show; all when left out
-    statistics = ("bootstrap", …)                     # further columns: benchmarks/report/statistics
-    resources = dict(gpus=1, cpus=4)                  # what one trial needs, also memory_gb and hours
-    title = "…"; next_step = "…"                      # words of the report and of the last line on screen
+    primary = "retrieval.mIoU"          # NAME.metric that ranks the arms, the best first
+    prepare = dict(scenes=dict(out=…, images=…, size=…, seed=…))  # data that is written if missing
+    # Trivial predictors below the arms. type= may be left out if the name is one, benchmark= may be
+    # several names.
+    baselines = dict(NAME=dict(type="pixels", benchmark="knn"))
+    pictures = dict(folder=…, count=6, size=128)                  # images of the PCA sheets
+    columns = ("retrieval.mIoU", …)     # metrics to show; all when left out
+    statistics = ("bootstrap", …)       # further columns: benchmarks/report/statistics
+    resources = dict(gpus=1, cpus=4)    # what one trial needs, also memory_gb and hours
+    title = "…"                         # of the report
+    next_step = "…"                     # the last line on screen
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from benchmarks.compare.configs import (
     find_config,
     flatten,
     load_config,
-    plain,
     relevant,
+    without_helpers,
 )
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.executors.base import Resources
@@ -82,8 +83,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
             key that the recipe does not have, two arms that are the same experiment.
     """
     path = find_config(path, "comparison", folder="comparisons")
-    raw = plain(read_config(path)._cfg_dict.to_dict())
-    raw = {key: value for key, value in raw.items() if not key.startswith("_")}  # helper variables
+    raw = without_helpers(read_config(path).to_dict())
     check_names("comparison key", raw, KEYS)
     missing = [key for key in REQUIRED if not raw.get(key)]
     if missing:
@@ -121,9 +121,8 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
 
 def _budget(raw: Any) -> tuple[str, float]:
     if not isinstance(raw, dict) or len(raw) != 1:
-        raise PlanError(
-            f"budget = {raw!r}: give exactly one of {', '.join(f'dict({b}=…)' for b in BUDGETS)}"
-        )
+        forms = "=…), dict(".join(BUDGETS)
+        raise PlanError(f"budget = {raw!r}: give exactly one of dict({forms}=…)")
     check_names("budget", raw, BUDGETS)
     ((kind, amount),) = raw.items()
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
@@ -133,15 +132,15 @@ def _budget(raw: Any) -> tuple[str, float]:
 
 def _seeds(raw: Any) -> tuple[int, ...]:
     seeds = tuple(raw) if isinstance(raw, list | tuple | range) else ()
-    if (
-        not seeds
-        or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds)
-        or len(set(seeds)) < len(seeds)
-    ):
+    if not seeds or not all(map(_is_seed, seeds)) or len(set(seeds)) < len(seeds):
         raise PlanError(
             f"seeds = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)"
         )
     return seeds
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _arm(name: str, raw: Any, base: str) -> Arm:
@@ -166,16 +165,19 @@ def _benchmark(name: str, raw: Any) -> Benchmark:
     check_folder_name("benchmark", name)
     if not isinstance(raw, dict) or "type" not in raw or not isinstance(raw.get("data"), dict):
         raise PlanError(f"benchmark {name!r} = {raw!r}: needs type='…' and data=dict(…)")
-    settings = {key: value for key, value in raw.items() if key not in ("type", "data")}
-    benchmark = Benchmark(name, raw["type"], raw["data"], settings)
+    benchmark = Benchmark(name, raw["type"], raw["data"], _without(raw, "type", "data"))
     check_benchmark(benchmark)
     return benchmark
 
 
+def _without(raw: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in raw.items() if key not in keys}
+
+
 def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Baseline, ...]:
     """One baseline per name and benchmark; those of one name share a row of the table."""
-    named = {b.name: b for b in benchmarks}
-    baselines = []
+    named = {benchmark.name: benchmark for benchmark in benchmarks}
+    baselines: list[Baseline] = []
     for name, spec in raw.items():
         check_folder_name("baseline", name)
         if not isinstance(spec, dict) or not spec.get("benchmark"):
@@ -183,24 +185,31 @@ def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Ba
                 f"baseline {name!r} = {spec!r}: needs benchmark='…', and type='…' unless its "
                 "name is one"
             )
-        chosen = (
-            [spec["benchmark"]] if isinstance(spec["benchmark"], str) else list(spec["benchmark"])
-        )
+        chosen = spec["benchmark"]
+        chosen = [chosen] if isinstance(chosen, str) else list(chosen)
         check_names(f"benchmark of baseline {name!r}:", chosen, named)
-        settings = {key: value for key, value in spec.items() if key not in ("type", "benchmark")}
-        needs = {
-            benchmark: find_benchmark(named[benchmark].type).baseline_needs for benchmark in chosen
-        }
-        check_names(f"key of baseline {name!r}:", settings, dict.fromkeys(sum(needs.values(), ())))
-        for benchmark, keys in needs.items():
-            own = {key: value for key, value in settings.items() if key in keys}
-            baselines.append(Baseline(name, spec.get("type", name), named[benchmark], own))
-            check_baseline(baselines[-1])
+        baselines += _baselines_of(name, spec, [named[benchmark] for benchmark in chosen])
     return tuple(baselines)
 
 
+def _baselines_of(
+    name: str, spec: dict[str, Any], benchmarks: Sequence[Benchmark]
+) -> list[Baseline]:
+    """The baselines of one name, each with those of the settings that its benchmark needs."""
+    settings, legal, baselines = _without(spec, "type", "benchmark"), [], []
+    for benchmark in benchmarks:
+        needs = find_benchmark(benchmark.type).baseline_needs
+        own = {key: value for key, value in settings.items() if key in needs}
+        legal += needs
+        baselines.append(Baseline(name, spec.get("type", name), benchmark, own))
+    check_names(f"key of baseline {name!r}:", settings, dict.fromkeys(legal))
+    for baseline in baselines:
+        check_baseline(baseline)
+    return baselines
+
+
 def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:
-    types = {b.name: b.type for b in benchmarks}
+    types = {benchmark.name: benchmark.type for benchmark in benchmarks}
     if not isinstance(key, str) or "." not in key:
         raise PlanError(f"metric {key!r}: write BENCHMARK.metric, such as {next(iter(types))}.mIoU")
     name, metric = key.split(".", 1)
@@ -251,7 +260,7 @@ def _trials(
     arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]
 ) -> tuple[Trial, ...]:
     """Seeds outermost: after the first seed of every arm there is already a table to look at."""
-    resolved, seen = {}, {}
+    resolved, experiments = {}, {}
     _refuse_set_later(common, "overrides")
     for arm in arms:
         _refuse_set_later(arm.overrides, f"arm {arm.name!r}")
@@ -266,14 +275,15 @@ def _trials(
         same = config_hash(
             [relevant(config) if arm.train else config["model"].get("backbone"), arm.train]
         )
-        if same in seen:
+        if same in experiments:
             raise PlanError(
-                f"arms {seen[same]!r} and {arm.name!r} are the same experiment: remove one or "
+                f"arms {experiments[same]!r} and {arm.name!r} are the same experiment: remove one or "
                 "change its overrides"
             )
-        seen[same] = arm.name
-    return tuple(
-        Trial(arm, seed, folder / arm.name / f"seed_{seed}", {**resolved[arm.name], "seed": seed})
-        for seed in seeds
-        for arm in arms
-    )
+        experiments[same] = arm.name
+    trials = []
+    for seed in seeds:
+        for arm in arms:
+            config = {**resolved[arm.name], "seed": seed}
+            trials.append(Trial(arm, seed, folder / arm.name / f"seed_{seed}", config))
+    return tuple(trials)

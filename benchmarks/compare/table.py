@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
 from benchmarks.report.table import (
+    Cell,
     Column,
     Entry,
     Table,
@@ -103,7 +105,7 @@ def build_table(
         PlanError: ``primary`` or a column names a metric that no record has.
     """
     baselines = baselines or {}
-    runs = [run for group in (*arms.values(), *baselines.values()) for run in group]
+    runs = list(chain(*arms.values(), *baselines.values()))
     try:
         records, known = require_one_protocol(runs), metrics_of(runs)
     except TableError as error:
@@ -121,14 +123,14 @@ def build_table(
         cells |= spent.get(arm, {})
         entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and rank == 1 else ""))
     for name, own in baselines.items():
-        if any(sample_of(name, own, column).runs for column in shown):
+        if not set(metrics_of(own)).isdisjoint(shown):
             entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
     table = build(
         entries,
         title=title,
         before=(RANK, ARM),
         metrics=shown,
-        after=(SEEDS, *(cost for cost in COSTS if any(cost.name in s for s in spent.values()))),
+        after=(SEEDS, *(cost for cost in COSTS if cost.name in set().union(*spent.values()))),
         statistics=statistics,
         references=tuple(untrained) or tuple(means)[:1],
     )
@@ -245,8 +247,8 @@ def as_markdown(comparison: Comparison) -> str:
     out += [*ranking(comparison), *verdicts(comparison)]
     out += ["", "Protocols (records of unequal protocol never share a column):", ""]
     for name, record in comparison.records.items():
-        settings = [f"{key}={value}" for key, value in flatten(record.protocol).items()]
-        out.append(f"- `{name}` {record.protocol_hash}: {', '.join(settings)}")
+        settings = ", ".join(f"{key}={value}" for key, value in flatten(record.protocol).items())
+        out.append(f"- `{name}` {record.protocol_hash}: {settings}")
     whole, partly = comparison.fairness.groups()
     out += ["", f"Held equal in all arms: {', '.join(whole) or 'nothing as a whole'}."]
     different = comparison.fairness.different
@@ -270,15 +272,19 @@ def as_json(comparison: Comparison) -> str:
     for line in comparison.values:
         value = line["value"]
         values.append(line | dict(value=value if math.isfinite(value) else None))
-    records = comparison.records
+    hashes, protocols, units, better = {}, {}, {}, {}
+    for name, record in comparison.records.items():
+        hashes[name], protocols[name] = record.protocol_hash, record.protocol
+    for column in comparison.metrics:
+        units[column.name], better[column.name] = column.unit, column.better
     return json.dumps(
         {
             "title": comparison.table.title,
             "primary": comparison.primary.name,
-            "units": {column.name: column.unit for column in comparison.metrics},
-            "better": {column.name: column.better for column in comparison.metrics},
-            "protocol_hashes": {name: record.protocol_hash for name, record in records.items()},
-            "protocols": {name: record.protocol for name, record in records.items()},
+            "units": units,
+            "better": better,
+            "protocol_hashes": hashes,
+            "protocols": protocols,
             "rows": plain_rows(frame(comparison)),
             "values": values,
             "held_equal": comparison.fairness.equal,
@@ -294,16 +300,14 @@ def screens(comparison: Comparison) -> list[rich.table.Table]:
     characters.
     """
     table = comparison.table
+    names = [column.name for column in table.columns]
+    split = names.index(SEEDS.name) + 1  # the rest is cost
+    results, costs = table.select(names[:split]), names[split:]
     short = {RANK.name: "#", SEEDS.name: "n"}
-    columns = [replace(c, label=short.get(c.name, c.label)) for c in table.columns]
-    table = replace(table, columns=tuple(columns))
-    costs = [cost.name for cost in COSTS if cost.name in {c.name for c in columns}]
-    results = [column.name for column in columns if column.name not in costs]
-    parts = [to_screen(table.select(results))]
+    parts = [to_screen(results, short=short)]
     if costs:
-        spent = replace(
-            table.select([ARM.name, *costs]), title="Cost of pretraining, mean over seeds"
-        )
-        known = [row for row in spent.rows if any(cell.value is not None for cell in row.cells[1:])]
-        parts.append(to_screen(replace(spent, rows=tuple(known), notes=())))
+        spent = table.select([ARM.name, *costs])
+        rows = [row for row in spent.rows if set(row.cells[1:]) != {Cell()}]
+        title = "Cost of pretraining, mean over seeds"
+        parts.append(to_screen(replace(spent, title=title, rows=tuple(rows), notes=())))
     return parts

@@ -15,7 +15,8 @@ from rich.text import Text
 
 from benchmarks.core.commands import full_names, shorten
 from benchmarks.core.statistics import Interval
-from benchmarks.report.table import Column, Table
+from benchmarks.report.statistics import Value
+from benchmarks.report.table import Table
 
 _LATEX = {"±": r"$\pm$", "↓": r"$\downarrow$", "–": "--", "²": "$^2$", "\\": r"\textbackslash{}"}
 _LATEX |= {character: "\\" + character for character in "&%$#_{}"}
@@ -44,8 +45,7 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
     for row, line in zip(table.rows, _named(table), strict=True):
         cells = []
         for cell, words in zip(row.cells, line, strict=True):
-            style = "bold" if cell.best else ""
-            cells.append(Text(short.get(words, words), style=style))
+            cells.append(Text(short.get(words, words), style="bold" if cell.best else ""))
         screen.add_row(*cells, style="dim" if row.kind == "baseline" else None)
     return screen
 
@@ -67,7 +67,9 @@ def print_tables(
         width: characters that each may take; None: a third of the console's.
     """
     if names is None:
-        names = [str(row.cells[_name_column(t)].value) for t in tables for row in t.rows]
+        names = []
+        for table in tables:
+            names += [line[_name_column(table)] for line in table.lines()]
     short = shorten(names, width or max(20, console.width // 3))
     for table in tables:
         console.print(to_screen(table, short=short))
@@ -77,20 +79,20 @@ def print_tables(
 
 def to_markdown(table: Table) -> list[str]:
     """Lines of the table alone, the best of a column bold; cells hold no ``|``."""
-    headings = [column.heading for column in table.columns]
-    rows = [_stressed(table, number, "**{}**") for number in range(len(table.rows))]
-    lines = [f"| {' | '.join(row)} |" for row in (headings, *rows)]
-    return [lines[0], f"|{'---|' * len(headings)}", *lines[1:]]
+    rule = "---|" * len(table.columns)
+    lines = [f"| {' | '.join(row)} |" for row in (table.headings, *_named(table, best="**{}**"))]
+    return [lines[0], f"|{rule}", *lines[1:]]
 
 
 def to_html(table: Table) -> str:
     """The table alone, made to scroll sideways where the window is narrow."""
-    head = "".join(_html_cell("th", c.heading, _side(c)) for c in table.columns)
+    styles = ["text" if column.words else "" for column in table.columns]
+    head = "".join(map(_html_cell, ["th"] * len(styles), table.headings, styles))
     out = [f'<div class="wide"><table><tr>{head}</tr>']
     for row, line in zip(table.rows, _named(table), strict=True):
         cells = []
-        for column, cell, words in zip(table.columns, row.cells, line, strict=True):
-            cells.append(_html_cell("td", words, "best" if cell.best else _side(column)))
+        for cell, words, style in zip(row.cells, line, styles, strict=True):
+            cells.append(_html_cell("td", words, "best" if cell.best else style))
         out.append(f"<tr{_class(row.kind)}>{''.join(cells)}</tr>")
     return "".join(out) + "</table></div>"
 
@@ -98,18 +100,14 @@ def to_html(table: Table) -> str:
 def to_latex(table: Table) -> str:
     """A ``tabular`` with the rules of the package ``booktabs``, the best of a column bold."""
     sides = "".join("l" if column.words else "r" for column in table.columns)
-    headings = [_latex(column.heading) for column in table.columns]
-    out = [
-        rf"\begin{{tabular}}{{{sides}}}",
-        r"\toprule",
-        " & ".join(headings) + r" \\",
-        r"\midrule",
-    ]
-    for number, row in enumerate(table.rows):
-        line = []
-        for cell, words in zip(row.cells, _named(table)[number], strict=True):
-            line.append(rf"\textbf{{{_latex(words)}}}" if cell.best else _latex(words))
-        out.append(" & ".join(line) + r" \\")
+    lines = [" & ".join(map(_latex, table.headings))]
+    for row, line in zip(table.rows, _named(table), strict=True):
+        cells = []
+        for cell, words in zip(row.cells, line, strict=True):
+            cells.append(rf"\textbf{{{_latex(words)}}}" if cell.best else _latex(words))
+        lines.append(" & ".join(cells))
+    head, *body = [rf"{line} \\" for line in lines]
+    out = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *body]
     return "\n".join([*out, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -117,31 +115,29 @@ def to_frame(table: Table) -> pd.DataFrame:
     """The table as numbers, unrounded: a column per column of the table, for means and differences
     a second one ``NAME ±`` with the half-width of the 95 % interval.
     """
-    lines, names = [], _name_column(table)
-    with_half = [i for i, column in enumerate(table.columns) if _has_half(table, i, column)]
-    for row in table.rows:
-        line: dict[str, Any] = {}
-        for number, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-            interval = cell.value if isinstance(cell.value, Interval) else None
-            line[column.name] = cell.value if interval is None else interval.mean
-            if number in with_half:
-                line[f"{column.name} ±"] = None if interval is None else interval.half
-            if number == names and row.kind == "baseline":
-                line[column.name] = f"baseline {cell.value}"
-        lines.append(line)
-    return pd.DataFrame(lines)
+    numbers: dict[str, list[Any]] = {}
+    for column, cells in table.by_column():
+        values = [cell.value for cell in cells]
+        numbers[column.name] = list(map(_mean, values))
+        if column.better or Interval in map(type, values):
+            numbers[f"{column.name} ±"] = list(map(_half, values))
+    names = table.columns[_name_column(table)].name
+    for number, row in enumerate(table.rows):
+        if row.kind == "baseline":
+            numbers[names][number] = f"baseline {numbers[names][number]}"
+    return pd.DataFrame(numbers)
 
 
-def _has_half(table: Table, number: int, column: Column) -> bool:
-    """Whether a column is a metric's, or holds any interval."""
-    values = [row.cells[number].value for row in table.rows]
-    return bool(column.better) or any(isinstance(value, Interval) for value in values)
+def _mean(value: Value) -> float | str | None:
+    return value.mean if isinstance(value, Interval) else value
+
+
+def _half(value: Value) -> float | None:
+    return value.half if isinstance(value, Interval) else None
 
 
 def plain_table(table: Table) -> dict[str, Any]:
-    """Title, protocol, columns with unit and direction, and the rows of :func:`to_frame`, as JSON has
-    them.
-    """
+    """Title, protocol, columns with unit and direction, rows of :func:`to_frame`, as JSON has them."""
     columns = []
     for column in table.columns:
         columns.append(dict(name=column.name, unit=column.unit, better=column.better or None))
@@ -159,28 +155,21 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(frame.to_json(orient="records", double_precision=10))
 
 
-def _name_column(table: Table) -> int | None:
+def _name_column(table: Table) -> int:
     """Number of the column that says what a row is: the first one of words."""
-    return next((i for i, column in enumerate(table.columns) if column.words), None)
+    return [column.words for column in table.columns].index(True)
 
 
-def _named(table: Table) -> list[list[str]]:
-    """The cells as people read them, names of baselines in parentheses."""
+def _named(table: Table, *, best: str = "{}") -> list[list[str]]:
+    """The cells as people read them, names of baselines in parentheses, the best cells in a form."""
     lines, names = table.lines(), _name_column(table)
     for row, line in zip(table.rows, lines, strict=True):
-        if row.kind == "baseline" and names is not None:
+        if row.kind == "baseline":
             line[names] = f"({line[names]})"
+        for number, cell in enumerate(row.cells):
+            if cell.best:
+                line[number] = best.format(line[number])
     return lines
-
-
-def _stressed(table: Table, number: int, form: str) -> list[str]:
-    """One row as people read it, its best cells in ``form``."""
-    cells = zip(table.rows[number].cells, _named(table)[number], strict=True)
-    return [form.format(words) if cell.best else words for cell, words in cells]
-
-
-def _side(column: Column) -> str:
-    return "text" if column.words else ""
 
 
 def _class(name: str) -> str:

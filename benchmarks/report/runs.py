@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.core.record import Record
+from benchmarks.core.record import Metric, Record
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,24 @@ class Sample:
     @property
     def values(self) -> np.ndarray:
         """(n,) float64, one value per run; NaN where a run has a metric that is not defined."""
-        return np.array([run.record.metrics[self.metric].value for run in self.runs])
+        return np.array([metric.value for metric in self._metrics()])
 
     @property
     def better(self) -> str:
         """``higher`` or ``lower``, as its metric says."""
-        return self.runs[0].record.metrics[self.metric].better
+        return self._metrics()[0].better
 
     def paired_with(self, other: Sample) -> list[tuple[Run, Run]]:
         """This sample's runs beside those of another one with the same ``pair``."""
-        partners = {run.pair: run for run in other.runs if run.pair is not None}
-        return [(run, partners[run.pair]) for run in self.runs if run.pair in partners]
+        partners = {run.pair: run for run in other.runs}
+        pairs = []
+        for run in self.runs:
+            if run.pair is not None and run.pair in partners:
+                pairs.append((run, partners[run.pair]))
+        return pairs
+
+    def _metrics(self) -> list[Metric]:
+        return [run.record.metrics[self.metric] for run in self.runs]
 
 
 def sample_of(name: str, runs: Sequence[Run], column: str) -> Sample:
@@ -72,11 +79,10 @@ def sample_of(name: str, runs: Sequence[Run], column: str) -> Sample:
         runs: any of them.
         column: ``benchmark.metric``, or the metric alone where runs name no benchmark.
     """
-    matching = [
-        (run, metric)
-        for run in runs
-        for metric in run.record.metrics
-        if run.column(metric) == column
-    ]
-    metric = matching[0][1] if matching else column
-    return Sample(name, metric, tuple(run for run, _ in matching))
+    own, name_in_records = [], column
+    for run in runs:
+        for metric in run.record.metrics:
+            if run.column(metric) == column:
+                own.append(run)
+                name_in_records = metric
+    return Sample(name, name_in_records, tuple(own))

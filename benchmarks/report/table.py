@@ -7,8 +7,10 @@ better. :mod:`benchmarks.report.renderers` turns a table into text.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from benchmarks.core.record import Metric, Record
 from benchmarks.core.statistics import Interval
@@ -88,6 +90,11 @@ class Row:
     cells: tuple[Cell, ...]
     kind: str = ""
 
+    @classmethod
+    def of(cls, *values: Value) -> Row:
+        """A row of plain values."""
+        return cls(tuple(map(Cell, values)))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -104,20 +111,31 @@ class Table:
     caption: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def headings(self) -> list[str]:
+        """What stands above the columns."""
+        return [column.heading for column in self.columns]
+
+    def by_column(self) -> list[tuple[Column, tuple[Cell, ...]]]:
+        """Each column with its cells, from the first row to the last."""
+        cells = [row.cells for row in self.rows]
+        turned = zip(*cells, strict=True) if cells else [()] * len(self.columns)
+        return list(zip(self.columns, turned, strict=True))
+
     def lines(self) -> list[list[str]]:
         """The cells as people read them, a list per row."""
-        return [
-            [column.text(cell.value) for column, cell in zip(self.columns, row.cells, strict=True)]
-            for row in self.rows
-        ]
+        lines = []
+        for row in self.rows:
+            pairs = zip(self.columns, row.cells, strict=True)
+            lines.append([column.text(cell.value) for column, cell in pairs])
+        return lines
 
     def select(self, names: Sequence[str]) -> Table:
-        """The columns of these names, in this order."""
-        at = {column.name: number for number, column in enumerate(self.columns)}
-        chosen = [at[name] for name in names]
-        rows = [Row(tuple(row.cells[i] for i in chosen), row.kind) for row in self.rows]
-        columns = tuple(self.columns[i] for i in chosen)
-        return replace(self, columns=columns, rows=tuple(rows))
+        """The columns of these two or more names, in this order."""
+        all_names = [column.name for column in self.columns]
+        chosen = operator.itemgetter(*map(all_names.index, names))
+        rows = [replace(row, cells=chosen(row.cells)) for row in self.rows]
+        return replace(self, columns=chosen(self.columns), rows=tuple(rows))
 
     def transposed(self, label: str) -> Table:
         """As text: a column per row, named by the first words in it, and a row per column of
@@ -126,19 +144,14 @@ class Table:
         Args:
             label: heading of the column that names the numbers.
         """
-        name = next(i for i, column in enumerate(self.columns) if column.words)
-        columns = [Column(label, words=True)]
-        columns += [Column(str(row.cells[name].value)) for row in self.rows]
-        rows = []
-        for i, column in enumerate(self.columns):
+        columns, rows = [Column(label, words=True)], []
+        for column, cells in self.by_column():
             if not column.words:
-                cells = [Cell(column.heading)]
-                cells += [replace(c, value=column.text(c.value)) for c in self._column(i)]
-                rows.append(Row(tuple(cells)))
+                texts = [Cell(column.text(cell.value), cell.best) for cell in cells]
+                rows.append(Row((Cell(column.heading), *texts)))
+            elif len(columns) == 1:
+                columns += [Column(str(cell.value)) for cell in cells]
         return replace(self, columns=tuple(columns), rows=tuple(rows))
-
-    def _column(self, number: int) -> list[Cell]:
-        return [row.cells[number] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -188,24 +201,26 @@ def build(
     Raises:
         TableError: runs of one benchmark have unequal protocols, or one metric has two directions.
     """
-    runs = [run for entry in entries for run in entry.runs]
+    runs = list(chain.from_iterable(entry.runs for entry in entries))
     require_one_protocol(runs)
-    found = metrics_of(runs)
+    known = metrics_of(runs)
     columns: list[Column] = []
     cells: list[list[Cell]] = []  # per column, one per entry
+    notes: list[str] = []
 
     def add(column: Column, values: Sequence[Value], best: Sequence[int] = ()) -> None:
         columns.append(column)
         cells.append([Cell(value, row in best) for row, value in enumerate(values)])
 
-    notes: list[str] = []
-    for column in before:
+    def add_stated(column: Column) -> None:
         add(column, [entry.cells.get(column.name) for entry in entries])
-    for name in metrics or found:
+
+    for column in before:
+        add_stated(column)
+    for name in metrics or known:
         samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
-        own = replace(
-            found.get(name, Column(name, better="higher")), digits=(digits or {}).get(name, 2)
-        )
+        own = known.get(name, Column(name, better="higher"))
+        own = replace(own, digits=(digits or {}).get(name, 2))
         for statistic in dict.fromkeys((INTERVAL, *statistics)):
             for heading, values in statistic.columns(samples, references).items():
                 if heading:
@@ -216,7 +231,7 @@ def build(
             if value is not None:
                 notes.append(f"{statistic.heading}, {own.heading}: {own.text(value)}.")
     for column in after:
-        add(column, [entry.cells.get(column.name) for entry in entries])
+        add_stated(column)
     rows = zip(entries, zip(*cells, strict=True), strict=True)
     notes += [statistic.explanation for statistic in statistics if statistic.explanation]
     return Table(
@@ -286,7 +301,7 @@ def _best(entries: Sequence[Entry], means: Sequence[Value], better: str) -> list
     for row, (entry, value) in enumerate(zip(entries, means, strict=True)):
         if entry.kind != "baseline" and isinstance(value, Interval):
             competing[row] = value.mean
-    values = [mean for mean in competing.values() if math.isfinite(mean)]
+    values = list(filter(math.isfinite, competing.values()))
     if len(competing) < 2 or not values:
         return []
     extreme = min(values) if better == "lower" else max(values)

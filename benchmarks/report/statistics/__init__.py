@@ -7,9 +7,8 @@ from benchmarks.report.statistics.contract import Statistic, Value
 from benchmarks.report.statistics.intervals import DIFFERENCE, IMAGE_DIFFERENCE, INTERVAL
 
 # What a comparison's ``statistics`` may name. INTERVAL stands in every table.
-STATISTICS = {
-    statistic.name: statistic for statistic in (INTERVAL, DIFFERENCE, IMAGE_DIFFERENCE, OVER_IMAGES)
-}
+_ALL = (INTERVAL, DIFFERENCE, IMAGE_DIFFERENCE, OVER_IMAGES)
+STATISTICS = {statistic.name: statistic for statistic in _ALL}
 
 __all__ = [
     "DIFFERENCE",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from benchmarks.core.record import Record
 from benchmarks.core.scores import image_counts
 from benchmarks.core.statistics import CONFIDENCE, Interval
-from benchmarks.report.runs import Run, Sample
+from benchmarks.report.runs import Sample
 from benchmarks.report.statistics.contract import Statistic
 
 RESAMPLES = 2000
+_TABLES = ("parts", "wholes")
 _BLOCK = 1 << 23  # weights in memory at once: 64 MB
 # Metrics of depth: sums over pixels of an image, their divisor, and what follows the division.
 _DEPTH = {"RMSE": ("squared_error", np.sqrt), "delta1": ("within", np.asarray)}
@@ -36,11 +38,12 @@ class ImageSums:
     scale: float = 100.0
 
     def metric(self, parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-        """The metric (R,) of summed numerators and denominators, each (R, k)."""
-        ratios = np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)
-        defined = np.isfinite(ratios).sum(1)
-        total = np.nansum(ratios, 1)
-        mean = np.divide(total, defined, out=np.full(len(total), np.nan), where=defined > 0)
+        """The metric (…) of summed numerators and denominators, each (…, k)."""
+        ratios = np.divide(parts, wholes, out=np.zeros(parts.shape), where=wholes > 0)
+        defined = (wholes > 0).sum(-1)
+        mean = np.divide(
+            ratios.sum(-1), defined, out=np.full(defined.shape, np.nan), where=defined > 0
+        )
         return self.scale * self.finish(mean)
 
 
@@ -110,15 +113,17 @@ def bootstrap_difference(
     pairs = sample.paired_with(reference)
     if len(sample.runs) == len(reference.runs) == 1:
         pairs = [(sample.runs[0], reference.runs[0])]
-    runs: list[Run] = [run for pair in pairs for run in pair]
-    sums = [image_sums(run.record, sample.metric) for run in runs]
-    if not sums or any(one is None for one in sums):
-        return None
-    if any(not np.array_equal(one.images, sums[0].images) for one in sums):
+    sums: list[ImageSums] = []
+    for run in chain(*pairs):
+        own = image_sums(run.record, sample.metric)
+        if own is None or (sums and not np.array_equal(own.images, sums[0].images)):
+            return None
+        sums.append(own)
+    if not sums:
         return None
     images = len(sums[0].images)
-    counts = np.concatenate([table for one in sums for table in (one.parts, one.wholes)], axis=1)
-    counts = counts.astype(np.float64)
+    parts, wholes = (np.stack([getattr(own, name) for own in sums], 1) for name in _TABLES)
+    counts = np.stack([parts, wholes], 1).reshape(images, -1).astype(np.float64)
     random, block = np.random.default_rng(seed), max(1, _BLOCK // images)
     drawn = []
     for start in range(0, resamples, block):
@@ -131,11 +136,15 @@ def bootstrap_difference(
 
 
 def _differences(totals: np.ndarray, sums: list[ImageSums]) -> np.ndarray:
-    """Mean over pairs of the difference of two runs' metrics, (R,), from their sums (R, columns)."""
-    widths = [one.parts.shape[1] for one in sums for _ in range(2)]
-    pieces = np.split(totals, np.cumsum(widths)[:-1], axis=1)
-    metrics = [one.metric(*pieces[2 * i : 2 * i + 2]) for i, one in enumerate(sums)]
-    return np.mean(np.array(metrics[::2]) - np.array(metrics[1::2]), axis=0)
+    """Mean over pairs of the difference of two runs' metrics, (R,).
+
+    Args:
+        totals: (R, 2 · runs · k), sums over images: numerators of all runs, then denominators.
+        sums: of the runs, those of a pair one after the other.
+    """
+    parts, wholes = totals.reshape(len(totals), 2, len(sums), -1).swapaxes(0, 1)  # (R, runs, k)
+    metrics = sums[0].metric(parts, wholes)  # (R, runs)
+    return (metrics[:, ::2] - metrics[:, 1::2]).mean(1)
 
 
 OVER_IMAGES = Statistic(

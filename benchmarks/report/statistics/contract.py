@@ -55,35 +55,29 @@ class Statistic:
             references: names of the rows that the others are compared with, for ``pair``.
 
         Returns:
-            Heading -> one value per row. A column without any value is left out.
+            Heading -> one value per row. A column without any value is left out, but for the
+            metric's own.
         """
+        columns: dict[str, list[Value]] = {}
         if self.scope == "arm":
-            columns = {self.heading: [self._of(sample) for sample in samples]}
+            columns[self.heading] = [self._of(sample) for sample in samples]
         elif self.scope == "pair":
-            against = [sample for sample in samples if sample.name in references]
-            columns = {}
-            for other in against:
-                heading = self.heading.format(reference=other.name)
-                columns[heading] = [self._difference(sample, other) for sample in samples]
+            for other in samples:
+                if other.name in references:
+                    heading = self.heading.format(reference=other.name)
+                    columns[heading] = [self._difference(sample, other) for sample in samples]
         elif self.scope == "arms":
-            present = [sample for sample in samples if sample.runs]
-            values = dict(zip(map(id, present), self.compute(present), strict=True))
-            columns = {self.heading: [values.get(id(sample)) for sample in samples]}
-        else:
-            columns = {}
-        return {
-            heading: values for heading, values in columns.items() if self._shown(heading, values)
-        }
+            values = iter(self.compute(_present(samples)))
+            columns[self.heading] = [next(values) if s.runs else None for s in samples]
+        for heading, values in list(columns.items()):
+            if heading and values == [None] * len(values):
+                del columns[heading]
+        return columns
 
     def value_of_table(self, samples: Sequence[Sample]) -> Value:
         """The value of scope ``table`` in one metric; None for the other scopes."""
-        present = [sample for sample in samples if sample.runs]
+        present = _present(samples)
         return self.compute(present) if self.scope == "table" and present else None
-
-    @staticmethod
-    def _shown(heading: str, values: Sequence[Value]) -> bool:
-        """A metric's own column stands even where it is empty."""
-        return not heading or any(value is not None for value in values)
 
     def _of(self, sample: Sample) -> Value:
         return self.compute(sample) if sample.runs else None
@@ -92,3 +86,7 @@ class Statistic:
         if sample is reference or not sample.runs or not reference.runs:
             return None
         return self.compute(sample, reference)
+
+
+def _present(samples: Sequence[Sample]) -> list[Sample]:
+    return [sample for sample in samples if sample.runs]

@@ -22,10 +22,9 @@ def difference_over_runs(sample: Sample, reference: Sample) -> Interval | None:
     What the runs of one pair share (a seed's data order, a network's features) cancels.
     """
     name = sample.metric
-    differences = [
-        own.record.metrics[name].value - other.record.metrics[name].value
-        for own, other in sample.paired_with(reference)
-    ]
+    differences = []
+    for own, other in sample.paired_with(reference):
+        differences.append(own.record.metrics[name].value - other.record.metrics[name].value)
     return interval_of_runs(differences) if differences else None
 
 
@@ -37,11 +36,11 @@ def difference_over_images(sample: Sample, reference: Sample) -> Interval | None
     """
     if len(sample.runs) != 1 or len(reference.runs) != 1:
         return None
-    tables = [run.record.counts.get("per_image", {}) for run in (*sample.runs, *reference.runs)]
-    own, other = (table.get(sample.metric) for table in tables)
-    if own is None or other is None or tables[0]["image"] != tables[1]["image"]:
+    own, other = (part.runs[0].record.counts.get("per_image", {}) for part in (sample, reference))
+    name = sample.metric
+    if name not in own or name not in other or own["image"] != other["image"]:
         return None
-    return t_interval(np.subtract(own, other))
+    return t_interval(np.subtract(own[name], other[name]))
 
 
 INTERVAL = Statistic(
