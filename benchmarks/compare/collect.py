@@ -12,9 +12,7 @@ from benchmarks.compare.fairness import Fairness, compare_configs
 from benchmarks.compare.jobs import baseline_folder
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.trial_folder import TrialFolder
-from benchmarks.core.record import Record
 from benchmarks.report.runs import Run
-from pretrain.files import atomic_write
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:
@@ -84,13 +82,6 @@ def collect_fairness(plan: Plan) -> Fairness:
         if trial.arm.train:
             configs.setdefault(trial.arm.name, TrialFolder(trial.directory).spec().config)
     return compare_configs(configs)
-
-
-def write_all_records(records: Sequence[Record], path: Path) -> None:
-    """Writes the records of all trials into one JSON-lines file, readable by
-    ``benchmarks.core.record.read_all``.
-    """
-    atomic_write(path, "".join(record.to_json() + "\n" for record in records))
 
 
 def collect_baselines(plan: Plan) -> dict[str, list[Run]]:

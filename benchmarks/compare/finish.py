@@ -17,7 +17,6 @@ from benchmarks.compare.collect import (
     collect_fairness,
     collect_runs,
     started,
-    write_all_records,
 )
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.page import Report, write_report
@@ -32,6 +31,7 @@ from benchmarks.compare.table import (
     screens,
     verdicts,
 )
+from benchmarks.core.record import write_all
 from benchmarks.report.figures import Sources, draw_figures
 from benchmarks.report.pictures.curves import CURVES
 from benchmarks.report.pictures.from_config import PAIRS
@@ -63,7 +63,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     )
     records = [run.record for run in chain(*runs.values())]
     expected = len(plan.trials) * len(plan.benchmarks)
-    write_all_records(records, folder / "records.jsonl")
+    write_all(records, folder / "records.jsonl")
     atomic_write(folder / "table.md", as_markdown(comparison))
     atomic_write(folder / "table.csv", frame(comparison).to_csv(index=False))
     atomic_write(folder / "table.json", as_json(comparison))
@@ -128,6 +128,6 @@ def _sources(plan: Plan) -> Sources:
         networks=collect_checkpoints(plan),
         images=images,
         curves=collect_curves(plan),
-        recipes={trial.arm.name: trial.config for trial in plan.trials if trial.arm.train},
+        recipes=plan.recipes,
         device=device(),
     )

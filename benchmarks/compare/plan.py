@@ -277,8 +277,8 @@ def _trials(
         )
         if same in experiments:
             raise PlanError(
-                f"arms {experiments[same]!r} and {arm.name!r} are the same experiment: remove one or "
-                "change its overrides"
+                f"arms {experiments[same]!r} and {arm.name!r} are the same experiment: remove one "
+                "or change its overrides"
             )
         experiments[same] = arm.name
     trials = []

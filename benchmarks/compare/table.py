@@ -185,7 +185,7 @@ def _mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:
-    """Returns the table as numbers: one row per arm or baseline; ``X``, ``X ±`` and cost columns."""
+    """Returns the table as numbers: a row per arm or baseline; ``X``, ``X ±`` and cost columns."""
     numbers = to_frame(comparison.table)
     numbers[SEEDS.name] = numbers[SEEDS.name].fillna(0).astype(int)
     first = [RANK.name, ARM.name, SEEDS.name]

@@ -15,11 +15,12 @@ import math
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pretrain.files import atomic_write
 from pretrain.names import check_choice
 
 BETTER = ("higher", "lower")
@@ -189,6 +190,12 @@ def read_all(path: str | Path) -> list[Record]:
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return records
+
+
+def write_all(records: Iterable[Record], path: str | Path) -> None:
+    """Writes records into a JSON-lines file, whole or not at all; :func:`read_all` reads it."""
+    lines = [record.to_json() for record in records]
+    atomic_write(Path(path), "\n".join([*lines, ""]))
 
 
 def versions(device: str) -> dict[str, str]:

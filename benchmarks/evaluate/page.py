@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.core.record import Record
+from benchmarks.core.record import Record, write_all
 from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.report.figures import Sources, draw_figures
@@ -102,10 +102,9 @@ def write_evaluation(
         text += [f"## {table.title}", "", *to_markdown(table), "", table.caption, ""]
     body += ["<h2>Features</h2>" * bool(pictures), *html_figures(pictures), *html_files(links)]
     text += [*markdown_figures(pictures), *markdown_files(links[:-1])]
-    plain = [plain_table(table) for table in tables]
-    atomic_write(folder / "records.jsonl", "".join(record.to_json() + "\n" for record in records))
-    atomic_write(folder / "tables.json", json.dumps(plain, indent=1))
-    atomic_write(folder / "tables.tex", "\n".join(to_latex(table) for table in tables))
+    write_all(records, folder / "records.jsonl")
+    atomic_write(folder / "tables.json", json.dumps(list(map(plain_table, tables)), indent=1))
+    atomic_write(folder / "tables.tex", "\n".join(map(to_latex, tables)))
     atomic_write(folder / "report.md", "\n".join(text))
     atomic_write(folder / "index.html", html_page(TITLE, command, body))
     return folder / "index.html"

@@ -8,6 +8,7 @@ larger) spread between networks does not hide it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import filterfalse
 
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
 from benchmarks.core.upsamplers import family
@@ -35,9 +36,9 @@ def paired_tables(records: Sequence[Record]) -> str:
             only.
     """
     parts = []
-    for group in by_protocol([record for record in records if not is_baseline(record)]):
+    for group in by_protocol(list(filterfalse(is_baseline, records))):
         measured = _by_upsampler(group)
-        networks = {network for values in measured.values() for network in values}
+        networks = set().union(*measured.values())
         if len(networks) < 2:
             continue
         lacking = networks - measured[REFERENCE].keys() if REFERENCE in measured else set()

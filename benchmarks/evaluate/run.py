@@ -176,7 +176,7 @@ def _run_all(
     device: str,
     console: Console,
 ) -> Iterator[Record]:
-    """Yields the record of every benchmark on every network, then those of the trivial predictors."""
+    """Yields the record of each benchmark on each network, then those of the trivial predictors."""
     beside: dict[
         tuple[Any, ...], tuple[Task, dict[str, Any]]
     ] = {}  # one entry per table that baselines stand in

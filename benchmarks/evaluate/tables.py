@@ -23,7 +23,7 @@ def evaluation_tables(records: Sequence[Record]) -> list[Table]:
     for group in by_protocol(records):
         upsampled = any("upsampler" in record.subject for record in group)
         table = build(
-            [_entry(record) for record in group],
+            list(map(_entry, group)),
             **protocol_title(group[0]),
             before=(NETWORK, UPSAMPLER) if upsampled else (NETWORK,),
             after=(SECONDS,),

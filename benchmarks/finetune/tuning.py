@@ -138,7 +138,7 @@ def tuning_tables(records: Sequence[Record]) -> list[Table]:
         networks: dict[str, list[Record]] = {}
         for record in group:
             networks.setdefault(identity(record.subject), []).append(record)
-        entries = [_entry(own) for own in networks.values()]
+        entries = list(map(_entry, networks.values()))
         head = protocol_title(group[0])
         tables.append(build(entries, **head, before=(NETWORK, SEEDS), after=(SECONDS,)))
     return tables
@@ -147,13 +147,15 @@ def tuning_tables(records: Sequence[Record]) -> list[Table]:
 def _entry(records: Sequence[Record]) -> Entry:
     """The row of one network."""
     spec = str(records[0].subject["spec"])
-    runs = []
+    runs, seeds, seconds = [], [], []
     for record in records:
-        seed = record.subject["tuning_seed"]
+        seed = str(record.subject["tuning_seed"])
         runs.append(Run(record, f"{spec}, seed {seed}", pair=seed))
+        seeds.append(seed)
+        seconds.append(record.cost["seconds"])
     cells = {
         NETWORK.name: spec,
-        SEEDS.name: " ".join(str(run.pair) for run in runs),
-        SECONDS.name: statistics.fmean(record.cost["seconds"] for record in records),
+        SEEDS.name: " ".join(seeds),
+        SECONDS.name: statistics.fmean(seconds),
     }
     return Entry(spec, runs, cells)

@@ -1,4 +1,4 @@
-"""The figures of result pages: each declares itself beside its drawing, pages list those they show."""
+"""Figures of result pages: each declares itself beside its drawing, pages list what they show."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _half(value: Value) -> float | None:
 
 
 def plain_table(table: Table) -> dict[str, Any]:
-    """Title, protocol, columns with unit and direction, rows of :func:`to_frame`, as JSON has them."""
+    """Title, protocol, columns with unit and direction, and the numbers, as JSON has them."""
     columns = []
     for column in table.columns:
         columns.append(dict(name=column.name, unit=column.unit, better=column.better or None))
@@ -161,7 +161,7 @@ def _name_column(table: Table) -> int:
 
 
 def _named(table: Table, *, best: str = "{}") -> list[list[str]]:
-    """The cells as people read them, names of baselines in parentheses, the best cells in a form."""
+    """The cells as people read them, names of baselines in parentheses, best cells in a form."""
     lines, names = table.lines(), _name_column(table)
     for row, line in zip(table.rows, lines, strict=True):
         if row.kind == "baseline":

@@ -63,7 +63,7 @@ class Column:
         return self.name + unit + (" ↓" if self.better == "lower" else "")
 
     def text(self, value: Value) -> str:
-        """A value as people read it: ``mean ± half``, a number, words, ``not defined`` or a dash."""
+        """A value as people read it: ``mean ± half``, number, words, ``not defined`` or a dash."""
         if value is None:
             return NONE
         if isinstance(value, Interval):

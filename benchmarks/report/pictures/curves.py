@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from benchmarks.report.figures import Figure, Sources
@@ -21,8 +23,13 @@ SHARED = (
     ("samples_per_s", "images / s"),
 )
 # What CollapseHook writes: spread and rank fall, and the gap closes, when features collapse.
-COLLAPSE = tuple(
-    f"watch/{kind}_{value}" for kind in ("vector", "cell") for value in ("spread", "rank", "gap")
+COLLAPSE = (
+    "watch/vector_spread",
+    "watch/vector_rank",
+    "watch/vector_gap",
+    "watch/cell_spread",
+    "watch/cell_rank",
+    "watch/cell_gap",
 )
 SMOOTH_POINTS = 200  # a longer curve is drawn as means of equal stretches
 
@@ -35,7 +42,7 @@ def read_curve(path: str | Path) -> pd.DataFrame:
         ValueError: the file has no ``samples`` or no ``loss`` column.
     """
     curve = pd.read_csv(path)
-    missing = [name for name in (X, "loss") if name not in curve]
+    missing = sorted({X, "loss"} - set(curve), reverse=True)
     if missing:
         raise ValueError(
             f"{path}: no column {', '.join(missing)}; it has {', '.join(curve.columns)}"
@@ -69,16 +76,10 @@ def draw_curves(
     Raises:
         ValueError: no runs.
     """
-    if not any(len(curves) for curves in runs.values()):
+    runs = {arm: list(map(thin, curves)) for arm, curves in runs.items() if len(curves)}
+    if not runs:
         raise ValueError("runs={}: nothing to draw; no run has logged a curve yet")
-    runs = {arm: [thin(curve) for curve in curves] for arm, curves in runs.items() if len(curves)}
-    logged = list(
-        dict.fromkeys(
-            column for curves in runs.values() for curve in curves for column in curve.columns
-        )
-    )
-    extra = [c for c in COLLAPSE if c in logged] if watched is None else list(watched)
-    shared = [*((c, label) for c, label in SHARED if c in logged), *((c, _words(c)) for c in extra)]
+    shared = _shared_panels(set().union(*chain(*runs.values())), watched)
     panels = len(runs) + len(shared)
     rows = -(-panels // 4)
     columns = -(-panels // rows)
@@ -86,14 +87,12 @@ def draw_curves(
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     colours = {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(runs)}
     for arm, curves in runs.items():
-        _panel(axes.pop(0), {arm: curves}, "loss", f"loss of {arm}", colours=colours)
-    for column, label in shared:
-        _panel(axes.pop(0), runs, column, label, colours=colours)
+        _panel(axes.pop(0), {arm: curves}, "loss", label=f"loss of {arm}", colours=colours)
+    for column, label in shared.items():
+        _panel(axes.pop(0), runs, column, label=label, colours=colours)
     for unused in axes:
         unused.axis("off")
-    handles = [
-        figure.axes[0].plot([], [], color=colour, label=arm)[0] for arm, colour in colours.items()
-    ]
+    handles = [Line2D([], [], color=colour, label=arm) for arm, colour in colours.items()]
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -106,17 +105,20 @@ def draw_curves(
     return save_figure(figure, path)
 
 
-def _words(column: str) -> str:
-    """``watch/cell_rank`` as people write it."""
-    return column.removeprefix("watch/").replace("_", " ")
+def _shared_panels(logged: set[str], watched: Sequence[str] | None) -> dict[str, str]:
+    """Column -> heading of panels that all arms share; ``cell rank`` for ``watch/cell_rank``."""
+    panels = {column: label for column, label in SHARED if column in logged}
+    for column in filter(logged.__contains__, COLLAPSE) if watched is None else watched:
+        panels[column] = column.removeprefix("watch/").replace("_", " ")
+    return panels
 
 
 def _panel(
     axes: Axes,
     runs: dict[str, Sequence[pd.DataFrame]],
     column: str,
-    label: str,
     *,
+    label: str,
     colours: dict[str, str],
 ) -> None:
     for arm, curves in runs.items():
@@ -136,7 +138,7 @@ def _panel(
 
 
 def _gather(sources: Sources) -> dict[str, dict[str, list[pd.DataFrame]]]:
-    runs = {arm: [read_curve(path) for path in paths] for arm, paths in sources.curves.items()}
+    runs = {arm: list(map(read_curve, paths)) for arm, paths in sources.curves.items()}
     return {"": runs} if runs else {}
 
 

@@ -105,7 +105,7 @@ def draw_upsampled(
 
 
 def _show(axes: Axes, picture: np.ndarray, ratio: float) -> None:
-    """Draws pixels as they are, one block per cell: smoothing would show detail that is not there."""
+    """Draws pixels as they are, a block per cell: smoothing would show detail that is not there."""
     axes.imshow(picture, interpolation="nearest", extent=(0, 1, 1, 0), aspect=ratio)
     axes.set(xticks=[], yticks=[])
 

@@ -108,7 +108,7 @@ def bootstrap_difference(
 
     Returns:
         The difference on all images, ± half the distance between the 2.5 % and 97.5 % quantiles;
-        ``n`` images. None where a run's counts do not give the metric. Cost O(R · images · columns).
+        ``n`` images. None where counts do not give the metric. Cost O(R · images · columns).
     """
     pairs = sample.paired_with(reference)
     if len(sample.runs) == len(reference.runs) == 1:
