@@ -1,4 +1,4 @@
-"""What every reader of labelled data offers; the suite, its command line and its pages ask no more."""
+"""What every reader of labelled data offers; suite, command line and pages ask no more."""
 
 from __future__ import annotations
 

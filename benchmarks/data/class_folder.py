@@ -29,7 +29,8 @@ class ClassSplit:
     ) -> None:
         self._source, self._ids, self._root = source, ids, root
         self.labels = torch.from_numpy(labels)
-        rows = ((str(f.relative_to(root)), file_size(f)) for f in self.files)
+        names = [str(path.relative_to(root)) for path in self.files]
+        rows = zip(names, map(file_size, self.files), strict=True)
         self.fingerprint = fingerprint(sorted(rows))
         self._cache: dict[tuple[int, float, int], dict[int, np.ndarray]] = {}
 
@@ -39,14 +40,14 @@ class ClassSplit:
     @property
     def files(self) -> list[Path]:
         """The image files, in order."""
-        return [Path(self.name(index)) for index in range(len(self))]
+        return list(map(Path, map(self.name, range(len(self)))))
 
     def name(self, index: int) -> str:
         """Path of an image, for messages."""
         return self._source.name(int(self._ids[index]))
 
     def key(self, index: int) -> str:
-        """Path of an image below the root, with forward slashes: the same wherever the data lies."""
+        """Path of an image below the root, with forward slashes: the same wherever data lies."""
         return Path(self.name(index)).relative_to(self._root).as_posix()
 
     def batches(
@@ -200,7 +201,7 @@ class ClassFolder(LabelledData):
         return centre_crop(image, settings.size, settings.crop_fraction)
 
     def _warn_of_classes(self, step: int) -> None:
-        """Warns of classes of which every n-th train image leaves none: nothing can be that class."""
+        """Warns of classes of which every n-th train image leaves none: no image can be of them."""
         left = set(self.train.labels.tolist())
         gone = [name for number, name in enumerate(self.class_names) if number not in left]
         if gone:

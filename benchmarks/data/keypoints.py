@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,10 @@ class KeypointPairs(LabelledData):
                 f"{self.root}: no two images with keypoints in one folder; layout {layout!r} is "
                 f"{points.about}"
             )
-        rows = (
-            (f"{i.folder}/{i.path.name}", file_size(i.path), i.points.tobytes().hex())
-            for i in self.images
-        )
+        rows = []
+        for image in self.images:
+            name = f"{image.folder}/{image.path.name}"
+            rows.append((name, file_size(image.path), image.points.tobytes().hex()))
         self._settings = dict(layout=layout, every=every, content=fingerprint(rows))
         self._settings |= _check_copies(self.images, allow_shared=allow_shared)
 
@@ -105,7 +105,7 @@ class KeypointPairs(LabelledData):
     @property
     def protocol(self) -> dict[str, Any]:
         """See :class:`LabelledData`."""
-        used = {index for pair in self.pairs for index in pair}
+        used = set(chain.from_iterable(self.pairs))
         return dict(**self._settings, images=len(used), pairs=len(self.pairs))
 
     def read(self, index: int) -> np.ndarray:
@@ -196,4 +196,4 @@ def _ordered_pairs(images: list[KeypointImage]) -> list[tuple[int, int]]:
             raise ValueError(
                 f"folder {folder!r}: images have {sorted(counts)} keypoints; all must have the same"
             )
-    return [pair for members in folders.values() for pair in permutations(members, 2)]
+    return list(chain.from_iterable(permutations(members, 2) for members in folders.values()))

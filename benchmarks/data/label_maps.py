@@ -20,19 +20,11 @@ IGNORE = -1  # the label of pixels that count nowhere, in every mask the readers
 UNKNOWN = -2  # a raw value that the layout does not know: an error when met
 MOST_CLASSES = 32_767  # that the int16 of labels can tell apart
 RAW_VALUES = 65_536  # 0 up to here: raw values that can be a class or ignored
-# : Files that hold a label map, lower case. JPEG changes values and GIF renumbers them, so these
-# are none.
+#: Files that hold a label map, lower case. JPEG changes values and GIF renumbers them, so these
+#: are none.
 ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".pgm", ".pfm", ".npy")
-MASK_MODES = (
-    "1",
-    "L",
-    "P",
-    "I",
-    "I;16",
-    "I;16B",
-    "I;16L",
-    "F",
-)  # Pillow's, of one channel; P: palette indices
+#: Pillow's, of one channel; P: palette indices.
+MASK_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L", "F")
 DEPTH_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _PGM = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
@@ -62,11 +54,8 @@ def read_raw(path: Path, *, word: str = "mask", modes: Collection[str] = MASK_MO
         raise ValueError(f"{path} {error}") from error
     except MemoryError as error:
         raise MemoryError(f"{path}: not enough memory to read this {word}") from error
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-    ) as error:  # numpy's and our own; DecodeError is a ValueError
+    # numpy's and our own; DecodeError is a ValueError.
+    except (ValueError, OSError, EOFError) as error:
         raise ValueError(
             f"{path}: not readable as a {word} ({str(error) or type(error).__name__})"
         ) from error
@@ -97,9 +86,8 @@ def class_numbers(path: Path, table: np.ndarray, *, advice: str) -> np.ndarray:
                 "it first"
             )
         raw = whole
-    known = (
-        raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2
-    )  # nothing to look for outside the table
+    # Nothing to look for outside the table.
+    known = raw.dtype.kind in "bu" and raw.dtype.itemsize <= 2
     raw = raw.astype(np.uint8) if raw.dtype.kind == "b" else raw
     inside = raw if known else np.clip(raw, 0, RAW_VALUES - 1)
     labels = table[inside]
@@ -193,8 +181,8 @@ def _read_image(data: bytes, word: str, modes: Collection[str]) -> np.ndarray:
 
 def _one_channel(array: np.ndarray) -> np.ndarray:
     """The content of a .npy file without axes of length 1 around (h, w)."""
-    around = (axis for axis in (0, array.ndim - 1) if array.ndim == 3 and array.shape[axis] == 1)
-    flat = array.squeeze(tuple(around))
+    outer = (0, 2) if array.ndim == 3 else ()
+    flat = array.squeeze(tuple(axis for axis in outer if array.shape[axis] == 1))
     if flat.ndim != 2 or flat.dtype.kind not in "buif":
         raise _Unsuitable(
             f"holds {array.shape} values of {array.dtype}; expected are (height, width) numbers"
@@ -211,7 +199,7 @@ def _require_pixels(width: int, height: int) -> None:
 
 
 def _read_pgm(data: bytes) -> np.ndarray | None:
-    """(h, w) values of a binary PGM file, None for others: Pillow stretches them to 8 or 16 bits."""
+    """(h, w) values of a binary PGM file, None for others: Pillow stretches them to 8 or 16 bit."""
     header = _PGM.match(data)
     if header is None:
         return None

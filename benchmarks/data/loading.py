@@ -86,10 +86,8 @@ def _resized_part(
     without the rest.
     """
     top, left, bottom, right = part
-    rows, columns = (
-        image.shape[0] / size[0],
-        image.shape[1] / size[1],
-    )  # pixels of the image per new pixel
+    # Pixels of the image per new pixel.
+    rows, columns = image.shape[0] / size[0], image.shape[1] / size[1]
     # Few pixels of the image are cut out first: Pillow's box has the precision of float32, coarse
     # in a long image.
     reach = 4  # of the widest filter, in pixels of the coarser of both grids

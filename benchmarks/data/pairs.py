@@ -114,7 +114,9 @@ class PairSplit:
         self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False
     ) -> None:
         self._pairs, self._resize_labels = pairs, resize_labels
-        rows = ((_below(i, root), file_size(i), file_size(m)) for i, m in pairs)
+        rows = []
+        for image, labels in pairs:
+            rows.append((_below(image, root), file_size(image), file_size(labels)))
         self.fingerprint = fingerprint(rows)
         self._cache: dict[tuple[int, int], dict[int, View]] = {}
 

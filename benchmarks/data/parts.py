@@ -10,9 +10,8 @@ from pathlib import Path
 from benchmarks.data.loading import ordered_map
 from pretrain.files import sha256_of
 
-_TAIL = (
-    4096  # bytes at a file's end, compared before whole files are: compressed pixels differ there
-)
+# Bytes at a file's end, compared before whole files are: compressed pixels differ there.
+_TAIL = 4096
 
 
 def check_parts(
@@ -65,10 +64,8 @@ def shared_images(train: Sequence[Path], val: Sequence[Path]) -> list[tuple[Path
         OSError: a file cannot be read.
     """
     partners = _linked(train, val)
-    train_keys, val_keys = (
-        dict.fromkeys(train),
-        dict.fromkeys(path for path in val if path not in partners),
-    )
+    train_keys = dict.fromkeys(train)
+    val_keys = dict.fromkeys(path for path in val if path not in partners)
     # Each key costs more than the one before and is asked of fewer files: of most only their size.
     for key in (_size, _tail, sha256_of):
         train_keys, val_keys = _keys(train_keys, key), _keys(val_keys, key)
@@ -85,8 +82,12 @@ def _linked(train: Sequence[Path], val: Sequence[Path]) -> dict[Path, Path]:
     """
     places = {_place(path): path for path in reversed(train)}
     places.pop(None, None)
-    found = {path: places.get(_place(path)) for path in val}
-    return {path: other for path, other in found.items() if other is not None}
+    partners = {}
+    for path in val:
+        other = places.get(_place(path))
+        if other is not None:
+            partners[path] = other
+    return partners
 
 
 def _keys(paths: Iterable[Path], key: Callable[[Path], Hashable]) -> dict[Path, Hashable]:
@@ -99,7 +100,7 @@ def _with_keys(keys: dict[Path, Hashable], wanted: set[Hashable]) -> dict[Path, 
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """Device and number of the file that a path leads to; None on file systems that number nothing."""
+    """Device and number of the file that a path leads to; None where files have no numbers."""
     state = os.stat(path)
     return (state.st_dev, state.st_ino) if state.st_ino else None
 

@@ -17,7 +17,7 @@ from benchmarks.data.selection import Parts
 
 
 class SegmentationSplit(PairSplit):
-    """Image and mask pairs of one part of a data set; label maps are int16 classes or ``IGNORE``."""
+    """Image and mask pairs of one part of a data set; masks are int16 classes or ``IGNORE``."""
 
     lacking = "pixel is labelled: all masks"
     cure = "hold ignored values; check layout=, or classes=, first=, values= and ignore="

@@ -109,9 +109,7 @@ def check_label_maps(maps: LabelMaps, progress: Progress | None = None) -> tuple
             f"the {maps.part} part has no labelled pixel: all {len(maps.pairs)} label maps hold "
             "ignored values only"
         )
-    return _absent(
-        maps.part, [name for name, count in zip(maps.classes, seen, strict=True) if not count]
-    )
+    return _absent(maps.part, [maps.classes[number] for number in np.flatnonzero(seen == 0)])
 
 
 def _classes_in(image: Path, mask: Path, *, table: np.ndarray, advice: str) -> np.ndarray:
@@ -164,11 +162,9 @@ def check_coco(
         empty += _is_empty(instance)
         if masks and not instance.row.get("segmentation"):
             raise file.fail(f"{instance.called} has no 'segmentation'; the recipe learns masks")
-    unlisted = {name: count for name, count in counts.items() if name not in classes}
+    unlisted = sorted(set(counts) - set(classes))
     if unlisted:
-        listed = ", ".join(
-            f"{name} ({count} objects)" for name, count in sorted(unlisted.items())[:5]
-        )
+        listed = ", ".join(f"{name} ({counts[name]} objects)" for name in unlisted[:5])
         raise file.fail(
             f"the recipe's {len(classes)} classes lack {listed}, which mmdet would pass over "
             "without a word; add them to the classes (classes.json), or remove them from the file"
@@ -176,10 +172,9 @@ def check_coco(
     if sum(counts.values()) == empty:
         raise file.fail(f"the {part} part has no object with an area inside its image")
     _check_images(file, images)
-    notes = (
-        f"{empty} boxes of {path.name} have no area inside their image: mmdet passes over them",
-    )
-    return (notes if empty else ()) + _absent(part, [name for name in classes if not counts[name]])
+    note = f"{empty} boxes of {path.name} have no area inside their image: mmdet passes over them"
+    absent = _absent(part, [name for name in classes if not counts[name]])
+    return (note, *absent) if empty else absent
 
 
 def _check_categories(file: CocoFile, names: Sequence[str], classes: Sequence[str]) -> None:
@@ -206,20 +201,16 @@ def _is_empty(instance: Instance) -> bool:
 
 def _check_images(file: CocoFile, folder: Path) -> None:
     """Every image is there; those that are opened have the size that the boxes are measured in."""
-    missing = [
-        row["file_name"]
-        for row in file.images.values()
-        if not (folder / row["file_name"]).is_file()
-    ]
+    names = [row["file_name"] for row in file.images.values()]
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise file.fail(
             f"{len(missing)} of {len(file.images)} images are not in {folder}, "
             f"the first {missing[0]}"
         )
     keys = list(file.images)
-    for place in np.unique(
-        np.linspace(0, len(keys) - 1, min(len(keys), _SIZES_READ)).round().astype(int)
-    ):
+    places = np.linspace(0, len(keys) - 1, min(len(keys), _SIZES_READ)).round().astype(int)
+    for place in np.unique(places):
         path = folder / file.images[keys[place]]["file_name"]
         width, height = file.size(keys[place])
         try:

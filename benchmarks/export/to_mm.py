@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import re
@@ -185,8 +184,7 @@ def _export(
         if libraries.missing():
             lacking = ", ".join(libraries.missing())
             return f"{lacking} not installed ({how_to_install('transfer')})"
-        libraries.require()
-        registry = importlib.import_module(f"{library}.registry").MODELS
+        registry = libraries.models(library)
         # The scope is named, because another library's may be this process's default since it ran a
         # training.
         built = _load(registry.build, config | dict(_scope_=library), path)

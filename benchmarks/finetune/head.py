@@ -9,8 +9,8 @@ from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 
 POOLINGS = ("mean", "network")
-# : What timm's networks keep behind their last map, beside a classifier; the mean of that map has
-# no use for it.
+#: What timm's networks keep behind their last map, next to a classifier; the mean of that map has
+#: no use for it.
 _BEHIND = ("norm", "fc_norm", "attn_pool", "head")
 HEAD_STD = 2e-5  # of the linear layer's first weights, as in CIM's released fine-tuning
 
@@ -42,10 +42,8 @@ class PooledHead(nn.Module):
         self.pooling = pooling
         width, normalised = backbone.info.vector, False
         if pooling == "mean":
-            width, normalised = (
-                backbone.info.channels[max(backbone.info.channels)],
-                leave_out_the_end(backbone),
-            )
+            width = backbone.info.channels[max(backbone.info.channels)]
+            normalised = leave_out_the_end(backbone)
             stages = backbone.model.feature_info
             backbone.out_indices = (len(stages if isinstance(stages, list) else stages.info) - 1,)
         self.norm = nn.LayerNorm(width, eps=1e-6) if normalised else nn.Identity()
@@ -69,12 +67,10 @@ class PooledHead(nn.Module):
 
 def leave_out_the_end(backbone: TimmBackbone) -> bool:
     """Freezes what lies behind the backbone's last map; returns whether that was anything."""
-    parts = [
-        part
-        for part in (getattr(backbone.model, n, None) for n in _BEHIND)
-        if isinstance(part, nn.Module)
-    ]
-    left_out = [parameter for part in parts for parameter in part.parameters()]
-    for parameter in left_out:
-        parameter.requires_grad_(False)
-    return bool(left_out)
+    left_out = False
+    for name in _BEHIND:
+        part = getattr(backbone.model, name, None)
+        for parameter in part.parameters() if isinstance(part, nn.Module) else ():
+            parameter.requires_grad_(False)
+            left_out = True
+    return left_out

@@ -29,26 +29,23 @@ class Labels:
     Attributes:
         names: paths relative to the data's root, in the order of the train part.
         numbers: class number of each.
-        asked: what of the choice belongs to a protocol beside its content.
+        choice: what of the choice belongs to a protocol, besides its content.
     """
 
     names: tuple[str, ...]
     numbers: tuple[int, ...]
-    asked: dict[str, Any]
+    choice: dict[str, Any]
 
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits over names and classes: two lists with one value are the same."""
-        return fingerprint(
-            sorted(
-                (name, str(number)) for name, number in zip(self.names, self.numbers, strict=True)
-            )
-        )
+        rows = zip(self.names, map(str, self.numbers), strict=True)
+        return fingerprint(sorted(rows))
 
     @property
     def protocol(self) -> dict[str, Any]:
         """What belongs to a protocol; no path."""
-        return dict(self.asked, images=len(self.names), list=self.fingerprint)
+        return dict(self.choice, images=len(self.names), list=self.fingerprint)
 
     def write(self, folder: str | Path) -> Path:
         """Writes ``labels_<fingerprint>.txt``, a line ``path class`` each, unless it is there;
@@ -65,10 +62,8 @@ class Labels:
                 "rename the file"
             )
         if not path.exists():
-            lines = (
-                f"{name}\t{number}\n" for name, number in zip(self.names, self.numbers, strict=True)
-            )
-            atomic_write(path, "".join(lines))
+            rows = zip(self.names, self.numbers, strict=True)
+            atomic_write(path, "".join(f"{name}\t{number}\n" for name, number in rows))
         return path
 
 
@@ -98,37 +93,35 @@ def choose_labels(
                 f"fraction={fraction} and labels={str(file)!r}: give one of the two, the list "
                 "is complete"
             )
-        chosen, asked = read_list(file, names), dict(given=True)
+        chosen, choice = read_list(file, names), dict(given=True)
     elif not 0 < fraction <= 1:
         raise ValueError(f"fraction={fraction!r}: must be above 0 and at most 1 (1 % is 0.01)")
     elif fraction == 1:
-        chosen, asked = np.arange(len(names)), {}
+        chosen, choice = np.arange(len(names)), {}
     else:
-        chosen, asked = (
-            balanced(labels, fraction, seed),
-            dict(fraction=fraction, fraction_seed=seed),
-        )
+        chosen = balanced(labels, fraction, seed)
+        choice = dict(fraction=fraction, fraction_seed=seed)
     if len(np.unique(labels[chosen])) < 2:
         raise ValueError(
             f"{len(chosen)} labelled images of one class: a classifier needs two classes or more"
         )
-    return Labels(tuple(names[i] for i in chosen), tuple(int(labels[i]) for i in chosen), asked)
+    return Labels(tuple(names[i] for i in chosen), tuple(labels[chosen].tolist()), choice)
 
 
 def balanced(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Chooses round(fraction · n), at least one, of the n images of each class; ascending indices.
 
     Args:
-        labels: (n,) int64. fraction: in (0, 1]. seed: a class's choice depends on it, the class's
-            number and its size.
+        labels: (n,) int64.
+        fraction: in (0, 1].
+        seed: a class's choice depends on it, the class's number and its size.
     """
     check_seed("labels", seed)
     chosen = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        order = np.argsort(
-            stream(seed, CHOICE, 0, int(label)).random_raw(len(members)), kind="stable"
-        )
+        lots = stream(seed, CHOICE, 0, int(label)).random_raw(len(members))
+        order = np.argsort(lots, kind="stable")
         chosen.append(members[order[: max(1, round(fraction * len(members)))]])
     return np.sort(np.concatenate(chosen))
 
@@ -163,15 +156,11 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     known = _named(set(lines), names)
     unknown = [line for line in lines if line not in known]
     if unknown:
-        comma = (
-            "; a comma separates nothing, write a name alone or a tab behind it"
-            if "," in unknown[0]
-            else ""
-        )
+        comma = "; a comma separates nothing, write a name alone or a tab behind it"
         raise ValueError(
             f"{path}: {len(unknown)} of {len(lines)} lines name no training image "
             f"({', '.join(unknown[:_SHOWN])}); the data has {', '.join(names[:_SHOWN])}, "
-            f"…{comma}"
+            f"…{comma if ',' in unknown[0] else ''}"
         )
     several = [line for line in lines if len(known[line]) > 1]
     if several:

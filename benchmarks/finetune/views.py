@@ -18,9 +18,8 @@ from pretrain.views.preprocessor import IMAGENET_MEAN
 from pretrain.views.recipe import Plan, ViewRecipe
 
 _GROUP = "global"
-_FILL = tuple(
-    round(255 * value) for value in IMAGENET_MEAN
-)  # what turned and shifted images leave open
+# What turned and shifted images leave open.
+_FILL = tuple(round(255 * value) for value in IMAGENET_MEAN)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class FinetuneViews:
 
     Args:
         size: of the view in pixels.
-        scale: (low, high) of the crop's share of the image's area. ratio: of its width / height.
+        scale: (low, high) of the crop's share of the image's area.
+        ratio: (low, high) of its width / height.
         flip: probability of mirroring.
         randaugment: timm's description, ``rand-m9-mstd0.5-inc1``; None leaves it out.
 
@@ -54,6 +54,7 @@ class FinetuneViews:
     def __init__(
         self,
         size: int = 224,
+        *,
         scale: tuple[float, float] = (0.08, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         flip: float = 0.5,

@@ -1,1 +1,1 @@
-"""mmcv, mmdet and mmsegmentation: they are imported here only, beside ``benchmarks.transfer``."""
+"""mmcv, mmdet and mmsegmentation: imported here only, by :mod:`~benchmarks.mm.libraries`."""

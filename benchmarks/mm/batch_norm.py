@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,11 +17,8 @@ def trained_norms(model: nn.Module) -> list[_BatchNorm]:
     """Returns the BatchNorm layers whose running statistics training moves; those kept in eval mode
     are left alone.
     """
-    return [
-        m
-        for m in model.modules()
-        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
-    ]
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm.training and norm.track_running_stats]
 
 
 @torch.no_grad()
@@ -39,19 +37,14 @@ def measure(
         batches: as its ``data_preprocessor`` takes them.
         count: how many there are, for the progress bar.
     """
-    kept = [
-        (layer.momentum, {name: buffer.clone() for name, buffer in layer.named_buffers()})
-        for layer in layers
-    ]
+    kept = []
     for layer in layers:
+        kept.append((layer.momentum, copy.deepcopy(dict(layer.named_buffers()))))
         layer.reset_running_stats()
-        layer.momentum = (
-            None  # torch then averages all calls since the reset, each with the same weight
-        )
-    silent = not is_main_process()
-    for batch in track(
-        batches, "BatchNorm statistics", total=count, transient=True, disable=silent
-    ):
+        # torch then averages all calls since the reset, each with the same weight.
+        layer.momentum = None
+    options = dict(total=count, transient=True, disable=not is_main_process())
+    for batch in track(batches, "BatchNorm statistics", **options):
         model(**model.data_preprocessor(batch, True), mode="loss")
     for layer, (momentum, buffers) in zip(layers, kept, strict=True):
         layer.momentum = momentum

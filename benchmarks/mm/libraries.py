@@ -9,6 +9,8 @@ import importlib.util
 import warnings
 from importlib import metadata
 
+from mmengine.registry import Registry
+
 from pretrain.places import how_to_install
 
 _NEEDED = {"mmcv": "mmcv with operators", "mmseg": "mmsegmentation", "mmdet": "mmdet"}
@@ -19,6 +21,16 @@ _INSTALL = f"install the transfer layer: {how_to_install('transfer')}"
 def missing() -> list[str]:
     """Returns the names of what transfer needs and Python cannot find; imports nothing."""
     return [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]
+
+
+def models(library: str) -> Registry:
+    """Returns the registry in which ``mmseg`` or ``mmdet`` keeps its networks.
+
+    Raises:
+        ValueError: as :func:`require`.
+    """
+    require()
+    return importlib.import_module(f"{library}.registry").MODELS
 
 
 def versions() -> dict[str, str]:
@@ -60,7 +72,7 @@ def require() -> None:
 
 
 def _accept_newer_mmcv() -> str:
-    """Returns what is to be told about it, "" if nothing was to be done."""
+    """Returns a warning about it, "" if nothing was to be done."""
     mmcv = importlib.import_module("mmcv")
     version = mmcv.__version__
     if not version.startswith("2.2"):

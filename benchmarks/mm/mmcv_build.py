@@ -30,7 +30,7 @@ from benchmarks.mm import precompiled
 VERSION = "2.1.0"
 _HEADER = "mmcv/ops/csrc/common/pytorch_cpp_helper.hpp"
 
-# What a failed build's log holds -> what it means. The first that fits is told.
+# What a failed build's log holds -> what it means. The first that fits counts.
 _CAUSES = (
     (
         r"No space left on device",
@@ -103,20 +103,12 @@ def _compile(
 ) -> Path:
     with (
         tempfile.TemporaryDirectory(prefix="mmcv-") as scratch,
-        open(log, "w", encoding="utf-8") as words,
+        open(log, "w", encoding="utf-8") as text,
     ):
         _pip(
-            words,
-            "download",
-            "--retries",
-            "2",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--no-build-isolation",
-            "-d",
-            scratch,
-            f"mmcv=={VERSION}",
+            text,
+            *("download", "--retries", "2", "--no-deps", "--no-binary", ":all:"),
+            *("--no-build-isolation", "-d", scratch, f"mmcv=={VERSION}"),
             environment=_environment(architectures),
         )
         source = unpack(next(Path(scratch).glob("mmcv-*.tar.gz")))
@@ -124,21 +116,16 @@ def _compile(
         environment = _environment(architectures) | {"CXX": str(stand_in(source, compiler))}
         with _progress() as on_line:
             _pip(
-                words,
-                "wheel",
-                "--verbose",
-                "--no-deps",
-                "--no-build-isolation",
-                "-w",
-                scratch,
-                str(source),
+                text,
+                *("wheel", "--verbose", "--no-deps", "--no-build-isolation"),
+                *("-w", scratch, str(source)),
                 environment=environment,
                 on_line=on_line,
             )
-        made = next(Path(scratch).glob("mmcv-*.whl"))
-        kept, partial = target / made.name, target / f".{made.name}.{os.getpid()}"
+        wheel = next(Path(scratch).glob("mmcv-*.whl"))
+        kept, partial = target / wheel.name, target / f".{wheel.name}.{os.getpid()}"
         try:
-            shutil.copyfile(made, partial)
+            shutil.copyfile(wheel, partial)
             os.replace(partial, kept)
         finally:
             partial.unlink(missing_ok=True)
@@ -146,30 +133,30 @@ def _compile(
 
 
 def find_compiler() -> list[str]:
-    """Returns the C++ compiler's words: ``$CXX``, else g++, c++ or clang++.
+    """Returns the C++ compiler's command: ``$CXX``, else g++, c++ or clang++.
 
     Raises:
         BuildError: there is none.
     """
-    given = shlex.split(os.environ.get("CXX", ""))
-    found = given or [name for name in ("g++", "c++", "clang++") if shutil.which(name)][:1]
-    if not found:
+    compiler = shlex.split(os.environ.get("CXX", ""))
+    compiler = compiler or list(filter(shutil.which, ("g++", "c++", "clang++")))[:1]
+    if not compiler:
         raise BuildError(
             "mmcv is compiled and there is no C++ compiler: install g++ (Debian: build-essential)"
         )
-    if not shutil.which(found[0]):
+    if not shutil.which(compiler[0]):
         raise BuildError(
-            f"CXX={os.environ['CXX']}: {found[0]} is no program; name a C++ compiler or unset CXX"
+            f"CXX={os.environ['CXX']}: {compiler[0]} is no program; name a C++ compiler or unset "
+            "CXX"
         )
-    return found
+    return compiler
 
 
 def unpack(archive: Path) -> Path:
-    """Unpacks the source release beside itself; returns its folder."""
+    """Unpacks the source release where it lies; returns its folder."""
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as opened:
-        opened.extractall(
-            archive.parent, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {})
-        )
+        opened.extractall(archive.parent, **options)
     return archive.with_name(archive.name.removesuffix(".tar.gz"))
 
 
@@ -203,25 +190,23 @@ def stand_in(source: Path, compiler: Sequence[str]) -> Path:
     header.parent.mkdir()
     shutil.copyfile(source / _HEADER, header)
     script = header.with_name("compiler")
-    words = [sys.executable, "-S", "-E", precompiled.__file__, str(header), *compiler]
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} -- "$@"\n', encoding="utf-8")
+    command = [sys.executable, "-S", "-E", precompiled.__file__, str(header), *compiler]
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} -- "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return script
 
 
 def jobs() -> int:
     """Returns how many compilations run at once: one per core, but 2 GiB of memory for each."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
     try:
-        available = (
-            int(re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1))
-            >> 21
-        )
+        listed = Path("/proc/meminfo").read_text()
+        kibibytes = int(re.search(r"MemAvailable:\s+(\d+)", listed).group(1))
     except (OSError, AttributeError):
-        available = cores
-    return max(1, min(cores, available))
+        return cores
+    return max(1, min(cores, kibibytes >> 21))
 
 
 def cause(log: str) -> str:
@@ -229,10 +214,10 @@ def cause(log: str) -> str:
     for pattern, sentence in _CAUSES:
         if re.search(pattern, log):
             return sentence
-    errors = [
-        line.strip() for line in log.splitlines() if re.search(r"\berror\b", line, re.IGNORECASE)
-    ]
-    return errors[0][:300] if errors else "pip stopped without saying why"
+    for line in log.splitlines():
+        if re.search(r"\berror\b", line, re.IGNORECASE):
+            return line.strip()[:300]
+    return "pip stopped without saying why"
 
 
 def _environment(architectures: Sequence[str]) -> dict[str, str]:
@@ -252,13 +237,11 @@ def _environment(architectures: Sequence[str]) -> dict[str, str]:
         # Libraries that torch's headers name and a small CUDA toolkit lacks; the toolkit's own come
         # first.
         packaged = Path(sysconfig.get_path("purelib"), "nvidia").glob("cu*/include")
-        environment["CPATH"] = os.pathsep.join(
-            [*filter(None, [os.environ.get("CPATH")]), *map(str, packaged)]
-        )
+        folders = [os.environ.get("CPATH", ""), *map(str, packaged)]
+        environment["CPATH"] = os.pathsep.join(filter(None, folders))
     else:
-        environment["CUDA_VISIBLE_DEVICES"] = (
-            ""  # mmcv compiles CUDA operators wherever torch sees a GPU
-        )
+        # mmcv compiles CUDA operators wherever torch sees a GPU.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     return environment
 
 
@@ -292,9 +275,9 @@ def _pip(
             running.wait()
         running.stdout.close()
     if code:
-        said = Path(log.name).read_text(encoding="utf-8")
-        last = "\n".join(f"  | {line}" for line in said.strip().splitlines()[-8:])
-        raise BuildError(f"{cause(said)}\n{last}\n  all of it: {log.name}")
+        text = Path(log.name).read_text(encoding="utf-8")
+        last = "\n".join(f"  | {line}" for line in text.strip().splitlines()[-8:])
+        raise BuildError(f"{cause(text)}\n{last}\n  all of it: {log.name}")
 
 
 @contextmanager
@@ -310,19 +293,18 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
     def on_line(line: str) -> None:
         nonlocal shown, first
-        found = re.match(r"\s*\[(\d+)/(\d+)\]", line)
-        if not found:
+        match = re.match(r"\s*\[(\d+)/(\d+)\]", line)
+        if not match:
             return
-        done, total, now = int(found[1]), int(found[2]), time.monotonic()
+        done, total, now = int(match[1]), int(match[2]), time.monotonic()
         first = first or (done, now)
         if not terminal and now - shown < 60:
             return
         shown = now
         text = f"  {done} of {total} files, {_minutes(now - started)}"
         if done > first[0]:
-            text += (
-                f", about {_minutes((now - first[1]) / (done - first[0]) * (total - done))} left"
-            )
+            left = (now - first[1]) / (done - first[0]) * (total - done)
+            text += f", about {_minutes(left)} left"
         print(f"\r{text:<60}" if terminal else text, end="" if terminal else "\n", flush=True)
 
     try:

@@ -29,16 +29,15 @@ from benchmarks.mm.mmcv_build import VERSION, BuildError
 from pretrain.places import how_to_install
 
 COMMAND = how_to_install("transfer")
-DEFAULT_ARCHITECTURES = (
-    "8.0",
-    "9.0",
-)  # PIXELPRETEXT_CUDA=1 without a GPU, as for the operators of feature upsampling
+# PIXELPRETEXT_CUDA=1 without a GPU, as for the operators of feature upsampling.
+DEFAULT_ARCHITECTURES = ("8.0", "9.0")
 _PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
 _DISTRIBUTIONS = ("mmcv", "mmcv-lite", "mmcv-full", "onedl-mmcv")
 _LOAD = """
 import glob, importlib.util, torch
 folder, *_ = importlib.util.find_spec("mmcv").submodule_search_locations
-importlib.util.module_from_spec(importlib.util.spec_from_file_location("_ext", glob.glob(folder + "/_ext*.so")[0]))
+library = glob.glob(folder + "/_ext*.so")[0]
+importlib.util.module_from_spec(importlib.util.spec_from_file_location("_ext", library))
 """
 
 
@@ -70,19 +69,18 @@ def installed() -> Installed | None:
     spec = util.find_spec("mmcv")
     if spec is None or not spec.submodule_search_locations:
         return None
-    libraries = [
-        path for folder in spec.submodule_search_locations for path in Path(folder).glob("_ext*")
-    ]
-    library = next((path for path in libraries if path.suffix in (".so", ".pyd")), None)
+    library = None
+    for folder in map(Path, spec.submodule_search_locations):
+        for path in (*folder.glob("_ext*.so"), *folder.glob("_ext*.pyd")):
+            library = library or path
     for name in _DISTRIBUTIONS:
         with suppress(metadata.PackageNotFoundError):
-            found = metadata.distribution(name)
-            tag = found.version.partition("+")[2]
+            package = metadata.distribution(name)
+            tag = package.version.partition("+")[2]
+            ours = tag if tag.startswith("torch") else ""
             # pip writes the record last.
-            return Installed(
-                found.version, tag if tag.startswith("torch") else "", library, bool(found.files)
-            )
-    return Installed("", "", library, False)
+            return Installed(package.version, ours, library, complete=bool(package.files))
+    return Installed("", "", library, complete=False)
 
 
 def build_tag(architectures: tuple[str, ...] = ()) -> str:
@@ -102,22 +100,22 @@ def build_tag(architectures: tuple[str, ...] = ()) -> str:
     return f"torch{'.'.join(release.split('.')[:2])}.{device}"
 
 
-def unusable(found: Installed | None) -> str:
-    """Returns why ``found`` does not serve transfer, "" if it does; whether it has CUDA operators
+def unusable(mmcv: Installed | None) -> str:
+    """Returns why ``mmcv`` does not serve transfer, "" if it does; whether it has CUDA operators
     does not matter.
     """
-    if found is None:
+    if mmcv is None:
         return "mmcv is not installed"
-    if not found.complete:
+    if not mmcv.complete:
         return "the installation of mmcv was cut off"
-    if found.operators is None:
-        return f"mmcv {found.version} is installed without compiled operators"
-    if found.tag and not found.tag.startswith(build_tag().removesuffix("cpu")):
+    if mmcv.operators is None:
+        return f"mmcv {mmcv.version} is installed without compiled operators"
+    if mmcv.tag and not mmcv.tag.startswith(build_tag().removesuffix("cpu")):
         return (
-            f"mmcv is compiled for {found.tag}, the installed torch is {metadata.version('torch')}"
+            f"mmcv is compiled for {mmcv.tag}, the installed torch is {metadata.version('torch')}"
         )
-    if re.match(r"[01]\.", found.version):
-        return f"mmcv {found.version} is installed, and mmdet and mmsegmentation need 2"
+    if re.match(r"[01]\.", mmcv.version):
+        return f"mmcv {mmcv.version} is installed, and mmdet and mmsegmentation need 2"
     return ""
 
 
@@ -146,13 +144,10 @@ def cache_folder() -> Path:
     """Returns where wheels are kept: ``$PIXELPRETEXT_WHEELS``, or a folder of ours in the user's
     cache folder.
     """
-    given = os.environ.get("PIXELPRETEXT_WHEELS")
-    return Path(
-        given
-        or Path(
-            os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "pixelpretext", "wheels"
-        )
-    )
+    if os.environ.get("PIXELPRETEXT_WHEELS"):
+        return Path(os.environ["PIXELPRETEXT_WHEELS"])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "pixelpretext", "wheels")
 
 
 def cached_wheel(folder: Path, tag: str) -> Path | None:
@@ -163,9 +158,8 @@ def cached_wheel(folder: Path, tag: str) -> Path | None:
     for wheel in sorted(folder.glob(pattern), reverse=True):
         try:
             with zipfile.ZipFile(wheel) as archive:
-                if archive.testzip() is None and any(
-                    "mmcv/_ext" in name for name in archive.namelist()
-                ):
+                names = "\n".join(archive.namelist())
+                if archive.testzip() is None and "mmcv/_ext" in names:
                     return wheel
         except (OSError, zipfile.BadZipFile, EOFError):
             pass
@@ -191,9 +185,9 @@ def ensure(*, rebuild: bool = False) -> str:
         BuildError: no compiler, no source, a compilation that failed, or an mmcv from elsewhere in
             the way.
     """
-    found = installed()
-    problem = unusable(found)
-    if found and found.complete and not found.tag:
+    mmcv = installed()
+    problem = unusable(mmcv)
+    if mmcv and mmcv.complete and not mmcv.tag:
         if problem:
             raise BuildError(
                 f"{problem}; it is not of this project: pip uninstall mmcv mmcv-lite, then "
@@ -201,14 +195,14 @@ def ensure(*, rebuild: bool = False) -> str:
             )
         return ""
     folder = cache_folder()
-    has = found.architectures if found else set()
-    if not problem and not rebuild and {_digits(a) for a in _wanted(folder)} <= has:
+    has = mmcv.architectures if mmcv else set()
+    if not problem and not rebuild and set(map(_digits, _wanted(folder))) <= has:
         return ""
     started = time.monotonic()
     with _kept(folder) as place:
         wanted = architectures() if rebuild else _wanted(folder)
         try:
-            said = _provide(place, wanted, rebuild=rebuild)
+            source = _provide(place, wanted, rebuild=rebuild)
         except BuildError as error:
             if not wanted:
                 raise
@@ -217,21 +211,20 @@ def ensure(*, rebuild: bool = False) -> str:
                 flush=True,
             )
             try:
-                said = _provide(place, (), rebuild=rebuild)
+                source = _provide(place, (), rebuild=rebuild)
             except BuildError:
-                _log(place, build_tag(wanted)).unlink(
-                    missing_ok=True
-                )  # it was not CUDA that failed
+                # It was not CUDA that failed.
+                _log(place, build_tag(wanted)).unlink(missing_ok=True)
                 raise
-    return f"mmcv {VERSION} is ready after {time.monotonic() - started:.0f} s: {said}."
+    return f"mmcv {VERSION} is ready after {time.monotonic() - started:.0f} s: {source}."
 
 
 def _wanted(folder: Path) -> tuple[str, ...]:
     """The architectures of this machine, unless they could not be compiled before: then the log of
     it is there.
     """
-    found = architectures()
-    return () if found and _log(folder, build_tag(found)).exists() else found
+    wanted = architectures()
+    return () if wanted and _log(folder, build_tag(wanted)).exists() else wanted
 
 
 def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
@@ -258,9 +251,8 @@ def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
         )
     wheel = _build(place, tag, wanted)
     _install(wheel)
-    return f"compiled for {tag}" + (
-        f", kept as {wheel}" if place == cache_folder() else ", not kept"
-    )
+    kept = f"kept as {wheel}" if place == cache_folder() else "not kept"
+    return f"compiled for {tag}, {kept}"
 
 
 def _build(place: Path, tag: str, wanted: tuple[str, ...]) -> Path:
@@ -284,20 +276,12 @@ def _install(wheel: Path) -> None:
     """Installs the wheel and loads its library once, which shows whether it fits the torch that is
     here.
     """
-    found = installed()
+    mmcv = installed()
     # Of an installation that was cut off pip does not know what to remove.
-    replace = "--ignore-installed" if found and not found.complete else "--force-reinstall"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "install",
-        "--no-deps",
-        "--no-index",
-        replace,
-    ]
-    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
+    replace = "--ignore-installed" if mmcv and not mmcv.complete else "--force-reinstall"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    install = [*pip, "install", "--no-deps", "--no-index", replace, str(wheel)]
+    done = subprocess.run(install, capture_output=True, text=True)
     if done.returncode:
         raise BuildError(f"pip could not install {wheel}: {_last_line(done)}")
     done = subprocess.run([sys.executable, "-c", _LOAD], capture_output=True, text=True)
@@ -321,11 +305,9 @@ def _log(folder: Path, tag: str) -> Path:
 def _torch_has_cuda() -> bool:
     spec = util.find_spec("torch")
     version = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
-    return bool(
-        version
-        and version.is_file()
-        and re.search(r"^cuda\b.*= ['\"]", version.read_text(), re.MULTILINE)
-    )
+    if version is None or not version.is_file():
+        return False
+    return bool(re.search(r"^cuda\b.*= ['\"]", version.read_text(), re.MULTILINE))
 
 
 def _gpus() -> tuple[str, ...]:
@@ -341,7 +323,7 @@ def _gpus() -> tuple[str, ...]:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[Path]:
-    """Gives the cache, one process at a time; where it cannot be written, a folder that vanishes."""
+    """Gives the cache, one process at a time, or a folder that vanishes if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = open(folder / ".lock", "a")
@@ -366,17 +348,16 @@ def install(*, quiet: bool, check: bool, rebuild: bool) -> int:
 
     Args:
         quiet: say nothing if it is installed.
-        check: install nothing, tell what is in the way of transfer.
+        check: install nothing, say what is in the way of transfer.
         rebuild: compile it anew, whatever is installed or kept.
     """
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM)
-    )  # so that compilers end as well
+    # So that compilers end as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        said = ensure(rebuild=rebuild) if not check else ""
-        found = installed()
-        if check and unusable(found):
-            raise BuildError(unusable(found))
+        report = ensure(rebuild=rebuild) if not check else ""
+        mmcv = installed()
+        if check and unusable(mmcv):
+            raise BuildError(unusable(mmcv))
     except (BuildError, OSError) as error:
         print(f"Transfer cannot be used: {error}", file=sys.stderr)
         return 1
@@ -384,6 +365,6 @@ def install(*, quiet: bool, check: bool, rebuild: bool) -> int:
         print("\nInterrupted: nothing half-made is kept.", file=sys.stderr)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)  # so that the calling shell stops too
-    if said or not quiet:
-        print(said or f"mmcv {found.version} is installed.")
+    if report or not quiet:
+        print(report or f"mmcv {mmcv.version} is installed.")
     return 0

@@ -40,19 +40,19 @@ def precompile(compiler: Sequence[str], header: Path, flags: Sequence[str]) -> b
     """Makes ``HEADER.gch`` once, however many processes ask; returns whether it is there."""
     import fcntl
 
-    made, failed = header.with_name(f"{header.name}.gch"), header.with_name(f"{header.name}.failed")
+    copy, failed = header.with_name(f"{header.name}.gch"), header.with_name(f"{header.name}.failed")
     with open(header.with_name(f"{header.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists() and not failed.exists():
+        if not copy.exists() and not failed.exists():
             partial = header.with_name(f"{header.name}.part")
             done = subprocess.run(
                 [*compiler, *flags, "-x", "c++-header", str(header), "-o", str(partial)]
             )
             if done.returncode == 0:
-                os.replace(partial, made)
+                os.replace(partial, copy)
             else:
                 failed.touch()
-    return made.exists()
+    return copy.exists()
 
 
 def command(header: Path, compiler: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -60,16 +60,13 @@ def command(header: Path, compiler: Sequence[str], arguments: Sequence[str]) -> 
     header.
     """
     sources = [argument for argument in arguments if argument.endswith((".cpp", ".cc", ".cxx"))]
-    if (
-        "-c" in arguments
-        and len(sources) == 1
-        and precompile(compiler, header, header_flags(arguments, sources[0]))
-    ):
-        return [*compiler, "-Winvalid-pch", "-include", str(header), *arguments]
+    if "-c" in arguments and len(sources) == 1:
+        if precompile(compiler, header, header_flags(arguments, sources[0])):
+            return [*compiler, "-Winvalid-pch", "-include", str(header), *arguments]
     return [*compiler, *arguments]
 
 
 if __name__ == "__main__":
     split = sys.argv.index("--")
-    words = command(Path(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :])
-    os.execvp(words[0], words)
+    program = command(Path(sys.argv[1]), sys.argv[2:split], sys.argv[split + 1 :])
+    os.execvp(program[0], program)

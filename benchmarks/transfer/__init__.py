@@ -1,1 +1,1 @@
-"""Fine-tuning through mmsegmentation and mmdet: the only folder that imports mmcv, mmseg and mmdet."""
+"""Fine-tuning through mmsegmentation and mmdet, which :mod:`benchmarks.mm` imports."""

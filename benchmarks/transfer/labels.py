@@ -49,7 +49,7 @@ def check_labels(config: Config, progress: Progress | None = None) -> tuple[str,
             where = _where(kind, data)
             files = next((files for known, files in done if known == where), None)
             if files is None:  # val and test are often one
-                notes += _check(part, data, kind, config, progress)
+                notes += _check(part, data, kind, progress=progress)
                 files = _images(part, data, kind)
                 done.append((where, files))
             images[part] += files
@@ -60,7 +60,7 @@ def check_labels(config: Config, progress: Progress | None = None) -> tuple[str,
 def _where(kind: type, data: dict[str, Any]) -> list[Any]:
     """What tells two data sets of a recipe apart."""
     keys = ("data_root", "ann_file", "data_prefix", "indices")
-    return [kind, *(str(data.get(key)) for key in keys)]
+    return [kind, *map(str, map(data.get, keys))]
 
 
 def _check_shared(images: dict[str, list[Path]], *, allow_shared: bool) -> list[str]:
@@ -83,16 +83,15 @@ def _parts(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _check(
-    part: str, data: dict[str, Any], kind: type, config: Config, progress: Progress | None
+    part: str, data: dict[str, Any], kind: type, *, progress: Progress | None
 ) -> tuple[str, ...]:
     """Checks one data set by its kind; of others than the three below nothing is known."""
-    bases = {base.__name__ for base in kind.__mro__}
+    bases = _names(kind)
     if "BaseSegDataset" in bases:
         return check_label_maps(_label_maps(part, data, kind), progress)
     root = Path(data.get("data_root") or "")
-    classes = (data.get("metainfo") or {}).get("classes") or getattr(kind, "METAINFO", {}).get(
-        "classes", ()
-    )
+    classes = (data.get("metainfo") or {}).get("classes")
+    classes = classes or getattr(kind, "METAINFO", {}).get("classes", ())
     if "CocoDataset" in bases:
         if progress is not None:
             progress(f"check {part} boxes", 0, 1)
@@ -108,9 +107,14 @@ def _check(
     return ()
 
 
+def _names(kind: type) -> set[str]:
+    """Names of a class and all its bases."""
+    return {base.__name__ for base in kind.__mro__}
+
+
 def _images(part: str, data: dict[str, Any], kind: type) -> list[Path]:
     """The images that a data set gives; none of a kind that is not known."""
-    if not any(base.__name__ in _READ for base in kind.__mro__):
+    if not _names(kind) & set(_READ):
         return []
     _, rows = _listed(part, data)
     return [Path(row["img_path"]) for row in rows]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from torch import Tensor
 
@@ -29,13 +30,13 @@ class Parts:
     unused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        said = (
+        text = (
             f"{len(self.state)} tensors of neck and head come from pretraining, {len(self.new)} "
             "are new"
         )
-        return said + (
-            f", {len(self.unused)} unused ({', '.join(self.unused[:3])} …)" if self.unused else ""
-        )
+        if self.unused:
+            text += f", {len(self.unused)} unused ({', '.join(self.unused[:3])} …)"
+        return text
 
 
 def pretrained_parts(levels: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Parts:
@@ -57,38 +58,33 @@ def pretrained_parts(levels: Mapping[str, Tensor], wanted: Mapping[str, Tensor])
             apart.
     """
     places = _neck_places(levels, wanted) | _tower_places(levels)
-    state = {
-        t: levels[s]
-        for t, s in places.items()
-        if t in wanted and wanted[t].shape == levels[s].shape
-    }
-    used = {places[target] for target in state}
-    fillable = [
-        key
-        for key in wanted
-        if key.startswith(("neck.", *_TOWERS)) and "num_batches_tracked" not in key
-    ]
-    return Parts(
-        state,
-        tuple(k for k in fillable if k not in state),
-        tuple(k for k in levels if k not in used),
-    )
+    state, used = {}, set()
+    for target, key in places.items():
+        if target in wanted and wanted[target].shape == levels[key].shape:
+            state[target] = levels[key]
+            used.add(key)
+    new = []
+    for key in wanted:
+        fillable = key.startswith(("neck.", *_TOWERS)) and "num_batches_tracked" not in key
+        if fillable and key not in state:
+            new.append(key)
+    return Parts(state, tuple(new), tuple(key for key in levels if key not in used))
 
 
 def _neck_places(levels: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, str]:
     """Returns {key of the neck: key of the pyramid}, whether or not the neck has it."""
-    laterals = {
-        key: v.shape[1]
-        for key, v in wanted.items()
-        if _index(r"neck\.lateral_convs\.(\d+)\.conv", key)
-    }
-    if len(set(laterals.values())) < len(laterals):
+    target_of: dict[int, str] = {}
+    widths = []
+    for key, value in wanted.items():
+        index = _index(r"neck\.lateral_convs\.(\d+)\.conv", key)
+        if index is not None:
+            widths.append(value.shape[1])
+            target_of[value.shape[1]] = index
+    if len(target_of) < len(widths):
         raise ValueError(
-            f"the neck reads several maps of one width ({sorted(laterals.values())}): a "
-            "pretrained pyramid cannot be placed; take a recipe whose backbone widens from "
-            "stage to stage"
+            f"the neck reads several maps of one width ({sorted(widths)}): a pretrained pyramid "
+            "cannot be placed; take a recipe whose backbone widens from stage to stage"
         )
-    target_of = {width: key.split(".")[2] for key, width in laterals.items()}
     places = {}
     for key, value in levels.items():
         index = _index(r"fpn\.inner_blocks\.(\d+)\.0", key)
@@ -96,9 +92,8 @@ def _neck_places(levels: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
             continue
         target = target_of[value.shape[1]]
         for part in ("weight", "bias"):
-            places[f"neck.lateral_convs.{target}.conv.{part}"] = (
-                f"fpn.inner_blocks.{index}.0.{part}"
-            )
+            inner = f"fpn.inner_blocks.{index}.0.{part}"
+            places[f"neck.lateral_convs.{target}.conv.{part}"] = inner
             places[f"neck.fpn_convs.{target}.conv.{part}"] = f"fpn.layer_blocks.{index}.0.{part}"
     return places
 
@@ -107,18 +102,17 @@ def _tower_places(levels: Mapping[str, Tensor]) -> dict[str, str]:
     """Returns {key of a tower: key of the head convolutions}; every second module of these is a
     ReLU.
     """
-    indices = [
-        int(index) for key in levels if (index := _index(r"head_convs\.(\d+)", key)) is not None
-    ]
-    return {
-        f"{tower}{index // 2}.conv.{part}": f"head_convs.{index}.{part}"
-        for tower in _TOWERS
-        for index in indices
-        for part in ("weight", "bias")
-    }
+    places = {}
+    for key in levels:
+        index = _index(r"head_convs\.(\d+)", key)
+        if index is None:
+            continue
+        for tower, part in product(_TOWERS, ("weight", "bias")):
+            places[f"{tower}{int(index) // 2}.conv.{part}"] = f"head_convs.{index}.{part}"
+    return places
 
 
 def _index(prefix: str, key: str) -> str | None:
     """Returns the number in a weight's key, None for other keys."""
-    found = re.fullmatch(prefix + r"\.weight", key)
-    return found and found[1]
+    match = re.fullmatch(prefix + r"\.weight", key)
+    return match and match[1]

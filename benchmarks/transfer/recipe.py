@@ -4,10 +4,11 @@ and this machine.
 
 from __future__ import annotations
 
+import colorsys
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ _NO_PROTOCOL = (
 
 @dataclass(frozen=True)
 class Section:
-    """What a recipe says in ``transfer = dict(...)`` beside the libraries' own sections.
+    """What a recipe says in ``transfer = dict(...)``, next to the libraries' own sections.
 
     Attributes:
         task: ``segmentation`` (mmsegmentation) or ``detection`` (mmdet).
@@ -84,7 +85,8 @@ def read_recipe(path: str | Path, options: dict[str, Any] | None = None) -> tupl
     """Reads a recipe and its section.
 
     Args:
-        path: a config file or the name of one below ``transfer``; its bases may lie in mmsegmentation or mmdet (``mmdet::_base_/…``).
+        path: a config file or the name of one below ``transfer``; its bases may lie in
+            mmsegmentation or mmdet (``mmdet::_base_/…``).
         options: overrides, dotted keys as in mmengine's ``--cfg-options``.
 
     Raises:
@@ -113,7 +115,7 @@ def place_data(config: Config, root: str | Path | None) -> None:
     old = config.get("data_root", "")
     if root is not None:
         change = _rooted(old, root)
-        _replace(config._cfg_dict, change)
+        _replace_all(config, change)
         config.data_root = change(old) if old else str(root).rstrip("/")
     if not Path(config.get("data_root", ".")).is_dir():
         raise FileNotFoundError(
@@ -182,10 +184,8 @@ def _check_categories(data: ConfigDict, names: list[str], path: Path) -> None:
     listed = Path(data.get("data_root") or "", data.get("ann_file") or "")
     if listed.suffix != ".json" or not listed.is_file():
         return
-    known = {
-        category["name"]
-        for category in json.loads(listed.read_text(encoding="utf-8"))["categories"]
-    }
+    categories = json.loads(listed.read_text(encoding="utf-8"))["categories"]
+    known = {category["name"] for category in categories}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
@@ -215,9 +215,8 @@ def place_backbone(config: Config, section: Section, network: dict[str, Any]) ->
             f"{network['name']!r}; take a checkpoint of that network, or another recipe "
             f"(--cfg-options model.backbone.name={network['name']})"
         )
-    if (
-        network.get("type") == "SinCosViT"
-    ):  # its position table stays fixed, its patch embedding is trained (ours)
+    # Its position table stays fixed, its patch embedding is trained (ours).
+    if network.get("type") == "SinCosViT":
         wanted |= dict(type="SinCosViT", freeze_patches=False)
     config.model.backbone = ConfigDict(weight_options(network) | wanted)
     if section.backbone == "any":
@@ -228,14 +227,16 @@ def place_backbone(config: Config, section: Section, network: dict[str, Any]) ->
 
 def _place_channels(model: ConfigDict, channels: tuple[int, ...]) -> None:
     """Fills every ``in_channels=None`` of neck and heads from the maps they read."""
-    for name, part in ((name, part) for name, part in model.items() if isinstance(part, dict)):
-        if "in_channels" not in part or part["in_channels"] is not None:
+    for name, part in model.items():
+        if not isinstance(part, dict) or part.get("in_channels", 0) is not None:
             continue
         index = part.get("in_index")
-        picked = [channels[i] for i in index] if isinstance(index, (list, tuple)) else None
-        part["in_channels"] = (
-            list(channels) if name == "neck" else picked or channels[-1 if index is None else index]
-        )
+        if name == "neck":
+            part["in_channels"] = list(channels)
+        elif isinstance(index, (list, tuple)) and index:
+            part["in_channels"] = [channels[i] for i in index]
+        else:
+            part["in_channels"] = channels[-1 if index is None else index]
 
 
 def place_machine(config: Config, section: Section, *, processes: int, cuda: bool) -> str:
@@ -256,12 +257,11 @@ def place_machine(config: Config, section: Section, *, processes: int, cuda: boo
     config.train_dataloader.batch_size = section.batch // processes
     synchronised = any(part.get("type") == "SyncBN" for part in _dicts(config.model))
     if not synchronised:
-        return "as the recipe says" + (
-            f", {section.batch // processes} images per process" if processes > 1 else ""
-        )
+        share = f", {section.batch // processes} images per process" if processes > 1 else ""
+        return f"as the recipe says{share}"
     if cuda and processes > 1:
         return "batch statistics over all processes"
-    _replace(config._cfg_dict, lambda value: "BN" if value == "SyncBN" else value)
+    _replace_all(config, lambda value: "BN" if value == "SyncBN" else value)
     return f"batch statistics of {section.batch // processes} images"
 
 
@@ -302,10 +302,10 @@ def data_fingerprint(config: Config) -> str:
                 digest.update((boxes / f"{name}.xml").read_bytes())
         maps = root / data.get("data_prefix", {}).get("seg_map_path", "")
         if data.get("data_prefix", {}).get("seg_map_path") and maps.is_dir():
-            files = sorted(
-                (str(p.relative_to(maps)), p.stat().st_size) for p in maps.rglob("*.png")
-            )
-            digest.update(json.dumps(files).encode())
+            files = []
+            for path in maps.rglob("*.png"):
+                files.append((str(path.relative_to(maps)), path.stat().st_size))
+            digest.update(json.dumps(sorted(files)).encode())
     return digest.hexdigest()[:12]
 
 
@@ -313,7 +313,11 @@ def datasets(config: Config) -> list[ConfigDict]:
     """Returns the dicts of all data sets of the config that name their files, wrapped ones
     included.
     """
-    return [data for part in ("train", "val", "test") for data in datasets_of(config, part)]
+    return [
+        *datasets_of(config, "train"),
+        *datasets_of(config, "val"),
+        *datasets_of(config, "test"),
+    ]
 
 
 def datasets_of(config: Config, part: str) -> list[ConfigDict]:
@@ -326,16 +330,24 @@ def datasets_of(config: Config, part: str) -> list[ConfigDict]:
 
 def _dicts(tree: Any) -> Iterator[ConfigDict]:
     """Yields every dict in a tree of dicts and lists."""
+    children: Iterable[Any] = ()
     if isinstance(tree, dict):
         yield tree
-    for child in (
-        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ()
-    ):
+        children = tree.values()
+    elif isinstance(tree, (list, tuple)):
+        children = tree
+    for child in children:
         yield from _dicts(child)
 
 
+def _replace_all(config: Config, change: Callable[[str], str]) -> None:
+    """Applies ``change`` to every string of a config."""
+    for key in list(config):
+        config[key] = _replace(config[key], change)
+
+
 def _replace(tree: Any, change: Callable[[str], str]) -> Any:
-    """Applies ``change`` to every string in a tree of dicts and lists, in place; returns the tree."""
+    """Applies ``change`` to every string in a tree of dicts and lists, in place; returns it."""
     if isinstance(tree, dict):
         for key, value in list(tree.items()):
             tree[key] = _replace(value, change)
@@ -347,7 +359,8 @@ def _replace(tree: Any, change: Callable[[str], str]) -> Any:
 
 def _palette(count: int) -> list[list[int]]:
     """Colours for pictures, as far apart on the colour wheel as they go."""
-    import colorsys
-
-    wheel = (colorsys.hsv_to_rgb(i / count, 0.8, 0.9) for i in range(count))
-    return [[round(255 * part) for part in colour] for colour in wheel]
+    colours = []
+    for index in range(count):
+        red, green, blue = colorsys.hsv_to_rgb(index / count, 0.8, 0.9)
+        colours.append([round(255 * red), round(255 * green), round(255 * blue)])
+    return colours

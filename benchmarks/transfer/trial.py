@@ -55,9 +55,8 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
     """
     config.work_dir, config.experiment_name = str(work_dir), name
     config.randomness = dict(seed=seed, deterministic=False)
-    config.launcher = (
-        "pytorch" if dist.is_initialized() else "none"
-    )  # mmengine joins the group that is open
+    # mmengine joins the group that is open.
+    config.launcher = "pytorch" if dist.is_initialized() else "none"
     config.resume = latest(work_dir) is not None
     config.load_from = str(latest(work_dir) or work_dir / "initial.pth")
     config.custom_hooks = [*config.get("custom_hooks", []), dict(type="RandomState")]
@@ -69,15 +68,10 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
         config.train_cfg.type = "ResumableLoop"
     for evaluator in (config.get("val_evaluator"), config.test_evaluator):
         for metric in evaluator if isinstance(evaluator, list) else [evaluator or {}]:
-            if metric.get("type") == "IoUMetric":
-                metric["type"] = "CountedIoU"
-            if metric.get("type") == "CocoMetric":
-                metric.update(type="CompleteCoco", classwise=True)
+            _place_metric(metric)
     # Maps of a timm network need not pass all of it: a ViT's last norm, stages behind the last map.
-    config.find_unused_parameters = config.model.backbone.get("type") in (
-        "TimmBackbone",
-        "SinCosViT",
-    )
+    timm_networks = ("TimmBackbone", "SinCosViT")
+    config.find_unused_parameters = config.model.backbone.get("type") in timm_networks
     if torch.cuda.is_available():
         config.model_wrapper_cfg = None
     else:
@@ -88,6 +82,14 @@ def prepare(config: Config, *, seed: int, work_dir: Path, name: str) -> Config:
             find_unused_parameters=config.find_unused_parameters,
         )
     return config
+
+
+def _place_metric(metric: dict[str, Any]) -> None:
+    """Puts ours in the place of a library's metric."""
+    if metric.get("type") == "IoUMetric":
+        metric["type"] = "CountedIoU"
+    if metric.get("type") == "CocoMetric":
+        metric.update(type="CompleteCoco", classwise=True)
 
 
 def latest(work_dir: Path) -> Path | None:
@@ -164,9 +166,8 @@ def train_and_test(
         counts |= getattr(metric, "counts", {})
         classes = (metric.dataset_meta or {}).get("classes")
         counts |= {"classes": list(classes)} if classes else {}
-    return {
-        name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))
-    }, counts
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    return {name: float(value) for name, value in numbers.items()}, counts
 
 
 def refuse_divergence(model: nn.Module) -> None:

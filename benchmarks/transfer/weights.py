@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
@@ -38,10 +39,12 @@ class Placement:
 
     def __str__(self) -> str:
         others = len(self.parts.state) if self.parts else 0
-        said = [f"{len(self.state) - others} tensors of the backbone are filled"]
-        said += [str(self.parts)] if self.parts else []
-        said += [f"{len(self.resized)} position tables resized"] if self.resized else []
-        return ", ".join(said)
+        texts = [f"{len(self.state) - others} tensors of the backbone are filled"]
+        if self.parts:
+            texts.append(str(self.parts))
+        if self.resized:
+            texts.append(f"{len(self.resized)} position tables resized")
+        return ", ".join(texts)
 
 
 def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: str) -> Placement:
@@ -74,7 +77,7 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
             placed.state[target] = table
             resized.append(target)
     placed.resized = tuple(resized)
-    _refuse_random(placed, wanted, source, spec)
+    _refuse_random(placed, wanted, source=source, spec=spec)
     if unused:
         raise ValueError(
             f"{spec} has weights that the recipe's backbone has no place for "
@@ -85,24 +88,26 @@ def place(source: dict[str, Tensor], model: nn.Module, *, native: bool, spec: st
 
 def _target(key: str, wanted: dict[str, Tensor], native: bool) -> str | None:
     name = key.removeprefix("model.") if native else key
-    candidates = [f"backbone.{name}"] + ([_SHARED_HEAD + name] if native else [])
-    return next((candidate for candidate in candidates if candidate in wanted), None)
+    if f"backbone.{name}" in wanted:
+        return f"backbone.{name}"
+    return _SHARED_HEAD + name if native and _SHARED_HEAD + name in wanted else None
 
 
 def _refuse_random(
-    placed: Placement, wanted: dict[str, Tensor], source: dict[str, Tensor], spec: str
+    placed: Placement, wanted: dict[str, Tensor], *, source: dict[str, Tensor], spec: str
 ) -> None:
-    needed = [
-        k
-        for k in wanted
-        if k.startswith(("backbone.", f"{_SHARED_HEAD}layer")) and not k.endswith(_COUNTERS)
-    ]
+    ours = filter(re.compile(rf"(backbone\.|{re.escape(_SHARED_HEAD)}layer)").match, wanted)
+    needed = [key for key in ours if not key.endswith(_COUNTERS)]
     random = [key for key in needed if key not in placed.state]
     if not random:
         return
-    shown = ", ".join(f"{key} {tuple(wanted[key].shape)}" for key in random[:3])
-    offered = ", ".join(f"{key} {tuple(value.shape)}" for key, value in list(source.items())[:3])
+    shown, offered = _shapes(wanted, random), _shapes(source, list(source))
     raise ValueError(
         f"{spec} does not fill the recipe's backbone: {len(random)} of {len(needed)} tensors "
         f"would stay random ({shown}, …); it offers {offered}, …. {_CURE}"
     )
+
+
+def _shapes(tensors: dict[str, Tensor], keys: list[str]) -> str:
+    """The first three of the keys with the shapes of their tensors."""
+    return ", ".join(f"{key} {tuple(tensors[key].shape)}" for key in keys[:3])

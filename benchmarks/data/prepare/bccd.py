@@ -32,7 +32,7 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
         progress: Called with (images done, images in all).
 
     Returns:
-        How many boxes were written and how many without area were dropped, in words.
+        How many boxes were written and how many without area were dropped, as text.
 
     Raises:
         ValueError: a name listed twice, an XML file that is none, a number that is missing, or an
@@ -45,7 +45,7 @@ def write_bccd(root: Path, target: Path, progress: Progress | None = None) -> st
         for number, stem in enumerate(stems, start=1):
             tree = _parse(root / "Annotations" / f"{stem}.xml")
             dropped += _drop_empty(tree.getroot(), stem)
-            _add_image(file, tree.getroot(), number, stem)
+            _add_image(file, tree.getroot(), number=number, stem=stem)
             year = "VOC2012" if part == "train" and number > len(stems) // 2 else "VOC2007"
             image = root / "JPEGImages" / f"{stem}.jpg"
             place(image, target / PARTS[part] / image.name)
@@ -106,7 +106,7 @@ def _number(element: ElementTree.Element, place: str, stem: str) -> int:
         raise ValueError(f"{stem}.xml: {place} is {text!r}; legal are whole pixels") from error
 
 
-def _add_image(file: CocoFile, root: ElementTree.Element, number: int, stem: str) -> None:
+def _add_image(file: CocoFile, root: ElementTree.Element, *, number: int, stem: str) -> None:
     size = _number(root, "size/height", stem), _number(root, "size/width", stem)
     file.add_image(number, f"{stem}.jpg", size)
     for thing in root.iter("object"):

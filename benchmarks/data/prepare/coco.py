@@ -32,12 +32,8 @@ class CocoFile:
     @classmethod
     def of_classes(cls, names: Sequence[str]) -> CocoFile:
         """A file whose categories are numbered 1, 2, …"""
-        return cls(
-            [
-                dict(id=number, name=name, supercategory="")
-                for number, name in enumerate(names, start=1)
-            ]
-        )
+        numbered = enumerate(names, start=1)
+        return cls([dict(id=number, name=name, supercategory="") for number, name in numbered])
 
     def add_image(self, number: int, file_name: str, size: tuple[int, int]) -> None:
         """Adds an image; ``size`` is (height, width) in pixels."""

@@ -32,7 +32,7 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
         progress: Called as ("images", images done, images in all).
 
     Returns:
-        How many instances were written, in words.
+        How many instances were written, as text.
 
     Raises:
         ValueError: two images of one id, two label images of one image, an image without labels, or
@@ -40,10 +40,10 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
     """
     labels = read_json("coco100", root / f"{_PANOPTIC}.json")
     _unique(labels["images"], "id")
-    things = [category for category in labels["categories"] if category["isthing"]]
-    categories = [
-        dict(id=c["id"], name=c["name"], supercategory=c["supercategory"]) for c in things
-    ]
+    categories = []
+    for row in labels["categories"]:
+        if row["isthing"]:
+            categories.append({key: row[key] for key in ("id", "name", "supercategory")})
     held = _drawn([row["id"] for row in labels["images"]])
     files = {part: CocoFile(categories) for part in PARTS}
     segments = _unique(labels["annotations"], "image_id")
@@ -60,25 +60,24 @@ def write_coco100(root: Path, target: Path, progress: Progress | None = None) ->
             progress("images", done, len(labels["images"]))
     for part, file in files.items():
         file.write(target, part)
-    write_classes(target, [c["name"] for c in categories])
-    counts = {
-        part: f"{len(file.images)} images, {len(file.annotations)} instances"
-        for part, file in files.items()
-    }
-    return "; ".join(f"{part}: {count}" for part, count in counts.items())
+    write_classes(target, [category["name"] for category in categories])
+    counts = []
+    for part, file in files.items():
+        counts.append(f"{part}: {len(file.images)} images, {len(file.annotations)} instances")
+    return "; ".join(counts)
 
 
 def _unique(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
     """Returns the rows by ``key``; raises ValueError if one comes twice."""
-    found: dict[Any, dict[str, Any]] = {}
+    by_key: dict[Any, dict[str, Any]] = {}
     for row in rows:
-        first = found.setdefault(row[key], row)
+        first = by_key.setdefault(row[key], row)
         if first is not row:
             raise ValueError(
                 f"{key} {row[key]!r} comes twice, for {first['file_name']!r} and "
                 f"{row['file_name']!r}"
             )
-    return found
+    return by_key
 
 
 def _drawn(ids: list[int]) -> set[int]:

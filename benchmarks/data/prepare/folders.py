@@ -18,7 +18,7 @@ CLASSES_FILE = "classes.json"
 
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
-    """Gives an empty folder beside ``target``; on leaving without an error it is renamed to
+    """Gives an empty folder next to ``target``; on leaving without an error it is renamed to
     ``target``.
 
     Whatever lay at ``target`` is replaced. After an error nothing of the new folder is left.

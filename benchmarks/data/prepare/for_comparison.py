@@ -31,9 +31,8 @@ def prepare_scenes(
     *, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10
 ) -> None:
     """Writes the procedural data set; does nothing when it is there."""
-    workers = (
-        usable_cores() if images >= 500 else 1
-    )  # below that, starting processes takes longer than drawing
+    # With few images, starting processes takes longer than drawing.
+    workers = usable_cores() if images >= 500 else 1
     write_scenes(
         out,
         images,
@@ -46,12 +45,12 @@ def prepare_scenes(
 
 
 def shared_folder() -> Path:
-    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` beside
-    the checkout, or in the current folder for an installed package.
+    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` next
+    to the checkout, or in the current folder for an installed package.
     """
     root = checkout()
-    beside = Path("shared") if root is None else root.parent / "shared"
-    return Path(os.environ.get(SHARED_VARIABLE) or beside) / "data"
+    usual = Path("shared") if root is None else root.parent / "shared"
+    return Path(os.environ.get(SHARED_VARIABLE) or usual) / "data"
 
 
 def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.2) -> None:
@@ -76,12 +75,13 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
         raise ValueError(
             f"real images: held_back = {held_back} must lie between 0 and 1, both excluded"
         )
-    target, words = Path(out), f"held_back={held_back}"
+    target, share = Path(out), f"held_back={held_back}"
     if (target / "complete.txt").is_file():
-        made = (target / "complete.txt").read_text().strip()
-        if f"({words})" not in made:
+        content = (target / "complete.txt").read_text().strip()
+        if f"({share})" not in content:
             raise ValueError(
-                f"real images: {target} holds {made!r}, not {words}: delete it or take another out"
+                f"real images: {target} holds {content!r}, not {share}: delete it or take "
+                "another out"
             )
         return
     source = Path(archives) if archives else shared_folder()
@@ -100,11 +100,9 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
     kept, held = split_classes(unpacking / CALTECH, unpacking / "caltech101", held_back)
     (unpacking / CAMVID).rename(unpacking / "camvid")
     shutil.rmtree(unpacking / CALTECH)
-    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({words})\n")
-    if target.exists():
-        shutil.rmtree(
-            target
-        )  # without complete.txt it is the rest of something that was interrupted
+    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({share})\n")
+    if target.exists():  # without complete.txt: the rest of something that was interrupted
+        shutil.rmtree(target)
     unpacking.rename(target)
 
 
@@ -166,6 +164,7 @@ def check_arguments(name: str, arguments: Any) -> None:
             f"prepare {name} = {arguments!r}: must be a dict of {', '.join(parameters)}"
         )
     check_names(f"argument of prepare {name}:", arguments, parameters)
-    missing = [n for n, p in parameters.items() if p.default is p.empty and n not in arguments]
+    needed = [name for name, own in parameters.items() if own.default is own.empty]
+    missing = [name for name in needed if name not in arguments]
     if missing:
         raise ValueError(f"prepare {name}: missing {', '.join(missing)}")

@@ -28,12 +28,12 @@ _VERSION = 1  # of what the converters write; another number makes prepared fold
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """One data set.
+class Original:
+    """Where one data set comes from and what writes it.
 
     Attributes:
-        write: ``write(root, target, progress)`` fills an empty folder and says in words what it
-            wrote.
+        write: ``write(root, target, progress)`` fills an empty folder and returns a text about
+            what it wrote.
         archive: Name of the ``.tar`` file that holds the original, without its ending; empty for
             the sets of scenes.
         inner: Folder of the archive at which the original starts.
@@ -45,11 +45,11 @@ class DataSet:
 
 
 SETS = {
-    "scenes_segmentation": DataSet(partial(write_ade, layout="scenes")),
-    "scenes_detection": DataSet(write_scene_objects),
-    "camvid": DataSet(partial(write_ade, layout="camvid"), "seg_camvid", "seg_camvid"),
-    "bccd": DataSet(write_bccd, "det_bccd", "det_bccd/BCCD"),
-    "coco100": DataSet(write_coco100, "multi_coco_train100", "multi_coco_train100"),
+    "scenes_segmentation": Original(partial(write_ade, layout="scenes")),
+    "scenes_detection": Original(write_scene_objects),
+    "camvid": Original(partial(write_ade, layout="camvid"), "seg_camvid", "seg_camvid"),
+    "bccd": Original(write_bccd, "det_bccd", "det_bccd/BCCD"),
+    "coco100": Original(write_coco100, "multi_coco_train100", "multi_coco_train100"),
 }
 
 
@@ -72,7 +72,7 @@ def prepare_sets(
         progress: Given a data set's name, returns what to call with its progress.
 
     Returns:
-        name -> what was done, in words.
+        name -> what was done, as text.
 
     Raises:
         ValueError: an unknown name, or ``out/<name>`` was made from something else.
@@ -88,7 +88,7 @@ def prepare_sets(
             continue
         with (
             new_folder(target) as folder,
-            _original(name, Path(scenes), Path(archives), folder.parent) as root,
+            _original(name, Path(scenes), Path(archives), near=folder.parent) as root,
         ):
             done[name] = SETS[name].write(root, folder, progress(name) if progress else None)
             atomic_write(
@@ -118,13 +118,13 @@ def _origin(name: str, scenes: Path, archives: Path) -> dict[str, str | int]:
 def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
     if not target.exists():
         return False
-    made = target / _ORIGIN_FILE
-    if not made.is_file() or not (target / CLASSES_FILE).is_file():
+    file = target / _ORIGIN_FILE
+    if not file.is_file() or not (target / CLASSES_FILE).is_file():
         raise ValueError(
             f"{target} holds something else than prepared data: delete it or take another folder"
         )
-    stored = read_json("prepared data", made)
-    if not isinstance(stored, dict) or {key: stored.get(key) for key in origin} != origin:
+    stored = read_json("prepared data", file)
+    if not isinstance(stored, dict) or stored | origin != stored:
         raise ValueError(
             f"{target} was made from another {origin['source']}: delete it or take another folder"
         )
@@ -132,17 +132,15 @@ def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
 
 
 @contextmanager
-def _original(name: str, scenes: Path, archives: Path, beside: Path) -> Iterator[Path]:
-    """Gives the folder of the original; an archive is unpacked beside the result, so that hard
-    links are possible.
+def _original(name: str, scenes: Path, archives: Path, *, near: Path) -> Iterator[Path]:
+    """Gives the folder of the original; an archive is unpacked into ``near``, the folder of the
+    result, so that hard links are possible.
     """
     own = SETS[name]
     if not own.archive:
         yield scenes
         return
-    with tempfile.TemporaryDirectory(
-        prefix=f".{name}.", suffix=".unpacked", dir=beside
-    ) as unpacked:
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=".unpacked", dir=near) as unpacked:
         path = archives / f"{own.archive}.tar"
         try:
             with tarfile.open(path) as archive:

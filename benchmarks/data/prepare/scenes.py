@@ -21,10 +21,10 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
         progress: Called as ("images", images done, images in all).
 
     Returns:
-        How many images and instances were written, in words.
+        How many images and instances were written, as text.
     """
     images = {part: visible((root / "images" / part).iterdir()) for part in PARTS}
-    total, done, words = sum(map(len, images.values())), 0, []
+    total, done, counts = sum(map(len, images.values())), 0, []
     for part, folder in PARTS.items():
         file = root / f"instances_{part}.json"
         place(file, target / "annotations" / f"instances_{folder}.json")
@@ -34,6 +34,7 @@ def write_scene_objects(root: Path, target: Path, progress: Progress | None = No
             if progress is not None:
                 progress("images", done, total)
         content = read_json("scenes_detection", file)
-        words.append(f"{part}: {len(images[part])} images, {len(content['annotations'])} instances")
+        instances = len(content["annotations"])
+        counts.append(f"{part}: {len(images[part])} images, {instances} instances")
     write_classes(target, [category["name"] for category in content["categories"]])
-    return "; ".join(words)
+    return "; ".join(counts)

@@ -35,7 +35,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             by their numbers.
 
     Returns:
-        How many pairs were written, in words.
+        How many pairs were written, as text.
 
     Raises:
         FileNotFoundError, ValueError: the data set is not as its layout says, its parts share
@@ -49,8 +49,9 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             f"{root}: {classes} classes; one byte per pixel holds at most {_MOST} of them"
         )
     parts = part_pairs(root, own)
-    files = [[image for image, _ in pairs] for pairs in parts]
-    check_parts(*files, allow_shared=False, cure="take them out of one part before fine-tuning")
+    train, val = ([image for image, _ in pairs] for pairs in parts)
+    cure = "take them out of one part before fine-tuning"
+    check_parts(train, val, allow_shared=False, cure=cure)
     total, done = sum(map(len, parts)), 0
     for name, pairs in zip(_PARTS.values(), parts, strict=True):
         reader = SegmentationSplit(pairs, masks, root=root, keep_ignored=False)

@@ -8,8 +8,7 @@ from mmseg.evaluation import IoUMetric
 
 @METRICS.register_module()
 class CountedIoU(IoUMetric):
-    """``IoUMetric``, with every argument of it; the numbers are its own, unrounded ones stand
-    beside.
+    """``IoUMetric``, with every argument of it; its own numbers, and unrounded ones with them.
 
     Attributes:
         counts: after an evaluation, per class: ``intersect``, ``union`` and ``label`` pixels over
@@ -22,12 +21,10 @@ class CountedIoU(IoUMetric):
         """Adds ``exact_mIoU`` and ``exact_aAcc``, percent without rounding, to what the library
         returns.
         """
-        sums = [sum(part) for part in zip(*results, strict=True)]
-        intersect, union, _, label = sums
-        self.counts = {
-            name: [int(value) for value in part]
-            for name, part in (("intersect", intersect), ("union", union), ("label", label))
-        }
+        intersect, union, _, label = map(sum, zip(*results, strict=True))
+        self.counts = {}
+        for name, pixels in (("intersect", intersect), ("union", union), ("label", label)):
+            self.counts[name] = list(map(int, pixels))
         seen = union > 0
         exact = {
             "exact_mIoU": float((intersect[seen] / union[seen]).double().mean() * 100),

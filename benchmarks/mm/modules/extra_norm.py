@@ -1,4 +1,4 @@
-"""The shared head of C4 detectors: the backbone's last stage with one more normalisation behind it."""
+"""The shared head of C4 detectors: the backbone's last stage and one more normalisation."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class ResumableLoop(IterBasedTrainLoop):
 
 @HOOKS.register_module()
 class RandomState(Hook):
-    """Puts every process's random state into checkpoints and hands it to a :class:`ResumableLoop`."""
+    """Keeps every process's random state in checkpoints and hands it to :class:`ResumableLoop`."""
 
     priority = "VERY_HIGH"  # before the hook that saves, which calls only the first process
 
