@@ -12,8 +12,8 @@ from benchmarks.robustness.filters import smooth_field
 from benchmarks.robustness.pixels import as_bytes, as_float, length_scale
 
 CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # what is left of the distance to the mean
-# : Strength of the displacement, σ of its smoothing, largest shift of the corners; in 244ths, as in
-# the release.
+#: Strength of the displacement, σ of its smoothing, largest shift of the corners; in 244ths, as in
+#: the release.
 ELASTIC = (
     (2, 0.7, 0.1),
     (2, 0.08, 0.2),
@@ -52,7 +52,8 @@ def elastic_transform(image: np.ndarray, severity: int, rng: np.random.Generator
         matrix = cv2.getAffineTransform(corners, moved)
         warped = cv2.warpAffine(warped, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
     strength *= length_scale(image.shape)
-    x, y = (strength * smooth_field((height, width), sigma, rng) for _ in range(2))
+    x = strength * smooth_field((height, width), sigma, rng)
+    y = strength * smooth_field((height, width), sigma, rng)
     x += np.arange(width, dtype=np.float32)
     y += np.arange(height, dtype=np.float32)[:, None]
     return as_bytes(cv2.remap(warped, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))

@@ -9,8 +9,8 @@ import numpy as np
 
 #: Shorter side, in pixels, of the images for which the published lengths were chosen.
 PUBLISHED_SIDE = 224
-# : Pixels of a texture that is enlarged for a small image, or of clouds that are enlarged for a
-# large one.
+#: Pixels of a texture that is enlarged for a small image, or of clouds that are enlarged for a
+#: large one.
 LONGEST_DRAWN = 1024
 
 

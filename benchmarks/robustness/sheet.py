@@ -14,11 +14,8 @@ from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, 
 from pretrain.data.decode import decode_file
 from pretrain.files import atomic_path
 
-_GAP, _LABEL, _HEAD = (
-    3,
-    118,
-    18,
-)  # pixels: between pictures, for the names on the left, for the severities above
+# Pixels: between pictures, for the names on the left, for the severities above.
+_GAP, _LABEL, _HEAD = 3, 118, 18
 
 
 def contact_sheet(
@@ -44,20 +41,16 @@ def contact_sheet(
     step = side + _GAP
     sheet = Image.new("RGB", (_LABEL + 6 * step, _HEAD + len(CORRUPTIONS) * step), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
-    for column, title in enumerate(
-        ("original", *(f"severity {severity}" for severity in SEVERITIES))
-    ):
+    titles = ("original", *map("severity {}".format, SEVERITIES))
+    for column, title in enumerate(titles):
         draw.text((_LABEL + column * step + side / 2, 3), title, "black", font, anchor="ma")
     for row, name in enumerate(CORRUPTIONS):
         top = _HEAD + row * step
         draw.text((_LABEL - 6, top + side / 2), name, "black", font, anchor="rm")
-        pictures = [
-            image,
-            *(
-                corrupt(image, name, s, generator(seed, Path(path).name, name, s))
-                for s in SEVERITIES
-            ),
-        ]
+        pictures = [image]
+        for severity in SEVERITIES:
+            draws = generator(seed, Path(path).name, name, severity)
+            pictures.append(corrupt(image, name, severity, draws))
         for column, picture in enumerate(pictures):
             sheet.paste(_resized(picture, side), (_LABEL + column * step, top))
     return sheet

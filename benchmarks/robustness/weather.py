@@ -11,8 +11,8 @@ from benchmarks.robustness import filters
 from benchmarks.robustness.pixels import as_bytes, as_float, drawing_size, reduce_to
 from benchmarks.robustness.textures import ice, plasma
 
-# : Mean and deviation of the noise that flakes are cut from, their enlargement, the threshold,
-# radius and σ of their : motion, and how much of the image stays unwhitened.
+#: Mean and deviation of the noise that flakes are cut from, their enlargement, the threshold,
+#: radius and σ of their motion, and how much of the image stays unwhitened.
 SNOW = (
     (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
     (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
@@ -20,14 +20,10 @@ SNOW = (
     (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
     (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
 )
-FROST = (
-    (1, 0.4),
-    (0.8, 0.6),
-    (0.7, 0.7),
-    (0.65, 0.7),
-    (0.6, 0.75),
-)  # weights of the image and of the ice
-FOG = ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))  # thickness, decay of the clouds' detail
+#: Weights of the image and of the ice.
+FROST = ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))
+#: Thickness, decay of the clouds' detail.
+FOG = ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))
 BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added to the value
 
 
@@ -62,9 +58,8 @@ def frost(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndar
     """
     of_image, of_ice = FROST[severity - 1]
     shape, scale = drawing_size(image.shape)
-    return as_bytes(
-        of_image * as_float(image) + of_ice * reduce_to(ice(shape, scale, rng), image.shape)
-    )
+    crystals = reduce_to(ice(shape, scale, rng), image.shape)
+    return as_bytes(of_image * as_float(image) + of_ice * crystals)
 
 
 def fog(image: np.ndarray, severity: int, rng: np.random.Generator) -> np.ndarray:
