@@ -161,10 +161,7 @@ def test_the_fingerprint_of_data_follows_its_labels(recipe: Path) -> None:
     [
         ({"transfer": {"task": "segmentation", "batch": 0}}, "transfer.batch=0 must be at least 1"),
         ({"transfer.task": "detect"}, "transfer.task"),
-        (
-            {"transfer.bach": 3},
-            "unknown key of the section transfer .*'bach'; did you mean 'batch'",
-        ),
+        ({"transfer.bach": 3}, "transfer.bach is unknown; did you mean 'batch'"),
     ],
 )
 def test_mistakes_in_the_section_are_named(recipe: Path, options: dict, words: str) -> None:
