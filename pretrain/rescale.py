@@ -14,6 +14,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 from torch import Tensor, nn
 
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints
 from pretrain.engine.check import register_all
 from pretrain.engine.config import parse
@@ -132,7 +133,7 @@ def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
     if out.resolve() == path.resolve():
         raise ValueError(f"--out {out} is the checkpoint itself; name another file")
     require_writable(out, "--out")
-    checkpoint = checkpoints.read_checkpoint(path)
+    checkpoint = read_checkpoint(path)
     try:
         initial = initial_model(checkpoint)
         state, factors, zero = rescale(checkpoint["state_dict"], initial)

@@ -25,16 +25,10 @@ from pretrain.backbones.timm_backbone import Features, TimmBackbone
 from pretrain.modes import evaluating
 from pretrain.random_state import undisturbed_random
 
-_OURS = (
-    "weights",
-    "seed",
-    "map_stride",
-    "backbone",
-    "layout",
-)  # spec options that are not the network's own
-_PIECE_BYTES = (
-    256 << 20
-)  # of features at the image's size at once: what an upsampler may make on its way
+# Options of a spec that are not the network's own.
+_OURS = ("weights", "seed", "map_stride", "backbone", "layout")
+# Of features at the image's size at once: what an upsampler may make on its way.
+_PIECE_BYTES = 256 << 20
 
 
 class FeatureExtractor:
@@ -136,8 +130,8 @@ class FeatureExtractor:
         return cls(backbone.eval(), **common)
 
     def through(self, upsampler: Any, task_stride: int) -> FeatureExtractor:
-        """The same network, not copied, behind another upsampler (None: on its own grid), for a task
-        that asks for a value per ``task_stride`` pixels.
+        """The same network, not copied, behind another upsampler (None: on its own grid), for a
+        task that asks for a value per ``task_stride`` pixels.
 
         An upsampler with ``bind``, as the implicit one, gets the network: it encodes views of an
         image itself.
@@ -160,21 +154,18 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
-        """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C, h, w) float32."""
+        """Encodes (B, 3, H, W) uint8, or float in [0, 1], as they are, to (B, C, h, w) float32."""
         normalised = self.normalise(images)
         features = self.features(normalised)
         if self.upsampler is None:
             return features
-        size = tuple(side // self.task_stride for side in images.shape[-2:])
+        height, width = images.shape[-2:]
+        size = height // self.task_stride, width // self.task_stride
         # At most a piece passes through the image's own size, as a stack of fixed factors does on
         # its way to any grid.
-        piece = max(
-            1, _PIECE_BYTES // (4 * features.shape[1] * images.shape[-2] * images.shape[-1])
-        )
+        piece = max(1, _PIECE_BYTES // (4 * features.shape[1] * height * width))
         parts = zip(normalised.split(piece), features.split(piece), strict=True)
-        return torch.cat(
-            [self.upsampler.upsample(image, feature, size).float() for image, feature in parts]
-        )
+        return torch.cat([self.upsampler.upsample(*part, size).float() for part in parts])
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -223,9 +214,7 @@ class FeatureExtractor:
         if self.upsampler is not None:
             described["upsampler"] = describe_upsampler(self.upsampler)
         if self.report is not None:
-            described["keys"] = {
-                n: len(getattr(self.report, n)) for n in ("loaded", "missing", "unexpected")
-            }
+            described["keys"] = self.report.counts
         return described
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -287,8 +276,8 @@ def normalise(
         raise ValueError(f"images must be (B, 3, H, W), found {tuple(images.shape)}")
     images = images.to(device)
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
-    maps = (torch.tensor(v).view(1, 3, 1, 1) * scale for v in (mean, std))
-    mean_map, std_map = (each.to(device, non_blocking=True) for each in maps)
+    colours = torch.tensor([list(mean), list(std)]).view(2, 1, 3, 1, 1) * scale
+    mean_map, std_map = colours.to(device, non_blocking=True)
     return ((images.float() - mean_map) / std_map).contiguous(memory_format=torch.channels_last)
 
 

@@ -34,14 +34,14 @@ def kinds(*sources: str) -> dict[str, type[Upsampler]]:
         for module in pkgutil.iter_modules(importlib.import_module(room).__path__):
             importlib.import_module(f"{room}.{module.name}")
     table = {}
-    for cls in MODELS.module_dict.values():
+    for cls in filter(inspect.isclass, MODELS.module_dict.values()):
         if issubclass(cls, Upsampler) and (not sources or cls.source in sources):
             table |= dict.fromkeys(cls.kinds(), cls)
     return dict(sorted(table.items()))
 
 
 def build_kind(kind: str, **options: Any) -> Upsampler:
-    """Builds an upsampler of :func:`kinds` without any file: one to be trained has random weights."""
+    """Builds an upsampler of :func:`kinds` without a file: one to be trained has random weights."""
     cls = kinds()[kind]
     return cls(**cls.kinds()[kind], **options)
 
@@ -53,8 +53,8 @@ def load_upsampler(
 
     Args:
         spec: ``none``, or a name of :func:`kinds`: alone (``bilinear``), with a checkpoint of
-            ``pixelpretext train-upsampler`` (``jbu:PATH``), or with published weights inside a clone of
-            their repository (``anyup:FILE``, or ``anyup:FILE?repository=FOLDER``, or
+            ``pixelpretext train-upsampler`` (``jbu:PATH``), or with published weights inside a
+            clone of their repository (``anyup:FILE``, or ``anyup:FILE?repository=FOLDER``, or
             ``anyup:FOLDER?weights=FILE``); or a layout of published files (``featup:PATH``).
             ``?key=value&…`` sets an option of those that are not trained by us, such as
             ``guided?radius=3``.

@@ -59,18 +59,15 @@ class Exported:
 
     def __str__(self) -> str:
         export = self.export
-        said = [f"{self.path}: {export.keys} keys, {export.renamed} renamed"]
-        said += [f"changed: {change}" for change in export.changed]
-        said += (
-            [f"left out: {len(export.left_out)} keys ({_first(export.left_out)})"]
-            if export.left_out
-            else []
-        )
-        said += [f"also {path}" for path in self.others]
-        said += [f"load it: {export.line}", *export.notes]
+        lines = [f"{self.path}: {export.keys} keys, {export.renamed} renamed"]
+        lines += map("changed: {}".format, export.changed)
+        if export.left_out:
+            lines.append(f"left out: {len(export.left_out)} keys ({_first(export.left_out)})")
+        lines += map("also {}".format, self.others)
+        lines += [f"load it: {export.line}", *export.notes]
         measured = isinstance(self.verified, Difference)
-        said.append(f"verified: {self.verified}" if measured else f"not verified: {self.verified}")
-        return "\n".join(said)
+        lines.append(f"verified: {self.verified}" if measured else f"not verified: {self.verified}")
+        return "\n".join(lines)
 
 
 def export(
@@ -110,28 +107,29 @@ def export(
         _refuse_output([Path(out)], spec, overwrite)
     extractor = FeatureExtractor.load(spec, weights=weights)
     network = Network(extractor)
-    made = _make(network, to)
-    path = Path(out) if out is not None else _default_path(network, to, made.suffix)
-    others = {name: path.with_name(path.stem + name) for name in made.others}
-    provenance = path.with_name(path.name + ".json") if made.suffix else path / _PROVENANCE
-    _refuse_output([path, *others.values(), provenance], spec, overwrite, folder=not made.suffix)
-    with _atomic(path, folder=not made.suffix) as temporary:
-        made.write(temporary)
-        verified = made.check(temporary)
+    result = _make(network, to)
+    path = Path(out) if out is not None else _default_path(network, to, result.suffix)
+    others = {name: path.with_name(path.stem + name) for name in result.others}
+    provenance = path.with_name(path.name + ".json") if result.suffix else path / _PROVENANCE
+    _refuse_output([path, *others.values(), provenance], spec, overwrite, folder=not result.suffix)
+    with _atomic(path, folder=not result.suffix) as temporary:
+        result.write(temporary)
+        verified = result.check(temporary)
         if isinstance(verified, Difference):
-            verified.require(f"{spec} to {to}", single=made.tolerance)
-    for name, write in made.others.items():
+            verified.require(f"{spec} to {to}", single=result.tolerance)
+    for name, write in result.others.items():
         with atomic_path(others[name]) as temporary:
             write(temporary)
-    places = {"{file}": repr(str(path))} | {
-        f"{{{name}}}": repr(str(other)) for name, other in others.items()
-    }
-    made.line, *made.notes = (_fill_in(text, places) for text in (made.line, *made.notes))
+    places = {"{file}": repr(str(path))}
+    for name, other in others.items():
+        places[f"{{{name}}}"] = repr(str(other))
+    result.line = _fill_in(result.line, places)
+    result.notes = [_fill_in(note, places) for note in result.notes]
     write_json(
         provenance,
-        network.provenance(to) | dict(load=made.line, notes=made.notes, verified=str(verified)),
+        network.provenance(to) | dict(load=result.line, notes=result.notes, verified=str(verified)),
     )
-    return Exported(path, tuple(others.values()), provenance, made, verified)
+    return Exported(path, tuple(others.values()), provenance, result, verified)
 
 
 def _make(network: Network, to: str) -> Export:

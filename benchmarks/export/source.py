@@ -138,6 +138,8 @@ class Network:
         self.model: nn.Module = self.backbone.model
         self.name: str = self.backbone.config["name"]
         self.options = timm_options(self.backbone.config)
+        if "output_stride" in self.options:  # last in the lines of code that are shown
+            self.options["output_stride"] = self.options.pop("output_stride")
         if getattr(self.model, "dynamic_img_size", False):
             self.options["dynamic_img_size"] = True
         self.state = {
@@ -222,8 +224,7 @@ def largest_difference(
     Raises:
         ValueError: unequal numbers or shapes; features of ours that are NaN or infinite.
     """
-    before = [tuple(feature.shape) for feature in ours]
-    after = [tuple(feature.shape) for feature in theirs]
+    before, after = shapes(ours), shapes(theirs)
     if before != after:
         raise ValueError(
             f"features have the shapes {after} after loading, {before} before. Nothing was written"
@@ -238,6 +239,11 @@ def largest_difference(
     return largest(gaps), scale, len(gaps)
 
 
+def shapes(features: Sequence[Tensor]) -> list[tuple[int, ...]]:
+    """The shape of every tensor."""
+    return [tuple(feature.shape) for feature in features]
+
+
 def largest(values: Sequence[float]) -> float:
     """The largest of one or more numbers, NaN where one of them is: Python's ``max`` drops that by
     its place.
@@ -249,6 +255,11 @@ def timm_outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
     """All stages' maps and the pooled vector of a timm network."""
     last, maps = model.forward_intermediates(images)
     return [*maps, model.forward_head(last, pre_logits=True)]
+
+
+def in_bytes(colour: Sequence[float]) -> list[float]:
+    """A mean or deviation of colours in [0, 1] as libraries want it that read 0 to 255."""
+    return [round(255 * value, 4) for value in colour]
 
 
 def save_state(state: Mapping[str, Tensor]) -> Callable[[Path], None]:

@@ -8,7 +8,7 @@ import pickle
 from pathlib import Path
 
 from benchmarks.export.plain import plain_resnet
-from benchmarks.export.source import Export, Network, NoCounterpart
+from benchmarks.export.source import Export, Network, NoCounterpart, in_bytes
 from benchmarks.weights.key_names import DETECTRON2_RESNET, rename
 
 _UNVERIFIED = (
@@ -42,8 +42,8 @@ def to_detectron2(network: Network) -> Export:
         "MODEL.RESNETS.STEM_OUT_CHANNELS": plain.stem,
         "MODEL.RESNETS.RES2_OUT_CHANNELS": plain.planes[0] * plain.expansion,
         "INPUT.FORMAT": "RGB",
-        "MODEL.PIXEL_MEAN": [round(255 * value, 4) for value in network.mean],
-        "MODEL.PIXEL_STD": [round(255 * value, 4) for value in network.std],
+        "MODEL.PIXEL_MEAN": in_bytes(network.mean),
+        "MODEL.PIXEL_STD": in_bytes(network.std),
     }
     pairs = []
     for key, value in options.items():

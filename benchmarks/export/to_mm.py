@@ -23,6 +23,7 @@ from benchmarks.export.source import (
     Export,
     Network,
     NoCounterpart,
+    in_bytes,
     save_state,
     timm_outputs,
 )
@@ -64,8 +65,7 @@ def _first_that_fits(
             continue
     else:
         export = _through_timm(network, library)
-    mean = [round(255 * value, 4) for value in network.mean]
-    std = [round(255 * value, 4) for value in network.std]
+    mean, std = in_bytes(network.mean), in_bytes(network.std)
     export.notes = (*export.notes, f"data_preprocessor: mean={mean}, std={std}, bgr_to_rgb=True")
     if network.pyramid:
         export.others["_fpn.pth"] = save_state(rename(network.pyramid, MM_FPN))

@@ -1,6 +1,4 @@
-"""What ``pixelpretext train-upsampler`` does once its arguments are parsed: from a backbone to a run of
-the engine.
-"""
+"""What ``pixelpretext train-upsampler`` does: from a backbone to a run of the engine."""
 
 from __future__ import annotations
 
@@ -102,9 +100,10 @@ def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
     cfg.work_dir = options.work_dir or f"work_dirs/upsamplers/{kind}_{options.seed}"
     cfg.seed = options.seed
     extractor = FeatureExtractor.load(options.backbone)
-    if options.size % extractor.map_stride:
+    stride = extractor.map_stride
+    if options.size % stride:
         raise ConfigError(
-            f"--size {options.size}: must be a multiple of the backbone's stride {extractor.map_stride}"
+            f"--size {options.size}: must be a multiple of the backbone's stride {stride}"
         )
     cfg.merge_from_dict(_of_arguments(options, extractor, consistency="pad" in cfg.model.objective))
     override(cfg, read_options(options.cfg_options))

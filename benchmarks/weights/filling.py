@@ -33,6 +33,12 @@ class LoadReport:
     unexpected: tuple[str, ...] = ()
     prefix: str = ""
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of keys in each group."""
+        groups = dict(loaded=self.loaded, missing=self.missing, unexpected=self.unexpected)
+        return {name: len(keys) for name, keys in groups.items()}
+
     def __str__(self) -> str:
         cut = f" (prefix {self.prefix!r} cut off)" if self.prefix else ""
         return (

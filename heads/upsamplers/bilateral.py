@@ -1,4 +1,4 @@
-"""Classical joint bilateral upsampling: fixed Gaussians of distance and of colour, nothing learned."""
+"""Classical joint bilateral upsampling: fixed Gaussians of distance and colour, nothing learned."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class JointBilateral(LinearUpsampler):
     """Averages the cells around a pixel, the near ones and those of its colour most (Kopf et al.,
     SIGGRAPH 2007).
 
-        y(p) = Σ_q w_q · F(q) / Σ_q w_q,   w_q = exp(−‖p↓ − q‖² / 2σ_s²) · exp(−‖G(p) − G↓(q)‖² / 2σ_r²)
+        y(p) = Σ_q w_q · F(q) / Σ_q w_q
+        w_q  = exp(−‖p↓ − q‖² / 2σ_s²) · exp(−‖G(p) − G↓(q)‖² / 2σ_r²)
 
     over the (2r+1)² cells q around the cell of p that exist; p↓ is the pixel's place on the grid, G
     the image, G↓ its average over a cell. The output is reached with the integer factor ⌈output /

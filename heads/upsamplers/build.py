@@ -3,7 +3,8 @@ stable ABI).
 
 Needs the C++ compiler (``$CXX``, else c++, g++ or clang++) and, for CUDA, nvcc (``$CUDA_HOME/bin``,
 the path or /usr/local/cuda) and a CUDA build of torch. torch is not imported, only its headers are
-read, so this file also works while a package is being installed. PIXELPRETEXT_NO_BUILD=1 builds nothing, PIXELPRETEXT_CUDA=1 builds for CUDA without a GPU, 0 never does.
+read, so this file also works while a package is being installed. PIXELPRETEXT_NO_BUILD=1 builds
+nothing, PIXELPRETEXT_CUDA=1 builds for CUDA without a GPU, 0 never does.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class BuildError(RuntimeError):
 
 
 def built(device: str) -> tuple[Path | None, str]:
-    """Returns the library of ``device`` (cpu, cuda) that fits the sources, or None and the reason."""
+    """Returns the library of ``device`` (cpu, cuda) for these sources, or None and the reason."""
     wanted = _library(device)
     if wanted.is_file():
         return wanted, ""

@@ -17,8 +17,8 @@ class GuidedFilter(LinearUpsampler):
     """Fits features to colours in windows of the low-resolution grid and applies the fits to the
     image.
 
-        a = (Cov(I) + ε)⁻¹ · Cov(I, p),   b = mean(p) − a·mean(I)      over (2r+1)² cells, fewer at the borders
-        q = ā·I + b̄                                                     ā, b̄ averaged over windows, resized bilinearly
+        a = (Cov(I) + ε)⁻¹ · Cov(I, p),   b = mean(p) − a·mean(I)   over (2r+1)² cells
+        q = ā·I + b̄               ā, b̄ averaged over windows, resized bilinearly
 
     He, Sun and Tang, ECCV 2010, in the fast form (arXiv 1505.00996) with colour guidance. Linear in
     the features p; gives p exactly where p is affine in the colours, ε = 0 and a window sees at

@@ -110,7 +110,7 @@ class ImplicitField(nn.Module):
         self.network = network.to(device=image.device, dtype=image.dtype)
 
     def signals(self, image: Tensor) -> Tensor:
-        """(1, 5, H, W): row and column in [−1, 1], colours in [−½, ½] by the fitted image's range."""
+        """(1, 5, H, W): row and column in [−1, 1], colours in [−½, ½] by the image's range."""
         colours = (image - self.low[:, None, None]) / self.span[:, None, None] - 0.5
         places = [
             torch.linspace(-1, 1, side, dtype=image.dtype, device=image.device)

@@ -1,4 +1,4 @@
-"""Resizing without looking at the image: the baselines that every other upsampler is compared with."""
+"""Resizing without looking at the image: the baselines that other upsamplers are compared with."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class JBULevel(nn.Module):
     """One level: every high-resolution pixel filters the low-resolution map with weights of its
     own.
 
-        k = A₂·dropout(GELU(A₁·g + a₁)) + a₂                      range features of the guidance g, channel dropout 0.1
+        k = A₂·dropout(GELU(A₁·g + a₁)) + a₂   range features of the guidance g, dropout 0.1
         s = softmax over offsets q of e^ρ·⟨k_p, k_{p+q}⟩ − ‖q/r‖²/2σ²
-        W = s + 0.1·(M₂·dropout(GELU(M₁·[s; g] + m₁)) + m₂)       fix-up: need not sum to 1 afterwards
+        W = s + 0.1·(M₂·dropout(GELU(M₁·[s; g] + m₁)) + m₂)   fix-up: need not sum to 1
         y = Σ_q W_q · bicubic(F)_{p+q}                            reflected at the borders
 
     The resize never happens: it is folded into the filters, which then read the low-resolution map

@@ -24,7 +24,8 @@ class NeighbourhoodUpsampler(LinearUpsampler):
     """Every pixel is a mean of the raw features of the window × window cells around it, weighted by
     the image.
 
-        Q = encoder(x),   K = average of Q over each cell,   both of unit length per head, then rotated by position
+        Q = encoder(x),   K = average of Q over each cell,
+        both of unit length per head, then rotated by position
         W = mean over heads of softmax_q(t·⟨Q_p, K_q⟩ − ‖δ_pq‖² / 2σ²),   out_p = Σ_q W_pq · F_q
 
     Of the kind of NAF (CVPR 2026): queries and keys come from the image alone, values are the

@@ -22,7 +22,8 @@ def neighbourhood_filters(
     """Attention of every pixel over the window of cells around its own, averaged over heads, band
     by band.
 
-        W[b, Y, X, q] = mean_n softmax_q(⟨Q[b, n, :, Y, X], K[b, n, :, c + q]⟩ − ‖δ_q‖² / 2σ_n²),   c the cell of (Y, X)
+        W[b, Y, X, q] = mean_n softmax_q(⟨Q[b, n, :, Y, X], K[b, n, :, c + q]⟩ − ‖δ_q‖² / 2σ_n²)
+        c = cell of (Y, X)
 
     δ_q is the distance from the pixel's centre to the centre of cell c + q, in cells; cells outside
     the grid get 0. A backward pass computes a band again and keeps none of its logits.

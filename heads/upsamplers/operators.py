@@ -1,8 +1,8 @@
 """The two operators of feature upsampling, as torch sees them: schema, shapes, gradients, autocast,
 fallback.
 
-    adaptive_conv   every output pixel filters its own window of a low-resolution map, with its own weights
-    jbu_filters     the weights of a joint bilateral upsampling level, resize included
+    adaptive_conv   every output pixel has its own filter for its window of a low-resolution map
+    jbu_filters     the filters of a joint bilateral upsampling level, resize included
 
 ``torch.ops.pixelpretext.*`` always exists and works, compiled or not, on any device, under
 ``torch.compile`` and ``torch.export``. Where a compiled library is present
@@ -45,7 +45,8 @@ def adaptive_conv(
     """Filters a low-resolution map at every high-resolution pixel; all channels share a pixel's
     filter.
 
-        y[b, c, Y, X] = bias[c] + Σ_ij w[b, Y, X, i, j] · x[b, c, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p],   x = 0 outside
+        y[b, c, Y, X] = bias[c] + Σ_ij w[b, Y, X, i, j] · x[b, c, ⌊Y/f⌋ + i − p, ⌊X/f⌋ + j − p]
+        x = 0 outside
 
     Correlation, no flip. ``factor=1, padding=0`` is FeatUp's adaptive convolution (arXiv
     2403.10516).
@@ -92,7 +93,7 @@ def jbu_filters(
     fix-up, resize.
 
         s_q = softmax_q(t·⟨k_p, k_{p+q}⟩ − ‖u_q‖² / 2σ²)   over the (2r+1)² offsets q, u_q = q / r
-        W   = s + 0.1·(A₂·(keep ⊙ GELU(A₁·[s; g] + a₁)) + a₂)           (with ``fixup``; not renormalised)
+        W   = s + 0.1·(A₂·(keep ⊙ GELU(A₁·[s; g] + a₁)) + a₂)   (with ``fixup``; not renormalised)
         out[Y, X] = rows[Y]ᵀ · W[Y, X] · cols[X]                        (with ``bands``)
 
     arXiv 2403.10516, section 3 and its code; one softmax in place of two kernels and a division is
@@ -342,20 +343,18 @@ def _no_second_derivative(ctx: Any, *_: Any) -> None:
     )
 
 
-def _autocast_conv(
-    x: Tensor, w: Tensor, factor: int, padding: int, bias: Tensor | None = None
-) -> Tensor:
+def _autocast_conv(x: Tensor, w: Tensor, *others: Any) -> Tensor:
     """On CUDA in autocast's precision, summed in float32 all the same; float64 stays, as autocast
     has it.
     """
     dtype = x.dtype if x.dtype == torch.float64 else torch.get_autocast_dtype("cuda")
     with torch.autocast("cuda", enabled=False):
-        bias = None if bias is None else bias.to(dtype)
-        return torch.ops.pixelpretext.adaptive_conv(x.to(dtype), w.to(dtype), factor, padding, bias)
+        cast = [other.to(dtype) if isinstance(other, Tensor) else other for other in others]
+        return torch.ops.pixelpretext.adaptive_conv(x.to(dtype), w.to(dtype), *cast)
 
 
 def _register() -> None:
-    """Defines the operators; the fallback serves every device without a compiled kernel of its own."""
+    """Defines the operators; the fallback serves devices without a compiled kernel of their own."""
     fakes = (_fake_conv, _fake_grad_x, _fake_grad_w, _fake_filters, _fake_filters_backward)
     for (name, schema), fake in zip(_SCHEMAS.items(), fakes, strict=True):
         qualified = f"pixelpretext::{name}"

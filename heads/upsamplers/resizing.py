@@ -55,7 +55,7 @@ def _floor(position: float, factor: int) -> int:
 def _placed(
     side: int, *, factor: int, radius: int, device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """:func:`_band` where it is needed: on a GPU, a copy for every call would wait for the device."""
+    """:func:`_band` where it is needed: on a GPU, a copy at every call would wait for it."""
     with torch.inference_mode(False):  # what is kept serves training as well, whoever asked first
         return _band(side, factor, radius).to(device=device, dtype=dtype)
 

@@ -5,7 +5,7 @@ alone.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -40,43 +40,38 @@ class SecondNorms(nn.Module):
 
     def __init__(self, network: nn.Module, momentum: float = MOMENTUM) -> None:
         super().__init__()
-        self._places = [
-            name for name, module in network.named_modules() if isinstance(module, _BatchNorm)
-        ]
+        self._places = []
+        for name, module in network.named_modules():
+            if isinstance(module, _BatchNorm):
+                self._places.append(name)
         if self._places and recomputes(network):
             raise ValueError(
                 "backbone.checkpoint_activations=True: recomputation would use the wrong BatchNorms"
             )
-        self.norms = nn.ModuleList(
-            copy.deepcopy(network.get_submodule(name)) for name in self._places
-        )
-        for norm in self.norms:
+        self.norms = nn.ModuleList()
+        for name in self._places:
+            norm = copy.deepcopy(network.get_submodule(name))
             norm.momentum = momentum
+            self.norms.append(norm)
 
     def twins(self, network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every BatchNorm of the network with its twin."""
-        return [
-            (network.get_submodule(name), norm)
-            for name, norm in zip(self._places, self.norms, strict=True)
-        ]
+        return list(zip(map(network.get_submodule, self._places), self.norms, strict=True))
 
     @contextmanager
     def within(self, network: nn.Module) -> Iterator[None]:
         """Puts the twins in the places of the network's own BatchNorms for the duration of a
         ``with`` block.
         """
-        parents = [network.get_submodule(name.rpartition(".")[0]) for name in self._places]
-        children = [name.rpartition(".")[2] for name in self._places]
-        own = [parent._modules[child] for parent, child in zip(parents, children, strict=True)]
-        self._place(parents, children, self.norms)
+        own = list(map(network.get_submodule, self._places))
+        self._place(network, self.norms)
         try:
             yield
         finally:
-            self._place(parents, children, own)
+            self._place(network, own)
 
-    @staticmethod
-    def _place(
-        parents: list[nn.Module], children: list[str], norms: list[nn.Module] | nn.ModuleList
-    ) -> None:
-        for parent, child, norm in zip(parents, children, norms, strict=True):
-            parent._modules[child] = norm
+    def _place(self, network: nn.Module, norms: Iterable[nn.Module]) -> None:
+        """Puts norms in the places of the network's BatchNorms."""
+        for name, norm in zip(self._places, norms, strict=True):
+            parent, _, child = name.rpartition(".")
+            network.get_submodule(parent)._modules[child] = norm

@@ -249,7 +249,7 @@ def architecture(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def timm_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what ``timm.create_model`` takes beside the name to build the network of ``config``."""
+    """Returns what ``timm.create_model`` takes beside the name to build the network."""
     options = _without(config, (*_FILLING, *_SINCOS, "type", "name"))
     if options.get("output_stride", 0) is None:  # the network's own
         del options["output_stride"]

@@ -13,11 +13,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pretrain.checkpoint_file import read_checkpoint
 from pretrain.files import atomic_path, atomic_write
 from pretrain.random_state import random_state
-
-__all__ = ["read_checkpoint"]  # for those who write with this module what they read
 
 POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newest checkpoint's path
 

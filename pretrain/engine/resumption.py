@@ -9,6 +9,7 @@ from mmengine.config import Config
 from torch import nn
 from torch.optim import Optimizer
 
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints
 from pretrain.engine.config import parse
 from pretrain.engine.distributed import from_first_rank
@@ -160,7 +161,7 @@ class Resumption:
             ConfigError: it cannot be read, or holds weights only.
         """
         try:
-            content = checkpoints.read_checkpoint(path)
+            content = read_checkpoint(path)
         except ValueError as error:
             older = [p for _, p in checkpoints.saved_steps(path.parent) if p != path]
             cure = (

@@ -20,6 +20,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints, sharding
 from pretrain.engine.distributed import current_device, wrap
 from pretrain.engine.model import TrainedModel
@@ -160,7 +161,7 @@ class PretrainRunner(Runner):
         batches; only the random numbers drawn inside the model cannot continue, and the log says
         so.
         """
-        checkpoint = checkpoints.read_checkpoint(filename)
+        checkpoint = read_checkpoint(filename)
         meta = checkpoint["meta"]
         sharding.load_model(self.raw_model, checkpoint["state_dict"], strict=True)
         self._load_optimizer(checkpoint["optimizer"])

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pretrain.engine import checkpoints
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine.config import parse
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.settings import ConfigError
@@ -80,7 +80,7 @@ def load_start(
             f"load_from={path!r}: no such file; give the path of a checkpoint, or leave it out"
         )
     try:
-        content = checkpoints.read_checkpoint(path)
+        content = read_checkpoint(path)
     except (ValueError, OSError) as error:
         raise ConfigError(f"load_from={path!r}: {error}") from error
     state, notes = _entries(content, model, path)

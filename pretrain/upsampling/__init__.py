@@ -1,1 +1,1 @@
-"""Training feature upsamplers: jitters, downsamplers, losses and the model that the engine trains."""
+"""Training feature upsamplers: jitters, downsamplers, losses, the model that is trained."""

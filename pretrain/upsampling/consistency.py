@@ -34,7 +34,8 @@ class MultiViewConsistency(nn.Module):
     moved image.
 
         F = upsampler(x, f(x)) at the image's size;   for each of several jitters t:
-        loss = 1/jitters · mean[(R·(pool(t(F)) − f(t(x))))² / (2 s²) + ln s] + crf·CRF(t₁(x), R·t₁(F)) + tv·TV(F)
+        loss = 1/jitters · mean[(R·(pool(t(F)) − f(t(x))))² / (2 s²) + ln s]
+               + crf·CRF(t₁(x), R·t₁(F)) + tv·TV(F)
 
     An upsampler that normalises features first (``JBUStack(norm=True)``) has N(f(t(x))) in the
     place of f(t(x)), with its own LayerNorm N, as FeatUp's script has.

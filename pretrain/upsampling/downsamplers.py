@@ -111,7 +111,7 @@ class SimpleDownsampler(Downsampler):
 class AttentionDownsampler(Downsampler):
     """A softmax over each window's pixels that may depend on what they hold:
 
-        a = v·F + c,   ℓ_q = w_q·a_q·d + b_q,   out = Σ_q softmax(ℓ)_q · F_q   over the k² pixels q of a window
+        a = v·F + c,   ℓ_q = w_q·a_q·d + b_q,   out = Σ_q softmax(ℓ)_q · F_q   over a window of k²
 
     w and b (k, k) are shared by all windows and start near 1 and 0. d = 1, but in training it is 0
     for a random share of the windows, which then pool by b alone; nothing is rescaled.

@@ -119,7 +119,7 @@ def fit_implicit(
     components:
 
         rec + magnitude·mean[(pool(t(‖F‖)) − ‖f(t(x))‖)²] + tv·TV(‖F‖) + blur·mean[(G(F) − F)²]
-        rec = mean[(pool(t(F)) − f(t(x)))² / (2 s²) + ln s]      over elements and the step's views t
+        rec = mean[(pool(t(F)) − f(t(x)))² / (2 s²) + ln s]   over elements and the step's views t
 
     arXiv 2403.10516 and its code. ‖F‖ is carried through t and pool as channel 0 beside F. The same
     seed gives the same result, to the bit on a CPU; torch's global random state is left as it was.

@@ -32,7 +32,7 @@ class Uncertainty(nn.Module):
                 parameter *= 0.1
 
     def forward(self, target: Tensor) -> Tensor:
-        """Returns s (B, 1, h, w) > 0, in the unit of the features (B, C, h, w), at least float32."""
+        """Returns s (B, 1, h, w) > 0, in the unit of features (B, C, h, w), at least float32."""
         with no_autocast(target):
             weight, bias = (
                 full_precision(parameter) for parameter in (self.conv.weight, self.conv.bias)
@@ -101,7 +101,7 @@ def total_variation(maps: Tensor) -> Tensor:
 
 
 def magnitude(maps: Tensor) -> Tensor:
-    """Length of every position's feature (B, 1, H, W); its gradient at a feature of zeros is zero."""
+    """Length of every position's feature (B, 1, H, W); its gradient at zeros is zero."""
     return torch.linalg.vector_norm(maps, dim=1, keepdim=True)
 
 

@@ -95,7 +95,7 @@ class UpsamplerTrainer(DrawingModel):
         return [self.objective]
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a checkpoint tells of the model, as plain values: enough to build it again."""
+        """Returns what a checkpoint says of the model, as plain values: enough to rebuild it."""
         return {
             "backbone": self.backbone.config,
             "normalisation": self.data_preprocessor.normalisation,

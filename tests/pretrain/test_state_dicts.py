@@ -13,7 +13,7 @@ from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.weights.checkpoint import Checkpoint
 from heads.upsamplers.jbu import JBUStack
 from pretrain.rescale import rescale
-from pretrain.state_dicts import refuse_non_finite, unwrapped
+from pretrain.state_dicts import prefixed, refuse_non_finite, under, unwrapped
 
 NAN = float("nan")
 
@@ -30,6 +30,12 @@ def test_names_of_wrappers_are_cut_out_wherever_they_stand() -> None:
     assert list(unwrapped(dict.fromkeys(keys, one))) == list(keys.values())
     with pytest.raises(ValueError, match="'a.x' and 'a.module.x' would both be 'a.x'"):
         unwrapped({"a.x": one, "a.module.x": one})
+
+
+def test_a_prefix_is_cut_off_and_put_before() -> None:
+    state = {"a.x": torch.ones(1), "a.b.y": torch.zeros(2)}
+    assert under("a.", state | {"b.a.x": torch.ones(1)}).keys() == {"x", "b.y"}
+    assert prefixed("a.", under("a.", state)) == state
 
 
 def test_the_first_tensor_that_holds_no_number_is_named() -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from benchmarks.core.extractor import FeatureExtractor
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
@@ -66,7 +67,7 @@ def test_initial_weights_are_drawn_again_to_the_last_bit(
     folder, before = run
     for name in ("final.pth", "iter_6.pth"):
         torch.manual_seed(123)  # whatever was drawn before does not matter
-        again = initial_model(checkpoints.read_checkpoint(folder / name)).state_dict()
+        again = initial_model(read_checkpoint(folder / name)).state_dict()
         assert again.keys() == before.keys()
         assert all(torch.equal(again[key], before[key]) for key in before)
 
@@ -76,8 +77,8 @@ def test_every_parameter_has_its_initial_norm_and_its_trained_direction(
 ) -> None:
     folder, before = run
     done = rescale_checkpoint(folder / "iter_6.pth", tmp_path / "new" / "rescaled.pth")
-    written = checkpoints.read_checkpoint(tmp_path / "new" / "rescaled.pth")
-    trained = checkpoints.read_checkpoint(folder / "iter_6.pth")
+    written = read_checkpoint(tmp_path / "new" / "rescaled.pth")
+    trained = read_checkpoint(folder / "iter_6.pth")
     old, new = trained["state_dict"], written["state_dict"]
     parameters = {name for name, _ in initial_model(trained).named_parameters()}
     assert set(done.factors) | set(done.zero) == parameters and not set(done.factors) & set(
@@ -129,7 +130,7 @@ def test_the_result_loads_in_a_new_run_and_in_benchmarks(
     folder, before = run
     out = tmp_path / "rescaled.pth"
     rescale_checkpoint(folder / "final.pth", out)
-    state = checkpoints.read_checkpoint(out)["state_dict"]
+    state = read_checkpoint(out)["state_dict"]
     runner = build_runner(
         config(image_folder, tmp_path / "downstream", "PixPro", load_from=str(out), seed=1)
     )
@@ -160,7 +161,7 @@ def test_a_run_from_other_weights_is_refused(
 
 
 def test_other_versions_are_told(run: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
-    checkpoint = checkpoints.read_checkpoint(run[0] / "final.pth")
+    checkpoint = read_checkpoint(run[0] / "final.pth")
     checkpoint["meta"]["versions"]["torch"] = "1.0"
     torch.save(checkpoint, tmp_path / "old.pth")
     (change,) = rescale_checkpoint(tmp_path / "old.pth", tmp_path / "new.pth").versions

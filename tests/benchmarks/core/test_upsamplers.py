@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.upsamplers import foreign_backbone, load_upsampler
+from benchmarks.core.upsamplers import build_kind, foreign_backbone, kinds, load_upsampler
 from benchmarks.weights.filling import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.jbu import JBUStack
@@ -41,6 +41,16 @@ def test_upsamplers_without_a_file(spec: str) -> None:
     image, features = torch.randn(1, 3, 16, 24), torch.randn(1, 7, 4, 6)
     assert upsampler.upsample(image, features, (16, 24)).shape == (1, 7, 16, 24)
     assert load_upsampler("none") is None
+
+
+def test_kinds_are_those_that_classes_declare() -> None:
+    assert list(kinds("trained")) == ["jbu", "neighbourhood"]
+    assert kinds("image").keys() == {"implicit"}
+    assert kinds("repository").keys() == {"anyup", "loftup", "naf"}
+    assert {"nearest", "bilinear", "guided", "jbu", "anyup"} <= kinds().keys()
+    assert kinds()["bicubic"].kinds()["bicubic"] == dict(mode="bicubic")
+    assert build_kind("bicubic").config == dict(type="Interpolation", mode="bicubic")
+    assert build_kind("jbu", channels=5, factor=4).config["channels"] == 5
 
 
 def test_a_trained_stack_comes_back(trained: tuple[Path, JBUStack]) -> None:
@@ -106,7 +116,11 @@ def test_mistakes_are_named(trained: tuple[Path, JBUStack], tmp_path: Path) -> N
             f"jbu:{crooked}",
             "does not fit the JBUStack it describes: 2 keys differ, the first .'fixup_proj.1.bias'",
         ),
-        ("guided?raduis=1", "raduis"),
+        (
+            "guided?raduis=1",
+            "unknown option of upsampler guided: 'raduis'; did you mean 'radius'",
+        ),
+        ("bilinear?mode=nearest", "unknown option of upsampler bilinear: 'mode'"),
         ("guided?radius=abc", "radius=.abc. is of type str; must be int"),
         ("guided?radius", "key=value"),
     ):

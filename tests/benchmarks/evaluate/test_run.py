@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from rich.console import Console
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric, Record, read_all
+from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.evaluate import run
 from benchmarks.evaluate.run import Options, evaluate, make_tasks
 from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
@@ -268,6 +271,25 @@ def test_bilinear_stands_beside_every_upsampler(
         assert [run[:2] for run in found[name]] == [("bilinear", 1), ("guided?radius=1", 1)]
         assert found[name][0][2] == found[name][1][2]
     assert "upsampler" in capsys.readouterr().out
+
+
+def test_an_upsampler_is_loaded_once_for_all_networks(
+    toy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs: list[str] = []
+
+    def counted(spec: str, *rest: Any) -> Any:
+        specs.append(spec)
+        return load_upsampler(spec, *rest)
+
+    monkeypatch.setattr(run, "load_upsampler", counted)
+    networks = [f"random:test_resnet?output_stride=8&seed={seed}" for seed in (0, 1)]
+    data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
+    sets = ["probe.size=32,48", "probe.least_steps=2", "probe.epochs=1"]
+    changes = dict(settings=sets, upsampler=["guided?radius=1"])
+    evaluate(arguments(tmp_path / "r.jsonl", networks, "probe", data, **changes))
+    assert specs == ["none", "bilinear", "guided?radius=1"]
+    assert len(read_all(tmp_path / "r.jsonl")) == 4
 
 
 def test_the_grid_behind_an_upsampler_is_set(toy_root: Path, tmp_path: Path) -> None:

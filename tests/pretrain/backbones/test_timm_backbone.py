@@ -7,7 +7,14 @@ import timm
 import torch
 from mmengine.registry import MODELS
 
-from pretrain.backbones.timm_backbone import FeatureInfo, Features, TimmBackbone, architecture
+from pretrain.backbones.timm_backbone import (
+    FeatureInfo,
+    Features,
+    TimmBackbone,
+    architecture,
+    timm_options,
+    weight_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,17 @@ def test_a_config_builds_the_architecture_again(config: dict[str, object]) -> No
     assert type(built).__name__ == config.get("type", "TimmBackbone")
     assert architecture(built.config) == {"output_stride": None} | architecture(config)
     assert not {"pretrained", "checkpoint_activations"} & built.config.keys()
+
+
+def test_what_options_of_a_config_are_about() -> None:
+    config = dict(type="SinCosViT", name="vit_tiny_patch16_224", output_stride=None, depth=1)
+    config |= dict(freeze_patches=True, position_resize="factor", img_size=32, pretrained=True)
+    assert timm_options(config) == dict(depth=1, img_size=32)
+    assert timm_options(config | dict(output_stride=8))["output_stride"] == 8
+    shared = dict(name="vit_tiny_patch16_224", depth=1, position_resize="factor")
+    assert weight_options(config) == shared
+    backbone = TimmBackbone("test_resnet", output_stride=8)
+    assert backbone.architecture == dict(type="TimmBackbone") | backbone.config
 
 
 def test_sizes_are_checked_without_encoding() -> None:

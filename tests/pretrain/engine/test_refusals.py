@@ -17,6 +17,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, HOOKS
 
+from pretrain.checkpoint_file import read_checkpoint
 from pretrain.data.sources import NO_LABEL, ImageFolder
 from pretrain.engine import checkpoints, resumption
 from pretrain.engine.build import build_runner, check
@@ -244,9 +245,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
     with pytest.raises(OSError, match=words):
         checkpoints.write_checkpoint(content, tmp_path / "iter_2.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["iter_1.pth"]
-    assert torch.equal(
-        checkpoints.read_checkpoint(tmp_path / "iter_1.pth")["weights"], content["weights"]
-    )
+    assert torch.equal(read_checkpoint(tmp_path / "iter_1.pth")["weights"], content["weights"])
 
 
 def test_an_error_without_a_word_gets_some(
