@@ -73,21 +73,17 @@ def run(
     sources: dict[int, list[int]] = {}
     for source, target in data.pairs:
         sources.setdefault(target, []).append(source)
+    encode = partial(_encode, extractor, data, settings=settings, progress=progress)
     queries: dict[int, Tensor] = {}
-    for index, features in _encode(
-        extractor, data, {s for s, _ in data.pairs}, settings, told=(progress, "sources")
-    ):
+    for index, features in encode(images={source for source, _ in data.pairs}, phase="sources"):
         rows, columns = _cells(data.images[index], features.shape[1:])
         queries[index] = features[:, rows, columns].T  # (K, C)
     predicted = {}
-    for index, features in _encode(extractor, data, sources, settings, told=(progress, "targets")):
-        asked = sources[index]
-        found = match(
-            torch.cat([queries[source] for source in asked]), features, data.images[index].size
-        )
-        predicted |= {
-            (s, index): p for s, p in zip(asked, np.split(found, len(asked)), strict=True)
-        }
+    for index, features in encode(images=sources, phase="targets"):
+        together = torch.cat([queries[source] for source in sources[index]])
+        places = np.split(match(together, features, data.images[index].size), len(sources[index]))
+        for source, points in zip(sources[index], places, strict=True):
+            predicted[source, index] = points
     return result_of(data, settings, predicted)
 
 
@@ -133,50 +129,43 @@ def result_of(
     metrics = {}
     for name in METRICS:
         alpha = float(name.partition("@")[2])
-        metrics[name] = Metric(
-            100 * float(np.mean([(error <= alpha).mean() for error in errors])), "%", "higher"
-        )
-    counts = dict(
-        pairs=[list(pair) for pair in data.pairs],
-        relative_error=[error.round(6).tolist() for error in errors],
-    )
+        shares = [(error <= alpha).mean() for error in errors]
+        metrics[name] = Metric(100 * float(np.mean(shares)), "%", "higher")
+    counts = dict(relative_error=[error.round(6).tolist() for error in errors])
+    counts |= dict(pairs=[list(pair) for pair in data.pairs])
     return Result(metrics, counts, facts=dict(relative_to=relative_to))
 
 
 def _encode(
     extractor: FeatureExtractor,
     data: KeypointPairs,
-    wanted: Iterable[int],
-    settings: Settings,
     *,
-    told: tuple[Progress | None, str],
+    images: Iterable[int],
+    settings: Settings,
+    phase: str,
+    progress: Progress | None,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yields the number and the unit-norm map (C, h, w) of each wanted image, in order; ``told`` is
-    progress, phase.
-    """
-    ids, size = sorted(wanted), settings.batch_size
+    """Yields the number and the unit-norm map (C, h, w) of each of the images, in order."""
+    ids, size = sorted(images), settings.batch_size
     loaded = ordered_map(lambda i: resize_image(data.read(i), settings.size), ids, 2 * size)
     for start in range(0, len(ids), size):
         batch = ids[start : start + size]
-        maps = extractor.maps(
-            torch.from_numpy(np.stack([next(loaded) for _ in batch])).permute(0, 3, 1, 2)
-        )
+        pixels = np.stack([next(loaded) for _ in batch])
+        maps = extractor.maps(torch.from_numpy(pixels).permute(0, 3, 1, 2))
         require_directions(maps.norm(dim=1), batch, lambda index: str(data.images[index].path))
         for index, features in zip(batch, maps, strict=True):
             yield index, F.normalize(features, dim=0)
-        if told[0]:
-            told[0](told[1], start + len(batch), len(ids))
+        if progress:
+            progress(phase, start + len(batch), len(ids))
 
 
 def _cells(image: KeypointImage, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Rows and columns of the cells that an image's keypoints lie in; points on or beyond the
     border in the nearest.
     """
-    columns, rows = (
-        np.clip((image.points[:, axis] * cells / side).astype(np.int64), 0, cells - 1)
-        for axis, (cells, side) in enumerate(zip(grid[::-1], image.size[::-1], strict=True))
-    )
-    return torch.from_numpy(rows), torch.from_numpy(columns)
+    cells, sides = np.array(grid[::-1]), np.array(image.size[::-1])  # x, y
+    places = np.clip((image.points * cells / sides).astype(np.int64), 0, cells - 1)
+    return torch.from_numpy(places[:, 1]), torch.from_numpy(places[:, 0])
 
 
 def _answer(

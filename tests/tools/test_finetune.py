@@ -84,7 +84,7 @@ def test_only_what_is_missing_is_done(
         ),
         (("random:test_resnte", "tiny"), "did you mean"),
         (("nowhere.pth", "tiny"), "no checkpoint nowhere.pth"),
-        (("random:test_resnet", "big"), "recipe='big'"),
+        (("random:test_resnet", "big"), "recipe: no config 'big'"),
     ],
 )
 def test_mistakes_are_one_sentence(

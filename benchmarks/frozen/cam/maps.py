@@ -52,7 +52,7 @@ class Pooled:
 
 @torch.inference_mode()
 def activation_maps(
-    extractor: FeatureExtractor, images: Tensor, maps: Tensor, weights: Tensor
+    extractor: FeatureExtractor, images: Tensor, *, maps: Tensor, weights: Tensor
 ) -> Tensor:
     """M, the map of one class per image.
 

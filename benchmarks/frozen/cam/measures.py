@@ -41,9 +41,8 @@ def average_gain(y: np.ndarray, o: np.ndarray) -> float:
 
 def coherency(first: Tensor, second: Tensor) -> Tensor:
     """(1 + ρ) / 2 of each pair of maps (B, H, W), float64 (B,); ρ = 0 where a map is constant."""
-    a, b = (
-        m.flatten(1).double() - m.flatten(1).double().mean(1, keepdim=True) for m in (first, second)
-    )
+    flat = (maps.flatten(1).double() for maps in (first, second))
+    a, b = (values - values.mean(1, keepdim=True) for values in flat)
     norms = a.norm(dim=1) * b.norm(dim=1)
     return (1 + torch.where(norms > 0, (a * b).sum(1) / norms.clamp_min(1e-300), 0.0)) / 2
 
@@ -97,19 +96,14 @@ def summarise(
             f"none of {len(image)} images is classified correctly; set only_correct=False"
         )
     table = table | dict(label=labels[image].tolist())
-    counts = {
-        name: [value for value, keep in zip(column, kept, strict=True) if keep]
-        for name, column in table.items()
-    }
-    columns = {name: np.array(counts[name]) for name in ("Y", "O", "coherency", "complexity")}
+    columns = {name: np.array(column)[kept] for name, column in table.items()}
     y, o = columns["Y"], columns["O"]
-    counts["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o)).tolist()
+    columns["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o))
     values = dict(average_drop=average_drop(y, o), average_increase=average_increase(y, o))
     values |= dict(average_gain=average_gain(y, o), classified_correctly=float(right.mean()))
-    values |= {
-        name: float(np.mean(counts[name])) for name in ("ADCC", "coherency", "complexity", "area")
-    }
+    for name in ("ADCC", "coherency", "complexity", "area"):
+        values[name] = float(np.mean(columns[name]))
     metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
-    return require_defined(
-        "cam", metrics, "scores of the images, masked or not, must be finite and above 0"
-    ), counts
+    missing = "scores of the images, masked or not, must be finite and above 0"
+    counts = {name: column.tolist() for name, column in columns.items()}
+    return require_defined("cam", metrics, missing), counts

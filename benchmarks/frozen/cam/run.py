@@ -65,10 +65,10 @@ def run(
         if chosen:
             rows = _look(
                 extractor,
-                low,
-                classifier,
                 images[chosen].to(extractor.device).float() / 255,
-                settings,
+                low=low,
+                classifier=classifier,
+                mask=settings.mask,
             )
             for name, column in (rows | dict(image=torch.tensor(ids)[chosen])).items():
                 table[name] += column.tolist()
@@ -95,28 +95,29 @@ def classifier_of(probe: linear.Probe) -> Classifier:
 
 def _look(
     extractor: FeatureExtractor,
+    images: Tensor,
+    *,
     low: Pooled,
     classifier: Classifier,
-    images: Tensor,
-    settings: Settings,
+    mask: str,
 ) -> dict[str, Tensor]:
     """A value per image (B,) for all columns but ``image``; images (B, 3, H, W) float in [0, 1]."""
     maps = low.maps(images)
     before, predicted = classifier(maps.mean((2, 3))).max(1)
     weights = classifier.weight[predicted]
-    shown = activation_maps(extractor, images, maps, weights)
-    hidden = masked(
-        extractor, images, shown if settings.mask == "normalised" else (shown > 0).float()
-    )
+    activation = activation_maps(extractor, images, maps=maps, weights=weights)
+    kept = activation if mask == "normalised" else (activation > 0).float()
+    hidden = masked(extractor, images, kept)
     maps = low.maps(hidden)
+    again = activation_maps(extractor, hidden, maps=maps, weights=weights)
     after = classifier(maps.mean((2, 3))).gather(1, predicted[:, None])[:, 0]
     return dict(
         predicted=predicted,
         Y=before.double(),
         O=after.double(),
-        complexity=complexity(shown),
-        area=area(shown),
-        coherency=coherency(shown, activation_maps(extractor, hidden, maps, weights)),
+        complexity=complexity(activation),
+        area=area(activation),
+        coherency=coherency(activation, again),
     )
 
 

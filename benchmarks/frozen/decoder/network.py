@@ -29,11 +29,8 @@ class DecoderNetwork(nn.Module):
 
     def __init__(self, backbone: nn.Module, head: SegformerHead, *, finetune: bool) -> None:
         super().__init__()
-        self.backbone, self.head, self.finetune = (
-            copy.deepcopy(backbone).requires_grad_(finetune),
-            head,
-            finetune,
-        )
+        self.backbone = copy.deepcopy(backbone).requires_grad_(finetune)
+        self.head, self.finetune = head, finetune
 
     def train(self, mode: bool = True) -> DecoderNetwork:
         """Train mode for the head alone."""
@@ -62,7 +59,8 @@ def make_network(
             be trained here.
     """
     channels = extractor.backbone.info.channels
-    if any(side % max(max(channels), settings.stride) for side in settings.size):
+    deepest = max(*channels, settings.stride)
+    if any(side % deepest for side in settings.size):
         raise ValueError(
             f"size={settings.size} must be a multiple of the deepest stride, {max(channels)}"
         )
@@ -70,12 +68,13 @@ def make_network(
     config = upsampler_config(extractor, settings)
     for place, stride in enumerate(head.strides):
         if stride > settings.stride:
-            head.upsamplers[place] = make_upsampler(config, settings.dim, stride, settings.stride)
-    network = DecoderNetwork(extractor.backbone, head, finetune=settings.finetune).to(
-        extractor.device
-    )
+            head.upsamplers[place] = make_upsampler(
+                config, dim=settings.dim, stride=stride, target=settings.stride
+            )
+    network = DecoderNetwork(extractor.backbone, head, finetune=settings.finetune)
+    network = network.to(extractor.device)
     spec = settings.upsampler or getattr(extractor.upsampler, "spec", "bilinear")
-    if any(True for _ in head.upsamplers.parameters()):
+    if next(head.upsamplers.parameters(), None) is not None:
         # whatever weights a file held, they were not used
         spec = f"{spec.partition(':')[0]}, trained here"
     return network, dict(spec=spec, **config)
@@ -102,7 +101,7 @@ def upsampler_config(extractor: FeatureExtractor, settings: Settings) -> dict[st
     return config
 
 
-def make_upsampler(config: dict[str, Any], dim: int, stride: int, target: int) -> Upsampler:
+def make_upsampler(config: dict[str, Any], *, dim: int, stride: int, target: int) -> Upsampler:
     """Builds a new upsampler for a level of ``dim`` channels from one stride to another.
 
     Raises:
@@ -113,10 +112,11 @@ def make_upsampler(config: dict[str, Any], dim: int, stride: int, target: int) -
         raise ValueError(
             f"stride={target}: {config['type']} needs a divisor of the level's stride {stride}"
         )
-    fitting = dict(channels=dim, factor=stride // target)
-    return MODELS.build(
-        dict(config) | {name: value for name, value in fitting.items() if name in taken}
-    )
+    config = dict(config)
+    for name, value in (("channels", dim), ("factor", stride // target)):
+        if name in taken:
+            config[name] = value
+    return MODELS.build(config)
 
 
 def loss_of(logits: Tensor, masks: Tensor, ignore: int) -> Tensor:

@@ -45,12 +45,11 @@ def run(
     with undisturbed_random(extractor.device), torch.enable_grad():
         torch.manual_seed(settings.seed)
         network, upsampler = make_network(extractor, data.classes, settings)
-        losses = train(network, extractor, data.train, settings, progress)
-    tally = score(network, extractor, data, settings, progress)
-    parameters = {
-        name: sum(p.numel() for p in part.parameters())
-        for name, part in network.head.named_children()
-    }
+        losses = train(network, extractor, data.train, settings=settings, progress=progress)
+    tally = score(network, extractor, data, settings=settings, progress=progress)
+    parameters = {}
+    for name, part in network.head.named_children():
+        parameters[name] = sum(parameter.numel() for parameter in part.parameters())
     cost = dict(parameters=sum(parameters.values()), upsamplers=parameters["upsamplers"])
     result = tally.result(NAME, facts=FACTS, cost=cost)
     counts = result.counts | dict(loss=losses)
@@ -62,6 +61,7 @@ def score(
     network: DecoderNetwork,
     extractor: FeatureExtractor,
     data: SegmentationFolder,
+    *,
     settings: Settings,
     progress: Progress | None = None,
 ) -> SegmentationTally:

@@ -24,6 +24,7 @@ def train(
     network: DecoderNetwork,
     extractor: FeatureExtractor,
     split: PairSplit,
+    *,
     settings: Settings,
     progress: Progress | None = None,
 ) -> list[float]:

@@ -83,7 +83,9 @@ def test_the_map_is_that_of_grad_cam(colour_grid: Any) -> None:
     gradient = torch.autograd.grad(logits[:, 2].sum(), maps)[0]
     grad_cam = torch.relu((gradient.mean((2, 3), keepdim=True) * maps).sum(1))
     grad_cam = grad_cam / grad_cam.amax((1, 2), keepdim=True)
-    shown = activation_maps(colour_grid(8), images, maps.detach(), classifier.weight[[2, 2]])
+    shown = activation_maps(
+        colour_grid(8), images, maps=maps.detach(), weights=classifier.weight[[2, 2]]
+    )
     torch.testing.assert_close(
         shown, grad_cam.detach().repeat_interleave(8, 1).repeat_interleave(8, 2)
     )
@@ -98,11 +100,10 @@ def test_folding_changes_nothing(colour_grid: Any, upsampler: LinearUpsampler) -
     )
     network = colour_grid(8)
     network.upsampler = upsampler
-    folded = activation_maps(network, images, network.maps(images), weights)
+    maps = network.maps(images)
+    folded = activation_maps(network, images, maps=maps, weights=weights)
     network.upsampler = Unfoldable(upsampler)
-    torch.testing.assert_close(
-        folded, activation_maps(network, images, network.maps(images), weights)
-    )
+    torch.testing.assert_close(folded, activation_maps(network, images, maps=maps, weights=weights))
     assert folded.shape == (2, 16, 24) and folded.max() == 1 and folded.min() >= 0
 
 
