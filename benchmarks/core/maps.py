@@ -22,15 +22,15 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
     return size[0] // stride, size[1] // stride
 
 
-def require_grid(found: Sequence[int], grid: tuple[int, int], stride: int) -> None:
+def require_grid(shape: Sequence[int], grid: tuple[int, int], stride: int) -> None:
     """Compares the (h, w) of a network's map with what its stride promises.
 
     Raises:
         ValueError: another grid.
     """
-    if tuple(found) != grid:
+    if tuple(shape) != grid:
         raise ValueError(
-            f"the network gives maps of {found[0]}x{found[1]} where stride {stride} asks for "
+            f"the network gives maps of {shape[0]}x{shape[1]} where stride {stride} asks for "
             f"{grid[0]}x{grid[1]}; choose a size that is a multiple of its deepest stride"
         )
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor
 
 from pretrain.names import check_choice
@@ -30,7 +31,9 @@ class Index(Protocol):
     """A set of keys that can be searched."""
 
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """Returns inner products (Q, k) float32 in descending order and key indices (Q, k) int64."""
+        """Returns inner products (Q, k) float32 in descending order, and the keys' indices (Q, k)
+        int64.
+        """
 
 
 def resolve_backend(backend: str, device: torch.device | str) -> str:
@@ -95,11 +98,11 @@ class TorchIndex:
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """See :class:`Index`; k is clamped to M."""
         k = min(k, len(self.keys))
-        queries = queries.to(
-            self.keys.device, torch.float64 if self.keys.dtype == torch.float64 else torch.float32
-        )
+        dtype = torch.float64 if self.keys.dtype == torch.float64 else torch.float32
+        queries = queries.to(self.keys.device, dtype)
         parts = [self._search(part, k) for part in queries.split(self._query_chunk)]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+        similarities, indices = zip(*parts, strict=True)
+        return torch.cat(similarities), torch.cat(indices)
 
     def _search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         best = queries.new_empty(len(queries), 0)
@@ -148,19 +151,16 @@ class FaissIndex:
         """See :class:`Index`; k is clamped to M."""
         k = min(k, self._count)
         if not len(queries):
-            return torch.empty(0, k, device=self._device), torch.empty(
-                0, k, dtype=torch.int64, device=self._device
-            )
+            nothing = torch.empty(0, k, device=self._device)
+            return nothing, nothing.long()
         array = _array(queries)
         if self._index is not None:
             similarity, indices = self._index.search(array, k)
         else:
-            similarity, indices = self._faiss.knn(
-                array, self._keys, k, metric=self._faiss.METRIC_INNER_PRODUCT
-            )
-        return torch.from_numpy(similarity).to(self._device), torch.from_numpy(indices).to(
-            self._device
-        )
+            metric = self._faiss.METRIC_INNER_PRODUCT
+            similarity, indices = self._faiss.knn(array, self._keys, k, metric=metric)
+        similarity, indices = map(torch.from_numpy, (similarity, indices))
+        return similarity.to(self._device), indices.to(self._device)
 
 
 class DistributedIndex:
@@ -180,39 +180,33 @@ class DistributedIndex:
 
     def search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """See :class:`Index`."""
-        k, world, rank = min(k, self._total), dist.get_world_size(), dist.get_rank()
+        k, rank = min(k, self._total), dist.get_rank()
         queries = queries.to(self._device)
         counts = _gather_ints(len(queries), self._device)
         longest = max(max(counts), 1)
         padded = queries.new_zeros(longest, queries.shape[1])
         padded[: len(queries)] = queries
-        everyone = [torch.empty_like(padded) for _ in range(world)]
-        dist.all_gather(everyone, padded)
-        similarity, indices = self._local.search(torch.cat(everyone), k)
+        similarity, indices = self._local.search(torch.cat(_gather(padded)), k)
         missing = k - similarity.shape[1]  # this process may hold fewer than k keys
-        similarity = torch.nn.functional.pad(
-            similarity.float(), (0, missing), value=-torch.inf
-        ).contiguous()
-        indices = torch.nn.functional.pad(indices + self._offset, (0, missing)).contiguous()
-        similarities = [torch.empty_like(similarity) for _ in range(world)]
-        found = [torch.empty_like(indices) for _ in range(world)]
-        dist.all_gather(similarities, similarity)
-        dist.all_gather(found, indices)
+        similarity = F.pad(similarity.float(), (0, missing), value=-torch.inf).contiguous()
+        indices = F.pad(indices + self._offset, (0, missing)).contiguous()
         mine = slice(rank * longest, rank * longest + len(queries))
-        return _merge([s[mine] for s in similarities], [i[mine] for i in found], k)
+        # Of each process, what it found for the queries of this one.
+        similarity = torch.cat([rows[mine] for rows in _gather(similarity)], 1)
+        indices = torch.cat([rows[mine] for rows in _gather(indices)], 1)
+        best, order = similarity.topk(min(k, similarity.shape[1]), dim=1)
+        return best, indices.gather(1, order)
 
 
-def _merge(similarities: list[Tensor], indices: list[Tensor], k: int) -> tuple[Tensor, Tensor]:
-    similarity, index = torch.cat(similarities, 1), torch.cat(indices, 1)
-    similarity, order = similarity.topk(min(k, similarity.shape[1]), dim=1)
-    return similarity, index.gather(1, order)
+def _gather(tensor: Tensor) -> list[Tensor]:
+    """The tensors of all processes, which have one shape."""
+    everyone = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
+    dist.all_gather(everyone, tensor)
+    return everyone
 
 
 def _gather_ints(value: int, device: torch.device) -> list[int]:
-    mine = torch.tensor([value], device=device)
-    everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(everyone, mine)
-    return [int(v) for v in everyone]
+    return [int(number) for number in _gather(torch.tensor([value], device=device))]
 
 
 def _array(tensor: Tensor) -> np.ndarray:

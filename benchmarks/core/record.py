@@ -101,13 +101,12 @@ class Record:
         """The protocol as one line, ``key=value`` in alphabetical order, nested keys joined by a
         dot.
         """
-        return f"{self.benchmark}: " + " ".join(
-            f"{k}={v}" for k, v in sorted(_flatten(self.protocol).items())
-        )
+        entries = sorted(_flatten(self.protocol).items())
+        return f"{self.benchmark}: " + " ".join(f"{key}={value}" for key, value in entries)
 
     @property
     def protocol_hash(self) -> str:
-        """First 12 hex digits of the SHA-256 of the canonical JSON of benchmark name and protocol."""
+        """First 12 hex digits of the SHA-256 of benchmark name and protocol as canonical JSON."""
         text = json.dumps(
             [self.benchmark, self.protocol], sort_keys=True, separators=(",", ":"), allow_nan=False
         )
@@ -135,8 +134,8 @@ class Record:
                 name: _read_metric(plain["benchmark"], name, m)
                 for name, m in plain["metrics"].items()
             }
-            beside = {name: plain[name] for name in ("counts", "cost", "subject", "versions")}
-            record = cls(plain["benchmark"], metrics, plain["protocol"], **beside)
+            rest = {name: plain[name] for name in ("counts", "cost", "subject", "versions")}
+            record = cls(plain["benchmark"], metrics, plain["protocol"], **rest)
             stored = plain["protocol_hash"]
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a record: {error!r} in {line[:80]!r}") from error
@@ -256,6 +255,6 @@ def is_baseline(record: Record) -> bool:
 
 
 def upsampler_of(subject: dict[str, Any]) -> str:
-    """What the upsampler of a record's subject was called; ``none`` for a network on its own grid."""
-    found = subject.get("upsampler")
-    return str(found.get("spec", "?")) if isinstance(found, dict) else str(found or "none")
+    """Name of the upsampler of a record's subject; ``none`` for a network on its own grid."""
+    upsampler = subject.get("upsampler") or "none"
+    return str(upsampler.get("spec", "?") if isinstance(upsampler, dict) else upsampler)

@@ -46,12 +46,8 @@ class SegmentationTally:
         """
         valid = target != IGNORE
         pairs = target[valid].long() * self.classes + prediction[valid].long()
-        counts = (
-            torch.bincount(pairs, minlength=self.classes**2)
-            .cpu()
-            .numpy()
-            .reshape(self.classes, self.classes)
-        )
+        counts = torch.bincount(pairs, minlength=self.classes**2).cpu().numpy()
+        counts = counts.reshape(self.classes, self.classes)
         self.confusion += counts
         self._images[image] = np.stack([counts.diagonal(), counts.sum(0), counts.sum(1)])
 
@@ -93,7 +89,11 @@ class SegmentationTally:
         return table
 
     def gather(self, device: torch.device) -> None:
-        """Takes over the counts of all processes; ``device`` is one that the process group can use."""
+        """Takes over the counts of all processes.
+
+        Args:
+            device: one that the process group can use.
+        """
         confusion = torch.from_numpy(self.confusion).to(device)
         dist.all_reduce(confusion)
         tables: list[Any] = [None] * dist.get_world_size()
@@ -133,7 +133,8 @@ class SegmentationTally:
         confusion = hungarian(self.confusion) if matched else self.confusion
         iou = mean_iou(confusion, absent_as_zero=absent_as_zero)
         metrics = dict(
-            mIoU=Metric(100 * iou, "%"), pixel_accuracy=Metric(100 * pixel_accuracy(confusion), "%")
+            mIoU=Metric(100 * iou, "%", "higher"),
+            pixel_accuracy=Metric(100 * pixel_accuracy(confusion), "%", "higher"),
         )
         counts = dict(
             confusion=self.confusion.tolist(),

@@ -66,14 +66,14 @@ def encode_split(
     total = -(-len(split) // settings.batch_size)
     for images, ids in batches:
         encoded = extractor.vector(images).cpu()
-        require_finite(encoded, ids, split, "vector is")
+        require_finite(encoded, ids, split=split, what="vector is")
         vectors.append(encoded)
         if progress:
             progress(phase, len(vectors), total)
     return torch.cat(vectors)
 
 
-def require_finite(values: Tensor, ids: Sequence[int], split: ClassSplit, what: str) -> None:
+def require_finite(values: Tensor, ids: Sequence[int], *, split: ClassSplit, what: str) -> None:
     """Refuses values (B, D) that are not finite.
 
     Args:

@@ -99,16 +99,14 @@ class EvaluationHook(Hook):
             records = {task.name: task.run(extractor) for task in self._tasks}
         scalars = {}
         for name, record in records.items():
-            scalars |= {
-                f"eval/{name}.{metric}": value.value for metric, value in record.metrics.items()
-            }
             record.append(Path(runner.work_dir) / "evaluations.jsonl")
+            for metric, measured in record.metrics.items():
+                scalars[f"eval/{name}.{metric}"] = measured.value
         for key, value in scalars.items():
             runner.message_hub.update_scalar(key, value)
         runner.visualizer.add_scalars(scalars, step=step)
-        runner.logger.info(
-            f"step {step}: " + ", ".join(f"{key} {value:.2f}" for key, value in scalars.items())
-        )
+        texts = [f"{key} {value:.2f}" for key, value in scalars.items()]
+        runner.logger.info(f"step {step}: {', '.join(texts)}")
 
     def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
         preprocessor = getattr(runner.raw_model, "data_preprocessor", None)

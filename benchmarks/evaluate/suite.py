@@ -1,4 +1,4 @@
-"""The benchmarks by name, and from plain dicts, as configs and command lines give them, to tasks."""
+"""Benchmarks by name, and tasks from plain dicts as configs and command lines give them."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def evaluate(
     options = dict(crop_fraction=classifier.crop_fraction, resample=Image.Resampling.BICUBIC)
     for images, ids in split.batches(classifier.size, batch_size, **options):
         logits = classifier.logits(images).cpu()
-        require_finite(logits, ids, split, "scores are")
+        require_finite(logits, ids, split=split, what="scores are")
         scores.append(logits)
         if progress:
             progress("evaluate", len(scores), total)

@@ -1,5 +1,4 @@
-"""What trivial predictors are made of: what a benchmark gives away for nothing, and a network has to
-beat.
+"""What trivial predictors are made of: they show what a benchmark gives away for nothing.
 
 Each benchmark names its own in its declaration. A stand-in takes the network's place and passes
 through the whole benchmark; the other predictors look at no image: the largest class or the mean

@@ -15,11 +15,11 @@ prefer.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -86,9 +86,8 @@ class DepthLabels:
             Known pixels (B, h·w, 1) int64 and depths (B, h·w, p²), unknown ones filled by the mean
             of the patch.
         """
-        patches = (
-            F.pixel_unshuffle(masks[:, None], self.stride).flatten(2).transpose(1, 2)
-        )  # (B, h·w, p²)
+        pixels = F.pixel_unshuffle(masks[:, None], self.stride)  # (B, p², h, w)
+        patches = pixels.flatten(2).transpose(1, 2)  # (B, h·w, p²)
         known = patches > 0
         counts = known.sum(-1, keepdim=True)
         means = patches.sum(-1, keepdim=True) / counts.clamp_min(1)
@@ -110,10 +109,8 @@ class DepthTally:
             image: Its index.
         """
         known = target > 0
-        predicted, true = (
-            prediction[known].double(),
-            target[known].double(),
-        )  # squares add up over millions of pixels
+        # double: squares add up over millions of pixels
+        predicted, true = prediction[known].double(), target[known].double()
         within = torch.maximum(predicted / true, true / predicted) < 1.25
         self._images[image] = (
             float(((predicted - true) ** 2).sum()),
@@ -124,24 +121,25 @@ class DepthTally:
     def add_batch(self, depths: Tensor, batch: LabelledBatch) -> None:
         """Counts decoded patches (B, p², h, w) of a batch."""
         predictions = F.pixel_shuffle(depths, round(depths.shape[1] ** 0.5))[:, 0]  # (B, H, W)
-        for prediction, target, image in zip(
-            predictions, batch.masks.to(depths.device), batch.ids, strict=True
-        ):
+        masks = batch.masks.to(depths.device)
+        for prediction, target, image in zip(predictions, masks, batch.ids, strict=True):
             self.add(prediction, target, image)
 
     def gather(self) -> None:
         """Takes over the images of all processes."""
         everyone: list[dict] = [{}] * dist.get_world_size()
         dist.all_gather_object(everyone, self._images)
-        self._images = {image: counts for part in everyone for image, counts in part.items()}
+        for part in everyone:
+            self._images |= part
 
     def per_image(self) -> dict[str, list]:
         """Columns image, squared_error (m², summed over pixels), within (pixels), known (pixels);
         by image.
         """
-        rows = [(image, *counts) for image, counts in sorted(self._images.items())]
-        names = ("image", "squared_error", "within", "known")
-        return {name: [row[i] for row in rows] for i, name in enumerate(names)}
+        table: dict[str, list] = {"image": sorted(self._images)}
+        for column, name in enumerate(("squared_error", "within", "known")):
+            table[name] = [self._images[image][column] for image in table["image"]]
+        return table
 
     def metrics(self) -> dict[str, Metric]:
         """RMSE in metres and δ₁ in percent.
@@ -149,13 +147,11 @@ class DepthTally:
         Raises:
             ValueError: no depth is known, or a prediction is not finite.
         """
-        error, within, known = (
-            sum(self.per_image()[name]) for name in ("squared_error", "within", "known")
-        )
-        rmse, share = (np.sqrt(error / known), 100 * within / known) if known else (np.nan, np.nan)
+        sums = {name: sum(column) for name, column in self.per_image().items()}
+        known = sums["known"] or math.nan
         metrics = {
-            "RMSE": Metric(float(rmse), "m", "lower"),
-            "delta1": Metric(float(share), "%", "higher"),
+            "RMSE": Metric(math.sqrt(sums["squared_error"] / known), "m", "lower"),
+            "delta1": Metric(100 * sums["within"] / known, "%", "higher"),
         }
         return require_defined("depth", metrics, NEEDED)
 

@@ -62,11 +62,11 @@ def run(
     index = build_index(keys if backend == "faiss-cpu" else keys.to(extractor.device), backend)
     similarity, nearest = index.search(queries, settings.neighbours)
     labels = data.train.labels[nearest.cpu()]
-    scores = vote(similarity.cpu(), labels, data.classes, settings.temperature)
+    scores = vote(similarity.cpu(), labels, classes=data.classes, temperature=settings.temperature)
     return Result(*accuracy(scores, data.val.labels), facts=_facts(data, settings, backend))
 
 
-def vote(similarity: Tensor, labels: Tensor, classes: int, temperature: float) -> Tensor:
+def vote(similarity: Tensor, labels: Tensor, *, classes: int, temperature: float) -> Tensor:
     """Weighted votes, each row divided by its largest weight so that a small temperature cannot
     overflow.
 

@@ -1,9 +1,13 @@
 """Linear probe: multinomial logistic regression on frozen, standardised vectors.
 
-With z = (x - mean) / std over the train part, minimise  mean_i CE(W z_i + b, y_i) + λ/2 · ||W||²  (b is free) by
-full-batch L-BFGS, which is deterministic and needs no learning rate. λ is chosen among ``weight_decays`` on a
-held-back part of TRAIN, stratified by class; then W, b are fitted anew on all of train. The validation part is looked
-at once, with the final weights: the last value is the value reported.
+With z = (x - mean) / std over the train part, minimise
+
+    mean_i CE(W z_i + b, y_i) + λ/2 · ||W||²
+
+by full-batch L-BFGS, which is deterministic and needs no learning rate; b is free. λ is chosen
+among ``weight_decays`` on a held-back part of TRAIN, stratified by class; then W, b are fitted anew
+on all of train. The validation part is looked at once, with the final weights: the last value is
+the value reported.
 """
 
 from __future__ import annotations
@@ -131,8 +135,9 @@ def fit_probe(
     vectors = encode_split(network, data.train, settings, phase="encode train", progress=progress)
     vectors = vectors.to(network.device, getattr(torch, settings.dtype))
     labels = data.train.labels.to(vectors.device)
-    chosen, tried = choose_weight_decay(vectors, labels, data.classes, settings)
-    probe = fit(vectors, labels, data.classes, settings, weight_decays=(chosen,))[chosen]
+    common = dict(classes=data.classes, settings=settings)
+    chosen, tried = choose_weight_decay(vectors, labels, **common)
+    probe = fit(vectors, labels, weight_decays=(chosen,), **common)[chosen]
     return Fitted(probe, chosen, tried)
 
 
@@ -149,7 +154,7 @@ def require_divisible(data: ClassFolder, settings: Settings) -> None:
 
 
 def choose_weight_decay(
-    vectors: Tensor, labels: Tensor, classes: int, settings: Settings
+    vectors: Tensor, labels: Tensor, *, classes: int, settings: Settings
 ) -> tuple[float, dict[str, float]]:
     """Picks λ by accuracy on a held-back part of the train vectors, the larger one among equals.
 
@@ -169,7 +174,9 @@ def choose_weight_decay(
     kept, held = (torch.from_numpy(part).to(vectors.device) for part in parts)
     results = {}
     decays = settings.weight_decays
-    probes = fit(vectors[kept], labels[kept], classes, settings, weight_decays=decays)
+    probes = fit(
+        vectors[kept], labels[kept], classes=classes, settings=settings, weight_decays=decays
+    )
     for weight_decay, probe in probes.items():
         predicted = probe.scores(vectors[held]).argmax(1)
         results[weight_decay] = 100 * (predicted == labels[held]).double().mean().item()
@@ -180,9 +187,9 @@ def choose_weight_decay(
 def fit(
     vectors: Tensor,
     labels: Tensor,
+    *,
     classes: int,
     settings: Settings,
-    *,
     weight_decays: tuple[float, ...],
 ) -> dict[float, Probe]:
     """Fits the probe for every λ, from the largest down, each starting at the solution before (the

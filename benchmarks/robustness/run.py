@@ -209,7 +209,7 @@ def _batches(
 def _scores(classifier: Scorer, images: Tensor, split: ClassSplit, ids: list[int]) -> Tensor:
     """Scores (B, C) float32 on the CPU, all of them finite."""
     scores = classifier.logits(images).cpu().float()
-    require_finite(scores, ids, split, "scores are")
+    require_finite(scores, ids, split=split, what="scores are")
     return scores
 
 

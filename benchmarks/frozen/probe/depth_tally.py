@@ -17,14 +17,15 @@ _COLUMNS = ("squared_error", "within", "aligned_squared_error", "aligned_within"
 class AlignedDepthTally:
     """Adds up errors image by image; holds five numbers per image, never predictions.
 
-        RMSE = √(mean (d̂ − d)²) in metres,   δ₁ = share of pixels with d̂ > 0 and max(d̂ / d, d / d̂) < 1.25
+        RMSE = √(mean (d̂ − d)²) in metres
+        δ₁ = share of pixels with d̂ > 0 and max(d̂ / d, d / d̂) < 1.25
 
     over the pixels of known depth d of the whole part; aligned: of a·d̂ + b with the least-squares
     scale and shift of each image, found with its true depths.
 
     Args:
         metric: Whether predictions are metres; without, only aligned scores have a meaning, and
-            only they are told.
+            no others are computed.
     """
 
     def __init__(self, metric: bool = True) -> None:
@@ -54,11 +55,11 @@ class AlignedDepthTally:
         pixels.
         """
         images = sorted(self._images)
-        columns = {
-            name: [self._images[image][i] for image in images] for i, name in enumerate(_COLUMNS)
-        }
-        shown = _COLUMNS if self.metric else _COLUMNS[2:]
-        return {"image": images} | {name: columns[name] for name in shown}
+        table: dict[str, list] = {"image": images}
+        for column, name in enumerate(_COLUMNS):
+            if self.metric or column >= 2:
+                table[name] = [self._images[image][column] for image in images]
+        return table
 
     def metrics(self) -> dict[str, Metric]:
         """RMSE in metres and delta1 in percent, those of aligned predictions under ``aligned_``.
@@ -68,16 +69,16 @@ class AlignedDepthTally:
         """
         table = {name: sum(column) for name, column in self.per_image().items()}
         known = table["known"] or math.nan
-        found = {}
+        metrics = {}
         for prefix in ("", "aligned_") if self.metric else ("aligned_",):
-            found[f"{prefix}RMSE"] = Metric(
-                math.sqrt(table[f"{prefix}squared_error"] / known), "m", "lower"
-            )
-            found[f"{prefix}delta1"] = Metric(100 * table[f"{prefix}within"] / known, "%", "higher")
-        needed = (
+            error = math.sqrt(table[f"{prefix}squared_error"] / known)
+            share = 100 * table[f"{prefix}within"] / known
+            metrics[f"{prefix}RMSE"] = Metric(error, "m", "lower")
+            metrics[f"{prefix}delta1"] = Metric(share, "%", "higher")
+        missing = (
             "the val part must hold known depths (check depth=), and predictions must be finite"
         )
-        return require_defined("depth_probe", found, needed)
+        return require_defined("depth_probe", metrics, missing)
 
 
 def _errors(predicted: Tensor, true: Tensor) -> tuple[float, int]:

@@ -47,9 +47,12 @@ class Kept:
         size = sum(t.numel() * t.element_size() for t in tensors)
         if key not in self._held and size <= self.left:
             self.left -= size
-            self._held[key] = tuple(
-                t.clone() if t.untyped_storage().nbytes() > t.nbytes else t for t in tensors
-            )
+            self._held[key] = tuple(map(_alone, tensors))
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The tensor in a storage of its own."""
+    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
 
 
 def budget_of(most: int, device: torch.device | str) -> int:
@@ -96,13 +99,8 @@ class ProbeImages:
         kept: Kept,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.extractor, self.split, self.size, self.kept, self.dtype = (
-            extractor,
-            split,
-            size,
-            kept,
-            dtype,
-        )
+        self.extractor, self.split, self.size = extractor, split, size
+        self.kept, self.dtype = kept, dtype
         self.grid = grid_of(size, extractor.map_stride)
         self.device = torch.device(extractor.device)
         # Single images spare the CPU the putting together of what is kept; a GPU wants batches.
@@ -115,14 +113,14 @@ class ProbeImages:
         self,
         batch_size: int,
         *,
-        seen: Callable[[Tensor], None] | None = None,
+        with_masks: Callable[[Tensor], None] | None = None,
         progress: Progress | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Encodes all images once.
 
         Args:
             batch_size: Images at once.
-            seen: Called with the masks of each batch.
+            with_masks: Called with the masks of each batch.
             progress: Called with ("encode", batches done, batches in all).
 
         Returns:
@@ -132,21 +130,14 @@ class ProbeImages:
         Raises:
             ValueError: a feature that is not finite; names the image.
         """
-        count, total, squares = (
-            0,
-            torch.zeros((), dtype=torch.float64),
-            torch.zeros((), dtype=torch.float64),
-        )
+        count, total, squares = 0, *torch.zeros(2, dtype=torch.float64)
         for done, batch in enumerate(self.split.batches(self.size, batch_size), start=1):
             features = self._encode(batch)
             cells = features.cpu().double().transpose(0, 1).flatten(1)  # (C, B·h·w)
-            count, total, squares = (
-                count + cells.shape[1],
-                total + cells.sum(1),
-                squares + cells.square().sum(1),
-            )
-            if seen:
-                seen(batch.masks)
+            count += cells.shape[1]
+            total, squares = total + cells.sum(1), squares + cells.square().sum(1)
+            if with_masks:
+                with_masks(batch.masks)
             if progress:
                 progress("encode", done, self.split.batch_count(batch_size))
         mean = total / count
@@ -160,7 +151,7 @@ class ProbeImages:
 
     @torch.no_grad()
     def pieces(self, ids: Sequence[int], readout: OwnGrid) -> Iterator[Piece]:
-        """Yields these images with their features, prepared for a read-out, one or some at a time."""
+        """Yields these images with their features, prepared for a read-out, a few at a time."""
         step = self.piece or len(ids)
         if not readout.folded:
             height, width = readout.size
@@ -183,17 +174,15 @@ class ProbeImages:
     ) -> tuple[Tensor, ...]:
         held = [self.kept.get(("prepared", image)) for image in batch.ids]
         if any(h is None for h in held):
-            made = readout.prepare(self.extractor.normalise(batch.images), features)
-            made = tuple(t.to(self.dtype) if t.is_floating_point() else t for t in made)
+            prepared = readout.prepare(self.extractor.normalise(batch.images), features)
+            prepared = _floats_as(self.dtype, prepared)
             for row, image in enumerate(batch.ids):
-                self.kept.put(("prepared", image), tuple(t[row : row + 1] for t in made))
+                self.kept.put(("prepared", image), tuple(t[row : row + 1] for t in prepared))
+        elif len(held) == 1:
+            prepared = held[0]
         else:
-            made = (
-                held[0]
-                if len(held) == 1
-                else tuple(torch.cat(part) for part in zip(*held, strict=True))
-            )
-        return tuple(t.float() if t.is_floating_point() else t for t in made)
+            prepared = tuple(torch.cat(part) for part in zip(*held, strict=True))
+        return _floats_as(torch.float32, prepared)
 
     def _encode(self, batch: LabelledBatch) -> Tensor:
         features = self.extractor.encode(batch.images)
@@ -205,3 +194,8 @@ class ProbeImages:
         for row, image in enumerate(batch.ids):
             self.kept.put(("features", image), (features[row : row + 1],))
         return features
+
+
+def _floats_as(dtype: torch.dtype, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Casts what holds floating-point numbers; indices stay."""
+    return tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors)

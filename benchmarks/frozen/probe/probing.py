@@ -22,7 +22,7 @@ from pretrain.progress import Progress
 
 
 class Targets(Protocol):
-    """What outputs should vary by, gathered from the masks of the train part while it is encoded."""
+    """What outputs should vary by, gathered from the train part's masks as it is encoded."""
 
     def add(self, masks: Tensor) -> None:
         """Sees the label maps (B, H, W) of a batch."""
@@ -68,7 +68,7 @@ def probe_features(
     budget = kept.left
     train = ProbeImages(extractor, data.train, settings.size, kept=kept, dtype=dtype)
     mean, std = train.statistics(
-        settings.batch_size, seen=targets.add if targets else None, progress=progress
+        settings.batch_size, with_masks=targets.add if targets else None, progress=progress
     )
     encoded = time.perf_counter()
     scale, shift = targets.scale_and_shift() if targets else (1.0, 0.0)
@@ -84,8 +84,8 @@ def probe_features(
     last = fit(
         probe,
         train,
-        OwnGrid() if low else behind,
-        loss,
+        readout=OwnGrid() if low else behind,
+        loss=loss,
         size=train.grid if low else size,
         settings=settings,
         progress=progress,
@@ -93,8 +93,10 @@ def probe_features(
     trained = time.perf_counter()
     cost = dict(kept_bytes=budget - kept.left, folded=float(behind.folded), train_loss=last)
     val = ProbeImages(extractor, data.val, settings.size, kept=Kept(0), dtype=dtype)
-    for made, batch in predict(probe, val, behind, settings.batch_size, progress):
-        score(made, batch)
+    for predicted, batch in predict(
+        probe, val, readout=behind, batch_size=settings.batch_size, progress=progress
+    ):
+        score(predicted, batch)
     return dict(
         encode_seconds=encoded - started,
         train_seconds=trained - encoded,

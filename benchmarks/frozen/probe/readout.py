@@ -41,7 +41,7 @@ class OwnGrid:
         return ()
 
     def apply(
-        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+        self, features: Tensor, prepared: tuple[Tensor, ...], *, weight: Tensor, bias: Tensor
     ) -> Tensor:
         """Outputs (B, K, H', W') of features (B, C, h, w) for what :meth:`fold` made of P and β;
         differentiable.
@@ -69,7 +69,7 @@ class Folded(OwnGrid):
         return self.upsampler.filters(image, tuple(features.shape[-2:]), self.size)
 
     def apply(
-        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+        self, features: Tensor, prepared: tuple[Tensor, ...], *, weight: Tensor, bias: Tensor
     ) -> Tensor:
         """See :class:`OwnGrid`."""
         low = F.conv2d(features, weight[..., None, None])
@@ -94,7 +94,7 @@ class Unfolded(OwnGrid):
         return (self.upsampler.upsample(image, features, self.size),)
 
     def apply(
-        self, features: Tensor, prepared: tuple[Tensor, ...], weight: Tensor, bias: Tensor
+        self, features: Tensor, prepared: tuple[Tensor, ...], *, weight: Tensor, bias: Tensor
     ) -> Tensor:
         """See :class:`OwnGrid`."""
         return F.conv2d(prepared[0], weight[..., None, None], bias)

@@ -60,20 +60,21 @@ class LinearProbe(nn.Module):
 
 
 def labels_at(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resizes label maps (B, H, W) to ``size`` (h, w): each takes the label under its own centre."""
-    rows, columns = (
-        ((torch.arange(new, device=masks.device) + 0.5) * old / new).long()
-        for old, new in zip(masks.shape[1:], size, strict=True)
-    )
+    """Resizes label maps (B, H, W) to ``size`` (h, w): a cell takes the label under its centre."""
+
+    def under_centres(old: int, new: int) -> Tensor:
+        return ((torch.arange(new, device=masks.device) + 0.5) * old / new).long()
+
+    rows, columns = map(under_centres, masks.shape[1:], size)
     return masks[:, rows][:, :, columns]
 
 
 def fit(
     probe: LinearProbe,
     images: ProbeImages,
+    *,
     readout: OwnGrid,
     loss: Loss,
-    *,
     size: tuple[int, int],
     settings: Settings,
     progress: Progress | None = None,
@@ -104,7 +105,8 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate * schedule(step, steps, settings.warmup)
             optimiser.zero_grad()
-            losses.append(backward(probe, images, ids, readout, loss=loss, size=size))
+            value = backward(probe, images, ids=ids, readout=readout, loss=loss, size=size)
+            losses.append(value)
             if not math.isfinite(losses[-1]):
                 raise ValueError(
                     f"the probe's loss is {losses[-1]} at step {step + 1}; choose a smaller lr"
@@ -130,9 +132,9 @@ def schedule(step: int, steps: int, warmup: float) -> float:
 def backward(
     probe: LinearProbe,
     images: ProbeImages,
+    *,
     ids: Sequence[int],
     readout: OwnGrid,
-    *,
     loss: Loss,
     size: tuple[int, int],
 ) -> float:
@@ -142,17 +144,16 @@ def backward(
     of them.
     """
     folded = readout.fold(*probe.on_features())
-    leaves = tuple(tensor.detach().requires_grad_() for tensor in folded)
+    weight, bias = (tensor.detach().requires_grad_() for tensor in folded)
     labels = labels_at(images.masks(ids), size)
     totals, value, start = loss.totals(labels), 0.0, 0
     for piece in images.pieces(ids, readout):
         end = start + len(piece.features)
-        part = loss(
-            readout.apply(piece.features, piece.prepared, *leaves), labels[start:end], totals
-        )
+        outputs = readout.apply(piece.features, piece.prepared, weight=weight, bias=bias)
+        part = loss(outputs, labels[start:end], totals)
         part.backward()
         value, start = value + float(part.detach()), end
-    torch.autograd.backward(folded, tuple(leaf.grad for leaf in leaves))
+    torch.autograd.backward(folded, (weight.grad, bias.grad))
     return value
 
 
@@ -160,6 +161,7 @@ def backward(
 def predict(
     probe: LinearProbe,
     images: ProbeImages,
+    *,
     readout: OwnGrid,
     batch_size: int,
     progress: Progress | None = None,
@@ -169,7 +171,8 @@ def predict(
     for start in range(0, len(images), batch_size):
         ids = range(start, min(start + batch_size, len(images)))
         for piece in images.pieces(ids, readout):
-            yield readout.apply(piece.features, piece.prepared, weight, bias), piece.batch
+            outputs = readout.apply(piece.features, piece.prepared, weight=weight, bias=bias)
+            yield outputs, piece.batch
         if progress:
             progress("evaluate", ids.stop, len(images))
 

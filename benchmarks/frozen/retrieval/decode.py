@@ -56,9 +56,9 @@ def label_val(
     if getattr(extractor, "upsampler", None) is not None:
         check_batch(
             settings.batch_size,
-            extractor.channels,
-            grid[0] * grid[1],
-            available_bytes(extractor.device),
+            channels=extractor.channels,
+            cells=grid[0] * grid[1],
+            available=available_bytes(extractor.device),
         )
     with _normalisation(extractor, settings.compat):
         memory = build_memory(
@@ -72,13 +72,15 @@ def label_val(
             distributed=distributed,
         )
         encoded = time.perf_counter() - started
-        index, labels, effective = place(memory, backend, settings.placement, distributed)
-        for batch in _batches(data.val, settings, progress, distributed):
+        index, labels, effective = place(
+            memory, backend=backend, placement=settings.placement, distributed=distributed
+        )
+        for batch in _batches(data.val, settings, progress=progress, distributed=distributed):
             decoded = retrieve(
                 extractor,
-                data.val,
                 batch,
-                index,
+                split=data.val,
+                index=index,
                 labels=labels,
                 scale=memory.label_scale,
                 settings=settings,
@@ -101,18 +103,17 @@ def decode(similarity: Tensor, labels: Tensor, temperature: float) -> Tensor:
     Returns:
         (Q, C), same dtype; rows sum to 1 minus the weighted share of ignored pixels.
     """
-    weights = torch.softmax(
-        similarity / temperature, dim=1
-    )  # softmax subtracts the maximum: s / β may be large
+    # softmax subtracts the maximum: s / β may be large
+    weights = torch.softmax(similarity / temperature, dim=1)
     return torch.einsum("qk,qkc->qc", weights, labels)
 
 
 def retrieve(
     extractor: FeatureExtractor,
-    split: PairSplit,
     batch: LabelledBatch | None,
-    index: Index,
     *,
+    split: PairSplit,
+    index: Index,
     labels: Tensor,
     scale: float,
     settings: Settings,
@@ -121,8 +122,8 @@ def retrieve(
 
     Args:
         extractor: Gives the maps.
-        split: Names the images in errors.
         batch: B images; None only takes part in a collective search.
+        split: Names the images in errors.
         index: Of the memory's keys.
         labels: (M, C) as the memory holds them; ``scale`` times them are the soft labels.
         scale: See ``labels``.
@@ -132,15 +133,13 @@ def retrieve(
         if isinstance(index, DistributedIndex):
             index.search(torch.empty(0, index.width, device=labels.device), settings.neighbours)
         return torch.empty(0)
-    queries = encode(extractor, split, batch)  # (B, h, w, D)
-    similarity, found = index.search(queries.flatten(0, 2), settings.neighbours)
-    piece = max(1, _PIECE_BYTES // (4 * found.shape[1] * labels.shape[1]))
-    shares = torch.cat(
-        [
-            decode(s, labels[i].float() * scale, settings.temperature)
-            for s, i in zip(similarity.split(piece), found.split(piece), strict=True)
-        ]
-    )
+    queries = encode(extractor, batch, split=split)  # (B, h, w, D)
+    similarity, nearest = index.search(queries.flatten(0, 2), settings.neighbours)
+    piece = max(1, _PIECE_BYTES // (4 * nearest.shape[1] * labels.shape[1]))
+    decoded = []
+    for cosines, entries in zip(similarity.split(piece), nearest.split(piece), strict=True):
+        decoded.append(decode(cosines, labels[entries].float() * scale, settings.temperature))
+    shares = torch.cat(decoded)
     return shares.view(*queries.shape[:3], -1).permute(0, 3, 1, 2)
 
 
@@ -163,13 +162,13 @@ def facts_of(settings: Settings, *, stride: int, backend: str, effective: int) -
 
 
 def _batches(
-    split: PairSplit, settings: Settings, progress: Progress | None, distributed: bool
+    split: PairSplit, settings: Settings, *, progress: Progress | None, distributed: bool
 ) -> Iterator[LabelledBatch | None]:
-    """This process's batches, filled up with None: all take part in a sharded search equally often."""
-    count, world = (
-        split.batch_count(settings.batch_size),
-        dist.get_world_size() if distributed else 1,
-    )
+    """This process's batches, filled up with None: all take part in a sharded search equally
+    often.
+    """
+    count = split.batch_count(settings.batch_size)
+    world = dist.get_world_size() if distributed else 1
     rounds = -(-count // world)
     batches = split.batches(settings.size, settings.batch_size, part=share_of(count, distributed))
     for done in range(rounds):

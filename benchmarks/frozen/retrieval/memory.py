@@ -50,13 +50,15 @@ def train_batches(
 
 def stored_patches(
     batch: LabelledBatch,
-    grid: tuple[int, int],
     settings: Settings,
     *,
+    grid: tuple[int, int],
     labelling: PatchLabels,
     limit: int | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields per image the patches that enter the memory: ((n,) indices into h·w, (n, C) labels)."""
+    """Yields per image the patches that enter the memory: (n,) indices into h·w and their (n, C)
+    labels.
+    """
     counts, labels = labelling(batch.masks, grid)  # (B, h·w, any), (B, h·w, C)
     for row, image in enumerate(batch.ids):
         rng = np.random.default_rng([settings.seed, 1, batch.repeat, image])
@@ -100,11 +102,10 @@ def build_memory(
             f"{dist.get_world_size()} processes; use a smaller batch_size or fewer processes"
         )
     first, end = share_of(batches, distributed)
+    jitter_seed = settings.seed if settings.augment else None
     memory, done = None, 0
     for batch in train_batches(split, settings, (first, end)):
-        keys = encode(
-            extractor, split, batch, jitter_seed=settings.seed if settings.augment else None
-        )
+        keys = encode(extractor, batch, split=split, jitter_seed=jitter_seed)
         require_grid(keys.shape[1:3], grid, extractor.stride)
         if memory is None:
             memory = _allocate(
@@ -116,7 +117,7 @@ def build_memory(
                 backend=backend,
                 distributed=distributed,
             )
-        stored = stored_patches(batch, grid, settings, labelling=labelling, limit=limit)
+        stored = stored_patches(batch, settings, grid=grid, labelling=labelling, limit=limit)
         for row, (chosen, labels) in enumerate(stored):
             memory.add(keys[row].flatten(0, 1)[chosen.to(keys.device)], labels)
         done += 1
@@ -127,16 +128,17 @@ def build_memory(
 
 def encode(
     extractor: FeatureExtractor,
-    split: PairSplit,
     batch: LabelledBatch,
+    *,
+    split: PairSplit,
     jitter_seed: int | None = None,
 ) -> Tensor:
     """Encodes a batch to unit-norm features (B, h, w, D) float32.
 
     Args:
         extractor: Gives the maps.
-        split: Names the images in errors.
         batch: B images.
+        split: Names the images in errors.
         jitter_seed: Jitters colours, each image by (seed, pass, image); None leaves them.
 
     Raises:
@@ -160,7 +162,7 @@ def share_of(count: int, distributed: bool) -> tuple[int, int]:
 
 
 def place(
-    memory: PatchMemory, backend: str, placement: str, distributed: bool
+    memory: PatchMemory, *, backend: str, placement: str, distributed: bool
 ) -> tuple[Index, Tensor, int]:
     """Makes the memory searchable from every process.
 
@@ -241,9 +243,9 @@ def _allocate(
 
 
 def _jitter(batch: LabelledBatch, seed: int) -> Tensor:
-    """Jitters (B, 3, H, W) uint8 images to float32 in [0, 1], each by its own (seed, pass, image)."""
-    drawn = [
-        sample(_JITTER, np.random.default_rng([seed, 2, batch.repeat, image]))
-        for image in batch.ids
-    ]
+    """Jitters (B, 3, H, W) uint8 images to float32 in [0, 1], each by its own draw of (seed, pass,
+    image).
+    """
+    generators = (np.random.default_rng([seed, 2, batch.repeat, image]) for image in batch.ids)
+    drawn = [sample(_JITTER, generator) for generator in generators]
     return apply_torch(batch.images.contiguous(), Photometric.stack(drawn))

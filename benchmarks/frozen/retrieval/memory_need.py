@@ -11,9 +11,8 @@ import torch
 from benchmarks.core.memory import gigabytes
 from benchmarks.frozen.retrieval.patches import label_storage
 
-HEADROOM = (
-    0.9  # share of the free memory that may be planned: the encoder's activations need the rest
-)
+# share of the free memory that may be planned: the encoder's activations need the rest
+HEADROOM = 0.9
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,8 @@ class MemoryNeed:
     @property
     def keys(self) -> int:
         """Bytes of the keys on one process."""
-        return (
-            self.entries
-            * self.width
-            * (2 if self.dtype == "float16" else 4)
-            * self.copies
-            // self.shards
-        )
+        size = 2 if self.dtype == "float16" else 4
+        return self.entries * self.width * size * self.copies // self.shards
 
     @property
     def labels(self) -> int:
@@ -85,7 +79,7 @@ def check_memory(need: MemoryNeed, available: int) -> None:
         )
 
 
-def check_batch(images: int, channels: int, cells: int, available: int) -> None:
+def check_batch(images: int, *, channels: int, cells: int, available: int) -> None:
     """Does nothing if the upsampled maps of a batch fit: the maps, their squares, their unit-norm
     copies in float32.
 
@@ -101,14 +95,10 @@ def check_batch(images: int, channels: int, cells: int, available: int) -> None:
     one = 3 * 4 * channels * cells
     if images * one > HEADROOM * available:
         fitting = int(HEADROOM * available / one)
-        advice = (
-            f"batch_size={fitting} would fit"
-            if fitting
-            else "only a larger upsampled stride would fit"
-        )
+        advice = f"batch_size={fitting}" if fitting else "only a larger upsampled stride"
         raise MemoryError(
             f"upsampled maps of {images} images, {cells:,} cells x {channels} channels each, take "
-            f"{gigabytes(images * one)}, but {gigabytes(available)} are free; {advice}"
+            f"{gigabytes(images * one)}, but {gigabytes(available)} are free; {advice} would fit"
         )
 
 

@@ -39,9 +39,7 @@ def patch_counts(masks: Tensor, classes: int, grid: tuple[int, int]) -> Tensor:
     rows = torch.arange(height, device=masks.device) // (height // h)
     columns = torch.arange(width, device=masks.device) // (width // w)
     images = torch.arange(batch, device=masks.device)
-    patch = (images[:, None, None] * h + rows[None, :, None]) * w + columns[
-        None, None, :
-    ]  # (B, H, W)
+    patch = (images[:, None, None] * h + rows[None, :, None]) * w + columns  # (B, H, W)
     valid = masks != IGNORE
     index = patch[valid] * classes + masks[valid].long()
     return torch.bincount(index, minlength=batch * h * w * classes).view(batch, h, w, classes)
@@ -123,7 +121,7 @@ class PatchMemory:
 
     Attributes:
         keys: (M, D) unit-norm, float32 or float16.
-        labels: (M, C) uint8, float16 or the dtype told; ``label_scale`` times them are the soft
+        labels: (M, C) uint8, float16 or of ``label_dtype``; ``label_scale`` times them are the soft
             labels.
     """
 
@@ -161,7 +159,9 @@ class PatchMemory:
         return self._labels[: self._length]
 
     def add(self, keys: Tensor, labels: Tensor) -> None:
-        """Appends (n, D) unit-norm keys and their (n, C) labels, pixel counts if no dtype was told."""
+        """Appends (n, D) unit-norm keys and their (n, C) labels, which are counts of pixels unless
+        they have a dtype of their own.
+        """
         end = self._length + len(keys)
         self._keys[self._length : end] = keys
         self._labels[self._length : end] = labels / self.patch_pixels if self._as_shares else labels

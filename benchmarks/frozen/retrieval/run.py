@@ -1,4 +1,4 @@
-"""The benchmark: label the validation part from the memory, score it; predictors without a network."""
+"""The benchmark: the validation part labelled from the memory; predictors without a network."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def counted_batches(
     limit = per_image_limit(settings.memory_size, len(data.train), settings.passes)
     total = data.train.batch_count(settings.batch_size) * settings.passes
     for done, batch in enumerate(train_batches(data.train, settings), start=1):
-        stored = stored_patches(batch, grid, settings, labelling=labelling, limit=limit)
+        stored = stored_patches(batch, settings, grid=grid, labelling=labelling, limit=limit)
         yield batch, sum(len(chosen) for chosen, _ in stored)
         if progress:
             progress("count", done, total)

@@ -19,16 +19,16 @@ from benchmarks.frozen import knn, linear
 def test_votes_by_hand() -> None:
     similarity = torch.tensor([[0.9, 0.8, 0.8], [0.5, 0.1, 0.0]], dtype=torch.float64)
     labels = torch.tensor([[2, 0, 0], [1, 1, 2]])
-    scores = knn.vote(similarity, labels, 3, 0.1)
+    scores = knn.vote(similarity, labels, classes=3, temperature=0.1)
     e = np.exp
     expected = torch.tensor([[2 * e(-1.0), 0, 1], [0, 1 + e(-4.0), e(-5.0)]], dtype=torch.float64)
     torch.testing.assert_close(scores, expected)
     assert scores.argmax(1).tolist() == [2, 1]
-    assert knn.vote(similarity, labels, 3, 1.0).argmax(1).tolist() == [
+    assert knn.vote(similarity, labels, classes=3, temperature=1.0).argmax(1).tolist() == [
         0,
         1,
     ]  # two near votes beat one nearer
-    assert torch.isfinite(knn.vote(similarity, labels, 3, 1e-6)).all()
+    assert torch.isfinite(knn.vote(similarity, labels, classes=3, temperature=1e-6)).all()
 
 
 def test_accuracy_counts() -> None:
@@ -69,7 +69,11 @@ def test_two_points_have_the_closed_form() -> None:
     vectors, labels = torch.tensor([[1.0], [-1.0]], dtype=torch.float64), torch.tensor([0, 1])
     for decay in (1e-2, 0.3):
         weight, bias, mean, std = linear.fit(
-            vectors, labels, 2, linear.Settings(tolerance=1e-10), weight_decays=(decay,)
+            vectors,
+            labels,
+            classes=2,
+            settings=linear.Settings(tolerance=1e-10),
+            weight_decays=(decay,),
         )[decay]
         low, high = 0.0, 50.0
         for _ in range(200):
@@ -87,7 +91,9 @@ def test_fit_is_stationary_and_invariant_to_scale_and_shift() -> None:
     vectors = torch.randn(60, 5, generator=generator, dtype=torch.float64)
     labels = torch.arange(60) % 3
     settings = linear.Settings(tolerance=1e-9, max_iterations=500)
-    weight, bias, mean, std = linear.fit(vectors, labels, 3, settings, weight_decays=(1e-2,))[1e-2]
+    weight, bias, mean, std = linear.fit(
+        vectors, labels, classes=3, settings=settings, weight_decays=(1e-2,)
+    )[1e-2]
     standard = (vectors - vectors.mean(0)) / vectors.std(0, correction=0)
     weight.requires_grad_(), bias.requires_grad_()
     loss = F.cross_entropy(standard @ weight.T + bias, labels) + 0.005 * weight.square().sum()
@@ -96,7 +102,7 @@ def test_fit_is_stationary_and_invariant_to_scale_and_shift() -> None:
     moved = torch.cat(
         [vectors * 40 - 7, torch.full((60, 1), 3.0, dtype=torch.float64)], 1
     )  # and a constant channel
-    other = linear.fit(moved, labels, 3, settings, weight_decays=(1e-2,))[1e-2]
+    other = linear.fit(moved, labels, classes=3, settings=settings, weight_decays=(1e-2,))[1e-2]
     torch.testing.assert_close(other[0][:, :5], weight.detach(), atol=1e-7, rtol=0)
     assert other[3][5] == 1 and other[0][:, 5].abs().max() < 1e-9
 
@@ -108,7 +114,7 @@ def test_weight_decay_is_chosen_on_train_only() -> None:
         vectors[:, 0] + 0.7 * torch.randn(300, generator=generator, dtype=torch.float64) > 0
     ).long()
     settings = linear.Settings(weight_decays=(1e-6, 0.3, 1e3))
-    chosen, results = linear.choose_weight_decay(vectors, labels, 2, settings)
+    chosen, results = linear.choose_weight_decay(vectors, labels, classes=2, settings=settings)
     assert chosen == 0.3  # almost none overfits 40 channels, very much learns nothing
     assert set(results) == {"1e-06", "0.3", "1000.0"} and max(results.values()) == results["0.3"]
 

@@ -45,7 +45,9 @@ def outputs_and_gradients(
 ) -> tuple[Tensor, Tensor, Tensor]:
     image, features, weight, bias = (t.clone() for t in scene)
     weight.requires_grad_(), bias.requires_grad_()
-    made = readout.apply(features, readout.prepare(image, features), *readout.fold(weight, bias))
+    folded_weight, folded_bias = readout.fold(weight, bias)
+    prepared = readout.prepare(image, features)
+    made = readout.apply(features, prepared, weight=folded_weight, bias=folded_bias)
     made.backward(upper)
     return made.detach(), weight.grad, bias.grad
 
@@ -75,6 +77,7 @@ def test_the_cheapest_exact_way_is_taken() -> None:
 
 def test_own_grid_is_a_convolution(scene: tuple[Tensor, ...]) -> None:
     image, features, weight, bias = scene
-    made = OwnGrid().apply(features, OwnGrid().prepare(image, features), weight, bias)
+    made = OwnGrid().apply(features, (), weight=weight, bias=bias)
+    assert OwnGrid().prepare(image, features) == ()
     expected = torch.einsum("kc,bchw->bkhw", weight, features) + bias[:, None, None]
     torch.testing.assert_close(made, expected, atol=1e-5, rtol=1e-5)

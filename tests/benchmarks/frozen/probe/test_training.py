@@ -65,7 +65,7 @@ def test_steps_are_epochs_unless_the_set_is_small() -> None:
 def test_statistics_are_those_of_all_cells(toy_data: Any, colour_grid: Any) -> None:
     network, data = colour_grid(), toy_data()
     seen: list[torch.Tensor] = []
-    mean, std = images_of(network, data).statistics(4, seen=seen.append)
+    mean, std = images_of(network, data).statistics(4, with_masks=seen.append)
     maps = torch.cat([network.maps(batch.images) for batch in data.train.batches(SIZE, 6)])
     torch.testing.assert_close(mean, maps.mean((0, 2, 3)), atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(std, maps.std((0, 2, 3), correction=0), atol=1e-6, rtol=1e-5)
@@ -83,7 +83,7 @@ def test_one_step_has_the_gradient_of_the_plain_computation(
         probe.weight.normal_(generator=torch.Generator().manual_seed(1))
     size = SIZE if at == "high" else (5, 6)
     readout = Folded(stack, size) if at == "high" else OwnGrid()
-    value = backward(probe, images, ids, readout, loss=CrossEntropy(), size=size)
+    value = backward(probe, images, ids=ids, readout=readout, loss=CrossEntropy(), size=size)
     folded = probe.weight.grad.clone(), probe.bias.grad.clone()
     probe.zero_grad()
     batch = data.train.take(ids, SIZE)
@@ -111,9 +111,9 @@ def trained_outputs(
     images = images_of(network, data, kept=kept, dtype=dtype)
     images.piece = piece
     probe = probe_of(images)
-    fit(probe, images, readout, CrossEntropy(), size=SIZE, settings=SETTINGS)
+    fit(probe, images, readout=readout, loss=CrossEntropy(), size=SIZE, settings=SETTINGS)
     val = ProbeImages(network, data.val, SIZE, kept=Kept(0), dtype=dtype)
-    return torch.cat([outputs for outputs, _ in predict(probe, val, readout, 3)])
+    return torch.cat([outputs for outputs, _ in predict(probe, val, readout=readout, batch_size=3)])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -218,7 +218,7 @@ def test_training_ends_near_the_optimum(toy_data: Any, colour_grid: Any) -> None
 
     probe = LinearProbe(mean, std, 3)
     settings = replace(SETTINGS, least_steps=300, images_per_step=6)
-    fit(probe, images, OwnGrid(), Regularised(), size=(5, 6), settings=settings)
+    fit(probe, images, readout=OwnGrid(), loss=Regularised(), size=(5, 6), settings=settings)
     reached = loss_of(probe.weight.detach().double(), probe.bias.detach().double())
     assert float(reached) == pytest.approx(closure().item(), abs=2e-3)
 
@@ -233,8 +233,8 @@ def test_seed_and_random_state(toy_data: Any, colour_grid: Any) -> None:
         fit(
             probe,
             images,
-            OwnGrid(),
-            CrossEntropy(),
+            readout=OwnGrid(),
+            loss=CrossEntropy(),
             size=(5, 6),
             settings=replace(SETTINGS, seed=seed),
         )

@@ -337,13 +337,13 @@ def test_two_processes_equal_one(toy_root: Path, in_two_processes: Callable[...,
 
 
 def test_upsampled_maps_that_do_not_fit_name_the_batch_size_that_does() -> None:
-    check_batch(8, 10, 1000, available=2 * 10**6)
+    check_batch(8, channels=10, cells=1000, available=2 * 10**6)
     with pytest.raises(
         MemoryError, match=r"960\.0 MB, but 120\.0 MB are free; batch_size=9 would fit"
     ):
-        check_batch(80, 1000, 1000, available=120 * 10**6)
+        check_batch(80, channels=1000, cells=1000, available=120 * 10**6)
     with pytest.raises(MemoryError, match="only a larger upsampled stride would fit"):
-        check_batch(1, 1000, 1000, available=10**6)
+        check_batch(1, channels=1000, cells=1000, available=10**6)
 
 
 def test_nothing_labelled_and_scores_that_are_no_numbers_are_refused() -> None:
