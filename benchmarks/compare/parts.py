@@ -44,14 +44,10 @@ class Benchmark:
         """Changes with anything that may change the number, the content of a recipe it names
         included.
         """
-        recipes = [
-            v
-            for v in self.settings.values()
-            if isinstance(v, str) and v.endswith(".py") and Path(v).is_file()
-        ]
-        content = [
-            file.read_text(encoding="utf-8") for recipe in recipes for file in inherited(recipe)
-        ]
+        content = []
+        for value in self.settings.values():
+            if isinstance(value, str) and value.endswith(".py") and Path(value).is_file():
+                content += [file.read_text(encoding="utf-8") for file in inherited(value)]
         return config_hash([self.type, self.data, self.settings, *content])
 
 
@@ -126,5 +122,8 @@ class Plan:
     @property
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Trained arm -> its resolved recipe with the first seed; the budget is not in it."""
-        first = [trial for trial in self.trials if trial.seed == self.seeds[0]]
-        return {trial.arm.name: trial.config for trial in first if trial.arm.train}
+        recipes = {}
+        for trial in self.trials:
+            if trial.arm.train:
+                recipes.setdefault(trial.arm.name, trial.config)
+        return recipes

@@ -139,8 +139,9 @@ def build_table(
 
 def _advice(error: TableError) -> str:
     """The error with how the two records differ, and what to do."""
-    older, newer = (flatten(run.record.protocol) for run in error.runs)
-    changed = "; ".join(differences(older, newer)[:8])
+    older, newer = error.runs
+    changed = differences(flatten(older.record.protocol), flatten(newer.record.protocol))
+    changed = "; ".join(changed[:8])
     return (
         f"{error}{f'; their protocols differ in {changed}' if changed else ''}. Delete "
         "records.jsonl (of a baseline: record.json) in the folder of the older one and run "

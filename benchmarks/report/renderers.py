@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -16,11 +17,26 @@ from rich.text import Text
 from benchmarks.core.commands import full_names, shorten
 from benchmarks.core.statistics import Interval
 from benchmarks.report.statistics import Value
-from benchmarks.report.table import Table
+from benchmarks.report.table import Cell, Table
 
-_LATEX = {"±": r"$\pm$", "↓": r"$\downarrow$", "–": "--", "²": "$^2$", "\\": r"\textbackslash{}"}
-_LATEX |= {character: "\\" + character for character in "&%$#_{}"}
-_LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX = str.maketrans(
+    {
+        "±": r"$\pm$",
+        "↓": r"$\downarrow$",
+        "–": "--",
+        "²": "$^2$",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+    }
+)
 
 
 def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.table.Table:
@@ -86,7 +102,7 @@ def to_markdown(table: Table) -> list[str]:
 
 def to_html(table: Table) -> str:
     """The table alone, made to scroll sideways where the window is narrow."""
-    styles = ["text" if column.words else "" for column in table.columns]
+    styles = ["text" * column.words for column in table.columns]
     head = "".join(map(_html_cell, ["th"] * len(styles), table.headings, styles))
     out = [f'<div class="wide"><table><tr>{head}</tr>']
     for row, line in zip(table.rows, _named(table), strict=True):
@@ -99,16 +115,23 @@ def to_html(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """A ``tabular`` with the rules of the package ``booktabs``, the best of a column bold."""
-    sides = "".join("l" if column.words else "r" for column in table.columns)
-    lines = [" & ".join(map(_latex, table.headings))]
+    sides = ""
+    for column in table.columns:
+        sides += "l" if column.words else "r"
+    lines = [_latex_line(table.headings)]
     for row, line in zip(table.rows, _named(table), strict=True):
-        cells = []
-        for cell, words in zip(row.cells, line, strict=True):
-            cells.append(rf"\textbf{{{_latex(words)}}}" if cell.best else _latex(words))
-        lines.append(" & ".join(cells))
-    head, *body = [rf"{line} \\" for line in lines]
-    out = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule", *body]
-    return "\n".join([*out, r"\bottomrule", r"\end{tabular}"]) + "\n"
+        lines.append(_latex_line(line, row.cells))
+    opening = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", lines[0], r"\midrule"]
+    return "\n".join([*opening, *lines[1:], r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _latex_line(line: Sequence[str], cells: Sequence[Cell] = ()) -> str:
+    """Texts between ``&``, those of the best cells bold."""
+    texts = []
+    for words, cell in zip_longest(line, cells):
+        escaped = words.translate(_LATEX)
+        texts.append(rf"\textbf{{{escaped}}}" if cell and cell.best else escaped)
+    return " & ".join(texts) + r" \\"
 
 
 def to_frame(table: Table) -> pd.DataFrame:
@@ -178,7 +201,3 @@ def _class(name: str) -> str:
 
 def _html_cell(tag: str, words: str, style: str) -> str:
     return f"<{tag}{_class(style)}>{html.escape(words)}</{tag}>"
-
-
-def _latex(words: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in words)

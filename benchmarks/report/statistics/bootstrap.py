@@ -15,7 +15,6 @@ from benchmarks.report.runs import Sample
 from benchmarks.report.statistics.contract import Statistic
 
 RESAMPLES = 2000
-_TABLES = ("parts", "wholes")
 _BLOCK = 1 << 23  # weights in memory at once: 64 MB
 # Metrics of depth: sums over pixels of an image, their divisor, and what follows the division.
 _DEPTH = {"RMSE": ("squared_error", np.sqrt), "delta1": ("within", np.asarray)}
@@ -122,8 +121,8 @@ def bootstrap_difference(
     if not sums:
         return None
     images = len(sums[0].images)
-    parts, wholes = (np.stack([getattr(own, name) for own in sums], 1) for name in _TABLES)
-    counts = np.stack([parts, wholes], 1).reshape(images, -1).astype(np.float64)
+    tables = np.stack([(own.parts, own.wholes) for own in sums], axis=2)  # (2, images, runs, k)
+    counts = tables.swapaxes(0, 1).reshape(images, -1).astype(np.float64)
     random, block = np.random.default_rng(seed), max(1, _BLOCK // images)
     drawn = []
     for start in range(0, resamples, block):

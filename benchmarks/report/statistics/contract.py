@@ -68,7 +68,9 @@ class Statistic:
                     columns[heading] = [self._difference(sample, other) for sample in samples]
         elif self.scope == "arms":
             values = iter(self.compute(_present(samples)))
-            columns[self.heading] = [next(values) if s.runs else None for s in samples]
+            columns[self.heading] = []
+            for sample in samples:
+                columns[self.heading].append(next(values) if sample.runs else None)
         for heading, values in list(columns.items()):
             if heading and values == [None] * len(values):
                 del columns[heading]
