@@ -2,7 +2,7 @@
 # Installs the test layer (core, transfer and the tools of the tests), then runs the tests.
 #
 #   bash tools/test.sh                             style check and the whole suite, on all cores
-#   bash tools/test.sh tests/tools -k doctor -x    any arguments go to pytest as they are
+#   bash tools/test.sh tests/benchmarks -k doctor -x   any arguments go to pytest as they are
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 prepare_environment test

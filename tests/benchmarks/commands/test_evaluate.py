@@ -1,4 +1,4 @@
-"""tools/evaluate.py: tables, records, and mistakes as one sentence."""
+"""pixelpretext evaluate: tables, records, and mistakes as one sentence."""
 
 from __future__ import annotations
 

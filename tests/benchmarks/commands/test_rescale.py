@@ -1,4 +1,4 @@
-"""tools/rescale.py: initial weights drawn again to the last bit, norms, what is left alone, where
+"""pixelpretext rescale: initial weights drawn again to the last bit, norms, what is left alone, where
 the file loads.
 """
 
@@ -22,7 +22,7 @@ from pretrain.engine.config import PretrainConfig
 from pretrain.engine.settings import ConfigError
 from pretrain.rescale import initial_model, rescale, rescale_checkpoint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def config(image_folder: Path, work_dir: Path, *objectives: str, **changes: Any) -> PretrainConfig:

@@ -1,4 +1,4 @@
-"""tools/train_upsampler.py and tools/evaluate_upsampler.py, from a backbone to a table."""
+"""pixelpretext train-upsampler and evaluate-upsampler, from a backbone to a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.upsampling.consistency import bilinear_of, load_arm
 from pretrain.backbones.sincos_vit import SinCosViT
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BACKBONE = "random:test_resnet?output_stride=8"
 SMALL = ["--size", "32", "--samples", "8"]
 OPTIONS = [

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.commands.main import COMMANDS, load
 from pretrain.command_line import AddValues, CommandLine
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TOOLS = [name.replace("-", "_") for name in COMMANDS]
 
 # Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is,

@@ -1,4 +1,4 @@
-"""tools/finetune.py: one command, several seeds, nothing measured twice, several processes."""
+"""pixelpretext finetune: one command, several seeds, nothing measured twice, several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all
 from benchmarks.finetune import tuning
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = [
     "--cfg-options",
     "schedule.global_batch=4",

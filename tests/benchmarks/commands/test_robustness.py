@@ -1,4 +1,4 @@
-"""tools/robustness.py: a fine-tuned classifier from its file to tables; a sheet; mistakes as one
+"""pixelpretext robustness: a fine-tuned classifier from its file to tables; a sheet; mistakes as one
 sentence.
 """
 

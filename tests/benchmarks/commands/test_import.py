@@ -1,4 +1,4 @@
-"""tools/import.py: a file of others becomes one that every tool takes; mistakes are one sentence."""
+"""pixelpretext import: a file of others becomes one of ours; mistakes are one sentence."""
 
 from __future__ import annotations
 
