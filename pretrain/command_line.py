@@ -111,7 +111,7 @@ class CommandLine(argparse.ArgumentParser):
             "--weights",
             default="online",
             choices=("online", "target"),
-            help="of our checkpoints (default: online)",
+            help="which network of our checkpoints (default: online)",
         )
 
     def add_launcher(self) -> None:

@@ -7,17 +7,17 @@ from pretrain.command_line import Command, CommandLine
 EXAMPLES = """example:
   pixelpretext build-mmcv --rebuild
 
-exit codes: 0 done, 1 mmcv cannot be had, 2 a mistake in the arguments, 130 interrupted"""
+exit codes: 0 done, 1 mmcv cannot be installed, 2 a mistake in the arguments, 130 interrupted"""
 
 
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument("--quiet", action="store_true", help="say nothing if it is installed")
     parser.add_argument(
-        "--check", action="store_true", help="install nothing, tell what is in the way of transfer"
+        "--check", action="store_true", help="install nothing, report what transfer lacks"
     )
     parser.add_argument(
-        "--rebuild", action="store_true", help="compile it anew, whatever is installed or kept"
+        "--rebuild", action="store_true", help="compile it again, even if it is installed or kept"
     )
 
 

@@ -1,6 +1,6 @@
 """Compiles the operators of feature upsampling for this machine.
 
-Without them plain torch computes the same, more slowly.
+Without them, plain torch computes the same results more slowly.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ exit codes: 0 done, 1 something could not be compiled, 2 a mistake in the argume
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "--cuda", action="store_true", help="for CUDA as well, also where no GPU is seen (a minute)"
+        "--cuda", action="store_true", help="also for CUDA, even if no GPU is found (a minute)"
     )
-    parser.add_argument("--force", action="store_true", help="compile also what is already there")
+    parser.add_argument("--force", action="store_true", help="also compile what is already there")
     parser.add_argument(
-        "--quiet", action="store_true", help="say nothing but what was compiled or went wrong"
+        "--quiet", action="store_true", help="print only what was compiled and what failed"
     )
 
 

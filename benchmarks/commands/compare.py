@@ -15,12 +15,12 @@ EXAMPLES = """examples:
   pixelpretext compare comparisons/quickstart
   pixelpretext compare comparisons/scenes --jobs 2          two trials at once
   pixelpretext compare comparisons/scenes --executor-options gpus=2     on two of the GPUs
-  pixelpretext compare comparisons/scenes --only PixPro     that arm alone; the table shows what
-                                                            is there
-  pixelpretext compare comparisons/scenes --redo PixPro     throw its results away, run it again
+  pixelpretext compare comparisons/scenes --only PixPro     only that arm; the table shows all
+                                                            results so far
+  pixelpretext compare comparisons/scenes --redo PixPro     discard its results, run it again
   pixelpretext compare comparisons/scenes --table-only      run nothing, rebuild table and page
 
-Run again after an interruption, it does only what is missing.
+If you run it again after an interruption, it does only what is missing.
 
 exit codes: 0 done, 1 a trial failed, 2 a mistake in the arguments, the config or the data,
 130 interrupted"""
@@ -30,7 +30,7 @@ def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument("config", help="comparison config, see docs/comparing.md")
     parser.add_argument(
-        "--work-dir", help="folder of everything it makes (default: work_dirs/<config name>)"
+        "--work-dir", help="folder for everything it writes (default: work_dirs/<config name>)"
     )
     parser.add_argument(
         "--executor",
@@ -53,14 +53,14 @@ def add_arguments(parser: CommandLine) -> None:
         action="append",
         default=[],
         metavar="ARM",
-        help="throw this arm's results away first; may be repeated",
+        help="discard this arm's results first; may be repeated",
     )
     parser.add_argument(
         "--only",
         action="append",
         default=[],
         metavar="ARM",
-        help="run this arm alone; may be repeated",
+        help="run only this arm; may be repeated",
     )
     parser.add_argument(
         "--table-only", action="store_true", help="run nothing, rebuild table, pictures and page"

@@ -10,7 +10,7 @@ EXAMPLES = """examples:
   pixelpretext doctor --measure
   pixelpretext doctor --json > doctor.json
 
-exit codes: 0 all is well, 1 a package of the core does not work, 2 a mistake in the arguments,
+exit codes: 0 everything works, 1 a package of the core does not work, 2 a mistake in the arguments,
 130 interrupted"""
 
 

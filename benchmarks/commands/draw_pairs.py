@@ -14,7 +14,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
-    parser.add_argument("config", help="training config with source and views")
+    parser.add_argument("config", help="training config with a source and views")
     parser.add_argument("out", help="PNG to write")
     parser.add_argument("--images", type=int, default=3, help="rows (default 3)")
     parser.add_argument(

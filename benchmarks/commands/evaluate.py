@@ -27,19 +27,19 @@ EXAMPLES = """examples:
   pixelpretext evaluate final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
 
-networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+networks: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
   random:NAME, each with ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the
-  network; quote it, shells read ? and &
+  network; quote them, because shells interpret ? and &
 data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes without options also serves
-  benchmarks of class folders, by ROOT/crops; a --data that no benchmark reads is refused;
+  benchmarks of class folders, with ROOT/crops; a --data that no benchmark reads is refused;
   ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M
-  ?limit=N,M ?names=FILE,FILE take fewer; these, folders and mask values: docs/data.md
+  ?limit=N,M ?names=FILE,FILE take fewer; docs/data.md explains options, folders and mask values
 upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the
-  other, and bilinear always runs as well
+  other, and bilinear always runs too
 benchmarks: --benchmarks lists them with what they read and measure, their settings and trivial
-  predictors; a module of your own goes by its dotted name, see docs/adding_a_benchmark.md
-torchrun --nproc-per-node N -m benchmarks.commands evaluate … shares the images of some of them
-  among N processes, as the list says"""
+  predictors; name your own module by its dotted name, see docs/adding_a_benchmark.md
+torchrun --nproc-per-node N -m benchmarks.commands evaluate … shares the images of some benchmarks
+  among N processes; the list says which"""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -48,7 +48,7 @@ def add_arguments(parser: CommandLine) -> None:
         "networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below"
     )
     parser.add_argument(
-        "--benchmark", nargs="+", required=True, metavar="NAME", help="what is measured"
+        "--benchmark", nargs="+", required=True, metavar="NAME", help="what to measure"
     )
     parser.add_listing(
         "--benchmarks", _benchmarks, help="list the benchmarks and their settings, and exit"
@@ -69,7 +69,7 @@ def add_arguments(parser: CommandLine) -> None:
         nargs="+",
         default=[],
         metavar="NAME[:PATH]",
-        help="what maps are upsampled by, see below",
+        help="what upsamples the maps, see below",
     )
     parser.add_argument(
         "--upsampled-stride",
@@ -78,21 +78,23 @@ def add_arguments(parser: CommandLine) -> None:
         help="pixels per upsampled feature (default: 1, 2 or 4)",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="reduced settings, those of evaluation during training"
+        "--quick", action="store_true", help="the reduced settings of evaluation during training"
     )
     parser.add_argument(
-        "--baselines", action="store_true", help="also trivial predictors under the same protocol"
+        "--baselines",
+        action="store_true",
+        help="also measure trivial predictors under the same protocol",
     )
     parser.add_argument(
         "--report",
         metavar="FOLDER",
-        help="also a page with pictures of the features: FOLDER/index.html",
+        help="also write a page with pictures of the features: FOLDER/index.html",
     )
     parser.add_device()
     parser.add_argument(
         "--out",
         default="work_dirs/evaluations.jsonl",
-        help="records are appended to this file (default: %(default)s)",
+        help="file to which records are appended (default: %(default)s)",
     )
 
 

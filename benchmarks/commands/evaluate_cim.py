@@ -7,9 +7,9 @@ from pretrain.command_line import Command, CommandLine
 EXAMPLES = """example:
   pixelpretext evaluate-cim work_dirs/cim_scenes64/final.pth --images data/scenes/images/val
 
-The checkpoint's own views, one draw per image, no training. Below the network's numbers stand those
-of two answers without looking: "prior" knows the mean foreground rate, "position" where exemplars
-lie on average."""
+It uses the checkpoint's own views, one draw per image, and trains nothing. Below the network's
+numbers are those of two answers without looking: "prior" knows the mean foreground rate, "position"
+knows where exemplars lie on average."""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -19,9 +19,12 @@ def add_arguments(parser: CommandLine) -> None:
     )
     parser.add_argument("--images", required=True, help="folder of images, at any depth")
     parser.add_argument(
-        "--limit", type=int, default=256, help="images at most, the first by path (default 256)"
+        "--limit",
+        type=int,
+        default=256,
+        help="use at most this many images, the first by path (default 256)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the views (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the views (default 0)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, … (default cpu)")
 
 

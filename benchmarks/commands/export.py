@@ -15,10 +15,10 @@ EXAMPLES = """examples:
   pixelpretext export work_dirs/cim/final.pth --to huggingface --out cim_vit
   pixelpretext export "timm:resnet50?output_stride=8" --to onnx --out resnet50.onnx
 
-networks: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
-  random:NAME, with options of the network behind ? and &; quote it, shells read both
-Features before and after are compared where the other library is installed; if they differ nothing
-is written. What each format holds and how it is loaded: docs/exchange.md"""
+networks: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME, with options of the network after ? and &; quote them, because shells interpret both
+If the other library is installed, features before and after are compared; if they differ, nothing
+is written. docs/exchange.md says what each format holds and how to load it."""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -34,10 +34,10 @@ def add_arguments(parser: CommandLine) -> None:
         ),
     )
     parser.add_argument(
-        "--out", help="file to write, a folder for huggingface (default: beside the checkpoint)"
+        "--out", help="file to write, a folder for huggingface (default: next to the checkpoint)"
     )
     parser.add_weights()
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing output")
 
 
 def run(*, network: str, to: str, out: str | None, weights: str, overwrite: bool) -> None:

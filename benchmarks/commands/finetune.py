@@ -1,4 +1,4 @@
-"""Fine-tunes networks for classification, and measures them.
+"""Fine-tunes networks for classification and measures them.
 
 On all labels or a fraction of them, with several seeds; one table.
 """
@@ -17,17 +17,17 @@ EXAMPLES = """examples:
   bash tools/dist_train.sh tools/finetune.py 8 \\
       work_dirs/cim_vitb16_300e/final.pth imagenet_vitb16_100e --data data/imagenet
 
-checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
-  random:NAME?seed=0; quote them, shells read ? and &
-recipes: those below configs/finetune by their names, or a path; docs/finetuning.md tells where
-  their settings come from
-data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders ROOT/<class>/…, a fifth
-  held back
-labels: --fraction draws that share of each class; --labels names a list, one image a line (path, or
-  file name)
+checkpoints: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
+  random:NAME?seed=0; quote them, because shells interpret ? and &
+recipes: the name of a config in configs/finetune, or a path; docs/finetuning.md says where their
+  settings come from
+data: ROOT/train/<class>/… and ROOT/val/<class>/…; without these two folders ROOT/<class>/…, of
+  which a fifth is held back
+labels: --fraction draws that share of each class; --labels names a list, one image per line (path
+  or file name)
 
-running the same command again does only what is missing; a run that was cut off goes on at its last
-checkpoint
+Running the same command again does only what is missing; an interrupted run continues from its last
+checkpoint.
 exit codes: 0 done, 75 pre-empted with a checkpoint written: run again, 2 a mistake in the arguments
 or the data, 130 interrupted, 1 a bug or an error while training"""
 
@@ -43,25 +43,27 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--fraction", type=float, default=1.0, help="labelled share of each class (default: 1)"
     )
-    parser.add_argument("--fraction-seed", type=int, default=0, help="of that choice (default: 0)")
+    parser.add_argument(
+        "--fraction-seed", type=int, default=0, help="seed of that draw (default: 0)"
+    )
     parser.add_argument(
         "--labels", metavar="FILE", help="a list of the labelled images instead of a fraction"
     )
     parser.add_weights()
     parser.add_cfg_options(example="schedule.epochs=50")
     parser.add_argument(
-        "--check", action="store_true", help="check everything, say what is to do, then stop"
+        "--check", action="store_true", help="check everything, say what would run, then stop"
     )
     parser.add_launcher()
     parser.add_argument(
         "--work-dir",
         default="work_dirs/finetune",
-        help="checkpoints and logs (default: %(default)s)",
+        help="folder for checkpoints and logs (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         default="work_dirs/finetune/results.jsonl",
-        help="records are appended here (default: %(default)s)",
+        help="file to which records are appended (default: %(default)s)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Turns a checkpoint of others into one of ours.
+"""Turns another project's checkpoint into one of ours.
 
 Finds the layout, infers the network and accounts for every tensor.
 """
@@ -18,8 +18,8 @@ EXAMPLES = """examples:
   pixelpretext import mine.pth --backbone "vit_small_patch16_224?num_heads=12&img_size=(192,256)"
   pixelpretext import --layouts                                lists the layouts, how sure they are
 
-Every command then takes the written file as it takes a checkpoint of ours. Where a file does not
-fit, the sentence says what is in it."""
+Every command then takes the written file like any of our checkpoints. If a file does not fit, the
+message says what is in it."""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -42,10 +42,10 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--weights",
         choices=("online", "target"),
-        help="take this network alone (default: all the file holds)",
+        help="import only this network (default: all that the file holds)",
     )
     parser.add_argument(
-        "--out", help="where to (default: work_dirs/imported/<name of the file>.pth)"
+        "--out", help="file to write (default: work_dirs/imported/<name of the file>.pth)"
     )
     parser.add_argument("--layouts", action="store_true", help="list the layouts")
 

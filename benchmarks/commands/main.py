@@ -35,7 +35,7 @@ def overview() -> str:
     for group, names in GROUPS.items():
         lines += ["", group]
         lines += [f"  {name:<20}{load(name).summary}" for name in names]
-    lines += ["", "pixelpretext COMMAND --help tells what a command takes and gives examples."]
+    lines += ["", "pixelpretext COMMAND --help explains a command's arguments and gives examples."]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Draws the data set "scenes".
 
-The same bytes for the same seed and library versions; no network needed.
+The same seed and library versions give the same bytes; no network needed.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from pretrain.command_line import Command, CommandLine, as_typed
 EXAMPLES = """example:
   pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0     what quick/* reads
 
-Run again after an interruption, it writes only what is missing. Layouts and labels:
-docs/scenes.md."""
+If you run it again after an interruption, it writes only what is missing. docs/scenes.md describes
+layouts and labels."""
 
 
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument("out", type=Path, help="folder of the data set; made if missing")
     parser.add_argument(
-        "--images", type=int, default=1000, help="images over both splits, 4:1 (default 1000)"
+        "--images",
+        type=int,
+        default=1000,
+        help="images in both splits together, 4:1 (default 1000)",
     )
     parser.add_argument(
         "--size", type=int, default=96, help="side of the images in pixels (default 96)"
@@ -28,7 +31,10 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument("--seed", type=int, default=0, help="0 or larger (default 0)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument(
-        "--sequences", type=int, default=10, help="sequences over both splits, 4:1 (default 10)"
+        "--sequences",
+        type=int,
+        default=10,
+        help="sequences in both splits together, 4:1 (default 10)",
     )
     parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="also write a picture of the first 24 images"

@@ -18,8 +18,8 @@ EXAMPLES = """example:
   done
   pixelpretext pair-upsamplers work_dirs/upsamplers.jsonl --out docs/results/upsamplers.md
 
-Networks are the repetitions: 95 % t-intervals over them. Differences from bilinear are taken
-network by network."""
+The repetitions are the networks: 95 % t-intervals are over them. Differences from bilinear are
+computed network by network."""
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -13,14 +13,14 @@ examples:
   pixelpretext prepare-transfer data/transfer --sets scenes_segmentation scenes_detection
   PIXELPRETEXT_SHARED=/data/shared pixelpretext prepare-transfer data/transfer
 
-Sets that are there already are left alone. What is written: docs/data.md, "Data for transfer"."""
+Sets that already exist are left alone. docs/data.md, "Data for transfer", says what is written."""
 
 
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument("out", help="folder to write one folder per set into")
     parser.add_argument(
-        "--sets", nargs="+", metavar="SET", help="which of those below (default: all)"
+        "--sets", nargs="+", metavar="SET", help="which of the sets below (default: all)"
     )
     parser.add_argument(
         "--scenes",

@@ -1,4 +1,4 @@
-"""Scales a checkpoint's weights back to the norms they began with.
+"""Scales a checkpoint's weights back to their initial norms.
 
 Tensor by tensor, before a downstream run.
 """
@@ -11,7 +11,7 @@ from pretrain.command_line import Command, CommandLine
 
 EXAMPLES = """examples:
   pixelpretext rescale work_dirs/random_labels_scenes64/final.pth --out rescaled.pth
-  pixelpretext train CONFIG --cfg-options load_from=rescaled.pth       # train on from them
+  pixelpretext train CONFIG --cfg-options load_from=rescaled.pth       # train from them
   pixelpretext evaluate rescaled.pth --benchmark retrieval --data scenes:data/scenes
 
 w becomes w * ||w_init|| / ||w|| for every parameter tensor; the initial weights are drawn again
@@ -32,7 +32,7 @@ def run(*, checkpoint: str, out: str) -> None:
     summary = rescale_checkpoint(checkpoint, out)
     for change in summary.versions:
         print(
-            f"warning: {change} since the run: the initial weights drawn again may be others",
+            f"warning: {change} since the run: the initial weights drawn again may differ",
             file=sys.stderr,
         )
     print(f"{out}: {summary}")

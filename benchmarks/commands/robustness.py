@@ -1,6 +1,6 @@
 """Measures a classifier on corrupted and shifted images.
 
-ImageNet-A, -R, -Sketch, -C, or the corruptions on any folder.
+On ImageNet-A, -R, -Sketch or -C, or with corruptions of any class folder.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ classifiers: checkpoints of pixelpretext finetune
 data: KIND:ROOT[?option=value&…]
   corrupted        class folders, corrupted on the fly; the validation part, ?part=all for
                    everything; ?every=N
-  imagenet-a, -r   ROOT/<WordNet id>/<image>, 200 classes; only these are chosen among
+  imagenet-a, -r   ROOT/<WordNet id>/<image>, 200 classes; only these compete
   imagenet-sketch  ROOT/<WordNet id>/<image>, 1000 classes
   imagenet-c       ROOT/<corruption>/<severity>/<WordNet id>/<image>
   ?partial=True takes an ImageNet set with fewer classes
-only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what the
-corruptions here are worth"""
+Only imagenet-c has an mCE in units of AlexNet; docs/robustness.md says why, and what numbers
+on images corrupted here compare with."""
 
 
 def add_arguments(parser: CommandLine) -> None:
@@ -37,7 +37,10 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument("--corruptions", nargs="+", metavar="NAME", help="default: all 15")
     parser.add_argument("--severities", nargs="+", type=int, metavar="1…5", help="default: all 5")
     parser.add_argument(
-        "--seed", type=int, default=0, help="of what is drawn for corrupted images (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of what is drawn for corrupted images (default: 0)",
     )
     parser.add_argument(
         "--size",
@@ -49,7 +52,7 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--reference",
         metavar="RECORDS",
-        help="a file of records: their errors are the unit of one more mCE",
+        help="a file of records, whose errors are the unit of another mCE",
     )
     parser.add_argument(
         "--sheet", metavar="IMAGE", help="draw all corruptions of one image instead"
@@ -63,8 +66,8 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--out",
         help=(
-            "records are appended here (work_dirs/robustness.jsonl); of a sheet: "
-            "work_dirs/corruptions.png"
+            "file to which records are appended (default: work_dirs/robustness.jsonl; for a "
+            "sheet: work_dirs/corruptions.png)"
         ),
     )
 

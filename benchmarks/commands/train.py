@@ -1,4 +1,4 @@
-"""Pretrains a backbone as a config says.
+"""Pretrains a backbone as its config says.
 
 In one process, or in each process of torchrun or srun.
 """
@@ -37,7 +37,7 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--amp", action="store_true", help="mixed precision: bf16 unless the config says fp16"
     )
-    parser.add_argument("--seed", type=int, help="random seed in place of the config's")
+    parser.add_argument("--seed", type=int, help="random seed instead of the config's")
     parser.add_cfg_options(example="source.root=DIR model.objectives.0.hidden=2048")
     parser.add_launcher()
     parser.add_argument(

@@ -17,16 +17,16 @@ EXAMPLES = """examples:
   pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --upsampler bilinear
   pixelpretext train-upsampler work_dirs/pixpro/final.pth --data data/photos --resume
 
-backbone: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+backbone: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
   random:NAME, each with ?output_stride=8&map_stride=16&weights=target and options of the network;
-  quote it, shells read ? and &
+  quote it, because shells interpret ? and &
 objectives: consistency (upsamplers/consistency), regression (upsamplers/regression)
 upsamplers: a trained kind of the table in docs/upsamplers.md, or bilinear; each objective has its
   own default
-bilinear trains only the downsampler and the uncertainty of the consistency loss: what an upsampler
-  has to beat
-the folder then holds final.pth (upsampler and backbone), config.py, curve.csv; compare several of
-  them with pixelpretext evaluate-upsampler
+bilinear trains only the downsampler and the uncertainty of the consistency loss: the baseline that
+  an upsampler has to beat
+The work folder then holds final.pth (upsampler and backbone), config.py and curve.csv; compare
+several with pixelpretext evaluate-upsampler.
 
 exit codes: 0 done, 75 pre-empted with a checkpoint written: run again with --resume, 2 a mistake in
 the arguments or the data, 130 interrupted, 1 a bug or an error while training"""
@@ -46,7 +46,7 @@ def add_arguments(parser: CommandLine) -> None:
         "--size", type=int, default=224, help="side of the training crops in pixels (default: 224)"
     )
     parser.add_argument(
-        "--samples", type=int, help="images shown in all (default: the config's, 8,000)"
+        "--samples", type=int, help="images shown in total (default: the config's, 8,000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Fine-tunes with mmsegmentation or mmdet by a published protocol, and measures."""
+"""Fine-tunes with mmsegmentation or mmdet by a published protocol and measures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ EXAMPLES = """examples:
   bash tools/dist_train.sh tools/transfer.py 8 \\
       work_dirs/pixpro/final.pth coco_maskrcnn_r50_fpn_1x --data data/coco
 
-checkpoints: PATH.pth (a checkpoint of ours, or any state dict with ?backbone=NAME), timm:NAME,
+checkpoints: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
   random:NAME?seed=0
-recipes: those below configs/transfer by their names, or a path; docs/transfer.md lists them with
-  their sources and the data each needs
-Running the same command again reads what is finished and goes on with what was cut off. Install the
+recipes: the name of a config in configs/transfer, or a path; docs/transfer.md lists them with their
+  sources and the data each needs
+Running the same command again reads finished runs and continues interrupted ones. Install the
 libraries first: bash tools/setup.sh transfer, or pip install 'pixelpretext[transfer]' and then
 pixelpretext build-mmcv"""
 
@@ -29,7 +29,7 @@ def add_arguments(parser: CommandLine) -> None:
     )
     parser.add_argument("recipe", metavar="RECIPE", help="a config of configs/transfer")
     parser.add_argument(
-        "--data", metavar="ROOT", help="the data folder, in place of the recipe's data_root"
+        "--data", metavar="ROOT", help="the data folder, instead of the recipe's data_root"
     )
     parser.add_seeds()
     parser.add_weights()
@@ -39,12 +39,12 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--work-dir",
         default="work_dirs/transfer",
-        help="logs and checkpoints (default: %(default)s)",
+        help="folder for logs and checkpoints (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         default="work_dirs/transfer.jsonl",
-        help="records are appended to this file (default: %(default)s)",
+        help="file to which records are appended (default: %(default)s)",
     )
 
 

@@ -1,6 +1,6 @@
 """Unpacks the real photos that comparisons/real uses.
 
-The comparison does it by itself.
+The comparison does this itself.
 """
 
 from __future__ import annotations
