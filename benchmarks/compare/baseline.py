@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.compare.parts import Baseline, Benchmark
+from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.record import Record
 from pretrain.files import atomic_write, read_dict
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (directory,) = sys.argv[1:] if arguments is None else arguments
     request = json.loads((Path(directory) / "request.json").read_text())
     digest = request.pop("hash")
-    baseline = Baseline(**{**request, "benchmark": Benchmark(**request["benchmark"])})
+    baseline = Baseline(**{**request, "benchmark": Evaluation(**request["benchmark"])})
     content = {"hash": digest, "record": run_baseline(baseline).to_json()}
     atomic_write(Path(directory) / "record.json", json.dumps(content))
 

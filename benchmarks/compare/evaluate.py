@@ -13,7 +13,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
 from benchmarks.compare.names import PlanError, check_names
-from benchmarks.compare.parts import Baseline, Benchmark
+from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.evaluate.suite import Task, data_class, find_benchmark, make_settings, make_task
@@ -21,7 +21,7 @@ from pretrain.engine.check import register_all
 from pretrain.files import atomic_path
 
 
-def check_benchmark(benchmark: Benchmark) -> None:
+def check_benchmark(benchmark: Evaluation) -> None:
     """Checks type, settings and data of a benchmark without reading any data.
 
     Raises:
@@ -35,7 +35,7 @@ def check_benchmark(benchmark: Benchmark) -> None:
         raise PlanError(str(error)) from error
 
 
-def open_task(benchmark: Benchmark) -> Task:
+def open_task(benchmark: Evaluation) -> Task:
     """Opens the data of a benchmark.
 
     Raises:
@@ -54,7 +54,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def evaluate(checkpoint: Path, benchmark: Benchmark) -> Record:
+def evaluate(checkpoint: Path, benchmark: Evaluation) -> Record:
     """Runs one benchmark on the online weights of a checkpoint."""
     extractor = FeatureExtractor.load(str(checkpoint), weights="online", device=device())
     return open_task(benchmark).run(extractor)

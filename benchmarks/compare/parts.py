@@ -29,9 +29,13 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """One evaluation: ``type`` names its module, ``data`` its data set, ``settings`` the fields of
-    its ``Settings``.
+class Evaluation:
+    """A benchmark as a comparison runs it, under a name of its own.
+
+    Attributes:
+        type: the benchmark, by its name or that of its module.
+        data: arguments of its data set.
+        settings: fields of its ``Settings`` that are not left at their defaults.
     """
 
     name: str
@@ -59,7 +63,7 @@ class Baseline:
 
     name: str
     type: str
-    benchmark: Benchmark
+    benchmark: Evaluation
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -100,7 +104,7 @@ class Plan:
     work_dir: Path
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
-    benchmarks: tuple[Benchmark, ...]
+    benchmarks: tuple[Evaluation, ...]
     budget_kind: str
     budget_amount: float
     primary: str

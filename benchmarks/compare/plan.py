@@ -42,7 +42,7 @@ from benchmarks.compare.configs import (
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.executors.base import Resources
 from benchmarks.compare.names import PlanError, check_folder_name, check_names, plan_errors
-from benchmarks.compare.parts import Arm, Baseline, Benchmark, Plan, Trial
+from benchmarks.compare.parts import Arm, Baseline, Evaluation, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
@@ -161,11 +161,11 @@ def _arm(name: str, raw: Any, base: str) -> Arm:
     )
 
 
-def _benchmark(name: str, raw: Any) -> Benchmark:
+def _benchmark(name: str, raw: Any) -> Evaluation:
     check_folder_name("benchmark", name)
     if not isinstance(raw, dict) or "type" not in raw or not isinstance(raw.get("data"), dict):
         raise PlanError(f"benchmark {name!r} = {raw!r}: needs type='…' and data=dict(…)")
-    benchmark = Benchmark(name, raw["type"], raw["data"], _without(raw, "type", "data"))
+    benchmark = Evaluation(name, raw["type"], raw["data"], _without(raw, "type", "data"))
     check_benchmark(benchmark)
     return benchmark
 
@@ -174,7 +174,7 @@ def _without(raw: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: value for key, value in raw.items() if key not in keys}
 
 
-def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Baseline, ...]:
+def _baselines(raw: dict[str, Any], benchmarks: Sequence[Evaluation]) -> tuple[Baseline, ...]:
     """One baseline per name and benchmark; those of one name share a row of the table."""
     named = {benchmark.name: benchmark for benchmark in benchmarks}
     baselines: list[Baseline] = []
@@ -193,7 +193,7 @@ def _baselines(raw: dict[str, Any], benchmarks: Sequence[Benchmark]) -> tuple[Ba
 
 
 def _baselines_of(
-    name: str, spec: dict[str, Any], benchmarks: Sequence[Benchmark]
+    name: str, spec: dict[str, Any], benchmarks: Sequence[Evaluation]
 ) -> list[Baseline]:
     """The baselines of one name, each with those of the settings that its benchmark needs."""
     settings, legal, baselines = _without(spec, "type", "benchmark"), [], []
@@ -208,7 +208,7 @@ def _baselines_of(
     return baselines
 
 
-def _check_metric(key: Any, benchmarks: Sequence[Benchmark]) -> None:
+def _check_metric(key: Any, benchmarks: Sequence[Evaluation]) -> None:
     types = {benchmark.name: benchmark.type for benchmark in benchmarks}
     if not isinstance(key, str) or "." not in key:
         raise PlanError(f"metric {key!r}: write BENCHMARK.metric, such as {next(iter(types))}.mIoU")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.compare.parts import Benchmark
+from benchmarks.compare.parts import Evaluation
 from benchmarks.compare.trial_folder import TrialFolder, TrialSpec
 from pretrain.folder_lock import exclusive
 from pretrain.memory import peak_resident
@@ -60,7 +60,7 @@ def initialise(folder: TrialFolder) -> None:
 
 
 def measure(
-    folder: TrialFolder, spec: TrialSpec, *, benchmark: Benchmark, checkpoint: Path
+    folder: TrialFolder, spec: TrialSpec, *, benchmark: Evaluation, checkpoint: Path
 ) -> None:
     """Runs a benchmark and appends its record, which says what it was made from."""
     from benchmarks.compare.evaluate import evaluate  # torch: not before training has ended

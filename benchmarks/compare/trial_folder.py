@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.parts import Benchmark, Trial
+from benchmarks.compare.parts import Evaluation, Trial
 from benchmarks.core.record import Record, read_all
 from pretrain.files import atomic_write, read_dict
 
@@ -44,7 +44,7 @@ class TrialSpec:
     train: bool
     samples: int
     config: dict[str, Any]
-    benchmarks: tuple[Benchmark, ...]
+    benchmarks: tuple[Evaluation, ...]
     trainer: tuple[str, ...] = TRAINER
 
     @property
@@ -57,7 +57,7 @@ def make_spec(
     trial: Trial,
     config: dict[str, Any],
     *,
-    benchmarks: Sequence[Benchmark],
+    benchmarks: Sequence[Evaluation],
     trainer: Sequence[str] = TRAINER,
 ) -> TrialSpec:
     """Turns a trial and its config, budget included, into what is written to its folder."""
@@ -140,7 +140,7 @@ class TrialFolder:
         """
         content = json.loads(self._spec.read_text())
         content.pop("hash")
-        content["benchmarks"] = tuple(Benchmark(**values) for values in content["benchmarks"])
+        content["benchmarks"] = tuple(Evaluation(**values) for values in content["benchmarks"])
         content["trainer"] = tuple(content["trainer"])
         return TrialSpec(**content)
 
@@ -158,7 +158,7 @@ class TrialFolder:
                 newest[name] = record
         return newest
 
-    def missing(self) -> list[Benchmark]:
+    def missing(self) -> list[Evaluation]:
         """Returns the benchmarks that still have to be run; none: the trial is finished."""
         measured = self.measured()
         return [benchmark for benchmark in self.spec().benchmarks if benchmark.name not in measured]

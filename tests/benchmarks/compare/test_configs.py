@@ -17,7 +17,7 @@ from benchmarks.compare.configs import (
     write_config,
 )
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.parts import Benchmark
+from benchmarks.compare.parts import Evaluation
 
 RECIPE = """
 _side = 32
@@ -31,7 +31,7 @@ def test_a_recipe_counts_with_all_that_it_inherits(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text("a = 1\n")
     (tmp_path / "recipe.py").write_text('_base_ = ["mmdet::_base_/x.py", "base.py"]\n')
     assert [path.name for path in inherited(tmp_path / "recipe.py")] == ["recipe.py", "base.py"]
-    benchmark = Benchmark("b", "transfer", {}, {"recipe": str(tmp_path / "recipe.py")})
+    benchmark = Evaluation("b", "transfer", {}, {"recipe": str(tmp_path / "recipe.py")})
     before = benchmark.hash
     assert before == benchmark.hash
     (tmp_path / "base.py").write_text("a = 2\n")

@@ -20,7 +20,7 @@ from benchmarks.compare.configs import (
 )
 from benchmarks.compare.evaluate import check_baseline
 from benchmarks.compare.names import PlanError
-from benchmarks.compare.parts import Baseline, Benchmark
+from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.compare.plan import load_plan
 from benchmarks.evaluate.suite import BENCHMARKS
 from pretrain.engine.check import register_all
@@ -296,4 +296,4 @@ def test_every_benchmark_with_trivial_predictors_may_have_rows_of_them(kind: str
     """By the declaration alone: nothing in a comparison knows a benchmark by name."""
     needs = dict.fromkeys(BENCHMARKS[kind].baseline_needs, 8)
     for name in BENCHMARKS[kind].baselines:
-        check_baseline(Baseline(name, name, Benchmark("b", kind, {}, {}), needs))
+        check_baseline(Baseline(name, name, Evaluation("b", kind, {}, {}), needs))

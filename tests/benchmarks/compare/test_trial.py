@@ -15,7 +15,7 @@ import benchmarks.compare.evaluate as evaluation
 from benchmarks.compare import trial as trials
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
-from benchmarks.compare.parts import Benchmark, Plan
+from benchmarks.compare.parts import Evaluation, Plan
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.trial_folder import StaleTrial, TrialFolder, make_spec
 from benchmarks.core.extractor import FeatureExtractor
@@ -29,7 +29,7 @@ from pretrain.folder_lock import Busy
 def plan(toy: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Plan:
     """The toy plan, with the fakes also in this process."""
 
-    def evaluate(checkpoint: Path, benchmark: Benchmark) -> object:
+    def evaluate(checkpoint: Path, benchmark: Evaluation) -> object:
         import fake_benchmark
 
         return fake_benchmark.run(checkpoint, fake_benchmark.Settings(**benchmark.settings))
