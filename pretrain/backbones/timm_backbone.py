@@ -154,12 +154,12 @@ class TimmBackbone(nn.Module):
                 f"out_indices={self.out_indices}: {name!r} has stages 0 to {len(stages) - 1}"
             )
         self.out_channels = tuple(stages[index]["num_chs"] for index in self.out_indices or ())
-        deepest = {stage["reduction"]: index for index, stage in enumerate(stages)}
+        deepest, channels = {}, {}
+        for index, stage in enumerate(stages):
+            deepest[stage["reduction"]] = index
+            channels[stage["reduction"]] = stage["num_chs"]
         self._stage_of = dict(sorted(deepest.items()))
-        self.info = FeatureInfo(
-            {stride: stages[index]["num_chs"] for stride, index in self._stage_of.items()},
-            self.model.num_features,
-        )
+        self.info = FeatureInfo(dict(sorted(channels.items())), self.model.num_features)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -272,7 +272,8 @@ def _options_of(name: str) -> set[str]:
     ``dynamic_img_size``).
     """
     module = inspect.getmodule(timm.model_entrypoint(name.split(".")[0]))
-    classes = [
-        c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__
-    ]
-    return {parameter for c in classes for parameter in inspect.signature(c.__init__).parameters}
+    names: set[str] = set()
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if cls.__module__ == module.__name__:
+            names |= inspect.signature(cls.__init__).parameters.keys()
+    return names

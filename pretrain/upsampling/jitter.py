@@ -42,11 +42,10 @@ class Jitter:
 
     def __post_init__(self) -> None:
         _check(self.size, self.pad, self.zoom)
-        slack = [canvas - side for canvas, side in zip(self.canvas, self.size, strict=True)]
+        slack = self.canvas[0] - self.size[0], self.canvas[1] - self.size[1]
         if not (0 <= self.top <= slack[0] and 0 <= self.left <= slack[1]):
             raise ValueError(
-                f"window at ({self.top}, {self.left}): legal are offsets from (0, 0) to "
-                f"{tuple(slack)}"
+                f"window at ({self.top}, {self.left}): legal are offsets from (0, 0) to {slack}"
             )
 
     @property
@@ -75,9 +74,8 @@ class Jitter:
         rows = _combinations(self.size[0], self.pad, zoom=self.zoom, first=self.top)
         columns = _combinations(self.size[1], self.pad, zoom=self.zoom, first=self.left)
         columns = columns.flip(0) if self.flip else columns
-        rows, columns = (
-            matrix.to(maps.device, maps.dtype, non_blocking=True) for matrix in (rows, columns)
-        )
+        rows = rows.to(maps.device, maps.dtype, non_blocking=True)
+        columns = columns.to(maps.device, maps.dtype, non_blocking=True)
         with no_autocast(maps):  # the identity must stay one in half precision
             return torch.matmul(torch.matmul(rows, maps), columns.T)
 
@@ -103,13 +101,18 @@ def draw_jitter(
         ValueError: ``max_zoom`` below 1, or a pad that cannot be mirrored.
     """
     _check(size, pad, max_zoom)
-    flip, enlarge, zoom, top, left = torch.rand(
-        5, generator=generator, dtype=torch.float64
-    ).tolist()
+    drawn = torch.rand(5, generator=generator, dtype=torch.float64)
+    flip, enlarge, zoom, top, left = drawn.tolist()
     zoom = 1 + (max_zoom - 1) * zoom if enlarge < 0.5 else 1.0
-    slack = [canvas - side for canvas, side in zip(canvas_size(size, pad, zoom), size, strict=True)]
-    offsets = [math.floor(u * (room + 1)) for u, room in zip((top, left), slack, strict=True)]
-    return Jitter(tuple(size), pad, zoom, *offsets, flip=flip < 0.5)
+    height, width = canvas_size(size, pad, zoom)
+    return Jitter(
+        tuple(size),
+        pad,
+        zoom,
+        top=math.floor(top * (height - size[0] + 1)),
+        left=math.floor(left * (width - size[1] + 1)),
+        flip=flip < 0.5,
+    )
 
 
 def canvas_size(size: tuple[int, int], pad: int, zoom: float) -> tuple[int, int]:
