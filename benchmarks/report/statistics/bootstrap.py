@@ -126,12 +126,21 @@ def bootstrap_difference(
     random, block = np.random.default_rng(seed), max(1, _BLOCK // images)
     drawn = []
     for start in range(0, resamples, block):
-        rows = min(block, resamples - start)
-        weights = random.multinomial(images, np.full(images, 1 / images), size=rows)
-        drawn.append(_differences(weights.astype(np.float64) @ counts, sums))
+        weights = draw_weights(random, images, resamples=min(block, resamples - start))
+        drawn.append(_differences(weights @ counts, sums))
     observed = float(_differences(counts.sum(0)[None], sums)[0])
     low, high = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(observed, float(high - low) / 2, images)
+
+
+def draw_weights(random: np.random.Generator, images: int, *, resamples: int) -> np.ndarray:
+    """How often each image is drawn when as many are drawn with replacement: (resamples, images)
+    float64, each row of sum ``images``.
+    """
+    drawn = random.integers(images, size=(resamples, images))
+    places = drawn + images * np.arange(resamples)[:, None]
+    counts = np.bincount(places.ravel(), minlength=resamples * images)
+    return counts.reshape(resamples, images).astype(np.float64)
 
 
 def _differences(totals: np.ndarray, sums: list[ImageSums]) -> np.ndarray:

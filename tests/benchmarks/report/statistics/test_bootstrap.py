@@ -47,7 +47,8 @@ def by_loops(
     """Quantiles of the mean difference, image by image and class by class."""
     images = len(dict.fromkeys(records[0][0].counts["per_image"]["image"]))
     random, differences = np.random.default_rng(seed), []
-    for weights in random.multinomial(images, np.full(images, 1 / images), size=resamples):
+    for _ in range(resamples):
+        weights = np.bincount(random.integers(images, size=images), minlength=images)
         means = []
         for row in records:
             values = []
