@@ -75,6 +75,8 @@ def test_a_tiny_network_learns_the_classes(split_folder: Path, tmp_path: Path) -
         and "top5" not in record.metrics
     )
     assert len(record.counts["top1"]) == 12 and record.subject["tuning_seed"] == 0
+    fitted = fit(FeatureExtractor.load(NETWORK), ClassFolder(split_folder), settings(tmp_path))
+    assert record.protocol == fitted.protocol  # no setting joins what recipe and labels decide
     (final,) = finals(tmp_path)
     classifier = Classifier.load(final)
     assert (

@@ -105,7 +105,13 @@ def test_the_record_counts_what_its_numbers_are_made_of(data: Path, tmp_path: Pa
     assert (
         record.counts["classes"] == ["dark", "grey", "light"] and record.subject["tuning_seed"] == 3
     )
-    assert "tuning_seed" not in record.protocol  # seeds of fine-tuning share a column
+    fitted = transfer.fit(
+        FeatureExtractor.load(SPEC),
+        TransferFolder(data),
+        transfer.Settings(str(RECIPE), options=dict(SHORT), work_dir=str(tmp_path)),
+    )
+    # Seeds of fine-tuning share a column: nothing of the settings joins what the recipe decides.
+    assert record.protocol == fitted.protocol and "tuning_seed" not in record.protocol
     assert record.subject["norm"] == "batch statistics of 4 images"
 
 

@@ -14,7 +14,14 @@ import torch.nn.functional as F
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.frozen import decoder
-from benchmarks.frozen.decoder.network import loss_of, make_network, upsampler_config
+from benchmarks.frozen.decoder import train as training
+from benchmarks.frozen.decoder.network import (
+    loss_of,
+    make_network,
+    make_upsampler,
+    upsampler_config,
+)
+from benchmarks.frozen.decoder.run import score
 from benchmarks.frozen.decoder.train import learning_rate_share, parameter_groups, train_batches
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.guided_filter import GuidedFilter
@@ -199,3 +206,43 @@ def test_sizes_and_losses_that_cannot_be_are_named(
         ValueError, match="step 4: the loss is not finite; try a smaller lr than 1e\\+30"
     ):
         decoder.BENCHMARK.measure(network, toy_data(), replace(SMALL, lr=1e30))
+
+
+def test_a_long_training_is_kept_as_means_of_equal_runs_of_steps(
+    network: FeatureExtractor, toy_data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SMALL, steps=6)
+    every = decoder.BENCHMARK.measure(network, toy_data(), settings).counts["loss"]
+    monkeypatch.setattr(training, "_CURVE", 3)
+    means = decoder.BENCHMARK.measure(network, toy_data(), settings).counts["loss"]
+    assert means == pytest.approx(np.reshape(every, (3, 2)).mean(1).tolist())
+
+
+def test_strides_that_an_upsampler_cannot_join_are_refused() -> None:
+    """Its factor is a whole number, fitted to the level; one without a factor goes anywhere."""
+    fitted = make_upsampler(dict(type="JBUStack"), dim=4, stride=8, target=2)
+    assert fitted.config["factor"] == 4
+    with pytest.raises(ValueError, match="stride=3: JBUStack needs a divisor of .* stride 8"):
+        make_upsampler(dict(type="JBUStack"), dim=4, stride=8, target=3)
+    make_upsampler(dict(type="Interpolation", mode="nearest"), dim=4, stride=8, target=3)
+
+
+def test_an_upsampler_that_has_no_untrained_form_is_refused(network: FeatureExtractor) -> None:
+    class Foreign:
+        config = dict(type="Foreign")
+
+    with pytest.raises(ValueError, match="upsampler Foreign: a decoder trains its own, of a kind"):
+        upsampler_config(network.through(Foreign(), 4), SMALL)
+
+
+def test_scores_do_not_depend_on_the_batch_and_leave_dropout_out(
+    network: FeatureExtractor, toy_data: Any
+) -> None:
+    torch.manual_seed(0)
+    model, _ = make_network(network, 3, SMALL)
+    model.eval()
+    tallies = [
+        score(model, network, toy_data(), settings=replace(SMALL, batch_size=size))
+        for size in (1, 4, 4)
+    ]
+    assert all(np.array_equal(tally.confusion, tallies[0].confusion) for tally in tallies)
