@@ -1,5 +1,5 @@
-"""The command ``pixelpretext finetune``: every network with every seed; what is measured already is not
-measured again.
+"""The command ``pixelpretext finetune``: every network with every seed; what is measured already is
+not measured again.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -37,13 +38,16 @@ class Options:
     """What ``pixelpretext finetune`` is asked for.
 
     Attributes:
-        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: path or name. data: root of
-            class folders.
-        seeds: one fine-tuning with each. fraction, fraction_seed, labels, work_dir: see
-            :class:`Settings`.
-        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the
-            recipe.
-        check: only check. launcher: who started the processes. out: file of records.
+        checkpoints: specs of :meth:`FeatureExtractor.load`.
+        recipe: path or name.
+        data: root of class folders.
+        seeds: one fine-tuning with each.
+        fraction, fraction_seed, labels, work_dir: see :class:`Settings`.
+        weights: ``online`` or ``target``, of our checkpoints.
+        cfg_options: ``KEY=VALUE`` of the recipe.
+        check: only check.
+        launcher: who started the processes.
+        out: file of records.
     """
 
     checkpoints: Sequence[str]
@@ -73,7 +77,7 @@ def finetune_all(options: Options) -> None:
         require_writable(options.work_dir, "--work-dir", folder=True)
         require_distinct(options.checkpoints, "checkpoint")
         data = ClassFolder(options.data)
-        jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
+        jobs = list(product(options.checkpoints, _settings(options)))
         known = broadcast(
             read_all(options.out) if is_main_process() and Path(options.out).is_file() else []
         )
@@ -86,7 +90,7 @@ def finetune_all(options: Options) -> None:
             records += run_jobs(
                 open_jobs, one, weights=options.weights, out=written, console=console
             )
-            _tell(options, records, console)
+            _print_results(options, records, console)
             written.require_whole()
 
 
@@ -155,7 +159,7 @@ def _warn_of_gaps(fitted: Fitted, data: ClassFolder, console: Console) -> None:
         )
 
 
-def _tell(options: Options, records: list[Record], console: Console) -> None:
+def _print_results(options: Options, records: list[Record], console: Console) -> None:
     """Prints the table and what to do next."""
     plain = dict(markup=False, soft_wrap=True)
     print_tables(tuning_tables(records), console)
@@ -163,7 +167,5 @@ def _tell(options: Options, records: list[Record], console: Console) -> None:
         f"records: {options.out}; networks, curves and lists of labels: {options.work_dir}", **plain
     )
     following = next_step(options.checkpoints, options.seeds, records)
-    following = (
-        following or "--fraction 0.1 and --fraction 0.01 tell what it is worth with few labels"
-    )
+    following = following or "--fraction 0.1 and --fraction 0.01 show what few labels are worth"
     console.print(f"next: {following}", **plain)

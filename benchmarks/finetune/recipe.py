@@ -201,9 +201,9 @@ def _protocol(cfg: Config, data: ClassFolder, labels: Labels) -> dict[str, Any]:
         crop_fraction=network.get("crop_fraction", 0.95),
         resize="bicubic",
     )
-    told = {name: value for name, value in shown.items() if value is not None}
+    given = {name: value for name, value in shown.items() if value is not None}
     return dict(
-        data=data.protocol, labels=labels.protocol, recipe=recipe_hash(cfg), test=test, **told
+        data=data.protocol, labels=labels.protocol, recipe=recipe_hash(cfg), test=test, **given
     )
 
 

@@ -92,14 +92,14 @@ def _train(fitted: Fitted, progress: Progress | None) -> None:
     """Trains to the end, from the newest checkpoint if there is one."""
     runner = build_runner(fitted.cfg, resume="auto")
     if progress is not None:
-        runner.register_hook(_Teller(progress))
+        runner.register_hook(_StepReporter(progress))
         for hook in runner.hooks:
             if isinstance(hook, ProgressHook):
                 hook.bar = False
     runner.train()
 
 
-class _Teller(Hook):
+class _StepReporter(Hook):
     """Hands the steps on to whoever shows the progress."""
 
     def __init__(self, progress: Progress) -> None:
@@ -108,7 +108,7 @@ class _Teller(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Tells of a step."""
+        """Reports a step."""
         self.progress("fine-tune", runner.iter + 1, runner.max_iters)
 
 

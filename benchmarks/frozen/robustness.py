@@ -100,7 +100,7 @@ def run(
         batch_size=settings.batch_size,
     )
     crop = Crop(settings.size, settings.crop_fraction, Image.Resampling.BILINEAR)
-    counts, _ = evaluate(classifier, images, conditions, crop, progress=progress)
+    counts, _ = evaluate(classifier, images, conditions, crop=crop, progress=progress)
     summary = summarise(counts, alexnet=False)
     metrics = {name: metric for name, metric in summary.items() if name in METRICS}
     facts = dict(generated="ours", readout="linear probe on clean images")

@@ -33,15 +33,18 @@ class Options:
     """What ``pixelpretext robustness`` is asked for: classifiers and data, or a sheet, or speeds.
 
     Attributes:
-        classifiers: checkpoints of a fine-tuning. data: ``KIND:ROOT?options``.
-        corruptions, severities: None: all. seed: of what is drawn for corrupted images.
-        size: side of the input in pixels; None: the classifier's, 224 for a sheet. batch_size:
-            images at once.
-        device: None: cuda where it is. reference: file of records whose errors are the unit of one
-            more mCE.
-        sheet: image whose corruptions are drawn instead. shown: side of each picture in it.
-        speed: measure the corruptions' speed instead. out: file of records, or of the sheet; None:
-            a default of each.
+        classifiers: checkpoints of a fine-tuning.
+        data: ``KIND:ROOT?options``.
+        corruptions, severities: None: all.
+        seed: of what is drawn for corrupted images.
+        size: side of the input in pixels; None: the classifier's, 224 for a sheet.
+        batch_size: images at once.
+        device: None: cuda where it is.
+        reference: file of records whose errors are the unit of one more mCE.
+        sheet: image whose corruptions are drawn instead.
+        shown: side of each picture in it.
+        speed: measure the corruptions' speed instead.
+        out: file of records, or of the sheet; None: a default of each.
     """
 
     classifiers: Sequence[str] = ()

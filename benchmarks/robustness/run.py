@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -59,9 +60,8 @@ class Settings:
     severities: tuple[int, ...] = SEVERITIES  # 1 to 5; mCE needs all
     seed: int = 0  # of what is drawn for images corrupted here
     size: int | None = None  # side of the input in pixels; None: the classifier's own
-    crop_fraction: float | None = (
-        None  # of the resized image; None: the classifier's own, 1 for imagenet-c
-    )
+    # of the resized image; None: the classifier's own, 1 for imagenet-c
+    crop_fraction: float | None = None
     batch_size: int = 64  # images classified at once; changes speed, not the result
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ def run(
         1.0 if data.kind == "imagenet-c" else classifier.crop_fraction
     )
     crop = Crop(settings.size or classifier.size, fraction, Image.Resampling.BICUBIC)
-    counts, contents = evaluate(classifier, data, settings, crop, progress=progress)
+    counts, contents = evaluate(classifier, data, settings, crop=crop, progress=progress)
     protocol = dict(
         data=dict(kind=data.kind, classes=len(data.class_names), **data.facts),
         size=crop.size,
@@ -139,8 +139,8 @@ def evaluate(
     classifier: Scorer,
     data: RobustnessData,
     settings: Settings,
-    crop: Crop,
     *,
+    crop: Crop,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """Counts errors.
@@ -150,7 +150,7 @@ def evaluate(
         data: Images and conditions.
         settings: ``corruptions``, ``severities``, ``seed``, ``batch_size``.
         crop: How an image becomes a square.
-        progress: Told of batches, of all conditions together.
+        progress: Called with each batch, of all conditions together.
 
     Returns:
         ``clean`` and ``corruptions``, see ``measures.summarise``, ``classes`` (names), and
@@ -164,20 +164,22 @@ def evaluate(
     for done, condition in enumerate(conditions):
         split = data.open(condition)
         contents.append((_title(condition), split.fingerprint))
-        images = _images(split, condition if data.generated else None, settings.seed, crop)
+        drawn = condition if data.generated else None
+        images = _images(split, drawn, seed=settings.seed, crop=crop)
         wrong: dict[int, list[int]] = {1: [], _TOP: []}
         total = -(-len(split) // settings.batch_size)
-        for number, (batch, ids) in enumerate(
-            _batches(images, len(split), settings.batch_size), start=1
-        ):
-            scores, target = _scores(classifier, batch, split, ids), columns[split.labels[ids]]
+        batches = _batches(images, len(split), settings.batch_size)
+        for number, (batch, ids) in enumerate(batches, start=1):
+            scores = classifier.logits(batch).cpu().float()
+            require_finite(scores, ids, split=split, what="scores are")
+            target = columns[split.labels[ids]]
             if data.masked:
                 scores, target = scores[:, columns], split.labels[ids]
             for k, so_far in wrong.items():
                 so_far += _not_among(scores, target, k)
             if progress:
                 progress(_title(condition), done * total + number, len(conditions) * total)
-        _note(counts, condition, split, wrong)
+        _note(counts, condition, split=split, wrong=wrong)
     return counts, contents
 
 
@@ -185,7 +187,9 @@ def _title(condition: Condition) -> str:
     return "as they are" if condition is None else f"{condition[0]} {condition[1]}"
 
 
-def _images(split: ClassSplit, condition: Condition, seed: int, crop: Crop) -> Iterator[np.ndarray]:
+def _images(
+    split: ClassSplit, condition: Condition, *, seed: int, crop: Crop
+) -> Iterator[np.ndarray]:
     """Images of a split in order, (size, size, 3) uint8, corrupted if there is a condition."""
 
     def make(index: int) -> np.ndarray:
@@ -203,14 +207,8 @@ def _batches(
     """Groups images into (B, 3, size, size) uint8, with their numbers."""
     for start in range(0, count, size):
         ids = list(range(start, min(count, start + size)))
-        yield torch.from_numpy(np.stack([next(images) for _ in ids])).permute(0, 3, 1, 2), ids
-
-
-def _scores(classifier: Scorer, images: Tensor, split: ClassSplit, ids: list[int]) -> Tensor:
-    """Scores (B, C) float32 on the CPU, all of them finite."""
-    scores = classifier.logits(images).cpu().float()
-    require_finite(scores, ids, split=split, what="scores are")
-    return scores
+        batch = np.stack(list(islice(images, len(ids))))
+        yield torch.from_numpy(batch).permute(0, 3, 1, 2), ids
 
 
 def _not_among(scores: Tensor, target: Tensor, k: int) -> list[int]:
@@ -224,7 +222,11 @@ def _not_among(scores: Tensor, target: Tensor, k: int) -> list[int]:
 
 
 def _note(
-    counts: dict[str, Any], condition: Condition, split: ClassSplit, wrong: dict[int, list[int]]
+    counts: dict[str, Any],
+    condition: Condition,
+    *,
+    split: ClassSplit,
+    wrong: dict[int, list[int]],
 ) -> None:
     """Adds the errors of one condition to the counts."""
     first, five = wrong[1], wrong[_TOP]
@@ -240,6 +242,5 @@ def _note(
             f"{name}/{severity} has other images than those before it: unpack it again"
         )
     counts.setdefault("corruptions", {}).setdefault(name, {})[str(severity)] = row
-    per_image[name] = [
-        a + b for a, b in zip(per_image.get(name, [0] * len(first)), first, strict=True)
-    ]
+    before = per_image.get(name, [0] * len(first))
+    per_image[name] = [a + b for a, b in zip(before, first, strict=True)]

@@ -1,4 +1,4 @@
-"""The command ``pixelpretext transfer``: every network, by every recipe, with every seed; one table."""
+"""The command ``pixelpretext transfer``: every network with every seed by a recipe; one table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import product
 
 from rich.console import Console
 from rich.status import Status
@@ -40,13 +40,16 @@ class Options:
     """What ``pixelpretext transfer`` is asked for.
 
     Attributes:
-        checkpoints: specs of :meth:`FeatureExtractor.load`. recipe: a config of
-            ``configs/transfer``.
-        data: root of the data; None: the recipe's. seeds: one fine-tuning with each.
-        weights: ``online`` or ``target``, of our checkpoints. cfg_options: ``KEY=VALUE`` of the
-            recipe.
-        check: only check. launcher: who started the processes. work_dir: of logs and networks. out:
-            file of records.
+        checkpoints: specs of :meth:`FeatureExtractor.load`.
+        recipe: a config of ``configs/transfer``.
+        data: root of the data; None: the recipe's.
+        seeds: one fine-tuning with each.
+        weights: ``online`` or ``target``, of our checkpoints.
+        cfg_options: ``KEY=VALUE`` of the recipe.
+        check: only check.
+        launcher: who started the processes.
+        work_dir: of logs and networks.
+        out: file of records.
     """
 
     checkpoints: Sequence[str]
@@ -76,7 +79,7 @@ def transfer(options: Options) -> None:
     libraries.require()
     with process_group(options.launcher):
         data = TransferFolder(options.data)
-        jobs = [(spec, settings) for spec in options.checkpoints for settings in _settings(options)]
+        jobs = list(product(options.checkpoints, _settings(options)))
         _check(options, jobs, data, console)
         if options.check:
             return
@@ -103,20 +106,20 @@ def _settings(options: Options) -> list[Settings]:
     return [Settings(tuning_seed=seed, **common) for seed in dict.fromkeys(options.seeds)]
 
 
-def _tell(status: Status, phase: str, done: int, total: int) -> None:
-    status.update(f"{phase}: {done} of {total}")
-
-
 def _check(options: Options, jobs: list, data: TransferFolder, console: Console) -> None:
     """Fits the recipe to every network before anything is trained, and says what will be done."""
-    planned = (
-        int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0) if options.check else 0
-    )  # set by tools/launching.sh
+    planned = 0
+    if options.check:  # tools/launching.sh says how many processes there will be
+        planned = int(os.environ.get("PIXELPRETEXT_PROCESSES") or 0)
     for spec, settings in jobs[:: len(set(options.seeds))]:
         extractor = FeatureExtractor.load(spec, weights=options.weights)
         fitted = fit(extractor, data, settings, processes=planned or None)
-        said = [str(extractor.report)] if extractor.report is not None else []
-        said += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
+        notes = [str(extractor.report)] if extractor.report is not None else []
+        notes += [str(place_weights(extractor, fitted)), fitted.norm, str(fitted.work_dir.parent)]
         with console.status("looking at the labels") as status:
-            said += look_at_labels(fitted, data, partial(_tell, status))
-        console.print(f"{spec}: {'; '.join(said)}", markup=False, soft_wrap=True)
+
+            def show(phase: str, done: int, total: int, status: Status = status) -> None:
+                status.update(f"{phase}: {done} of {total}")
+
+            notes += look_at_labels(fitted, data, show)
+        console.print(f"{spec}: {'; '.join(notes)}", markup=False, soft_wrap=True)

@@ -104,7 +104,7 @@ def run(
     lock = RunLock(fitted.work_dir)
     lock.take(expected=True)
     try:
-        return _run(extractor, fitted, data, settings, progress=progress)
+        return _run(extractor, fitted, data=data, settings=settings, progress=progress)
     finally:
         lock.release()
 
@@ -112,9 +112,9 @@ def run(
 def _run(
     extractor: FeatureExtractor,
     fitted: Fitted,
+    *,
     data: TransferFolder,
     settings: Settings,
-    *,
     progress: Any,
 ) -> Result:
     """Trains and evaluates what is missing of a fitted run, whose folder this launch alone works
@@ -277,26 +277,23 @@ def _require_resnet(extractor: FeatureExtractor, depth: int | None) -> None:
     """Refuses what the library's own ResNet would compute otherwise: ResNets with attention or
     blurred strides have all the weights of a plain one, so that their keys tell nothing."""
     try:
-        found = plain_resnet(Network(extractor)).depth
+        own_depth = plain_resnet(Network(extractor)).depth
     except NoCounterpart as error:
         own = "the recipe trains the library's own ResNet: take a recipe for this network"
         raise ValueError(f"{error}; {own}") from error
-    if depth is not None and found != depth:
+    if depth is not None and own_depth != depth:
+        kind = f"a ResNet-{own_depth}" if own_depth else "another"
         raise ValueError(
-            f"the recipe trains a ResNet-{depth}, {extractor.spec} is "
-            f"{f'a ResNet-{found}' if found else 'another'}; take a checkpoint of that depth, "
-            "or another recipe"
+            f"the recipe trains a ResNet-{depth}, {extractor.spec} is {kind}; take a checkpoint "
+            "of that depth, or another recipe"
         )
 
 
 def _place_normalisation(config: Any, extractor: FeatureExtractor) -> None:
     """Images are normalised as in pretraining; the libraries count in 0 to 255."""
-    given = dict(
-        mean=[255 * m for m in extractor.mean],
-        std=[255 * s for s in extractor.std],
-        bgr_to_rgb=True,
-    )
-    config.model.data_preprocessor.update(given)
+    mean = [255 * value for value in extractor.mean]
+    std = [255 * value for value in extractor.std]
+    config.model.data_preprocessor.update(mean=mean, std=std, bgr_to_rgb=True)
 
 
 def named_metrics(measured: dict[str, float]) -> dict[str, Metric]:
