@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,34 +13,36 @@ from benchmarks.data import layouts
 from benchmarks.data.layout_list import describe
 from benchmarks.evaluate.run import Options, evaluate
 
+DECLARATION = "benchmarks/data/layouts.py"
+TEST = "tests/benchmarks/data/test_orchard.py"
+
 
 @pytest.fixture
-def page_test(page: Any) -> Iterator[ModuleType]:
-    """The page's test module, with the page's layout declared for the length of a test."""
-    declaration, path = page.blocks
-    page.load(declaration, within=layouts)
-    yield page.load(path)
+def orchard(page: Any) -> Iterator[Any]:
+    """The page, its layout declared for the length of a test."""
+    page.load(DECLARATION, within=layouts)
+    yield page
     del layouts.LAYOUTS["orchard"]
 
 
 def test_the_page_shows_the_files_it_lists(page: Any) -> None:
-    assert page.files == [*page.blocks, "docs/data.md"]
+    assert page.files == [*page.blocks, "docs/data.md"] == [DECLARATION, TEST, "docs/data.md"]
 
 
-def test_the_tests_on_the_page_pass(page_test: ModuleType, tmp_path: Path) -> None:
-    tests = {name: value for name, value in vars(page_test).items() if name.startswith("test_")}
+def test_the_tests_on_the_page_pass(orchard: Any, tmp_path: Path) -> None:
+    tests = orchard.tests(TEST)
     assert len(tests) == 3
     for name, test in tests.items():
         test(tmp_path / name)
 
 
-def test_the_line_on_the_page_is_the_one_of_the_list(page: Any, page_test: ModuleType) -> None:
-    (name, images, files, about) = describe("masks")[-1]
-    assert f"| `{name}` | {images} | {files} | {about} |" in page.text.splitlines()
+def test_the_line_on_the_page_is_the_one_of_the_list(orchard: Any) -> None:
+    name, images, files, about = describe("masks")[-1]
+    assert f"| `{name}` | {images} | {files} | {about} |" in orchard.text.splitlines()
 
 
-def test_both_benchmarks_read_the_layout_on_the_page(page_test: ModuleType, tmp_path: Path) -> None:
-    root, out = page_test.write_orchard(tmp_path / "data"), tmp_path / "records.jsonl"
+def test_both_benchmarks_read_the_layout_on_the_page(orchard: Any, tmp_path: Path) -> None:
+    root, out = orchard.load(TEST).write_orchard(tmp_path / "data"), tmp_path / "records.jsonl"
     evaluate(
         Options(
             networks=["random:resnet18?output_stride=8"],
