@@ -1,4 +1,4 @@
-"""Measures frozen features: dense retrieval, depth, kNN, linear probes and more.
+"""Measures frozen features: retrieval, depth, kNN, linear probes and more.
 
 Features may be upsampled first. One table per protocol.
 """

@@ -1,4 +1,4 @@
-"""Writes a network's weights for another library and checks that they load there.
+"""Writes a network's weights for another library and checks that they load.
 
 Prints the line that loads them.
 """
