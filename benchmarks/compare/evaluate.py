@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
-from benchmarks.compare.names import PlanError, check_names
+from benchmarks.compare.names import PlanError, check_names, plan_errors
 from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
@@ -27,12 +27,10 @@ def check_benchmark(benchmark: Evaluation) -> None:
     Raises:
         PlanError: unknown type, setting, data set or argument of it, each with a suggestion.
     """
-    try:
-        found = find_benchmark(benchmark.type)
-        make_settings(benchmark.name, found, benchmark.settings)
-        data_class(benchmark.name, found, benchmark.data)
-    except ValueError as error:
-        raise PlanError(str(error)) from error
+    with plan_errors():
+        declared = find_benchmark(benchmark.type)
+        make_settings(benchmark.name, declared, benchmark.settings)
+        data_class(benchmark.name, declared, benchmark.data)
 
 
 def open_task(benchmark: Evaluation) -> Task:
@@ -97,8 +95,8 @@ def check_baseline(baseline: Baseline) -> None:
     check_names(f"type of baseline {baseline.name!r}:", [baseline.type], benchmark.baselines)
     if "stride" in benchmark.baseline_needs and "stride" not in baseline.settings:
         raise PlanError(
-            f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms "
-            "beside it"
+            f"baseline {baseline.name!r}: needs stride=, pixels per feature cell of the arms in "
+            "its table"
         )
 
 

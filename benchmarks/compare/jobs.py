@@ -62,5 +62,5 @@ def _job(plan: Plan, module: str, *, name: str, directory: Path, work: float) ->
 
 
 def job_environment() -> dict[str, str]:
-    """Returns the variables of every job: it can import this code, and its log grows line by line."""
+    """Returns the variables of every job: it imports this code, and its log grows line by line."""
     return {**import_path(), "PYTHONUNBUFFERED": "1"}

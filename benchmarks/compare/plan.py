@@ -25,7 +25,6 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ from benchmarks.compare.parts import Arm, Baseline, Evaluation, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
-from pretrain.annotations import fit_all
+from pretrain.annotations import build
 from pretrain.engine.check import check_config
 from pretrain.engine.config_file import read_config
 from pretrain.engine.settings import ConfigError
@@ -98,6 +97,8 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
     columns = tuple(raw.get("columns", ()))
     for key in (raw["primary"], *columns):
         _check_metric(key, benchmarks)
+    with plan_errors():
+        resources = build(Resources, raw.get("resources", {}), where="resources.")
     return Plan(
         path=path,
         work_dir=folder,
@@ -107,7 +108,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         budget_kind=kind,
         budget_amount=amount,
         primary=raw["primary"],
-        trials=_trials(arms, seeds, folder, raw.get("overrides", {})),
+        trials=_trials(_recipes(arms, raw.get("overrides", {})), arms, seeds=seeds, folder=folder),
         prepare=check_prepare(raw.get("prepare", {})),
         baselines=_baselines(raw.get("baselines", {}), benchmarks),
         pictures=_pictures(raw.get("pictures", {})),
@@ -115,7 +116,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         statistics=_statistics(raw.get("statistics", ())),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
-        resources=_resources(raw.get("resources", {})),
+        resources=resources,
     )
 
 
@@ -153,12 +154,8 @@ def _arm(name: str, raw: Any, base: str) -> Arm:
     train = raw.get("train", True)
     if not isinstance(train, bool):
         raise PlanError(f"arm {name!r}: train = {train!r} must be True or False")
-    return Arm(
-        name,
-        find_config(raw.get("config") or base, f"arm {name!r}"),
-        raw.get("overrides") or {},
-        train,
-    )
+    config = find_config(raw.get("config") or base, f"arm {name!r}")
+    return Arm(name, config, raw.get("overrides") or {}, train)
 
 
 def _benchmark(name: str, raw: Any) -> Evaluation:
@@ -231,15 +228,6 @@ def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _resources(raw: Any) -> Resources:
-    keys = [field.name for field in fields(Resources)]
-    if not isinstance(raw, dict):
-        raise PlanError(f"resources = {raw!r}: must be a dict with any of {', '.join(keys)}")
-    check_names("key of resources:", raw, keys)
-    with plan_errors():
-        return Resources(**fit_all(raw, Resources, where="resources: "))
-
-
 def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:
     """Refuses overrides, however nested, of what the comparison sets in every trial: they would not
     count.
@@ -256,34 +244,43 @@ def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:
         )
 
 
-def _trials(
-    arms: Sequence[Arm], seeds: Sequence[int], folder: Path, common: dict[str, Any]
-) -> tuple[Trial, ...]:
-    """Seeds outermost: after the first seed of every arm there is already a table to look at."""
-    resolved, experiments = {}, {}
+def _recipes(arms: Sequence[Arm], common: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns arm -> its resolved recipe, all checked and no two the same.
+
+    Args:
+        arms: in the order of the table.
+        common: overrides of all arms.
+    """
+    recipes: dict[str, dict[str, Any]] = {}
+    arm_of: dict[str, str] = {}  # fingerprint of an experiment -> its arm
     _refuse_set_later(common, "overrides")
     for arm in arms:
         _refuse_set_later(arm.overrides, f"arm {arm.name!r}")
-        config = load_config(arm.config, common, arm.overrides, where=f"arm {arm.name!r}")
-        config.pop("work_dir", None)
+        recipe = load_config(arm.config, common, arm.overrides, where=f"arm {arm.name!r}")
+        recipe.pop("work_dir", None)
         try:
-            check_config(Config(config))
+            check_config(Config(recipe))
         except ConfigError as error:
             raise PlanError(f"arm {arm.name!r} ({arm.config}): {error}") from error
-        resolved[arm.name] = config
         # All untrained arms of one model are one experiment, whatever their objectives.
-        same = config_hash(
-            [relevant(config) if arm.train else config["model"].get("backbone"), arm.train]
-        )
-        if same in experiments:
+        experiment = relevant(recipe) if arm.train else recipe["model"].get("backbone")
+        twin = arm_of.setdefault(config_hash([experiment, arm.train]), arm.name)
+        if twin != arm.name:
             raise PlanError(
-                f"arms {experiments[same]!r} and {arm.name!r} are the same experiment: remove one "
-                "or change its overrides"
+                f"arms {twin!r} and {arm.name!r} are the same experiment: remove one or change its "
+                "overrides"
             )
-        experiments[same] = arm.name
+        recipes[arm.name] = recipe
+    return recipes
+
+
+def _trials(
+    recipes: dict[str, dict[str, Any]], arms: Sequence[Arm], *, seeds: Sequence[int], folder: Path
+) -> tuple[Trial, ...]:
+    """Seeds outermost: after the first seed of every arm there is already a table to look at."""
     trials = []
     for seed in seeds:
         for arm in arms:
-            config = {**resolved[arm.name], "seed": seed}
+            config = {**recipes[arm.name], "seed": seed}
             trials.append(Trial(arm, seed, folder / arm.name / f"seed_{seed}", config))
     return tuple(trials)

@@ -46,29 +46,30 @@ class Monitor:
         return phase, step / total, f"step {step}/{total} · {speed:.0f} images/s"
 
     def seconds_left(self, status: Status) -> float | None:
-        """Returns the estimated seconds until all is done; None before anything of weight can be
-        told.
+        """Returns the estimated seconds until all is done; None before enough has been done to
+        know.
 
         Seconds per unit of work come from finished jobs and from what the running ones expect for
         themselves.
         """
-        known = [(seconds, self.jobs[name].work) for name, seconds in status.done.items()]
-        running = []
+        spent = list(status.done.values())  # seconds, and the work that took or will take them
+        known = [self.jobs[name].work for name in status.done]
+        running = [0.0]  # work that is left of each running job
         for name in status.running:
             job, (_, fraction, _) = self.jobs[name], self.describe(name)
             running.append((1 - PRETRAINING_SHARE * fraction) * job.work)
             left = TrialFolder(job.directory).progress().get("eta_s")
             if left and fraction < 1:
-                known.append((left, PRETRAINING_SHARE * (1 - fraction) * job.work))
+                spent.append(left)
+                known.append(PRETRAINING_SHARE * (1 - fraction) * job.work)
         # A job of little work is mostly start-up: nothing follows from it for the long ones.
-        longest = max((job.work for job in self.jobs.values()), default=0.0)
-        if not known or max(work for _, work in known) < 0.1 * longest:
+        if not known or max(known) < 0.1 * max(job.work for job in self.jobs.values()):
             return None
-        rate = sum(seconds for seconds, _ in known) / sum(work for _, work in known)
         waiting = sum(self.jobs[name].work for name in status.waiting)
-        parallel = max(1, min(self.at_once, len(running) + len(status.waiting)))
+        parallel = max(1, min(self.at_once, len(status.running) + len(status.waiting)))
         # Not less than the longest of those that run, which no other can shorten.
-        return rate * max([(sum(running) + waiting) / parallel, *running])
+        work = max((sum(running) + waiting) / parallel, *running)
+        return sum(spent) / sum(known) * work
 
     def headline(self, status: Status) -> str:
         """One line: counts and the time left."""

@@ -1,7 +1,7 @@
 """A trial's folder: what was asked for, what has been done, what is missing.
 
-The folder holds what was asked for (``trial.json``, ``config.py``), what is going on (``state.json``,
-``log.txt``), the training's own folder (``pretrain/``) or the untrained network
+The folder holds what was asked for (``trial.json``, ``config.py``), what is going on
+(``state.json``, ``log.txt``), the training's own folder (``pretrain/``) or the untrained network
 (``untrained.pth``), and the results (``records.jsonl``). Whether something is missing is read from
 these alone, so a trial killed at any moment goes on where it stood, on any machine.
 """

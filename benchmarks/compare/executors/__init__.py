@@ -7,13 +7,12 @@ of its class are its options.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from benchmarks.compare.executors.base import Executor
 from benchmarks.compare.executors.local import Local
-from pretrain.annotations import fit_all
-from pretrain.names import check_choice, check_names
+from pretrain.annotations import build
+from pretrain.names import check_choice
 
 EXECUTORS: dict[str, type[Executor]] = {
     "local": Local,
@@ -31,8 +30,4 @@ def make_executor(name: str, options: Mapping[str, Any]) -> Executor:
         ValueError: an unknown name, an unknown option, or an illegal value of one.
     """
     check_choice("executor", name, EXECUTORS)
-    executor = EXECUTORS[name]
-    check_names(
-        f"option of executor {name!r}:", options, [field.name for field in fields(executor)]
-    )
-    return executor(**fit_all(options, executor, where=f"executor {name!r}: "))
+    return build(EXECUTORS[name], options, where=f"executor {name!r}: ")

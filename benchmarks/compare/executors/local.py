@@ -1,4 +1,4 @@
-"""The local executor: a few jobs at once as processes of this machine, and none that stays behind."""
+"""The local executor: a few jobs at once as processes of this machine, none of which stays."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ for step in range(done + 1, total + 1):
     if (root / "slow.txt").exists():
         time.sleep(float((root / "slow.txt").read_text()))
     (work / "step.json").write_text(json.dumps(step))
-    progress = {"step": step, "total": total, "samples_per_s": 100 * lr, "seconds": step, "state": "running"}
+    progress = {"step": step, "total": total, "samples_per_s": 100 * lr, "seconds": step}
     (work / "progress.json").write_text(json.dumps(progress))
 rows += [f"{s},{s * schedule['global_batch']},{lr},{1 / s},{100 * lr}" for s in range(1, total + 1)]
 (work / "curve.csv").write_text("\\n".join(rows) + "\\n")
@@ -56,7 +56,8 @@ def run(checkpoint, settings):
         file.write(f"{checkpoint}\\\\n")
     score = json.loads(Path(checkpoint).read_text())["score"] * settings.factor
     protocol = {"data": "toy", "factor": settings.factor}
-    return Record("toy", {"score": Metric(score, "%"), "error": Metric(100 - score, "%", "lower")}, protocol)
+    metrics = {"score": Metric(score, "%"), "error": Metric(100 - score, "%", "lower")}
+    return Record("toy", metrics, protocol)
 
 def __getattr__(name):
     """The declaration; the children, which start without torch, do not ask for it."""
@@ -66,7 +67,12 @@ def __getattr__(name):
     from benchmarks.data import ClassFolder
 
     return Benchmark(
-        name="toy", about="", settings=Settings, run=run, data=ClassFolder, metrics=("score", "error")
+        name="toy",
+        about="",
+        settings=Settings,
+        run=run,
+        data=ClassFolder,
+        metrics=("score", "error"),
     )
 '''
 
@@ -92,7 +98,8 @@ arms = dict(
     weak=dict(overrides={{"schedule.lr_per_256": 0.2}}),
     strong=dict(overrides={{"schedule.lr_per_256": 3.0}}),
 )
-benchmarks = dict(toy=dict(type="fake_benchmark", data=dict(type="ClassFolder", root={root!r}), factor=1.0))
+_data = dict(type="ClassFolder", root={root!r})
+benchmarks = dict(toy=dict(type="fake_benchmark", data=_data, factor=1.0))
 primary = "toy.score"
 """
 

@@ -1,4 +1,4 @@
-"""Budgets: the arithmetic, the counted FLOPs against paper and pencil, and that a record is kept."""
+"""Budgets: the arithmetic, the counted FLOPs against paper and pencil, the record kept."""
 
 from __future__ import annotations
 

@@ -122,9 +122,9 @@ def test_common_overrides_reach_every_arm_and_arms_have_the_last_word(toy: Toy) 
         ("prepare = dict(scenes=dict(out='x', image=4))", "'image'; did you mean 'images'?"),
         ("prepare = dict(scenes=dict(out='x'))", "prepare scenes: missing images"),
         ("pictures = dict(foldr='x')", "'foldr'; did you mean 'folder'?"),
-        ("resources = 2", "resources = 2: must be a dict with any of gpus, cpus, memory_gb, hours"),
-        ("resources = dict(gpu=2)", "'gpu'; did you mean 'gpus'?"),
-        ("resources = dict(gpus='2')", "resources: gpus='2' is"),
+        ("resources = 2", "resources=2: must be a dict of gpus, cpus, memory_gb, hours"),
+        ("resources = dict(gpu=2)", "resources.gpu is unknown; did you mean 'gpus'?"),
+        ("resources = dict(gpus='2')", "resources.gpus='2' is"),
         ("resources = dict(cpus=0)", "cpus=0: must be at least 1"),
         ("baselines = dict(x=dict(type='majority', benchmark='tox'))", "did you mean 'toy'?"),
         (

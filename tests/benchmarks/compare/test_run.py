@@ -47,7 +47,7 @@ def test_a_comparison_runs_only_what_is_missing(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     path = toy('seeds = (0,)\nnext_step = "go on with scenes"')
-    code, said = run(path, trainer)
+    code, printed = run(path, trainer)
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0"]
     table = json.loads(Path("out/table.json").read_text())
     assert [r["arm"] for r in table["rows"]] == ["strong", "weak", "untrained"]
@@ -59,7 +59,7 @@ def test_a_comparison_runs_only_what_is_missing(
         set(table["differs"]) == {"schedule.lr_per_256"}
         and table["held_equal"]["schedule.samples"] == 80
     )
-    assert said.splitlines()[-1] == "Next: open out/index.html; go on with scenes"
+    assert printed.splitlines()[-1] == "Next: open out/index.html; go on with scenes"
     page = Path("out/index.html").read_text()
     for file in ("pictures/curves.png", "pictures/pairs.png"):
         assert file in page
@@ -75,14 +75,14 @@ def test_a_comparison_runs_only_what_is_missing(
     ):
         assert Path("out", file).is_file()
 
-    code, said = run(path, trainer)
-    assert code == 0 and len(calls(tmp_path)) == 2 and "3 finished before, 0 to run" in said
+    code, printed = run(path, trainer)
+    assert code == 0 and len(calls(tmp_path)) == 2 and "3 finished before, 0 to run" in printed
     code, _ = run(path, trainer, redo=["weak"])
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
-    code, said = run(toy("seeds = (0, 1)"), trainer, table_only=True)
+    code, printed = run(toy("seeds = (0, 1)"), trainer, table_only=True)
     assert (
         code == 0
-        and "does what is missing" in said
+        and "does what is missing" in printed
         and "INCOMPLETE: 3 of 6" in Path("out/report.md").read_text()
     )
     with pytest.raises(PlanError, match="did you mean 'weak'"):
@@ -200,8 +200,8 @@ def test_the_table_can_be_looked_at_while_the_comparison_runs(
     assert not Path("out").exists()
     assert run(path, trainer)[0] == 0
     with exclusive(Path("out"), "comparison", wait_s=0):
-        code, said = run(path, trainer, table_only=True)
-    assert code == 0 and "Next: open out/index.html" in said
+        code, printed = run(path, trainer, table_only=True)
+    assert code == 0 and "Next: open out/index.html" in printed
 
 
 def test_a_failing_arm_stops_no_other_and_is_reported(
@@ -209,14 +209,14 @@ def test_a_failing_arm_stops_no_other_and_is_reported(
 ) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     path = toy("seeds = (0,)\ndel arms['untrained']")
-    code, said = run(path, trainer)
+    code, printed = run(path, trainer)
     assert code == 1
     for words in (
         "FAILED weak/seed_0 (exit code 1)",
         "the disk is on fire",
         "Next: mend what failed",
     ):
-        assert words in said
+        assert words in printed
     assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == [
         "strong",
         "weak",
@@ -284,10 +284,10 @@ def test_a_budget_of_seconds_measures_each_arm_beforehand(
 ) -> None:
     """The fake trains at 100 · lr images/s, so 0.4 s buy 8 samples at lr 0.2 and 120 at lr 3."""
     path = toy("seeds = (0,)\nbudget = dict(seconds=0.4)\ndel arms['untrained']")
-    code, said = run(path, trainer)
+    code, printed = run(path, trainer)
     rows = {r["arm"]: r for r in json.loads(Path("out/table.json").read_text())["rows"]}
     assert code == 0 and {a: r["samples"] for a, r in rows.items()} == {"weak": 8, "strong": 120}
-    assert "20.0 images/s in the pilot" in said
+    assert "20.0 images/s in the pilot" in printed
     assert run(path, trainer)[0] == 0
     assert len(calls(tmp_path)) == 4  # two pilots, two trials
 
