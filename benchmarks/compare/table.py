@@ -297,18 +297,28 @@ def as_json(comparison: Comparison) -> str:
 
 
 def screens(comparison: Comparison) -> list[rich.table.Table]:
-    """Returns the results and, where there are any, the costs as two tables, each made to fit 80
-    characters.
+    """Returns the results and, where there are any, further statistics and costs, each as a table
+    made to fit 80 characters.
     """
-    table = comparison.table
-    names = [column.name for column in table.columns]
-    split = names.index(SEEDS.name) + 1  # the rest is cost
-    results, costs = table.select(names[:split]), names[split:]
+    metrics = [column.name for column in comparison.metrics]
+    results = comparison.table.select([RANK.name, ARM.name, *metrics, SEEDS.name])
     short = {RANK.name: "#", SEEDS.name: "n"}
-    parts = [to_screen(results, short=short)]
-    if costs:
-        spent = table.select([ARM.name, *costs])
-        rows = [row for row in spent.rows if set(row.cells[1:]) != {Cell()}]
-        title = "Cost of pretraining, mean over seeds"
-        parts.append(to_screen(replace(spent, title=title, rows=tuple(rows), notes=())))
+    parts = [to_screen(replace(results, notes=()), short=short)]
+    further, costs = [], []
+    for column in comparison.table.columns:
+        if column in COSTS:
+            costs.append(column)
+        elif column.name not in (RANK.name, ARM.name, SEEDS.name, *metrics):
+            further.append(replace(column, label=""))  # here its name must say which metric
+    titles = ("Further statistics", "Cost of pretraining, mean over seeds")
+    for title, columns in zip(titles, (further, costs), strict=True):
+        if columns:
+            parts.append(to_screen(_beside_arms(comparison.table, columns, title=title)))
     return parts
+
+
+def _beside_arms(table: Table, columns: Sequence[Column], *, title: str) -> Table:
+    """Some columns beside the arms' names; rows without any value are left out."""
+    part = table.select([ARM.name, *(column.name for column in columns)])
+    rows = [row for row in part.rows if set(row.cells[1:]) != {Cell()}]
+    return Table(title, (ARM, *columns), tuple(rows))

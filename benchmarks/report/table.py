@@ -224,7 +224,8 @@ def build(
         for statistic in dict.fromkeys((INTERVAL, *statistics)):
             for heading, values in statistic.columns(samples, references).items():
                 if heading:
-                    add(Column(f"{name} {heading}", heading, digits=own.digits), values)
+                    label = dict(label=heading, group=own.group, digits=own.digits)
+                    add(Column(f"{name} {heading}", **label), values)
                 else:
                     add(own, values, _best(entries, values, own.better) if mark_best else ())
             value = statistic.value_of_table(samples)

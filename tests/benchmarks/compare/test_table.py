@@ -248,10 +248,20 @@ def test_tables_fit_a_terminal_of_80_characters() -> None:
             value = one.record.metrics["mIoU"].value
             runs.append(run(arm, one.pair, value, pixel_accuracy=99.99, other=12.5))
     arms = arms_of(runs, *ARMS)
-    comparison = build_table(arms, primary="seg.mIoU", fairness=FAIR, costs=costs, title="Toys")
+    comparison = build_table(
+        arms,
+        primary="seg.mIoU",
+        fairness=FAIR,
+        costs=costs,
+        statistics=[DIFFERENCE],
+        untrained=["none"],
+        title="Toys",
+    )
     out = io.StringIO()
     console = Console(file=out, width=80)
     for screen in screens(comparison):
         console.print(screen)
     text = out.getvalue()
     assert "31.00 ± 2.48" in text and "40,000" in text and "12.5" in text and "…" not in text
+    parts = text.split("Further statistics")
+    assert "minus none" not in parts[0] and parts[1].count("10.00 ± 0.00") == 1
