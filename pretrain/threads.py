@@ -19,7 +19,12 @@ def usable_cores() -> int:
     return cores
 
 
-def thread_limits(processes: int, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def thread_limits(
+    processes: int,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    at_most: int | None = None,
+) -> dict[str, str]:
     """Returns the variables that limit the threads of each of several processes of this machine.
 
     A process that believes it owns all cores slows the others down, and a user who says less knows
@@ -30,8 +35,10 @@ def thread_limits(processes: int, environment: Mapping[str, str] = os.environ) -
         processes: how many run at once.
         environment: holds the user's values, if any; what is no number above 0 is passed over, as
             OpenMP does.
+        at_most: threads of one process, however large its share.
     """
     share = max(1, usable_cores() // processes)
+    share = min(share, at_most or share)
     openmp = _number(environment.get("OMP_NUM_THREADS", ""))
     mkl = _number(environment.get("MKL_NUM_THREADS", "")) or openmp
     return {

@@ -93,12 +93,13 @@ def read_executor_options(items: Sequence[str], *, jobs: int | None) -> dict[str
     """Returns the settings of the executor, ``--jobs`` among them.
 
     Raises:
-        ValueError: an item without a value, a key that is given twice.
+        ValueError: an item without a value; a key that is given twice, ``--jobs`` counted.
     """
     from benchmarks.core.extractor import literal
 
-    settings = read_pairs(items, option="--executor-options", example="gpus=2", parse=literal)
-    return settings if jobs is None else {"jobs": jobs, **settings}
+    if jobs is not None:
+        items = [*items, f"jobs={jobs}"]
+    return read_pairs(items, option="--executor-options", example="gpus=2", parse=literal)
 
 
 COMMAND = Command(

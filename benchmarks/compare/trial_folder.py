@@ -149,13 +149,13 @@ class TrialFolder:
         were asked for.
         """
         spec = self.spec()
-        settings = {benchmark.name: benchmark.hash for benchmark in spec.benchmarks}
+        wanted = [(spec.hash, benchmark.name, benchmark.hash) for benchmark in spec.benchmarks]
         newest = {}
         for record in read_all(self.records) if self.records.is_file() else []:
             origin = record.subject.get("trial", {})
-            name = origin.get("benchmark")
-            if origin.get("config") == spec.hash and settings.get(name) == origin.get("settings"):
-                newest[name] = record
+            key = origin.get("config"), origin.get("benchmark"), origin.get("settings")
+            if key in wanted:
+                newest[origin["benchmark"]] = record
         return newest
 
     def missing(self) -> list[Evaluation]:

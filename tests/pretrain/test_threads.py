@@ -30,3 +30,9 @@ def test_the_smaller_of_share_and_wish(
     monkeypatch.setattr(threads, "usable_cores", lambda: cores)
     limits = threads.thread_limits(processes, given)
     assert (limits["OMP_NUM_THREADS"], limits["MKL_NUM_THREADS"]) == expected
+
+
+def test_a_process_may_need_fewer_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "usable_cores", lambda: 8)
+    for at_most, expected in ((3, "3"), (9, "4"), (None, "4")):
+        assert threads.thread_limits(2, {}, at_most=at_most)["OMP_NUM_THREADS"] == expected

@@ -89,9 +89,7 @@ class Local(Executor):
 
     def environment(self, job: Job, slot: int) -> dict[str, str]:
         """Returns the environment of a job that is the one numbered ``slot`` of those running."""
-        limits = thread_limits(self.jobs)
-        if job.resources.cpus is not None:
-            limits = {name: str(min(int(n), job.resources.cpus)) for name, n in limits.items()}
+        limits = thread_limits(self.jobs, at_most=job.resources.cpus)
         devices = _devices(job.resources, slot, self.gpus)
         return {**os.environ, **limits, **devices, **job.environment}
 
