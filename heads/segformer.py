@@ -56,10 +56,10 @@ class SegformerHead(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.classify = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(dim, classes, 1))
-        found = upsamplers or {}
-        self.upsamplers = nn.ModuleList(
-            found[s] if s in found else Interpolation("bilinear") for s in self.strides
-        )
+        self.upsamplers = nn.ModuleList()
+        for s in self.strides:
+            given = (upsamplers or {}).get(s)
+            self.upsamplers.append(Interpolation("bilinear") if given is None else given)
 
     def forward(self, image: Tensor, pyramid: Mapping[int, Tensor]) -> Tensor:
         """Segments.

@@ -78,7 +78,7 @@ def translated(maps: Tensor, x: float, y: float) -> Tensor:
 
 
 def unit_grid(size: tuple[int, int], device: torch.device | str | None = None) -> Tensor:
-    """Returns the cell centres of an H×W grid in its own unit square, (H·W, 2) float64, row by row."""
+    """Returns an H×W grid's cell centres in its own unit square, (H·W, 2) float64, row by row."""
     height, width = size
     y = (torch.arange(height, dtype=torch.float64, device=device) + 0.5) / height
     x = (torch.arange(width, dtype=torch.float64, device=device) + 0.5) / width

@@ -164,9 +164,11 @@ class Pretrainer(TrainedModel):
             progress: optimiser steps done / steps of the run, in [0, 1].
         """
         pairs = self.momentum_pairs()
-        targets = [p for _, target in pairs for p in target.parameters()]
+        online, targets = [], []
+        for module, target in pairs:
+            online += module.parameters()
+            targets += target.parameters()
         if targets:
-            online = [p for module, _ in pairs for p in module.parameters()]
             torch._foreach_lerp_(targets, online, 1.0 - self.momentum_at(progress))
         if self.target_backbone is not None:
             for name in getattr(self.backbone, "shared_with_target", ()):

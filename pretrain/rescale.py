@@ -70,7 +70,7 @@ def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
         or "state_dict" not in checkpoint
     ):
         raise ValueError(
-            "no config and seed inside; name a checkpoint that pixelpretext train wrote (final.pth, "
+            "no config and seed inside; name a checkpoint of pixelpretext train (final.pth, "
             "iter_N.pth)"
         )
     cfg = parse(meta["cfg"])

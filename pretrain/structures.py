@@ -6,6 +6,7 @@ memory entries, C classes.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -145,18 +146,14 @@ def collate(samples: list[Batch]) -> Batch:
         )
     views = {}
     for name in samples[0].views:
-        group = [s.views[name] for s in samples]
+        group = [sample.views[name] for sample in samples]
         photometric = None
         if group[0].photometric is not None:
-            photometric = Photometric.stack([v.photometric for v in group])
-        views[name] = Views(
-            torch.stack([v.images for v in group]),
-            torch.stack([v.geometry for v in group]),
-            photometric,
-        )
-    return Batch(
-        views=views,
-        labels=torch.stack([s.labels for s in samples]) if all(labelled) else None,
-        ids=torch.stack([s.ids for s in samples]),
-        skipped=tuple(entry for s in samples for entry in s.skipped),
-    )
+            photometric = Photometric.stack([view.photometric for view in group])
+        images = torch.stack([view.images for view in group])
+        geometry = torch.stack([view.geometry for view in group])
+        views[name] = Views(images, geometry, photometric)
+    labels = torch.stack([sample.labels for sample in samples]) if all(labelled) else None
+    ids = torch.stack([sample.ids for sample in samples])
+    skipped = itertools.chain.from_iterable(sample.skipped for sample in samples)
+    return Batch(views, labels, ids, tuple(skipped))

@@ -135,9 +135,9 @@ class TimmBackbone(nn.Module):
         try:
             self.model = timm.create_model(name, num_classes=0, **options)
         except (TypeError, AssertionError) as error:
-            words = str(error) or "an illegal value"
+            reason = str(error) or "an illegal value"
             raise ValueError(
-                f"backbone {name!r} does not take these options {options}: {words}"
+                f"backbone {name!r} does not take these options {options}: {reason}"
             ) from error
         if not hasattr(self.model, "forward_intermediates"):
             raise ValueError(

@@ -68,11 +68,9 @@ class CocoBoxes(FilesBelow):
                 raise ValueError(f"CocoBoxes: {option}={value}; legal is a number from 0 on")
         folder = require_folder("CocoBoxes", root)
         file = CocoFile("CocoBoxes", annotations, labels=label is not None, instances=True)
-        found = _boxes(file, min_size)
-        chosen = [
-            found[i] for i in choose(len(found), count, seed, source="CocoBoxes", unit="boxes")
-        ]
-        names, labels, boxes, sizes = zip(*chosen, strict=True)
+        usable = _boxes(file, min_size)
+        chosen = choose(len(usable), count, seed, source="CocoBoxes", unit="boxes")
+        names, labels, boxes, sizes = zip(*(usable[i] for i in chosen), strict=True)
         classes = tuple(name for _, name in file.categories) if label else None
         super().__init__(folder, names, labels if label else None, classes=classes)
         self.margin = margin
@@ -113,7 +111,7 @@ class CocoBoxes(FilesBelow):
 def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[float, float]]]:
     """Returns (file name, label, box in the unit square, (H, W)) of the usable annotations."""
     index = {key: i for i, (key, _) in enumerate(file.categories)}
-    found = []
+    usable = []
     for instance in file.instances():
         width, height = file.size(instance.image)
         left, top, w, h = instance.box()
@@ -121,10 +119,10 @@ def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[f
         if min(x2 - x1, y2 - y1) >= max(min_size, 1e-9):
             name, label = file.images[instance.image]["file_name"], index.get(instance.category, 0)
             box = (x1 / width, y1 / height, x2 / width, y2 / height)
-            found.append((name, label, box, (height, width)))
-    if not found:
+            usable.append((name, label, box, (height, width)))
+    if not usable:
         raise file.fail(
             f"it has {len(file.annotations)} annotations, but no box of at least {min_size} × "
             f"{min_size} px that is no crowd; lower source.min_size"
         )
-    return sorted(found, key=lambda entry: entry[0])
+    return sorted(usable, key=lambda entry: entry[0])

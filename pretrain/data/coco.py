@@ -122,7 +122,7 @@ class CocoFile:
     def _by_id(self, rows: list[Any], kind: str, keys: tuple[str, str]) -> dict[Id, dict[str, Any]]:
         """Returns the rows by their ids."""
         text = next(key for key in keys if key != "id")
-        found: dict[Id, dict[str, Any]] = {}
+        known: dict[Id, dict[str, Any]] = {}
         for row in rows:
             if not isinstance(row, dict) or "id" not in row or not isinstance(row.get(text), str):
                 raise self.fail(
@@ -133,22 +133,21 @@ class CocoFile:
                 raise self.fail(
                     f"{kind!r} has the id {row['id']!r}; legal are whole numbers, or text for all"
                 )
-            if key in found:
+            if key in known:
                 raise self.fail(
-                    f"{kind!r} has the id {key!r} twice, for {found[key][text]!r} and "
+                    f"{kind!r} has the id {key!r} twice, for {known[key][text]!r} and "
                     f"{row[text]!r}; were files merged without numbering anew? Annotations would "
                     "go to the wrong one"
                 )
-            found[key] = row
-        if len({type(key) for key in found}) > 1:
-            number, word = (
-                next(key for key in found if isinstance(key, kind)) for kind in (int, str)
-            )
+            known[key] = row
+        kinds = {type(key): key for key in known}
+        if len(kinds) > 1:
             raise self.fail(
-                f"{kind!r} has ids that are numbers and ids that are text ({number}, {word!r}); "
+                f"{kind!r} has ids that are numbers and ids that are text ({kinds[int]}, "
+                f"{kinds[str]!r}); "
                 "take one"
             )
-        return found
+        return known
 
     def instances(self) -> Iterator[Instance]:
         """Yields the annotations that are no crowds and belong to an image of the file, in the

@@ -46,7 +46,8 @@ class ViewDataset(Dataset):
     A sample depends on the seed, the epoch and the index only, not on workers, processes or what
     came before. A file that cannot be read or decoded is replaced by another image, drawn from a
     random stream of the same key, and listed in ``Batch.skipped`` by its number (see
-    ``SourceImage.number``) with the reason; ``ids`` and ``labels`` are those of the image really shown.
+    ``SourceImage.number``) with the reason; ``ids`` and ``labels`` are those of the image really
+    shown.
 
     View v of a group is cut from source image v mod their number (see
     ``pretrain.data.source_image``; most sources have one per sample, the whole image). Crops are

@@ -43,7 +43,7 @@ def deal_views(recipe: ViewRecipe, images: int) -> tuple[Share, ...]:
 
 
 def _part(recipe: ViewRecipe, places: dict[str, tuple[int, ...]]) -> ViewRecipe:
-    """Returns the recipe of these views of each group; the recipe itself if they are all of them."""
+    """Returns the recipe of these views; the recipe itself if they are all of its views."""
     groups = {}
     for name, chosen in places.items():
         groups[name] = [recipe.specs[name][view] for view in chosen]
@@ -75,8 +75,6 @@ def _joined(parts: list[Views], order: torch.Tensor) -> Views:
     if parts[0].photometric is not None:
         photometric = Photometric.cat([part.photometric for part in parts])
         photometric = photometric.map(lambda field: field[order])
-    return Views(
-        torch.cat([part.images for part in parts])[order],
-        torch.cat([part.geometry for part in parts])[order],
-        photometric,
-    )
+    images = torch.cat([part.images for part in parts])
+    geometry = torch.cat([part.geometry for part in parts])
+    return Views(images[order], geometry[order], photometric)

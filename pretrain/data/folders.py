@@ -193,9 +193,9 @@ def list_images(
     names = sorted(name for name in files if is_image(name, wanted))
     if not names:
         others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
-        found = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file at all"
+        content = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file"
         raise SourceError(
-            f"{source}: no {unit} below {folder}, which holds {found}; legal extensions are "
+            f"{source}: no {unit} below {folder}, which holds {content}; legal extensions are "
             f"{', '.join(wanted)}; {advice}, or set source.root or source.extensions"
         )
     return names
@@ -255,7 +255,7 @@ def _parts(tops: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     part beside it.
     """
     parts = tuple(top for top in tops if is_part(top))
-    flat = {top for top, *rest in (name.split(os.sep) for name in names) if len(rest) == 1}
+    flat = {name.partition(os.sep)[0] for name in names if name.count(os.sep) == 1}
     return parts if len(parts) > 1 or not flat.issuperset(parts) else ()
 
 

@@ -29,8 +29,9 @@ class Series:
     def __init__(self, times: Iterable[np.ndarray], min_gap: int, max_gap: int) -> None:
         series = list(times)
         self.times = np.concatenate(series)
-        self.ends = np.cumsum([len(t) for t in series])
-        self.starts = self.ends - [len(t) for t in series]
+        lengths = [len(times) for times in series]
+        self.ends = np.cumsum(lengths)
+        self.starts = self.ends - lengths
         self.min_gap, self.max_gap = min_gap, max_gap
         self.has_partner = np.concatenate([np.add(*self._partners(t, t)[:2]) > 0 for t in series])
 
@@ -198,8 +199,9 @@ class FramePairs:
             first, end = np.searchsorted(self._entry_frames, (frame, frame + 1))
             if first < end:
                 entry = int(self._entries[first + int(which * (end - first))])
-                return tuple(self._region(e) for e in (entry, self._regions.partner(entry, share)))
-        return tuple(self._whole(f) for f in (frame, self._frames.partner(frame, share)))
+                partner = self._regions.partner(entry, share)
+                return self._region(entry), self._region(partner)
+        return self._whole(frame), self._whole(self._frames.partner(frame, share))
 
     def _whole(self, frame: int) -> SourceImage:
         return SourceImage(self._files.name(frame), lambda: self._files.read(frame), number=frame)

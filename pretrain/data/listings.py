@@ -48,9 +48,9 @@ def read_json(source: str, path: Path, *, hint: str = "") -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    merged = dict(pairs)
+    if len(merged) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"an object has the key {twice!r} twice; merge the two")
-    return made
+    return merged

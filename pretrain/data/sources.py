@@ -171,9 +171,8 @@ class ImageFolder(FilesBelow):
         if not classes:
             super().__init__(folder, names, None, classes=None)
             return
-        index = {name: i for i, name in enumerate(classes)}
-        tops = [name.split(os.sep, 1)[0] for name in names]
-        super().__init__(folder, names, [index[top] for top in tops], classes=classes)
+        labels = [classes.index(name.partition(os.sep)[0]) for name in names]
+        super().__init__(folder, names, labels, classes=classes)
 
 
 @DATASETS.register_module()
@@ -203,9 +202,9 @@ class FileList(FilesBelow):
         if not lines:
             raise SourceError(f"FileList: {path} is empty; write one image path per line")
         matches = [re.fullmatch(r"(.*\S)[\t ]+(\d+)", line) for line in lines]
-        labelled = sum(match is not None for match in matches)
+        labelled = len(lines) - matches.count(None)
         if 0 < labelled < len(lines):
-            odd = next(line for line, match in zip(lines, matches, strict=True) if match is None)
+            odd = lines[matches.index(None)]
             raise SourceError(
                 f"FileList: {path}: {labelled} of {len(lines)} lines end in a label, this one "
                 f"does not: {odd!r}; give all lines a whole number from 0 on, or none"
@@ -214,7 +213,7 @@ class FileList(FilesBelow):
         if labelled:
             names = [match[1] for match in matches]
             labels = _whole_labels(path, names, [match[2] for match in matches])
-            classes = tuple(str(i) for i in range(max(labels) + 1))
+            classes = tuple(map(str, range(max(labels) + 1)))
             super().__init__(folder, names, labels, classes=classes)
         else:
             super().__init__(folder, lines, None, classes=None)
@@ -236,7 +235,7 @@ def _whole_labels(path: Path, names: list[str], texts: list[str]) -> list[int]:
                 f"FileList: {path}: {name!r} has two labels, {known[name]} and "
                 f"{text}; an image has one"
             )
-    return [int(text) for text in texts]
+    return list(map(int, texts))
 
 
 @DATASETS.register_module()
@@ -277,16 +276,15 @@ class CocoImages(FilesBelow):
         if not file.images:
             raise SourceError(f"CocoImages: {file.path} lists no image ('images' is empty)")
         images = sorted((row["file_name"], key) for key, row in file.images.items())
-        images = [
-            images[i] for i in choose(len(images), count, seed, source="CocoImages", unit="images")
-        ]
+        chosen = choose(len(images), count, seed, source="CocoImages", unit="images")
+        images = [images[i] for i in chosen]
         names = [name for name, _ in images]
         if label is None:
             super().__init__(folder, names, None, classes=None)
         else:
             largest = _largest_category(file)
             labels = [largest.get(key, NO_LABEL) for _, key in images]
-            if all(label == NO_LABEL for label in labels):
+            if set(labels) == {NO_LABEL}:
                 raise file.fail(
                     f"label='largest', but none of the {len(images)} images has an annotation that "
                     f"is no crowd ({len(file.annotations)} annotations in all); leave source.label "

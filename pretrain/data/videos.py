@@ -129,7 +129,7 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
     """
     path = expanded(path)
     rows = _read_rows(path)
-    found: dict[tuple[str, str], dict[int, tuple[int, Box]]] = defaultdict(dict)
+    boxes: dict[tuple[str, str], dict[int, tuple[int, Box]]] = defaultdict(dict)
     sizes: dict[str, tuple[int, int]] = {}
     for number, row in enumerate(rows, 1):
         try:
@@ -138,25 +138,26 @@ def read_tracks(path: str | Path, videos: dict[str, Video], files: FilesBelow) -
             place = _frame(videos, video, time)
             if video not in sizes:
                 sizes[video] = _size(files, videos[video].first)
-            if time in found[video, track]:
+            if time in boxes[video, track]:
                 raise ValueError(
                     f"track {track!r} of video {video!r} has two boxes in frame {time}"
                 )
-            found[video, track][time] = place, _unit(corners, sizes[video])
+            boxes[video, track][time] = place, _unit(corners, sizes[video])
         except (KeyError, TypeError, ValueError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise SourceError(
                 f"FramePairs: {path}, entry {number}: {reason}; an entry has "
                 f"{', '.join(COLUMNS)}, boxes in pixels"
             ) from error
-    ordered = [sorted(entries.items()) for _, entries in sorted(found.items())]
-    drawn = [sizes[video] for (video, _), entries in sorted(found.items()) for _ in entries]
+    times, table = [], []
+    for (video, _), entries in sorted(boxes.items()):
+        times.append(np.array(sorted(entries), dtype=np.int64))
+        table += [(*entries[time], sizes[video]) for time in sorted(entries)]
+    frames, corners, drawn = zip(*table, strict=True)
     return Tracks(
-        times=tuple(np.array([time for time, _ in entries], dtype=np.int64) for entries in ordered),
-        frames=np.array(
-            [frame for entries in ordered for _, (frame, _) in entries], dtype=np.int64
-        ),
-        boxes=np.array([box for entries in ordered for _, (_, box) in entries], dtype=np.float64),
+        times=tuple(times),
+        frames=np.array(frames, dtype=np.int64),
+        boxes=np.array(corners, dtype=np.float64),
         sizes=np.array(drawn, dtype=np.float64),
     )
 
@@ -167,9 +168,8 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         raise SourceError(f"FramePairs: tracks={path} does not exist; legal is a json or csv file")
     if path.suffix.lower() == ".csv":
         try:
-            with open(
-                path, newline="", encoding="utf-8-sig"
-            ) as file:  # spreadsheets write a byte order mark
+            # Spreadsheets write a byte order mark.
+            with open(path, newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, skipinitialspace=True)
                 columns = Counter(reader.fieldnames or ())
                 twice = [name for name, count in columns.items() if count > 1]

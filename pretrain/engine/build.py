@@ -162,7 +162,8 @@ def _prepare(
     groups = {name: len(views) for name, views in recipe.specs.items()}
     classes = None if source.classes is None else len(source.classes)
     reason = getattr(source, "unlabelled", "")
-    check_wiring(model.objectives, groups, _labelled(source), classes, reason=reason)
+    labelled = _labelled(source)
+    check_wiring(model.objectives, groups, labelled=labelled, classes=classes, reason=reason)
     check_sizes(model, recipe.specs)
     _require_labels(model, source)
     start = None

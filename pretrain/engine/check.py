@@ -192,16 +192,17 @@ def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
     (``**options``).
     """
     target = cls.__init__ if inspect.isclass(cls) else cls
-    parameters = [p for p in inspect.signature(target).parameters.values() if p.name != "self"]
     try:
         hints = typing.get_type_hints(target)
-    except (
-        Exception
-    ):  # annotations of third-party classes may not resolve; their names are still checked
-        hints = {}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    return {p.name: hints.get(p.name, Any) for p in named}, open_ended
+    except Exception:
+        hints = {}  # annotations of third-party classes may not resolve; names are still checked
+    named, open_ended = {}, False
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            open_ended = True
+        elif parameter.kind is not parameter.VAR_POSITIONAL and name != "self":
+            named[name] = hints.get(name, Any)
+    return named, open_ended
 
 
 def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
@@ -229,9 +230,9 @@ def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
 def check_wiring(
     objectives: Iterable[Any],
     groups: Mapping[str, int],
+    *,
     labelled: bool,
     classes: int | None = None,
-    *,
     reason: str = "",
 ) -> None:
     """Checks that every objective finds the views and labels it needs.

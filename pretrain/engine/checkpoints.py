@@ -20,7 +20,7 @@ POINTER = "last_checkpoint"  # mmengine's name for the file that holds the newes
 
 
 def gather_random_states() -> list[dict[str, Any]]:
-    """Returns every rank's :func:`pretrain.random_state.random_state`, in rank order, on all ranks. Collective."""
+    """Returns the random state of every rank, in rank order, on all ranks. Collective."""
     if not dist.is_initialized():
         return [random_state()]
     states: list[dict[str, Any]] = [{} for _ in range(dist.get_world_size())]
@@ -75,10 +75,12 @@ def origin(resume: bool | str | Path) -> str | None:
 
 def saved_steps(work_dir: str | Path) -> list[tuple[int, Path]]:
     """Returns (optimiser step, path) of every ``iter_N.pth`` in the folder, oldest first."""
-    found = (
-        (re.fullmatch(r"iter_(\d+)\.pth", p.name), p) for p in Path(work_dir).glob("iter_*.pth")
-    )
-    return sorted((int(match[1]), path) for match, path in found if match)
+    saved = []
+    for path in Path(work_dir).glob("iter_*.pth"):
+        match = re.fullmatch(r"iter_(\d+)\.pth", path.name)
+        if match:
+            saved.append((int(match[1]), path))
+    return sorted(saved)
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:

@@ -119,8 +119,8 @@ def check_hooks(hooks: Iterable[Hook], model: nn.Module) -> None:
 
 
 def _has(owner: Any, name: str) -> bool:
-    """Tells whether the dotted attribute is there and neither None nor empty; each of the objectives
-    must have what ``objectives.NAME`` names.
+    """Tells whether the dotted attribute is there and neither None nor empty; every objective must
+    have what ``objectives.NAME`` names.
     """
     first, _, rest = name.partition(".")
     value = getattr(owner, first, None)

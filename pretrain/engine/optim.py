@@ -29,16 +29,15 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     modules counts once. With ``weight_decay=0`` LARS still needs to know the matrices, hence the
     flag ``adapt``.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    exempt = {
-        id(parameter)
-        for module in model.modules()
-        if hasattr(module, "no_weight_decay")
-        for name, parameter in module.named_parameters()
-        if name in module.no_weight_decay()
-    }
-    matrices = [p for p in trained if p.ndim >= 2 and id(p) not in exempt]
-    others = [p for p in trained if p.ndim < 2 or id(p) in exempt]
+    exempt = set()
+    for module in model.modules():
+        named = module.no_weight_decay() if hasattr(module, "no_weight_decay") else ()
+        exempt.update(id(p) for name, p in module.named_parameters() if name in named)
+    matrices, others = [], []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decays = parameter.ndim >= 2 and id(parameter) not in exempt
+            (matrices if decays else others).append(parameter)
     groups = [
         dict(params=matrices, weight_decay=weight_decay, adapt=True),
         dict(params=others, weight_decay=0.0, adapt=False),

@@ -186,7 +186,9 @@ class PretrainRunner(Runner):
         """
         groups = self.optim_wrapper.param_groups
         names = {"weight_decay", *self.cfg.optimizer}
-        settings = [{name: group[name] for name in names & group.keys()} for group in groups]
+        settings = []
+        for group in groups:
+            settings.append({name: group[name] for name in names & group.keys()})
         sharding.load_optimizer(self.raw_model, self.optim_wrapper, state)
         for group, own in zip(self.optim_wrapper.param_groups, settings, strict=True):
             group.update(own)
@@ -258,8 +260,8 @@ class PretrainRunner(Runner):
 
     def _log_env(self, env_cfg: dict) -> None:
         """Logs versions and device; mmengine's own listing starts compilers and takes seconds."""
-        found = ", ".join(f"{name} {version}" for name, version in versions().items())
-        self.logger.info(f"{found}; device {current_device()}; {get_world_size()} process(es)")
+        listed = ", ".join(f"{name} {version}" for name, version in versions().items())
+        self.logger.info(f"{listed}; device {current_device()}; {get_world_size()} process(es)")
 
 
 def versions() -> dict[str, str]:

@@ -84,9 +84,9 @@ def load_optimizer(
     if optim_wrapper.scaler is not None and scaler is not None:
         optim_wrapper.scaler.load_state_dict(scaler)
     names_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    names = [
-        names_of[id(p)] for group in optim_wrapper.optimizer.param_groups for p in group["params"]
-    ]
+    names = []
+    for group in optim_wrapper.optimizer.param_groups:
+        names += [names_of[id(parameter)] for parameter in group["params"]]
     options = StateDictOptions(full_state_dict=True)
     set_optimizer_state_dict(model, optim_wrapper.optimizer, named(state, names), options=options)
 
@@ -95,13 +95,12 @@ def numbered(state: dict[str, Any]) -> dict[str, Any]:
     """Turns an optimiser state keyed by parameter names into torch's usual one, keyed by position
     in the groups.
     """
-    number = {
-        name: i
-        for i, name in enumerate(n for group in state["param_groups"] for n in group["params"])
-    }
-    groups = [
-        dict(group, params=[number[n] for n in group["params"]]) for group in state["param_groups"]
-    ]
+    number: dict[str, int] = {}
+    groups = []
+    for group in state["param_groups"]:
+        for name in group["params"]:
+            number[name] = len(number)
+        groups.append(dict(group, params=[number[name] for name in group["params"]]))
     return {
         "state": {number[name]: value for name, value in state["state"].items()},
         "param_groups": groups,
@@ -112,9 +111,9 @@ def named(state: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Turns an optimiser state keyed by position back into one keyed by ``names``, the parameters
     in group order.
     """
-    groups = [
-        dict(group, params=[names[i] for i in group["params"]]) for group in state["param_groups"]
-    ]
+    groups = []
+    for group in state["param_groups"]:
+        groups.append(dict(group, params=[names[i] for i in group["params"]]))
     return {
         "state": {names[i]: value for i, value in state["state"].items()},
         "param_groups": groups,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -101,11 +102,8 @@ def load_start(
     _require_trained(model, {*taken, *copied}, path)
     model.load_state_dict(taken, strict=False)
     _copy(model, copied)
-    fresh = tuple(
-        name
-        for name in own
-        if name not in taken and name not in copied and not name.endswith(_COUNTER)
-    )
+    filled = {*taken, *copied}
+    fresh = tuple(name for name in own if name not in filled and not name.endswith(_COUNTER))
     unused = tuple(name for name in state if name not in taken)
     notes += _normalisation_note(content, model)
     return StartReport(path, tuple(taken), tuple(copied), fresh, unused, notes)
@@ -126,16 +124,17 @@ def _entries(
     state = unwrapped({name: value for name, value in content.items() if isinstance(value, Tensor)})
     wanted = [name for name in model.backbone.state_dict() if not name.endswith(_COUNTER)]
     # Ours; a TimmBackbone's own state dict; timm's, whose names lack the "model." before them.
-    spellings = [
-        {prefix + name.removeprefix(cut): name for name in model.backbone.state_dict()}
-        for prefix, cut in (("backbone.", ""), ("", ""), ("", "model."))
-    ]
+    spellings = []
+    for prefix, cut in (("backbone.", ""), ("", ""), ("", "model.")):
+        names = {prefix + name.removeprefix(cut): name for name in model.backbone.state_dict()}
+        spellings.append(names)
     best = max(spellings, key=lambda names: len(names.keys() & state.keys()))
     if best.keys() & state.keys():
         notes = () if best is spellings[0] else ("its names are those of a backbone alone",)
-        return {
-            f"backbone.{best[n]}" if n in best else n: value for n, value in state.items()
-        }, notes
+        entries = {}
+        for name, value in state.items():
+            entries[f"backbone.{best[name]}" if name in best else name] = value
+        return entries, notes
     raise ConfigError(
         f"load_from={path!r}: holds no backbone of this model, whose names are "
         f"backbone.{wanted[0]}, …; the file has "
@@ -156,10 +155,11 @@ def _of_other_objectives(
         earlier = parse(meta["cfg"]).get("model", {}).get("objectives", [])
     except ValueError:  # a checkpoint of another program, with a config of its own kind
         return ()
-    pairs = zip(earlier, objectives, strict=False)
-    return tuple(
-        f"objectives.{i}." for i, (old, new) in enumerate(pairs) if _kinds(old) != _kinds(new)
-    )
+    changed = []
+    for index, (old, new) in enumerate(zip(earlier, objectives, strict=False)):
+        if _kinds(old) != _kinds(new):
+            changed.append(f"objectives.{index}.")
+    return tuple(changed)
 
 
 def _kinds(objective: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -170,11 +170,11 @@ def _kinds(objective: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str) -> None:
     """Raises a :class:`ConfigError` that names tensors of another shape than the model's."""
-    wrong = [
-        f"{name} is {tuple(value.shape)} there and {tuple(own[name].shape)} here"
-        for name, value in taken.items()
-        if value.shape != own[name].shape
-    ]
+    wrong = []
+    for name, value in taken.items():
+        here, there = tuple(own[name].shape), tuple(value.shape)
+        if here != there:
+            wrong.append(f"{name} is {there} there and {here} here")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError(
@@ -188,11 +188,8 @@ def _require_whole(
     prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
 ) -> None:
     """Raises a :class:`ConfigError` if a part of the module at ``prefix`` is not in the file."""
-    missing = [
-        name
-        for name in own
-        if name.startswith(prefix) and name not in taken and not _may_lack(name)
-    ]
+    inside = [name for name in own if name.startswith(prefix)]
+    missing = [name for name in inside if name not in taken and not _may_lack(name)]
     if missing:
         raise ConfigError(
             f"load_from={path!r}: lacks {len(missing)} tensors of "
@@ -218,20 +215,22 @@ def _complete_copies(
         if any(name.startswith(copy) for name in taken):
             _require_whole(copy, taken, own, path)
             continue
-        copied |= {
-            name: original + name.removeprefix(copy) for name in own if name.startswith(copy)
-        }
+        for name in own:
+            if name.startswith(copy):
+                copied[name] = original + name.removeprefix(copy)
     return copied
 
 
 def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
     """Raises a :class:`ConfigError` for parameters that nothing fills and nothing trains."""
-    followers = {id(p) for _, copy in model.copies() for p in copy.parameters()}
-    random = [
-        name
-        for name, parameter in model.named_parameters()
-        if not parameter.requires_grad and name not in filled and id(parameter) not in followers
-    ]
+    copied = set()
+    for _, copy in model.copies():
+        copied.update(map(id, copy.parameters()))
+    random = []
+    for name, parameter in model.named_parameters():
+        trained = parameter.requires_grad or id(parameter) in copied
+        if not trained and name not in filled:
+            random.append(name)
     if random:
         raise ConfigError(
             f"load_from={path!r}: lacks {len(random)} tensors{_places(random, ' such as ')} that "
@@ -255,14 +254,13 @@ def _normalisation_note(content: dict[str, Any], model: TrainedModel) -> tuple[s
     ours = getattr(model.data_preprocessor, "normalisation", None)
     if not isinstance(theirs, dict) or ours is None:
         return ()
-    differing = [
-        key
-        for key in ours
-        if max(abs(a - b) for a, b in zip(ours[key], theirs[key], strict=True)) > 1e-3
-    ]
+    differing = []
+    for key in ours:
+        if not np.allclose(ours[key], theirs[key], rtol=0, atol=1e-3):
+            differing.append(f"{key} {np.round(theirs[key], 4).tolist()}")
     if not differing:
         return ()
-    there = ", ".join(f"{key} {[round(v, 4) for v in theirs[key]]}" for key in differing)
+    there = ", ".join(differing)
     return (
         f"WARNING: they were trained on pixels normalised by {there}: set model.data_preprocessor "
         "to it",

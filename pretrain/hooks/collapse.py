@@ -189,14 +189,11 @@ class CollapseHook(Hook):
             lr=runner.optim_wrapper.param_groups[0]["lr"],
             images=images,
         )
-        message = "\n".join(
-            [
-                f"step {step}: the features look collapsed.",
-                *(f"  - {sign}" for sign in confirmed),
-                "What to try, likeliest first:",
-                *(f"  {number}. {knob}" for number, knob in enumerate(knobs, 1)),
-            ]
-        )
+        lines = [f"step {step}: the features look collapsed."]
+        lines += [f"  - {sign}" for sign in confirmed]
+        lines.append("What to try, likeliest first:")
+        lines += [f"  {number}. {knob}" for number, knob in enumerate(knobs, 1)]
+        message = "\n".join(lines)
         if self.stop:
             raise FeatureCollapse(
                 f"{message}\nThe run stops because CollapseHook(stop=True); earlier checkpoints "

@@ -99,7 +99,9 @@ class Adversarial(Objective):
         self.attacked_first = attacked_first
         self.frozen = attack_bn == "eval_adv"
         self.norm = "adversarial" if norm == "second" else "clean"
-        self.attack = _attack(attack, epsilon, steps, step_size, random_start)
+        self.attack = _attack(
+            attack, epsilon, steps=steps, step_size=step_size, random_start=random_start
+        )
         self.objective = _inner(objective, features)
         self.temperature = self.objective.temperature
         self._check_views()
@@ -246,7 +248,7 @@ def _inner(objective: dict[str, Any], features: FeatureInfo) -> Objective:
 
 
 def _attack(
-    kind: str, epsilon: float, steps: int | None, step_size: float | None, random_start: bool
+    kind: str, epsilon: float, *, steps: int | None, step_size: float | None, random_start: bool
 ) -> Attack:
     """Returns the attack of the constructor's options."""
     check_not_negative(epsilon=epsilon)

@@ -246,7 +246,7 @@ class VICRegL(Objective):
                 cells, feature_matches(*cells, self.feature_matches or everything), (everything,)
             ),
         ]
-        cell = Criterion(*(sum(values) for values in zip(*terms, strict=True)))
+        cell = Criterion(*map(sum, zip(*terms, strict=True)))
         image_value, cell_value = self._weighted(image), self._weighted(cell)
         return {
             "loss": self.alpha * image_value + (1 - self.alpha) * cell_value,
@@ -262,12 +262,11 @@ class VICRegL(Objective):
         """Returns the criterion of matched cells (B, N, D) of both views, a mean over directions
         and over counts.
         """
-        x, y = (
-            torch.stack([_take(cells[v], pair[v]) for pair in pairs], 1) for v in (0, 1)
-        )  # (B, 2, P, D)
-        each = [
-            vicreg(x[:, :, :count], y[:, :, :count], statistics=self.statistics) for count in counts
-        ]
+        x = torch.stack([_take(cells[0], own) for own, _ in pairs], 1)  # (B, 2, P, D)
+        y = torch.stack([_take(cells[1], other) for _, other in pairs], 1)
+        each = []
+        for count in counts:
+            each.append(vicreg(x[:, :, :count], y[:, :, :count], statistics=self.statistics))
         return Criterion(*(sum(values) / len(counts) for values in zip(*each, strict=True)))
 
     def _weighted(self, terms: Criterion) -> Tensor:

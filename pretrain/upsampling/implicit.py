@@ -303,10 +303,10 @@ class ImplicitUpsampler(Upsampler):
                 "bind(encode)"
             )
         with torch.no_grad():
-            found = encode(full_precision(image[:1])).shape[1]
-        if found != features.shape[1]:
+            channels = encode(full_precision(image[:1])).shape[1]
+        if channels != features.shape[1]:
             raise ValueError(
-                f"features have {features.shape[1]} channels but encode gives {found}: it must "
+                f"features have {features.shape[1]} channels but encode gives {channels}: it must "
                 "be the backbone, and the map, that they come from"
             )
         results = []

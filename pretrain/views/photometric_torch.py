@@ -118,10 +118,11 @@ def _jitter_groups(photometric: Photometric) -> list[tuple[list[int], Tensor]]:
         1, (~active).to(torch.int8).argsort(dim=1, stable=True)
     )
     kinds, kind = torch.unique(steps, dim=0, return_inverse=True)
-    return [
-        ([s for s in row.tolist() if s < 4], (kind == k).nonzero()[:, 0])
-        for k, row in enumerate(kinds)
-    ]
+    groups = []
+    for number, row in enumerate(kinds.tolist()):
+        active_steps = [step for step in row if step < 4]
+        groups.append((active_steps, (kind == number).nonzero()[:, 0]))
+    return groups
 
 
 def _factors(photometric: Photometric, step: int, members: Tensor) -> Tensor:

@@ -120,9 +120,12 @@ class ViewRecipe:
         group and the view.
 
     Example:
-        >>> recipe = ViewRecipe({"global": [dict(size=224, jitter=dict(brightness=0.4)), dict(size=224, grey=0.2)]})
+        >>> views = [dict(size=224, jitter=dict(brightness=0.4)), dict(size=224, grey=0.2)]
+        >>> recipe = ViewRecipe({"global": views})
         >>> plan = recipe.plan(375, 500, np.random.default_rng(0))
-        >>> views = recipe.render(decode(data, plan.min_decode_size), plan)["global"]   # images (2, 3, 224, 224)
+        >>> views = recipe.render(decode(data, plan.min_decode_size), plan)["global"]
+        >>> views.images.shape
+        torch.Size([2, 3, 224, 224])
     """
 
     def __init__(self, groups: Mapping[str, Sequence[ViewSpec | dict]]) -> None:
@@ -187,21 +190,18 @@ class ViewRecipe:
         """
         if height < 1 or width < 1:
             raise ValueError(f"image of {height}×{width} pixels: both must be at least 1")
-        views = {
-            name: self._plan_group(specs, (height, width), {}, rng)
-            for name, specs in self.specs.items()
-            if all(spec.within is None for spec in specs)
-        }
+        source = (height, width)
+        views: dict[str, tuple[PlannedView, ...]] = {}
+        for nested in (False, True):  # views within others are drawn after these
+            for name, specs in self.specs.items():
+                if any(spec.within is not None for spec in specs) == nested:
+                    views[name] = self._plan_group(specs, source, views, rng)
+        need = 0.0
         for name, specs in self.specs.items():
-            if name not in views:
-                views[name] = self._plan_group(specs, (height, width), views, rng)
-        need = max(
-            min(1.0, max(spec.size[0] / rows, spec.size[1] / columns))
-            for name, specs in self.specs.items()
-            for spec, view in zip(specs, views[name], strict=True)
-            for rows, columns in [_extent(view.crop, (height, width))]
-        )
-        return Plan((height, width), views, (math.ceil(height * need), math.ceil(width * need)))
+            for spec, view in zip(specs, views[name], strict=True):
+                rows, columns = _extent(view.crop, source)
+                need = max(need, min(1.0, max(spec.size[0] / rows, spec.size[1] / columns)))
+        return Plan(source, views, (math.ceil(height * need), math.ceil(width * need)))
 
     def _plan_group(
         self,

@@ -83,7 +83,7 @@ def region_box(
     reach_x, reach_y = (width * cos + height * abs(sin)) / 2, (width * abs(sin) + height * cos) / 2
     low, high = [x - reach_x, y - reach_y], [x + reach_x, y + reach_y]
     for corner, (normal, distance) in _edges(cos, sin, parent):
-        sides = [high if sign > 0 else low for sign in corner]
+        sides = [(low, high)[sign > 0] for sign in corner]
         excess = normal[0] * sides[0][0] + normal[1] * sides[1][1] - distance
         if excess > 0:
             axis = 0 if abs(normal[0]) > abs(normal[1]) else 1
@@ -122,7 +122,7 @@ def _edges(
             n = (outwards * normal[0], outwards * normal[1])
             # At θ = 0 the edges are parallel to the box, nothing can cross them, and two of them
             # drop out here.
-            corner = tuple(1 if value > 0 or (value == 0 and outwards > 0) else -1 for value in n)
+            corner = tuple(int(math.copysign(1, value or outwards)) for value in n)
             by_corner[corner[::-1]] = (corner, (n, distance))
     return [by_corner[key] for key in sorted(by_corner)]
 

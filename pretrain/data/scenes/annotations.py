@@ -39,7 +39,7 @@ def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]
     samples (1/3 px).
     """
     fine = drawn.samples.shape[0]
-    found = []
+    instances = []
     for number, thing in enumerate(scene.things, start=1):
         mask = drawn.samples == number
         seen = np.count_nonzero(mask) / fine**2  # in units of the image's area
@@ -49,7 +49,7 @@ def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]
         polygons = _outline(mask)
         if not polygons:
             continue
-        found.append(
+        instances.append(
             Instance(
                 number=number,
                 label=thing.kind.label,
@@ -59,7 +59,7 @@ def find_instances(scene: Scene, drawn: Frame, frame: int = 0) -> list[Instance]
                 area=round(seen * (fine / SAMPLES) ** 2, 2),
             )
         )
-    return found
+    return instances
 
 
 def _outline(mask: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -103,18 +103,20 @@ def coco_annotations(instances: list[Instance], image_id: int) -> list[dict]:
     """COCO annotations of one image; ids are ``100 · image_id + number``, so they stay when the set
     grows.
     """
-    return [
-        {
-            "id": 100 * image_id + instance.number,
-            "image_id": image_id,
-            "category_id": instance.label,
-            "segmentation": [list(polygon) for polygon in instance.polygons],
-            "bbox": list(instance.bbox),
-            "area": instance.area,
-            "iscrowd": 0,
-        }
-        for instance in instances
-    ]
+    annotations = []
+    for instance in instances:
+        annotations.append(
+            {
+                "id": 100 * image_id + instance.number,
+                "image_id": image_id,
+                "category_id": instance.label,
+                "segmentation": list(map(list, instance.polygons)),
+                "bbox": list(instance.bbox),
+                "area": instance.area,
+                "iscrowd": 0,
+            }
+        )
+    return annotations
 
 
 def coco_header(split: str) -> dict:

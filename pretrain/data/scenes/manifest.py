@@ -121,11 +121,11 @@ def _read_request(path: Path) -> dict:
 def _demand_same(out: Path, verb: str, there: dict, request: Request) -> None:
     if there != asdict(request):
         try:
-            words = str(Request(**there))
+            theirs = str(Request(**there))
         except (TypeError, ValueError):  # of another version
-            words = str(there)
+            theirs = str(there)
         raise FileExistsError(
-            f"{out} {verb} a different data set: there {words}; asked for {request}. "
+            f"{out} {verb} a different data set: there {theirs}; asked for {request}. "
             f"Choose another folder, or delete that one"
         )
 
@@ -147,7 +147,8 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
     for path in parts:
         part = json.loads(path.read_text())
         split = part["split"]
-        files |= {name: checksum for name, (_, checksum) in part["files"].items()}
+        for name, (_, checksum) in part["files"].items():
+            files[name] = checksum
         coco[split]["images"] += part["images"]
         coco[split]["annotations"] += part["annotations"]
         pixels[split] += np.array(part["label_pixels"])
@@ -160,16 +161,15 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
         leftover.unlink()
     checksums = "".join(f"{files[name]}  {name}\n" for name in sorted(files))
     atomic_write(out / CHECKSUMS, checksums)
-    counts = {
-        split: {
+    counts = {}
+    for split in SPLITS:
+        counts[split] = {
             "images": len(coco[split]["images"]),
             "sequences": request.split_sizes(request.sequences)[split],
             "objects": _count_objects(coco[split]["annotations"]),
             "crops": {c.name: crops[split][c.name] for c in CLASSES},
             "label_pixels": dict(zip(LABEL_NAMES, pixels[split].tolist(), strict=True)),
         }
-        for split in SPLITS
-    }
     # The files were not synced one by one, which on a busy disk takes longer than drawing them.
     os.sync()
     manifest = {
@@ -187,5 +187,5 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
 
 
 def _count_objects(annotations: list[dict]) -> dict[str, int]:
-    found = Counter(annotation["category_id"] for annotation in annotations)
-    return {c.name: found[c.label] for c in CLASSES}
+    counts = Counter(annotation["category_id"] for annotation in annotations)
+    return {c.name: counts[c.label] for c in CLASSES}

@@ -78,14 +78,16 @@ def draw_sequence(seed: int, split: str, index: int, size: int) -> tuple[list[np
     frames = [render_frame(scene, t, size) for t in range(FRAMES)]
     tracks, visible, owner = track_points(scene, size)
     labels = [label_map(f, find_instances(scene, f, t)) for t, f in enumerate(frames)]
+    instances = [frame.instances for frame in frames]
+    classes = [GROUND, *(thing.kind.label for thing in scene.things)]
     content = io.BytesIO()
     np.savez_compressed(
         content,
         tracks=tracks,
         visible=visible,
         owner=owner,
-        instances=np.stack([f.instances for f in frames]),
+        instances=np.stack(instances),
         labels=np.stack(labels),
-        classes=np.array([GROUND, *(thing.kind.label for thing in scene.things)], dtype=np.uint8),
+        classes=np.array(classes, dtype=np.uint8),
     )
     return [f.image for f in frames], content.getvalue()

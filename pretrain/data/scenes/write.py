@@ -104,9 +104,8 @@ def write_scenes(
     manifest = find_finished(out, request)
     if manifest is None:
         with _only_writer(out):
-            manifest = find_finished(
-                out, request
-            )  # another process may have finished it while this one waited
+            # Another process may have finished it while this one waited.
+            manifest = find_finished(out, request)
             if manifest is None:
                 begin(out, request)
                 chunks = list(_chunks(request))
@@ -114,9 +113,10 @@ def write_scenes(
                 finish(out, request, [chunk.note(out) for chunk in chunks])
                 console.print(f"wrote scenes to {out}: {request}")
                 return out
-    made = manifest["versions"]
-    told = "" if made == versions() else f" (drawn with {made}; {versions()} may draw other bytes)"
-    console.print(f"{out} already holds these scenes: {request}{told}")
+    theirs, note = manifest["versions"], ""
+    if theirs != versions():
+        note = f" (drawn with {theirs}; {versions()} may draw other bytes)"
+    console.print(f"{out} already holds these scenes: {request}{note}")
     return out
 
 
@@ -130,9 +130,8 @@ def _only_writer(out: Path) -> Iterator[None]:
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    if (
-        out / MANIFEST
-    ).exists() and folder.exists():  # left by a run that waited, or was killed at the very end
+    # Left by a run that waited, or was killed at the very end.
+    if (out / MANIFEST).exists() and folder.exists():
         (folder / "lock").unlink(missing_ok=True)
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -245,9 +244,9 @@ class _Writer:
                 f"crops/{self.split}/{folder}/{name}_{instance.number:02d}.jpg", encode_jpeg(crop)
             )
             self.part["crops"][folder] = self.part["crops"].get(folder, 0) + 1
-        found = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES))
+        counts = np.bincount(labels.ravel(), minlength=len(LABEL_NAMES))
         self.part["label_pixels"] = [
-            a + int(b) for a, b in zip(self.part["label_pixels"], found, strict=True)
+            a + int(b) for a, b in zip(self.part["label_pixels"], counts, strict=True)
         ]
         size = self.request.size
         self.part["images"].append(

@@ -86,11 +86,10 @@ class NonFiniteHook(Hook):
             watched.ready.synchronize()
         values = dict(zip(watched.names, watched.values.tolist(), strict=True))
         # A metric may have no value in a batch, and on one process only: that is no reason to stop.
-        bad = [
-            name
-            for name, v in values.items()
-            if not math.isfinite(v) and (is_loss(name) or name == GRADIENT_NORM)
-        ]
+        bad = []
+        for name, value in values.items():
+            if not math.isfinite(value) and (is_loss(name) or name == GRADIENT_NORM):
+                bad.append(name)
         if not bad:
             self._bad_in_a_row = 0
             return
@@ -106,16 +105,17 @@ class NonFiniteHook(Hook):
         rank = get_rank()
         name = f"nonfinite_step_{watched.step + 1}" + (f"_rank{rank}" if rank else "") + ".json"
         path = Path(runner.work_dir) / name
+        ids = torch.cat([part.cpu() for part in watched.ids])
         record = {
             "step": watched.step + 1,
             "rank": rank,
-            "ids": torch.cat([ids.cpu() for ids in watched.ids]).tolist(),
+            "ids": ids.tolist(),
             "values": {key: repr(value) for key, value in values.items()},
         }
         atomic_write(path, json.dumps(record, indent=1))
-        words = ", ".join(f"{name} = {values[name]}" for name in bad)
+        listed = ", ".join(f"{name} = {values[name]}" for name in bad)
         raise NonFiniteError(
-            f"step {watched.step + 1}: {words}. The ids of the images are in {path}. "
+            f"step {watched.step + 1}: {listed}. The ids of the images are in {path}. "
             "Checkpoints before this step are clean; lower the learning rate, lengthen the "
             "warm-up, set engine.clip_grad or use bf16 in place of fp16"
         )

@@ -30,7 +30,10 @@ INTERRUPT_EXIT_CODE = 130
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 # One press reaches a process twice where the terminal and a launcher both pass it on.
 SAME_PRESS_S = 1.0
-_INTERRUPTED = b"\ninterrupted: the step in progress ends, then a checkpoint is written; Ctrl-C again stops at once\n"
+_INTERRUPTED = (
+    b"\ninterrupted: the step in progress ends, then a checkpoint is written; Ctrl-C again stops "
+    b"at once\n"
+)
 
 
 class Preempted(SystemExit):

@@ -125,9 +125,9 @@ class SkippedFilesHook(Hook):
             count = torch.tensor(len(pending))
             all_reduce(count)
             if count > 0:
-                pending = {
-                    i: reason for part in all_gather_object(pending) for i, reason in part.items()
-                }
+                parts, pending = all_gather_object(pending), {}
+                for part in parts:
+                    pending.update(part)
         return {i: pending[i] for i in sorted(pending) if i not in self._bad}
 
     def _report(self, runner: Runner, news: dict[int, str]) -> None:

@@ -60,11 +60,10 @@ class Levels(nn.Module):
             self.channels,
             extra_blocks=LastLevelMaxPool() if settings["extra"] else None,
         )
-        convs = [
-            nn.Conv2d(self.channels, self.channels, 3, padding=1)
-            for _ in range(settings["head_convs"])
-        ]
-        self.head_convs = nn.Sequential(*(m for conv in convs for m in (conv, nn.ReLU())))
+        self.head_convs = nn.Sequential()
+        for _ in range(settings["head_convs"]):
+            self.head_convs.append(nn.Conv2d(self.channels, self.channels, 3, padding=1))
+            self.head_convs.append(nn.ReLU())
 
     def forward(self, features: Features) -> list[Tensor]:
         """Returns the maps (B, channels, h, w), finest first."""

@@ -1,4 +1,5 @@
-"""The second set of BatchNorms: complete, apart from the first, and out of the network after use."""
+"""The second set of BatchNorms: complete, apart from the first, and out of the network after use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The setting loader.images_per_class: what it is refused for, and a run with it that is resumed."""
+"""The setting loader.images_per_class: what it is refused for, and a run with it that is resumed.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class ProbeHook(Hook):
         digest = hashlib.sha256()
         for name, value in sorted(runner.raw_model.state_dict().items()):
             digest.update(value.numpy().tobytes())
-        (Path(runner.work_dir) / f"rank{get_rank()}.json").write_text(json.dumps(digest.hexdigest()))
+        path = Path(runner.work_dir) / f"rank{get_rank()}.json"
+        path.write_text(json.dumps(digest.hexdigest()))
 
 
 @MODELS.register_module()
@@ -175,7 +176,8 @@ def test_sharded_training_equals_one_process_and_shares_its_checkpoints(
     probe: Path,
     free_port: int,
 ) -> None:
-    """Two processes with FSDP continue a checkpoint of one process; one process continues theirs."""
+    """Two processes with FSDP continue a checkpoint of one process; one process continues theirs.
+    """
     objectives = [dict(type="Supervised", num_classes=3), dict(type="ProbeFollow")]
     lars = dict(_delete_=True, type="Lars", momentum=0.9, weight_decay=1e-5)
     options = dict(model__objectives=objectives, schedule__lr=1.0, optimizer=lars)
