@@ -193,7 +193,9 @@ def list_images(
     names = sorted(name for name in files if is_image(name, wanted))
     if not names:
         others = sorted({os.path.splitext(name)[1].lower() or "no extension" for name in files})
-        content = f"{len(files)} other files ({', '.join(others[:8])})" if files else "no file"
+        content = "no file at all"
+        if files:
+            content = f"{len(files)} other files ({', '.join(others[:8])})"
         raise SourceError(
             f"{source}: no {unit} below {folder}, which holds {content}; legal extensions are "
             f"{', '.join(wanted)}; {advice}, or set source.root or source.extensions"
