@@ -1,5 +1,4 @@
-"""Pixel propagation: every cell becomes a blend of the cells similar to it (PixPro, eq. 3 and 4).
-"""
+"""Pixel propagation: a cell becomes a blend of the cells similar to it (PixPro, eq. 3 and 4)."""
 
 from __future__ import annotations
 

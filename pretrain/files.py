@@ -52,7 +52,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
 
 def read_dict(path: Path) -> dict[str, Any]:
-    """Returns the dict in a JSON file; empty when it is missing, being replaced or something else."""
+    """Returns the dict in a JSON file; empty if it is missing, being replaced or no dict."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):

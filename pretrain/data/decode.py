@@ -172,7 +172,7 @@ def _require_pixels(width: int, height: int) -> None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Stored (height, width), before EXIF; None when simplejpeg cannot tell and Pillow should try."""
+    """Stored (height, width), before EXIF; None where Pillow should try, as simplejpeg cannot tell."""
     try:
         return tuple(simplejpeg.decode_jpeg_header(data)[:2])
     except ValueError as error:
@@ -314,7 +314,7 @@ def _turned(image: Image.Image) -> Image.Image:
 
 
 def _draft(image: Image.Image, smallest: tuple[int, int]) -> None:
-    """Lets Pillow scale a JPEG by 2, 4 or 8 while it stays at least ``smallest`` (width, height)."""
+    """Lets Pillow scale a JPEG by 2, 4 or 8, to at least ``smallest`` (width, height)."""
     if image.mode in ("L", "RGB"):
         image.draft(image.mode, (max(smallest[0], 1), max(smallest[1], 1)))
 

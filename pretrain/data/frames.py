@@ -179,7 +179,7 @@ class FramePairs:
         return dict(self._counts)
 
     def read(self, index: int) -> bytes:
-        """The encoded bytes of the sample's first frame. Raises OSError when they cannot be read."""
+        """The encoded bytes of the sample's first frame. Raises OSError if they cannot be read."""
         return self._files.read(int(self._anchors[index]))
 
     def name(self, index: int) -> str:

@@ -74,7 +74,7 @@ def _rounded(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _snapped(start: int, length: int, scale: float, image: int, decoded: int) -> tuple[int, int]:
-    """Returns (first, length) in decoded pixels; none that views use lies partly outside the image."""
+    """Returns (first, length) in decoded pixels; none of those used lies partly outside the image."""
     count = math.ceil(length * scale)
     last = min(decoded - count, math.floor(image * scale) - math.floor(length * scale))
     return min(round(start * scale), last), count

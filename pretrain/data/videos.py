@@ -204,7 +204,7 @@ def _whole(value: Any) -> int:
 
 
 def _frame(videos: dict[str, Video], name: str, time: int) -> int:
-    """Returns the number of a video's frame among all frames; raises ValueError if there is none."""
+    """Returns the number of a video's frame among all frames. Raises ValueError: there is none."""
     if name not in videos:
         some = ", ".join(map(repr, list(videos)[:3]))
         raise ValueError(

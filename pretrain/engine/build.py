@@ -198,7 +198,7 @@ def _build_hook(place: str, config: dict[str, Any]) -> Hook:
 
 
 def _build(section: str, registry: Registry, config: Config) -> Any:
-    """Builds a section's object; what its constructor finds wrong becomes a :class:`ConfigError`."""
+    """Builds a section's object; what its constructor refuses becomes a :class:`ConfigError`."""
     try:
         return registry.build(config.to_dict())
     except MemoryError as error:

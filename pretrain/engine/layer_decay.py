@@ -51,7 +51,7 @@ def learning_rate_scales(model: nn.Module, layer_decay: float) -> dict[int, floa
 
 
 def split_groups(groups: list[dict[str, Any]], scales: dict[int, float]) -> list[dict[str, Any]]:
-    """Splits parameter groups by learning rate: each part has one ``lr_scale``, the smallest first."""
+    """Splits parameter groups by learning rate: each part has one ``lr_scale``, smallest first."""
     parts = []
     for group in groups:
         by_scale: dict[float, list[nn.Parameter]] = {}

@@ -62,7 +62,7 @@ class PretrainLoop(BaseLoop):
 
     @property
     def epoch(self) -> int:
-        """Always 0: epochs belong to the sampler, the loop is one long epoch to mmengine's hooks."""
+        """Always 0: epochs belong to the sampler; to mmengine's hooks the loop is one epoch."""
         return self._epoch
 
     @property

@@ -122,7 +122,7 @@ class Resumption:
         return latest
 
     def require_fit(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Raises a :class:`ConfigError` if the checkpoint is not one of this model and optimiser."""
+        """Raises a :class:`ConfigError` if the checkpoint is of another model or optimiser."""
         if self._content is None:
             return
         self._require_model(model)

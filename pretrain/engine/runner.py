@@ -109,7 +109,7 @@ class PretrainRunner(Runner):
         return self.train_dataloader.sampler
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Moves the model to its device and wraps it, see :func:`pretrain.engine.distributed.wrap`."""
+        """Moves the model to its device and wraps it (:func:`pretrain.engine.distributed.wrap`)."""
         if self.settings.compile:
             # In place, so that the names in the state dict stay as they are.
             for network in model.networks:
@@ -246,7 +246,7 @@ class PretrainRunner(Runner):
         }
 
     def seconds(self) -> float:
-        """Returns the wall-clock seconds this run has trained, processes before a resume included."""
+        """Returns the wall-clock seconds this run has trained, before resumes as well."""
         return self.train_seconds + time.time() - self._started
 
     @master_only

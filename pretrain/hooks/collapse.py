@@ -30,7 +30,7 @@ class FeatureCollapse(RuntimeError):
 
 
 class _Loss(NamedTuple):
-    """One objective's loss; ``value`` is unweighted, None if it has no weight or none is named so."""
+    """One objective's loss; ``value`` is unweighted, None without weight or a term of that name."""
 
     objective: str
     value: float | None

@@ -110,7 +110,7 @@ def loss_sign(loss: float, bounds: Bounds, limits: Limits) -> str | None:
 
 
 def describe_loss(loss: float, bounds: Bounds) -> str:
-    """Returns the loss beside its known values, e.g. ``-1.2340 (best -4, collapsed -4, fresh 0)``."""
+    """Returns the loss with its known values: ``-1.2340 (best -4, collapsed -4, fresh 0)``."""
     known = ", ".join(f"{name} {value:.4g}" for name, value in bounds.known().items())
     return f"{loss:.4f} ({known})" if known else f"{loss:.4f}"
 

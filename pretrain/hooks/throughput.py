@@ -134,7 +134,7 @@ class ThroughputHook(Hook):
         runner.logger.info(f"speed, step {runner.iter + 1}: {numbers}")
 
     def _measure_efficiency(self, runner: Runner, batch: Batch) -> None:
-        """Times the bare passes of the last micro-batch; its time is taken out of ``images_per_s``."""
+        """Times the bare passes of the last micro-batch; ``images_per_s`` leaves that time out."""
         model, device = runner.raw_model, _device(runner)
         if is_sharded(model):
             runner.logger.info(

@@ -145,7 +145,7 @@ class AdCo(HostBuffers, Objective):
         return [(self.projector, self.target_projector)]
 
     def _pairs(self, encode: Encodings) -> tuple[Tensor, Tensor]:
-        """Queries and keys (2·B, D): view 1 with the target's view 2, then view 2 with its view 1."""
+        """Queries and keys (2·B, D): view 1 with the target's view 2, then the other way round."""
         queries = torch.cat([self.projector(view.vector) for view in encode.online("global")[:2]])
         with torch.no_grad():
             keys = torch.cat(

@@ -127,7 +127,7 @@ class DenseCL(Objective):
         ]
 
     def forward(self, batch: Batch, encode: Encodings) -> dict[str, Tensor]:
-        """Returns ``loss``, its parts ``image`` and ``cell``, and ``held``, the keys in each queue."""
+        """Returns ``loss``, its parts ``image`` and ``cell``; ``held``: keys in each queue."""
         online, target = encode.online("global")[:2], encode.target("global")[:2]
         image, cell = [], []
         for asks, answers in self.directions:
@@ -158,7 +158,7 @@ class DenseCL(Objective):
 
     @torch.no_grad()
     def _keys(self, view: Features) -> tuple[Tensor, Tensor]:
-        """Returns the target's projections of a view, (B, dim) and (B, dim, H, W), not normalised."""
+        """Returns the target's raw projections of a view, (B, dim) and (B, dim, H, W)."""
         cells = self.target_cell_projector(view.map(self.stride))
         return self.target_projector(view.vector), cells
 

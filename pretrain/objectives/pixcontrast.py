@@ -155,6 +155,6 @@ class PixContrast(Objective):
 
 
 def _collapsed_value(mask: Tensor, rows: Tensor) -> Tensor:
-    """The loss for equal features: mean over rows of log(N / |P_i|), per image, then over images."""
+    """The loss for equal features: mean of log(N / |P_i|) over rows, then over images."""
     values = torch.log(mask.shape[2] / mask.sum(2).clamp_min(1))
     return mean_over_valid((values * rows).sum(1) / rows.sum(1).clamp_min(1), rows.any(1))

@@ -1,5 +1,4 @@
-"""Correlation decoders: against loops over exemplars and tokens, and what must not depend on what.
-"""
+"""Correlation decoders: against loops over exemplars and tokens; what depends on what."""
 
 from __future__ import annotations
 
@@ -24,8 +23,7 @@ def decoder(**options: object) -> CorrelationDecoder:
 
 @pytest.fixture
 def tokens() -> tuple[Tensor, Tensor, Tensor]:
-    """Context (B, D, h, w), exemplars (B, K, D, h', w') and class tokens (B, K, 1, D) in float64.
-    """
+    """Context (B, D, h, w), exemplars (B, K, D, h', w'), class tokens (B, K, 1, D), float64."""
     draw = torch.Generator().manual_seed(1)
     shapes = (2, 12, 5, 4), (2, 3, 12, 2, 3), (2, 3, 1, 12)
     return tuple(torch.randn(s, generator=draw, dtype=torch.float64) for s in shapes)

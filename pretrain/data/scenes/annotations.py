@@ -120,7 +120,7 @@ def coco_annotations(instances: list[Instance], image_id: int) -> list[dict]:
 
 
 def coco_header(split: str) -> dict:
-    """The parts of a COCO file that do not depend on the images: info, licenses and the categories."""
+    """The parts of a COCO file that do not depend on the images: info, licenses, categories."""
     return {
         "info": {"description": f"scenes, {split}", "version": "1"},
         "licenses": [

@@ -68,7 +68,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Scene:
-    """A whole scene. ``things`` are sorted from far to near, the order in which they are painted."""
+    """A whole scene. ``things`` are sorted from far to near, the order of painting."""
 
     things: tuple[Thing, ...]
     ground: Surface

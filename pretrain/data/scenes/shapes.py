@@ -61,7 +61,7 @@ def inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _inside_star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Five-pointed star: folds the plane into one half arm, where the outline is one straight edge."""
+    """Five-pointed star: folds the plane into half an arm, whose outline is one straight edge."""
     sector = 2 * math.pi / 5
     angle = np.arctan2(x, -y)
     angle = np.abs(angle - sector * np.round(angle / sector))

@@ -112,7 +112,7 @@ class PreemptionHook(Hook):
         return stop
 
     def after_train(self, runner: Runner) -> None:
-        """Puts the old handlers back; after a pre-emption ends the process with the requeue code."""
+        """Puts the old handlers back; after a pre-emption exits with the requeue code."""
         if self._pending is not None:
             self._pending[1].wait()
             self._pending = None

@@ -1,5 +1,4 @@
-"""The second set of BatchNorms: complete, apart from the first, and out of the network after use.
-"""
+"""The second set of BatchNorms: complete, apart from the first, out of the network after use."""
 
 from __future__ import annotations
 

@@ -36,8 +36,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def make_config(image_folder: Path) -> Callable[..., PretrainConfig]:
-    """Returns ``make(work_dir, **overrides)``; overrides are dotted keys with ``__`` for the dots.
-    """
+    """Returns ``make(work_dir, **overrides)``; overrides: dotted keys, ``__`` for dots."""
 
     def make(work_dir: Path, **overrides: Any) -> PretrainConfig:
         view = dict(size=32, jitter=dict(brightness=0.4, contrast=0.4), grey=0.2)

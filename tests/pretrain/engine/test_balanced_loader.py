@@ -1,5 +1,4 @@
-"""The setting loader.images_per_class: what it is refused for, and a run with it that is resumed.
-"""
+"""The setting loader.images_per_class: what it is refused for, and a resumed run with it."""
 
 from __future__ import annotations
 

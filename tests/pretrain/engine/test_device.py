@@ -46,8 +46,7 @@ IMAGES = 4
 
 
 class Watch(TorchDispatchMode):
-    """Raises where a tensor left on the CPU meets the device, or a copy to it waits; counts calls.
-    """
+    """Raises where a CPU tensor meets the device, or a copy to it waits; counts calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,8 +258,7 @@ def drawn_batch(path: Path) -> Batch:
 def test_what_the_preprocessor_sends_is_page_locked_and_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It forms groups on the CPU; the batch itself is pinned by the loader, what is formed by it.
-    """
+    """It forms groups on the CPU; the loader pins the batch itself, it pins the groups."""
     batch = drawn_batch(ROOT / "configs" / "_base_" / "views_pixpro224.py")
     preprocessor = ViewPreprocessor().to("meta")
     pinned: list[Tensor] = []

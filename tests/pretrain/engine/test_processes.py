@@ -176,8 +176,7 @@ def test_sharded_training_equals_one_process_and_shares_its_checkpoints(
     probe: Path,
     free_port: int,
 ) -> None:
-    """Two processes with FSDP continue a checkpoint of one process; one process continues theirs.
-    """
+    """Two processes with FSDP continue a checkpoint of one process, and the other way round."""
     objectives = [dict(type="Supervised", num_classes=3), dict(type="ProbeFollow")]
     lars = dict(_delete_=True, type="Lars", momentum=0.9, weight_decay=1e-5)
     options = dict(model__objectives=objectives, schedule__lr=1.0, optimizer=lars)

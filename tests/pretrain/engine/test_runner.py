@@ -24,8 +24,7 @@ PIXPRO = [dict(type="PixPro", hidden=16, dim=8)]
 
 
 def stop_after(cfg: Config, hook: Hook) -> None:
-    """Trains until ``hook`` stops the run as a killed process would: no final files, no after_run.
-    """
+    """Trains until ``hook`` stops the run as a kill would: no final files, no after_run."""
     runner = build_runner(cfg)
     runner.register_hook(hook)
     with pytest.raises(KeyboardInterrupt):

@@ -261,8 +261,7 @@ def test_a_loss_that_knows_its_first_view_only() -> None:
 
 @pytest.mark.parametrize("source", ["anchor", "other"])
 def test_uel_is_attacked_through_the_rows_that_pick(source: str) -> None:
-    """As its authors do: both views' rows pick among all, what they are compared with is constant.
-    """
+    """As its authors do: both views' rows pick among all; what they pick from is constant."""
     wrapper, batch, encode = linear(
         dict(objective=dict(PLAIN, form="uel"), source=source, epsilon=EPSILON)
     )

@@ -166,8 +166,7 @@ def test_gradients_reach_what_is_trained_and_nothing_else() -> None:
 
 
 def test_the_context_reaches_only_the_shared_projection() -> None:
-    """With exemplars' features held fixed the trained network gets nothing from the context's side.
-    """
+    """With fixed exemplar features the trained network gets nothing from the context's side."""
     backbone, objective = vit()
     batch = make_batch()
     encode = BatchEncodings(batch, backbone, target_copy(backbone))

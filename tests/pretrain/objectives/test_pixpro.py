@@ -168,8 +168,7 @@ def test_illegal_options_are_named() -> None:
 
 
 def test_share_of_pairs_at_default_crops_is_near_the_specification() -> None:
-    """Vector 12: 2.3 % of crop pairs of a 500×375 image have no positive; 115 positives on average.
-    """
+    """Vector 12: 2.3 % of crop pairs of a 500×375 image have no positive; the mean is 115."""
     generator = torch.Generator().manual_seed(0)
 
     def crops(count: int) -> torch.Tensor:

@@ -56,8 +56,7 @@ def make_trainer(tiny_backbone: dict[str, Any]) -> Callable[..., UpsamplerTraine
 
 @pytest.fixture
 def make_config(image_folder: Path, tiny_backbone: dict[str, Any]) -> Callable[..., PretrainConfig]:
-    """Returns ``make(work_dir, **overrides)``; overrides are dotted keys with ``__`` for the dots.
-    """
+    """Returns ``make(work_dir, **overrides)``; overrides: dotted keys, ``__`` for dots."""
 
     def make(work_dir: Path, **overrides: Any) -> PretrainConfig:
         upsampler = dict(type="NeighbourhoodUpsampler", dim=8, heads=2, window=3, depth=1)

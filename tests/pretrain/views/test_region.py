@@ -170,8 +170,7 @@ def test_red_rises_along_columns_with_the_cosine_and_falls_along_rows_with_the_s
 
 
 def test_an_upright_region_is_the_crop() -> None:
-    """Against the antialiased crop of the same box; a smooth image, so that filters do not matter.
-    """
+    """Against the antialiased crop of the same box; on a smooth image filters do not matter."""
     image = gradient_image(200, 200)
     recipe = ViewRecipe(
         {"a": [dict(size=50, scale=(0.2, 0.5))], "b": [dict(size=50, within="a", scale=(1, 1))]}
@@ -195,8 +194,7 @@ def test_a_reduced_decode_shows_the_same() -> None:
 
 
 def test_shrinking_averages() -> None:
-    """A chequerboard of single pixels turns grey; skipping pixels would leave it black and white.
-    """
+    """A chequerboard of single pixels turns grey; skipping pixels would keep black and white."""
     board = np.indices((256, 256)).sum(0) % 2 * 255
     image = np.repeat(board[..., None], 3, 2).astype(np.uint8)
     region = Region(torch.from_numpy(region_map((-90, -90, 90, 90), 20, parent=(256, 256))))
