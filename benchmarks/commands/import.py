@@ -5,7 +5,7 @@ Finds the layout, infers the network and accounts for every tensor.
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 from pretrain.command_line import Command, CommandLine
 
@@ -26,7 +26,6 @@ def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
         "file",
-        nargs="?",
         help="checkpoint on disk (torch.save or safetensors); nothing is downloaded",
     )
     parser.add_argument(
@@ -47,14 +46,35 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--out", help="file to write (default: work_dirs/imported/<name of the file>.pth)"
     )
-    parser.add_argument("--layouts", action="store_true", help="list the layouts")
+    parser.add_listing("--layouts", _layouts, help="list the layouts, and exit")
 
 
-def run(**arguments: Any) -> None:
-    """Imports."""
-    from benchmarks.export.import_cli import Options, import_checkpoint
+def run(
+    *, file: str, layout: str, backbone: str | None, weights: str | None, out: str | None
+) -> None:
+    """Imports, and prints what became of every tensor."""
+    from rich.console import Console
 
-    import_checkpoint(Options(**arguments))
+    from benchmarks.export.import_run import import_file, parse_backbone
+    from pretrain.files import require_writable
+
+    if out is None:
+        require_writable("work_dirs/imported", "the folder of imported files", folder=True)
+    else:
+        require_writable(out, "--out")
+    name, options = parse_backbone(backbone)
+    network = dict(backbone=name, options=options, weights=weights)
+    # One torch.load: there is no progress to count.
+    with Console().status(f"reading {Path(file).name}"):
+        written = import_file(file, out, layout=layout, **network)
+    print(*written.lines, f"written: {written.path}", sep="\n")
+
+
+def _layouts() -> str:
+    from benchmarks.weights.layouts import LAYOUTS
+
+    lines = [f"{layout.name}: {layout.source} ({layout.status})" for layout in LAYOUTS]
+    return "\n".join([*lines, "featup: an upsampler of FeatUp, 2403.10516"])
 
 
 COMMAND = Command(description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run)

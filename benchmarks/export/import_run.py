@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.core.extractor import parse_spec
 from benchmarks.weights.checkpoint import PREFIXES, Checkpoint
 from benchmarks.weights.layouts import UPSAMPLERS, find_layout
 from benchmarks.weights.network import Imported, call
@@ -29,6 +30,14 @@ class Written:
 
     path: Path
     lines: tuple[str, ...]
+
+
+def parse_backbone(spec: str | None) -> tuple[str | None, dict[str, Any]]:
+    """Name and options of ``NAME?option=value&…``; of None, None and nothing."""
+    if spec is None:
+        return None, {}
+    name, options = parse_spec(f"timm:{spec}")
+    return name.removeprefix("timm:"), options
 
 
 def import_file(

@@ -10,7 +10,7 @@ import timm
 import torch
 
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.export.import_cli import backbone_of
+from benchmarks.export.import_run import parse_backbone
 
 
 def test_a_file_goes_in_and_comes_out(
@@ -47,7 +47,7 @@ def test_mistakes_are_one_sentence(
     file = str(tmp_path / "theirs.pth")
     torch.save(dict(a=torch.zeros(1)), file)
     for arguments, words in (
-        ((), "name the FILE"),
+        ((), "the following arguments are required: file"),
         (("nowhere.pth",), "nowhere.pth: no such checkpoint"),
         ((file,), "in no layout known here: 1 tensors such as a"),
         ((file, "--from", "moko"), "did you mean 'moco'"),
@@ -67,7 +67,7 @@ def test_layouts_are_listed_and_options_read(
     said = capsys.readouterr().out
     assert "cim: CIM, 2303.12670 (as the authors' released script saves it" in said
     assert "featup" in said
-    assert backbone_of("vit_base_patch16_224.mae?img_size=(32,64)") == (
+    assert parse_backbone("vit_base_patch16_224.mae?img_size=(32,64)") == (
         "vit_base_patch16_224.mae",
         dict(img_size=(32, 64)),
     )
