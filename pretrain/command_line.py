@@ -1,8 +1,8 @@
 """What all command lines share: one parser, one rule for mistakes, one set of exit codes.
 
 A mistake of the user (``ValueError`` and its subclasses, ``OSError``) and a lack of memory are one
-sentence on stderr that begins with the command's name, and exit code 2. Every other exception is a bug
-and keeps its traceback, exit code 1. With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as
+sentence on stderr that begins with the command's name, and exit code 2. Every other exception is a
+bug and keeps its traceback, exit code 1. With ``PIXELPRETEXT_TRACEBACK=1`` mistakes keep theirs as
 well.
 """
 

@@ -121,9 +121,7 @@ def machine_advice(findings: Findings) -> list[str]:
 
 
 def show(findings: Findings) -> None:
-    """Prints ``findings`` as tables; needs rich, and falls back on plain lines where that is what is
-    broken.
-    """
+    """Prints ``findings`` as a table; as plain lines where rich is what is broken."""
     rows = machine_rows(findings) + part_rows(findings)
     try:
         from rich.console import Console

@@ -30,7 +30,7 @@ from pretrain.progress import Bars
 
 @dataclass(frozen=True)
 class Options:
-    """What ``pixelpretext evaluate`` is asked for; its help text and epilogue say how each is written.
+    """What ``pixelpretext evaluate`` is asked for; its help says how each is written.
 
     Attributes:
         networks: specs of :meth:`FeatureExtractor.load`. benchmark: names.

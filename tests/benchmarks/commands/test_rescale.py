@@ -1,5 +1,5 @@
-"""pixelpretext rescale: initial weights drawn again to the last bit, norms, what is left alone, where
-the file loads.
+"""pixelpretext rescale: initial weights drawn again to the last bit, norms, what is left alone,
+where the file loads.
 """
 
 from __future__ import annotations
