@@ -72,15 +72,8 @@ def probe_features(
     )
     encoded = time.perf_counter()
     scale, shift = targets.scale_and_shift() if targets else (1.0, 0.0)
-    probe = LinearProbe(
-        mean,
-        std,
-        outputs,
-        scale=scale,
-        shift=shift,
-        initial_std=loss.initial_std,
-        seed=settings.seed,
-    )
+    drawn = dict(initial_std=loss.initial_std, seed=settings.seed)
+    probe = LinearProbe(mean, std, outputs, scale=scale, shift=shift, **drawn)
     last = fit(
         probe,
         train,
@@ -97,8 +90,4 @@ def probe_features(
         probe, val, readout=behind, batch_size=settings.batch_size, progress=progress
     ):
         score(predicted, batch)
-    return dict(
-        encode_seconds=encoded - started,
-        train_seconds=trained - encoded,
-        **cost,
-    )
+    return dict(encode_seconds=encoded - started, train_seconds=trained - encoded) | cost
