@@ -3,6 +3,6 @@
 """
 
 from benchmarks.robustness.measures import METRICS
-from benchmarks.robustness.run import Settings, run
+from benchmarks.robustness.run import BENCHMARK, Settings
 
-__all__ = ["METRICS", "Settings", "run"]
+__all__ = ["BENCHMARK", "METRICS", "Settings"]

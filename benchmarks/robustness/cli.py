@@ -18,7 +18,7 @@ from benchmarks.report.runs import Run
 from benchmarks.report.table import Cell, Column, Entry, Row, Table, build, protocol_title
 from benchmarks.robustness.folders import open_data
 from benchmarks.robustness.measures import relative_to
-from benchmarks.robustness.run import Settings, run
+from benchmarks.robustness.run import BENCHMARK, Settings
 from benchmarks.robustness.sheet import contact_sheet, write_sheet
 from benchmarks.robustness.speed import images_per_cpu_second
 from pretrain.files import require_writable
@@ -111,7 +111,8 @@ def _evaluate(options: Options, console: Console) -> None:
         for path, classifier in zip(options.classifiers, classifiers, strict=True):
             for spec, data in zip(options.data, sets, strict=True):
                 with Bars(console) as bars, bars.bar(f"{path} {spec}") as progress:
-                    records.append(run(classifier, data, settings, progress=progress))
+                    record = BENCHMARK.measure(classifier, data, settings, progress=progress)
+                    records.append(record)
                 written.append(records[-1])
     finally:
         tables = [robustness_table(group, reference) for group in by_protocol(records)]

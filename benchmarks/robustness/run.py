@@ -4,7 +4,6 @@ their means.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,13 +14,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.core.record import Record, versions
+from benchmarks.core.benchmark import Benchmark, Result, shown_as, speed_only
 from benchmarks.core.vectors import require_finite
 from benchmarks.data.class_folder import ClassSplit
 from benchmarks.data.loading import fingerprint, ordered_map
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
 from benchmarks.robustness.folders import Condition, RobustnessData
-from benchmarks.robustness.measures import summarise
+from benchmarks.robustness.measures import METRICS, summarise
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
@@ -34,6 +33,7 @@ class Scorer(Protocol):
     classes: tuple[str, ...]
     size: int
     crop_fraction: float
+    device: torch.device
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, 3, size, size) uint8, un-normalised, to scores (B, C) float32."""
@@ -56,13 +56,15 @@ class Crop(NamedTuple):
 class Settings:
     """Every number the result depends on, apart from data and classifier."""
 
-    corruptions: tuple[str, ...] = tuple(CORRUPTIONS)  # which; mCE needs all
-    severities: tuple[int, ...] = SEVERITIES  # 1 to 5; mCE needs all
-    seed: int = 0  # of what is drawn for images corrupted here
+    # which, and 1 to 5; mCE needs all
+    corruptions: tuple[str, ...] = shown_as("corruptions", default=tuple(CORRUPTIONS))
+    severities: tuple[int, ...] = shown_as("severities", default=SEVERITIES)
+    # of what is drawn for images corrupted here
+    seed: int = shown_as("corruption_seed", default=0)
     size: int | None = None  # side of the input in pixels; None: the classifier's own
     # of the resized image; None: the classifier's own, 1 for imagenet-c
     crop_fraction: float | None = None
-    batch_size: int = 64  # images classified at once; changes speed, not the result
+    batch_size: int = speed_only(64)  # images classified at once
 
     def __post_init__(self) -> None:
         check_conditions(self.corruptions, self.severities)
@@ -96,20 +98,19 @@ def run(
     settings: Settings,
     *,
     progress: Progress | None = None,
-) -> Record:
-    """Evaluates on every condition of a data set: record ``robustness`` with errors in percent.
+) -> Result:
+    """Evaluates on every condition of a data set: errors in percent.
 
     Raises:
         ValueError: classes that the classifier does not know, missing folders, a broken image,
             scores that are not finite (the image is named).
     """
-    started = time.perf_counter()
     fraction = settings.crop_fraction or (
         1.0 if data.kind == "imagenet-c" else classifier.crop_fraction
     )
     crop = Crop(settings.size or classifier.size, fraction, Image.Resampling.BICUBIC)
     counts, contents = evaluate(classifier, data, settings, crop=crop, progress=progress)
-    protocol = dict(
+    facts = dict(
         data=dict(kind=data.kind, classes=len(data.class_names), **data.facts),
         size=crop.size,
         crop_fraction=fraction,
@@ -117,22 +118,13 @@ def run(
         resample="bicubic",
     )
     if data.kind == "imagenet-c":
-        protocol["data"]["content"] = fingerprint(contents)
+        facts["data"]["content"] = fingerprint(contents)
     if "corruptions" in counts:
-        protocol |= dict(
-            corruptions=list(settings.corruptions), severities=list(settings.severities)
-        )
+        facts |= dict(corruptions=list(settings.corruptions), severities=list(settings.severities))
     if data.generated:
-        protocol |= dict(corruption_seed=settings.seed, generated="ours")
-    return Record(
-        "robustness",
-        summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete),
-        protocol,
-        counts=counts,
-        cost=dict(seconds=time.perf_counter() - started),
-        subject=classifier.describe(),
-        versions=versions(str(getattr(classifier, "device", "cpu"))),
-    )
+        facts |= dict(corruption_seed=settings.seed, generated="ours")
+    metrics = summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete)
+    return Result(metrics, counts, facts=facts)
 
 
 def evaluate(
@@ -244,3 +236,15 @@ def _note(
     counts.setdefault("corruptions", {}).setdefault(name, {})[str(severity)] = row
     before = per_image.get(name, [0] * len(first))
     per_image[name] = [a + b for a, b in zip(before, first, strict=True)]
+
+
+#: Of classifiers; that of frozen features is ``benchmarks.frozen.robustness``.
+BENCHMARK = Benchmark(
+    name="robustness",
+    about="errors of a classifier on corrupted and other images",
+    settings=Settings,
+    run=run,
+    data=RobustnessData,
+    metrics=METRICS,
+    expected=lambda data, settings: None,  # the images decide
+)

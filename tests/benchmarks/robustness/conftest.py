@@ -40,7 +40,7 @@ class ByColour:
     of its colours.
     """
 
-    size, crop_fraction = 32, 1.0
+    size, crop_fraction, device = 32, 1.0, torch.device("cpu")
 
     def __init__(self, colours: dict[str, tuple[int, int, int]]) -> None:
         self.classes = tuple(colours)

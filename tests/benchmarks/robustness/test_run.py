@@ -15,7 +15,7 @@ from benchmarks.data import ClassFolder
 from benchmarks.frozen import robustness as frozen
 from benchmarks.robustness.corruptions import corrupt, generator
 from benchmarks.robustness.folders import open_data
-from benchmarks.robustness.run import Settings, run
+from benchmarks.robustness.run import BENCHMARK, Settings
 
 Write = Callable[..., Path]
 COLOURS = {"n00000001": (200, 40, 40), "n00000002": (40, 200, 40), "n00000003": (40, 40, 200)}
@@ -40,7 +40,7 @@ def test_counts_are_those_of_a_loop(root: Path, by_colour: Any) -> None:
         crop_fraction=0.9,
     )
     data = open_data(f"corrupted:{root}?part=all")
-    record = run(classifier, data, settings)
+    record = BENCHMARK.measure(classifier, data, settings)
     for name in settings.corruptions:
         wrong = np.zeros(9, int)
         for severity in (2, 5):
@@ -67,16 +67,16 @@ def test_counts_are_those_of_a_loop(root: Path, by_colour: Any) -> None:
 def test_batches_subsets_and_other_corruptions_change_nothing(root: Path, by_colour: Any) -> None:
     classifier = by_colour(COLOURS | {"n00000004": (128, 128, 128)})
     data = open_data(f"corrupted:{root}?part=all")
-    whole = run(classifier, data, FEW).counts["per_image"]
-    part = run(
+    whole = BENCHMARK.measure(classifier, data, FEW).counts["per_image"]
+    part = BENCHMARK.measure(
         classifier, data, Settings(corruptions=("contrast", "fog"), severities=(5, 1), batch_size=2)
     )
     assert part.counts["per_image"] == {
         key: whole[key] for key in ("label", "clean", "contrast", "fog")
     }
-    every = run(classifier, open_data(f"corrupted:{root}?part=all&every=2"), FEW).counts[
-        "per_image"
-    ]
+    every = BENCHMARK.measure(
+        classifier, open_data(f"corrupted:{root}?part=all&every=2"), FEW
+    ).counts["per_image"]
     assert every == {key: values[::2] for key, values in whole.items()}
 
 
@@ -90,7 +90,9 @@ def test_only_where_the_set_is_defined_so_are_other_classes_left_out(
     far = {name: tuple(c // 2 for c in colour) for name, colour in COLOURS.items()}
     classifier = by_colour(nearer | far)
     errors = {
-        kind: run(classifier, open_data(f"{kind}:{root}?partial=True"), FEW).metrics["error"].value
+        kind: BENCHMARK.measure(classifier, open_data(f"{kind}:{root}?partial=True"), FEW)
+        .metrics["error"]
+        .value
         for kind in ("imagenet-a", "imagenet-r", "imagenet-sketch")
     }
     assert errors == {"imagenet-a": 0, "imagenet-r": 0, "imagenet-sketch": 100}
@@ -103,7 +105,7 @@ def test_top5(write_classes: Write, by_colour: Any, tmp_path: Path) -> None:
     greys = {f"c{i}": (30 * i + 20,) * 3 for i in range(7)}
     root = write_classes(tmp_path / "greys", greys, 1)
     classifier = by_colour({f"c{i}": (30 * (i + 2) + 20,) * 3 for i in range(7)})
-    metrics = run(classifier, open_data(f"corrupted:{root}?part=all"), FEW).metrics
+    metrics = BENCHMARK.measure(classifier, open_data(f"corrupted:{root}?part=all"), FEW).metrics
     assert metrics["error"].value == pytest.approx(600 / 7) and metrics["top5_error"].value == 0
     assert (
         0 <= metrics["mean_corruption_top5_error"].value <= metrics["mean_corruption_error"].value
@@ -119,7 +121,7 @@ def test_imagenet_c_is_read_as_it_is(write_classes: Write, by_colour: Any, tmp_p
             write_classes(tmp_path / name / str(severity), colours, 2)
     data = open_data(f"imagenet-c:{tmp_path}?partial=True")
     told: list[tuple[str, int, int]] = []
-    record = run(
+    record = BENCHMARK.measure(
         by_colour(COLOURS),
         data,
         Settings(corruptions=("fog", "snow"), severities=(1, 2), batch_size=4),
@@ -132,7 +134,9 @@ def test_imagenet_c_is_read_as_it_is(write_classes: Write, by_colour: Any, tmp_p
     assert told[0] == ("fog 1", 1, 8) and told[-1] == ("snow 2", 8, 8)
     write_classes(tmp_path / "snow" / "3", dict.fromkeys(COLOURS, (9, 9, 9)), 1)
     with pytest.raises(ValueError, match="snow/3 has other images"):
-        run(by_colour(COLOURS), data, Settings(corruptions=("snow",), severities=(1, 3)))
+        BENCHMARK.measure(
+            by_colour(COLOURS), data, Settings(corruptions=("snow",), severities=(1, 3))
+        )
 
 
 def test_what_changes_the_number_is_in_the_protocol(root: Path, by_colour: Any) -> None:
@@ -140,7 +144,7 @@ def test_what_changes_the_number_is_in_the_protocol(root: Path, by_colour: Any) 
 
     def hashed(**changes: Any) -> str:
         settings = Settings(**(dict(corruptions=("fog",), severities=(1,)) | changes))
-        return run(by_colour(COLOURS), data, settings).protocol_hash
+        return BENCHMARK.measure(by_colour(COLOURS), data, settings).protocol_hash
 
     base = hashed()
     changes = [
@@ -151,8 +155,10 @@ def test_what_changes_the_number_is_in_the_protocol(root: Path, by_colour: Any) 
     ]
     assert len({base, *(hashed(**change) for change in changes)}) == 1 + len(changes)
     assert hashed(batch_size=2) == base
-    fewer = run(by_colour(COLOURS), open_data(f"corrupted:{root}?part=all&every=2"), FEW)
-    assert fewer.protocol_hash != run(by_colour(COLOURS), data, FEW).protocol_hash
+    fewer = BENCHMARK.measure(
+        by_colour(COLOURS), open_data(f"corrupted:{root}?part=all&every=2"), FEW
+    )
+    assert fewer.protocol_hash != BENCHMARK.measure(by_colour(COLOURS), data, FEW).protocol_hash
 
 
 def test_scores_that_are_not_finite_name_the_image(root: Path, by_colour: Any) -> None:
@@ -162,7 +168,7 @@ def test_scores_that_are_not_finite_name_the_image(root: Path, by_colour: Any) -
         good(images) / torch.tensor([[1.0]] * 4 + [[float("nan")]] * (len(images) - 4))
     )
     with pytest.raises(ValueError, match=r"n00000002/1.png: its scores are not finite"):
-        run(classifier, open_data(f"corrupted:{root}?part=all"), FEW)
+        BENCHMARK.measure(classifier, open_data(f"corrupted:{root}?part=all"), FEW)
 
 
 @pytest.mark.parametrize(
