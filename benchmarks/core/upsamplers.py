@@ -72,33 +72,12 @@ def load_upsampler(
             features of another width.
         FileNotFoundError: no such file.
     """
-    source, _, query = spec.partition("?")
-    kind, _, path = source.partition(":")
-    known = kinds()
-    check_choice("upsampler", kind, (NONE, *known, *UPSAMPLERS))
-    options = split_options(spec)[1] if query else {}
-    origin = "layout" if kind in UPSAMPLERS else getattr(known.get(kind), "source", "")
-    needs_file = origin in ("layout", "trained", "repository")
-    if needs_file != bool(path):
-        wanted = f"{kind}:PATH" if needs_file else f"{kind!r} alone, it reads no file"
-        raise ValueError(f"upsampler {spec!r}: write {wanted}")
+    kind, path, options = _parse(spec)
     if kind == NONE:
         return None
-    if path and not Path(path).exists():
-        raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
-    if origin in ("layout", "trained"):
-        if options:
-            raise ValueError(
-                f"upsampler {spec!r}: its options are in the file, none can be set "
-                f"({', '.join(options)})"
-            )
-        checkpoint = Checkpoint.read(path)
-        if origin == "trained":
-            _require_kind(checkpoint, kind)
-        upsampler = checkpoint.upsampler("featup" if origin == "layout" else "auto")
+    if _origin(kind) in ("layout", "trained"):
+        upsampler = _from_checkpoint(kind, path)
     else:
-        if origin == "repository":
-            options = _repository(spec, kind, path=Path(path), options=options)
         upsampler = _build(spec, kind, options)
     refuse_non_finite(upsampler.state_dict(), f"upsampler {spec!r}")
     upsampler = upsampler.to(device).eval().requires_grad_(False)
@@ -139,6 +118,48 @@ def require_width(upsampler: Upsampler, channels: int) -> None:
             f"{channels}; one that mixes channels belongs to the backbone it was trained with: "
             f"train one for this network, or take one for any ({', '.join(free)})"
         )
+
+
+def _origin(kind: str) -> str:
+    """The :attr:`Upsampler.source` of a kind; "layout" for files that others published alone."""
+    return "layout" if kind in UPSAMPLERS else getattr(kinds().get(kind), "source", "")
+
+
+def _parse(spec: str) -> tuple[str, str, dict[str, Any]]:
+    """Splits a spec into kind, path and options; the path of a repository goes to the options.
+
+    Raises:
+        ValueError: an unknown kind, a file missing or one too many, options of a file's own.
+        FileNotFoundError: no such file.
+    """
+    source, _, query = spec.partition("?")
+    kind, _, path = source.partition(":")
+    check_choice("upsampler", kind, (NONE, *kinds(), *UPSAMPLERS))
+    options = split_options(spec)[1] if query else {}
+    origin = _origin(kind)
+    needs_file = origin in ("layout", "trained", "repository")
+    if needs_file != bool(path):
+        wanted = f"{kind}:PATH" if needs_file else f"{kind!r} alone, it reads no file"
+        raise ValueError(f"upsampler {spec!r}: write {wanted}")
+    if path and not Path(path).exists():
+        raise FileNotFoundError(f"upsampler {spec!r}: no file {path}")
+    if origin == "repository":
+        return kind, path, _repository(spec, kind, path=Path(path), options=options)
+    if options and origin in ("layout", "trained"):
+        raise ValueError(
+            f"upsampler {spec!r}: its options are in the file, none can be set "
+            f"({', '.join(options)})"
+        )
+    return kind, path, options
+
+
+def _from_checkpoint(kind: str, path: str) -> Upsampler:
+    """An upsampler whose file says all of it."""
+    checkpoint = Checkpoint.read(path)
+    if kind in UPSAMPLERS:
+        return checkpoint.upsampler(kind)
+    _require_kind(checkpoint, kind)
+    return checkpoint.upsampler()
 
 
 def _build(spec: str, kind: str, options: dict[str, Any]) -> Upsampler:
