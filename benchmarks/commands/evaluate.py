@@ -85,6 +85,10 @@ def add_arguments(parser: CommandLine) -> None:
         action="store_true",
         help="also measure trivial predictors under the same protocol",
     )
+    _add_outputs(parser)
+
+
+def _add_outputs(parser: CommandLine) -> None:
     parser.add_argument(
         "--report",
         metavar="FOLDER",
