@@ -111,7 +111,7 @@ def _page(
             (f"{trial.name}/config.py", f"{trial.name}: config"),
             (f"{trial.name}/log.txt", f"{trial.name}: log"),
         ]
-    links = [(file, words) for file, words in files if (plan.work_dir / file).exists()]
+    links = [(file, label) for file, label in files if (plan.work_dir / file).exists()]
     return Report(comparison, as_typed(f"pixelpretext compare {plan.path}"), notes, pictures, links)
 
 

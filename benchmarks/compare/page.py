@@ -92,4 +92,4 @@ def _differences(different: dict[str, dict[str, Any]]) -> Table:
     """A row per key, a column per arm."""
     rows = [Row.of(key, *map(str, values.values())) for key, values in different.items()]
     arms = next(iter(different.values()))
-    return Table("", (Column("key", words=True), *map(Column, arms)), tuple(rows))
+    return Table("", (Column("key", is_text=True), *map(Column, arms)), tuple(rows))

@@ -34,7 +34,7 @@ from benchmarks.report.table import (
     require_one_protocol,
 )
 
-RANK, ARM, SEEDS = Column("rank", digits=0), Column("arm", words=True), Column("seeds", digits=0)
+RANK, ARM, SEEDS = Column("rank", digits=0), Column("arm", is_text=True), Column("seeds", digits=0)
 COSTS = (
     Column("samples", digits=0),
     Column("images_per_s", "images/s", digits=0),
@@ -237,7 +237,7 @@ def verdicts(comparison: Comparison) -> list[str]:
                 ahead.append(arm)
             else:
                 behind.append(arm)
-        parts = [f"{words}: {', '.join(names)}" for words, names in groups.items() if names]
+        parts = [f"{group}: {', '.join(names)}" for group, names in groups.items() if names]
         sentences.append(f"Against {control} – {'; '.join(parts) or 'no other arm has finished'}.")
     return sentences
 

@@ -18,7 +18,7 @@ from benchmarks.report.statistics import DIFFERENCE
 from benchmarks.report.table import Column, Entry, Table, build
 
 REFERENCE = "bilinear"
-UPSAMPLER, NETWORKS = Column("upsampler", words=True), Column("networks", digits=0)
+UPSAMPLER, NETWORKS = Column("upsampler", is_text=True), Column("networks", digits=0)
 
 
 def paired_tables(records: Sequence[Record]) -> str:

@@ -83,9 +83,8 @@ def evaluate(options: Options) -> None:
             for record in _run_all(options, tasks, upsamplers, device=device, console=console):
                 records.append(record)
                 if rank == 0:
-                    written.append(
-                        record
-                    )  # at once: what is measured survives whatever comes after
+                    # At once: what is measured survives whatever comes after.
+                    written.append(record)
             if rank == 0 and options.report:
                 report(
                     records,
@@ -136,18 +135,21 @@ def make_tasks(
     for name, own in chosen.items():
         benchmark = find_benchmark(name)
         reader = benchmark.data
-        suiting = {item: _data_of(item, reader) for item in data}
-        found = [arguments for arguments in suiting.values() if arguments is not None]
-        unread = [item for item in unread if suiting[item] is None]
-        if len(found) != 1:
+        readable = {}
+        for item in data:
+            arguments = _data_of(item, reader)
+            if arguments is not None:
+                readable[item] = arguments
+        unread = [item for item in unread if item not in readable]
+        if len(readable) != 1:
             raise ValueError(
-                f"--benchmark {name} needs one --data with a {reader.wanted()}, found {len(found)}"
+                f"--benchmark {name} needs one --data with a {reader.wanted()}, found "
+                f"{len(readable)}"
             )
         reduced = dict(benchmark.quick) if quick else {}
-        task = make_task(name, reduced | own | dict(data=found[0]))
-        task.data = opened.setdefault(
-            reader, task
-        ).data  # benchmarks that read the same data share decoded images
+        task = make_task(name, reduced | own | dict(data=next(iter(readable.values()))))
+        # Benchmarks that read the same data share decoded images.
+        task.data = opened.setdefault(reader, task).data
         tasks.append(task)
     if unread:
         raise ValueError(
@@ -177,9 +179,8 @@ def _run_all(
     console: Console,
 ) -> Iterator[Record]:
     """Yields the record of each benchmark on each network, then those of the trivial predictors."""
-    beside: dict[
-        tuple[Any, ...], tuple[Task, dict[str, Any]]
-    ] = {}  # one entry per table that baselines stand in
+    # One entry per table that trivial predictors stand in.
+    protocols: dict[tuple[Any, ...], tuple[Task, dict[str, Any]]] = {}
     with Bars(console) as bars:
         for spec in options.networks:
             extractor = FeatureExtractor.load(spec, weights=options.weights, device=device)
@@ -189,17 +190,13 @@ def _run_all(
                 task.check(extractor)
             _require_fitting(upsamplers, extractor, console)
             for task, seen in _behind_upsamplers(options, tasks, extractor, upsamplers=upsamplers):
-                words = (
-                    spec,
-                    *([seen.upsampler.spec] if seen.upsampler is not None else []),
-                    task.name,
-                )
-                with bars.bar(" ".join(words)) as progress:
+                behind = "" if seen.upsampler is None else f" {seen.upsampler.spec}"
+                with bars.bar(f"{spec}{behind} {task.name}") as progress:
                     record = task.run(seen, progress=progress, distributed=dist.is_initialized())
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
-                beside[(task.name, *needs.values())] = task, needs
+                protocols[(task.name, *needs.values())] = task, needs
                 yield record
-        for task, needs in beside.values() if options.baselines else ():
+        for task, needs in protocols.values() if options.baselines else ():
             if not task.benchmark.baselines:
                 console.print(
                     f"{task.name} has no trivial predictors", markup=False, soft_wrap=True

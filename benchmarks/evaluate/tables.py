@@ -8,7 +8,7 @@ from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_o
 from benchmarks.report.runs import Run
 from benchmarks.report.table import Column, Entry, Table, build, protocol_title
 
-NETWORK, UPSAMPLER = Column("network", words=True), Column("upsampler", words=True)
+NETWORK, UPSAMPLER = Column("network", is_text=True), Column("upsampler", is_text=True)
 SECONDS = Column("s", digits=1)
 
 

@@ -27,7 +27,7 @@ from pretrain.engine.distributed import open_group
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars, Progress
 
-NETWORK, SEEDS = Column("network", words=True), Column("seeds", words=True)
+NETWORK, SEEDS = Column("network", is_text=True), Column("seeds", is_text=True)
 SECONDS = Column("s per seed", digits=0)
 
 

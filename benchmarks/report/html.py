@@ -48,19 +48,19 @@ def html_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
     """Pictures (file, caption), each a link to its file."""
     figures = []
     for file, caption in pictures:
-        place, words = html.escape(file), html.escape(caption)
+        place, text = html.escape(file), html.escape(caption)
         figures.append(
-            f'<figure><a href="{place}"><img src="{place}" alt="{words}"></a>'
-            f"<figcaption>{words}</figcaption></figure>"
+            f'<figure><a href="{place}"><img src="{place}" alt="{text}"></a>'
+            f"<figcaption>{text}</figcaption></figure>"
         )
     return figures
 
 
 def html_files(links: Sequence[tuple[str, str]]) -> list[str]:
-    """A list of links (file, words) under a heading."""
+    """A list of links (file, text) under a heading."""
     lines = ["<h2>Files</h2><ul>"]
-    for file, words in links:
-        lines.append(f'<li><a href="{html.escape(file)}">{html.escape(words)}</a></li>')
+    for file, text in links:
+        lines.append(f'<li><a href="{html.escape(file)}">{html.escape(text)}</a></li>')
     return [*lines, "</ul>"]
 
 
@@ -78,5 +78,5 @@ def markdown_figures(pictures: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def markdown_files(links: Sequence[tuple[str, str]]) -> list[str]:
-    """A list of links (file, words)."""
-    return ["Files:", "", *(f"- [{words}]({file})" for file, words in links), ""]
+    """A list of links (file, text)."""
+    return ["Files:", "", *(f"- [{text}]({file})" for file, text in links), ""]

@@ -56,12 +56,12 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
         if column.group:  # several metrics fit 80 characters if each heading takes three lines
             heading = heading.replace(f"{column.group}.", f"{column.group}\n", 1)
             heading = heading.replace(" [", "\n[")
-        justify = "left" if column.words else "right"
+        justify = "left" if column.is_text else "right"
         screen.add_column(escape(heading), justify=justify, overflow="fold")
     for row, line in zip(table.rows, _named(table), strict=True):
         cells = []
-        for cell, words in zip(row.cells, line, strict=True):
-            cells.append(Text(short.get(words, words), style="bold" if cell.best else ""))
+        for cell, text in zip(row.cells, line, strict=True):
+            cells.append(Text(short.get(text, text), style="bold" if cell.best else ""))
         screen.add_row(*cells, style="dim" if row.kind == "baseline" else None)
     return screen
 
@@ -102,13 +102,13 @@ def to_markdown(table: Table) -> list[str]:
 
 def to_html(table: Table) -> str:
     """The table alone, made to scroll sideways where the window is narrow."""
-    styles = ["text" * column.words for column in table.columns]
+    styles = ["text" * column.is_text for column in table.columns]
     head = "".join(map(_html_cell, ["th"] * len(styles), table.headings, styles))
     out = [f'<div class="wide"><table><tr>{head}</tr>']
     for row, line in zip(table.rows, _named(table), strict=True):
         cells = []
-        for cell, words, style in zip(row.cells, line, styles, strict=True):
-            cells.append(_html_cell("td", words, "best" if cell.best else style))
+        for cell, text, style in zip(row.cells, line, styles, strict=True):
+            cells.append(_html_cell("td", text, "best" if cell.best else style))
         out.append(f"<tr{_class(row.kind)}>{''.join(cells)}</tr>")
     return "".join(out) + "</table></div>"
 
@@ -117,7 +117,7 @@ def to_latex(table: Table) -> str:
     """A ``tabular`` with the rules of the package ``booktabs``, the best of a column bold."""
     sides = ""
     for column in table.columns:
-        sides += "l" if column.words else "r"
+        sides += "l" if column.is_text else "r"
     lines = [_latex_line(table.headings)]
     for row, line in zip(table.rows, _named(table), strict=True):
         lines.append(_latex_line(line, row.cells))
@@ -128,8 +128,8 @@ def to_latex(table: Table) -> str:
 def _latex_line(line: Sequence[str], cells: Sequence[Cell] = ()) -> str:
     """Texts between ``&``, those of the best cells bold."""
     texts = []
-    for words, cell in zip_longest(line, cells):
-        escaped = words.translate(_LATEX)
+    for text, cell in zip_longest(line, cells):
+        escaped = text.translate(_LATEX)
         texts.append(rf"\textbf{{{escaped}}}" if cell and cell.best else escaped)
     return " & ".join(texts) + r" \\"
 
@@ -180,7 +180,7 @@ def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _name_column(table: Table) -> int:
     """Number of the column that says what a row is: the first one of words."""
-    return [column.words for column in table.columns].index(True)
+    return [column.is_text for column in table.columns].index(True)
 
 
 def _named(table: Table, *, best: str = "{}") -> list[list[str]]:
@@ -199,5 +199,5 @@ def _class(name: str) -> str:
     return f' class="{name}"' if name else ""
 
 
-def _html_cell(tag: str, words: str, style: str) -> str:
-    return f"<{tag}{_class(style)}>{html.escape(words)}</{tag}>"
+def _html_cell(tag: str, text: str, style: str) -> str:
+    return f"<{tag}{_class(style)}>{html.escape(text)}</{tag}>"

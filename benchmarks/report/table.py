@@ -43,7 +43,7 @@ class Column:
         unit: ``1`` or empty for none.
         better: ``higher`` or ``lower`` for a metric; empty for all else.
         digits: after the point.
-        words: text, aligned left; else numbers.
+        is_text: aligned left; else numbers, aligned right.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Column:
     unit: str = ""
     better: str = ""
     digits: int = 2
-    words: bool = False
+    is_text: bool = False
 
     @property
     def heading(self) -> str:
@@ -144,9 +144,9 @@ class Table:
         Args:
             label: heading of the column that names the numbers.
         """
-        columns, rows = [Column(label, words=True)], []
+        columns, rows = [Column(label, is_text=True)], []
         for column, cells in self.by_column():
-            if not column.words:
+            if not column.is_text:
                 texts = [Cell(column.text(cell.value), cell.best) for cell in cells]
                 rows.append(Row((Cell(column.heading), *texts)))
             elif len(columns) == 1:

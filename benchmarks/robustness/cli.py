@@ -25,7 +25,7 @@ from pretrain.files import require_writable
 from pretrain.progress import Bars
 
 _RECORDS, _SHEET = "work_dirs/robustness.jsonl", "work_dirs/corruptions.png"
-CLASSIFIER, RELATIVE = Column("classifier", words=True), Column("mCE, reference = 100")
+CLASSIFIER, RELATIVE = Column("classifier", is_text=True), Column("mCE, reference = 100")
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,6 @@ def _speeds(size: int, console: Console) -> Table:
     """A row per corruption."""
     with Bars(console) as bars, bars.bar("speed") as progress:
         speeds = images_per_cpu_second(size, progress=progress)
-    columns = (Column("corruption", words=True), Column("images per CPU second", digits=0))
+    columns = (Column("corruption", is_text=True), Column("images per CPU second", digits=0))
     rows = [Row((Cell(name), Cell(speed))) for name, speed in speeds.items()]
     return Table(f"{size} x {size} pixels, one thread", columns, tuple(rows))

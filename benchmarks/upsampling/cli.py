@@ -24,7 +24,7 @@ from benchmarks.upsampling.consistency import (
 from benchmarks.weights.filling import weights_fingerprint
 from pretrain.progress import Bars
 
-UPSAMPLER = Column("upsampler", words=True)
+UPSAMPLER = Column("upsampler", is_text=True)
 
 
 @dataclass(frozen=True)

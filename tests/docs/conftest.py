@@ -1,4 +1,4 @@
-"""Pages whose code is run: ``test_adding_x.py`` gets the fixture ``page`` of ``docs/adding_x.md``."""
+"""Pages whose code runs: ``test_adding_x.py`` gets ``docs/adding_x.md`` by the fixture ``page``."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class ColourBasis:
 
     def colours(self, maps: Tensor) -> np.ndarray:
         """Colours of features (B, C, h, w) of any grid: (B, h, w, 3) float32 in [0, 1], 0.5 where
-        nothing is said.
+        nothing varies.
 
         Raises:
             ValueError: features that are not finite, or of another width than the basis.
@@ -86,8 +86,8 @@ class ColourBasis:
                 f"maps {tuple(maps.shape)}: the basis is one of {len(self.mean)} channels"
             )
         _check_finite(maps)
-        said = self.high > self.low
-        span = torch.where(said, self.high - self.low, 1.0)
+        varies = self.high > self.low
+        span = torch.where(varies, self.high - self.low, 1.0)
         colours = np.full((len(maps), maps.shape[2] * maps.shape[3], 3), 0.5, np.float32)
         for image, picture in zip(maps, colours, strict=True):
             for start in range(
@@ -95,7 +95,7 @@ class ColourBasis:
             ):  # a map at an image's own size is large in float64
                 rows = _unit_rows(image.flatten(1)[:, start : start + _PIECE].T)
                 scaled = ((rows - self.mean) @ self.directions - self.low) / span
-                scaled = torch.where(said, scaled.clamp(0, 1), 0.5)
+                scaled = torch.where(varies, scaled.clamp(0, 1), 0.5)
                 picture[start : start + _PIECE, : len(self.low)] = scaled.numpy()
         return colours.reshape(len(maps), *maps.shape[2:], 3)
 

@@ -20,7 +20,7 @@ from benchmarks.report.renderers import (
 from benchmarks.report.table import Cell, Column, Row, Table
 
 COLUMNS = (
-    Column("network", words=True),
+    Column("network", is_text=True),
     Column("seg.mIoU", group="seg", unit="%", better="higher"),
     Column("seg.RMSE", group="seg", unit="m", better="lower"),
     Column("s", digits=0),

@@ -12,7 +12,7 @@ from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import DIFFERENCE, Statistic
 from benchmarks.report.table import Cell, Column, Entry, Row, Table, TableError, build
 
-NAME, SECONDS = Column("network", words=True), Column("s", digits=1)
+NAME, SECONDS = Column("network", is_text=True), Column("s", digits=1)
 
 
 def run(name: str, pair: int = 0, *, size: int = 1, **values: float) -> Run:
