@@ -25,7 +25,7 @@ class ClassSplit:
     """One part of a class folder; ``labels`` is (n,) int64."""
 
     def __init__(
-        self, source: ImageFolder, ids: np.ndarray, labels: np.ndarray, root: Path
+        self, source: ImageFolder, ids: np.ndarray, *, labels: np.ndarray, root: Path
     ) -> None:
         self._source, self._ids, self._root = source, ids, root
         self.labels = torch.from_numpy(labels)
@@ -74,7 +74,7 @@ class ClassSplit:
         start = 0
 
         def square(index: int) -> np.ndarray:
-            return self.image(index, size, crop_fraction, resample)
+            return self.image(index, size, crop_fraction, resample=resample)
 
         for image in ordered_map(square, range(len(self)), 2 * batch_size):
             window.append(image)
@@ -88,6 +88,7 @@ class ClassSplit:
         index: int,
         size: int,
         fraction: float,
+        *,
         resample: Image.Resampling = Image.Resampling.BILINEAR,
     ) -> np.ndarray:
         """One image as in :meth:`batches`: (size, size, 3) uint8, not to be written to (small sets
@@ -96,7 +97,7 @@ class ClassSplit:
         cache = self._cache.setdefault((size, fraction, int(resample)), {})
         if index in cache:
             return cache[index]
-        image = centre_crop(decode_file(self.name(index)), size, fraction, resample)
+        image = centre_crop(decode_file(self.name(index)), size, fraction, resample=resample)
         if len(self) * size * size * 3 <= CACHE_BYTES:
             cache[index] = image
         return image
@@ -163,7 +164,7 @@ class ClassFolder(LabelledData):
         splits = []
         for source, chosen, step in zip(sources, ids, every, strict=True):
             labels = _labels(source, self.class_names)[chosen[::step]]
-            splits.append(ClassSplit(source, chosen[::step], labels, self.root))
+            splits.append(ClassSplit(source, chosen[::step], labels=labels, root=self.root))
         self.train, self.val = splits
         self._settings |= check_parts(
             self.train.files, self.val.files, allow_shared=allow_shared, cure=cure

@@ -57,6 +57,7 @@ def centre_crop(
     image: np.ndarray,
     size: int,
     fraction: float,
+    *,
     resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
     """Shorter side to ``size / fraction`` pixels (rounded), then the central ``size`` x ``size``;
@@ -71,7 +72,8 @@ def centre_crop(
     new = max(short, round(height * scale)), max(short, round(width * scale))
     top, left = (new[0] - size) // 2, (new[1] - size) // 2
     if new[0] * new[1] > _MOST_PIXELS:
-        return _resized_part(image, new, (top, left, top + size, left + size), resample)
+        part = top, left, top + size, left + size
+        return _resized_part(image, new, part=part, resample=resample)
     image = resize_image(image, new, resample)
     return image[top : top + size, left : left + size]
 
@@ -79,6 +81,7 @@ def centre_crop(
 def _resized_part(
     image: np.ndarray,
     size: tuple[int, int],
+    *,
     part: tuple[int, int, int, int],
     resample: Image.Resampling,
 ) -> np.ndarray:

@@ -23,7 +23,7 @@ def trained_norms(model: nn.Module) -> list[_BatchNorm]:
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, layers: Sequence[_BatchNorm], batches: Iterable[Any], count: int
+    model: nn.Module, layers: Sequence[_BatchNorm], *, batches: Iterable[Any], count: int
 ) -> None:
     """Sets running statistics to the average, over batches, of each batch's mean and unbiased
     variance.

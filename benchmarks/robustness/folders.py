@@ -248,4 +248,4 @@ def _split(
     ids = np.arange(len(source))
     if drawn is not None:
         _, ids = stratified_split(labels, *drawn, names=source.classes)
-    return ClassSplit(source, ids[::every], labels[ids[::every]], root)
+    return ClassSplit(source, ids[::every], labels=labels[ids[::every]], root=root)

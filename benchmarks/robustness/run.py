@@ -185,7 +185,7 @@ def _images(
     """Images of a split in order, (size, size, 3) uint8, corrupted if there is a condition."""
 
     def make(index: int) -> np.ndarray:
-        image = split.image(index, *crop)
+        image = split.image(index, crop.size, crop.fraction, resample=crop.resample)
         if condition is None:
             return image
         return corrupt(image, *condition, generator(seed, split.key(index), *condition))

@@ -87,11 +87,15 @@ class Step:
     """One training step of a recipe.
 
     Args:
-        config: the recipe. batch: views as they leave the workers. device: torch's name. precision:
-            fp32, bf16, fp16.
+        config: the recipe.
+        batch: views as they leave the workers.
+        device: torch's name.
+        precision: fp32, bf16, fp16.
     """
 
-    def __init__(self, config: dict[str, Any], batch: Batch, device: str, precision: str) -> None:
+    def __init__(
+        self, config: dict[str, Any], batch: Batch, *, device: str, precision: str
+    ) -> None:
         torch.manual_seed(0)
         self.device = torch.device(device)
         self.model = MODELS.build(copy.deepcopy(config["model"])).to(self.device).train()
@@ -115,7 +119,7 @@ def measure(config: dict[str, Any], options: Options) -> dict[str, tuple[float, 
     flops = {name: count_flops_per_sample(recipe) for name, recipe in recipes.items()}
     steps = {}
     for name, recipe in recipes.items():
-        steps[name] = Step(recipe, views, options.device, options.precision)
+        steps[name] = Step(recipe, views, device=options.device, precision=options.precision)
     times: dict[str, list[float]] = {name: [] for name in steps}
     for repetition in range(options.warmup + options.repetitions):
         for name, step in steps.items():

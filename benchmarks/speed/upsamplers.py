@@ -107,13 +107,16 @@ class Timer:
     """Times rows in turns.
 
     Args:
-        device: where. repetitions: at most, of each row. budget: seconds of each row and direction.
-            clock: seconds now.
+        device: where.
+        repetitions: at most, of each row.
+        budget: seconds of each row and direction.
+        clock: seconds now.
     """
 
     def __init__(
         self,
         device: torch.device,
+        *,
         repetitions: int,
         budget: float,
         clock: Callable[[], float] = time.perf_counter,
@@ -246,7 +249,7 @@ def pages(case: Case, options: Options, tick: Callable[[str], None]) -> Iterator
                 continue
             small = 3.3 * row.buffer < 0.8 * available(device)  # with copies and gradients
             (fits if small else skipped).append(row)
-        timer = Timer(device, options.repetitions, options.seconds, clock)
+        timer = Timer(device, repetitions=options.repetitions, budget=options.seconds, clock=clock)
 
         def tick_row(name: str, title: str = title) -> None:
             tick(f"{case}: {title}: {name}")

@@ -28,7 +28,7 @@ from heads.upsamplers.operators import adaptive_conv
 Level = Callable[[JBULevel, Tensor, Tensor], Tensor]
 
 
-def stack(level: Level, model: JBUStack, image: Tensor, features: Tensor) -> Tensor:
+def stack(level: Level, model: JBUStack, *, image: Tensor, features: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, C, f·h, f·w) with one of the levels below; image (B, 3, H, W)."""
     for parameters in model.levels:
         size = tuple(side * parameters.factor for side in features.shape[-2:])

@@ -150,7 +150,8 @@ class Rows:
         plain = [*map(Level.fallback, levels), mixing]
         rows.append(Row(f"{OURS}, not compiled", ours, leaves, plain, least, around=self.fallback))
         for name, (level, work, buffer) in self._baselines().items():
-            run = partial(baselines.stack, level, self.model, self.image, self.features)
+            inputs = dict(image=self.image, features=self.features)
+            run = partial(baselines.stack, level, self.model, **inputs)
             pieces = [*map(work, levels), last.mixing(high=True)]
             rows.append(Row(f"{OURS}, {name}", run, leaves, pieces, least, buffer))
         return rows
@@ -201,7 +202,8 @@ class Rows:
         with torch.no_grad():
             keys = F.pad(level.keys(self.image), (level.radius,) * 4, mode="reflect")
         keys.requires_grad_()
-        run, work = partial(_filters, level, keys, self.image, last.side), [last.filters()]
+        run = partial(_filters, level, keys, guidance=self.image, side=last.side)
+        work = [last.filters()]
         leaves = [keys, level.range_temp, level.sigma_spatial, *level.fixup_proj.parameters()]
         loop = [Work(work[0].flops, last.fallback_filters())]
         return [
@@ -247,7 +249,7 @@ class Rows:
         }
 
 
-def _filters(level: JBULevel, keys: Tensor, guidance: Tensor, side: int) -> Tensor:
+def _filters(level: JBULevel, keys: Tensor, *, guidance: Tensor, side: int) -> Tensor:
     first, second = level.fixup_proj[0], level.fixup_proj[3]
     return jbu_filters(
         keys,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -49,7 +50,8 @@ class PreciseBN(Hook):
         # Training is over: taking its batches on leaves no order to disturb.
         source = runner.train_loop.dataloader_iterator
         with runner.optim_wrapper.optim_context(model):
-            measure(model, layers, (next(source) for _ in range(self.batches)), self.batches)
+            batches = islice(source, self.batches)
+            measure(model, layers, batches=batches, count=self.batches)
         runner.logger.info(
             f"statistics of {len(layers)} BatchNorm layers measured on {self.batches} batches"
         )

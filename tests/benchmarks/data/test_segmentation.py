@@ -233,10 +233,10 @@ def test_long_images_are_cut_before_they_are_enlarged(
             expected = crop_of_the_whole(image, size, fraction, resample)
             monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 1 << 24)
             assert (
-                centre_crop(image, size, fraction, resample) == expected
+                centre_crop(image, size, fraction, resample=resample) == expected
             ).all()  # ordinary: to the bit
             monkeypatch.setattr("benchmarks.data.loading._MOST_PIXELS", 0)
-            cut = centre_crop(image, size, fraction, resample)
+            cut = centre_crop(image, size, fraction, resample=resample)
             assert np.abs(cut.astype(int) - expected).max() <= 1, (shape, size, fraction)
 
 

@@ -31,7 +31,8 @@ class Toy(BaseModel):
 def measured(batches: Tensor) -> Toy:
     """A toy with statistics of some of the batches."""
     model = Toy().train()
-    measure(model, trained_norms(model), [dict(inputs=batch) for batch in batches], len(batches))
+    inputs = [dict(inputs=batch) for batch in batches]
+    measure(model, trained_norms(model), batches=inputs, count=len(inputs))
     return model
 
 

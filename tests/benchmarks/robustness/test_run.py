@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
@@ -45,7 +46,7 @@ def test_counts_are_those_of_a_loop(root: Path, by_colour: Any) -> None:
         wrong = np.zeros(9, int)
         for severity in (2, 5):
             for index in range(9):
-                image = data.images.image(index, 32, 0.9, 3)  # 3: bicubic
+                image = data.images.image(index, 32, 0.9, resample=Image.Resampling.BICUBIC)
                 image = corrupt(
                     image, name, severity, generator(0, data.images.key(index), name, severity)
                 )
