@@ -198,4 +198,8 @@ class ProbeImages:
 
 def _floats_as(dtype: torch.dtype, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Casts what holds floating-point numbers; indices stay."""
-    return tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors)
+
+    def cast(tensor: Tensor) -> Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return tuple(map(cast, tensors))
