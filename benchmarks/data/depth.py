@@ -141,7 +141,7 @@ class DepthFolder(PairFolder):
                 f"scale={scale!r}: must be a positive number, the values per metre: {_SCALES}"
             )
         self._scale, self._resize_depth = scale, resize_depth
-        settings = dict(depth=depth, images=images, scale=scale, resize_depth=resize_depth or None)
+        plain = dict(images=images, depth=depth)
         super().__init__(
             root,
             layout,
@@ -154,9 +154,9 @@ class DepthFolder(PairFolder):
                 train_exclude=train_exclude,
                 val_exclude=val_exclude,
             ),
-            options=dict(images=images, depth=depth),
+            options=plain,
             allow_shared=allow_shared,
-            settings={key: value for key, value in settings.items() if value is not None},
+            settings=plain | dict(scale=scale, resize_depth=resize_depth or None),
         )
 
     def _open(self, pairs: list[Pair]) -> DepthSplit:

@@ -31,7 +31,8 @@ class PairFolder(LabelledData):
         parts: What the parts are called and what each takes.
         options: Of the layout ``plain``, None where not given.
         allow_shared: Accept images that lie in both parts; the protocol then counts them.
-        settings: What else of a subclass's arguments belongs to the protocol.
+        settings: What else of a subclass's arguments belongs to the protocol; None stands for
+            what was not given.
 
     Raises:
         FileNotFoundError: a folder or list is missing; the message says which was expected.
@@ -58,7 +59,8 @@ class PairFolder(LabelledData):
         )
         pairs = part_pairs(self.root, self._layout, parts=parts, labels=self.labels, word=self.word)
         self.train, self.val = map(self._open, pairs)
-        self._settings = parts.protocol | dict(settings)
+        self._settings = parts.protocol
+        self._settings |= {name: value for name, value in settings.items() if value is not None}
         self._settings |= check_parts(
             self.train.files, self.val.files, allow_shared=allow_shared, cure=_CURE
         )

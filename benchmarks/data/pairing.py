@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.data.label_maps import ENDINGS
 from benchmarks.data.layout import Layout, folder_of
 from benchmarks.data.selection import BOTH, Parts, Selection
-from pretrain.data.folders import EXTENSIONS, is_hidden
+from pretrain.data.folders import EXTENSIONS, is_hidden, visible
 
 Pair = tuple[Path, Path]
 
@@ -173,8 +173,7 @@ def _check_pairing(
             "list, train_exclude= and val_exclude= leave some out"
         )
     if not paths:
-        visible = (path for path in sorted(images.folder.iterdir()) if not is_hidden(path.name))
-        below = [path.name for path in visible if path.is_dir()]
+        below = [path.name for path in visible(images.folder.iterdir()) if path.is_dir()]
         advice = f", which has folders ({', '.join(below[:3])}): images=…/*/* looks into such"
         raise ValueError(
             f"split {split!r}: no image with a {word} in {images.folder}{advice if below else ''}"

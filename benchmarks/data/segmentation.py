@@ -145,8 +145,6 @@ class SegmentationFolder(PairFolder):
         plain = dict(
             images=images, masks=masks, classes=classes, first=first, ignore=ignore, values=values
         )
-        settings = {key: value for key, value in plain.items() if value is not None}
-        settings.pop("classes", None)  # C is in the protocol anyway
         super().__init__(
             root,
             layout,
@@ -161,7 +159,8 @@ class SegmentationFolder(PairFolder):
             ),
             options=plain,
             allow_shared=allow_shared,
-            settings=settings | (dict(resize_masks=True) if resize_masks else {}),
+            # C itself is in the protocol anyway.
+            settings=plain | dict(classes=None, resize_masks=resize_masks or None),
         )
         if self.classes == 1:
             warnings.warn(

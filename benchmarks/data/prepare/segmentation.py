@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             f"{root}: {classes} classes; one byte per pixel holds at most {_MOST} of them"
         )
     parts = part_pairs(root, own)
-    train, val = ([image for image, _ in pairs] for pairs in parts)
+    train, val = (list(map(itemgetter(0), pairs)) for pairs in parts)
     cure = "take them out of one part before fine-tuning"
     check_parts(train, val, allow_shared=False, cure=cure)
     total, done = sum(map(len, parts)), 0
