@@ -142,9 +142,9 @@ def test_one_step_and_one_evaluation_at_real_size(name: str, backbone: str, tmp_
     wrapper.set_lr(1e-3)
     wrapper.initialize_count_status(built, 0, 1)
     images = torch.randint(0, 256, (2, 1, 3, 64, 64), dtype=torch.uint8)
-    made = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))
+    created = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))
     terms = built.train().train_step(
-        Batch({"global": made}, torch.tensor([3, 999]), torch.arange(2)), wrapper
+        Batch({"global": created}, torch.tensor([3, 999]), torch.arange(2)), wrapper
     )
     assert (
         3 < terms["loss"].item() < 50

@@ -58,15 +58,15 @@ def test_header_says_how_to_launch_and_what_to_expect(recipe: str) -> None:
         rf"python tools/train\.py {re.escape(recipe)}|bash tools/dist_train\.sh "
         rf"{re.escape(recipe)} (\d+)"
     )
-    found = re.search(launch, text)
-    assert found, f"no launch line for {recipe}"
+    actual = re.search(launch, text)
+    assert actual, f"no launch line for {recipe}"
     for field in ("Launch:", "Hardware:", "Result:", "Knob:"):
         assert f"\n{field}" in text
     assert re.search(STATUS, re.sub(r"\s+", " ", text)), (
         f"the result's status is not said: one of {STATUS}"
     )
     micro_batch(
-        planned(recipe)[0].schedule, int(found[1] or 1)
+        planned(recipe)[0].schedule, int(actual[1] or 1)
     )  # raises if the processes do not divide the batch
 
 
@@ -123,8 +123,8 @@ def test_published_numbers_of_pixpro() -> None:
     _, schedule = planned("configs/imagenet/pixpro_r50_100e.py")
     assert (schedule.steps, schedule.warmup_steps) == (125_100, 6_255)
     epochs = (0, 1, 2.5, 5, 10, 90, 100)
-    found = [schedule.lr(math.floor(epoch * 1251)) for epoch in epochs]
-    assert found == pytest.approx([0.04, 0.832, 2.0197, 4.0, 3.9727, 0.1084, 1e-6], abs=6e-4)
+    actual = [schedule.lr(math.floor(epoch * 1251)) for epoch in epochs]
+    assert actual == pytest.approx([0.04, 0.832, 2.0197, 4.0, 3.9727, 0.1084, 1e-6], abs=6e-4)
     assert planned("configs/imagenet/pixpro_r50_400e.py")[1].steps == 500_400
     small = planned("configs/one_gpu/pixpro_r50_100e.py")[1]
     assert small.peak == pytest.approx(4 * math.sqrt(small.global_batch / 1024))

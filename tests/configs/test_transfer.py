@@ -98,66 +98,68 @@ def network(model: Config) -> str:
     backbone = model.backbone
     if backbone.type == "ResNet":
         strides, dilations = backbone.get("strides", (1, 2, 2, 2)), backbone.get("dilations", (1,))
-        said = [f"ResNet-{backbone.depth} at stride {4 * math.prod(strides[1:])}"]
-        said += [f"dilations {', '.join(map(str, dilations))}"] if max(dilations) > 1 else []
+        documented = [f"ResNet-{backbone.depth} at stride {4 * math.prod(strides[1:])}"]
+        documented += [f"dilations {', '.join(map(str, dilations))}"] if max(dilations) > 1 else []
     else:
         blocks = ", ".join(str(index + 1) for index in backbone.out_indices)
-        said = [f"{backbone.name}, after block {blocks}"]
-        said += [f"drop path {backbone.drop_path_rate}"]
-        said += [f"positions of {backbone.img_size} pixels"] if "img_size" in backbone else []
-    said += [model.neck.type] if model.get("neck") else []
+        documented = [f"{backbone.name}, after block {blocks}"]
+        documented += [f"drop path {backbone.drop_path_rate}"]
+        documented += [f"positions of {backbone.img_size} pixels"] if "img_size" in backbone else []
+    documented += [model.neck.type] if model.get("neck") else []
     for head in (model.get("decode_head"), model.get("auxiliary_head"), model.get("bbox_head")):
-        said += [dense_head(head)] if head else []
+        documented += [dense_head(head)] if head else []
     regions = model.get("roi_head") or {}
-    said += [
+    documented += [
         part["type"]
         for name in ("shared_head", "bbox_head", "mask_head")
         if (part := regions.get(name))
     ]
-    return "; ".join(said)
+    return "; ".join(documented)
 
 
 def dense_head(head: Config) -> str:
     """Type, and width, dilation, dropout and loss weight where they are said."""
-    said = [f"{head.type} of {head.channels}"] if "channels" in head else [head.type]
-    said += [f"{head.num_convs} × 3×3"] if head.type == "FCNHead" else []
-    said += [f"dilation {head.dilation}"] if head.get("dilation", 1) > 1 else []
-    said += [f"dropout {head.dropout_ratio}"] if head.get("dropout_ratio") else []
+    documented = [f"{head.type} of {head.channels}"] if "channels" in head else [head.type]
+    documented += [f"{head.num_convs} × 3×3"] if head.type == "FCNHead" else []
+    documented += [f"dilation {head.dilation}"] if head.get("dilation", 1) > 1 else []
+    documented += [f"dropout {head.dropout_ratio}"] if head.get("dropout_ratio") else []
     weight = (head.get("loss_decode") or {}).get("loss_weight", 1)
-    return ", ".join(said + ([f"loss × {weight}"] if weight != 1 else []))
+    return ", ".join(documented + ([f"loss × {weight}"] if weight != 1 else []))
 
 
 def optimiser(wrapper: Config) -> str:
     """Name, rate, decay and what differs from layer to layer."""
     given = wrapper.optimizer
-    said = [f"{given.type} {given.lr:g}"] + (
+    documented = [f"{given.type} {given.lr:g}"] + (
         [f"momentum {given.momentum}"] if "momentum" in given else []
     )
-    said += [f"weight decay {given.weight_decay:g}"]
+    documented += [f"weight decay {given.weight_decay:g}"]
     special = wrapper.get("paramwise_cfg") or {}
-    said += ["not on norms"] if special.get("norm_decay_mult") == 0 else []
-    said += [f"layer decay {special['layer_decay']}"] if "layer_decay" in special else []
-    return ", ".join(said)
+    documented += ["not on norms"] if special.get("norm_decay_mult") == 0 else []
+    documented += [f"layer decay {special['layer_decay']}"] if "layer_decay" in special else []
+    return ", ".join(documented)
 
 
 def schedule(config: Config) -> str:
     """Iterations, warm-up and decay."""
-    said = [f"{config.train_cfg.max_iters:,} iterations"]
+    documented = [f"{config.train_cfg.max_iters:,} iterations"]
     for part in config.param_scheduler:
         if part.type == "LinearLR":
-            said += [f"warm-up over {part.end:,} from × {part.start_factor:g}"]
+            documented += [f"warm-up over {part.end:,} from × {part.start_factor:g}"]
         elif part.type == "PolyLR":
             assert part.end == config.train_cfg.max_iters
-            said += [f"polynomial {part.power:g} to {part.eta_min:g}"]
+            documented += [f"polynomial {part.power:g} to {part.eta_min:g}"]
         else:
             assert part.type == "MultiStepLR"
-            said += [f"× {part.gamma:g} at {' and '.join(f'{step:,}' for step in part.milestones)}"]
-    return ", ".join(said)
+            documented += [
+                f"× {part.gamma:g} at {' and '.join(f'{step:,}' for step in part.milestones)}"
+            ]
+    return ", ".join(documented)
 
 
 def images(pipeline: list[Config]) -> str:
     """Sizes and augmentation, step by step."""
-    said = []
+    documented = []
     for step in pipeline:
         if step.type in ("Resize", "RandomResize"):
             long, short = step.scale
@@ -169,30 +171,30 @@ def images(pipeline: list[Config]) -> str:
             sides = (
                 f"short side {short}, long at most {long}" if short < long else f"long side {long}"
             )
-            said += [sides + factors]
+            documented += [sides + factors]
         elif step.type == "RandomChoiceResize":
             shorts = [short for _, short in step.scales]
             gap = shorts[1] - shorts[0]
             assert shorts == list(range(shorts[0], shorts[-1] + 1, gap))
-            said += [
+            documented += [
                 f"short side {shorts[0]} to {shorts[-1]} by {gap}, long at most {step.scales[0][0]}"
             ]
             assert len({long for long, _ in step.scales}) == 1
         elif step.type == "RandomCrop":
-            said += [f"crop {step.crop_size[0]}"]
-            said += (
+            documented += [f"crop {step.crop_size[0]}"]
+            documented += (
                 [f"of one class at most {step.cat_max_ratio}"]
                 if step.get("cat_max_ratio", 1) < 1
                 else []
             )
         elif step.type == "RandomFlip":
-            said += [f"flip {step.prob}"]
+            documented += [f"flip {step.prob}"]
         elif step.type == "PhotoMetricDistortion":
-            said += ["colours distorted"]
+            documented += ["colours distorted"]
         else:
             known = ("LoadImageFromFile", "LoadAnnotations", "FilterAnnotations", "KeepDifficult")
             assert step.type in (*known, "PackSegInputs", "PackDetInputs"), step.type
-    return ", ".join(said)
+    return ", ".join(documented)
 
 
 def windows(test: Config) -> str:
@@ -215,19 +217,21 @@ def norms(config: Config) -> str:
             collect(part)
 
     collect(model.to_dict())
-    said = [" and ".join(sorted(kinds))]
-    said += [
+    documented = [" and ".join(sorted(kinds))]
+    documented += [
         "precise BN" for hook in config.get("custom_hooks") or [] if hook["type"] == "PreciseBN"
     ]
     if model.backbone.type == "ResNet":
         assert not model.backbone.norm_eval
-        said += (
+        documented += (
             ["nothing frozen"]
             if model.backbone.frozen_stages == -1
             else [f"{model.backbone.frozen_stages} frozen"]
         )
-        said += [{"pytorch": "stride in 3 × 3", "caffe": "stride in 1 × 1"}[model.backbone.style]]
-    return ", ".join(said + ["RGB" if model.data_preprocessor.bgr_to_rgb else "BGR"])
+        documented += [
+            {"pytorch": "stride in 3 × 3", "caffe": "stride in 1 × 1"}[model.backbone.style]
+        ]
+    return ", ".join(documented + ["RGB" if model.data_preprocessor.bgr_to_rgb else "BGR"])
 
 
 def test_the_page_lists_exactly_the_recipes() -> None:
@@ -237,10 +241,10 @@ def test_the_page_lists_exactly_the_recipes() -> None:
 
 @every_recipe
 def test_table_says_what_the_recipe_does(recipe: str) -> None:
-    said = rows(TABLES[0])[recipe] | rows(TABLES[1])[recipe]
-    found = settings(load(recipe))
-    assert {column: said[column] for column in found} == found
-    assert said["source"] and re.search(STATUS, said["status"])
+    documented = rows(TABLES[0])[recipe] | rows(TABLES[1])[recipe]
+    actual = settings(load(recipe))
+    assert {column: documented[column] for column in actual} == actual
+    assert documented["source"] and re.search(STATUS, documented["status"])
 
 
 @every_recipe
@@ -267,10 +271,10 @@ def test_every_batch_norm_of_the_full_size_model_is_synchronised_and_trained(rec
     init_default_scope(config.default_scope)
     with torch.device("meta"):
         model = MODELS.build(copy.deepcopy(config.model))
-    found = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    assert found or "LN" in norms(config)
+    actual = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    assert actual or "LN" in norms(config)
     assert all(
-        isinstance(module, nn.SyncBatchNorm) and module.weight.requires_grad for module in found
+        isinstance(module, nn.SyncBatchNorm) and module.weight.requires_grad for module in actual
     )
     assert all(p.requires_grad for p in model.backbone.parameters())
 

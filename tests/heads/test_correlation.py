@@ -15,10 +15,10 @@ from heads.correlation import ConvolutionBlock, CorrelationDecoder, CrossAttenti
 def decoder(**options: object) -> CorrelationDecoder:
     """A small decoder in float64 with all parameters drawn, biases and norms too."""
     torch.manual_seed(0)
-    made = CorrelationDecoder(12, **{"width": 16, "heads": 4, **options}).double()
-    for parameter in made.parameters():
+    built = CorrelationDecoder(12, **{"width": 16, "heads": 4, **options}).double()
+    for parameter in built.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    return made
+    return built
 
 
 @pytest.fixture
@@ -52,24 +52,24 @@ def test_equals_a_loop_with_a_class_token_among_the_queries(
     never see it.
     """
     context, exemplars, prefix = tokens
-    made = decoder(depth=depth, joint=joint)
-    scores = made(context, exemplars, prefix)
+    built = decoder(depth=depth, joint=joint)
+    scores = built(context, exemplars, prefix)
     table = build_sincos2d_pos_embed([5, 4], 16, dtype=torch.float64)
     for b in range(2):
         embedded = [
-            made.embed(torch.cat([prefix[b, k], exemplars[b, k].flatten(1).T]))
-            + (made.index[k] if joint else 0)
+            built.embed(torch.cat([prefix[b, k], exemplars[b, k].flatten(1).T]))
+            + (built.index[k] if joint else 0)
             for k in range(3)
         ]
         for k in range(3):
-            x = made.embed(
+            x = built.embed(
                 torch.cat([torch.randn(1, 12, dtype=torch.float64), context[b].flatten(1).T])
             )
-            x = x + torch.cat([torch.zeros(1, 16), table]) + (made.index[k] if joint else 0)
+            x = x + torch.cat([torch.zeros(1, 16), table]) + (built.index[k] if joint else 0)
             z = torch.cat(embedded) if joint else embedded[k]
-            for block in made.blocks:
+            for block in built.blocks:
                 x = attention_loop(block, x, z)
-            expected = made.predict(made.norm(x[1:])).T.unflatten(1, (5, 4))
+            expected = built.predict(built.norm(x[1:])).T.unflatten(1, (5, 4))
             assert torch.allclose(scores[b, k], expected, atol=1e-10)
 
 
@@ -98,42 +98,44 @@ def test_convolution_equals_a_loop_over_places(size: tuple[int, int], per_image:
 
 def test_exemplars_do_not_see_each_other(tokens: tuple) -> None:
     context, exemplars, prefix = tokens
-    made = decoder()
-    scores = made(context, exemplars, prefix)
+    built = decoder()
+    scores = built(context, exemplars, prefix)
     assert torch.allclose(
-        made(context, exemplars[:, [1, 0, 2]], prefix[:, [1, 0, 2]]), scores[:, [1, 0, 2]]
+        built(context, exemplars[:, [1, 0, 2]], prefix[:, [1, 0, 2]]), scores[:, [1, 0, 2]]
     )
-    assert torch.allclose(made(context, exemplars[:, :2], prefix[:, :2]), scores[:, :2])
+    assert torch.allclose(built(context, exemplars[:, :2], prefix[:, :2]), scores[:, :2])
 
 
 def test_joint_decoding_sees_every_exemplar_and_needs_all(tokens: tuple) -> None:
     context, exemplars, prefix = tokens
-    made = decoder(joint=3)
+    built = decoder(joint=3)
     changed = exemplars.clone()
     changed[:, 2] += 1
     difference = (
-        (made(context, changed, prefix) - made(context, exemplars, prefix)).abs().amax((0, 2, 3, 4))
+        (built(context, changed, prefix) - built(context, exemplars, prefix))
+        .abs()
+        .amax((0, 2, 3, 4))
     )
     assert (difference > 1e-6).all()
     with pytest.raises(ValueError, match="joint=3: the batch holds 2 exemplars"):
-        made(context, exemplars[:, :2])
+        built(context, exemplars[:, :2])
 
 
 def test_without_values_all_exemplars_are_the_same(tokens: tuple) -> None:
     context, exemplars, prefix = tokens
-    made = decoder()
-    torch.nn.init.zeros_(made.blocks[0].value.weight)
-    scores = made(context, exemplars, prefix)
+    built = decoder()
+    torch.nn.init.zeros_(built.blocks[0].value.weight)
+    scores = built(context, exemplars, prefix)
     assert torch.allclose(scores, scores[:, :1].expand_as(scores))
 
 
 def test_order_of_tokens_matters_for_the_context_only(tokens: tuple) -> None:
     context, exemplars, prefix = tokens
-    made = decoder()
-    scores = made(context, exemplars, prefix)
+    built = decoder()
+    scores = built(context, exemplars, prefix)
     shuffled = exemplars.flatten(3)[..., torch.randperm(6)].view_as(exemplars)
-    assert torch.allclose(made(context, shuffled, prefix), scores)
-    rolled = made(context.roll(1, 3), exemplars, prefix)
+    assert torch.allclose(built(context, shuffled, prefix), scores)
+    rolled = built(context.roll(1, 3), exemplars, prefix)
     assert not torch.allclose(rolled, scores.roll(1, 4), atol=1e-3)  # the table stayed where it was
 
 
@@ -143,35 +145,35 @@ def test_moving_the_table_along_moves_the_map(
     import heads.correlation as module
 
     context, exemplars, prefix = tokens
-    made = decoder()
-    scores = made(context, exemplars, prefix)
+    built = decoder()
+    scores = built(context, exemplars, prefix)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(2))
     table = build_sincos2d_pos_embed([5, 4], 16, dtype=torch.float64)[order]
     monkeypatch.setattr(module, "build_sincos2d_pos_embed", lambda *_, **__: table)
-    moved = made(context.flatten(2)[..., order].view_as(context), exemplars, prefix)
+    moved = built(context.flatten(2)[..., order].view_as(context), exemplars, prefix)
     assert torch.allclose(moved.flatten(3), scores.flatten(3)[..., order])
 
 
 def test_published_size() -> None:
     with torch.device("meta"):
-        made = CorrelationDecoder(768)
-    parts = [made.embed, made.blocks, made.norm, made.predict]
+        built = CorrelationDecoder(768)
+    parts = [built.embed, built.blocks, built.norm, built.predict]
     counts = [sum(p.numel() for p in part.parameters()) for part in parts]
     assert counts == [393_728, 3_152_384, 1_024, 1_026]
-    assert sum(p.numel() for p in made.parameters()) == 3_548_162
+    assert sum(p.numel() for p in built.parameters()) == 3_548_162
 
 
 def test_half_precision_is_decoded_in_float32(tokens: tuple) -> None:
     context, exemplars, prefix = (t.bfloat16() for t in tokens)
-    made = decoder().float()
+    built = decoder().float()
     with torch.autocast("cpu", torch.bfloat16):
-        scores = made(context, exemplars, prefix)
+        scores = built(context, exemplars, prefix)
     assert scores.dtype == torch.float32
-    assert torch.allclose(scores, made(context.float(), exemplars.float(), prefix.float()))
+    assert torch.allclose(scores, built(context.float(), exemplars.float(), prefix.float()))
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
         (dict(width=18), "width=18, heads=4"),
         (dict(width=16, heads=3), "heads=3"),
@@ -181,6 +183,6 @@ def test_half_precision_is_decoded_in_float32(tokens: tuple) -> None:
         (dict(correlation="convolution", joint=2), "joint=2"),
     ],
 )
-def test_illegal_options_are_named(options: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_illegal_options_are_named(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         decoder(**options)

@@ -35,7 +35,7 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (PAGE, "is a web page (HTML, titled 'Sign in & confirm')"),
         (b"\xef\xbb\xbf\n <html>", "is a web page (HTML)"),
@@ -50,11 +50,11 @@ def refusal(path: Path) -> str:
         (b"\x80\x02}q\x00.", "is a plain pickle file"),
     ],
 )
-def test_files_of_other_kinds_are_named(content: bytes, words: str, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_named(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "theirs.pth"
     path.write_bytes(content)
     text = refusal(path)
-    assert "cannot be read as tensors and plain values only: it " + words in text
+    assert "cannot be read as tensors and plain values only: it " + message in text
     assert "weights_only=False" not in text and "\n" not in text
 
 
@@ -173,12 +173,12 @@ def test_texts_dates_options_and_paths_are_read(tmp_path: Path) -> None:
 def test_what_is_no_file(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "iter_4.pth")
     (tmp_path / "annexed.pth").symlink_to(tmp_path / "gone")
-    for path, words in (
+    for path, message in (
         (tmp_path, "is a folder, not a checkpoint; in it: annexed.pth, iter_4.pth"),
         (tmp_path / "annexed.pth", "is a link to .*gone, which is not there; .*git annex get"),
         (tmp_path / "none.pth", "no such checkpoint; in that folder: annexed.pth, iter_4.pth"),
     ):
-        with pytest.raises(FileNotFoundError, match=words):
+        with pytest.raises(FileNotFoundError, match=message):
             read_checkpoint(path)
     torch.save([1], tmp_path / "list.pth")
     assert "list.pth holds a list, not a dict of tensors" in refusal(tmp_path / "list.pth")

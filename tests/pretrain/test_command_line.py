@@ -38,7 +38,7 @@ def run_raising(error: BaseException) -> int:
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "message"),
     [
         (ValueError("size=3:\n  must be 4"), "tool: size=3: must be 4"),
         (ValueError(FROM_A_WORKER), "tool: a.jpg: no image\n"),
@@ -59,11 +59,11 @@ def run_raising(error: BaseException) -> int:
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_tools_name(
-    error: BaseException, words: str, capsys: pytest.CaptureFixture[str]
+    error: BaseException, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_raising(error) == (130 if isinstance(error, KeyboardInterrupt) else 2)
     printed = capsys.readouterr()
-    assert printed.err.startswith(words) and printed.err.count("\n") == 1 and printed.out == ""
+    assert printed.err.startswith(message) and printed.err.count("\n") == 1 and printed.out == ""
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,8 +40,8 @@ def other(tmp_path: Path) -> subprocess.Popen[str]:
 def test_the_second_process_learns_who_the_first_is(
     other: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    words = rf"works on this training \(process {other.pid} on {socket.gethostname()}, since 20"
-    with pytest.raises(Busy, match=words):
+    message = rf"works on this training \(process {other.pid} on {socket.gethostname()}, since 20"
+    with pytest.raises(Busy, match=message):
         FolderLock(tmp_path / "run", "training", shared=True)
 
 

@@ -44,7 +44,7 @@ def test_an_existing_path_wins(empty: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "folder", "words"),
+    ("name", "folder", "message"),
     [
         ("quick/scenes46", "", "no config 'quick/scenes46'; did you mean 'quick/scenes64'?"),
         ("tinny", "finetune", "no config 'tinny'; did you mean 'tiny'?"),
@@ -57,11 +57,13 @@ def test_an_existing_path_wins(empty: Path) -> None:
         ),
     ],
 )
-def test_an_unknown_name_names_the_nearest(empty: Path, name: str, folder: str, words: str) -> None:
+def test_an_unknown_name_names_the_nearest(
+    empty: Path, name: str, folder: str, message: str
+) -> None:
     (empty / "mine.py").touch()
     with pytest.raises(FileNotFoundError) as caught:
         places.find_config(name, folder=folder)
-    assert str(caught.value).startswith(words)
+    assert str(caught.value).startswith(message)
 
 
 def test_names_are_those_of_recipes_not_of_bases() -> None:

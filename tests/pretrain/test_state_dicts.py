@@ -47,8 +47,8 @@ def test_the_first_tensor_that_holds_no_number_is_named() -> None:
     ):
         refuse_non_finite(state, "x.pth")
     state["w"][:3] = NAN
-    words = "w holds 3 values of 4 that are NaN or infinite, and so do 1 other tensors"
-    with pytest.raises(ValueError, match=words):
+    message = "w holds 3 values of 4 that are NaN or infinite, and so do 1 other tensors"
+    with pytest.raises(ValueError, match=message):
         refuse_non_finite(state, "x.pth")
 
 

@@ -78,9 +78,9 @@ def test_the_table_of_the_released_code(size: int) -> None:
     factor = ((cells + 0.1) / 14, (cells + 0.1) / 14)
     expected = torch.nn.functional.interpolate(table, scale_factor=factor, mode="bicubic")
     assert expected.shape == (1, 192, cells, cells)
-    found = positions_of(backbone, size)
-    assert torch.equal(found[1:], expected[0].flatten(1).T) and torch.equal(
-        found[0], backbone.model.cls_token[0, 0]
+    actual = positions_of(backbone, size)
+    assert torch.equal(actual[1:], expected[0].flatten(1).T) and torch.equal(
+        actual[0], backbone.model.cls_token[0, 0]
     )
 
 
@@ -89,13 +89,13 @@ def test_how_far_the_tables_are_apart(width: int, timms: float, plain: float) ->
     """At 4 × 4 of 14 × 14; 0.083 and 0.034 of 0.708 were measured on the released function itself,
     for ViT-Ti."""
     table = build_sincos2d_pos_embed([14, 14], width)[None]
-    found = resized_by_factor(table, (14, 14), (4, 4))
+    actual = resized_by_factor(table, (14, 14), (4, 4))
     for antialias, expected in ((True, timms), (False, plain)):
         other = resample_abs_pos_embed(
             table, [4, 4], [14, 14], num_prefix_tokens=0, antialias=antialias
         )
-        assert (found - other).square().mean().sqrt().item() == pytest.approx(expected, abs=6e-4)
-    assert found.square().mean().sqrt().item() == pytest.approx(0.708, abs=6e-4)
+        assert (actual - other).square().mean().sqrt().item() == pytest.approx(expected, abs=6e-4)
+    assert actual.square().mean().sqrt().item() == pytest.approx(0.708, abs=6e-4)
 
 
 def test_both_tables_are_the_same_at_their_own_size_and_in_copies() -> None:

@@ -82,8 +82,8 @@ def test_resuming_and_other_numbers_of_processes_change_nothing(
         sampler.load_state(state)
         parts.append(take(sampler, 8 * 12 // world))
     share = 12 // world
-    found = [key for b in range(8) for part in parts for key in part[b * share : (b + 1) * share]]
-    assert found == whole[12 * step :]
+    actual = [key for b in range(8) for part in parts for key in part[b * share : (b + 1) * share]]
+    assert actual == whole[12 * step :]
 
 
 def test_epochs_and_seeds_differ() -> None:

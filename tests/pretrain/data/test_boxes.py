@@ -140,19 +140,19 @@ def test_survives_pickling(coco: Path) -> None:
 
 
 def test_errors(coco: Path) -> None:
-    for options, words in (
+    for options, message in (
         (dict(label="largest"), "label='largest'; legal are None and 'category'"),
         (dict(margin=-0.1), "margin=-0.1; legal"),
         (dict(min_size=float("nan")), "min_size=nan; legal"),
         (dict(min_size=500), "has 7 annotations, but no box of at least 500 × 500 px"),
         (dict(count=4), "count=4; legal are 1 to 3, the number of boxes"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             make(coco, **options)
     with pytest.raises(SourceError, match=r"a.png does not exist; set root"):
         CocoBoxes(coco, coco.parent, min_size=9)
     content = json.loads(coco.read_text())
-    for change, words in (
+    for change, message in (
         (dict(images=[dict(id=7, file_name="b.png")]), "width"),
         (
             dict(annotations=[dict(image_id=1, bbox=[0, 0, 1, 1])]),
@@ -166,7 +166,7 @@ def test_errors(coco: Path) -> None:
         (dict(annotations=None), "CocoBoxes: .*no list 'annotations'"),
     ):
         coco.write_text(json.dumps(content | change))
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=message):
             make(coco, label="category")
 
 

@@ -51,7 +51,7 @@ CATEGORIES = [dict(id=3, name="dog"), dict(id=5, name="cat")]
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (
             dict(images=[*IMAGES, dict(id=2, file_name="c.jpg")]),
@@ -105,8 +105,8 @@ CATEGORIES = [dict(id=3, name="dog"), dict(id=5, name="cat")]
         (dict(images=[dict(id=[1], file_name="a.jpg")]), r"'images' has the id \[1\]"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, change: dict[str, Any], words: str) -> None:
-    with pytest.raises(SourceError, match=words):
+def test_what_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
         labels(tmp_path, **change)
 
 

@@ -32,8 +32,8 @@ def recipe() -> ViewRecipe:
 def same(a: Batch, b: Batch) -> bool:
     """Whether two batches are equal to the last bit."""
     tensors: list[list[torch.Tensor]] = [[], []]
-    for batch, found in zip((a, b), tensors, strict=True):
-        batch.map(lambda t, found=found: found.append(t) or t)
+    for batch, actual in zip((a, b), tensors, strict=True):
+        batch.map(lambda t, actual=actual: actual.append(t) or t)
     return a.skipped == b.skipped and all(torch.equal(x, y) for x, y in zip(*tensors, strict=True))
 
 

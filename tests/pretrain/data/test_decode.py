@@ -365,12 +365,12 @@ def test_pillows_limit_is_a_broken_file(
     """
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     data = encode(picture, "PNG")
-    words = r"Image size \(3840 pixels\) exceeds limit of 2000 pixels; .* scale the file down"
+    message = r"Image size \(3840 pixels\) exceeds limit of 2000 pixels; .* scale the file down"
     for read in (probe, decode, open_image):
-        with pytest.raises(DecodeError, match=words):
+        with pytest.raises(DecodeError, match=message):
             read(data)
     (tmp_path / "large.png").write_bytes(data)
-    with pytest.raises(ValueError, match=f"{tmp_path}/large.png: {words}"):
+    with pytest.raises(ValueError, match=f"{tmp_path}/large.png: {message}"):
         decode_file(tmp_path / "large.png")
 
 

@@ -57,11 +57,11 @@ def root(tmp_path: Path) -> Path:
 
 def drawn(source: FramePairs, index: int, epoch: int = 0) -> list[tuple[str, int]]:
     """(video, time) of both source images."""
-    found = []
+    actual = []
     for image in source.source_images(index, np.random.default_rng((epoch, index))):
         path = Path(image.name)
-        found.append((path.parent.name, int(re.search(r"\d+", path.stem)[0])))
-    return found
+        actual.append((path.parent.name, int(re.search(r"\d+", path.stem)[0])))
+    return actual
 
 
 @pytest.mark.parametrize("gaps", [(1, None), (3, None), (2, 4), (8, 9), (7, 7)])
@@ -232,7 +232,7 @@ def test_survives_pickling(root: Path, tmp_path: Path) -> None:
 def test_errors_of_videos(root: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     write(root / "c" / "0.png", 0, 3)
-    for folder, options, words in (
+    for folder, options, message in (
         (tmp_path / "nothing", {}, "FramePairs: root=.* does not exist"),
         (
             tmp_path / "empty",
@@ -255,13 +255,13 @@ def test_errors_of_videos(root: Path, tmp_path: Path) -> None:
         (root, dict(extensions="png"), "extensions='png'"),
         (root, dict(extensions=[".jpg"]), "no frame below"),
     ):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             FramePairs(folder, **options)
 
 
 def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
     good = rows()
-    for entries, words in (
+    for entries, message in (
         ([], "holds no boxes; legal is a list of entries with video, track, frame"),
         ({"tracks": good}, "holds no boxes"),
         (rows(times=(3,)), "none of its 1 tracks has two boxes that are 5 to 10 frames apart"),
@@ -287,7 +287,7 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
     ):
         path = tmp_path / "t.json"
         path.write_text(json.dumps(entries))
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=message):
             FramePairs(root, tracks=path)
     (tmp_path / "t.json").write_text("video,track\n")
     with pytest.raises(SourceError, match="no valid json .csv files end in .csv"):

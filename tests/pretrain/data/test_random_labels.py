@@ -87,12 +87,12 @@ def test_parts_of_images_stay_parts(tmp_path: Path) -> None:
 
 
 def test_errors(image_folder: Path, tmp_path: Path) -> None:
-    for options, words in (
+    for options, message in (
         (dict(classes=1), "classes=1; legal is at least 2"),
         (dict(classes=2 * 10**9), "classes=2000000000; .*at most 1000000"),  # each has a name
         (dict(seed=-1), "seed=-1"),
     ):
-        with pytest.raises(ValueError, match=f"RandomLabels: {words}"):
+        with pytest.raises(ValueError, match=f"RandomLabels: {message}"):
             wrap(image_folder, **options)
     with pytest.raises(SourceError, match="ImageFolder: no image"):
         wrap(tmp_path)

@@ -189,7 +189,7 @@ def test_state_costs_the_same_at_any_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "parts"),
     [
         (
             dict(length=9, global_batch=10),
@@ -202,10 +202,10 @@ def test_state_costs_the_same_at_any_step() -> None:
         (dict(length=9, global_batch=3, seed=-1), ["seed=-1"]),
     ],
 )
-def test_illegal_arguments(arguments: dict[str, int], words: list[str]) -> None:
+def test_illegal_arguments(arguments: dict[str, int], parts: list[str]) -> None:
     with pytest.raises(ValueError) as caught:
         EpochSampler(**arguments)
-    for word in words:
+    for word in parts:
         assert word in str(caught.value)
 
 

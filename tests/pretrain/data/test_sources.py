@@ -191,7 +191,7 @@ def test_file_list_with_a_byte_order_mark_and_odd_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "texts"),
     [
         (
             "a.jpg 0\nb.jpg 2000000000\n",
@@ -203,10 +203,10 @@ def test_file_list_with_a_byte_order_mark_and_odd_bytes(tmp_path: Path) -> None:
         ("a.jpg,0\nb.jpg,1\n", "a comma separates nothing: write a tab"),
     ],
 )
-def test_lists_that_mean_something_else(tmp_path: Path, text: str, words: str) -> None:
+def test_lists_that_mean_something_else(tmp_path: Path, text: str, texts: str) -> None:
     make_files(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "list.txt").write_text(text)
-    with pytest.raises(SourceError, match=words):
+    with pytest.raises(SourceError, match=texts):
         FileList(tmp_path / "list.txt", root=tmp_path)
 
 
@@ -267,7 +267,7 @@ def test_coco_errors(coco: Path) -> None:
     with pytest.raises(SourceError, match=r"a.jpg does not exist; set root"):
         CocoImages(coco, coco.parent)
     content = json.loads(coco.read_text())
-    for change, words in (
+    for change, texts in (
         (dict(images=[]), "lists no image"),
         (dict(images=[dict(id=1)]), "file_name"),
         (dict(categories=[]), "category_id 3, not in 'categories'"),
@@ -279,7 +279,7 @@ def test_coco_errors(coco: Path) -> None:
         (dict(annotations=None), "no list 'annotations'"),
     ):
         coco.write_text(json.dumps(content | change))
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=texts):
             CocoImages(coco, images, label="largest")
     for text in ("{", "[]"):
         coco.write_text(text)

@@ -134,13 +134,13 @@ def wait_for_step(work_dir: Path, step: int, process: subprocess.Popen[bytes]) -
 
 
 def assert_same_weights(
-    found: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0
+    actual: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0
 ) -> None:
     """Compares the models of two checkpoints; bit for bit unless a tolerance is given."""
-    assert found["state_dict"].keys() == expected["state_dict"].keys()
+    assert actual["state_dict"].keys() == expected["state_dict"].keys()
     for name, value in expected["state_dict"].items():
         torch.testing.assert_close(
-            found["state_dict"][name],
+            actual["state_dict"][name],
             value,
             rtol=tolerance,
             atol=tolerance,

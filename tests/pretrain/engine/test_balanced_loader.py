@@ -16,7 +16,7 @@ from pretrain.engine.settings import ConfigError
 
 
 @pytest.mark.parametrize(
-    "overrides, words",
+    "overrides, message",
     [
         (
             dict(loader__images_per_class=0),
@@ -37,10 +37,10 @@ from pretrain.engine.settings import ConfigError
     ],
 )
 def test_what_does_not_fit_is_named(
-    make_config: Callable[..., Config], tmp_path: Path, overrides: dict[str, Any], words: str
+    make_config: Callable[..., Config], tmp_path: Path, overrides: dict[str, Any], message: str
 ) -> None:
     for start in (check, build_runner):
-        with pytest.raises(ConfigError, match=words):
+        with pytest.raises(ConfigError, match=message):
             start(make_config(tmp_path, **overrides))
 
 

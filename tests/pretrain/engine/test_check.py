@@ -65,11 +65,13 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("override", "words"), MISTAKES, ids=[words[:40] for _, words in MISTAKES])
+@pytest.mark.parametrize(
+    ("override", "message"), MISTAKES, ids=[message[:40] for _, message in MISTAKES]
+)
 def test_mistakes_are_named(
-    make_config: Callable[..., Config], tmp_path: Path, override: dict, words: str
+    make_config: Callable[..., Config], tmp_path: Path, override: dict, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         check_config(make_config(tmp_path / "run", **override))
 
 
@@ -118,9 +120,11 @@ WIRING = [
 ]
 
 
-@pytest.mark.parametrize(("override", "words"), WIRING, ids=[words[:40] for _, words in WIRING])
+@pytest.mark.parametrize(
+    ("override", "message"), WIRING, ids=[message[:40] for _, message in WIRING]
+)
 def test_parts_that_do_not_fit_are_named(
-    make_config: Callable[..., Config], tmp_path: Path, override: dict, words: str
+    make_config: Callable[..., Config], tmp_path: Path, override: dict, message: str
 ) -> None:
     objectives = [dict(type="SimCLR")]
     cfg = make_config(tmp_path / "run", model__objectives=objectives)
@@ -129,7 +133,7 @@ def test_parts_that_do_not_fit_are_named(
             cfg.views.groups = value  # replaced, where merging would keep the old group
         else:
             cfg.merge_from_dict({key.replace("__", "."): value})
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         build_runner(cfg)
     assert not (tmp_path / "run").exists()
 
@@ -186,15 +190,15 @@ def test_type_matching(value: object, annotation: object, fits: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [
         (dict(workers=-1), "loader.workers=-1: must be an integer >= 0"),
         (dict(max_bad_fraction=2), "within"),
         (5, "must be a dict"),
     ],
 )
-def test_illegal_values_say_what_is_legal(fields: object, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_illegal_values_say_what_is_legal(fields: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         read_section(LoaderSettings, "loader", fields)
 
 

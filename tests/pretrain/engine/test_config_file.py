@@ -36,7 +36,7 @@ def test_what_is_as_asked_passes(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "later", "words"),
+    ("options", "later", "message"),
     [
         (
             {"seed": 3},
@@ -54,12 +54,12 @@ def test_what_is_as_asked_passes(options: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_set_otherwise_later_is_refused(
-    options: dict[str, Any], later: dict[str, Any], words: str
+    options: dict[str, Any], later: dict[str, Any], message: str
 ) -> None:
     config = Config(CONFIG)
     override(config, options)
     config.merge_from_dict(later)
-    with pytest.raises(ConfigError, match="--cfg-options " + words):
+    with pytest.raises(ConfigError, match="--cfg-options " + message):
         require_honoured(config, options, instead={"seed": "W"})
 
 

@@ -59,7 +59,7 @@ class Watch(TorchDispatchMode):
         # A number of no dimensions may be on the CPU: it travels with the kernel's arguments.
         left = [tuple(t.shape) for t in given if t.device.type == "cpu" and t.ndim > 0]
         result = func(*args, **(kwargs or {}))
-        made = {value.device.type for value in tree_leaves(result) if isinstance(value, Tensor)}
+        created = {value.device.type for value in tree_leaves(result) if isinstance(value, Tensor)}
         overtaken = (kwargs or {}).get("non_blocking") or (
             func is torch.ops.aten.copy_.default and args[2:] == (True,)
         )
@@ -67,7 +67,7 @@ class Watch(TorchDispatchMode):
         if "meta" in devices and left:
             if func is not torch.ops.aten.copy_.default or waits:
                 raise RuntimeError(f"{func}: tensors {left} are on the CPU")
-        elif devices == {"cpu"} and "meta" in made and waits:
+        elif devices == {"cpu"} and "meta" in created and waits:
             raise RuntimeError(f"{func}: copies {left} to the device and waits")
         return result
 

@@ -53,11 +53,11 @@ def test_slurm_variables_become_torch_ones(monkeypatch: pytest.MonkeyPatch) -> N
     ):
         monkeypatch.setenv(f"SLURM_{name}", value)
     distributed._export_slurm_ranks()
-    found = [
+    actual = [
         os.environ[name]
         for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     ]
-    assert found == ["5", "8", "1", "node1", "31234"]
+    assert actual == ["5", "8", "1", "node1", "31234"]
 
 
 def test_unknown_launcher_is_named() -> None:

@@ -53,14 +53,14 @@ def test_vit_against_a_list() -> None:
 
 def test_resnet_against_a_list() -> None:
     model = Model("test_resnet")
-    found = by_name(model, 0.5)
-    assert found["head.weight"] == found["head.bias"] == 1.0
-    blocks = [n for n in dict.fromkeys(".".join(n.split(".")[:4]) for n in found) if ".layer" in n]
+    actual = by_name(model, 0.5)
+    assert actual["head.weight"] == actual["head.bias"] == 1.0
+    blocks = [n for n in dict.fromkeys(".".join(n.split(".")[:4]) for n in actual) if ".layer" in n]
     for depth, block in enumerate(reversed(blocks), start=1):
-        assert {s for n, s in found.items() if n.startswith(block + ".")} == {0.5**depth}
+        assert {s for n, s in actual.items() if n.startswith(block + ".")} == {0.5**depth}
     stem = {
         s
-        for n, s in found.items()
+        for n, s in actual.items()
         if n.startswith(("backbone.model.conv1.", "backbone.model.bn1."))
     }
     assert len(blocks) == 4 and stem == {0.5**5}

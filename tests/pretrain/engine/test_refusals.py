@@ -87,11 +87,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("start", [build_runner, check])
-@pytest.mark.parametrize(("override", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
+@pytest.mark.parametrize(
+    ("override", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED]
+)
 def test_run_and_check_refuse_alike(
-    make_config: Callable, tmp_path: Path, start: Callable, override: dict[str, Any], words: str
+    make_config: Callable, tmp_path: Path, start: Callable, override: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         start(make_config(tmp_path / "run", **override))
     assert not (tmp_path / "run").exists()
 
@@ -149,8 +151,8 @@ def test_a_newest_checkpoint_cut_short(
     train(cfg)
     newest = tmp_path / "run" / "iter_12.pth"
     newest.write_bytes(newest.read_bytes()[:5000])
-    words = "--resume: .*iter_12.pth.*If it was cut short, remove it to go on from iter_9"
-    with pytest.raises(ConfigError, match=words):
+    message = "--resume: .*iter_12.pth.*If it was cut short, remove it to go on from iter_9"
+    with pytest.raises(ConfigError, match=message):
         start(cfg, resume="auto")
 
 
@@ -177,19 +179,19 @@ OTHER_OPTIMIZERS = [
 
 
 @pytest.mark.parametrize("start", [build_runner, check])
-@pytest.mark.parametrize(("optimizer", "words"), OTHER_OPTIMIZERS, ids=["type", "groups"])
+@pytest.mark.parametrize(("optimizer", "message"), OTHER_OPTIMIZERS, ids=["type", "groups"])
 def test_a_checkpoint_of_another_optimizer(
     make_config: Callable,
     train: Callable,
     tmp_path: Path,
     start: Callable,
     optimizer: dict[str, Any],
-    words: str,
+    message: str,
 ) -> None:
     train(make_config(tmp_path / "first", schedule__samples=16))
     cfg = make_config(tmp_path / "second", optimizer=dict(optimizer, _delete_=True))
     with pytest.raises(
-        ConfigError, match=f"iter_3.pth: was written by another optimizer, .*{words}"
+        ConfigError, match=f"iter_3.pth: was written by another optimizer, .*{message}"
     ):
         start(cfg, resume=tmp_path / "first" / "iter_3.pth")
     assert not (tmp_path / "second").exists()
@@ -239,10 +241,10 @@ def test_a_full_disk_leaves_the_older_checkpoint(
     content = dict(weights=torch.arange(1_000_000))
     checkpoints.write_checkpoint(content, tmp_path / "iter_1.pth")
     small_disk(100_000)
-    words = (
+    message = (
         r"iter_2.pth: the checkpoint cannot be written .*GiB free on that disk.*iter_1.pth remains"
     )
-    with pytest.raises(OSError, match=words):
+    with pytest.raises(OSError, match=message):
         checkpoints.write_checkpoint(content, tmp_path / "iter_2.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["iter_1.pth"]
     assert torch.equal(read_checkpoint(tmp_path / "iter_1.pth")["weights"], content["weights"])
@@ -251,7 +253,7 @@ def test_a_full_disk_leaves_the_older_checkpoint(
 def test_an_error_without_a_word_gets_some(
     make_config: Callable, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    for error, words in (
+    for error, message in (
         (OSError(errno.EIO, ""), "source: "),
         (MemoryError(), "source: does not fit into memory"),
     ):
@@ -259,7 +261,7 @@ def test_an_error_without_a_word_gets_some(
             patch.setattr(
                 ImageFolder, "__init__", lambda *_, e=error, **__: (_ for _ in ()).throw(e)
             )
-            with pytest.raises(ConfigError, match=words):
+            with pytest.raises(ConfigError, match=message):
                 check(make_config(tmp_path / "run"))
 
 

@@ -93,15 +93,15 @@ def test_progress_ends_at_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "images", "words"),
+    ("fields", "images", "message"),
     [
         (dict(global_batch=64, epochs=1), 63, "global_batch=64.*63 images"),
         (dict(global_batch=64, samples=63), 100, "samples=63.*less than one step"),
         (dict(global_batch=10, epochs=1, warmup_epochs=1), 100, "warm-up takes 10 of 10"),
     ],
 )
-def test_impossible_schedules_are_refused(fields: dict, images: int, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+def test_impossible_schedules_are_refused(fields: dict, images: int, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         make_schedule(ScheduleSettings(lr_per_256=1.0, **fields), images)
 
 

@@ -163,9 +163,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "words"), WRONG, ids=[words[:40] for _, words in WRONG])
+@pytest.mark.parametrize(("spoil", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
 def test_files_that_do_not_fit_are_refused_before_anything_is_written(
-    make_config: Callable, tmp_path: Path, spoil: Callable, words: str
+    make_config: Callable, tmp_path: Path, spoil: Callable, message: str
 ) -> None:
     cfg = make_config(tmp_path / "run", model__objectives=PIXPRO)
     state = spoil(
@@ -176,7 +176,7 @@ def test_files_that_do_not_fit_are_refused_before_anything_is_written(
     torch.save(dict(state_dict=state), tmp_path / "file.pth")
     cfg.load_from = str(tmp_path / "file.pth")
     for start in (build_runner, check):
-        with pytest.raises(ConfigError, match=f"load_from=.*{words}"):
+        with pytest.raises(ConfigError, match=f"load_from=.*{message}"):
             start(cfg)
     assert not (tmp_path / "run").exists()
 

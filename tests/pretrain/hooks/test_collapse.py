@@ -156,11 +156,11 @@ def test_warns_once_after_grace_and_patience_and_again_after_recovery(
         for step in (100, 110):
             look(hook, runner, step, features(0.01))
     assert len(warnings_in(caplog)) == 2
-    words = warnings_in(caplog)[0]
+    message = warnings_in(caplog)[0]
     assert (
-        "point nearly the same way" in words
-        and "1. momentum is 0.5 now" in words
-        and "0.3" in words
+        "point nearly the same way" in message
+        and "1. momentum is 0.5 now" in message
+        and "0.3" in message
     )
 
 

@@ -108,8 +108,8 @@ def test_cell_pair_cosines_equal_the_loop() -> None:
                         other.append(value)
                     elif positives[i, m, n]:
                         same.append(value)
-    found = cell_pair_cosines(a, b, positives)
-    assert found == pytest.approx((sum(same) / len(same), sum(other) / len(other)), abs=1e-6)
+    actual = cell_pair_cosines(a, b, positives)
+    assert actual == pytest.approx((sum(same) / len(same), sum(other) / len(other)), abs=1e-6)
     assert cell_pair_cosines(a, b, torch.zeros_like(positives)) is None
 
 

@@ -70,9 +70,9 @@ def test_way_up_equals_autograd_and_keeps_the_length(temperature: float) -> None
     q, k, negatives = vectors()
     leaf = negatives.clone().requires_grad_()
     info_nce(cosines(q, k, leaf), temperature).backward()
-    found = ascent(q, k, negatives, temperature)
-    assert torch.allclose(found, leaf.grad, rtol=1e-10, atol=1e-12)
-    assert (found * negatives).sum(1).abs().max() < 1e-12
+    actual = ascent(q, k, negatives, temperature)
+    assert torch.allclose(actual, leaf.grad, rtol=1e-10, atol=1e-12)
+    assert (actual * negatives).sum(1).abs().max() < 1e-12
 
 
 def test_way_up_by_the_formula() -> None:
@@ -83,8 +83,8 @@ def test_way_up_by_the_formula() -> None:
         for i in range(6):
             scores = torch.stack([q[i] @ k[i], *(q[i] @ d for d in negatives)]) / 0.2
             total += scores.softmax(0)[1 + n] * (q[i] - (q[i] @ negatives[n]) * negatives[n])
-        found = ascent(q, k, negatives * lengths[:, None], 0.2)[n]
-        assert torch.allclose(found, total / (6 * 0.2 * lengths[n]))
+        actual = ascent(q, k, negatives * lengths[:, None], 0.2)[n]
+        assert torch.allclose(actual, total / (6 * 0.2 * lengths[n]))
 
 
 def test_negatives_step_like_torchs_sgd_on_the_negated_loss() -> None:
@@ -183,10 +183,10 @@ def after_four_steps(part: slice) -> list[torch.Tensor]:
 
 
 def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
-    found = in_two_processes(part_of)
+    actual = in_two_processes(part_of)
     for index, expected in enumerate(after_four_steps(slice(None))):
-        assert torch.equal(found[0][index], found[1][index])
-        assert torch.allclose(found[0][index], expected, atol=1e-12)
+        assert torch.equal(actual[0][index], actual[1][index])
+        assert torch.allclose(actual[0][index], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(

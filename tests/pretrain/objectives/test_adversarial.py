@@ -198,22 +198,24 @@ def test_steps_stay_within_epsilon_and_within_the_range_of_pixels() -> None:
     slope = torch.randn(5, 1, 3, 4, 4, dtype=torch.float64)
     slope[2] = 0
     for attack in (Attack(8, 8, 1), Attack(8, 2, 7, random_start=True)):
-        found, before = attack((pixels - mean) / std, lambda x: (x * slope).sum(), (mean, std))
-        found = found * std + mean
-        assert found.min() >= -1e-12 and found.max() <= 1 + 1e-12 and before.ndim == 0
-        assert (found - pixels).abs().max() <= 8 / 255 + 1e-12
-    found, _ = Attack(8, 8, 1)((pixels - mean) / std, lambda x: (x * slope).sum(), (mean, std))
+        actual, before = attack((pixels - mean) / std, lambda x: (x * slope).sum(), (mean, std))
+        actual = actual * std + mean
+        assert actual.min() >= -1e-12 and actual.max() <= 1 + 1e-12 and before.ndim == 0
+        assert (actual - pixels).abs().max() <= 8 / 255 + 1e-12
+    actual, _ = Attack(8, 8, 1)((pixels - mean) / std, lambda x: (x * slope).sum(), (mean, std))
     expected = (pixels + 8 / 255 * slope.sign()).clamp(0, 1)
-    assert torch.allclose(found * std + mean, expected)
-    assert torch.equal(found[2], ((pixels - mean) / std)[2])  # no gradient, not changed by a bit
+    assert torch.allclose(actual * std + mean, expected)
+    assert torch.equal(actual[2], ((pixels - mean) / std)[2])  # no gradient, not changed by a bit
 
 
 def test_gradients_that_are_no_numbers_change_nothing() -> None:
     start = torch.zeros(2, 1, 3, 2, 2)
     slope = torch.ones_like(start)
     slope[0], slope[1, 0, 0] = float("nan"), float("inf")
-    found, _ = Attack(4, 4, 1)(start, lambda x: (x * slope).sum(), normalisation(torch.float32))
-    assert torch.equal(found[0], start[0]) and torch.allclose(found[1], torch.tensor(4 / 255 / STD))
+    actual, _ = Attack(4, 4, 1)(start, lambda x: (x * slope).sum(), normalisation(torch.float32))
+    assert torch.equal(actual[0], start[0]) and torch.allclose(
+        actual[1], torch.tensor(4 / 255 / STD)
+    )
 
 
 def test_half_precision_does_not_swallow_small_gradients() -> None:
@@ -223,11 +225,11 @@ def test_half_precision_does_not_swallow_small_gradients() -> None:
     def loss(pixels: Tensor) -> Tensor:
         return (pixels.half().float() * 1e-8).sum()
 
-    found, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
-    assert torch.equal(found, start)
+    actual, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
+    assert torch.equal(actual, start)
     with torch.autocast("cpu", torch.float16):
-        found, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
-    assert torch.allclose(found, torch.tensor(4 / 255 / STD))
+        actual, _ = Attack(4, 4, 1)(start, loss, normalisation(torch.float32))
+    assert torch.allclose(actual, torch.tensor(4 / 255 / STD))
 
 
 def test_sharded_parameters_are_refused() -> None:
@@ -334,8 +336,8 @@ def test_alpha_0_and_the_first_term_are_the_baseline_bit_for_bit(alpha: float) -
     other, same, same_encodings, same_network = resnet(dict(objective=dict(NT_XENT), alpha=alpha))
     assert torch.equal(batch.views["global"].images, same.views["global"].images)
     other.objective(same, same_encodings())["loss"].backward()
-    found, expected = gradients(network, wrapper), gradients(same_network, other)
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    actual, expected = gradients(network, wrapper), gradients(same_network, other)
+    assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))
     assert wrapper.needs.second_norms == (alpha > 0)
 
 
@@ -396,11 +398,11 @@ def test_passes_through_each_set_of_norms(options: dict, clean: int, second: int
         return
     assert {norm.num_batches_tracked.item() for norm in network.twins[0].norms} == {second}
     # The clean statistics are those of clean passes alone.
-    found = [buffer.clone() for buffer in network.buffers()]
+    actual = [buffer.clone() for buffer in network.buffers()]
     for buffer, old in zip(network.buffers(), before, strict=True):
         buffer.copy_(old)
     encodings().online("global")
-    assert all(torch.equal(a, b) for a, b in zip(found, network.buffers(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(actual, network.buffers(), strict=True))
 
 
 def test_before_and_after_take_the_same_route() -> None:

@@ -184,12 +184,12 @@ def test_joint_form() -> None:
     batch = batch_of({"global": 2})
     wrapper.objective.projector = nn.Identity()
     encode = encodings(batch, network, wrapper)
-    found: list[Tensor] = []
-    network.register_forward_hook(lambda _module, _images, features: found.append(features.vector))
+    actual: list[Tensor] = []
+    network.register_forward_hook(lambda _module, _images, features: actual.append(features.vector))
     terms = wrapper(batch, encode)
     first, second = (view.vector for view in encode.online("global"))
-    z = torch.stack([first, second, found[-1]], 1)
-    assert len(found) == 4  # two clean views, one step of the attack, the attacked view
+    z = torch.stack([first, second, actual[-1]], 1)
+    assert len(actual) == 4  # two clean views, one step of the attack, the attacked view
     assert torch.allclose(terms["loss"], nt_xent(z, 0.5))
     assert wrapper.bounds(batch, terms).collapsed == pytest.approx(math.log(3 * len(z) - 1))
     assert torch.allclose(terms["adversarial_loss"], 0.25 * nt_xent(z[:, [0, 2]], 0.5))
@@ -305,15 +305,15 @@ def attacked_part(part: slice, source: str) -> dict[str, Tensor]:
 
 
 def part_of(rank: int) -> dict[str, dict[str, Tensor]]:
-    found = {
+    actual = {
         source: attacked_part(slice(3 * rank, 3 * rank + 3), source)
         for source in ("anchor", "other")
     }
-    for parts in found.values():
+    for parts in actual.values():
         for name in ("losses", "gradient"):
             dist.all_reduce(parts[name])
             parts[name] /= 2
-    return found
+    return actual
 
 
 def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:

@@ -96,10 +96,10 @@ def test_iou_equals_a_loop() -> None:
     margin, target = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 4, 4) < 0.4
     for b in range(2):
         for k in range(3):
-            found = {i for i, m in enumerate(margin[b, k].flatten().tolist()) if m > 0}
+            actual = {i for i, m in enumerate(margin[b, k].flatten().tolist()) if m > 0}
             true = {i for i, t in enumerate(target[b, k].flatten().tolist()) if t}
             assert map_iou(margin, target)[b, k].item() == pytest.approx(
-                len(found & true) / len(found | true)
+                len(actual & true) / len(actual | true)
             )
 
 

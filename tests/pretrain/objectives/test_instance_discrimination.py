@@ -30,10 +30,10 @@ def test_vector_of_the_specification() -> None:
     weight = torch.tensor([[1, 0.5, -0.5], [0, 1, 0.5]], dtype=torch.float64)
     first = torch.tensor([(1, 0.2, -0.3), (-0.4, 0.9, 0.5), (0.3, -0.8, 1.1)], dtype=torch.float64)
     second = torch.tensor([(0.8, 0.1, -0.1), (-0.5, 0.7, 0.9), (0.5, -0.6, 1)], dtype=torch.float64)
-    found = [
+    actual = [
         instance_loss(first @ weight.T, other @ weight.T, 0.5).item() for other in (second, first)
     ]
-    assert found == pytest.approx([0.151500, 0.134131], abs=5e-7)
+    assert actual == pytest.approx([0.151500, 0.134131], abs=5e-7)
 
 
 def test_softmax_equals_loops() -> None:
@@ -66,12 +66,12 @@ def slow_uel(a: torch.Tensor, b: torch.Tensor, temperature: float) -> torch.Tens
 
 @pytest.mark.parametrize("count", [2, 6])
 def test_uel_equals_loops_in_value_and_gradient(count: int) -> None:
-    found, expected = ([x.requires_grad_() for x in rows(count)] for _ in range(2))
-    loss, slow = instance_loss(*found, 0.3, "uel"), slow_uel(*expected, 0.3)
+    actual, expected = ([x.requires_grad_() for x in rows(count)] for _ in range(2))
+    loss, slow = instance_loss(*actual, 0.3, "uel"), slow_uel(*expected, 0.3)
     assert loss.item() == pytest.approx(slow.item(), abs=1e-12)
     loss.backward()
     slow.backward()
-    for x, y in zip(found, expected, strict=True):
+    for x, y in zip(actual, expected, strict=True):
         torch.testing.assert_close(x.grad, y.grad, rtol=1e-10, atol=1e-12)
 
 
@@ -106,10 +106,10 @@ def test_softmax_gradients_by_finite_differences() -> None:
 def test_one_minus_softmax_at_certainty() -> None:
     """The wrong row is certain, p = 1 in float32: log(1 − p) is the distance to the next entry."""
     logits = torch.tensor([[0.0, 200.0, -50.0], [1.0, 1.0, 1.0]], requires_grad=True)
-    found = log_one_minus_softmax(logits)
-    assert found[0].tolist() == pytest.approx([0, -200, 0])
-    assert found[1].tolist() == pytest.approx([math.log(2 / 3)] * 3)
-    found.sum().backward()
+    actual = log_one_minus_softmax(logits)
+    assert actual[0].tolist() == pytest.approx([0, -200, 0])
+    assert actual[1].tolist() == pytest.approx([math.log(2 / 3)] * 3)
+    actual.sum().backward()
     assert logits.grad.isfinite().all()
     a = torch.tensor([[1.0, 0], [0, 1]], requires_grad=True)
     loss = instance_loss(
@@ -137,8 +137,8 @@ def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
         loss, *gradients = both_gradients(form, slice(None))
         assert torch.allclose(sum(part[form][0] for part in parts) / 2, loss, atol=1e-12)
         for index, gradient in enumerate(gradients, 1):
-            found = torch.cat([part[form][index] for part in parts]) / 2
-            assert torch.allclose(found, gradient, atol=1e-12)
+            actual = torch.cat([part[form][index] for part in parts]) / 2
+            assert torch.allclose(actual, gradient, atol=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)

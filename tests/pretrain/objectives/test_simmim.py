@@ -113,14 +113,14 @@ def test_only_covered_pixels_count() -> None:
 def test_normalised_patches_by_loops() -> None:
     images = torch.rand(2, 1, 3, 4, 8, dtype=torch.float64)
     images[1, 0, :, :2, :2] = 0.25
-    found = normalised_patches(images, 2)
+    actual = normalised_patches(images, 2)
     for b in range(2):
         for y in range(0, 4, 2):
             for x in range(0, 8, 2):
                 patch = images[b, 0, :, y : y + 2, x : x + 2]
                 wanted = (patch - patch.mean()) / math.sqrt(patch.var(correction=0).item() + 1e-6)
-                assert torch.allclose(found[b, 0, :, y : y + 2, x : x + 2], wanted)
-    assert (found[1, 0, :, :2, :2] == 0).all()
+                assert torch.allclose(actual[b, 0, :, y : y + 2, x : x + 2], wanted)
+    assert (actual[1, 0, :, :2, :2] == 0).all()
 
 
 @pytest.mark.parametrize("loss", ["l1", "l2"])

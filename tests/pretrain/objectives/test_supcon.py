@@ -44,25 +44,25 @@ def test_any_number_of_views(views: int) -> None:
     objective = SupCon(INFO, hidden=8, dim=5, loss_scale=0.1)
     labels = torch.tensor([0, 0, 1, -1, 1, 1])
     batch, encode = inputs(views, labels)
-    found = objective(batch, encode)
+    actual = objective(batch, encode)
     expected = supcon_loss(objective.project(encode, "global"), labels, ContrastOptions(0.1))
-    assert torch.allclose(found["loss"], 0.1 * expected.loss) and torch.allclose(
-        found["unscaled"], expected.loss
+    assert torch.allclose(actual["loss"], 0.1 * expected.loss) and torch.allclose(
+        actual["unscaled"], expected.loss
     )
-    assert found["anchors"] == 6 * views - (
+    assert actual["anchors"] == 6 * views - (
         views == 1
     )  # alone, the unlabelled image has no positive
-    assert found["positives"] == pytest.approx(
+    assert actual["positives"] == pytest.approx(
         (2 * (2 * views - 1) + 3 * (3 * views - 1) + views - 1) / 6
     )
-    assert [name for name in found if "loss" in name] == ["loss"]
+    assert [name for name in actual if "loss" in name] == ["loss"]
 
 
 def test_several_labels_per_image() -> None:
     objective = SupCon(INFO, hidden=8, dim=5)
     shared = torch.tensor([[1, 0], [1, 1], [0, 1], [0, 0], [0, 0], [1, 0]], dtype=torch.bool)
-    found = objective(*inputs(1, shared))
-    assert (found["anchors"], found["positives"]) == (4, (2 + 3 + 1 + 2) / 6)
+    actual = objective(*inputs(1, shared))
+    assert (actual["anchors"], actual["positives"]) == (4, (2 + 3 + 1 + 2) / 6)
 
 
 def test_without_known_labels_it_is_simclr() -> None:
@@ -70,9 +70,9 @@ def test_without_known_labels_it_is_simclr() -> None:
     simclr = SimCLR(INFO, hidden=8, dim=5, temperature=0.2)
     supcon = SupCon(INFO, hidden=8, dim=5, temperature=0.2, projector_norm=True)
     supcon.projector.load_state_dict(simclr.projector.state_dict())
-    found = [objective(*inputs(2, torch.full((6,), -1)))["loss"] for objective in (simclr, supcon)]
-    assert torch.allclose(*found)
-    found[0].backward(), found[1].backward()
+    actual = [objective(*inputs(2, torch.full((6,), -1)))["loss"] for objective in (simclr, supcon)]
+    assert torch.allclose(*actual)
+    actual[0].backward(), actual[1].backward()
     for one, other in zip(simclr.parameters(), supcon.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad, atol=1e-6)
 
@@ -123,13 +123,13 @@ def test_options_reach_the_loss_from_a_config() -> None:
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
         (dict(loss_scale=0), "loss_scale=0"),
         (dict(layers=0), "layers=0"),
         (dict(form="mid"), "form="),
     ],
 )
-def test_illegal_options(options: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_illegal_options(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         SupCon(INFO, **options)

@@ -85,12 +85,12 @@ def test_gradients_are_right_and_finite_when_all_is_equal() -> None:
 
 
 def best_by_loop(points: torch.Tensor, others: torch.Tensor, count: int) -> set[tuple[int, int]]:
-    found = []
+    actual = []
     for i in range(len(points)):
         distances = [(points[i] - others[j]).norm().item() for j in range(len(others))]
         j = min(range(len(others)), key=distances.__getitem__)
-        found.append((distances[j], i, j))
-    return {(i, j) for _, i, j in sorted(found)[:count]}
+        actual.append((distances[j], i, j))
+    return {(i, j) for _, i, j in sorted(actual)[:count]}
 
 
 def as_set(pair: tuple[torch.Tensor, torch.Tensor], image: int) -> set[tuple[int, int]]:
@@ -271,7 +271,7 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def gradients_of(rank: int) -> dict[str, tuple[torch.Tensor, ...]]:
-    found = {}
+    actual = {}
     for statistics in ("rank", "cells"):
         x, y = (t[3 * rank : 3 * rank + 3].clone().requires_grad_() for t in pairs())
         value = sum(vicreg(x, y, statistics=statistics))
@@ -280,18 +280,18 @@ def gradients_of(rank: int) -> dict[str, tuple[torch.Tensor, ...]]:
         dist.all_reduce(mean)
         # Each process's gradient reaches the weights through a mean over processes: what counts is
         # grad / world size.
-        found[statistics] = (mean / 2, x.grad / 2, y.grad / 2)
-    return found
+        actual[statistics] = (mean / 2, x.grad / 2, y.grad / 2)
+    return actual
 
 
 def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
-    found = in_two_processes(gradients_of)
+    actual = in_two_processes(gradients_of)
     for statistics in ("rank", "cells"):
         x, y = (t.requires_grad_() for t in pairs())
         value = sum(vicreg(x, y, statistics=statistics))
         value.backward()
-        assert torch.allclose(found[0][statistics][0], value.detach(), atol=1e-12)
+        assert torch.allclose(actual[0][statistics][0], value.detach(), atol=1e-12)
         for place, leaf in ((1, x), (2, y)):
             assert torch.allclose(
-                torch.cat([f[statistics][place] for f in found]), leaf.grad, atol=1e-12
+                torch.cat([f[statistics][place] for f in actual]), leaf.grad, atol=1e-12
             )

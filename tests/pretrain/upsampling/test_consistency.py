@@ -49,7 +49,7 @@ def test_equals_the_description_step_by_step(
     make_trainer: Callable[..., UpsamplerTrainer], batch: Batch, upsampler: dict[str, Any]
 ) -> None:
     trainer = make_trainer(upsampler).eval()
-    found = losses(trainer, batch)
+    actual = losses(trainer, batch)
     objective, image = trainer.objective, batch.views["global"].images[:, 0]
     torch.manual_seed(0)
     draws = torch.Generator().manual_seed(0)
@@ -67,8 +67,8 @@ def test_equals_the_description_step_by_step(
         if number == 0:
             projected = torch.einsum("bchw,bcd->bdhw", jitter(fine), projection)
             crf = 0.001 * sampled_crf(jitter(image), projected, samples=20)
-    torch.testing.assert_close(found["loss_reconstruction"], reconstruction, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(found["loss_crf"], crf, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(actual["loss_reconstruction"], reconstruction, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(actual["loss_crf"], crf, rtol=1e-4, atol=1e-7)
 
 
 def featup_step(trainer: UpsamplerTrainer, plain: JBUStack, batch: Batch) -> Tensor:
@@ -115,12 +115,12 @@ def test_with_a_norm_the_loss_is_that_of_featups_script(
     plain = JBUStack(**options)
     plain.load_state_dict(trainer.upsampler.state_dict(), strict=False)
     terms = losses(trainer, batch)
-    found, expected = (
+    actual, expected = (
         terms["loss_reconstruction"] + terms["loss_crf"],
         featup_step(trainer, plain.eval(), batch),
     )
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    found.backward()
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
+    actual.backward()
     expected_gradients = torch.autograd.grad(expected, list(plain.parameters()))
     for (name, _), gradient in zip(plain.named_parameters(), expected_gradients, strict=True):
         torch.testing.assert_close(
@@ -131,8 +131,8 @@ def test_with_a_norm_the_loss_is_that_of_featups_script(
 
 def gradients(trainer: UpsamplerTrainer, batch: Batch) -> list[Tensor]:
     """Gradients of everything trained."""
-    found = losses(trainer, batch)
-    total = sum(value for name, value in found.items() if "loss" in name)
+    actual = losses(trainer, batch)
+    total = sum(value for name, value in actual.items() if "loss" in name)
     return list(torch.autograd.grad(total, [p for p in trainer.parameters() if p.requires_grad]))
 
 
@@ -152,8 +152,8 @@ def test_shortcuts_keep_the_gradient(
     if change.get("shared"):  # a stack draws its dropout once instead of once per jitter
         for trainer in (plain, changed):
             trainer.upsampler.eval()
-    for found, expected in zip(gradients(changed, batch), gradients(plain, batch), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    for actual, expected in zip(gradients(changed, batch), gradients(plain, batch), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_projecting_before_upsampling_keeps_the_gradient(
@@ -163,8 +163,8 @@ def test_projecting_before_upsampling_keeps_the_gradient(
     opaque.upsampler = Opaque(opaque.upsampler)
     for trainer in (linear, opaque):
         trainer.upsampler.eval()
-    for found, expected in zip(gradients(linear, batch), gradients(opaque, batch), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+    for actual, expected in zip(gradients(linear, batch), gradients(opaque, batch), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_everything_trained_gets_a_gradient_and_the_backbone_none(
@@ -183,9 +183,9 @@ def test_everything_trained_gets_a_gradient_and_the_backbone_none(
 def test_without_uncertainty_and_projection_it_is_the_mean_squared_residual(
     make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
 ) -> None:
-    found = losses(make_trainer(BILINEAR, uncertainty=False, projection=0, crf=0).eval(), batch)
-    assert found.keys() == {"loss_reconstruction", "mse"}
-    torch.testing.assert_close(found["loss_reconstruction"], found["mse"])
+    actual = losses(make_trainer(BILINEAR, uncertainty=False, projection=0, crf=0).eval(), batch)
+    assert actual.keys() == {"loss_reconstruction", "mse"}
+    torch.testing.assert_close(actual["loss_reconstruction"], actual["mse"])
 
 
 def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
@@ -207,19 +207,19 @@ def test_features_of_pooled_colours_are_met_exactly(batch: Batch) -> None:
         def upsample(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
             return image
 
-    found = objective(image, nn.AvgPool2d(8), Colours())
-    assert float(found["mse"]) < 1e-10
+    actual = objective(image, nn.AvgPool2d(8), Colours())
+    assert float(actual["mse"]) < 1e-10
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (dict(jitters=0), "MultiViewConsistency.jitters=0: must be at least 1"),
         (dict(crf=-1.0), "crf=-1.0: must be at least 0"),
     ],
 )
-def test_mistakes_are_named(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         MultiViewConsistency(4, 8, **options)
 
 
@@ -231,6 +231,6 @@ def test_gradient_on_a_gpu_is_that_of_the_cpu(
     """Without what is drawn on the device: dropout, projections."""
     trainers = [make_trainer(upsampler, projection=0, crf=0).eval() for _ in range(2)]
     trainers[1].cuda()
-    found, expected = gradients(trainers[1], batch.to("cuda")), gradients(trainers[0], batch)
-    for one, other in zip(found, expected, strict=True):
+    actual, expected = gradients(trainers[1], batch.to("cuda")), gradients(trainers[0], batch)
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one.cpu(), other, rtol=1e-3, atol=1e-5)

@@ -28,13 +28,13 @@ def test_simple_worked_example() -> None:
     theta = integers("1 + (i + 2 * j) % 3", 4, 4)
     theta[0, 0] *= -1
     layer.theta.data = theta
-    found = layer(integers("(3 * i + 5 * j) % 7", 8, 8)[None, None], (3, 3))
+    actual = layer(integers("(3 * i + 5 * j) % 7", 8, 8)[None, None], (3, 3))
     expected = [
         [3.16129, 2.774194, 3.741935],
         [3.741935, 2.677419, 3.193548],
         [3.193548, 2.806452, 2.645161],
     ]
-    torch.testing.assert_close(found[0, 0], torch.tensor(expected).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(actual[0, 0], torch.tensor(expected).double(), rtol=0, atol=1e-6)
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_attention_worked_example(example: tuple[AttentionDownsampler, Tensor]) 
         [[2.582058, 2.007045], [3.890746, 3.380609]],
         [[0.346773, 0.792585], [1.890231, 0.573281]],
     ]
-    found = layer.eval()(maps, (2, 2))[0]
-    torch.testing.assert_close(found, torch.tensor(expected).double(), rtol=0, atol=1e-6)
+    actual = layer.eval()(maps, (2, 2))[0]
+    torch.testing.assert_close(actual, torch.tensor(expected).double(), rtol=0, atol=1e-6)
 
 
 def test_dropped_window_pools_by_the_offsets_alone(
@@ -76,7 +76,7 @@ def test_attention_equals_a_loop_over_overlapping_windows() -> None:
     torch.manual_seed(0)
     layer = AttentionDownsampler(3, kernel=5, blur=False).eval()
     maps = torch.randn(2, 3, 14, 23)
-    found = layer(maps, (4, 5))
+    actual = layer(maps, (4, 5))
     (stride_y, top), (stride_x, left) = placement(14, 5, 4), placement(23, 5, 5)
     for image in range(2):
         for row in range(4):
@@ -86,7 +86,7 @@ def test_attention_equals_a_loop_over_overlapping_windows() -> None:
                 saliency = (layer.saliency.weight[0] * window).sum(0) + layer.saliency.bias
                 weights = (layer.scale * saliency + layer.offset).flatten().softmax(0).view(5, 5)
                 torch.testing.assert_close(
-                    found[image, :, row, column], (weights * window).sum((1, 2))
+                    actual[image, :, row, column], (weights * window).sum((1, 2))
                 )
 
 
@@ -111,8 +111,8 @@ def test_windows_lie_evenly(side: int, kernel: int, cells: int, expected: tuple[
 @pytest.mark.parametrize("kind", [SimpleDownsampler, AttentionDownsampler])
 def test_constant_stays_constant_at_any_aspect_ratio(kind: type) -> None:
     maps = torch.tensor([2.0, -3.0]).view(1, 2, 1, 1).expand(2, 2, 24, 40)
-    found = kind(2, kernel=8).train()(maps, (3, 5))
-    torch.testing.assert_close(found, maps[:, :, :3, :5])
+    actual = kind(2, kernel=8).train()(maps, (3, 5))
+    torch.testing.assert_close(actual, maps[:, :, :3, :5])
 
 
 def test_dropout_only_in_training() -> None:
@@ -136,9 +136,9 @@ def test_blur_is_the_gaussian() -> None:
     point[0, 0, 4, 4] = 1
     taps = torch.exp(-((torch.arange(5) - 2.0) ** 2) / 2).double()
     taps /= taps.sum()
-    found = gaussian_blur(point)
-    torch.testing.assert_close(found[0, 0, 2:7, 2:7], torch.outer(taps, taps))
-    assert float(found.sum()) == pytest.approx(1)
+    actual = gaussian_blur(point)
+    torch.testing.assert_close(actual[0, 0, 2:7, 2:7], torch.outer(taps, taps))
+    assert float(actual.sum()) == pytest.approx(1)
 
 
 def test_gradients_in_double_precision() -> None:

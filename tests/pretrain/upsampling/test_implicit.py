@@ -42,16 +42,16 @@ def test_fits_better_than_bilinear() -> None:
     settings = ImplicitSettings(
         steps=80, n_views=32, views_per_step=2, pad=5, hidden=48, dropout=0.1
     )
-    told: list[tuple[str, int, int]] = []
-    field, losses = fit_implicit(encode, image, settings, lambda *event: told.append(event))
+    reported: list[tuple[str, int, int]] = []
+    field, losses = fit_implicit(encode, image, settings, lambda *event: reported.append(event))
     assert losses.shape == (80,) and losses[-20:].mean() < losses[:5].mean() - 0.1
     bilinear = F.interpolate(encode(image), size=(32, 40), mode="bilinear")
     error = F.mse_loss(field.read(image, (32, 40)), fine(image))
     assert error < 0.4 * F.mse_loss(bilinear, fine(image))
     assert (
-        told[0] == ("views", 32, 32)
-        and told[1] == ("steps", 1, 80)
-        and told[-1] == ("steps", 80, 80)
+        reported[0] == ("views", 32, 32)
+        and reported[1] == ("steps", 1, 80)
+        and reported[-1] == ("steps", 80, 80)
     )
     assert field.components.basis.shape == (8, 8)  # fewer than 128: there are 8 channels
 

@@ -86,15 +86,15 @@ def test_gradient_reaches_every_pixel_that_is_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (dict(pad=8), "pad=8: must be from 0 to 7"),
         (dict(pad=2, zoom=0.9), "zoom=0.9: must be at least 1"),
         (dict(pad=2, top=5), r"window at \(5, 0\): legal are offsets from \(0, 0\) to \(4, 4\)"),
     ],
 )
-def test_mistakes_are_named(change: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_mistakes_are_named(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Jitter((8, 8), **change)
     with pytest.raises(
         ValueError, match=r"maps \(1, 1, 9, 8\): this jitter was drawn for maps of \(8, 8\)"

@@ -27,8 +27,8 @@ def column(*values: float) -> torch.Tensor:
 
 def test_reconstruction_worked_example() -> None:
     """By hand: mean squared residual 0.5, 0.5 / (2·0.49) + ln 0.7."""
-    found = reconstruction(column(0.5, 2.5, 0), column(1, 2, -1), column(0.7))
-    torch.testing.assert_close(found, torch.tensor([0.153529]).double(), rtol=0, atol=1e-6)
+    actual = reconstruction(column(0.5, 2.5, 0), column(1, 2, -1), column(0.7))
+    torch.testing.assert_close(actual, torch.tensor([0.153529]).double(), rtol=0, atol=1e-6)
     assert float(reconstruction(column(0.5, 2.5, 0), column(1, 2, -1))) == pytest.approx(0.5)
 
 
@@ -61,8 +61,8 @@ def test_uncertainty_starts_near_one_and_never_falls_below_its_floor() -> None:
     torch.manual_seed(0)
     layer = Uncertainty(16)
     assert layer.conv.weight.abs().max() <= 0.1 / math.sqrt(16)
-    found = layer(torch.randn(2, 16, 3, 4))
-    assert found.shape == (2, 1, 3, 4) and 0.9 < found.mean() < 1.35
+    actual = layer(torch.randn(2, 16, 3, 4))
+    assert actual.shape == (2, 1, 3, 4) and 0.9 < actual.mean() < 1.35
     layer.conv.bias.data.fill_(-100.0)
     assert float(layer(torch.randn(2, 16, 3, 4)).detach().max()) == pytest.approx(LEAST_SCALE)
 
@@ -73,10 +73,10 @@ def test_mixed_precision_stays_out_of_the_losses() -> None:
     scale = layer(target)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(layer(target), scale)
-        found = reconstruction(prediction, target, layer(target))
+        actual = reconstruction(prediction, target, layer(target))
         assert total_variation(prediction).dtype == torch.float32
-    torch.testing.assert_close(found, reconstruction(prediction.float(), target, scale))
-    assert found.dtype == torch.float32
+    torch.testing.assert_close(actual, reconstruction(prediction.float(), target, scale))
+    assert actual.dtype == torch.float32
 
 
 def test_total_variation_worked_example() -> None:
@@ -92,10 +92,10 @@ def test_projection_keeps_lengths_on_average_and_columns_are_unit() -> None:
     projection = random_projection(2, 64, 4000, like=maps, generator=generator)
     torch.testing.assert_close(projection.norm(dim=1), torch.ones(2, 4000))
     assert not torch.equal(projection[0], projection[1])
-    found = project(maps, projection)
-    torch.testing.assert_close(found[1, :, 2, 0], projection[1].T @ maps[1, :, 2, 0])
+    actual = project(maps, projection)
+    torch.testing.assert_close(actual[1, :, 2, 0], projection[1].T @ maps[1, :, 2, 0])
     # E(rᵀx)² = ‖x‖²/C for a random unit r.
-    torch.testing.assert_close((found**2).mean(1) * 64, (maps**2).sum(1), rtol=0.12, atol=0)
+    torch.testing.assert_close((actual**2).mean(1) * 64, (maps**2).sum(1), rtol=0.12, atol=0)
 
 
 def test_magnitude_terms_by_hand() -> None:
@@ -110,7 +110,7 @@ def test_magnitude_terms_by_hand() -> None:
 def test_crf_equals_loops_over_pairs() -> None:
     image = torch.randn(2, 3, 5, 7, dtype=torch.float64)
     maps = torch.randn(2, 4, 5, 7, dtype=torch.float64)
-    found = sampled_crf(image, maps, samples=9, generator=torch.Generator().manual_seed(5))
+    actual = sampled_crf(image, maps, samples=9, generator=torch.Generator().manual_seed(5))
     drawn = torch.randint(35, (9,), generator=torch.Generator().manual_seed(5)).tolist()
     total = 0.0
     for b in range(2):
@@ -121,7 +121,7 @@ def test_crf_equals_loops_over_pairs() -> None:
                 colour = float(((image[b, :, y, x] - image[b, :, v, u]) ** 2).sum())
                 weight = 10 * math.exp(-place / 0.2 - colour / 0.3) + 3 * math.exp(-place / 0.01)
                 total += weight * float(((maps[b, :, y, x] - maps[b, :, v, u]) ** 2).sum())
-    assert float(found) == pytest.approx(total / (2 * 81))
+    assert float(actual) == pytest.approx(total / (2 * 81))
 
 
 def test_crf_prefers_features_that_follow_the_image() -> None:

@@ -52,23 +52,23 @@ def test_description_builds_the_same_model_again(
     make_trainer: Callable[..., UpsamplerTrainer], batch: Batch
 ) -> None:
     trainer = make_trainer(JBU)
-    told = trainer.describe()
+    reported = trainer.describe()
     again = MODELS.build(
         dict(
             type="UpsamplerTrainer",
-            backbone=dict(type="TimmBackbone", **told["backbone"]),
-            upsampler=told["upsampler"],
-            objective=told["objective"],
-            map_stride=told["map_stride"],
-            data_preprocessor=dict(type="ViewPreprocessor", **told["normalisation"]),
+            backbone=dict(type="TimmBackbone", **reported["backbone"]),
+            upsampler=reported["upsampler"],
+            objective=reported["objective"],
+            map_stride=reported["map_stride"],
+            data_preprocessor=dict(type="ViewPreprocessor", **reported["normalisation"]),
         )
     )
     again.load_state_dict(trainer.state_dict())
-    found, expected = (
+    actual, expected = (
         {k: float(v.detach()) for k, v in _seeded(model, batch).items()}
         for model in (again, trainer)
     )
-    assert found == expected
+    assert actual == expected
 
 
 def _seeded(model: UpsamplerTrainer, batch: Batch) -> dict[str, torch.Tensor]:

@@ -161,7 +161,7 @@ def test_every_absent_package_is_named(
 
 
 @pytest.mark.parametrize(
-    "channels, grid, size, words",
+    "channels, grid, size, message",
     [
         (6, (9, 9), (18, 18), "features of 6 channels: must be a multiple of 4"),
         (8, (8, 9), (16, 18), r"8 × 9 cells to 16 × 18: its window of 9 × 9 cells does not fit"),
@@ -172,13 +172,13 @@ def test_what_naf_cannot_take_is_refused_before_it_runs(
     channels: int,
     grid: tuple[int, int],
     size: tuple[int, int],
-    words: str,
+    message: str,
     repository: Path,
     weights: Path,
 ) -> None:
     up = NAF(str(repository), str(weights))
     up.model.forward = lambda *_: pytest.fail("was called")
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         up(torch.randn(1, 3, *size), torch.randn(1, channels, *grid), size)
 
 
@@ -189,10 +189,10 @@ def test_a_failure_deep_inside_is_one_sentence(repository: Path, weights: Path) 
         raise NotImplementedError("cutlass-fna")
 
     up.model.forward = fail
-    words = (
+    message = (
         r"NAF: the published network failed on features \(1, 4, 9, 9\) .* on cpu \(NotImpl.*cutlass"
     )
-    with pytest.raises(ValueError, match=words + ".*on a CUDA device only"):
+    with pytest.raises(ValueError, match=message + ".*on a CUDA device only"):
         up(torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9), (18, 18))
 
 

@@ -38,10 +38,12 @@ def train(cfg: PretrainConfig, resume: bool | str = False) -> dict[str, Any]:
     return load(Path(cfg.work_dir) / f"iter_{runner.max_iters}.pth")
 
 
-def assert_same(found: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0) -> None:
-    assert found["state_dict"].keys() == expected["state_dict"].keys()
+def assert_same(actual: dict[str, Any], expected: dict[str, Any], tolerance: float = 0.0) -> None:
+    assert actual["state_dict"].keys() == expected["state_dict"].keys()
     for name, value in expected["state_dict"].items():
-        torch.testing.assert_close(found["state_dict"][name], value, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(
+            actual["state_dict"][name], value, rtol=tolerance, atol=tolerance
+        )
 
 
 def test_resumed_run_is_the_same_to_the_bit(

@@ -106,7 +106,7 @@ def test_fields_have_the_documented_types() -> None:
 
 
 @pytest.mark.parametrize(
-    "make, words",
+    "make, texts",
     [
         (lambda: Jitter(brightness=-0.1), ["jitter.brightness=-0.1", ">= 0"]),
         (lambda: Jitter(contrast=(1.2, 0.8)), ["jitter.contrast=(1.2, 0.8)", "low <= high"]),
@@ -124,10 +124,10 @@ def test_fields_have_the_documented_types() -> None:
         ),
     ],
 )
-def test_errors_name_field_value_and_legal_range(make, words: list[str]) -> None:
+def test_errors_name_field_value_and_legal_range(make, texts: list[str]) -> None:
     with pytest.raises(ValueError) as error:
         make()
-    for word in words:
+    for word in texts:
         assert word in str(error.value)
 
 

@@ -113,7 +113,7 @@ def test_large_photographs_may_be_decoded_at_half_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "groups, kind, words",
+    "groups, kind, texts",
     [
         (
             {"global": [dict(sise=64)]},
@@ -155,11 +155,11 @@ def test_large_photographs_may_be_decoded_at_half_size() -> None:
     ],
 )
 def test_errors_name_the_place_and_what_is_legal(
-    groups: object, kind: type, words: list[str]
+    groups: object, kind: type, texts: list[str]
 ) -> None:
     with pytest.raises(kind) as error:
         ViewRecipe(groups)
-    for word in words:
+    for word in texts:
         assert word in str(error.value)
 
 

@@ -74,8 +74,8 @@ def test_depth_of_ground_is_a_slope_behind_all_objects():
 def test_tracks_lead_to_the_same_label_and_colour(scenes: Path, split: str):
     for folder in (scenes / "sequences" / split).iterdir():
         images = [read(p).astype(np.float32) for p in sorted(folder.glob("*.jpg"))]
-        told = np.load(folder / "tracks.npz")
-        tracks, visible, owner = told["tracks"], told["visible"], told["owner"]
+        reported = np.load(folder / "tracks.npz")
+        tracks, visible, owner = reported["tracks"], reported["visible"], reported["owner"]
         assert tracks.shape == (len(images), SIZE, SIZE, 2) and visible.shape == tracks.shape[:3]
         rows, columns = np.mgrid[:SIZE, :SIZE]
         assert visible[0].all() and np.array_equal(
@@ -84,10 +84,10 @@ def test_tracks_lead_to_the_same_label_and_colour(scenes: Path, split: str):
         for t in range(1, len(images)):
             seen = tracks[t][visible[t]]
             at = np.floor(seen).astype(int)
-            assert (told["instances"][t][at[:, 1], at[:, 0]] == owner[visible[t]]).mean() > 0.97
-            named = told["labels"][t][at[:, 1], at[:, 0]]
+            assert (reported["instances"][t][at[:, 1], at[:, 0]] == owner[visible[t]]).mean() > 0.97
+            named = reported["labels"][t][at[:, 1], at[:, 0]]
             known = named != IGNORE
-            assert (named == told["classes"][owner[visible[t]]])[known].mean() > 0.97
+            assert (named == reported["classes"][owner[visible[t]]])[known].mean() > 0.97
             # cv2 counts from pixel centres, tracks from pixel edges
             carried = cv2.remap(images[t], tracks[t] - 0.5, None, cv2.INTER_LINEAR)
             followed = np.abs(carried - images[0])[visible[t]].mean()

@@ -91,9 +91,9 @@ def alive(group: int) -> bool:
 
 def test_a_finished_set_is_left_alone(scenes: Path):
     before = {p: p.stat().st_mtime_ns for p in scenes.rglob("*")}
-    told = io.StringIO()
-    write_scenes(scenes, IMAGES, console=Console(file=told, width=300), **ARGUMENTS)
-    assert "already holds these scenes: images 70, size 96 px, seed 3" in told.getvalue()
+    reported = io.StringIO()
+    write_scenes(scenes, IMAGES, console=Console(file=reported, width=300), **ARGUMENTS)
+    assert "already holds these scenes: images 70, size 96 px, seed 3" in reported.getvalue()
     assert {p: p.stat().st_mtime_ns for p in scenes.rglob("*")} == before
 
 
@@ -105,7 +105,7 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("{", "scenes.json is no valid json"),
         ('{"seed": 1}', "scenes.json was not written by make_scenes.py, or is damaged"),
@@ -116,9 +116,9 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
         ),
     ],
 )
-def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str, words: str):
+def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str, message: str):
     (tmp_path / "scenes.json").write_text(text)
-    with pytest.raises((ValueError, FileExistsError), match=words):
+    with pytest.raises((ValueError, FileExistsError), match=message):
         write_scenes(tmp_path, 20)
 
 

@@ -26,9 +26,9 @@ def test_neither_shape_nor_texture_names_a_class():
 def test_shapes_have_equal_area_and_their_extent(shape: str):
     side = np.linspace(-2, 2, 1001)
     x, y = np.meshgrid(side, side)
-    found = inside(shape, x, y)
-    assert found.sum() * (side[1] - side[0]) ** 2 == pytest.approx(math.pi, rel=0.005)
-    assert np.hypot(x, y)[found].max() == pytest.approx(EXTENT[shape], abs=0.01)
+    actual = inside(shape, x, y)
+    assert actual.sum() * (side[1] - side[0]) ** 2 == pytest.approx(math.pi, rel=0.005)
+    assert np.hypot(x, y)[actual].max() == pytest.approx(EXTENT[shape], abs=0.01)
 
 
 def test_an_unknown_shape_is_named():

@@ -35,8 +35,8 @@ def nearest(train: np.ndarray, labels: np.ndarray, query: np.ndarray, k: int) ->
     mean, scale = train.mean(0), train.std(0) + 1e-9
     train, query = (train - mean) / scale, (query - mean) / scale
     distance = (query**2).sum(1)[:, None] - 2 * query @ train.T + (train**2).sum(1)
-    found = labels[np.argpartition(distance, k, axis=1)[:, :k]]
-    return np.array([np.bincount(row).argmax() for row in found])
+    actual = labels[np.argpartition(distance, k, axis=1)[:, :k]]
+    return np.array([np.bincount(row).argmax() for row in actual])
 
 
 def test_mean_colour_of_a_whole_object_does_not_name_its_class():

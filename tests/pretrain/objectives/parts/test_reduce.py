@@ -43,7 +43,7 @@ def losses(
 def part_of(rank: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     features, positives, valid = inputs()
     part = slice(3 * rank, 3 * rank + 3)
-    found = {}
+    actual = {}
     for name in losses(features[part], positives[part], valid[part]):
         leaf = features[part].clone().requires_grad_()
         value = losses(leaf, positives[part], valid[part])[name]
@@ -52,8 +52,8 @@ def part_of(rank: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         dist.all_reduce(mean)
         # Each process's gradient reaches the weights through a mean over processes: what counts is
         # grad / world size.
-        found[name] = (mean / 2, leaf.grad / 2)
-    return found
+        actual[name] = (mean / 2, leaf.grad / 2)
+    return actual
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     value = losses(leaf, positives, valid)[name]
     value.backward()
     assert torch.allclose(two_processes[0][name][0], value.detach(), atol=1e-12)
-    gradient = torch.cat([found[name][1] for found in two_processes])
+    gradient = torch.cat([actual[name][1] for actual in two_processes])
     assert torch.allclose(gradient, leaf.grad, atol=1e-12)
 
 

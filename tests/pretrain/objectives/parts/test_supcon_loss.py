@@ -125,10 +125,10 @@ def test_vectors_per_anchor() -> None:
         "in": [1.271848, 1.743599, 1.757929, 2.136737, 1.577299, 1.366544, 2.447504, 3.743098],
     }
     for form, values in expected.items():
-        found = per_anchor(
+        actual = per_anchor(
             VECTORS[:, :2], PAIRS, form=form
         ).T  # listed: all first views, then all second ones
-        assert found.flatten().tolist() == pytest.approx(values, abs=5e-7)
+        assert actual.flatten().tolist() == pytest.approx(values, abs=5e-7)
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_vectors_of_three_views() -> None:
 
 def test_vector_of_single_views_divides_by_the_anchors_that_have_positives() -> None:
     z, labels = VECTORS[:, :1], torch.tensor([0, 1, 1, 3])
-    found = supcon_loss(z, labels, ContrastOptions())
-    assert found.loss.item() == pytest.approx(0.063947, abs=5e-7)
-    assert (found.anchors.item(), found.positives.item()) == (2, 0.5)
+    actual = supcon_loss(z, labels, ContrastOptions())
+    assert actual.loss.item() == pytest.approx(0.063947, abs=5e-7)
+    assert (actual.anchors.item(), actual.positives.item()) == (2, 0.5)
     assert per_anchor(z, labels)[1:3].flatten().tolist() == pytest.approx(
         [0.000671, 0.127223], abs=5e-7
     )
@@ -204,8 +204,8 @@ def test_vectors_of_features_that_are_not_normalised(
     )
     options = ContrastOptions(1.0, form, denominator)
     labels = torch.tensor([0, 0, 1])
-    found = anchor_terms(z, z, torch.arange(3), labels, labels, options)[0].mean(1)
-    assert found.tolist() == pytest.approx(expected, abs=1e-6)
+    actual = anchor_terms(z, z, torch.arange(3), labels, labels, options)[0].mean(1)
+    assert actual.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("form, denominator, anchors, cap", VARIANTS)
@@ -225,9 +225,9 @@ def test_every_variant_against_loops(
         return
     loss, count, mean = slow_loss(z, labels, 0.3, **options)
     for chunk in (None, 1, 5):
-        found = supcon_loss(z, labels, ContrastOptions(0.3, **options, chunk=chunk))
-        assert found.loss.item() == pytest.approx(loss.item(), rel=1e-12)
-        assert (found.anchors.item(), found.positives.item()) == (count, pytest.approx(mean))
+        actual = supcon_loss(z, labels, ContrastOptions(0.3, **options, chunk=chunk))
+        assert actual.loss.item() == pytest.approx(loss.item(), rel=1e-12)
+        assert (actual.anchors.item(), actual.positives.item()) == (count, pytest.approx(mean))
 
 
 def test_capped_positives_leave_the_denominator() -> None:
@@ -236,11 +236,11 @@ def test_capped_positives_leave_the_denominator() -> None:
     """
     z = VECTORS[:3, :2]
     labels = torch.tensor([0, 0, 0])
-    found = per_anchor(z, labels, max_positives=2)
+    actual = per_anchor(z, labels, max_positives=2)
     for image in range(3):
         pair = [image, (image + 1) % 3]
         alone = per_anchor(z[pair], labels[pair])
-        assert torch.allclose(found[image], alone[0])
+        assert torch.allclose(actual[image], alone[0])
 
 
 @pytest.mark.parametrize("views", [1, 2, 3])
@@ -260,10 +260,10 @@ def test_equal_features_give_the_logarithm_of_the_denominator(
     form: str, denominator: str, anchors: str, cap: int | None, temperature: float
 ) -> None:
     options = ContrastOptions(temperature, form, denominator, anchors, cap)
-    found = supcon_loss(torch.ones(8, 2, 4), torch.tensor([0, 0, 0, 1, 1, 2, 2, -1]), options)
-    assert found.loss.item() == pytest.approx(found.collapsed.item(), abs=1e-5)
+    actual = supcon_loss(torch.ones(8, 2, 4), torch.tensor([0, 0, 0, 1, 1, 2, 2, -1]), options)
+    assert actual.loss.item() == pytest.approx(actual.collapsed.item(), abs=1e-5)
     if denominator == "all" and cap is None:
-        assert found.collapsed.item() == pytest.approx(2.708050, abs=1e-6)  # ln 15
+        assert actual.collapsed.item() == pytest.approx(2.708050, abs=1e-6)  # ln 15
 
 
 def test_perfect_classes_still_cost_the_logarithm_of_the_positives() -> None:
@@ -333,15 +333,15 @@ def test_pieces_give_the_same_loss_and_gradient(
     torch.manual_seed(2)
     z = torch.randn(11, 2, 6, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(-1, 4, (11,))
-    found = []
+    actual = []
     for chunk in (None, 1, 4, 5, 100):
         loss = supcon_loss(
             z, labels, ContrastOptions(0.1, form, denominator, anchors, cap, chunk)
         ).loss
-        found.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
-    for loss, gradient in found[1:]:
-        assert torch.allclose(loss, found[0][0], rtol=1e-12) and torch.allclose(
-            gradient, found[0][1], atol=1e-12
+        actual.append((loss.detach(), torch.autograd.grad(loss, z)[0]))
+    for loss, gradient in actual[1:]:
+        assert torch.allclose(loss, actual[0][0], rtol=1e-12) and torch.allclose(
+            gradient, actual[0][1], atol=1e-12
         )
 
 
@@ -363,11 +363,11 @@ def test_missing_positives_or_negatives_keep_everything_finite(
 ) -> None:
     torch.manual_seed(0)
     z = torch.randn(shape, requires_grad=True)
-    found = supcon_loss(z, torch.tensor(labels), ContrastOptions(0.1, form, denominator))
-    found.loss.backward()
-    assert all(torch.isfinite(x) for x in found) and torch.isfinite(z.grad).all()
-    if found.anchors == 0:
-        assert found.loss == 0 and not z.grad.any()
+    actual = supcon_loss(z, torch.tensor(labels), ContrastOptions(0.1, form, denominator))
+    actual.loss.backward()
+    assert all(torch.isfinite(x) for x in actual) and torch.isfinite(z.grad).all()
+    if actual.anchors == 0:
+        assert actual.loss == 0 and not z.grad.any()
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_half_precision_features_are_computed_in_float32(
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    "options, message",
     [
         (dict(temperature=0), "temperature=0: must be positive"),
         (dict(temperature=math.nan), "temperature=nan"),
@@ -417,13 +417,13 @@ def test_half_precision_features_are_computed_in_float32(
         (dict(chunk=0), "chunk=0"),
     ],
 )
-def test_illegal_options(options: dict, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_illegal_options(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ContrastOptions(**options)
 
 
 @pytest.mark.parametrize(
-    "z, labels, options, words",
+    "z, labels, options, message",
     [
         (torch.ones(4, 3), None, {}, "must be .B, V, D."),
         (
@@ -448,9 +448,9 @@ def test_illegal_options(options: dict, words: str) -> None:
     ],
 )
 def test_illegal_input(
-    z: torch.Tensor, labels: torch.Tensor | None, options: dict, words: str
+    z: torch.Tensor, labels: torch.Tensor | None, options: dict, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         supcon_loss(z, labels, ContrastOptions(**options))
 
 
@@ -478,7 +478,7 @@ def distributed_inputs(name: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def part_of(rank: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    part, found = slice(3 * rank, 3 * rank + 3), {}
+    part, actual = slice(3 * rank, 3 * rank + 3), {}
     for name, options in DISTRIBUTED.items():
         z, labels = distributed_inputs(name)
         leaf = z[part].clone().requires_grad_()
@@ -487,8 +487,8 @@ def part_of(rank: int) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         means = torch.stack([v.detach() for v in values])
         dist.all_reduce(means)
         # A weight's gradient is the mean over processes, so what counts here is a half of each.
-        found[name] = (means / 2, leaf.grad / 2)
-    return found
+        actual[name] = (means / 2, leaf.grad / 2)
+    return actual
 
 
 @pytest.fixture(scope="module")
@@ -505,5 +505,5 @@ def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     assert torch.allclose(
         two_processes[0][name][0], torch.stack([v.detach() for v in values]), atol=1e-12
     )
-    gradient = torch.cat([found[name][1] for found in two_processes])
+    gradient = torch.cat([actual[name][1] for actual in two_processes])
     assert torch.allclose(gradient, leaf.grad, atol=1e-12)
