@@ -1,6 +1,4 @@
-"""Small MLPs between a backbone and a loss: on pooled vectors, or on every cell of a map as 1×1
-convolutions.
-"""
+"""Small MLPs between backbone and loss: on pooled vectors, or on every cell of a map."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Values held against type annotations: what configs and command lines give, before it reaches the
-code.
-"""
+"""Values from configs and command lines held against type annotations."""
 
 from __future__ import annotations
 

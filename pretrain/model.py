@@ -106,9 +106,7 @@ class Pretrainer(TrainedModel):
         return terms
 
     def _normalisation(self) -> tuple[Tensor, Tensor] | None:
-        """Mean and std of pixels in [0, 1], as the preprocessor knows them; another preprocessor
-        need not.
-        """
+        """Mean and std of pixels in [0, 1], if the preprocessor knows them."""
         preprocessor = self.data_preprocessor
         return (preprocessor.mean, preprocessor.std) if hasattr(preprocessor, "mean") else None
 
@@ -126,9 +124,7 @@ class Pretrainer(TrainedModel):
         return [self.backbone, *([] if self.target_backbone is None else [self.target_backbone])]
 
     def describe(self) -> dict[str, Any]:
-        """Returns what a checkpoint tells of the model, as plain values: enough to build the
-        backbone again.
-        """
+        """Returns plain values for checkpoints: enough to build the backbone again."""
         return {
             "backbone": self.backbone.config,
             "normalisation": self.data_preprocessor.normalisation,

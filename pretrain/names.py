@@ -47,7 +47,5 @@ def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
 
 
 def printable(text: str) -> str:
-    """Returns text that every terminal and log takes: bytes of file names that are not UTF-8 as
-    ``\\xe9``.
-    """
+    """Returns text that every terminal takes: bytes that are not UTF-8 as ``\\xe9``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -12,9 +12,7 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Returns the state of Python's, NumPy's, torch's and this process's CUDA generator, as plain
-    values.
-    """
+    """Returns the states of Python, NumPy, torch and this process's CUDA, as plain values."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     numbers = torch.from_numpy(keys.astype(np.int64))
     return {

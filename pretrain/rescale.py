@@ -1,6 +1,4 @@
-"""Trained weights with the norms they began with, so that what a pretraining has learnt is its
-directions alone.
-"""
+"""Trained directions with the norms that the weights began with."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from heads.upsamplers import eager, library
 
-# : Of ``jbu_filters``, so that every device takes the same: compiled kernels keep a pixel's taps in
+#: Of ``jbu_filters``, so that every device takes the same: compiled kernels keep a pixel's taps in
 # fixed arrays.
 MOST_RADIUS, MOST_SIDE, MOST_GUIDES = 5, 11, 8
 

@@ -94,9 +94,7 @@ class CocoBoxes(FilesBelow):
         return tuple(self._sizes[index].tolist())
 
     def _require_sizes(self, file: CocoFile) -> None:
-        """Looks at some files, to find a json of other sizes at once; the others when they are
-        read.
-        """
+        """Looks at some files, to find a json of other sizes at once; the others when read."""
         for index in np.unique(np.linspace(0, len(self) - 1, LOOKS).round().astype(int)).tolist():
             try:
                 check_size(self._size(index), probe(self.read(index)))

@@ -10,8 +10,8 @@ import numpy as np
 
 from pretrain.data.sampler import stream
 
-# : Uses of randomness beside those of the sampler (which counts from 0), see
-# :func:`pretrain.data.sampler.stream`.
+#: Uses of randomness beside those of the sampler (which counts from 0), see
+#: :func:`pretrain.data.sampler.stream`.
 CHOICE, LABEL = 16, 17
 
 
@@ -45,9 +45,7 @@ def choose(available: int, count: int | None, seed: int, *, source: str, unit: s
 
 
 def random_label(seed: int, index: int, classes: int) -> int:
-    """Returns the label in [0, ``classes``) drawn for item ``index``: the same at each call, on
-    every machine.
-    """
+    """Returns the label in [0, ``classes``) of item ``index``: always and everywhere the same."""
     return (
         int(stream(seed, LABEL, 0, index).random_raw()) % classes
     )  # the bias of the modulus is below classes / 2^64

@@ -34,11 +34,11 @@ except (
 ):  # an exotic platform without a wheel: Pillow decodes JPEG too, slower and less strict
     simplejpeg = None
 
-# : RGB behind transparent pixels: white, which is what browsers and viewers show logos and cut-outs
-# on.
+#: RGB behind transparent pixels: white, which is what browsers and viewers show logos and cut-outs
+#: on.
 BACKGROUND = (255, 255, 255)
-# : Larger decodes are refused (1 GiB of RGB is about 358 M pixels): a damaged header must not
-# exhaust the memory.
+#: Larger decodes are refused (1 GiB of RGB is about 358 M pixels): a damaged header must not
+#: exhaust the memory.
 MAX_PIXELS = 2**28
 
 T = TypeVar("T")
@@ -46,9 +46,9 @@ T = TypeVar("T")
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
-# : libjpeg's warnings after which pixels are wrong. What else simplejpeg refuses (rare chroma
-# subsampling, odd but : harmless headers) Pillow decides: it fails on every error, but ignores
-# exactly these warnings.
+#: libjpeg's warnings after which pixels are wrong. What else simplejpeg refuses (rare chroma
+#: subsampling, odd but harmless headers) Pillow decides: it fails on every error, but ignores
+#: exactly these warnings.
 _DAMAGE = ("corrupt", "premature", "inconsistent progression")
 
 
@@ -172,7 +172,7 @@ def _require_pixels(width: int, height: int) -> None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Stored (height, width), before EXIF; None where Pillow should try, as simplejpeg cannot tell."""
+    """Stored (height, width), before EXIF; None where simplejpeg fails and Pillow should try."""
     try:
         return tuple(simplejpeg.decode_jpeg_header(data)[:2])
     except ValueError as error:
@@ -295,9 +295,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _sideways(image: Image.Image) -> bool:
-    """Whether EXIF exchanges the axes; a malformed EXIF block does not spoil an image, it is as
-    none.
-    """
+    """Whether EXIF exchanges the axes; a malformed EXIF block counts as none."""
     try:
         return image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except Exception:  # see _guarded

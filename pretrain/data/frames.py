@@ -1,6 +1,4 @@
-"""Pairs of frames of one video: what moves and changes between them becomes what a representation
-may ignore.
-"""
+"""Pairs of frames of one video: a representation may ignore what moves and changes."""
 
 from __future__ import annotations
 
@@ -52,9 +50,7 @@ class Series:
         return before - earliest, latest - after, earliest, after
 
     def partner(self, position: int, share: float) -> int:
-        """Returns a partner of an entry that has one; all are equally likely if ``share`` ~ U[0,
-        1).
-        """
+        """Returns a partner of an entry that has one, all equally likely if ``share`` ~ U[0, 1)."""
         number = int(np.searchsorted(self.ends, position, side="right"))
         start, end = self.starts[number], self.ends[number]
         earlier, later, earliest, after = self._partners(
@@ -158,9 +154,7 @@ class FramePairs:
             )
 
     def _order_entries(self, path: Path) -> None:
-        """Sorts the boxes that have a partner by frame, so that those of a frame are found by
-        bisection.
-        """
+        """Sorts the boxes that have a partner by frame, for bisection."""
         entries = np.flatnonzero(self._regions.has_partner)
         if not len(entries):
             raise SourceError(
@@ -190,9 +184,7 @@ class FramePairs:
         """None: there are no labels."""
 
     def source_images(self, index: int, rng: np.random.Generator) -> tuple[SourceImage, ...]:
-        """The sample's frame, or a region of it, and a partner; always takes two uniforms from
-        ``rng``.
-        """
+        """The sample's frame, or a region of it, and a partner; takes two uniforms from ``rng``."""
         which, share = rng.random(2).tolist()
         frame = int(self._anchors[index])
         if self._tracks is not None:

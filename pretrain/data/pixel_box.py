@@ -36,9 +36,7 @@ class PixelBox:
         return PixelBox(image, top, left, bottom - top, right - left)
 
     def decode_size(self, region: tuple[int, int]) -> tuple[int, int]:
-        """Returns the smallest (h, w) of the whole image whose region has at least the size
-        ``region``.
-        """
+        """Returns the smallest (h, w) of the whole image whose region is at least ``region``."""
         if (self.height, self.width) == self.image:
             return region
         need = max(region[0] / self.height, region[1] / self.width)
@@ -74,7 +72,7 @@ def _rounded(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 def _snapped(start: int, length: int, scale: float, image: int, decoded: int) -> tuple[int, int]:
-    """Returns (first, length) in decoded pixels; none of those used lies partly outside the image."""
+    """Returns (first, length) in decoded pixels; those used lie wholly inside the image."""
     count = math.ceil(length * scale)
     last = min(decoded - count, math.floor(image * scale) - math.floor(length * scale))
     return min(round(start * scale), last), count

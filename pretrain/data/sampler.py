@@ -76,9 +76,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self.length // self.global_batch
 
     def order(self, epoch: int) -> np.ndarray:
-        """The permutation of an epoch: (length,) int64. O(length log length), 0.15 s for
-        ImageNet-1k.
-        """
+        """An epoch's permutation: (length,) int64. O(length log length), ImageNet-1k: 0.15 s."""
         # Sorting raw numbers instead of Generator.permutation, whose result may change with NumPy's
         # version.
         raw = stream(self.seed, ORDER, epoch).random_raw(self.length)

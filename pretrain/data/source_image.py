@@ -87,18 +87,14 @@ class RegionSource(Protocol):
 def source_images_of(
     source: Source, index: int, rng: np.random.Generator
 ) -> tuple[SourceImage, ...]:
-    """Returns the source images of a sample; of a plain source the whole image, and nothing is
-    drawn.
-    """
+    """Returns a sample's source images; of a plain source the whole image, drawing nothing."""
     if isinstance(source, RegionSource):
         return source.source_images(index, rng)
     return (SourceImage(source.name(index), lambda: source.read(index)),)
 
 
 def widened(box: Box, margin: float) -> Box:
-    """Returns a box grown by ``margin`` of its width and height on each side, cut off at the unit
-    square.
-    """
+    """Returns a box grown by ``margin`` of its sides in each direction, within the unit square."""
     x1, y1, x2, y2 = box
     dx, dy = margin * (x2 - x1), margin * (y2 - y1)
     return max(0.0, x1 - dx), max(0.0, y1 - dy), min(1.0, x2 + dx), min(1.0, y2 + dy)

@@ -61,9 +61,7 @@ class Settings:
 
 
 def register_all() -> None:
-    """Imports every module of the packages whose classes configs name, so that they are in
-    mmengine's registries.
-    """
+    """Imports every module whose classes configs name, so that mmengine's registries hold them."""
     own = (
         "backbones",
         "data",

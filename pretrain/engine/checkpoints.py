@@ -1,6 +1,4 @@
-"""Checkpoint files: atomic, loadable by ``torch.load(weights_only=True)``, found again after a
-crash.
-"""
+"""Checkpoint files: atomic, safe to load (``weights_only=True``), found after a crash."""
 
 from __future__ import annotations
 
@@ -94,9 +92,7 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def tidy(work_dir: str | Path, keep: int) -> None:
-    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and a killed run's
-    leftovers.
-    """
+    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and leftovers."""
     steps = saved_steps(work_dir)
     if not steps:
         return

@@ -1,6 +1,4 @@
-"""Processes: which launcher started us, opening the group before the Runner exists, wrapping the
-model.
-"""
+"""Processes: which launcher started us, opening the group, wrapping the model."""
 
 from __future__ import annotations
 

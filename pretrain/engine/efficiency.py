@@ -26,9 +26,7 @@ def seconds(
     device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Returns the seconds ``action`` takes by ``clock``; on CUDA from an idle device to its last
-    kernel's end.
-    """
+    """Returns the seconds of ``action`` by ``clock``; on CUDA until the last kernel's end."""
     synchronise(device)
     start = clock()
     action()
@@ -75,9 +73,7 @@ class BarePasses:
         )
 
     def _trained_pass(self, images: Tensor) -> Callable[[], None]:
-        """Forward and backward from the deepest map, with a gradient like any other, made
-        beforehand.
-        """
+        """Forward and backward from the deepest map, with a gradient made beforehand."""
         with undisturbed_random(self.device), torch.no_grad(), self._cast():
             gradient = torch.rand_like(self._online(images).map())
 

@@ -1,6 +1,4 @@
-"""Optimisers with the papers' exclusions, and the wrapper that adds precision, accumulation and
-clipping.
-"""
+"""Optimisers with the papers' exclusions; a wrapper for precision, accumulation, clipping."""
 
 from __future__ import annotations
 
@@ -116,9 +114,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def set_lr(self, lr: float) -> None:
-        """Sets the learning rate of every group: ``lr``, times the group's ``lr_scale`` where it
-        has one.
-        """
+        """Sets every group's learning rate: ``lr`` times its ``lr_scale``, 1 if it has none."""
         for group in self.param_groups:
             group["lr"] = lr * group.get("lr_scale", 1.0)
 
@@ -132,9 +128,7 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, and no gradient exchange between processes before the last micro-batch of a
-        step.
-        """
+        """Autocast; gradients are exchanged in a step's last micro-batch only."""
         casting = nullcontext()
         if self.dtype is not None:
             casting = torch.autocast(self.device_type, self.dtype)
@@ -146,9 +140,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         super().backward(loss if self.scaler is None else self.scaler.scale(loss), **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Unscales, measures, clips and updates; under fp16 a step with an overflow is left out by
-        the scaler.
-        """
+        """Unscales, measures, clips, updates; under fp16 the scaler skips a step that overflows."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         self.grad_norm = total_norm(self.parameters)

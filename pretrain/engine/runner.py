@@ -144,9 +144,7 @@ class PretrainRunner(Runner):
             self._lock.release()
 
     def load_or_resume(self) -> None:
-        """Continues from the checkpoint given at construction; ``load_from`` has filled the model
-        by now.
-        """
+        """Continues from the checkpoint given at construction; ``load_from`` is done already."""
         if self._has_loaded:
             return
         self._has_loaded = True
@@ -194,9 +192,7 @@ class PretrainRunner(Runner):
             group.update(own)
 
     def restore_rng(self) -> None:
-        """Sets this process's generators as they were when the checkpoint was written, if one was
-        resumed.
-        """
+        """Restores this process's generators from the resumed checkpoint, if there is one."""
         if self._rng is not None:
             restore_random_state(self._rng)
 
@@ -227,9 +223,7 @@ class PretrainRunner(Runner):
         checkpoints.write_checkpoint(checkpoint, Path(path))
 
     def describe(self, steps: int) -> dict[str, Any]:
-        """Returns a checkpoint's ``meta``: plain values only, so that the safe loader reads them
-        anywhere.
-        """
+        """Returns a checkpoint's ``meta``: plain values, which the safe loader reads anywhere."""
         return {
             "epoch": 0,
             "iter": steps,

@@ -46,9 +46,7 @@ class Schedule:
         return self.end + (self.peak - self.end) * 0.5 * (1 + math.cos(math.pi * u))
 
     def progress(self, steps_done: int) -> float:
-        """Returns the share of the run that is over after ``steps_done`` optimiser steps, in [0,
-        1].
-        """
+        """Returns the share of the run done after ``steps_done`` optimiser steps, in [0, 1]."""
         return min(1.0, steps_done / self.steps)
 
 

@@ -127,9 +127,7 @@ class EngineSettings:
 
 
 def require(condition: bool, name: str, value: Any, legal: str) -> None:
-    """Raises a :class:`ConfigError` that names the setting, its value and what is legal, unless
-    ``condition``.
-    """
+    """Raises a :class:`ConfigError` with name, value and what is legal, unless ``condition``."""
     if not condition:
         raise ConfigError(f"{name}={value!r}: must be {legal}")
 

@@ -61,9 +61,7 @@ def full_state(
 def load_model(
     model: nn.Module, state: dict[str, Any], strict: bool
 ) -> tuple[list[str], list[str]]:
-    """Loads whole tensors into a sharded or unsharded model; returns (missing keys, unexpected
-    keys).
-    """
+    """Loads whole tensors into a sharded model or not; returns (missing, unexpected keys)."""
     if not is_sharded(model):
         report = model.load_state_dict(state, strict=strict)
     else:
@@ -132,9 +130,7 @@ def to_cpu(value: Any) -> Any:
 
 
 def mean_over_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Returns the mean of a tensor over all processes; the tensor itself without a group.
-    Collective.
-    """
+    """Returns a tensor's mean over all processes. Collective."""
     if dist.is_initialized():
         dist.all_reduce(values)
         values = values / dist.get_world_size()

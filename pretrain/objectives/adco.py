@@ -1,6 +1,4 @@
-"""AdCo: a view finds its other view among learned negatives, which climb the very loss that the
-network descends.
-"""
+"""AdCo: a view finds its other view among negatives that learn to climb the same loss."""
 
 from __future__ import annotations
 
@@ -132,9 +130,7 @@ class AdCo(HostBuffers, Objective):
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
     def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
-        """Best: negatives opposite to all queries. Collapsed: queries, keys and, following them,
-        negatives equal.
-        """
+        """Best: negatives opposite to all queries. Collapsed: all vectors equal."""
         count = len(self.negatives)
         return Bounds(
             best=math.log1p(count * math.exp(-2 / self.temperature)), collapsed=math.log1p(count)
@@ -168,9 +164,7 @@ class AdCo(HostBuffers, Objective):
 
     @torch.no_grad()
     def update_memory(self, batch: Batch, encode: Encodings) -> None:
-        """Moves the negatives one step up the loss; fills them with keys while there are some left
-        to fill.
-        """
+        """Moves the negatives one step up the loss, or first fills them with keys."""
         queries, keys = self._pairs(encode)
         start = int(self.filled)
         if start < len(self.negatives):

@@ -1,6 +1,4 @@
-"""Adversarial contrastive learning around any objective: besides the views it also has to cope with
-attacked ones.
-"""
+"""Adversarial contrastive learning around any objective: it also sees attacked views."""
 
 from __future__ import annotations
 

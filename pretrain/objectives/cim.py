@@ -1,6 +1,4 @@
-"""CIM: where in a context does an exemplar lie that was cut out of it, turned, stretched and
-recoloured?
-"""
+"""CIM: where in a context does a turned, stretched, recoloured part of it lie?"""
 
 from __future__ import annotations
 
@@ -62,9 +60,7 @@ def map_loss(margin: Tensor, target: Tensor) -> Tensor:
 
 
 def map_iou(margin: Tensor, target: Tensor) -> Tensor:
-    """Returns the intersection over union of the predicted and the true foreground of every map,
-    (B, K).
-    """
+    """Returns the IoU of predicted and true foreground of every map, (B, K)."""
     foreground = margin > 0
     union = (foreground | target).sum((2, 3))
     return (foreground & target).sum((2, 3)) / union.clamp_min(1)

@@ -1,6 +1,4 @@
-"""DenseCL: MoCo's contrast of whole images, and the same for single cells, matched by their
-backbone features.
-"""
+"""DenseCL: MoCo's contrast of whole images and of single cells, matched by their features."""
 
 from __future__ import annotations
 
@@ -113,9 +111,7 @@ class DenseCL(Objective):
         self.queue, self.cell_queue = KeyQueue(entries, dim), KeyQueue(entries, dim)
 
     def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
-        """Collapsed: ln(1 + K) for the K keys that the queues held; a fresh network starts near
-        it.
-        """
+        """Collapsed: ln(1 + K) for the K keys held; a fresh network starts near it."""
         collapsed = float(terms["held"].double().log1p())
         return Bounds(best=0.0, collapsed=collapsed, random_start=collapsed)
 
@@ -146,9 +142,7 @@ class DenseCL(Objective):
 
     @torch.no_grad()
     def update_memory(self, batch: Batch, encode: Encodings) -> None:
-        """Enqueues the unit keys of every view that answered: vectors, and cells pooled over the
-        map.
-        """
+        """Enqueues the unit keys of every view that answered: vectors, and cells pooled."""
         target = encode.target("global")
         keys = [self._keys(target[answers]) for _, answers in self.directions]
         # (B, views, D): image by image, so that the order does not depend on the number of

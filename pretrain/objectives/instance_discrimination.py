@@ -1,6 +1,4 @@
-"""Instance discrimination: a view finds the other view of its image among those of all images of
-the step.
-"""
+"""Instance discrimination: a view finds its image's other view among those of all images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""PixContrast: each cell picks out, among all cells of the other view, those that show the same
-place.
-"""
+"""PixContrast: each cell picks the cells of the other view that show the same place."""
 
 from __future__ import annotations
 

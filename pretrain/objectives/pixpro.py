@@ -1,6 +1,4 @@
-"""PixPro: propagated cells of one view agree with the momentum cells of the other view at the same
-place.
-"""
+"""PixPro: propagated cells agree with the other view's momentum cells at the same place."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""SimCLR: the pooled vectors of an image's views attract, those of other images repel. An
-image-level control.
-"""
+"""SimCLR: an image's pooled views attract, others repel. An image-level control."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""SimMIM: parts of an image are covered and the network paints them. A control without any pair of
-views.
-"""
+"""SimMIM: parts of an image are covered and painted. A control without pairs of views."""
 
 from __future__ import annotations
 

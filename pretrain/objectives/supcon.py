@@ -81,9 +81,7 @@ class SupCon(Objective):
         start_linear_layers(self.projector, head_start)
 
     def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
-        """Collapsed: log of the denominator's size, mean over the batch; a fresh network starts
-        near it.
-        """
+        """Collapsed: log of the denominator's size, mean over the batch; fresh: about the same."""
         collapsed = self.loss_scale * float(terms["collapsed"])
         return Bounds(best=None, collapsed=collapsed, random_start=collapsed)
 

@@ -1,6 +1,4 @@
-"""VICRegL: VICReg's criterion on whole images and on cells that show one place or have similar
-embeddings.
-"""
+"""VICRegL: VICReg's criterion on images and on cells matched by place or by embedding."""
 
 from __future__ import annotations
 
@@ -221,9 +219,7 @@ class VICRegL(Objective):
         self.local_expander = pixel_mlp(channels, local_hidden, local_dim, layers=3)
 
     def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
-        """Collapsed: nothing to match, no covariance, a spread term of 1 − √1e-4 in all three
-        criteria.
-        """
+        """Collapsed: no spread in all three criteria, whose variance terms are 1 − √1e-4."""
         criteria = self.alpha + 2 * (1 - self.alpha)
         return Bounds(best=0.0, collapsed=criteria * self.weights.variance * (1 - EPSILON**0.5))
 

@@ -1,6 +1,4 @@
-"""Fitting FeatUp's implicit upsampler: one small network per image, from many slightly moved views
-of it.
-"""
+"""Fits FeatUp's implicit upsampler: a small network per image, from slightly moved views."""
 
 from __future__ import annotations
 

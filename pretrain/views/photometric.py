@@ -56,9 +56,7 @@ def check_range(
 
 
 def _factor_range(name: str, strength: Strength) -> tuple[float, float]:
-    """A strength s means the factors [max(0, 1 - s), 1 + s] (torchvision); a pair is taken as it
-    is.
-    """
+    """A strength s means the factors [max(0, 1 - s), 1 + s]; a pair is taken as it is."""
     if isinstance(strength, (tuple, list)):
         return check_range(name, strength, 0.0, math.inf)
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or strength < 0:

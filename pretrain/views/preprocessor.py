@@ -83,9 +83,7 @@ class ViewPreprocessor(BaseDataPreprocessor):
         return tensor.to(self.mean.device, non_blocking=self._non_blocking)
 
     def _prepare(self, views: Views) -> Views:
-        """Processes one group; memory is view-major, so that ``images[:, v]`` is a contiguous
-        batch.
-        """
+        """Processes one group; memory is view-major: ``images[:, v]`` is a contiguous batch."""
         count, per_image = views.images.shape[:2]
         flat = self._move(views.images).transpose(0, 1).flatten(0, 1)  # (V·B, 3, H, W)
         if views.photometric is not None:

@@ -210,9 +210,7 @@ class ViewRecipe:
         parents: Mapping,
         rng: np.random.Generator,
     ) -> tuple[PlannedView, ...]:
-        """Draws the views of one group; ``parents`` holds the planned views that they may be nested
-        in.
-        """
+        """Draws the views of one group; ``parents``: planned views that they may lie in."""
         planned = []
         for spec in specs:
             limits = dict(scale=spec.scale, ratio=spec.ratio, flip=spec.flip, rng=rng)

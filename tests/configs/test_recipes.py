@@ -133,7 +133,7 @@ def test_published_numbers_of_pixpro() -> None:
     assert sum(p.numel() for p in model.objectives[0].projector.parameters()) == 9_449_728
 
 
-# : {recipe: learning rates of the first step, at the peak and after the last step} by the authors'
+#: {recipe: learning rates of the first step, at the peak and after the last step} by the authors'
 # codes.
 RATES = {
     "configs/imagenet/pixpro_r50_100e.py": (0.04, 4.0, 1e-6),

@@ -1,6 +1,4 @@
-"""The embedded data set "scenes": drawn pictures of textured, partly hidden objects with full
-ground truth.
-"""
+"""The embedded data set "scenes": drawn pictures of textured, partly hidden objects."""
 
 from .classes import CLASSES, GROUND, IGNORE, LABEL_NAMES, ObjectClass
 from .sheet import write_sheet

@@ -1,6 +1,4 @@
-"""Turns a drawn frame into what the readers of the standard layouts expect: label map, COCO
-annotations, crops.
-"""
+"""What readers of the standard layouts expect of a frame: label map, COCO entries, crops."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The object classes of "scenes": pairs of a shape and a texture, so that neither alone names the
-class.
-"""
+"""The classes of "scenes": pairs of shape and texture; neither alone names a class."""
 
 from __future__ import annotations
 

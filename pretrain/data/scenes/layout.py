@@ -175,9 +175,7 @@ def _sample_thing(
 
 
 def _sample_surface(texture: str, rng: np.random.Generator) -> Surface:
-    """Draws colours and shading; they do not depend on the class, so that colour says nothing about
-    it.
-    """
+    """Draws colours and shading without looking at the class: colour says nothing about it."""
     spec = sample_texture(texture, rng)
     dark = rng.uniform(0.1, 0.5)
     bright = dark + rng.uniform(0.25, 0.48)

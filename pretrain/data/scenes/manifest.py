@@ -1,6 +1,4 @@
-"""What a data set folder holds: the request it answers, its state on disk and its table of
-contents.
-"""
+"""A data set folder: the request it answers, its state on disk, its table of contents."""
 
 from __future__ import annotations
 

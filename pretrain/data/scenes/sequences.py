@@ -1,6 +1,4 @@
-"""Short sequences with moving camera and objects, and the true path of every pixel of the first
-frame.
-"""
+"""Short sequences with moving camera and objects, and the true path of every pixel."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Textures: functions from surface coordinates to a value in [0, 1] that mixes the two colours of a
-surface.
-"""
+"""Textures: functions of surface coordinates to [0, 1], which mix a surface's two colours."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ class TextureSpec:
 
 
 def sample_texture(name: str, rng: np.random.Generator) -> TextureSpec:
-    """Draws phase, period, orientation and irregularity of an object or ground texture called
-    ``name``.
-    """
+    """Draws phase, period, orientation and irregularity of the texture ``name``."""
     return TextureSpec(
         name=name,
         period=rng.uniform(1 / 15, 1 / 10) * _PERIOD_FACTOR.get(name, 1.0),

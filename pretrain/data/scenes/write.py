@@ -1,6 +1,4 @@
-"""Writes the data set "scenes" in the standard layouts, in several processes, and goes on where it
-was stopped.
-"""
+"""Writes the data set "scenes" in several processes, and goes on where it was stopped."""
 
 from __future__ import annotations
 

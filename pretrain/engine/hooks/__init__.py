@@ -1,3 +1,1 @@
-"""The hooks of every run: progress, checkpoints, skipped files, values that are not finite,
-preemption.
-"""
+"""The hooks that every run has."""

@@ -37,9 +37,7 @@ _INTERRUPTED = (
 
 
 class Preempted(SystemExit):
-    """Raised after the checkpoint is on disk; ends the process with :data:`REQUEUE_EXIT_CODE`, or
-    another.
-    """
+    """Raised after the checkpoint is on disk; carries the exit code."""
 
     def __init__(self, code: int = REQUEUE_EXIT_CODE) -> None:
         super().__init__(code)
@@ -97,9 +95,7 @@ class PreemptionHook(Hook):
         runner.call_hook("stop_early", steps=loop.iter + 1)
 
     def _all_ranks_agree(self) -> bool:
-        """Returns whether some rank had the signal; the same answer, at the same step, on every
-        rank.
-        """
+        """Returns whether some rank had the signal; alike on every rank at the same step."""
         if self._group is None:
             return self._asked
         stop = False

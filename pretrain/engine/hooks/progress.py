@@ -55,9 +55,7 @@ class ProgressHook(Hook):
         self._columns: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Publishes mmengine's runtime values, cuts the curve back to the resumed step and starts
-        the bar.
-        """
+        """Publishes mmengine's values, cuts the curve to the resumed step, starts the bar."""
         loop = runner.train_loop
         hub = runner.message_hub
         hub.update_info("loop_stage", "train")
@@ -168,9 +166,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def cut_curve(path: Path, steps: int) -> list[str]:
-    """Drops the rows after ``steps`` and any row a killed process left incomplete; returns the
-    columns.
-    """
+    """Drops the rows after ``steps`` and incomplete ones; returns the columns."""
     if not path.exists():
         return []
     lines = list(csv.reader(path.read_text().splitlines()))

@@ -29,6 +29,7 @@ class SaveHook(Hook):
 
     def __init__(self, every: int, keep: int) -> None:
         self.every, self.keep = every, keep
+        self._saved: int | None = None  # step of the newest checkpoint
 
     def before_train(self, runner: Runner) -> None:
         """Removes what a killed process left half written."""
@@ -51,7 +52,7 @@ class SaveHook(Hook):
         """Writes ``iter_<steps>.pth`` unless it is there already. Collective."""
         path = Path(runner.work_dir) / f"iter_{steps}.pth"
         # Whether the file exists may differ between nodes for a moment; the step number does not.
-        if getattr(self, "_saved", None) != steps:
+        if self._saved != steps:
             runner.call_hook("before_checkpoint")
             runner.save_checkpoint(path, steps=steps)
             self._saved = steps

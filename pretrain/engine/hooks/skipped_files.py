@@ -1,6 +1,4 @@
-"""Unreadable image files: listed, counted over all processes, and a reason to stop when they are
-too many.
-"""
+"""Unreadable image files: listed, counted over all processes, a reason to stop."""
 
 from __future__ import annotations
 

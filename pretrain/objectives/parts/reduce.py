@@ -1,6 +1,4 @@
-"""Means and gathers over all processes, whose gradients equal those of one process with the whole
-batch.
-"""
+"""Means and gathers over all processes, with the gradients of one process."""
 
 from __future__ import annotations
 

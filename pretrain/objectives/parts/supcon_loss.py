@@ -195,9 +195,7 @@ class _InPieces(torch.autograd.Function):
 def _pieces(
     z: Tensor, own: Tensor, labels: Tensor | None, everyone: Tensor | None, options: ContrastOptions
 ) -> Iterator[tuple[slice, tuple]]:
-    """Yields slices of images with the arguments of :func:`anchor_terms` for them, without the
-    entries.
-    """
+    """Yields slices of images with their arguments of :func:`anchor_terms` but the entries."""
     step = max(1, options.chunk // z.shape[1])
     for start in range(0, len(z), step):
         part = slice(start, start + step)
