@@ -192,7 +192,7 @@ def execute(command: Command, name: str, arguments: Sequence[str]) -> int:
     def parse_and_run() -> int | None:
         return command.run(**vars(command.parser(name).parse_args(arguments)))
 
-    hint = "; the same command again goes on" if command.continues else ""
+    hint = "; run the same command again to continue" if command.continues else ""
     return exit_code_of(parse_and_run, name, interrupted=f"interrupted{hint}")
 
 
@@ -270,7 +270,7 @@ def sentence(error: BaseException) -> str:
             "processes, need less"
         )
     return text or (
-        f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it arose"
+        f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it came from"
     )
 
 

@@ -26,7 +26,7 @@ _MAGIC = (
     (b"7z\xbc\xaf", "is a 7z archive: unpack it first"),
     (b"Rar!", "is a rar archive: unpack it first"),
     (b"\x89HDF", "is an HDF5 file, as Keras writes: export its weights as a dict of torch tensors"),
-    (b"\x93NUMPY", "is one numpy array (.npy), no dict of tensors"),
+    (b"\x93NUMPY", "is one numpy array (.npy), not a dict of tensors"),
     (b"GGUF", "is a GGUF file of a language model"),
     (b"%PDF", "is a PDF document"),
     (b"\x89PNG", "is a picture (PNG)"),
@@ -72,7 +72,8 @@ def why_unreadable(path: Path, error: Exception) -> str:
     if tarfile.is_tarfile(path):
         return _of_tar(path)
     return (
-        _of_text(head, size) or f"is no checkpoint ({size:,} bytes, {_first_line(error)}): {_AGAIN}"
+        _of_text(head, size)
+        or f"is not a checkpoint ({size:,} bytes, {_first_line(error)}): {_AGAIN}"
     )
 
 
@@ -172,7 +173,7 @@ def _of_objects(path: Path, error: Exception) -> str:
     loaded = "torch.load(p, weights_only=False)"
     if outline.outer:
         return (
-            f"is a whole pickled object ({outline.outer}), no dict of tensors, and reading it "
+            f"is a whole pickled object ({outline.outer}), not a dict of tensors, and reading it "
             "would run code; if you trust it, save its weights in the project that wrote it: "
             f"torch.save({loaded}.state_dict(), q)"
         )
@@ -185,7 +186,7 @@ def _of_objects(path: Path, error: Exception) -> str:
         kept = f"{{k: v for k, v in {loaded}.items() if torch.is_tensor(v)}}"
     return (
         f"holds other Python objects as well ({', '.join(named[:4])}), and reading them would run "
-        f"code; if you trust it, save its tensors alone: torch.save({kept}, q)"
+        f"code; if you trust it, save only its tensors: torch.save({kept}, q)"
     )
 
 

@@ -44,7 +44,7 @@ class FormerNames(MetaPathFinder, Loader):
         former = module.__name__
         present = self.present(former)
         warnings.warn(
-            f"{former} is now {present}; the former name ends with the next release",
+            f"{former} is now {present}; the next release drops the former name",
             FutureWarning,
             stacklevel=2,
         )

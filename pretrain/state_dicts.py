@@ -34,7 +34,7 @@ def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if bare in result:
             raise ValueError(
                 f"{originals[bare]!r} and {key!r} would both be {bare!r} without wrappers' "
-                "names: the file holds two networks in one; save the one to be read alone"
+                "names: the file holds two networks in one; save only the one to read"
             )
         originals[bare], result[bare] = key, value
     return result

@@ -33,7 +33,7 @@ def thread_limits(
 
     Args:
         processes: how many run at once.
-        environment: holds the user's values, if any; what is no number above 0 is passed over, as
+        environment: holds the user's values, if any; what is no number above 0 is skipped, as
             OpenMP does.
         at_most: threads of one process, however large its share.
     """

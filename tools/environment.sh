@@ -53,7 +53,7 @@ lock_environment() {
 make_venv() {
   local marker=$1 wanted found
   if [ -e "$marker" ]; then
-    echo "The last installation was cut off: making .venv anew."
+    echo "The last installation was interrupted: making .venv again."
     "$python" -m venv --clear "$root/.venv" || fail "$python cannot make $root/.venv: is its venv module installed (python3-venv)?"
   elif [ ! -x "$root/.venv/bin/python" ]; then
     echo "Making $root/.venv with $python."

@@ -174,7 +174,7 @@ def _report(plan: Plan, failures: Sequence[Failure], *, complete: bool, console:
     page = plan.work_dir / "index.html"
     again = f"pixelpretext compare {plan.path} --work-dir {plan.work_dir}"
     if failures:
-        line = f"Next: mend what failed, then {again} (does only what is missing)."
+        line = f"Next: fix what failed, then {again} (it does only what is missing)."
     elif not complete:
         line = f"Next: {again} (does what is missing)."
     else:

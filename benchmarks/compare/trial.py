@@ -94,7 +94,7 @@ def pretrain(folder: TrialFolder, spec: TrialSpec, *, lock: int) -> None:
     arguments = [str(folder.config), "--work-dir", str(folder.training), "--resume", "auto"]
     code = _train([*spec.trainer, *arguments], folder, lock=lock)
     if code != 0:
-        raise TrainerFailed(f"pretraining ended with exit code {code}; its messages stand above")
+        raise TrainerFailed(f"pretraining ended with exit code {code}; see its messages above")
     final = folder.checkpoint(train=True)
     if not final.is_file():
         raise TrainerFailed(f"pretraining ended without an error but left no {final}")

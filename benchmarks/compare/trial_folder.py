@@ -129,7 +129,7 @@ class TrialFolder:
         shown = [*changed[:SHOWN_DIFFERENCES], *([f"… and {more} more"] if more > 0 else [])]
         return (
             "\n  ".join([f"{self.path} was begun with another config:", *shown])
-            + f"\nThrow its results away with --redo {spec.arm}, or take another --work-dir."
+            + f"\nDiscard its results with --redo {spec.arm}, or choose another --work-dir."
         )
 
     def spec(self) -> TrialSpec:

@@ -121,7 +121,9 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         if not is_dataclass(self.settings):
-            raise ValueError(f"benchmark {self.name!r}: settings={self.settings!r} is no dataclass")
+            raise ValueError(
+                f"benchmark {self.name!r}: settings={self.settings!r} is not a dataclass"
+            )
         unknown = set(self.quick) - {setting.name for setting in fields(self.settings)}
         if unknown:
             raise ValueError(

@@ -65,7 +65,7 @@ class RecordFile:
             places = ", ".join(dict.fromkeys(self.elsewhere))
             raise OSError(
                 f"{self.path}: {len(self.elsewhere)} records could not be appended "
-                f"({self.failure}); they stand on the screen and in {places}"
+                f"({self.failure}); they are on the screen and in {places}"
             ) from self.failure
 
     def _rescue(self, record: Record) -> str:
@@ -92,7 +92,7 @@ def choose_device(name: str | None) -> str:
     try:
         kind, index = torch.device(name).type, torch.device(name).index or 0
     except RuntimeError as error:
-        raise ValueError(f"--device {name!r}: no device; write cpu, cuda or cuda:0") from error
+        raise ValueError(f"--device {name!r}: not a device; write cpu, cuda or cuda:0") from error
     if kind == "cuda" and index >= torch.cuda.device_count():
         raise ValueError(
             f"--device {name}: this machine has {torch.cuda.device_count()} GPUs that torch can use"

@@ -322,7 +322,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     kind, colon, _ = source.partition(":")
     if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
         raise ValueError(
-            f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path alone"
+            f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path"
         )
     return source, options
 
@@ -346,7 +346,7 @@ def split_options(spec: str) -> tuple[str, dict[str, Any]]:
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"spec {spec!r}: {twice}= is given twice; which one holds?")
+        raise ValueError(f"spec {spec!r}: {twice}= is given twice; give it once")
     return source, {name: literal(value) for name, value in pairs}
 
 

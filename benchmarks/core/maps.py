@@ -12,12 +12,12 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
     """Returns the (h, w) feature grid of an input of ``size`` (H, W) pixels.
 
     Raises:
-        ValueError: the size is no multiple of the stride; names the nearest that is.
+        ValueError: the size is not a multiple of the stride; names the nearest that is.
     """
     if size[0] % stride or size[1] % stride:
         fitting = tuple(max(1, round(side / stride)) * stride for side in size)
         raise ValueError(
-            f"size={size} is no multiple of the feature stride {stride}; the nearest is {fitting}"
+            f"size={size} is not a multiple of the feature stride {stride}; the nearest is {fitting}"
         )
     return size[0] // stride, size[1] // stride
 

@@ -168,7 +168,7 @@ class Record:
 
 
 def read_all(path: str | Path) -> list[Record]:
-    """Reads every record of a JSON-lines file; a line that is not whole JSON is passed over with a
+    """Reads every record of a JSON-lines file; a line that is not whole JSON is skipped with a
     warning.
 
     Raises:
@@ -183,7 +183,7 @@ def read_all(path: str | Path) -> list[Record]:
             records.append(Record.from_json(line))
         except json.JSONDecodeError:
             warnings.warn(
-                f"{path}:{number}: not whole JSON (a crash while writing?), passed over",
+                f"{path}:{number}: not whole JSON (a crash while writing?), skipped",
                 stacklevel=2,
             )
         except ValueError as error:

@@ -203,9 +203,9 @@ def _require_kind(checkpoint: Checkpoint, kind: str) -> None:
     """Refuses a checkpoint of another upsampler than the spec names, or of none."""
     if "upsampler" not in checkpoint.meta:
         raise ValueError(
-            f"{checkpoint.source} is no checkpoint of an upsampler's training: it lacks "
+            f"{checkpoint.source} is not a checkpoint of an upsampler's training: it lacks "
             "meta['upsampler']; a file published with FeatUp is 'featup:PATH', a backbone is named "
-            "in the place of the network"
+            "as a network"
         )
     held, trained = checkpoint.meta["upsampler"].get("type"), kinds("trained")
     if held != trained[kind].__name__:

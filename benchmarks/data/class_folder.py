@@ -158,7 +158,7 @@ class ClassFolder(LabelledData):
             ids = list(stratified_split(labels, held_back, seed, names=self.class_names))
             self._settings |= dict(held_back=held_back, split_seed=seed)
             cure = (
-                "the parts are drawn by lot from one folder, so delete all but one of each "
+                "the parts are drawn at random from one folder, so delete all but one of each "
                 "image's copies in it"
             )
         splits = []

@@ -72,7 +72,7 @@ class DepthSplit(PairSplit):
         median = float(np.median(depths[depths > 0]))
         if not _PLAUSIBLE[0] <= median <= _PLAUSIBLE[1]:
             warnings.warn(
-                f"the median depth of {path} is {median:.4g} m; is that so? scale= says how many "
+                f"the median depth of {path} is {median:.4g} m; is that right? scale= says how many "
                 f"values make a metre: {_SCALES}",
                 stacklevel=4,
             )

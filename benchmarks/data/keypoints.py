@@ -129,7 +129,7 @@ def _read_folders(root: Path, points: Points) -> list[KeypointImage]:
         if bare:
             raise ValueError(
                 f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; "
-                f"{points.files.replace('*', 'NAME')} belongs beside each"
+                f"{points.files.replace('*', 'NAME')} belongs next to each"
             )
     return images
 
@@ -145,11 +145,11 @@ def _read_image(file: Path, root: Path, points: Points) -> KeypointImage:
     near = [path for path in _images_in(file.parent) if path.stem == stem]
     if not near:
         raise ValueError(
-            f"{file} has no image beside it: looked for {stem} with {', '.join(EXTENSIONS)}"
+            f"{file} has no image next to it: looked for {stem} with {', '.join(EXTENSIONS)}"
         )
     if len(near) > 1:
         names = [path.name for path in near]
-        raise ValueError(f"{file} has {len(near)} images beside it, {names}: leave one there")
+        raise ValueError(f"{file} has {len(near)} images next to it, {names}: leave one there")
     try:
         height, width = probe(near[0].read_bytes())
     except DecodeError as error:
@@ -178,9 +178,9 @@ def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[st
         copies += 1
         if not allow_shared:
             raise ValueError(
-                f"{image.path} is a copy of {original}, so that the two are a pair that asks "
-                "nothing; delete one with its keypoints. If it is meant: allow_shared=True, "
-                "and the record's protocol says so"
+                f"{image.path} is a copy of {original}, so the two make a trivial pair; "
+                "delete one with its keypoints. If you mean it, set allow_shared=True; the record's "
+                "protocol then says so"
             )
     return dict(shared_images=copies) if copies else {}
 

@@ -239,7 +239,7 @@ declare(
             "*.mat",
             read=read_pts_coord,
             relative_to="box",
-            about="SUBSET/NAME.png beside SUBSET/NAME.mat with the variable 'pts_coord'",
+            about="SUBSET/NAME.png next to SUBSET/NAME.mat with the variable 'pts_coord'",
         ),
     )
 )

@@ -9,7 +9,7 @@ from benchmarks.data.label_maps import MOST_CLASSES, RAW_VALUES
 from benchmarks.data.layout import DepthMaps, Layout, Masks
 
 _ADVICE = (
-    "if the values of this mask are the classes, write values={values} in place of classes= "
+    "if the values of this mask are the classes, write values={values} instead of classes= "
     "and first=; otherwise check classes=, first= and ignore="
 )
 

@@ -17,7 +17,7 @@ from benchmarks.data.parts import check_parts
 from benchmarks.data.selection import Parts
 
 _CURE = (
-    "write {split} into images= where the parts have folders of their own, or name another part "
+    "write {split} into images= if each part has its own folder, or name another part "
     "by train=, val="
 )
 

@@ -224,7 +224,7 @@ def _look_up(path: Path, *files: _Files) -> tuple[set[str], list[str]]:
         raise FileNotFoundError(f"no list {path} with the names of a split, one per line")
     text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     if "\0" in text:
-        raise ValueError(f"{path} is no text in UTF-8: save it as such, one name per line")
+        raise ValueError(f"{path} is not text in UTF-8: save it as such, one name per line")
     index: dict[str, set[str]] = {}
     for some in files:
         for name, keys in some.names().items():

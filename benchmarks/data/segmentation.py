@@ -57,7 +57,7 @@ class SegmentationSplit(PairSplit):
             numbers = ", ".join(map(str, absent[:8])) + (", …" if len(absent) > 8 else "")
             warnings.warn(
                 f"{len(absent)} of {self.classes} classes occur in none of the {len(self)} "
-                f"masks of {self.name(0)} and what lies beside it: {numbers}. Nothing measures "
+                f"masks, of which the first is {self.name(0)}: {numbers}. Nothing measures "
                 "them; are classes=, values= and ignore= right?",
                 stacklevel=2,
             )
@@ -164,7 +164,7 @@ class SegmentationFolder(PairFolder):
         )
         if self.classes == 1:
             warnings.warn(
-                f"{self.root}: one class, so any network scores 100 %; ignored values are no class",
+                f"{self.root}: one class, so any network scores 100 %; ignored values are not a class",
                 stacklevel=2,
             )
 

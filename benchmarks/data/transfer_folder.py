@@ -40,9 +40,7 @@ class TransferFolder:
 
     def __init__(self, root: str | Path | None = None) -> None:
         if root is not None and not Path(root).is_dir():
-            raise FileNotFoundError(
-                f"no data folder {root} (docs/data.md tells how the layouts look)"
-            )
+            raise FileNotFoundError(f"no data folder {root} (docs/data.md shows the layouts)")
         self.root = root
         self.checked: dict[str, tuple[str, ...]] = {}
 
@@ -166,13 +164,13 @@ def check_coco(
     if unlisted:
         listed = ", ".join(f"{name} ({counts[name]} objects)" for name in unlisted[:5])
         raise file.fail(
-            f"the recipe's {len(classes)} classes lack {listed}, which mmdet would pass over "
-            "without a word; add them to the classes (classes.json), or remove them from the file"
+            f"the recipe's {len(classes)} classes lack {listed}, which mmdet would skip "
+            "silently; add them to the classes (classes.json), or remove them from the file"
         )
     if sum(counts.values()) == empty:
         raise file.fail(f"the {part} part has no object with an area inside its image")
     _check_images(file, images)
-    note = f"{empty} boxes of {path.name} have no area inside their image: mmdet passes over them"
+    note = f"{empty} boxes of {path.name} have no area inside their image: mmdet skips them"
     absent = _absent(part, [name for name in classes if not counts[name]])
     return (note, *absent) if empty else absent
 
@@ -276,7 +274,7 @@ def _voc_objects(folder: Path, name: str, classes: Sequence[str]) -> list[str]:
     try:
         objects = ElementTree.parse(path).getroot().findall("object")
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path}: no annotation of VOC ({error})") from error
+        raise ValueError(f"{path}: not a VOC annotation ({error})") from error
     names = []
     for thing in objects:
         called, box = thing.findtext("name", ""), thing.find("bndbox")

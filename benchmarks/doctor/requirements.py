@@ -37,7 +37,7 @@ def read(path: str | Path) -> list[Requirement]:
                 requirement = Requirement(text)
             except ValueError as error:
                 raise ValueError(
-                    f"{path}:{number}: {text!r} is no requirement and no '-r FILE': {error}"
+                    f"{path}:{number}: {text!r} is neither a requirement nor '-r FILE': {error}"
                 ) from None
             if requirement.marker is None or requirement.marker.evaluate():
                 requirements.append(requirement)

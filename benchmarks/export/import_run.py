@@ -84,7 +84,7 @@ def import_file(
     if layout in UPSAMPLERS or (layout == "auto" and checkpoint.is_featup):
         if backbone or weights:
             raise ValueError(
-                "--backbone and --weights are of networks; the layout 'featup' is of an "
+                "--backbone and --weights are for networks; the layout 'featup' is for an "
                 "upsampler's files"
             )
         state, lines = _upsampler(checkpoint, meta)

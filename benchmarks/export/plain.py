@@ -78,7 +78,7 @@ def plain_resnet(network: Network) -> PlainResNet:
         NoCounterpart: something else, or a ResNet with attention, other norms, blurred strides and
             so on.
     """
-    model, what = network.model, f"{network.name!r} is no plain ResNet"
+    model, what = network.model, f"{network.name!r} is not a plain ResNet"
     if type(model) is not timm_resnet.ResNet:
         raise NoCounterpart(f"{what} (timm class {type(model).__name__})")
     stages = [getattr(model, f"layer{n}", ()) for n in (1, 2, 3, 4)]
@@ -93,7 +93,7 @@ def plain_resnet(network: Network) -> PlainResNet:
     norms = {type(m) for m in model.modules() if "Norm" in type(m).__name__}
     if not isinstance(model.maxpool, nn.MaxPool2d) or not _all_of(norms, nn.BatchNorm2d):
         raise NoCounterpart(
-            f"{what}: it has another norm than BatchNorm, or no max-pooling behind its stem"
+            f"{what}: it has another norm than BatchNorm, or no max-pooling after its stem"
         )
     block = "basic" if kinds == ["BasicBlock"] else "bottleneck"
     expansion = blocks[0].expansion
@@ -154,7 +154,7 @@ def plain_vit(network: Network) -> PlainViT:
         NoCounterpart: something else, or a ViT with register tokens, LayerScale, norms of queries
             and so on.
     """
-    model, what = network.model, f"{network.name!r} is no plain ViT"
+    model, what = network.model, f"{network.name!r} is not a plain ViT"
     if type(model) is not VisionTransformer:
         raise NoCounterpart(f"{what} (timm class {type(model).__name__})")
     odd = {

@@ -174,7 +174,7 @@ def _refuse_output(
             raise FileExistsError(f"--out {path} is the checkpoint itself; give another one")
         if path.is_dir() and not (path / _PROVENANCE).is_file():
             raise FileExistsError(
-                f"--out {path} is a folder that is no export of ours: it is not replaced"
+                f"--out {path} is a folder, but not one of our exports: it is not replaced"
             )
         if folder is not None and path is paths[0] and path.is_dir() != folder:
             raise FileExistsError(

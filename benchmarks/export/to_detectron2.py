@@ -24,7 +24,7 @@ def to_detectron2(network: Network) -> Export:
     if plain.depth is None or not plain.doubling or plain.deep_stem or plain.avg_down:
         raise NoCounterpart(
             "detectron2's ResNets have 18, 34, 50, 101 or 152 layers, a 7x7 stem and channels "
-            f"that double, {network.name!r} has not"
+            f"that double; {network.name!r} does not"
         )
     state = rename(network.weights, DETECTRON2_RESNET)
 
@@ -49,8 +49,8 @@ def to_detectron2(network: Network) -> Export:
     for key, value in options.items():
         pairs.append(f"{key!r}, {value if value == '{file}' else repr(value)}")
     notes = (
-        "stride stands in the 3x3 convolution, images are RGB and divided by a standard "
-        "deviation, all of them other than detectron2's defaults; FREEZE_AT and NORM are yours "
+        "the stride is in the 3x3 convolution, and images are RGB and divided by a standard "
+        "deviation; detectron2's defaults differ in all of this. FREEZE_AT and NORM are yours "
         "to set",
     )
     if network.output_stride < 32:

@@ -94,7 +94,7 @@ def _resnet(network: Network, library: str) -> Export:
         else:
             notes = (
                 f"output stride 32, not {network.output_stride}: {library}'s blocks dilate "
-                "otherwise than timm's",
+                "differently from timm's",
             )
             network = network.undilated()
     state = rename(network.weights, MM_DEEP_STEM) if plain.deep_stem else network.weights

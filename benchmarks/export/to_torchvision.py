@@ -51,8 +51,8 @@ def to_torchvision(network: Network) -> Export:
 def _resnet(network: Network, plain: PlainResNet) -> Export:
     if not plain.standard:
         raise NoCounterpart(
-            f"torchvision's ResNets have a 7x7 stem and 64 to 512 channels, {network.name!r} "
-            "has not"
+            f"torchvision's ResNets have a 7x7 stem and 64 to 512 channels; {network.name!r} "
+            "does not"
         )
     known = _RESNETS.get((plain.block, plain.layers, plain.groups, plain.width_per_group))
     notes: tuple[str, ...] = ()

@@ -148,15 +148,15 @@ def read_list(file: str | Path, names: list[str]) -> np.ndarray:
     path = expanded(file)
     if not path.is_file():
         raise FileNotFoundError(
-            f"labels={str(file)!r}: no such file; legal is a text file with one image a line"
+            f"labels={str(file)!r}: no such file; legal is a text file with one image per line"
         )
     lines = [line.split("\t")[0].strip() for line in read_lines(path)]
     if not lines:
-        raise ValueError(f"{path} is empty; write one image a line")
+        raise ValueError(f"{path} is empty; write one image per line")
     known = _named(set(lines), names)
     unknown = [line for line in lines if line not in known]
     if unknown:
-        comma = "; a comma separates nothing, write a name alone or a tab behind it"
+        comma = "; a comma separates nothing, write only the name, or a tab after it"
         raise ValueError(
             f"{path}: {len(unknown)} of {len(lines)} lines name no training image "
             f"({', '.join(unknown[:_SHOWN])}); the data has {', '.join(names[:_SHOWN])}, "

@@ -153,7 +153,7 @@ def _refuse_backbone(options: Mapping[str, Any]) -> None:
     if named:
         raise ConfigError(
             f"--cfg-options {named[0]}: the network is the one given, with options in its spec: "
-            "CHECKPOINT?key=value (no record would tell this override)"
+            "CHECKPOINT?key=value (no record would show this override)"
         )
 
 

@@ -108,7 +108,7 @@ def next_step(specs: Sequence[str], seeds: Sequence[int], records: Sequence[Reco
         return f"other seeds show the spread: {shlex.join(['python', *sys.argv])} --seeds 0 1 2"
     if not any(spec.startswith("random:") for spec in specs):
         control = untrained_spec(records[0].subject["backbone"])
-        return f"{control!r} beside the checkpoints tells what pretraining was worth"
+        return f"{control!r} next to the checkpoints shows what pretraining was worth"
     return None
 
 

@@ -121,7 +121,7 @@ def result_of(
         if not len(errors[-1]) or not np.isfinite(errors[-1]).all():
             names = " and ".join(str(data.images[index].path) for index in pair)
             raise ValueError(
-                f"{names}: a pair without keypoints, or with a point or prediction that is no "
+                f"{names}: a pair without keypoints, or with a point or prediction that is not a "
                 "number"
             )
     if not errors:

@@ -78,4 +78,4 @@ def _accept_newer_mmcv() -> str:
     if not version.startswith("2.2"):
         return ""
     mmcv.__version__ = "2.1.0"
-    return f"mmcv {version} says it is 2.1.0 to mmdet and mmsegmentation"
+    return f"mmcv {version} is presented to mmdet and mmsegmentation as 2.1.0"

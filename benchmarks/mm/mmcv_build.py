@@ -38,7 +38,7 @@ _CAUSES = (
     ),
     (
         r"Killed signal|signal 9|virtual memory exhausted|Cannot allocate memory|out of memory",
-        "the compiler was killed, most likely for want of memory: start again with MAX_JOBS=1",
+        "the compiler was killed, most likely because memory ran out: start again with MAX_JOBS=1",
     ),
     (
         r"NewConnectionError|NameResolutionError|name resolution|Network is "
@@ -142,11 +142,11 @@ def find_compiler() -> list[str]:
     compiler = compiler or list(filter(shutil.which, ("g++", "c++", "clang++")))[:1]
     if not compiler:
         raise BuildError(
-            "mmcv is compiled and there is no C++ compiler: install g++ (Debian: build-essential)"
+            "mmcv must be compiled, and there is no C++ compiler: install g++ (Debian: build-essential)"
         )
     if not shutil.which(compiler[0]):
         raise BuildError(
-            f"CXX={os.environ['CXX']}: {compiler[0]} is no program; name a C++ compiler or unset "
+            f"CXX={os.environ['CXX']}: {compiler[0]} is not a program; name a C++ compiler or unset "
             "CXX"
         )
     return compiler

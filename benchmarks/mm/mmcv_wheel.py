@@ -107,7 +107,7 @@ def unusable(mmcv: Installed | None) -> str:
     if mmcv is None:
         return "mmcv is not installed"
     if not mmcv.complete:
-        return "the installation of mmcv was cut off"
+        return "the installation of mmcv was interrupted"
     if mmcv.operators is None:
         return f"mmcv {mmcv.version} is installed without compiled operators"
     if mmcv.tag and not mmcv.tag.startswith(build_tag().removesuffix("cpu")):
@@ -163,7 +163,7 @@ def cached_wheel(folder: Path, tag: str) -> Path | None:
                     return wheel
         except (OSError, zipfile.BadZipFile, EOFError):
             pass
-        print(f"{wheel} is damaged and is made anew.", flush=True)
+        print(f"{wheel} is damaged and is built again.", flush=True)
         with suppress(OSError):
             wheel.unlink()
     return None
@@ -207,7 +207,7 @@ def ensure(*, rebuild: bool = False) -> str:
             if not wanted:
                 raise
             print(
-                f"mmcv with CUDA operators could not be had: {error}\nTaking those for the CPU.",
+                f"mmcv with CUDA operators could not be installed: {error}\nUsing those for the CPU.",
                 flush=True,
             )
             try:
@@ -238,7 +238,7 @@ def _provide(place: Path, wanted: tuple[str, ...], *, rebuild: bool) -> str:
             _install(wheel)
             return f"from the wheel cache, {wheel}"
         except BuildError as error:
-            print(f"{error}\nThe wheel is made anew.", flush=True)
+            print(f"{error}\nBuilding the wheel again.", flush=True)
     if os.environ.get("PIXELPRETEXT_NO_BUILD", "0") not in ("", "0"):
         raise BuildError(
             f"PIXELPRETEXT_NO_BUILD is set, and {cache_folder()} has no wheel for {_PYTHON} and "

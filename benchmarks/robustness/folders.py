@@ -115,7 +115,7 @@ class RobustnessData:
             raise ValueError(
                 f"{self.root} has {len(unknown)} classes that the classifier does not know: "
                 f"{', '.join(unknown[:5])}; among the {len(classes)} that it knows are "
-                f"{', '.join(classes[:5])}. Folders must be named as those that it was trained "
+                f"{', '.join(classes[:5])}. Folders need the names of those that it was trained "
                 "on"
             )
         return [position[name] for name in self.class_names]

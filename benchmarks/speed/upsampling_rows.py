@@ -47,7 +47,7 @@ class Case:
         """Reads ``384:14:224``.
 
         Raises:
-            ValueError: another form, or an output that is no multiple of the grid.
+            ValueError: another form, or an output that is not a multiple of the grid.
         """
         try:
             case = cls(*map(int, text.split(":")))

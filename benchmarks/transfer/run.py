@@ -63,7 +63,7 @@ _INSTEAD = {
     "randomness": "give --seeds",
     "work_dir": "give --work-dir",
     "load_from": "the network given is what it starts from",
-    "resume": "a run that was cut off goes on by itself",
+    "resume": "an interrupted run continues automatically",
     "launcher": "give --launcher",
 }
 

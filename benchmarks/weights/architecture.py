@@ -158,7 +158,7 @@ def _plain_vit(size: str, patch: int, options: dict[str, Any]) -> str:
 def _heads_of(width: int) -> int:
     if width % 64:
         raise ValueError(
-            f"the ViT is {width} wide, which is no multiple of 64: its number of attention "
+            f"the ViT is {width} wide, which is not a multiple of 64: its number of attention "
             "heads does not show in shapes. Name it: --backbone "
             f"'vit_tiny_patch16_224?embed_dim={width}&num_heads=…&depth=…'"
         )
@@ -201,7 +201,7 @@ def _positions(
                 options["no_embed_class"] = True
             return options
     raise ValueError(
-        f"the position table has {length} entries, which are no square grid with or without "
+        f"the position table has {length} entries, which are not a square grid with or without "
         f"{tokens} tokens before them; name the network with its size: --backbone "
         "'vit_base_patch16_224?img_size=(H,W)'"
     )

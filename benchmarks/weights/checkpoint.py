@@ -112,7 +112,7 @@ class Checkpoint:
         """
         if "cfg" not in self.meta:
             raise ValueError(
-                f"{self.source}: not a checkpoint of ours, it does not hold the config that it "
+                f"{self.source}: not one of our checkpoints: it does not hold the config that it "
                 "was trained with"
             )
         return parse(self.meta["cfg"])
@@ -179,7 +179,7 @@ class Checkpoint:
             return LoadedNetwork(network, report, IMAGENET)
         if which not in imported.backbones:
             raise ValueError(
-                f"weights={which!r}: {self.source} is not a checkpoint of ours, it holds one "
+                f"weights={which!r}: {self.source} is not one of our checkpoints: it holds one "
                 "network"
             )
         return LoadedNetwork(

@@ -221,4 +221,4 @@ def _absorb_class_position(state: dict[str, Tensor]) -> tuple[str, ...]:
         return ()
     state["cls_token"] = state["cls_token"] + state["pos_embed"][:, :1]
     state["pos_embed"] = state["pos_embed"][:, 1:]
-    return ("cls_token has its position added, as timm keeps it beside registers",)
+    return ("cls_token has its position added, as timm keeps it if there are registers",)

@@ -134,7 +134,7 @@ def _best_prefix(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
         if any(not torch.equal(one[key], two[key]) for key in wanted if key in one):
             raise ValueError(
                 f"the file holds two networks that fit, at {first!r} and at {other!r}: name "
-                "its layout (…?layout=NAME), or save the one to be read alone"
+                "its layout (…?layout=NAME), or save only the one to read"
             )
     return first
 

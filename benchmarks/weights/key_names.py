@@ -180,7 +180,7 @@ def fuse_qkv(state: Mapping[str, Tensor], fused: str = "qkv") -> dict[str, Tenso
         head, letter, rest = match.groups()
         if f"{head}.{fused}.{rest}" in state:
             raise ValueError(
-                f"{head}: {fused}.{rest} and {letter}.{rest} both stand in the file; keep one form"
+                f"{head}: {fused}.{rest} and {letter}.{rest} are both in the file; keep one form"
             )
         group = groups.setdefault((head, rest), {})
         group[letter] = value

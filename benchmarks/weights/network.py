@@ -68,7 +68,7 @@ def import_networks(
             that are not in the file.
     """
     if isinstance(content.get("meta"), dict) and "backbone" in content["meta"]:
-        raise ValueError(f"{source} is a checkpoint of ours already; use it as it is")
+        raise ValueError(f"{source} is already one of our checkpoints; use it as it is")
     if layout in UPSAMPLERS:
         raise ValueError(
             f"{layout!r} is the layout of an upsampler, {source} is to be read as a backbone"

@@ -226,7 +226,7 @@ def _refuse_two(states: dict[str, dict[str, Tensor]]) -> None:
         if not same:
             raise ValueError(
                 f"the file holds two different networks, at {place or 'the top'!r} and at "
-                f"{other!r}: save the one to be read alone"
+                f"{other!r}: save only the one to read"
             )
 
 

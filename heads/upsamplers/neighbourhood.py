@@ -69,8 +69,7 @@ class NeighbourhoodUpsampler(LinearUpsampler):
             )
         if window < 1 or window % 2 == 0:
             raise ValueError(
-                f"window={window}: must be odd and positive, the pixel's own cell stands in its "
-                "middle"
+                f"window={window}: must be odd and positive, the pixel's own cell is in its middle"
             )
         if depth < 0 or budget < 1:
             raise ValueError(

@@ -121,6 +121,6 @@ def _boxes(file: CocoFile, min_size: float) -> list[tuple[str, int, Box, tuple[f
     if not usable:
         raise file.fail(
             f"it has {len(file.annotations)} annotations, but no box of at least {min_size} × "
-            f"{min_size} px that is no crowd; lower source.min_size"
+            f"{min_size} px that is not a crowd; lower source.min_size"
         )
     return sorted(usable, key=lambda entry: entry[0])

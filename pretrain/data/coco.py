@@ -17,7 +17,7 @@ Id = int | str
 
 @dataclass(frozen=True)
 class Instance:
-    """An annotation that is no crowd.
+    """An annotation that is not a crowd.
 
     Attributes:
         file: that it is from. called: what messages call it.
@@ -136,7 +136,7 @@ class CocoFile:
             if key in known:
                 raise self.fail(
                     f"{kind!r} has the id {key!r} twice, for {known[key][text]!r} and "
-                    f"{row[text]!r}; were files merged without numbering anew? Annotations would "
+                    f"{row[text]!r}; were files merged without renumbering? Annotations would "
                     "go to the wrong one"
                 )
             known[key] = row
@@ -190,7 +190,7 @@ class CocoFile:
     def _require_new(self, key: Id | None, seen: set[Id], called: str) -> None:
         if key is None or key in seen:
             raise self.fail(
-                f"'annotations' has {called} twice; were files merged without numbering anew?"
+                f"'annotations' has {called} twice; were files merged without renumbering?"
                 if key is not None
                 else f"{called}: legal ids are whole numbers or text"
             )

@@ -289,7 +289,7 @@ def _open(data: bytes) -> Image.Image:
     except DecodeError as error:
         if "cannot identify" in str(error):
             raise DecodeError(
-                f"no known image format (the file starts with {data[:8]!r})"
+                f"not a known image format (the file starts with {data[:8]!r})"
             ) from error
         raise
 

@@ -129,8 +129,9 @@ def walk(folder: Path, exclude: Sequence[str] | str = ()) -> list[str]:
     idle = [pattern for pattern in patterns if pattern not in fitting]
     if idle:
         raise SourceError(
-            f"exclude={idle[0]!r} fits no file and no folder below {folder}; a name as 'masks' or "
-            "'*_mask.png' is looked for at any depth, a path as 'street/masks' from there on"
+            f"exclude={idle[0]!r} fits no file and no folder below {folder}; a name such as "
+            "'masks' or '*_mask.png' matches at any depth, a path such as 'street/masks' from that "
+            "folder on"
         )
     return files
 

@@ -21,11 +21,11 @@ def read_lines(path: str | Path) -> list[str]:
     path = expanded(path)
     if not path.is_file():
         state = "is a folder" if path.is_dir() else "does not exist"
-        raise SourceError(f"{path} {state}; legal is a text file with one name a line")
+        raise SourceError(f"{path} {state}; legal is a text file with one name per line")
     data = path.read_bytes()
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data[:1024]:
         raise SourceError(
-            f"{path} is not text in UTF-8 (UTF-16, or no text at all): save it as UTF-8"
+            f"{path} is not text in UTF-8 (UTF-16, or not text at all): save it as UTF-8"
         )
     lines = data.decode("utf-8-sig", "surrogateescape").replace("\r", "\n").split("\n")
     return [line.strip() for line in lines if line.strip()]
@@ -44,7 +44,7 @@ def read_json(source: str, path: Path, *, hint: str = "") -> Any:
     except RecursionError as error:
         raise SourceError(f"{source}: {path} is nested too deeply to be read") from error
     except ValueError as error:
-        raise SourceError(f"{source}: {path} is no valid json{hint}: {error}") from error
+        raise SourceError(f"{source}: {path} is not valid json{hint}: {error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

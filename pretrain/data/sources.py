@@ -287,7 +287,7 @@ class CocoImages(FilesBelow):
             if set(labels) == {NO_LABEL}:
                 raise file.fail(
                     f"label='largest', but none of the {len(images)} images has an annotation that "
-                    f"is no crowd ({len(file.annotations)} annotations in all); leave source.label "
+                    f"is not a crowd ({len(file.annotations)} annotations in all); leave source.label "
                     "out to train without labels"
                 )
             classes = tuple(name for _, name in file.categories)

@@ -180,7 +180,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
                 rows = list(reader)
         except (UnicodeDecodeError, csv.Error) as error:
             raise SourceError(
-                f"FramePairs: tracks={path} is no csv file in UTF-8: {error}"
+                f"FramePairs: tracks={path} is not a csv file in UTF-8: {error}"
             ) from error
     else:
         rows = read_json("FramePairs", path, hint=" (csv files end in .csv)")
@@ -200,7 +200,7 @@ def _whole(value: Any) -> int:
             return int(number)
     except (TypeError, ValueError):
         pass
-    raise ValueError(f"frame {value!r} is no whole number")
+    raise ValueError(f"frame {value!r} is not a whole number")
 
 
 def _frame(videos: dict[str, Video], name: str, time: int) -> int:

@@ -204,7 +204,7 @@ def _build(section: str, registry: Registry, config: Config) -> Any:
     except MemoryError as error:
         raise ConfigError(f"{section}: does not fit into memory {error}".strip()) from error
     except (ValueError, TypeError, KeyError, AssertionError, OSError) as error:
-        reason = str(error) or f"{config.to_dict()} raises {type(error).__name__} without a word"
+        reason = str(error) or f"{config.to_dict()} raises {type(error).__name__} without a message"
         raise ConfigError(f"{section}: {reason}") from error
 
 

@@ -127,7 +127,7 @@ def _check_section(key: str, registry: Registry, value: Any) -> None:
         _check_object(key, registry, value, SUPPLIED.get(key, set()))
     if key == "optimizer" and "lr" in value:
         raise ConfigError(
-            "optimizer.lr: the rate belongs into schedule (lr_per_256, or lr with lr_rule='none')"
+            "optimizer.lr: the rate belongs in schedule (lr_per_256, or lr with lr_rule='none')"
         )
 
 

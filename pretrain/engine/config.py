@@ -34,12 +34,12 @@ def parse(text: str) -> Config:
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
-        raise ValueError(f"no config that this engine wrote: {error}") from error
+        raise ValueError(f"not a config that this engine wrote: {error}") from error
     values = {}
     for statement in statements:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             raise ValueError(
-                f"no config that this engine wrote: line {statement.lineno} is no assignment to "
+                f"not a config that this engine wrote: line {statement.lineno} is not an assignment to "
                 "a name"
             )
         values[statement.targets[0].id] = ast.literal_eval(statement.value)

@@ -165,7 +165,9 @@ class Resumption:
         except ValueError as error:
             older = [p for _, p in checkpoints.saved_steps(path.parent) if p != path]
             cure = (
-                f"remove it to go on from {older[-1].name}" if older else "remove it to start anew"
+                f"remove it to continue from {older[-1].name}"
+                if older
+                else "remove it to start from scratch"
             )
             raise ConfigError(f"--resume: {error}. If it was cut short, {cure}") from error
         missing = [key for key in _NEEDED if key not in content]

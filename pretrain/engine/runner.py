@@ -174,7 +174,7 @@ class PretrainRunner(Runner):
             self.logger.warning(
                 f"resumed with {size} processes, the checkpoint was written by "
                 f"{len(checkpoint['rng'])}: the order of images is the same, random numbers "
-                "drawn inside the model start anew"
+                "drawn inside the model start afresh"
             )
         self.logger.info(f"resumed {filename} at step {meta['iter']} of {self.schedule.steps}")
 

@@ -130,7 +130,7 @@ def _entries(
         spellings.append(names)
     best = max(spellings, key=lambda names: len(names.keys() & state.keys()))
     if best.keys() & state.keys():
-        notes = () if best is spellings[0] else ("its names are those of a backbone alone",)
+        notes = () if best is spellings[0] else ("its names are those of a bare backbone",)
         entries = {}
         for name, value in state.items():
             entries[f"backbone.{best[name]}" if name in best else name] = value
@@ -140,7 +140,7 @@ def _entries(
         f"backbone.{wanted[0]}, …; the file has "
         f"{len(state)} tensors{_places(state, ' such as ')}. Name a checkpoint of a pretraining "
         "with this backbone, "
-        "or turn a file of others into one: pixelpretext import FILE"
+        "or convert another project's file: pixelpretext import FILE"
     )
 
 
@@ -180,7 +180,7 @@ def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: 
         raise ConfigError(
             f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, "
             "or take from the file "
-            "what fits: pixelpretext import FILE writes its backbone alone"
+            "what fits: pixelpretext import FILE writes only its backbone"
         )
 
 

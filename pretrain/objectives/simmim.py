@@ -37,12 +37,12 @@ def random_patches(images: Tensor, mask_size: int, ratio: float) -> Tensor:
         (B, V, H/s, W/s) bool, True = covered.
 
     Raises:
-        ValueError: the views are no whole number of patches high and wide.
+        ValueError: the views are not a whole number of patches high and wide.
     """
     *views, _, height, width = images.shape
     if height % mask_size or width % mask_size:
         raise ValueError(
-            f"mask_size={mask_size}: views of {height}×{width} px are no whole number of "
+            f"mask_size={mask_size}: views of {height}×{width} px are not a whole number of "
             "patches; choose a divisor of both sides"
         )
     rows, columns = height // mask_size, width // mask_size

@@ -100,7 +100,7 @@ def decode_scale(source: tuple[int, int], decoded: tuple[int, int]) -> tuple[flo
         source: (H, W) of the full-size image. decoded: (H', W') of the image at hand.
 
     Raises:
-        ValueError: ``decoded`` is no scaled version of ``source``.
+        ValueError: ``decoded`` is not a scaled version of ``source``.
     """
     if decoded == source:
         return 1.0, 1.0
@@ -115,7 +115,7 @@ def decode_scale(source: tuple[int, int], decoded: tuple[int, int]) -> tuple[flo
     )
     if by_height > 1 + scales[0] and by_width > 1 + scales[1]:
         raise ValueError(
-            f"image of {decoded[0]}×{decoded[1]} pixels is no scaled version of the "
+            f"image of {decoded[0]}×{decoded[1]} pixels is not a scaled version of the "
             f"{source[0]}×{source[1]} source that the plan was drawn for; plan with the size "
             "that the decoder reports for this very file"
         )

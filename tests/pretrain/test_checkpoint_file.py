@@ -46,7 +46,7 @@ def refusal(path: Path) -> str:
         ("ä".encode() * 5000, "is text (10,000 bytes, begins 'ää"),
         (b"\x1f\x8b\x08\x00rest", "is compressed (gzip): unpack it first"),
         (b"\x89HDF\r\n\x1a\nrest", "is an HDF5 file"),
-        (bytes(range(128, 256)) * 20, "is no checkpoint (2,560 bytes"),
+        (bytes(range(128, 256)) * 20, "is not a checkpoint (2,560 bytes"),
         (b"\x80\x02}q\x00.", "is a plain pickle file"),
     ],
 )

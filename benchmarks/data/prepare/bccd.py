@@ -78,7 +78,7 @@ def _parse(path: Path) -> ElementTree.ElementTree:
     try:
         return ElementTree.parse(path)
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is no valid XML: {error}") from error
+        raise ValueError(f"{path} is not valid XML: {error}") from error
 
 
 def _drop_empty(root: ElementTree.Element, stem: str) -> int:

@@ -80,7 +80,7 @@ def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.
         content = (target / "complete.txt").read_text().strip()
         if f"({share})" not in content:
             raise ValueError(
-                f"real images: {target} holds {content!r}, not {share}: delete it or take "
+                f"real images: {target} holds {content!r}, not {share}: delete it or choose "
                 "another out"
             )
         return

@@ -121,12 +121,12 @@ def _is_complete(target: Path, origin: dict[str, str | int]) -> bool:
     file = target / _ORIGIN_FILE
     if not file.is_file() or not (target / CLASSES_FILE).is_file():
         raise ValueError(
-            f"{target} holds something else than prepared data: delete it or take another folder"
+            f"{target} holds something other than prepared data: delete it or choose another folder"
         )
     stored = read_json("prepared data", file)
     if not isinstance(stored, dict) or stored | origin != stored:
         raise ValueError(
-            f"{target} was made from another {origin['source']}: delete it or take another folder"
+            f"{target} was made from another {origin['source']}: delete it or choose another folder"
         )
     return True
 

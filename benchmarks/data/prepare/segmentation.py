@@ -51,7 +51,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         )
     parts = part_pairs(root, own)
     train, val = (list(map(itemgetter(0), pairs)) for pairs in parts)
-    cure = "take them out of one part before fine-tuning"
+    cure = "remove them from one part before fine-tuning"
     check_parts(train, val, allow_shared=False, cure=cure)
     total, done = sum(map(len, parts)), 0
     for name, pairs in zip(_PARTS.values(), parts, strict=True):

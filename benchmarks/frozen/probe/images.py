@@ -87,7 +87,7 @@ class ProbeImages:
         dtype: What prepared tensors are rounded to.
 
     Raises:
-        ValueError: the size is no multiple of the network's stride.
+        ValueError: the size is not a multiple of the network's stride.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class SimplePyramid(nn.Module):
         extra: adds one more level, every second cell of the coarsest.
 
     Raises:
-        ValueError: a stride that is no power of two apart, or not enough channels to halve.
+        ValueError: a stride that is not a power of two apart, or not enough channels to halve.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SimplePyramid(nn.Module):
             doublings = math.log2(in_stride / stride)
             if doublings != int(doublings):
                 raise ValueError(
-                    f"SimplePyramid strides={tuple(strides)}: {stride} is no power of two times "
+                    f"SimplePyramid strides={tuple(strides)}: {stride} is not a power of two times "
                     f"in_stride={in_stride}"
                 )
             if in_channels % 2 ** max(0, int(doublings)):

@@ -161,7 +161,7 @@ def _run(
     with Bars(console) as bars:
         bar = bars.add_task("drawing scenes", total=total, completed=done)
         if done:
-            console.print(f"{out}: going on after {done} finished images and sequences")
+            console.print(f"{out}: continuing after {done} finished images and sequences")
         if workers == 1:
             with _one_thread():
                 for chunk in missing:

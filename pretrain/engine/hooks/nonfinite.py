@@ -117,5 +117,5 @@ class NonFiniteHook(Hook):
         raise NonFiniteError(
             f"step {watched.step + 1}: {listed}. The ids of the images are in {path}. "
             "Checkpoints before this step are clean; lower the learning rate, lengthen the "
-            "warm-up, set engine.clip_grad or use bf16 in place of fp16"
+            "warm-up, set engine.clip_grad or use bf16 instead of fp16"
         )

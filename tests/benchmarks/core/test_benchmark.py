@@ -83,7 +83,7 @@ def test_processes_share_only_what_can_be_shared() -> None:
 def test_mistakes_in_a_declaration_are_named() -> None:
     with pytest.raises(ValueError, match="benchmark 'toy': quick sets sizs, which Settings does"):
         Benchmark(**DECLARED, metrics=("share",), quick=dict(sizs=(2, 2)))
-    with pytest.raises(ValueError, match="settings=<class 'dict'> is no dataclass"):
+    with pytest.raises(ValueError, match="settings=<class 'dict'> is not a dataclass"):
         Benchmark(**(DECLARED | dict(settings=dict)), metrics=("share",))
 
 

@@ -85,7 +85,7 @@ def test_where_the_current_folder_is_full_too_temporary_files_take_the_record(
 def test_devices_that_are_not_there_are_refused() -> None:
     assert choose_device("cpu") == "cpu"
     assert choose_device(None) == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match="--device 'gpu': no device; write cpu, cuda or cuda:0"):
+    with pytest.raises(ValueError, match="--device 'gpu': not a device; write cpu, cuda or cuda:0"):
         choose_device("gpu")
     with pytest.raises(
         ValueError, match=r"--device cuda:99: this machine has \d+ GPUs that torch can use"

@@ -33,7 +33,7 @@ def test_an_image_without_keypoints_is_named(root: Path) -> None:
 def test_two_images_of_one_name_are_refused(root: Path) -> None:
     shutil.copy(root / "bottle" / "0.png", root / "bottle" / "0.jpg")
     with pytest.raises(
-        ValueError, match=r"0\.mat has 2 images beside it, \['0\.jpg', '0\.png'\]: leave one there"
+        ValueError, match=r"0\.mat has 2 images next to it, \['0\.jpg', '0\.png'\]: leave one there"
     ):
         KeypointPairs(root)
 
@@ -72,7 +72,7 @@ def test_sizes_are_those_of_upright_images(root: Path) -> None:
 
 def test_a_broken_image_is_one_sentence(root: Path) -> None:
     (root / "bottle" / "0.png").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"bottle/0\.png: no known image format"):
+    with pytest.raises(ValueError, match=r"bottle/0\.png: not a known image format"):
         KeypointPairs(root)
     with pytest.raises(ValueError, match=r"every=1\.5 must be at least 1, a whole number"):
         KeypointPairs(root, every=1.5)

@@ -115,7 +115,7 @@ def test_a_layout_of_keypoints_brings_its_reader(
     assert data.images[0].points.tolist() == [[1, 2], [3, 4.5]]
     assert data.protocol["layout"] == "csv" and data.protocol["pairs"] == 2
     put(tmp_path / "dogs" / "c.png", noise(3))
-    with pytest.raises(ValueError, match=r"\['c.png'\]; kp_NAME.csv belongs beside each"):
+    with pytest.raises(ValueError, match=r"\['c.png'\]; kp_NAME.csv belongs next to each"):
         KeypointPairs(tmp_path, "csv")
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="layout 'csv' is NAME.png beside kp_NAME"):

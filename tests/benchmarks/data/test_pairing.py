@@ -109,7 +109,7 @@ def test_lists_as_people_have_them(tmp_path: Path) -> None:
     few.write_text("e+f\n")
     assert stems(SegmentationFolder(**options, names=(str(few), None)).train) == ["e+f"]
     few.write_bytes("a\n".encode("utf-16"))
-    with pytest.raises(ValueError, match="no text in UTF-8"):
+    with pytest.raises(ValueError, match="not text in UTF-8"):
         SegmentationFolder(**options, names=(str(few), None))
 
 

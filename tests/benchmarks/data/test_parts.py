@@ -65,7 +65,7 @@ def test_one_folder_for_both_parts_is_refused(reader: str, toy_root: Path) -> No
         )
 
     for options in (dict(images="images/train"), dict(images="images/{split}", val="train")):
-        words = r"6 of the 6 val images are train images, too, .*000\.png\. Cure: .*\{split\}"
+        words = r"6 of the 6 val images are train images, too, .*000\.png\. To cure it, .*\{split\}"
         with pytest.raises(ValueError, match=words):
             open_data(**options)
         accepted = open_data(**options, allow_shared=True)
@@ -133,7 +133,7 @@ def test_data_rewritten_for_fine_tuning_are_checked_too(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(
         ValueError,
-        match="1 of the 1 val images are train images, too, .* take them out of one part",
+        match="1 of the 1 val images are train images, too, .* remove them from one part",
     ):
         write_ade(tmp_path / "camvid", tmp_path / "out", layout="camvid")
     assert not list((tmp_path / "out").iterdir())

@@ -352,7 +352,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"labels": {"names": null}}'])
 def test_a_damaged_table_of_contents_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "scenes.json").write_text(text)
-    with pytest.raises(ValueError, match="scenes.json (is no valid json|names no labels)"):
+    with pytest.raises(ValueError, match="scenes.json (is not valid json|names no labels)"):
         SegmentationFolder(tmp_path, "scenes")
 
 

@@ -117,9 +117,7 @@ def test_good_coco_files_pass(tmp_path: Path) -> None:
     content = coco()
     content["annotations"][1]["bbox"] = [9, 0, 4, 4]
     notes = check(content, tmp_path)
-    assert notes == (
-        "1 boxes of train.json have no area inside their image: mmdet passes over them",
-    )
+    assert notes == ("1 boxes of train.json have no area inside their image: mmdet skips them",)
     content["annotations"] = content["annotations"][:1]
     assert check(content, tmp_path) == ("no image of the train part has the classes tree",)
 
@@ -195,7 +193,7 @@ BOX = "<xmin>1</xmin><ymin>2.5</ymin><xmax>5</xmax><ymax>6</ymax>"
             VOC.format("road", "").replace("<bndbox></bndbox>", ""),
             "box of a road is not four numbers",
         ),
-        ("<annotation>", "b.xml: no annotation of VOC"),
+        ("<annotation>", "b.xml: not a VOC annotation"),
         (None, "image 'b' of the list: .*b.xml is not there"),
     ],
 )

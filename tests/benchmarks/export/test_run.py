@@ -225,14 +225,14 @@ def test_detectron2_gets_its_own_names_and_shapes(write_ours: Callable[..., Path
             "torchvision",
             "Formats that hold this network: timm, mmdet, mmseg, huggingface, safetensors",
         ),
-        (NARROW, "torchvision", "64 to 512 channels, 'resnet18' has not"),
+        (NARROW, "torchvision", "64 to 512 channels; 'resnet18' does not"),
         ("resnet18?norm_layer=groupnorm", "mmdet_native", "is not a format"),
         ("resnet18?norm_layer=groupnorm", "detectron2", "another norm than BatchNorm"),
         ("seresnet18", "detectron2", "its blocks have attention"),
         ("convnext_atto", "torchvision", "timm class ConvNeXt"),
         (VIT + "&global_pool=avg", "torchvision", "pool the class token"),
         (VIT + "&reg_tokens=2", "torchvision", "it has 2 register tokens"),
-        (VIT + "&init_values=0.1", "detectron2", "is no plain ResNet"),
+        (VIT + "&init_values=0.1", "detectron2", "is not a plain ResNet"),
     ],
 )
 def test_networks_without_a_counterpart(tmp_path: Path, spec: str, to: str, words: str) -> None:
@@ -252,7 +252,7 @@ def test_outputs_that_exist_are_left_alone(write_ours: Callable[..., Path], tmp_
     with pytest.raises(FileExistsError, match="is the checkpoint itself"):
         export(str(path), "timm", out=path, overwrite=True)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(FileExistsError, match="no export of ours"):
+    with pytest.raises(FileExistsError, match="not one of our exports"):
         export(str(path), "huggingface", out=tmp_path / "mine", overwrite=True)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         export("nowhere.pth", "timm")

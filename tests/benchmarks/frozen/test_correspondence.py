@@ -79,7 +79,7 @@ def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]
         KeypointPairs(root)
     savemat(root / "bottle" / "lonely.mat", dict(pts_coord=np.ones((2, 4))))
     (root / "bottle" / "0.mat").unlink()
-    with pytest.raises(ValueError, match="lonely.mat has no image beside it"):
+    with pytest.raises(ValueError, match="lonely.mat has no image next to it"):
         KeypointPairs(root)
 
 

@@ -158,7 +158,7 @@ def test_compiler_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", "no-such-compiler -m64")
     with pytest.raises(
-        BuildError, match="CXX=no-such-compiler -m64: no-such-compiler is no program"
+        BuildError, match="CXX=no-such-compiler -m64: no-such-compiler is not a program"
     ):
         mmcv_build.find_compiler()
     monkeypatch.delenv("CXX")

@@ -22,7 +22,7 @@ def test_it_is_let_through_and_that_is_told(
     monkeypatch.setitem(sys.modules, "mmcv", mmcv)
     said = libraries._accept_newer_mmcv()
     assert mmcv.__version__ == shown and bool(said) == told
-    assert not told or said == "mmcv 2.2.0 says it is 2.1.0 to mmdet and mmsegmentation"
+    assert not told or said == "mmcv 2.2.0 is presented to mmdet and mmsegmentation as 2.1.0"
 
 
 def test_records_tell_the_installed_version(

@@ -111,7 +111,7 @@ def test_tag_names_torch_and_device(
             dict(name="mmcv", version="2.1.0+torch2.1.cpu"),
             "compiled for torch2.1.cpu, the installed torch is 2.14.1",
         ),
-        (dict(name="mmcv", version="2.1.0+torch2.14.cpu", record=False), "was cut off"),
+        (dict(name="mmcv", version="2.1.0+torch2.14.cpu", record=False), "was interrupted"),
         (dict(name="mmcv", version="2.2.0"), ""),
         (dict(name="onedl-mmcv", version="2.3.1"), ""),
         (dict(name="mmcv", version="1.7.2"), "mmcv 1.7.2 is installed"),
@@ -132,7 +132,7 @@ def test_files_that_no_package_owns_are_an_installation_cut_off(site: Callable[.
     ).iterdir():
         path.unlink()
     (path.parent).rmdir()
-    assert "cut off" in mmcv_wheel.unusable(mmcv_wheel.installed())
+    assert "interrupted" in mmcv_wheel.unusable(mmcv_wheel.installed())
 
 
 def test_cache_gives_what_fits_and_deletes_what_is_damaged(
@@ -198,7 +198,7 @@ def test_a_wheel_that_does_not_load_is_made_anew(
 ) -> None:
     machine["unloadable"].append(wheel(tmp_path / "wheels", TAG).name)
     assert "compiled" in mmcv_wheel.ensure() and machine["built"] == [TAG]
-    assert "does not load\nThe wheel is made anew." in capsys.readouterr().out
+    assert "does not load\nBuilding the wheel again." in capsys.readouterr().out
 
 
 def test_nothing_is_compiled_when_that_is_forbidden(

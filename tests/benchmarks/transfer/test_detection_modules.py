@@ -193,7 +193,7 @@ def test_levels_of_the_simple_pyramid_share_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (dict(strides=(4, 12)), "12 is no power of two"),
+        (dict(strides=(4, 12)), "12 is not a power of two"),
         (dict(in_channels=6), "cannot be halved 2 times"),
     ],
 )

@@ -158,7 +158,7 @@ def test_two_processes_share_the_batch_and_write_one_record(
             {"model.backbone.name": "resnet18"},
             "checkpoint holds 'test_resnet'",
         ),
-        ("random:test_resnet", {"transfer.backbone": "native"}, "is no plain ResNet"),
+        ("random:test_resnet", {"transfer.backbone": "native"}, "is not a plain ResNet"),
         ("random:test_resnet", {"model.decode_head.type": "FNCHead"}, "does not build.*FNCHead"),
         (
             "random:test_resnet",
@@ -194,8 +194,8 @@ def test_what_does_not_fit_is_refused_before_training(
 @pytest.mark.parametrize(
     "spec, words",
     [
-        ("random:seresnet50", "'seresnet50' is no plain ResNet: its blocks have attention"),
-        ("random:resnetblur50", "'resnetblur50' is no plain ResNet: .* blurred strides"),
+        ("random:seresnet50", "'seresnet50' is not a plain ResNet: its blocks have attention"),
+        ("random:resnetblur50", "'resnetblur50' is not a plain ResNet: .* blurred strides"),
         ("random:vit_tiny_patch16_224", "take a recipe for this network"),
         ("random:resnet18", "trains a ResNet-50, random:resnet18 is a ResNet-18"),
     ],

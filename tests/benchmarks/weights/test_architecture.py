@@ -108,7 +108,7 @@ def test_what_cannot_be_built_is_said() -> None:
     with pytest.raises(ValueError, match="no 'layer4'"):
         infer("resnet", {k: v for k, v in resnet.items() if not k.startswith("layer4")}, {})
     vit = state_of("vit_small_patch16_224")
-    with pytest.raises(ValueError, match="199 entries, which are no square grid"):
+    with pytest.raises(ValueError, match="199 entries, which are not a square grid"):
         infer("vit", vit | {"pos_embed": torch.empty(1, 199, 384)}, {})
     with pytest.raises(ValueError, match="no 'pos_embed'"):
         infer("vit", {k: v for k, v in vit.items() if k != "pos_embed"}, {})

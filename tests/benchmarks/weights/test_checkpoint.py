@@ -63,7 +63,7 @@ def test_what_the_file_does_not_say(backbone: TimmBackbone) -> None:
     assert silent.normalisation == IMAGENET
     assert checkpoint_of({}, licence="MIT").licence == "MIT"
     assert FeatureExtractor(backbone).pyramid == {}
-    with pytest.raises(ValueError, match="final.pth: not a checkpoint of ours, .* the config"):
+    with pytest.raises(ValueError, match="final.pth: not one of our checkpoints: .* the config"):
         silent.model()
     with pytest.raises(ValueError, match="holds no FeatUp JBU stack"):
         silent.upsampler()

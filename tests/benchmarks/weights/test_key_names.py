@@ -110,5 +110,5 @@ def test_keys_that_no_table_knows() -> None:
 
 def test_joined_and_separate_ones_at_once_are_refused() -> None:
     state = {"a.qkv.weight": torch.zeros(6, 2), "a.q.weight": torch.ones(2, 2)}
-    with pytest.raises(ValueError, match="a: qkv.weight and q.weight both stand in the file"):
+    with pytest.raises(ValueError, match="a: qkv.weight and q.weight are both in the file"):
         fuse_qkv(state)

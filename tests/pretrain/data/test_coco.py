@@ -95,10 +95,10 @@ CATEGORIES = [dict(id=3, name="dog"), dict(id=5, name="cat")]
             dict(annotations=[annotation(bbox=[0, 0, float("inf"), 1])]),
             "annotation 12 has the bbox .*inf",
         ),
-        (dict(annotations=[]), "none of the 2 images has an annotation that is no crowd"),
+        (dict(annotations=[]), "none of the 2 images has an annotation that is not a crowd"),
         (
             dict(annotations=[annotation(iscrowd=1)]),
-            "none of the 2 images has an annotation that is no crowd",
+            "none of the 2 images has an annotation that is not a crowd",
         ),
         (dict(annotations=[3]), "each of 'annotations' needs image_id"),
         (dict(images=["a.jpg"]), "each of 'images' needs file_name and id"),
@@ -127,5 +127,5 @@ def test_ids_may_be_text_everywhere_and_whole_floats(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ['{"images": [], "images": []}', "[" * 100_000, "{", "\xff"])
 def test_json_that_is_none_or_says_a_thing_twice(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.json").write_text(text, encoding="latin-1")
-    with pytest.raises(SourceError, match="X: .*c.json (is no valid json|is nested too deeply)"):
+    with pytest.raises(SourceError, match="X: .*c.json (is not valid json|is nested too deeply)"):
         CocoFile("X", tmp_path / "c.json", labels=False)

@@ -390,7 +390,7 @@ def test_too_little_memory_has_words(picture: np.ndarray, monkeypatch: pytest.Mo
 def test_label_maps_keep_their_values() -> None:
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(np.asarray(open_image(encode(Image.fromarray(values), "PNG"))), values)
-    with pytest.raises(DecodeError, match="no known image format"):
+    with pytest.raises(DecodeError, match="not a known image format"):
         open_image(b"<html>")
     with pytest.raises(DecodeError, match="truncated"):
         open_image(encode(Image.fromarray(values), "BMP")[:-40])

@@ -281,16 +281,16 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
         ([dict(good[0], x1=90, x2=99)], "no area inside the frame"),
         ([dict(good[0], y2=float("nan"))], "no area inside the frame"),
         ([{k: v for k, v in good[0].items() if k != "y2"}], "entry 1: no 'y2'; an entry has"),
-        ([dict(good[0], frame="x")], "entry 1: frame 'x' is no whole number"),
-        ([dict(good[0], frame=1.5)], "entry 1: frame 1.5 is no whole number"),
-        ([dict(good[0], frame=float("inf"))], "entry 1: frame inf is no whole number"),
+        ([dict(good[0], frame="x")], "entry 1: frame 'x' is not a whole number"),
+        ([dict(good[0], frame=1.5)], "entry 1: frame 1.5 is not a whole number"),
+        ([dict(good[0], frame=float("inf"))], "entry 1: frame inf is not a whole number"),
     ):
         path = tmp_path / "t.json"
         path.write_text(json.dumps(entries))
         with pytest.raises(SourceError, match=message):
             FramePairs(root, tracks=path)
     (tmp_path / "t.json").write_text("video,track\n")
-    with pytest.raises(SourceError, match="no valid json .csv files end in .csv"):
+    with pytest.raises(SourceError, match="not valid json .csv files end in .csv"):
         FramePairs(root, tracks=tmp_path / "t.json")
     with pytest.raises(SourceError, match="tracks=.*none.csv does not exist"):
         FramePairs(root, tracks=tmp_path / "none.csv")
@@ -298,7 +298,7 @@ def test_errors_of_tracks(root: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no boxes"):
         FramePairs(root, tracks=tmp_path / "t.csv")
     (tmp_path / "t.csv").write_bytes("vidéo".encode("latin-1"))
-    with pytest.raises(SourceError, match="tracks=.*t.csv is no csv file in UTF-8"):
+    with pytest.raises(SourceError, match="tracks=.*t.csv is not a csv file in UTF-8"):
         FramePairs(root, tracks=tmp_path / "t.csv")
     (root / "a" / "00000.png").write_bytes(b"")
     with pytest.raises(SourceError, match="first frame cannot be read: .*00000.png: .*empty"):

@@ -61,7 +61,7 @@ MISTAKES = [
         dict(optimizer__momentun=0.9),
         "optimizer.momentun: SGD has no such argument; did you mean 'momentum'",
     ),
-    (dict(optimizer__lr=0.1), "optimizer.lr: the rate belongs into schedule"),
+    (dict(optimizer__lr=0.1), "optimizer.lr: the rate belongs in schedule"),
 ]
 
 

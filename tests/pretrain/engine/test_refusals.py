@@ -151,7 +151,7 @@ def test_a_newest_checkpoint_cut_short(
     train(cfg)
     newest = tmp_path / "run" / "iter_12.pth"
     newest.write_bytes(newest.read_bytes()[:5000])
-    message = "--resume: .*iter_12.pth.*If it was cut short, remove it to go on from iter_9"
+    message = "--resume: .*iter_12.pth.*If it was cut short, remove it to continue from iter_9"
     with pytest.raises(ConfigError, match=message):
         start(cfg, resume="auto")
 

@@ -187,7 +187,7 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
     with pytest.raises(ValueError, match="bccd was made from another det_bccd.tar: delete it"):
         prepare_sets(["bccd"], out, **given)
     origin.unlink()
-    with pytest.raises(ValueError, match="holds something else than prepared data"):
+    with pytest.raises(ValueError, match="holds something other than prepared data"):
         prepare_sets(["bccd"], out, **given)
 
 
@@ -236,7 +236,7 @@ def test_names_of_cities_that_meet(tmp_path: Path) -> None:
     ("lists", "xml", "words"),
     [
         ("B1\nB1\n", "<annotation/>", "train.txt lists 'B1' twice"),
-        ("B1\n", "<annotation>", "B1.xml is no valid XML"),
+        ("B1\n", "<annotation>", "B1.xml is not valid XML"),
         ("B1\n", "<annotation/>", "B1.xml: size/height is None; legal are whole pixels"),
         (
             "B1\n",

@@ -252,7 +252,7 @@ def test_errors(toy_data: Any, colour_grid: Any) -> None:
 
     with pytest.raises(ValueError, match=r"001\.png: a feature is not finite"):
         images_of(Broken(), toy_data()).statistics(4)
-    with pytest.raises(ValueError, match="is no multiple of the feature stride 7"):
+    with pytest.raises(ValueError, match="is not a multiple of the feature stride 7"):
         images_of(colour_grid(stride=7), toy_data())
     for change, message in (
         (dict(train_at="lwo"), "train_at='lwo' is not one of high, low; did you mean 'low'"),

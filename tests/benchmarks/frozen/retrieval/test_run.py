@@ -230,7 +230,7 @@ def test_unusable_features_name_the_image(toy_data: Any, colour_grid: Any, value
     [
         (
             dict(size=(41, 48)),
-            r"size=\(41, 48\) is no multiple of the feature stride 8; the nearest is \(40, 48\)",
+            r"size=\(41, 48\) is not a multiple of the feature stride 8; the nearest is \(40, 48\)",
         ),
         (
             dict(memory_size=5),
