@@ -142,7 +142,10 @@ def test_resumes_and_refuses_another_backbone(
         (["random:resnet5O"], "is not a timm model"),
         (["nowhere.pth"], "no checkpoint nowhere.pth"),
         ([BACKBONE, "--size", "30"], "--size 30: must be a multiple of the backbone's stride 8"),
-        ([BACKBONE, "--cfg-options", "load_from=x.pth"], "load_from=x.pth: it would not count"),
+        (
+            [BACKBONE, "--cfg-options", "load_from=x.pth"],
+            "load_from=x.pth: it would have no effect",
+        ),
         ([BACKBONE, "--upsampler", "bilinear", "--objective", "regression"], "nothing to train"),
         ([BACKBONE, "--cfg-options", "model.objective.jiters=2"], "did you mean 'jitters'"),
         ([BACKBONE, "--cfg-options", "schedule"], "--cfg-options 'schedule': write KEY=VALUE"),

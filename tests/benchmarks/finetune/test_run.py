@@ -288,7 +288,7 @@ def test_a_pretraining_is_no_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("seed", 5, "=5: it would not count, .* sets it to 0; give --seeds"),
+        ("seed", 5, "=5: it would have no effect, .* sets it to 0; give --seeds"),
         ("model.data_preprocessor.mean", [0, 0, 0], "normalised as in the network's pretraining"),
         ("model.classes", ["a", "b"], "classes are the folders of --data"),
         ("source.root", "elsewhere", "images are those of --data"),

@@ -163,7 +163,7 @@ def test_two_processes_share_the_batch_and_write_one_record(
         (
             "random:test_resnet",
             {"train_dataloader.batch_size": 2},
-            "train_dataloader.batch_size=2: it would not count, .* sets it to 4; give "
+            "train_dataloader.batch_size=2: it would have no effect, .* sets it to 4; give "
             "transfer.batch",
         ),
         (

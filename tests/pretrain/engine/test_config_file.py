@@ -41,7 +41,7 @@ def test_what_is_as_asked_passes(options: dict[str, Any]) -> None:
         (
             {"seed": 3},
             {"seed": 4},
-            "seed=3: it would have no effect: the program itself sets it to 4; W",
+            "seed=3: it would have no effect, because the program itself sets it to 4; W",
         ),
         ({"schedule.betas": [0.8, 0.9]}, {"schedule.betas": (0.8, 1)}, "schedule.betas="),
         ({"schedule": dict(lr=1.0)}, {"schedule.lr": 2.0}, r"schedule.lr=1.0: .* to 2.0; leave it"),

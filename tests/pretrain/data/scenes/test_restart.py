@@ -107,7 +107,7 @@ def test_a_different_set_is_refused_and_both_are_named(scenes: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "scenes.json is no valid json"),
+        ("{", "scenes.json is not valid json"),
         ('{"seed": 1}', "scenes.json was not written by make_scenes.py, or is damaged"),
         ("[]", "scenes.json was not written by make_scenes.py, or is damaged"),
         (
