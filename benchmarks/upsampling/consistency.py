@@ -167,7 +167,7 @@ def load_arm(path: str | Path, device: torch.device | str = "cpu") -> Arm:
     meta = checkpoint.meta
     if not {"upsampler", "objective", "backbone", "map_stride", "normalisation"} <= set(meta):
         raise ValueError(
-            f"{path}: no checkpoint of pixelpretext train-upsampler, it names no upsampler"
+            f"{path}: not a checkpoint of pixelpretext train-upsampler: it names no upsampler"
         )
     register_all()
     trainer = UpsamplerTrainer(

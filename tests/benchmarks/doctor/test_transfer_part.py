@@ -57,7 +57,7 @@ def test_complete_layer(state: dict) -> None:
             "torch2.9.cpu, the installed torch is 2.14.1",
             "bash tools/setup.sh transfer",
         ),
-        (Installed("", "", None, False), "cut off", "bash tools/setup.sh transfer"),
+        (Installed("", "", None, False), "was interrupted", "bash tools/setup.sh transfer"),
         (
             Installed("2.1.0", "", None, True),
             "without compiled",

@@ -47,7 +47,7 @@ def test_each_protocol_has_a_table() -> None:
 def test_more_seeds_come_before_the_untrained_network() -> None:
     records = [record("a.pth", 0, 1.0)]
     assert "--seeds 0 1 2" in next_step(["a.pth"], [0], records)
-    assert "'random:toy' beside" in next_step(["a.pth"], [0, 1], records)
+    assert "'random:toy' next to" in next_step(["a.pth"], [0, 1], records)
     assert next_step(["a.pth", "random:toy"], [0, 1], records) is None
 
 

@@ -156,5 +156,7 @@ def test_mistakes_are_named(arm: Arm, image_folder: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="other.pth does not fit the model that it describes"):
         load_arm(tmp_path / "other.pth")
     torch.save(dict(meta=dict(upsampler={}, objective={}), state_dict={}), tmp_path / "half.pth")
-    with pytest.raises(ValueError, match="half.pth: no checkpoint of pixelpretext train-upsampler"):
+    with pytest.raises(
+        ValueError, match="half.pth: not a checkpoint of pixelpretext train-upsampler"
+    ):
         load_arm(tmp_path / "half.pth")

@@ -168,7 +168,7 @@ def test_wrong_images_are_refused() -> None:
     plan = recipe.plan(60, 80, np.random.default_rng(0))
     with pytest.raises(ValueError, match="float64"):
         recipe.render(noise(60, 80) / 255, plan)
-    with pytest.raises(ValueError, match="no scaled version"):
+    with pytest.raises(ValueError, match="not a scaled version"):
         recipe.render(noise(80, 60), plan)
     with pytest.raises(ValueError, match="0×80"):
         recipe.plan(0, 80, np.random.default_rng(0))
