@@ -270,7 +270,8 @@ def sentence(error: BaseException) -> str:
             "processes, need less"
         )
     return text or (
-        f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it came from"
+        f"{type(error).__name__} without a message; PIXELPRETEXT_TRACEBACK=1 shows where it "
+        "came from"
     )
 
 

@@ -17,7 +17,8 @@ def grid_of(size: tuple[int, int], stride: int) -> tuple[int, int]:
     if size[0] % stride or size[1] % stride:
         fitting = tuple(max(1, round(side / stride)) * stride for side in size)
         raise ValueError(
-            f"size={size} is not a multiple of the feature stride {stride}; the nearest is {fitting}"
+            f"size={size} is not a multiple of the feature stride {stride}; the nearest is "
+            f"{fitting}"
         )
     return size[0] // stride, size[1] // stride
 

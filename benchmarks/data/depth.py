@@ -72,8 +72,8 @@ class DepthSplit(PairSplit):
         median = float(np.median(depths[depths > 0]))
         if not _PLAUSIBLE[0] <= median <= _PLAUSIBLE[1]:
             warnings.warn(
-                f"the median depth of {path} is {median:.4g} m; is that right? scale= says how many "
-                f"values make a metre: {_SCALES}",
+                f"the median depth of {path} is {median:.4g} m; is that right? scale= says how "
+                f"many values make a metre: {_SCALES}",
                 stacklevel=4,
             )
         return path, depths

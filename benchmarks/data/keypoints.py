@@ -178,8 +178,8 @@ def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[st
         copies += 1
         if not allow_shared:
             raise ValueError(
-                f"{image.path} is a copy of {original}, so the two make a trivial pair; "
-                "delete one with its keypoints. If you mean it, set allow_shared=True; the record's "
+                f"{image.path} is a copy of {original}, so the two make a trivial pair; delete "
+                "one with its keypoints. If you mean it, set allow_shared=True; the record's "
                 "protocol then says so"
             )
     return dict(shared_images=copies) if copies else {}

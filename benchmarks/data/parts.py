@@ -50,8 +50,8 @@ def check_parts(
         first = str(ours) if ours == theirs else f"{ours}, which is {theirs}"
         raise ValueError(
             f"{len(shared)} of the {len(val)} val images are train images, too, and would find "
-            f"themselves; the first: {first}. To cure it, {cure}; if you mean it, {option}, which the "
-            "record's protocol then states"
+            f"themselves; the first: {first}. To cure it, {cure}; if you mean it, {option}, "
+            "which the record's protocol then states"
         )
     return dict(shared_images=len(shared))
 

@@ -164,7 +164,8 @@ class SegmentationFolder(PairFolder):
         )
         if self.classes == 1:
             warnings.warn(
-                f"{self.root}: one class, so any network scores 100 %; ignored values are not a class",
+                f"{self.root}: one class, so any network scores 100 %; ignored values are not a "
+                "class",
                 stacklevel=2,
             )
 

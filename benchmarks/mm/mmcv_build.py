@@ -142,12 +142,13 @@ def find_compiler() -> list[str]:
     compiler = compiler or list(filter(shutil.which, ("g++", "c++", "clang++")))[:1]
     if not compiler:
         raise BuildError(
-            "mmcv must be compiled, and there is no C++ compiler: install g++ (Debian: build-essential)"
+            "mmcv must be compiled, and there is no C++ compiler: install g++ (Debian: "
+            "build-essential)"
         )
     if not shutil.which(compiler[0]):
         raise BuildError(
-            f"CXX={os.environ['CXX']}: {compiler[0]} is not a program; name a C++ compiler or unset "
-            "CXX"
+            f"CXX={os.environ['CXX']}: {compiler[0]} is not a program; name a C++ compiler or "
+            "unset CXX"
         )
     return compiler
 

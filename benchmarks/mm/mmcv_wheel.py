@@ -207,7 +207,8 @@ def ensure(*, rebuild: bool = False) -> str:
             if not wanted:
                 raise
             print(
-                f"mmcv with CUDA operators could not be installed: {error}\nUsing those for the CPU.",
+                f"mmcv with CUDA operators could not be installed: {error}\nUsing those for the "
+                "CPU.",
                 flush=True,
             )
             try:

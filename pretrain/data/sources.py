@@ -286,9 +286,9 @@ class CocoImages(FilesBelow):
             labels = [largest.get(key, NO_LABEL) for _, key in images]
             if set(labels) == {NO_LABEL}:
                 raise file.fail(
-                    f"label='largest', but none of the {len(images)} images has an annotation that "
-                    f"is not a crowd ({len(file.annotations)} annotations in all); leave source.label "
-                    "out to train without labels"
+                    f"label='largest', but none of the {len(images)} images has an annotation "
+                    f"that is not a crowd ({len(file.annotations)} annotations in all); leave "
+                    "source.label out to train without labels"
                 )
             classes = tuple(name for _, name in file.categories)
             super().__init__(folder, names, labels, classes=classes)

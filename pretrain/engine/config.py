@@ -39,8 +39,8 @@ def parse(text: str) -> Config:
     for statement in statements:
         if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
             raise ValueError(
-                f"not a config that this engine wrote: line {statement.lineno} is not an assignment to "
-                "a name"
+                f"not a config that this engine wrote: line {statement.lineno} is not an "
+                "assignment to a name"
             )
         values[statement.targets[0].id] = ast.literal_eval(statement.value)
     return Config(values)

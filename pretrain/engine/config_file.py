@@ -84,8 +84,8 @@ def require_honoured(
             fitting = (text for start, text in cures.items() if _starts(path, start))
             cure = next(fitting, "leave it out")
             raise ConfigError(
-                f"--cfg-options {path}={wanted}: it would have no effect, because the program itself "
-                f"sets it to {actual}; {cure}"
+                f"--cfg-options {path}={wanted}: it would have no effect, because the program "
+                f"itself sets it to {actual}; {cure}"
             )
 
 

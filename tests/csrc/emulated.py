@@ -24,7 +24,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def compiler() -> str | None:
-    """The C++ compiler, None without one. GNU's: the emulation's fibres are not tested with others."""
+    """The C++ compiler, or None. GNU's: the emulation's fibres are not tested with others."""
     return shutil.which("g++")
 
 

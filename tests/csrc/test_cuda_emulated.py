@@ -174,7 +174,7 @@ def test_filters_and_their_gradients(cuda: emulated.Emulated, case: tuple, share
 
 
 def test_more_tiles_than_parts(cuda: emulated.Emulated) -> None:
-    """The blocks of the backward pass take several tiles each; 8 pixels per tile make this cheap."""
+    """The blocks of the backward pass take several tiles each; 8 pixels per tile keep it cheap."""
     case = (1, 1, (68, 64), 0, 1, False, None)  # 34 × 16 tiles of 2 × 4 pixels
     arguments = filter_arguments(case, torch.float64)
     grad = random(torch.Generator().manual_seed(1), 1, 68, 64, 1, 1)

@@ -32,7 +32,8 @@ def same(found, wanted, tolerance):
     digest.update(found.contiguous().numpy().tobytes())
 
 for dtype, tolerance in ((torch.float32, 5e-6), (torch.float64, 1e-13)):
-    for factor, kernel, padding, channels in ((1, 1, 0, 1), (1, 7, 0, 11), (2, 7, 3, 70), (3, 5, 1, 4), (2, 9, 4, 135)):
+    cases = (1, 1, 0, 1), (1, 7, 0, 11), (2, 7, 3, 70), (3, 5, 1, 4), (2, 9, 4, 135)
+    for factor, kernel, padding, channels in cases:
         side = 5 + kernel - 1 - 2 * padding
         x = torch.randn(2, channels, side - 1, side, dtype=dtype)
         w = torch.randn(2, 4 * factor, 5 * factor, kernel, kernel, dtype=dtype)
@@ -65,7 +66,7 @@ print(digest.hexdigest())
 
 
 def run(instructions: str, threads: int) -> str:
-    """Returns a digest of all results; the script has compared them with the standard operations."""
+    """Returns a digest of all results; the script compares them with the standard operations."""
     environment = os.environ | {"PIXELPRETEXT_CPU": instructions, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, capture_output=True, text=True

@@ -1,4 +1,6 @@
-"""docs/adding_a_benchmark.md: its benchmark is copied from the page, tested, evaluated and compared."""
+"""docs/adding_a_benchmark.md: its benchmark is copied from the page, tested, evaluated and
+compared.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/adding_a_data_layout.md: its declaration is copied from the page, tested and evaluated on."""
+"""docs/adding_a_data_layout.md: its declaration is copied from the page, tested and used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/adding_an_upsampler.md: its code is copied from the page, tested, and evaluated by its name."""
+"""docs/adding_an_upsampler.md: its code is copied from the page, tested and evaluated by name."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_tables_equal_the_kept_ones(page: str) -> None:
 
 
 def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:
-    """Every trained arm above the untrained network with intervals apart, as docs/results.md says."""
+    """Every trained arm's interval is above the untrained network's, as docs/results.md says."""
     with open(ROOT / "docs" / "results" / "scenes.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if int(row["seeds"]) == 3]
     low = {

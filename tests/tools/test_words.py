@@ -1,4 +1,4 @@
-"""What scripts, help texts and configs tell people to type names files and options that there are."""
+"""What scripts, help texts and configs tell people to type names files and options that exist."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def make_network(
         The network; what its upsamplers are, as ``FeatureExtractor.describe()`` says it of one.
 
     Raises:
-        ValueError: a size that is not a multiple of the deepest stride used; an upsampler that cannot
-            be trained here.
+        ValueError: a size that is not a multiple of the deepest stride used; an upsampler that
+            cannot be trained here.
     """
     channels = extractor.backbone.info.channels
     deepest = max(*channels, settings.stride)

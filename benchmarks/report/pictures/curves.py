@@ -144,7 +144,9 @@ def _gather(sources: Sources) -> dict[str, dict[str, list[pd.DataFrame]]]:
 
 CURVES = Figure(
     name="curves",
-    caption="Training curves, one line per seed. Do not compare the losses of different objectives.",
+    caption=(
+        "Training curves, one line per seed. Do not compare the losses of different objectives."
+    ),
     gather=_gather,
     draw=draw_curves,
 )

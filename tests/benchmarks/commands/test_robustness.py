@@ -1,5 +1,5 @@
-"""pixelpretext robustness: a fine-tuned classifier from its file to tables; a sheet; mistakes as one
-sentence.
+"""pixelpretext robustness: a fine-tuned classifier from its file to tables; a sheet; mistakes as
+one sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A declaration and a result become a record, in one way for networks and for trivial predictors."""
+"""A declaration and a result become a record, in one way for networks and trivial predictors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What command lines share: records on a full disk, things named twice, names that fit into tables."""
+"""What command lines share: records on a full disk, things named twice, names that fit tables."""
 
 from __future__ import annotations
 

@@ -61,7 +61,10 @@ def test_hash_covers_benchmark_and_protocol_only(record: Record) -> None:
     )
     assert replace(record, benchmark="knn").protocol_hash != record.protocol_hash
     # Written out: a change of the canonical form would make every older record incomparable.
-    text = '["retrieval",{"data":{"layout":"camvid","limit":[null,3]},"neighbours":30,"temperature":0.02}]'
+    text = (
+        '["retrieval",{"data":{"layout":"camvid","limit":[null,3]},'
+        '"neighbours":30,"temperature":0.02}]'
+    )
     assert record.protocol_hash == hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -107,7 +110,7 @@ def test_records_from_before_metrics_had_a_direction(
 
 
 def test_every_benchmark_says_which_way_its_metrics_are_better() -> None:
-    """Leaving it to the default would rank a new error or loss the wrong way round, without a word."""
+    """Leaving it to the default would silently rank a new error or loss the wrong way round."""
     folder = Path(__file__).resolve().parents[3] / "benchmarks"
     calls = []
     for file in sorted(folder.rglob("*.py")):

@@ -18,7 +18,7 @@ def test_two_values_have_a_closed_form() -> None:
 
 
 def test_three_values_have_a_closed_form() -> None:
-    """With 2 degrees of freedom t_p = (2p − 1)·√(2 / (1 − (2p − 1)²)), here 2p − 1 = 0.95: 4.3027."""
+    """With 2 degrees of freedom t_p = (2p − 1)·√(2 / (1 − (2p − 1)²)), with 2p − 1 = 0.95: 4.30."""
     interval = t_interval([1.0, 2.0, 6.0])
     deviation = math.sqrt(((1 - 3) ** 2 + (2 - 3) ** 2 + (6 - 3) ** 2) / 2)
     assert interval.mean == pytest.approx(3.0)

@@ -86,7 +86,10 @@ def test_a_trained_attention_fits_any_width(tmp_path: Path) -> None:
 
 def test_the_implicit_upsampler_gets_the_network() -> None:
     extractor = FeatureExtractor.load("random:test_resnet?output_stride=8")
-    spec = "implicit?steps=1&n_views=4&pca_views=4&views_per_step=2&components=3&hidden=4&frequencies=2&batch=4&pad=4"
+    spec = (
+        "implicit?steps=1&n_views=4&pca_views=4&views_per_step=2&components=3&hidden=4"
+        "&frequencies=2&batch=4&pad=4"
+    )
     behind = extractor.through(load_upsampler(spec, channels=extractor.channels), 4)
     images = torch.randint(
         0, 256, (1, 3, 48, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)

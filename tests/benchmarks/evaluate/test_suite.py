@@ -168,7 +168,7 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
 def test_every_setting_that_changes_the_number_changes_the_hash(
     name: str, run: Callable[..., Record], open_task: Callable[..., Task]
 ) -> None:
-    """Field by field, without a list of fields: what one must change follows from its declaration."""
+    """Field by field, without a list of fields: what must change follows from its declaration."""
     base, settings = run(name), open_task(name).settings
     for setting in fields(settings):
         key, role = setting.name, role_of(setting)

@@ -41,7 +41,7 @@ def vit_state(
     registers: int = 0,
     scaled: bool = False,
 ) -> State:
-    """Random weights of a ViT under the names of DINO and DINOv2 (with ``scaled`` and registers)."""
+    """Random weights of a ViT by the names of DINO and DINOv2 (with ``scaled`` and registers)."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:

@@ -31,22 +31,26 @@ if "download" in words:
     (source / "setup.py").write_text({setup!r})
     with tarfile.open(f"{{source}}.tar.gz", "w:gz") as archive:
         archive.add(source, source.name)
-    sys.exit("ERROR: No matching distribution found for mmcv==2.1.0" if os.environ.get("PIP_SAYS") == "none" else 0)
-notes = ["FORCE_CUDA", "CXX", "CFLAGS", "MAX_JOBS", "CUDA_VISIBLE_DEVICES", "TORCH_CUDA_ARCH_LIST", "MMCV_CUDA_ARGS"]
-Path({notes!r}).write_text("\\n".join(f"{{n}}={{os.environ.get(n)}}" for n in notes) + "\\n" + str(os.getpid()))
+    absent = "ERROR: No matching distribution found for mmcv==2.1.0"
+    sys.exit(absent if os.environ.get("PIP_SAYS") == "none" else 0)
+notes = ["FORCE_CUDA", "CXX", "CFLAGS", "MAX_JOBS", "CUDA_VISIBLE_DEVICES"]
+notes += ["TORCH_CUDA_ARCH_LIST", "MMCV_CUDA_ARGS"]
+lines = [f"{{n}}={{os.environ.get(n)}}" for n in notes]
+Path({notes!r}).write_text("\\n".join(lines) + "\\n" + str(os.getpid()))
 print(os.environ.get("PIP_SAYS", "  [1/2] c++\\n  [2/2] c++"), flush=True)
 if "PIP_SAYS" in os.environ:
     time.sleep(float(os.environ.get("PIP_SLEEPS", 0)))
     sys.exit(1)
 version = Path(words[-1], "setup.py").read_text().split("'+")[1].split("'")[0]
-with zipfile.ZipFile(Path(words[words.index("-w") + 1], f"mmcv-2.1.0+{{version}}-cp1-cp1-x.whl"), "w") as wheel:
+folder = Path(words[words.index("-w") + 1])
+with zipfile.ZipFile(folder / f"mmcv-2.1.0+{{version}}-cp1-cp1-x.whl", "w") as wheel:
     wheel.writestr("mmcv/_ext.so", b"")
 """
 
 
 @pytest.fixture
 def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Puts a stand-in for pip in place; returns the file with the environment that `pip wheel` saw."""
+    """Puts a stand-in for pip in place; returns the file with the environment of `pip wheel`."""
     notes = tmp_path / "notes"
     script = tmp_path / "python"
     script.write_text(PIP.format(python=sys.executable, setup=SETUP, notes=str(notes)))

@@ -81,7 +81,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
 def wheel(folder: Path, tag: str, *members: str) -> Path:
     """Writes a wheel of mmcv for this Python and machine."""
     python = mmcv_wheel._PYTHON
-    name = f"mmcv-2.1.0+{tag}-{python}-{python}{sys.abiflags}-linux_{mmcv_wheel.platform.machine()}.whl"
+    machine = mmcv_wheel.platform.machine()
+    name = f"mmcv-2.1.0+{tag}-{python}-{python}{sys.abiflags}-linux_{machine}.whl"
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(folder / name, "w") as archive:
         for member in members or ("mmcv/__init__.py", "mmcv/_ext.so"):

@@ -39,7 +39,7 @@ def test_means_by_hand() -> None:
 
 
 def test_alexnet_has_an_mce_of_100() -> None:
-    """Its own errors; the published average of each of the 15 is the mean of its five severities."""
+    """Its own errors; each of the 15 published averages is the mean of its five severities."""
     assert (
         list(ALEXNET_ERROR) == list(CORRUPTIONS) and 0.78 < sum(ALEXNET_ERROR.values()) / 15 < 0.80
     )

@@ -106,9 +106,7 @@ def test_a_neck_that_begins_at_stride_8_takes_the_same_levels_and_keeps_its_own_
     assert {key.split(".conv.")[0] for key in parts.new} == {"neck.fpn_convs.3", "neck.fpn_convs.4"}
 
 
-def test_where_the_neck_normalises_biases_are_unused_and_where_towers_are_longer_the_rest_is_new() -> (
-    None
-):
+def test_biases_before_norms_are_unused_and_longer_towers_begin_anew() -> None:
     parts = filled(detector(norm=True, towers=3), pretrained())
     biases = [
         f"fpn.{blocks}.{i}.0.bias" for blocks in ("inner_blocks", "layer_blocks") for i in range(3)

@@ -89,7 +89,7 @@ def one_step(recipe: Config, sizes: dict[str, dict[str, Any]]) -> dict[str, Any]
 def fine_tuned(
     spec: str, recipe: str, root: Path, work_dir: Path
 ) -> tuple[Record, dict[str, Tensor], dict[str, Any]]:
-    """Runs one step of a recipe; returns its record, the model's weights after it and the losses."""
+    """Runs one step of a recipe; returns its record, the weights after it and the losses."""
     config = Config.fromfile(FOLDER / recipe)
     options = one_step(config, SMALL if "vit" not in recipe else SQUARE)
     if "vit" in recipe:

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Imports what pretraining and frozen evaluation import, asks their commands for help, then lists what
-# has come with them.
+# Imports what pretraining and frozen evaluation import, asks their commands for help, then lists
+# what has come with them.
 SCRIPT = """
 import importlib, pkgutil, sys
 sys.path.insert(0, {root!r})
 import benchmarks, heads, pretrain
-import benchmarks.evaluate.suite, benchmarks.core.extractor, benchmarks.evaluate.run, benchmarks.doctor.report, benchmarks.transfer
+import benchmarks.evaluate.suite, benchmarks.core.extractor, benchmarks.evaluate.run
+import benchmarks.doctor.report, benchmarks.transfer
 import benchmarks.mm.mmcv_wheel, benchmarks.evaluate.hook
 from benchmarks.commands.main import main
 for module in pkgutil.walk_packages(pretrain.__path__, "pretrain."):

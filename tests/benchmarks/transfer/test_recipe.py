@@ -33,9 +33,14 @@ model = dict(
     auxiliary_head=dict(in_channels=None, in_index=[0, 2], num_classes=7),
 )
 _data = dict(
-    type="D", data_root=data_root, ann_file="list.txt", data_prefix=dict(img_path="a", seg_map_path="b"), pipeline=[]
+    type="D",
+    data_root=data_root,
+    ann_file="list.txt",
+    data_prefix=dict(img_path="a", seg_map_path="b"),
+    pipeline=[],
 )
-train_dataloader = dict(batch_size=9, num_workers=2, dataset=dict(type="RepeatDataset", dataset=_data))
+_repeated = dict(type="RepeatDataset", dataset=_data)
+train_dataloader = dict(batch_size=9, num_workers=2, dataset=_repeated)
 test_dataloader = dict(dataset=_data)
 test_evaluator = dict(type="IoU", ann_file=data_root + "x.json")
 work_dir = "somewhere"

@@ -15,7 +15,7 @@ from heads.upsamplers.jbu import JBUStack
 
 
 def published(channels: int = 6, levels: int = 4, *, norm: bool = False) -> dict[str, Tensor]:
-    """A state dict with the published keys and shapes, random, and what training leaves beside it."""
+    """A state dict with the published keys and shapes, random, and what training leaves there."""
     torch.manual_seed(0)
     shapes: dict[str, tuple[int, ...]] = {}
     for level in range(1, levels + 1):

@@ -1,4 +1,4 @@
-"""Learned joint bilateral upsampling against a step-by-step re-implementation, and its properties."""
+"""Learned joint bilateral upsampling against a slow re-implementation, and its properties."""
 
 from __future__ import annotations
 

@@ -242,7 +242,8 @@ import importlib, random, mmengine.registry, numpy, torch
 random.seed(5); numpy.random.seed(6); torch.manual_seed(7)
 before = random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
 for name in {modules!r}: importlib.import_module(name)
-print(before == (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist()))
+numpy_state, torch_state = numpy.random.get_state()[1], torch.get_rng_state()
+print(before == (random.getstate(), numpy_state.tolist(), torch_state.tolist()))
 """
     assert run_python(code).strip() == "True"
 
@@ -255,7 +256,8 @@ def status(key):
 torch.set_num_threads(1)
 def inputs(grid, channels):
     size = 16 * grid
-    return torch.randn(1, channels, grid, grid), torch.rand(1, size, size, 3, 3), torch.randn(1, channels, size, size)
+    coarse, fine = torch.randn(1, channels, grid, grid), torch.randn(1, channels, size, size)
+    return coarse, torch.rand(1, size, size, 3, 3), fine
 ops = torch.ops.pixelpretext
 runs = dict(conv=lambda x, w, g: ops.adaptive_conv(x, w, 16, 1), grad_x=lambda x, w, g:
 ops.adaptive_conv_grad_x(g, w, 16, 1), grad_w=lambda x, w, g: ops.adaptive_conv_grad_w(g, x, 16, 1))
@@ -263,7 +265,8 @@ for run in runs.values(): run(*inputs(2, 8))
 x, w, g = inputs(14, 192)
 g = g.contiguous(memory_format=torch.channels_last)
 for name in ("grad_w", "grad_x", "conv"):
-    ballast = torch.ones(max(1, int((status("VmHWM") - status("VmRSS")) * 2**18)))  # fills what was freed before
+    freed = (status("VmHWM") - status("VmRSS")) * 2**18
+    ballast = torch.ones(max(1, int(freed)))  # fills what was freed before
     before = status("VmRSS")
     out = runs[name](x, w, g)
     print(name, status("VmHWM") - before, out.numel() / 2**18)

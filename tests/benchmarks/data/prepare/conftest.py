@@ -14,7 +14,10 @@ from PIL import Image
 from pretrain.data.scenes import write_scenes
 
 CELL = """<annotation><size><width>40</width><height>30</height></size>{}</annotation>"""
-THING = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+THING = (
+    "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax>"
+    "</bndbox></object>"
+)
 
 
 def image_bytes(pixels: np.ndarray, kind: str) -> bytes:

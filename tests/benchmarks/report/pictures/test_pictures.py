@@ -92,7 +92,7 @@ def test_place_colours_tell_places_apart() -> None:
 
 
 def make_views(image: np.ndarray, boxes: torch.Tensor, size: int) -> torch.Tensor:
-    """Samples views of signed boxes from an image by nearest neighbour: (V, 3, size, size) uint8."""
+    """Views of signed boxes from an image by nearest neighbour: (V, 3, size, size) uint8."""
     centres = geo.cell_centres(geo.from_box(boxes), (size, size))  # (V, size², 2)
     height, width = image.shape[:2]
     rows = (centres[..., 1] * height).long().clamp(0, height - 1)
