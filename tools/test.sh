@@ -15,5 +15,6 @@ if [ $# -gt 0 ]; then
   exec "$venv_python" -m pytest "$@"
 fi
 "$venv_python" -m ruff check .
+"$venv_python" -m ruff format --check --quiet .
 # Whole files go to one worker, because their fixtures (tiny trainings, process groups) are dear.
 exec "$venv_python" -m pytest -q --numprocesses auto --maxprocesses 8 --dist loadfile
