@@ -21,7 +21,7 @@ for finder in sys.meta_path:
 def test_a_former_name_is_the_present_module(former: str) -> None:
     sys.modules.pop(former, None)
     with pytest.warns(
-        FutureWarning, match=f"{former} is now {NAMES[former]}; the former name ends"
+        FutureWarning, match=f"{former} is now {NAMES[former]}; the next release drops"
     ):
         module = importlib.import_module(former)
     assert (
