@@ -16,7 +16,7 @@ EXAMPLES = """example:
         --upsampler bicubic guided jbu:work_dirs/upsamplers/jbu_$seed/final.pth \\
         --out work_dirs/upsamplers.jsonl
   done
-  pixelpretext pair-upsamplers work_dirs/upsamplers.jsonl --out docs/results/upsamplers.md
+  pixelpretext pair-upsamplers work_dirs/upsamplers.jsonl --out work_dirs/upsamplers.md
 
 The repetitions are the networks: 95 % t-intervals are over them. Differences from bilinear are
 computed network by network."""

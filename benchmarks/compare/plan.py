@@ -212,8 +212,7 @@ def _check_metric(key: Any, benchmarks: Sequence[Evaluation]) -> None:
     name, metric = key.split(".", 1)
     check_names(f"benchmark in metric {key!r}:", [name], types)
     known = find_benchmark(types[name]).metrics
-    if known is not None:
-        check_names(f"metric of benchmark {name!r}:", [metric], known)
+    check_names(f"metric of benchmark {name!r}:", [metric], known)
 
 
 def _statistics(raw: Any) -> tuple[str, ...]:

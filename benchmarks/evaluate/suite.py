@@ -10,7 +10,6 @@ from typing import Any
 from benchmarks import finetune
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.record import Record
-from benchmarks.core.vectors import Progress
 from benchmarks.frozen import (
     cam,
     correspondence,
@@ -26,6 +25,7 @@ from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
 from pretrain.annotations import build, fit_all
 from pretrain.names import suggestion
+from pretrain.progress import Progress
 
 MODULES = (
     retrieval,

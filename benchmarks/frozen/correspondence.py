@@ -32,7 +32,6 @@ from benchmarks.data.loading import ordered_map, resize_image
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
-ALPHAS = (0.05, 0.1, 0.15)
 METRICS = ("PCK@0.1", "PCK@0.05", "PCK@0.15")
 
 

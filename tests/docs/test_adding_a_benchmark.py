@@ -49,7 +49,7 @@ def test_the_tests_on_the_page_pass(
 
 def test_the_line_on_the_page_is_the_one_of_the_list(page: Any, mirror: ModuleType) -> None:
     baselines = ", ".join(f"`{name}`" for name in mirror.BENCHMARK.baselines)
-    assert f"    | `mirror` | {mirror.BENCHMARK.about} | {baselines} |" in page.text.splitlines()
+    assert f"      | `mirror` | {mirror.BENCHMARK.about} | {baselines} |" in page.text.splitlines()
 
 
 @pytest.mark.parametrize("name", ["mirror", NAME])

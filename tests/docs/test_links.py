@@ -61,12 +61,10 @@ def test_a_link_to_no_file_and_to_no_heading_are_found(tmp_path: Path) -> None:
     assert broken(page) == ["#d", "none.md", "page.md#twice-2"]
 
 
-def test_the_index_leads_to_every_page() -> None:
-    index = ROOT / "docs" / "index.md"
-    linked = set(re.findall(r"\]\(([^)#]+)\)", index.read_text(encoding="utf-8")))
-    pages = {
-        str(page.relative_to(index.parent))
-        for page in PAGES[1:]
-        if page != index and page.parent.name != "results"
-    }
-    assert pages <= linked
+def test_the_index_and_the_catalogue_lead_to_every_page() -> None:
+    docs, linked = ROOT / "docs", set()
+    for name in ("index.md", "catalogue.md"):
+        linked |= set(re.findall(r"\]\(([^)#]+)\)", (docs / name).read_text(encoding="utf-8")))
+    pages = [page for page in PAGES[1:] if page.parent.name != "results"]
+    names = {str(page.relative_to(docs)) for page in pages}
+    assert names - {"index.md"} <= linked

@@ -155,7 +155,7 @@ def _differences(totals: np.ndarray, sums: list[ImageSums]) -> np.ndarray:
     return (metrics[:, ::2] - metrics[:, 1::2]).mean(1)
 
 
-OVER_IMAGES = Statistic(
+BOOTSTRAP = Statistic(
     name="bootstrap",
     scope="pair",
     compute=bootstrap_difference,
