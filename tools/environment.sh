@@ -26,7 +26,7 @@ is_python_310() {
 find_python() {
   local candidate
   if [ -n "${PYTHON:-}" ]; then
-    command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON is no program: give the path of a Python 3.10 or newer."
+    command -v "$PYTHON" >/dev/null 2>&1 || fail "PYTHON=$PYTHON is not a program: give the path of a Python 3.10 or newer."
     is_python_310 "$PYTHON" || fail "PYTHON=$PYTHON is older than Python 3.10 or does not start: give a newer one."
     python=$(command -v "$PYTHON")
     case $python in /*) ;; *) python=$PWD/$python ;; esac

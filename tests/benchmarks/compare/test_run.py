@@ -214,7 +214,7 @@ def test_a_failing_arm_stops_no_other_and_is_reported(
     for words in (
         "FAILED weak/seed_0 (exit code 1)",
         "the disk is on fire",
-        "Next: mend what failed",
+        "Next: fix what failed",
     ):
         assert words in printed
     assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == [

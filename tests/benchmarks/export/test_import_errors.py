@@ -156,7 +156,7 @@ def test_our_own_checkpoints_and_the_file_itself(state: State, tmp_path: Path) -
     refused(
         dict(state_dict=state, meta=dict(backbone=dict(name="resnet18"))),
         tmp_path,
-        "a checkpoint of ours already",
+        "already one of our checkpoints; use it as it is",
     )
     torch.save(state, tmp_path / "theirs.pth")
     with pytest.raises(ValueError, match="is the file that is read"):
@@ -179,6 +179,6 @@ def test_an_upsampler_of_featup(tmp_path: Path) -> None:
         expected = stack.upsample(image, features, (16, 16))
     assert (loaded.upsample(image, features, (16, 16)) - expected).abs().max() < 1e-6
     (tmp_path / "again").mkdir()
-    refused(theirs, tmp_path / "again", "of networks", backbone="resnet18")
+    refused(theirs, tmp_path / "again", "are for networks", backbone="resnet18")
     with pytest.raises(ValueError, match="no network at any of"):
         import_file(tmp_path / "theirs.ckpt", tmp_path / "no.pth", layout="moco")
