@@ -16,5 +16,6 @@ if [ $# -gt 0 ]; then
 fi
 "$venv_python" -m ruff check .
 "$venv_python" -m ruff format --check --quiet .
-# Whole files go to one worker, because their fixtures (tiny trainings, process groups) are dear.
-exec "$venv_python" -m pytest -q --numprocesses auto --maxprocesses 8 --dist loadfile
+# Whole files go to one worker, because their fixtures (tiny trainings, process groups) are dear; in
+# the order of tests/conftest.py, because xdist's own would start the dearest files last.
+exec "$venv_python" -m pytest -q --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder

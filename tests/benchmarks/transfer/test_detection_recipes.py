@@ -59,8 +59,8 @@ def smaller(
 
 
 def one_step(recipe: Config, sizes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Returns overrides that change sizes of images, batch and length of a recipe, and nothing
-    else.
+    """Returns overrides that change sizes of images, batch, length and numbers of proposals of a
+    recipe, and nothing else.
     """
     options = {
         "transfer.batch": 1,
@@ -70,6 +70,12 @@ def one_step(recipe: Config, sizes: dict[str, dict[str, Any]]) -> dict[str, Any]
         "default_hooks.checkpoint.interval": 1,
         "test_dataloader.dataset.indices": 1,
     }
+    if "rcnn" in recipe.model.get("train_cfg", {}):
+        options |= {
+            "model.train_cfg.rcnn.sampler.num": 32,
+            "model.train_cfg.rpn_proposal.max_per_img": 100,
+            "model.test_cfg.rpn.max_per_img": 50,
+        }
     for loader in ("train", "test"):
         options |= {
             f"{loader}_dataloader.num_workers": 0,
