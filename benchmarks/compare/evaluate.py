@@ -55,7 +55,8 @@ def device() -> str:
 def evaluate(checkpoint: Path, benchmark: Evaluation) -> Record:
     """Runs one benchmark on the online weights of a checkpoint."""
     extractor = FeatureExtractor.load(str(checkpoint), weights="online", device=device())
-    return open_task(benchmark).run(extractor)
+    task = open_task(benchmark)
+    return task.benchmark.measure(extractor, task.data, task.settings)
 
 
 def make_untrained(config_path: Path, checkpoint: Path) -> None:
@@ -103,4 +104,6 @@ def check_baseline(baseline: Baseline) -> None:
 def run_baseline(baseline: Baseline) -> Record:
     """Measures a trivial predictor under the protocol of its benchmark."""
     task = open_task(baseline.benchmark)
-    return task.run_baseline(baseline.type, **baseline.settings)
+    return task.benchmark.measure_baseline(
+        baseline.type, task.data, task.settings, **baseline.settings
+    )

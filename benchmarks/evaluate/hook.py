@@ -96,7 +96,9 @@ class EvaluationHook(Hook):
         """Runs all benchmarks on the present weights and logs them for ``step``."""
         with undisturbed_random(current_device()):
             extractor = self._extractor(runner, f"step {step}")
-            records = {task.name: task.run(extractor) for task in self._tasks}
+            records = {}
+            for task in self._tasks:
+                records[task.name] = task.benchmark.measure(extractor, task.data, task.settings)
         scalars = {}
         for name, record in records.items():
             record.append(Path(runner.work_dir) / "evaluations.jsonl")

@@ -192,7 +192,13 @@ def _run_all(
             for task, seen in _behind_upsamplers(options, tasks, extractor, upsamplers=upsamplers):
                 behind = "" if seen.upsampler is None else f" {seen.upsampler.spec}"
                 with bars.bar(f"{spec}{behind} {task.name}") as progress:
-                    record = task.run(seen, progress=progress, distributed=dist.is_initialized())
+                    record = task.benchmark.measure(
+                        seen,
+                        task.data,
+                        task.settings,
+                        progress=progress,
+                        distributed=dist.is_initialized(),
+                    )
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
                 protocols[(task.name, *needs.values())] = task, needs
                 yield record
@@ -203,7 +209,9 @@ def _run_all(
                 )
             for name in task.benchmark.baselines:
                 with bars.bar(f"{name} for {task.name}") as progress:
-                    record = task.run_baseline(name, progress=progress, **needs)
+                    record = task.benchmark.measure_baseline(
+                        name, task.data, task.settings, progress=progress, **needs
+                    )
                 yield record
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from benchmarks import finetune
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.record import Record
 from benchmarks.frozen import (
     cam,
     correspondence,
@@ -25,7 +24,6 @@ from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
 from pretrain.annotations import build, fit_all
 from pretrain.names import suggestion
-from pretrain.progress import Progress
 
 MODULES = (
     retrieval,
@@ -67,7 +65,7 @@ class Task:
         """Raises a ValueError if the network refuses the images' size, before any work.
 
         Args:
-            extractor: what :meth:`run` is going to get.
+            extractor: what is going to be measured.
         """
         size = getattr(self.settings, "size", None)
         if size is not None:
@@ -79,20 +77,6 @@ class Task:
         only the run tells.
         """
         return self.benchmark.expected_metrics(self.data, self.settings)
-
-    def run(
-        self, network: Any, *, progress: Progress | None = None, distributed: bool = False
-    ) -> Record:
-        """Measures a network, see :meth:`Benchmark.measure`."""
-        return self.benchmark.measure(
-            network, self.data, self.settings, progress=progress, distributed=distributed
-        )
-
-    def run_baseline(self, name: str, *, progress: Progress | None = None, **needs: Any) -> Record:
-        """Measures a trivial predictor, see :meth:`Benchmark.measure_baseline`."""
-        return self.benchmark.measure_baseline(
-            name, self.data, self.settings, progress=progress, **needs
-        )
 
 
 def find_benchmark(kind: str) -> Benchmark:

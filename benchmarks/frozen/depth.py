@@ -39,7 +39,7 @@ from benchmarks.frozen.baselines import (
     run_stand_in,
     score_everywhere,
 )
-from benchmarks.frozen.retrieval.decode import facts_of, label_val
+from benchmarks.frozen.retrieval.label import facts_of, label_val
 from benchmarks.frozen.retrieval.run import QUICK, counted_batches
 from pretrain.names import check_choice
 from pretrain.progress import Progress

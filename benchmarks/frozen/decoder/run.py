@@ -16,7 +16,7 @@ from benchmarks.frozen.baselines import ColourPosition, classes_by_place
 from benchmarks.frozen.decoder.network import DecoderNetwork, make_network
 from benchmarks.frozen.decoder.settings import Settings
 from benchmarks.frozen.decoder.train import train
-from benchmarks.frozen.retrieval.decode import label_val
+from benchmarks.frozen.retrieval.label import label_val
 from benchmarks.frozen.retrieval.run import class_labels
 from pretrain.progress import Progress
 from pretrain.random_state import undisturbed_random

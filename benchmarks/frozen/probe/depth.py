@@ -22,10 +22,8 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.baselines import (
-    ColourPosition,
     DepthByPlace,
     batches_of,
-    run_stand_in,
     score_everywhere,
 )
 from benchmarks.frozen.probe import settings as base
@@ -33,6 +31,7 @@ from benchmarks.frozen.probe.depth_tally import AlignedDepthTally
 from benchmarks.frozen.probe.losses import MetricDepth, RelativeDepth
 from benchmarks.frozen.probe.probing import probe_features
 from benchmarks.frozen.probe.settings import QUICK, facts_of
+from benchmarks.frozen.probe.stand_in import colour_position, stand_in
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
@@ -149,21 +148,8 @@ def _by_place(
     tally = AlignedDepthTally(metric=settings.loss == "metric")
     prediction = depths.prediction(everywhere=everywhere)
     score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
-    features = ColourPosition(train_stride or stride, task_stride=stride)
-    return _result(tally, facts=_facts(features, data, settings))
-
-
-def _colour_position(
-    data: DepthFolder,
-    settings: Settings,
-    *,
-    stride: int,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Result:
-    """A linear depth probe of mean colours and positions."""
-    network = ColourPosition(train_stride or stride, task_stride=stride)
-    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+    facts = _facts(stand_in(stride, train_stride), data, settings)
+    return _result(tally, facts=facts)
 
 
 BENCHMARK = Benchmark(
@@ -178,7 +164,7 @@ BENCHMARK = Benchmark(
     baselines=dict(
         mean=partial(_by_place, everywhere=True),
         position=partial(_by_place, everywhere=False),
-        colour_position=_colour_position,
+        colour_position=colour_position(run),
     ),
     baseline_needs=("stride", "train_stride"),
     upsampled_stride=1,

@@ -18,11 +18,12 @@ from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import SegmentationFolder
-from benchmarks.frozen.baselines import ColourPosition, classes_by_place, run_stand_in
+from benchmarks.frozen.baselines import classes_by_place
 from benchmarks.frozen.probe import settings as base
 from benchmarks.frozen.probe.losses import CrossEntropy
 from benchmarks.frozen.probe.probing import probe_features
 from benchmarks.frozen.probe.settings import QUICK, facts_of
+from benchmarks.frozen.probe.stand_in import colour_position, stand_in
 from pretrain.progress import Progress
 
 NAME = "probe"
@@ -90,21 +91,8 @@ def _by_place(
 ) -> Result:
     """The most frequent class of the train part, of all pixels or at the same pixel."""
     tally = classes_by_place(data, settings, everywhere=everywhere, progress=progress)
-    features = ColourPosition(train_stride or stride, task_stride=stride)
-    return tally.result(NAME, facts=_facts(features, data, settings))
-
-
-def _colour_position(
-    data: SegmentationFolder,
-    settings: Settings,
-    *,
-    stride: int,
-    train_stride: int | None = None,
-    progress: Progress | None = None,
-) -> Result:
-    """A linear probe of mean colours and positions."""
-    network = ColourPosition(train_stride or stride, task_stride=stride)
-    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+    facts = _facts(stand_in(stride, train_stride), data, settings)
+    return tally.result(NAME, facts=facts)
 
 
 BENCHMARK = Benchmark(
@@ -118,7 +106,7 @@ BENCHMARK = Benchmark(
     baselines=dict(
         majority=partial(_by_place, everywhere=True),
         position=partial(_by_place, everywhere=False),
-        colour_position=_colour_position,
+        colour_position=colour_position(run),
     ),
     baseline_needs=("stride", "train_stride"),
     upsampled_stride=1,

@@ -17,7 +17,7 @@ from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.baselines import ColourPosition, run_stand_in
-from benchmarks.frozen.retrieval.decode import facts_of, label_val
+from benchmarks.frozen.retrieval.label import facts_of, label_val
 from benchmarks.frozen.retrieval.memory import stored_patches, train_batches
 from benchmarks.frozen.retrieval.patches import ClassLabels, PatchLabels
 from benchmarks.frozen.retrieval.settings import Settings, per_image_limit, scored_classes

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric, Record, read_all
 from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.evaluate import run
 from benchmarks.evaluate.run import Options, evaluate, make_tasks
-from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.frozen import depth, retrieval
 from benchmarks.report.pictures.upsampled import FEATURES
@@ -72,14 +72,16 @@ def test_a_size_that_a_network_refuses_is_found_before_anything_is_measured(
 def test_a_network_that_fails_leaves_the_records_before_it(
     image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Task.run
+    measure = Benchmark.measure
 
-    def fail_with_the_second(task: Task, extractor: FeatureExtractor, **options: object) -> Record:
+    def fail_with_the_second(
+        benchmark: Benchmark, extractor: FeatureExtractor, *given: object, **options: object
+    ) -> Record:
         if extractor.spec != "random:test_resnet":
             raise ValueError("a broken image")
-        return run(task, extractor, **options)
+        return measure(benchmark, extractor, *given, **options)
 
-    monkeypatch.setattr(Task, "run", fail_with_the_second)
+    monkeypatch.setattr(Benchmark, "measure", fail_with_the_second)
     networks = ["random:test_resnet", "random:test_resnet?seed=1"]
     given = arguments(
         tmp_path / "r.jsonl", networks, "knn", f"classes:{image_folder}", settings=["knn.size=32"]

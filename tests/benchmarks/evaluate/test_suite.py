@@ -124,7 +124,8 @@ def run(open_task: Callable[..., Task], colour_grid: Any) -> Callable[..., Recor
             if name == "decoder"
             else toy
         )
-        return open_task(name, **changes).run(network)
+        task = open_task(name, **changes)
+        return task.benchmark.measure(network, task.data, task.settings)
 
     return make
 
@@ -155,7 +156,7 @@ def test_every_benchmark_has_trivial_predictors_that_may_stand_in_its_table(
         network, task = run(name, **change), open_task(name, **change)
         needs = {key: network.protocol[key] for key in benchmark.baseline_needs}
         for baseline in benchmark.baselines:
-            record = task.run_baseline(baseline, **needs)
+            record = benchmark.measure_baseline(baseline, task.data, task.settings, **needs)
             assert record.protocol_hash == network.protocol_hash, (baseline, record.protocol_line)
             assert record.subject["spec"] == baseline and is_baseline(record)
             assert {k: (m.unit, m.better) for k, m in record.metrics.items()} == {
