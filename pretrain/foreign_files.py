@@ -62,9 +62,9 @@ def why_unreadable(path: Path, error: Exception) -> str:
             "is a safetensors file that is cut short or damaged "
             f"({size:,} bytes, {_first_line(error)}): {_AGAIN}"
         )
-    for magic, words in _MAGIC:
+    for magic, description in _MAGIC:
         if head.startswith(magic):
-            return f"{words} ({size:,} bytes)"
+            return f"{description} ({size:,} bytes)"
     if head.startswith(b"PK"):
         return _of_archive(path, size, error)
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":  # pickle's protocols

@@ -72,8 +72,8 @@ def find_config(name: str | Path, *, folder: str = "") -> Path:
         for candidate in (configs() / inside, configs() / folder / inside):
             if candidate.is_file():
                 return candidate
-    beside = [str(other) for other in path.parent.glob("*.py")]
-    known = [*beside, *config_names(folder), *config_names()]
+    others = [str(other) for other in path.parent.glob("*.py")]
+    known = [*others, *config_names(folder), *config_names()]
     stems = {Path(other).stem: other for other in reversed(known)}
     near = get_close_matches(path.stem, stems, n=1)
     hint = f"did you mean {stems[near[0]]!r}?" if near else f"no file, and no name in {configs()}"

@@ -20,11 +20,11 @@ def cpu_features() -> list[str]:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return []
-    words: set[str] = set()
+    fields: set[str] = set()
     for line in info.read_text().splitlines():
         if line.lower().startswith(("flags", "features")):
-            words |= set(line.split(":", 1)[1].split())
-    return [feature for feature in CPU_FEATURES if feature in words]
+            fields |= set(line.split(":", 1)[1].split())
+    return [feature for feature in CPU_FEATURES if feature in fields]
 
 
 def memory_gib() -> dict[str, float]:

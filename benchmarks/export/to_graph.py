@@ -63,9 +63,8 @@ def to_onnx(network: Network) -> Export:
         fixed = all(isinstance(side, int) for side in session.get_inputs()[0].shape[2:])
 
         def run(images: Tensor) -> list[Tensor]:
-            return [
-                torch.from_numpy(found) for found in session.run(None, {"images": images.numpy()})
-            ]
+            outputs = session.run(None, {"images": images.numpy()})
+            return [torch.from_numpy(output) for output in outputs]
 
         return _compare(network, run, _batches(network)[: 1 if fixed else 2])
 
@@ -103,13 +102,13 @@ def to_torchscript(network: Network) -> Export:
             loaded = torch.jit.load(str(path))
         own, other = _batches(network)
         try:
-            found = _compare(network, loaded, [own, other])
-            found.require("another size")
+            difference = _compare(network, loaded, [own, other])
+            difference.require("another size")
             export.notes = ("images: any batch, any size that the network takes",)
         except (RuntimeError, ValueError):  # a size that tracing wrote down as a constant
-            found = _compare(network, loaded, [own])
+            difference = _compare(network, loaded, [own])
             export.notes = (f"images: any batch, {'x'.join(map(str, network.image_size))} only",)
-        return found
+        return difference
 
     export = Export(
         suffix=".pt",
@@ -164,6 +163,6 @@ def _compare(
 ) -> Difference:
     """Map and vector of what was loaded against the network's own, in float32."""
     module = MapAndVector(network).eval()
-    found = [largest_difference(module(images), run(images)) for images in batches]
-    gaps, scales, counts = zip(*found, strict=True)
+    differences = [largest_difference(module(images), run(images)) for images in batches]
+    gaps, scales, counts = zip(*differences, strict=True)
     return Difference(largest(gaps), None, largest(scales), sum(counts))

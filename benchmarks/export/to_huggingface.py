@@ -67,8 +67,8 @@ def _resnet(network: Network) -> Export:
     preprocessor = _preprocessor(network, "ConvNextImageProcessor", size) | dict(crop_pct=0.875)
 
     def outputs(model: nn.Module, images: Tensor) -> list[Tensor]:
-        found = model(images, output_hidden_states=True)
-        return [*found.hidden_states[1:], found.pooler_output.flatten(1)]
+        outputs = model(images, output_hidden_states=True)
+        return [*outputs.hidden_states[1:], outputs.pooler_output.flatten(1)]
 
     def own(model: nn.Module, images: Tensor) -> list[Tensor]:
         return timm_outputs(model, images)[1:]  # the first is the stem's, before max-pooling

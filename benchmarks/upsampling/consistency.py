@@ -145,12 +145,12 @@ class Arm:
 
     def describe(self) -> dict[str, Any]:
         """Says which arm this is, as plain values for ``Record.subject``."""
-        told = self.trainer.describe()
+        described = self.trainer.describe()
         return dict(
             spec=self.spec,
-            upsampler=told["upsampler"],
-            objective=told["objective"],
-            backbone=told["backbone"],
+            upsampler=described["upsampler"],
+            objective=described["objective"],
+            backbone=described["backbone"],
             fingerprint=weights_fingerprint(self.trainer),
         )
 
@@ -299,13 +299,13 @@ def _losses(
 
 def _one_view(arm: Arm, uniform: Downsampler, moved: Tensor, target: Tensor) -> dict[str, Tensor]:
     grid, objective = tuple(target.shape[-2:]), arm.trainer.objective
-    found = {"uniform_mse": reconstruction(uniform(moved, grid), target)}
+    errors = {"uniform_mse": reconstruction(uniform(moved, grid), target)}
     if arm.own:
         prediction = objective.downsampler(moved, grid)
-        found["own_mse"] = reconstruction(prediction, target)
+        errors["own_mse"] = reconstruction(prediction, target)
         if objective.uncertainty is not None:
-            found["own_nll"] = reconstruction(prediction, target, objective.uncertainty(target))
-    return found
+            errors["own_nll"] = reconstruction(prediction, target, objective.uncertainty(target))
+    return errors
 
 
 def _generator(seed: int, number: int, repeat: int) -> torch.Generator:

@@ -274,13 +274,13 @@ def prime_factors(number: int) -> tuple[int, ...]:
     """
     if number < 2:
         raise ValueError(f"factor={number} must be an integer of at least 2")
-    found, prime = [], 2
+    primes, prime = [], 2
     while number > 1:
         while number % prime == 0:
-            found.append(prime)
+            primes.append(prime)
             number //= prime
         prime += 1
-    return tuple(found)
+    return tuple(primes)
 
 
 def _two_layers(inputs: int, outputs: int) -> nn.Sequential:

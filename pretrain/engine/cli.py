@@ -91,8 +91,8 @@ def run(cfg: Config, *, check_only: bool, resume: str | bool, launcher: str) -> 
     except ValueError as error:  # of a loss or a layer: whoever mends it needs the traceback
         raise RuntimeError("the training stopped with an error, see above") from error
     if dist.is_initialized():
-        # Sharded parameters hold process groups: one that is left to the end of the interpreter can
-        # abort it, and a launcher then reports a finished training as failed.
+        # Sharded parameters hold process groups. A finished sharded training once aborted while the
+        # interpreter ended, and its launcher reported a failure: let none outlive this function.
         del runner
         gc.collect()
         dist.destroy_process_group()
