@@ -225,8 +225,11 @@ def test_as_a_benchmark_of_the_suite(image_folder: Path) -> None:
     """In a folder of its own that does not stay; progress is told."""
     told = set()
     config = dict(data=dict(root=image_folder), options=OPTIONS, fraction=0.5)
-    record = make_task("finetune", config).run(
+    task = make_task("finetune", config)
+    record = task.benchmark.measure(
         FeatureExtractor.load(NETWORK),
+        task.data,
+        task.settings,
         progress=lambda phase, done, total: told.add((phase, done <= total)),
     )
     assert record.protocol["labels"]["images"] == 9 and told == {
