@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmarks.report.renderers import plain_rows, to_frame, to_markdown, to_sc
 from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
+from benchmarks.report.statistics.ranking import Ranking, rank
 from benchmarks.report.table import (
     Cell,
     Column,
@@ -56,6 +57,8 @@ class Comparison:
         values: one dict (arm, seed, column, value) per number of a trial.
         fairness: what was held equal.
         untrained: arms that the others are compared with.
+        rankings: column of a metric -> what may be said of the order of its arms; columns with
+            fewer than two arms of two seeds have none.
     """
 
     table: Table
@@ -65,6 +68,7 @@ class Comparison:
     values: list[dict[str, Any]]
     fairness: Fairness
     untrained: tuple[str, ...] = ()
+    rankings: dict[str, Ranking] = field(default_factory=dict)
 
     @property
     def metrics(self) -> list[Column]:
@@ -116,12 +120,12 @@ def build_table(
     first = known.get(primary, Column(primary, better="higher"))
     means = _ranked(arms, first)
     spent, entries = _mean_costs(costs), []
-    for rank, (arm, mean) in enumerate(means.items(), start=1):
+    for place, (arm, mean) in enumerate(means.items(), start=1):
         ranked = mean is not None and mean.defined
         seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
-        cells = {RANK.name: rank if ranked else None, ARM.name: arm, SEEDS.name: seeds}
+        cells = {RANK.name: place if ranked else None, ARM.name: arm, SEEDS.name: seeds}
         cells |= spent.get(arm, {})
-        entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and rank == 1 else ""))
+        entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and place == 1 else ""))
     for name, own in baselines.items():
         if not set(metrics_of(own)).isdisjoint(shown):
             entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
@@ -134,7 +138,25 @@ def build_table(
         statistics=statistics,
         references=tuple(untrained) or tuple(means)[:1],
     )
-    return Comparison(table, first, means, records, _values(arms), fairness, tuple(untrained))
+    return Comparison(
+        table=table,
+        primary=first,
+        means=means,
+        records=records,
+        values=_values(arms),
+        fairness=fairness,
+        untrained=tuple(untrained),
+        rankings=_rankings(arms, shown),
+    )
+
+
+def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
+    rankings = {}
+    for column in columns:
+        ranking = rank([sample_of(arm, runs, column) for arm, runs in arms.items()])
+        if ranking is not None:
+            rankings[column] = ranking
+    return rankings
 
 
 def _advice(error: TableError) -> str:
@@ -273,6 +295,7 @@ def as_json(comparison: Comparison) -> str:
     for line in comparison.values:
         value = line["value"]
         values.append(line | dict(value=value if math.isfinite(value) else None))
+    rankings = {name: asdict(ranking) for name, ranking in comparison.rankings.items()}
     hashes, protocols, units, better = {}, {}, {}, {}
     for name, record in comparison.records.items():
         hashes[name], protocols[name] = record.protocol_hash, record.protocol
@@ -288,6 +311,7 @@ def as_json(comparison: Comparison) -> str:
             "protocols": protocols,
             "rows": plain_rows(frame(comparison)),
             "values": values,
+            "rankings": rankings,
             "held_equal": comparison.fairness.equal,
             "differs": comparison.fairness.different,
         },
