@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from benchmarks.compare.executors.base import (
     Status,
     Watch,
 )
+from benchmarks.compare.executors.interrupts import terminate_as_interrupt
 from pretrain.threads import thread_limits, usable_cores
 
 WRAPPER = Path(__file__).with_name("end_with_parent.py")
@@ -74,7 +75,7 @@ class Local(Executor):
                     f"{job.name} needs gpus={job.resources.gpus}; this machine gives {self.gpus}"
                 )
         queue = _Queue(list(jobs))
-        with _terminate_as_interrupt():
+        with terminate_as_interrupt():
             try:
                 while queue.waiting or queue.running:
                     while queue.waiting and len(queue.running) < self.jobs:
@@ -192,21 +193,3 @@ def stop_all(processes: Sequence[subprocess.Popen], grace_seconds: float = GRACE
 def _signal_group(process: subprocess.Popen, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # the group is gone
         os.killpg(process.pid, number)
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt, so that one path cleans up after both."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: signals stay as the caller has them
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

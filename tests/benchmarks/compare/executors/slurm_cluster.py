@@ -1,0 +1,312 @@
+"""A real SLURM of two nodes on this machine, from Debian's packages, for tests and for trying out.
+
+    python tests/benchmarks/compare/executors/slurm_cluster.py FOLDER
+
+starts it, prints how to use it, and stops it on Ctrl-C. Nothing is installed: the packages (9 MB)
+are downloaded by apt-get and unpacked into a cache folder once; configuration, state and logs go to
+FOLDER. Needs root, apt-get and dpkg. Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins", "munge")
+CLIENTS = ("sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol", "sacct")
+NODES = ("node1", "node2")
+CPUS = 4  # of each node, whatever the machine has: the tests' jobs hardly compute
+START_SECONDS = 30.0
+
+# Jobs of the partition "urgent" preempt those of "all", which are then requeued.
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser=root
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmctldLogFile={folder}/slurmctld.log
+StateSaveLocation={folder}/state
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdSpoolDir={folder}/spool-%n
+SlurmdParameters=config_overrides
+PluginDir={plugins}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerType=sched/builtin
+SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+ReturnToService=2
+KillWait=10
+DefMemPerCPU=100
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} {size}
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} {size}
+PartitionName=all Nodes=ALL Default=YES MaxTime=60 DefaultTime=30
+PartitionName=plain Nodes=node1 MaxTime=60
+PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=10
+"""
+
+
+class Unavailable(RuntimeError):
+    """This machine cannot have such a cluster; the message says why in one sentence."""
+
+
+def cache_folder() -> Path:
+    """Returns where the unpacked packages are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "pixelpretext" / "slurm"
+
+
+def unpacked() -> Path:
+    """Returns the folder with the packages' files, downloaded if this is the first time.
+
+    Raises:
+        Unavailable: no root, no apt-get, or no package to be had.
+    """
+    lacking = [name for name in ("apt-get", "dpkg") if shutil.which(name) is None]
+    if lacking or os.geteuid() != 0:
+        raise Unavailable(f"a SLURM of Debian's packages needs {' and '.join(lacking) or 'root'}")
+    folder = cache_folder()
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(f"slurm-{os.getpid()}")
+    try:
+        for package in _download(partial / "archives"):
+            subprocess.run(["dpkg", "-x", str(package), str(partial)], check=True)
+        with suppress(OSError):  # another process was faster
+            partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _download(folder: Path) -> list[Path]:
+    """Downloads the packages, and those that they need and this machine lacks, to ``folder``."""
+    (folder / "partial").mkdir(parents=True)
+    # The machine's own lists of packages may be missing or old; then a list is fetched for this.
+    own = ["-o", "Debug::NoLocking=1", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
+    get = ["install", "--download-only", "--no-install-recommends", "--yes", *PACKAGES]
+    target = ["-o", f"Dir::Cache::archives={folder}"]
+    lists = [*own, "-o", f"Dir::State::lists={folder}/lists"]
+    attempts: tuple[list[list[str]], ...] = (
+        [[*own, *target, *get]],
+        [[*lists, "update"], [*lists, *target, *get]],
+    )
+    for commands in attempts:
+        answers = [_apt_get(arguments) for arguments in commands]
+        packages = sorted(folder.glob("*.deb"))
+        if answers[-1].returncode == 0 and packages:
+            return packages
+    words = answers[-1].stderr.strip().splitlines() or ["no message"]
+    raise Unavailable(f"apt-get cannot download {', '.join(PACKAGES)}: {words[-1]}")
+
+
+def _apt_get(arguments: Sequence[str]) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+class Cluster:
+    """A running SLURM: one controller, two nodes, one munge daemon.
+
+    Use it as a context manager; it ends with the ``with`` block.
+
+    Args:
+        folder: gets configuration, state and logs; a short path, because it holds a socket.
+
+    Attributes:
+        bin: folder with ``sbatch`` and the other clients, to be put in front of ``PATH``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.bin = folder, folder / "bin"
+        self._root = unpacked()
+        self._processes: list[subprocess.Popen] = []
+
+    def __enter__(self) -> Cluster:
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def run(self, name: str, *arguments: str) -> str:
+        """Calls a client, such as ``squeue``; returns what it printed."""
+        command = [str(self.bin / name), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def environment(self) -> dict[str, str]:
+        """Returns the variables with which the clients are found."""
+        return {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
+
+    def kill_node(self, name: str) -> None:
+        """Kills a node's daemon and all its jobs with SIGKILL, as if its power had failed."""
+        for process in self._processes:
+            if name in process.args:
+                _kill_tree(process.pid)
+                process.wait()
+
+    def start_node(self, name: str) -> None:
+        """Starts a node's daemon."""
+        step = self._root / "usr/sbin/slurmstepd-wlm"
+        self._daemon("slurmd-wlm", "-D", "-N", name, "-d", str(step))
+
+    def stop(self) -> None:
+        """Ends all jobs and daemons."""
+        for process in reversed(self._processes):
+            _kill_tree(process.pid)
+            process.wait()
+        self._processes.clear()
+
+    def _start(self) -> None:
+        self._configure()
+        socket_file, key = self.folder / "munge.socket", self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        files = [
+            f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "log", "pid", "seed")
+        ]
+        self._daemon("munged", "--foreground", "--force", f"--socket={socket_file}", *files)
+        self._wait_for(socket_file.exists)
+        self._daemon("slurmctld-wlm", "-D")
+        for name in NODES:
+            self.start_node(name)
+        self._wait_for(self._idle)
+
+    def _configure(self) -> None:
+        for name in ("state", "bin"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        libraries = next(self._root.glob("usr/lib/*/slurm-wlm"))
+        text = CONFIGURATION.format(
+            host=socket.gethostname().partition(".")[0],
+            ports=_free_ports(3),
+            folder=self.folder,
+            plugins=libraries,
+            size=f"CPUs={CPUS} RealMemory=8000",
+        )
+        (self.folder / "slurm.conf").write_text(text)
+        variables = {
+            "LD_LIBRARY_PATH": f"{libraries.parent}{os.pathsep}{libraries}",
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+        }
+        self._variables = variables
+        for name in CLIENTS:
+            _write_script(self.bin / name, self._root / "usr/bin" / name, variables)
+
+    def _daemon(self, name: str, *arguments: str) -> None:
+        command = [str(self._root / "usr/sbin" / name), *arguments]
+        with open(self.folder / "daemons.log", "ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._variables},
+                start_new_session=True,  # Ctrl-C reaches this process alone
+                preexec_fn=_end_with_parent,
+            )
+        self._processes.append(process)
+
+    def _idle(self) -> bool:
+        """Whether both nodes wait for jobs."""
+        command = [str(self.bin / "sinfo"), "--noheader", "--partition=all", "--format=%T %D"]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        return answer.stdout.split() == ["idle", str(len(NODES))]
+
+    def _wait_for(self, condition: object) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not condition():
+            ended = [process.args[0] for process in self._processes if process.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                log = (self.folder / "daemons.log").read_text(errors="replace")
+                words = f"{', '.join(ended)} ended" if ended else "it is not ready"
+                raise Unavailable(f"SLURM did not start, {words}; see {self.folder}: {log[-500:]}")
+            time.sleep(0.05)
+
+
+def _write_script(path: Path, program: Path, variables: Mapping[str, str]) -> None:
+    """Writes a client that knows its cluster: whoever calls it needs only the folder on PATH."""
+    settings = " ".join(f"{name}='{value}'" for name, value in variables.items())
+    path.write_text(f'#!/bin/sh\nexec env {settings} "{program}" "$@"\n')
+    path.chmod(0o755)
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _end_with_parent() -> None:
+    """Has the system kill this process when its parent is gone, however that ended."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _kill_tree(pid: int) -> None:
+    """Kills a process and all that descend from it; those of slurmstepd leave every group."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parent = int(entry.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(entry.parent.name))
+    waiting = [pid]
+    while waiting:
+        current = waiting.pop()
+        waiting += children.get(current, [])
+        with suppress(ProcessLookupError):
+            os.kill(current, signal.SIGKILL)
+
+
+def main() -> int:
+    """Starts a cluster in the folder that the command line names, until Ctrl-C."""
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        print(__doc__)
+        return 2
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with Cluster(Path(sys.argv[1]).resolve()) as cluster:
+            print(
+                f"Two nodes are up. In another shell:\n  export PATH={cluster.bin}:$PATH\n  sinfo"
+            )
+            print("Ctrl-C ends all jobs and the cluster.", flush=True)
+            signal.pause()
+    except Unavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
