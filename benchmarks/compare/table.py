@@ -1,5 +1,5 @@
-"""From the trials' records to one table: arms ranked by the primary metric, mean ± 95 % interval
-over seeds, cost.
+"""From the trials' records to one table: arms in the order of the primary metric with the ranks
+that they may have, intervals, cost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from benchmarks.report.renderers import plain_rows, to_frame, to_markdown, to_sc
 from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
+from benchmarks.report.statistics.planned import PlannedPair, planned_pair
 from benchmarks.report.statistics.ranking import Ranking, rank
+from benchmarks.report.statistics.sentences import against, rank_text, summary
 from benchmarks.report.table import (
     Cell,
     Column,
@@ -35,7 +37,8 @@ from benchmarks.report.table import (
     require_one_protocol,
 )
 
-RANK, ARM, SEEDS = Column("rank", digits=0), Column("arm", is_text=True), Column("seeds", digits=0)
+RANK, ARM, SEEDS = Column("rank"), Column("arm", is_text=True), Column("seeds", digits=0)
+LETTERS = Column("letters", is_text=True)
 COSTS = (
     Column("samples", digits=0),
     Column("images_per_s", "images/s", digits=0),
@@ -50,7 +53,7 @@ class Comparison:
     """The finished table of a comparison and what stands around it.
 
     Attributes:
-        table: arms in order of rank, then baselines; the primary metric first.
+        table: arms in order of their means, then baselines; the primary metric first.
         primary: its column.
         means: arm -> mean of the primary metric, in the same order; None where there is none.
         records: benchmark -> one record, whose protocol all share that stand in its columns.
@@ -59,6 +62,7 @@ class Comparison:
         untrained: arms that the others are compared with.
         rankings: column of a metric -> what may be said of the order of its arms; columns with
             fewer than two arms of two seeds have none.
+        planned: the pair that the plan names, if both arms have two seeds in common.
     """
 
     table: Table
@@ -69,6 +73,7 @@ class Comparison:
     fairness: Fairness
     untrained: tuple[str, ...] = ()
     rankings: dict[str, Ranking] = field(default_factory=dict)
+    planned: PlannedPair | None = None
 
     @property
     def metrics(self) -> list[Column]:
@@ -86,10 +91,11 @@ def build_table(
     baselines: Mapping[str, Sequence[Run]] | None = None,
     untrained: Sequence[str] = (),
     statistics: Sequence[Statistic] = (),
+    planned: tuple[str, str] | None = None,
     title: str = "",
 ) -> Comparison:
-    """Ranks the arms, the best mean of the primary metric first; an arm that has none is not ranked
-    and comes last.
+    """Orders the arms, the best mean of the primary metric first, an arm that has none last. Ranks
+    are those that an arm may have, see :class:`Ranking`; arms with fewer than two seeds have none.
 
     Args:
         arms: arm -> its runs, one per trial and benchmark; all arms, also those without any yet.
@@ -101,6 +107,7 @@ def build_table(
         untrained: arms that were not trained; the report tells which others lie above them.
         statistics: further columns beside each metric. Those of pairs compare with the untrained
             arms, without any with the first of the table.
+        planned: two arms that were to be compared before anything ran.
         title: above the table.
 
     Raises:
@@ -119,24 +126,25 @@ def build_table(
     shown = [primary, *(column for column in columns or known if column != primary)]
     first = known.get(primary, Column(primary, better="higher"))
     means = _ranked(arms, first)
-    spent, entries = _mean_costs(costs), []
-    for place, (arm, mean) in enumerate(means.items(), start=1):
-        ranked = mean is not None and mean.defined
+    rankings = _rankings(arms, shown)
+    places, spent, entries = _places(rankings.get(primary)), _mean_costs(costs), []
+    for arm in means:
         seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
-        cells = {RANK.name: place if ranked else None, ARM.name: arm, SEEDS.name: seeds}
-        cells |= spent.get(arm, {})
-        entries.append(Entry(arm, arms[arm], cells, kind="first" if ranked and place == 1 else ""))
+        cells = {ARM.name: arm, SEEDS.name: seeds} | places.get(arm, {}) | spent.get(arm, {})
+        kind = "first" if cells.get(RANK.name) == "1" else ""
+        entries.append(Entry(arm, arms[arm], cells, kind=kind))
     for name, own in baselines.items():
         if not set(metrics_of(own)).isdisjoint(shown):
             entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
     table = build(
         entries,
         title=title,
-        before=(RANK, ARM),
+        before=(RANK, ARM, LETTERS),
         metrics=shown,
         after=(SEEDS, *(cost for cost in COSTS if cost.name in set().union(*spent.values()))),
         statistics=statistics,
         references=tuple(untrained) or tuple(means)[:1],
+        intervals=_intervals(rankings),
     )
     return Comparison(
         table=table,
@@ -146,7 +154,8 @@ def build_table(
         values=_values(arms),
         fairness=fairness,
         untrained=tuple(untrained),
-        rankings=_rankings(arms, shown),
+        rankings=rankings,
+        planned=_planned(arms, planned, primary),
     )
 
 
@@ -157,6 +166,32 @@ def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict
         if ranking is not None:
             rankings[column] = ranking
     return rankings
+
+
+def _places(ranking: Ranking | None) -> dict[str, dict[str, str]]:
+    """Arm -> its cells of rank and letters."""
+    places = {}
+    for arm in ranking.arms if ranking else ():
+        places[arm.arm] = {RANK.name: rank_text(arm), LETTERS.name: arm.letters}
+    return places
+
+
+def _intervals(rankings: Mapping[str, Ranking]) -> dict[str, dict[str, Interval]]:
+    """Column -> arm -> its interval, over images too where their counts are kept."""
+    intervals: dict[str, dict[str, Interval]] = {}
+    for column, ranking in rankings.items():
+        own = {arm.arm: Interval(arm.mean, arm.half, arm.n) for arm in ranking.arms}
+        intervals[column] = own
+    return intervals
+
+
+def _planned(
+    arms: Mapping[str, Sequence[Run]], names: tuple[str, str] | None, column: str
+) -> PlannedPair | None:
+    if names is None:
+        return None
+    first, second = (sample_of(name, arms[name], column) for name in names)
+    return planned_pair(first, second)
 
 
 def _advice(error: TableError) -> str:
@@ -216,15 +251,25 @@ def frame(comparison: Comparison) -> pd.DataFrame:
 
 
 def ranking(comparison: Comparison) -> list[str]:
-    """Returns the sentences on order and intervals: what ranks, what ± is, what further statistics
-    are, and what has no mean and why.
+    """Returns the sentences on order, ranks and intervals: what they are, what they leave open,
+    what further statistics are, and what has no rank or mean and why.
     """
-    primary = comparison.primary
-    lower = " (lower is better)" if primary.better == "lower" else ""
-    sentences = [
-        f"Ranked by {primary.name}{lower}; mean ± half-width of the 95 % t-interval over seeds.",
-        *comparison.table.notes,
-    ]
+    primary, lower = comparison.primary, ""
+    if primary.better == "lower":
+        lower = " (lower is better)"
+    sentences = [f"Ordered by {primary.name}{lower}, the best mean first."]
+    own = comparison.rankings.get(primary.name)
+    if own is None:
+        sentences.append(
+            "Nothing is ranked: that needs two arms with two seeds each. ± is half of the 95 % "
+            "t-interval over seeds; one seed has none and settles nothing."
+        )
+    else:
+        sentences += [*own.sentences, *_unranked(comparison, own)]
+    for column, other in comparison.rankings.items():
+        if column != primary.name:
+            sentences.append(summary(other))
+    sentences += comparison.table.notes
     shown = {column.name for column in comparison.metrics}
     for line in comparison.values:
         if line["column"] in shown and not math.isfinite(line["value"]):
@@ -235,32 +280,25 @@ def ranking(comparison: Comparison) -> list[str]:
     return sentences
 
 
+def _unranked(comparison: Comparison, ranking: Ranking) -> list[str]:
+    ranked = {arm.arm for arm in ranking.arms}
+    others = [arm for arm in comparison.means if arm not in ranked]
+    if not others:
+        return []
+    return [f"Not ranked: {', '.join(others)}; a rank needs two seeds, with a number in each."]
+
+
 def verdicts(comparison: Comparison) -> list[str]:
-    """Returns a sentence on which arms lie above each untrained one, by interval and by mean; below
-    it where lower is better."""
-    better, sentences = comparison.primary.better, []
-    side = "below" if better == "lower" else "above"
+    """Returns what may be said of each untrained arm against all others, and of the planned
+    pair.
+    """
+    own, sentences = comparison.rankings.get(comparison.primary.name), []
     for control in comparison.untrained:
-        base = comparison.means.get(control)
-        if base is None or not base.defined:
-            continue
-        groups: dict[str, list[str]] = {
-            f"{side} it with intervals apart": [],
-            f"{side} it by the mean only": [],
-            f"not {side} it": [],
-        }
-        apart, ahead, behind = groups.values()
-        for arm, mean in comparison.means.items():
-            if mean is None or arm in comparison.untrained:
-                continue
-            if mean.better_than(base, better):
-                apart.append(arm)
-            elif mean.mean < base.mean if better == "lower" else mean.mean > base.mean:
-                ahead.append(arm)
-            else:
-                behind.append(arm)
-        parts = [f"{group}: {', '.join(names)}" for group, names in groups.items() if names]
-        sentences.append(f"Against {control} – {'; '.join(parts) or 'no other arm has finished'}.")
+        sentence = against(own, control) if own else None
+        if sentence is not None:
+            sentences.append(sentence)
+    if comparison.planned is not None:
+        sentences.append(comparison.planned.sentence)
     return sentences
 
 
@@ -312,6 +350,7 @@ def as_json(comparison: Comparison) -> str:
             "rows": plain_rows(frame(comparison)),
             "values": values,
             "rankings": rankings,
+            "planned": asdict(comparison.planned) if comparison.planned else None,
             "held_equal": comparison.fairness.equal,
             "differs": comparison.fairness.different,
         },
@@ -325,14 +364,15 @@ def screens(comparison: Comparison) -> list[rich.table.Table]:
     made to fit 80 characters.
     """
     metrics = [column.name for column in comparison.metrics]
-    results = comparison.table.select([RANK.name, ARM.name, *metrics, SEEDS.name])
-    short = {RANK.name: "#", SEEDS.name: "n"}
+    names = [RANK.name, ARM.name, LETTERS.name, *metrics, SEEDS.name]
+    results = comparison.table.select(names)
+    short = {RANK.name: "#", LETTERS.name: "", SEEDS.name: "n"}
     parts = [to_screen(replace(results, notes=()), short=short)]
     further, costs = [], []
     for column in comparison.table.columns:
         if column in COSTS:
             costs.append(column)
-        elif column.name not in (RANK.name, ARM.name, SEEDS.name, *metrics):
+        elif column.name not in names:
             further.append(replace(column, label=""))  # here its name must say which metric
     titles = ("Further statistics", "Cost of pretraining, mean over seeds")
     for title, columns in zip(titles, (further, costs), strict=True):

@@ -1,4 +1,4 @@
-"""Means with intervals over seeds."""
+"""Means with intervals over seeds, and what their combination needs."""
 
 from __future__ import annotations
 
@@ -28,20 +28,6 @@ class Interval:
     def defined(self) -> bool:
         """Whether there is a mean."""
         return math.isfinite(self.mean)
-
-    def better_than(self, other: Interval, better: str) -> bool:
-        """Whether this whole interval lies on the better side of the other, ``better`` as in
-        ``Metric``.
-        """
-        return other.above(self) if better == "lower" else self.above(other)
-
-    def above(self, other: Interval) -> bool:
-        """Whether this whole interval lies above the other; False where either has no width to
-        speak of.
-        """
-        if self.half is None or other.half is None:
-            return False
-        return self.mean - self.half > other.mean + other.half
 
     def text(self, digits: int = 2) -> str:
         """``mean ± half``, the mean alone, or ``not defined``."""
@@ -87,3 +73,30 @@ def interval_of_runs(values: Sequence[float]) -> Interval:
     if len(values) and not np.isfinite(np.asarray(values, dtype=np.float64)).all():
         return Interval(math.nan, None, len(values))
     return t_interval(values)
+
+
+def satterthwaite(
+    first: np.ndarray | float,
+    first_df: np.ndarray | float,
+    second: np.ndarray | float,
+    second_df: np.ndarray | float,
+) -> np.ndarray:
+    """Degrees of freedom of the sum of two estimated variances (v₁ and v₂, any shape):
+    (v₁ + v₂)² / (v₁² / df₁ + v₂² / df₂); those of the first where both are 0.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    whole, parts = (first + second) ** 2, first**2 / first_df + second**2 / second_df
+    start = np.broadcast_to(np.asarray(first_df, np.float64), whole.shape).copy()
+    return np.divide(whole, parts, out=start, where=parts > 0)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's adjustment of p-values (n,) for n questions asked together, in their order: the i-th
+    smallest times n − i + 1, never below a smaller one's, at most 1.
+    """
+    array = np.asarray(p, np.float64)
+    order = np.argsort(array)
+    steps = array[order] * np.arange(len(array), 0, -1)
+    adjusted = np.empty_like(array)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted

@@ -182,6 +182,7 @@ def build(
     digits: Mapping[str, int] | None = None,
     statistics: Sequence[Statistic] = (),
     references: Sequence[str] = (),
+    intervals: Mapping[str, Mapping[str, Interval]] | None = None,
     mark_best: bool = False,
 ) -> Table:
     """Builds a table whose metrics' own columns hold the mean over runs with its 95 % interval.
@@ -196,6 +197,8 @@ def build(
         digits: metric's column -> digits after the point, where they are not 2.
         statistics: further ones, in this order beside each metric.
         references: names of the entries that statistics of pairs compare with.
+        intervals: metric's column -> entry -> what stands there instead of the interval over runs,
+            for entries that are no baseline.
         mark_best: mark the best mean of each metric among the entries that are no baseline.
 
     Raises:
@@ -227,6 +230,7 @@ def build(
                     label = dict(label=heading, group=own.group, digits=own.digits)
                     add(Column(f"{name} {heading}", **label), values)
                 else:
+                    values = _replaced(entries, values, (intervals or {}).get(name, {}))
                     add(own, values, _best(entries, values, own.better) if mark_best else ())
             value = statistic.value_of_table(samples)
             if value is not None:
@@ -294,6 +298,17 @@ def metrics_of(runs: Sequence[Run]) -> dict[str, Column]:
             column, group=run.benchmark, unit=metric.unit, better=metric.better
         )
     return columns
+
+
+def _replaced(
+    entries: Sequence[Entry], values: Sequence[Value], intervals: Mapping[str, Interval]
+) -> list[Value]:
+    """The values, with an interval of the entry's own in place of those that have one."""
+    replaced = []
+    for entry, value in zip(entries, values, strict=True):
+        own = None if entry.kind == "baseline" else intervals.get(entry.name)
+        replaced.append(own or value)
+    return replaced
 
 
 def _best(entries: Sequence[Entry], means: Sequence[Value], better: str) -> list[int]:

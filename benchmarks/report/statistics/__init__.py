@@ -5,10 +5,12 @@
 from benchmarks.report.statistics.bootstrap import BOOTSTRAP
 from benchmarks.report.statistics.contract import Statistic, Value
 from benchmarks.report.statistics.intervals import DIFFERENCE, IMAGE_DIFFERENCE, INTERVAL
+from benchmarks.report.statistics.ranks import RANKS
 
 # What a comparison's ``statistics`` may name. INTERVAL stands in every table.
 STATISTICS = {
-    statistic.name: statistic for statistic in (INTERVAL, DIFFERENCE, IMAGE_DIFFERENCE, BOOTSTRAP)
+    statistic.name: statistic
+    for statistic in (INTERVAL, RANKS, DIFFERENCE, IMAGE_DIFFERENCE, BOOTSTRAP)
 }
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "IMAGE_DIFFERENCE",
     "INTERVAL",
     "BOOTSTRAP",
+    "RANKS",
     "STATISTICS",
     "Statistic",
     "Value",

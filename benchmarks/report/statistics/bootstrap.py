@@ -1,9 +1,13 @@
-"""The paired bootstrap over images: how far another draw of the images would move a difference."""
+"""The paired bootstrap over images: how far another draw of the images would move a difference.
+
+Images that belong together (frames of one video) are drawn together, where the records say which do
+in ``counts["groups"]``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -11,7 +15,7 @@ import numpy as np
 from benchmarks.core.record import Record
 from benchmarks.core.scores import image_counts
 from benchmarks.core.statistics import CONFIDENCE, Interval
-from benchmarks.report.runs import Sample
+from benchmarks.report.runs import Run, Sample
 from benchmarks.report.statistics.contract import Statistic
 
 RESAMPLES = 2000
@@ -28,11 +32,13 @@ class ImageSums:
         parts: (images, k) numerators; k classes for mIoU, else 1.
         wholes: (images, k) denominators; columns whose sum is 0 are left out of the mean.
         images: (images,) their numbers in the data.
+        groups: (images,) which of them belong together, numbers from 0; None where nobody says.
     """
 
     parts: np.ndarray
     wholes: np.ndarray
     images: np.ndarray
+    groups: np.ndarray | None = None
     finish: Callable[[np.ndarray], np.ndarray] = np.asarray
     scale: float = 100.0
 
@@ -58,7 +64,10 @@ def image_sums(record: Record, metric: str) -> ImageSums | None:
     if sums is None:
         return None
     again = sums.metric(sums.parts.sum(0)[None], sums.wholes.sum(0)[None])[0]
-    return sums if np.isclose(again, record.metrics[metric].value, rtol=1e-6) else None
+    if not np.isclose(again, record.metrics[metric].value, rtol=1e-6):
+        return None
+    groups = record.counts.get("groups")
+    return sums if groups is None else replace(sums, groups=np.array(groups)[sums.images])
 
 
 def _read_sums(counts: dict, metric: str) -> ImageSums | None:
@@ -80,7 +89,7 @@ def _read_sums(counts: dict, metric: str) -> ImageSums | None:
         parts, wholes = np.array(table[f"{prefix}{part}"]), np.array(table["known"])
         scale = 1.0 if part == "squared_error" else 100.0
         images = np.array(table["image"])
-        return ImageSums(parts[:, None], wholes[:, None], images, finish, scale)
+        return ImageSums(parts[:, None], wholes[:, None], images, finish=finish, scale=scale)
     return None
 
 
@@ -89,48 +98,66 @@ def _mean_of(values: list[float], images: np.ndarray, *, scale: float) -> ImageS
     return ImageSums(parts, np.ones_like(parts), images, scale=scale)
 
 
-def bootstrap_difference(
-    sample: Sample, reference: Sample, *, resamples: int = RESAMPLES, seed: int = 0
-) -> Interval | None:
-    """Difference to another row, with the interval that drawing other images would give it.
-
-    The images are drawn with replacement, the same ones for all runs of both rows; per draw, each
-    run's metric is computed anew, and the differences of paired runs are averaged. Draws are
-    weights W (R, images), how often each image was drawn, so that all sums of all runs are one
-    product W · counts (images, columns). Networks are taken as they are: the spread over seeds is
-    not in it.
-
-    Args:
-        sample, reference: rows with runs in common, by ``pair``; a single run of each is a pair.
-        resamples: R, draws of as many images as there are.
-        seed: of the draws.
-
-    Returns:
-        The difference on all images, ± half the distance between the 2.5 % and 97.5 % quantiles;
-        ``n`` images. None where counts do not give the metric. Cost O(R · images · columns).
-    """
-    pairs = sample.paired_with(reference)
-    if len(sample.runs) == len(reference.runs) == 1:
-        pairs = [(sample.runs[0], reference.runs[0])]
+def sums_of_runs(runs: Sequence[Run], metric: str) -> list[ImageSums] | None:
+    """What all runs keep of the same images; None where one keeps nothing, or of other images."""
     sums: list[ImageSums] = []
-    for run in chain(*pairs):
-        own = image_sums(run.record, sample.metric)
+    for run in runs:
+        own = image_sums(run.record, metric)
         if own is None or (sums and not np.array_equal(own.images, sums[0].images)):
             return None
         sums.append(own)
-    if not sums:
-        return None
-    images = len(sums[0].images)
-    tables = np.stack([(own.parts, own.wholes) for own in sums], axis=2)  # (2, images, runs, k)
-    counts = tables.swapaxes(0, 1).reshape(images, -1).astype(np.float64)
-    random, block = np.random.default_rng(seed), max(1, _BLOCK // images)
-    drawn = []
+    return sums or None
+
+
+def draw(
+    sums: Sequence[ImageSums], *, resamples: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The metric of every run on draws of the images with replacement, the same for all runs.
+
+    Draws are weights W (R, units), how often each image or group was drawn, so that the sums of a
+    run are one product W · counts (units, columns).
+
+    Args:
+        sums: of the runs, about the same images.
+        resamples: R, draws of as many units as there are.
+        seed: of the draws: ``default_rng(seed).integers(units, size=(R, units))``, units in the
+            order of their numbers.
+
+    Returns:
+        (R, runs) metrics; (R,) bool, whether a class of the whole is absent from the draw: then it
+        is left out of that draw's mean. Cost O(R · units · columns).
+    """
+    tables = []
+    for one in sums:
+        tables.append(np.concatenate([one.parts, one.wholes], 1).astype(np.float64))  # (n, 2k)
+    groups = unit_numbers(sums)
+    if groups is not None:
+        together = np.equal.outer(np.unique(groups), groups).astype(np.float64)  # (units, images)
+        tables = [together @ table for table in tables]
+    units = len(tables[0])
+    random, block = np.random.default_rng(seed), max(1, _BLOCK // units)
+    metrics, absent = [], []
     for start in range(0, resamples, block):
-        weights = draw_weights(random, images, resamples=min(block, resamples - start))
-        drawn.append(_differences(weights @ counts, sums))
-    observed = float(_differences(counts.sum(0)[None], sums)[0])
-    low, high = np.nanquantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(observed, float(high - low) / 2, images)
+        weights = draw_weights(random, units, resamples=min(block, resamples - start))
+        values, gaps = [], np.zeros(len(weights), bool)
+        for one, table in zip(sums, tables, strict=True):
+            parts, wholes = np.split(weights @ table, 2, axis=1)  # (r, k) each
+            values.append(one.metric(parts, wholes))
+            gaps |= ((wholes > 0) < (table.sum(0)[wholes.shape[1] :] > 0)).any(1)
+        metrics.append(np.stack(values, 1))
+        absent.append(gaps)
+    return np.concatenate(metrics), np.concatenate(absent)
+
+
+def unit_numbers(sums: Sequence[ImageSums]) -> np.ndarray | None:
+    """(images,) the groups of the first run whose record names them; None: images stand alone.
+
+    What belongs together is a matter of the images, so that one record says it for all.
+    """
+    for one in sums:
+        if one.groups is not None:
+            return one.groups
+    return None
 
 
 def draw_weights(random: np.random.Generator, images: int, *, resamples: int) -> np.ndarray:
@@ -143,16 +170,34 @@ def draw_weights(random: np.random.Generator, images: int, *, resamples: int) ->
     return counts.reshape(resamples, images).astype(np.float64)
 
 
-def _differences(totals: np.ndarray, sums: list[ImageSums]) -> np.ndarray:
-    """Mean over pairs of the difference of two runs' metrics, (R,).
+def bootstrap_difference(
+    sample: Sample, reference: Sample, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval | None:
+    """Difference to another row, with the interval that drawing other images would give it.
+
+    Per draw, each run's metric is computed anew, and the differences of paired runs are averaged.
+    Networks are taken as they are: the spread over seeds is not in it.
 
     Args:
-        totals: (R, 2 · runs · k), sums over images: numerators of all runs, then denominators.
-        sums: of the runs, those of a pair one after the other.
+        sample, reference: rows with runs in common, by ``pair``; a single run of each is a pair.
+        resamples, seed: see :func:`draw`.
+
+    Returns:
+        The difference on all images, ± half the distance between the 2.5 % and 97.5 % quantiles;
+        ``n`` images. None where counts do not give the metric.
     """
-    parts, wholes = totals.reshape(len(totals), 2, len(sums), -1).swapaxes(0, 1)  # (R, runs, k)
-    metrics = sums[0].metric(parts, wholes)  # (R, runs)
-    return (metrics[:, ::2] - metrics[:, 1::2]).mean(1)
+    pairs = sample.paired_with(reference)
+    if len(sample.runs) == len(reference.runs) == 1:
+        pairs = [(sample.runs[0], reference.runs[0])]
+    sums = sums_of_runs(list(chain(*pairs)), sample.metric)
+    if sums is None:
+        return None
+    metrics, _ = draw(sums, resamples=resamples, seed=seed)
+    drawn = (metrics[:, ::2] - metrics[:, 1::2]).mean(1)
+    whole = [own.metric(own.parts.sum(0)[None], own.wholes.sum(0)[None])[0] for own in sums]
+    observed = float(np.mean(np.array(whole[::2]) - whole[1::2]))
+    low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(observed, float(high - low) / 2, len(sums[0].images))
 
 
 BOOTSTRAP = Statistic(

@@ -1,35 +1,78 @@
 """Who is above whom: rank sets, tie letters and all pairs of arms in one metric.
 
-x[a, s] is the metric of arm a at seed s; a seed is a block that all arms share. Definitions, with
-A arms of at least two seeds each and S complete blocks (seeds that all A arms have):
+x[a, s] is the metric of arm a at seed s; a seed is a block that all arms share. A arms have at
+least two seeds each and a number in all of them; others stand outside the ranking. Definitions:
 
-- **One arm**: mean over its own n seeds ± t_{.975, n−1} · sd / √n.
-- **A pair**: difference of means over the S_ab seeds that both have.
-- **Tukey** (``method="tukey"``): residuals r = x − row mean − column mean + grand mean of the
-  complete blocks, MSE = Σr² / ((A−1)(S−1)), df = (A−1)(S−1); half = q_{.95; A, df} · √(MSE / S_ab);
-  p = P(Q_{A, df} ≥ |difference| / √(MSE / S_ab)).
-- **Above**: the simultaneous interval of the difference excludes 0, on the better side.
-- **Rank set**: [1 + arms above, A − arms below]. All hold at once with at least 95 % (Al Mohamad,
+- **Images.** Where all runs keep counts of the same images, M is computed again on 1,000 draws of
+  the n images with replacement, the same for all runs: ``default_rng(0).integers(K, size=(1000,
+  K))`` for K = n images or, if a record's ``counts["groups"]`` says which belong together, for the
+  K groups in the order of their numbers. se_a² is the variance (ddof=1) over draws of the mean over
+  the arm's seeds, se_ab² that of the difference of two arms over the seeds that both have. Without
+  counts both are 0 and ``images`` is 0.
+- **One arm.** Mean over its own S_a seeds ± t_{.975, df} · √(v₁ + v₂), v₁ = s² / S_a with
+  S_a − 1 degrees, v₂ = se_a² with K − 1; df by Satterthwaite,
+  (v₁ + v₂)² / (v₁² / df₁ + v₂² / df₂).
+- **A pair.** Difference of means over the S_ab seeds that both have.
+- **Tukey** (``method="tukey"``). Complete blocks are the S seeds that all A arms have; residuals
+  r = x − row mean − column mean + grand mean, ``mse`` = Σr² / ``df``, ``df`` = (A−1)(S−1).
+  Per pair v₁ = 2·mse / S_ab with ``df`` degrees, v₂ = se_ab² with K − 1, df_ab by Satterthwaite;
+  half = q_{.95; A, df_ab} / √2 · √(v₁ + v₂); p = P(Q_{A, df_ab} ≥ √2 · |difference| / √(v₁ + v₂)).
+- **Holm** (``method="holm"``) instead where ``levene_p`` < .01 (:func:`pairs.levene` says how it is
+  computed) or fewer than two blocks are complete. Per pair v₁ = s_d² / S_ab of the paired
+  differences with S_ab − 1 degrees, v₂ as above; p = Holm's of the two-sided t with df_ab;
+  half = t_{1 − .05 / (2m), df_ab} · √(v₁ + v₂) for m pairs (Bonferroni).
+- **Above.** Tukey: |difference| > half. Holm: p < .05. Never where √(v₁ + v₂) ≤ 1e-9 · max |x|:
+  nothing tells the spread then, and half and p are None.
+- **Rank set.** [1 + arms above, A − arms below]. All hold at once with at least 95 % (Al Mohamad,
   Goeman, van Zwet, "Simultaneous confidence intervals for ranks", Biometrics 2022).
-- **Letters**: arms that share one are not apart (Piepho, "An algorithm for a letter-based
+- **Letters.** Arms that share one are not apart (Piepho, "An algorithm for a letter-based
   representation of all-pairwise comparisons", JCGS 2004).
-- **Improvement**: share of seed pairs (s, s′) in which one arm is better, ties ½ (Agarwal et al.,
+- **Improvement.** Share of seed pairs (s, s′) in which one arm is better, ties ½ (Agarwal et al.,
   "Deep reinforcement learning at the edge of the statistical precipice", NeurIPS 2021).
+- **Detectable.** δ · √(v₁ + v₂) of the pair with the (lower) median variance, with its df_ab and
+  critical value, δ of :func:`power.smallest_effect`.
+- **Seeds to separate.** The fewest S for which that is at most the difference of the two best, with
+  v₁ of one seed divided by S, v₂ as it is, and the degrees that S seeds have.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from scipy import stats
 
-from benchmarks.core.statistics import CONFIDENCE, t_interval
-from benchmarks.report.runs import Sample
+from benchmarks.report.runs import Run, Sample
+from benchmarks.report.statistics.bootstrap import draw, sums_of_runs, unit_numbers
+from benchmarks.report.statistics.letters import tie_letters
+from benchmarks.report.statistics.pairs import (
+    LEVENE_LEVEL,
+    ImageNoise,
+    Pairs,
+    arm_intervals,
+    bonferroni_critical,
+    by_holm,
+    by_tukey,
+    complete_blocks,
+    improvement,
+    levene,
+    mean_square,
+    sign_flip,
+    with_tukey_p,
+)
+from benchmarks.report.statistics.power import (
+    Critical,
+    seeds_to_find,
+    smallest_effect,
+    tukey_critical,
+)
+from benchmarks.report.statistics.sentences import sentences_of
+
+RESAMPLES = 1000
+_MOST_FLIPPED = 16  # seeds: 65,536 patterns of signs
 
 
 @dataclass(frozen=True)
@@ -45,7 +88,8 @@ class ArmEstimate:
         high: worst rank it may have.
         letters: tie letters; arms that share one are not apart.
         covers: ``seeds`` or ``seeds and images``: chances that ``half`` covers.
-        seed_share: share of the seeds in the variance behind ``half``.
+        seed_share: share of the seeds in the variance behind ``half``; None where the images' is
+            not known.
         image_share: share of the images, likewise.
         seeds_missing: seeds that other arms of the ranking have and this one has not.
     """
@@ -71,11 +115,14 @@ class PairEstimate:
         first: the one that stands higher in the order.
         second: the other.
         difference: first − second, mean over the seeds that both have.
-        half: half-width of its simultaneous 95 % interval.
+        half: half-width of its simultaneous 95 % interval; None where nothing tells the spread.
         p: adjusted for all pairs.
         above: name of the better one if the two are apart, else None.
         improvement: share of seed pairs in which ``first`` is better, ties count half.
         comparisons: how many seed pairs that are.
+        seeds: that both have.
+        sign_flip: exact p of the difference over these seeds by itself, see
+            :func:`benchmarks.report.statistics.pairs.sign_flip`.
     """
 
     first: str
@@ -86,6 +133,8 @@ class PairEstimate:
     above: str | None
     improvement: float
     comparisons: int
+    seeds: int
+    sign_flip: float | None
 
 
 @dataclass(frozen=True)
@@ -108,6 +157,8 @@ class Ranking:
         detectable: smallest true difference that is found with 80 % power.
         seeds_to_separate: seeds that would separate the two best with 80 % power; None where they
             are apart, or no number of seeds would do.
+        absent: share of the draws of images in which a class occurs nowhere; it is then left out
+            of that draw's mean. None without images.
         sentences: what stands below the table.
     """
 
@@ -125,7 +176,29 @@ class Ranking:
     blocks: int
     detectable: float | None
     seeds_to_separate: int | None
-    sentences: tuple[str, ...]
+    absent: float | None
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Arms × seeds, the best mean first.
+
+    Attributes:
+        metric: its name in the records.
+        arms: names.
+        seeds: in order of appearance.
+        runs: arm -> seed -> run.
+        values: (A, S), NaN where a run is missing.
+        sign: 1, or −1 where lower is better.
+    """
+
+    metric: str
+    arms: tuple[str, ...]
+    seeds: tuple[Hashable, ...]
+    runs: Mapping[str, Mapping[Hashable, Run]]
+    values: np.ndarray
+    sign: int
 
 
 def rank(samples: Sequence[Sample]) -> Ranking | None:
@@ -135,141 +208,176 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
         samples: one per arm, all of one metric; baselines are no arms.
 
     Returns:
-        None where fewer than two such arms share fewer than two seeds: then nothing can be said.
+        None where there are fewer than two such arms: then nothing can be said.
     """
-    values = {sample.name: _by_seed(sample) for sample in samples}
-    values = {arm: own for arm, own in values.items() if _is_ranked(own)}
-    blocks = sorted(set.intersection(*map(set, values.values()))) if values else []
-    if len(values) < 2 or len(blocks) < 2:
+    grid = _grid(samples)
+    if grid is None:
         return None
-    sample = next(sample for sample in samples if sample.name in values)
-    metric, sign = sample.runs[0].record.metrics[sample.metric], 1
-    if metric.better == "lower":
-        sign = -1
-    order = sorted(values, key=lambda arm: -sign * np.mean(list(values[arm].values())))
-    table = np.array([[values[arm][seed] for seed in blocks] for arm in order])
-    mse, df = block_residual(table)
-    pairs = []
-    for first, second in itertools.combinations(order, 2):
-        pairs.append(_pair(first, second, values, spread=(mse, df, len(order)), sign=sign))
-    arms = _arms(order, values, pairs)
-    return Ranking(
-        column=sample.runs[0].column(sample.metric),
-        better=metric.better,
-        unit=metric.unit,
-        arms=arms,
-        pairs=tuple(pairs),
-        method="tukey",
-        levene_p=None,
-        mse=mse,
-        df=df,
-        images=0,
-        clusters=None,
-        blocks=len(blocks),
-        detectable=None,
-        seeds_to_separate=None,
-        sentences=(),
+    noise, images, clusters, absent = _image_noise(grid)
+    complete = complete_blocks(grid.values)
+    blocks = complete.shape[1]
+    levene_p = levene(complete) if blocks > 1 else None
+    mse, df = mean_square(complete) if blocks > 1 else (None, None)
+    is_holm = blocks < 2 or (levene_p is not None and levene_p < LEVENE_LEVEL)
+    if is_holm:
+        pairs = by_holm(grid.values, noise)
+    else:
+        pairs = with_tukey_p(by_tukey(grid.values, noise))
+    run = next(iter(grid.runs[grid.arms[0]].values()))
+    estimates = _pairs(grid, pairs)
+    detectable, needed = _power(grid, pairs, noise=noise, pooled=not is_holm)
+    ranking = Ranking(
+        column=run.column(grid.metric),
+        better="higher" if grid.sign > 0 else "lower",
+        unit=run.record.metrics[grid.metric].unit,
+        arms=_arms(grid, estimates, noise),
+        pairs=estimates,
+        method="holm" if is_holm else "tukey",
+        levene_p=levene_p,
+        mse=None if mse is None else float(mse),
+        df=None if df is None else float(df),
+        images=images,
+        clusters=clusters,
+        blocks=blocks,
+        detectable=detectable,
+        seeds_to_separate=needed,
+        absent=absent,
     )
+    return replace(ranking, sentences=sentences_of(ranking))
 
 
-def block_residual(table: np.ndarray) -> tuple[float, float]:
-    """Mean square and degrees of freedom of what arms and seeds do not explain.
-
-    Args:
-        table: (arms, seeds).
-    """
-    arms, seeds = table.shape
-    rest = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
-    df = (arms - 1) * (seeds - 1)
-    return float((rest**2).sum() / df), float(df)
-
-
-def _by_seed(sample: Sample) -> dict:
-    return {
-        run.pair: run.record.metrics[sample.metric].value
-        for run in sample.runs
-        if run.pair is not None
-    }
-
-
-def _is_ranked(values: Mapping) -> bool:
-    return len(values) > 1 and all(map(math.isfinite, values.values()))
+def _grid(samples: Sequence[Sample]) -> _Grid | None:
+    runs: dict[str, dict[Hashable, Run]] = {}
+    metric = ""
+    for sample in samples:
+        own = {run.pair: run for run in sample.runs if run.pair is not None}
+        if len(own) > 1 and np.isfinite(sample.values).all():
+            runs[sample.name], metric = own, sample.metric
+    if len(runs) < 2:
+        return None
+    seeds = tuple(dict.fromkeys(itertools.chain(*runs.values())))
+    values = np.full((len(runs), len(seeds)), np.nan)
+    for row, own in enumerate(runs.values()):
+        for seed, run in own.items():
+            values[row, seeds.index(seed)] = run.record.metrics[metric].value
+    sign = -1 if run.record.metrics[metric].better == "lower" else 1
+    order = np.argsort(-sign * np.nanmean(values, 1), kind="stable")
+    names = list(runs)
+    arms = tuple(names[row] for row in order)
+    return _Grid(metric, arms, seeds, runs, values[order], sign)
 
 
-@cache
-def _quantile(arms: int, df: float) -> float:
-    return float(stats.studentized_range.ppf(CONFIDENCE, arms, df))
+def _image_noise(grid: _Grid) -> tuple[ImageNoise | None, int, int | None, float | None]:
+    """Noise, images, groups of them, and the share of draws that lack a class."""
+    cells = np.argwhere(np.isfinite(grid.values))
+    runs = [grid.runs[grid.arms[row]][grid.seeds[column]] for row, column in cells]
+    sums = sums_of_runs(runs, grid.metric)
+    if sums is None:
+        return None, 0, None, None
+    groups = unit_numbers(sums)
+    images = len(sums[0].images)
+    units = images if groups is None else len(np.unique(groups))
+    if units < 2:
+        return None, 0, None, None
+    metrics, absent = draw(sums, resamples=RESAMPLES)
+    metrics = metrics[np.isfinite(metrics).all(1)]  # a draw without any class measures nothing
+    drawn = np.full((len(metrics), *grid.values.shape), np.nan)
+    drawn[:, cells[:, 0], cells[:, 1]] = metrics
+    pairs = np.zeros((len(grid.arms), len(grid.arms)))
+    for first, second in itertools.combinations(range(len(grid.arms)), 2):
+        each = drawn[:, first] - drawn[:, second]
+        each = each[:, np.isfinite(grid.values[[first, second]]).all(0)]  # (R, common seeds)
+        if each.size:
+            pairs[first, second] = pairs[second, first] = each.mean(1).var(ddof=1)
+    noise = ImageNoise(np.nanmean(drawn, 2).var(0, ddof=1), pairs, units - 1)
+    return noise, images, None if groups is None else units, float(absent.mean())
 
 
-def _pair(first: str, second: str, values: Mapping, *, spread: tuple, sign: int) -> PairEstimate:
-    mse, df, arms = spread
-    common = sorted(set(values[first]) & set(values[second]))
-    difference = float(np.mean([values[first][s] - values[second][s] for s in common]))
-    scale = math.sqrt(mse / len(common))
-    half = _quantile(arms, df) * scale
-    own = np.array(list(values[first].values()))[:, None] * sign
-    other = np.array(list(values[second].values()))[None] * sign
-    above = None
-    if abs(difference) > half:
-        above = first if difference * sign > 0 else second
-    return PairEstimate(
-        first=first,
-        second=second,
-        difference=difference,
-        half=half,
-        p=float(stats.studentized_range.sf(abs(difference) / scale, arms, df)) if scale else None,
-        above=above,
-        improvement=float(((own > other) + (own == other) / 2).mean()),
-        comparisons=own.size * other.size,
-    )
+def _pairs(grid: _Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:
+    estimates = []
+    for first, second in itertools.combinations(range(len(grid.arms)), 2):
+        own, other = grid.values[first], grid.values[second]
+        known, common = np.isfinite(own), own - other
+        common = common[np.isfinite(common)]
+        is_better = grid.sign * pairs.difference[first, second] > 0
+        above = grid.arms[first if is_better else second]
+        estimates.append(
+            PairEstimate(
+                first=grid.arms[first],
+                second=grid.arms[second],
+                difference=float(pairs.difference[first, second]),
+                half=_known(pairs.half[first, second]),
+                p=_known(pairs.p[first, second]),
+                above=above if pairs.apart[first, second] else None,
+                improvement=improvement(
+                    grid.sign * own[known], grid.sign * other[np.isfinite(other)]
+                ),
+                comparisons=int(known.sum() * np.isfinite(other).sum()),
+                seeds=len(common),
+                sign_flip=sign_flip(common) if 0 < len(common) <= _MOST_FLIPPED else None,
+            )
+        )
+    return tuple(estimates)
 
 
-def _arms(order: Sequence[str], values: Mapping, pairs: Sequence[PairEstimate]) -> tuple:
-    seeds, letters = sorted(set().union(*values.values())), tie_letters(order, pairs)
-    arms = []
-    for arm in order:
-        own = t_interval(list(values[arm].values()))
-        apart = [pair.above for pair in pairs if pair.above and arm in (pair.first, pair.second)]
+def _arms(
+    grid: _Grid, pairs: Sequence[PairEstimate], noise: ImageNoise | None
+) -> tuple[ArmEstimate, ...]:
+    means, halves, shares = arm_intervals(grid.values, noise)
+    ties = [(pair.first, pair.second) for pair in pairs if pair.above is not None]
+    letters, arms = tie_letters(grid.arms, ties), []
+    for row, arm in enumerate(grid.arms):
+        winners = [pair.above for pair in pairs if arm in (pair.first, pair.second)]
+        lost = sum(winner not in (arm, None) for winner in winners)
+        known = np.isfinite(grid.values[row])
+        share = None if noise is None else _known(shares[row])
         arms.append(
             ArmEstimate(
                 arm=arm,
-                mean=own.mean,
-                half=own.half,
-                n=own.n,
-                low=1 + sum(winner != arm for winner in apart),
-                high=len(order) - sum(winner == arm for winner in apart),
+                mean=float(means[row]),
+                half=float(halves[row]),
+                n=int(known.sum()),
+                low=1 + lost,
+                high=len(grid.arms) - winners.count(arm),
                 letters=letters[arm],
-                covers="seeds",
-                seed_share=1.0,
-                image_share=0.0,
-                seeds_missing=tuple(seed for seed in seeds if seed not in values[arm]),
+                covers="seeds" if noise is None else "seeds and images",
+                seed_share=share,
+                image_share=None if share is None else 1 - share,
+                seeds_missing=tuple(itertools.compress(grid.seeds, ~known)),
             )
         )
     return tuple(arms)
 
 
-def tie_letters(order: Sequence[str], pairs: Sequence[PairEstimate]) -> dict[str, str]:
-    """Letters by insertion and absorption: two arms share one exactly if they are not apart.
+def _power(
+    grid: _Grid, pairs: Pairs, *, noise: ImageNoise | None, pooled: bool
+) -> tuple[float | None, int | None]:
+    """What these seeds find, and how many would separate the two best; None where nothing tells."""
+    count = len(grid.arms)
+    upper = np.triu_indices(count, 1)
+    variance = (pairs.seed_variance + pairs.image_variance)[upper]
+    known = np.isfinite(pairs.half[upper])
+    if not known.any():
+        return None, None
+    critical: Critical = partial(tukey_critical, count)
+    if not pooled:
+        critical = partial(bonferroni_critical, int(known.sum()))
+    places = np.flatnonzero(known)[np.argsort(variance[known], kind="stable")]
+    middle = places[(len(places) - 1) // 2]
+    df = float(pairs.df[upper][middle])
+    detectable = smallest_effect(float(critical(df)), df) * math.sqrt(variance[middle])
+    needed = None
+    if known[0] and not pairs.apart[0, 1] and pairs.difference[0, 1]:
+        needed = seeds_to_find(
+            float(pairs.difference[0, 1]),
+            seed_variance=float(pairs.seed_variance[0, 1] * pairs.seeds[0, 1]),
+            image_variance=float(pairs.image_variance[0, 1]),
+            image_df=noise.df if noise else 1.0,
+            arms=count if pooled else 2,
+            critical=critical,
+        )
+    return detectable, needed
 
-    Args:
-        order: names of the arms; letters begin with the first.
-        pairs: all pairs.
-    """
-    groups = [frozenset(order)]
-    for pair in pairs:
-        if pair.above is None:
-            continue
-        split = []
-        for group in groups:
-            if {pair.first, pair.second} <= group:
-                split += [group - {pair.first}, group - {pair.second}]
-            else:
-                split.append(group)
-        groups = [g for g in dict.fromkeys(split) if not any(g < other for other in split)]
-    groups.sort(key=lambda group: sorted(map(order.index, group)))
-    names = itertools.chain("ABCDEFGHIJKLMNOPQRSTUVWXYZ", itertools.count(27))
-    letters = dict.fromkeys(order, "")
-    for name, group in zip(names, groups, strict=False):
-        for arm in order:
-            letters[arm] += str(name) if arm in group else ""
-    return letters
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -75,10 +75,14 @@ def test_ranks_by_the_mean_of_the_primary_metric() -> None:
     comparison = build_table(arms, primary="seg.mIoU", fairness=FAIR)
     assert list(comparison.means) == ["A", "B", "none", "late"]
     lines = comparison.table.lines()
-    assert headings(comparison)[:3] == ["rank", "arm", "seg.mIoU [%]"]
-    assert [line[:2] for line in lines] == [["1", "A"], ["2", "B"], ["3", "none"], ["–", "late"]]
-    assert lines[0][2] == "31.00 ± 2.48"  # t(0.975, 2) / √3 = 2.484
-    assert lines[3][2:] == ["–", "0"]
+    assert headings(comparison)[:4] == ["rank", "arm", "letters", "seg.mIoU [%]"]
+    # MSE = 100 / 12 with 4 degrees of freedom, q = 5.04: ± 8.40 separates A from none alone.
+    places = [["1–2", "A", "A"], ["1–3", "B", "AB"], ["2–3", "none", "B"], ["–", "late", "–"]]
+    assert [line[:3] for line in lines] == places
+    assert lines[0][3] == "31.00 ± 2.48"  # t(0.975, 2) / √3 = 2.484
+    assert lines[3][3:] == ["–", "0"]
+    assert "Not ranked: late; a rank needs two seeds, with a number in each." in ranking(comparison)
+    assert not [row for row in comparison.table.rows if row.kind == "first"]
 
 
 def test_the_first_column_is_the_primary_one_and_columns_can_be_chosen() -> None:
@@ -105,11 +109,52 @@ def test_unequal_protocols_never_share_a_column() -> None:
     assert list(comparison.records) == ["seg", "other"]
 
 
-def test_verdicts_tell_intervals_apart_from_means() -> None:
-    comparison = build_table(ARMS, primary="seg.mIoU", fairness=FAIR, untrained=["none"])
+def test_verdicts_say_no_more_than_the_ranking() -> None:
+    comparison = build_table(ARMS, primary="seg.mIoU", fairness=FAIR, untrained=["none", "B"])
+    pairs = {(pair.first, pair.second): pair for pair in comparison.rankings["seg.mIoU"].pairs}
+    assert pairs["A", "none"].above == "A" and pairs["A", "none"].half == pytest.approx(
+        8.3997, 1e-4
+    )
+    assert pairs["B", "none"].above is None and pairs["A", "B"].above is None
     assert verdicts(comparison) == [
-        "Against none – above it with intervals apart: A; above it by the mean only: B."
+        "Against none – above it (better): A; not apart from it: B.",
+        "Against B – not apart from it: A, none.",
     ]
+
+
+def test_one_seed_ranks_nothing() -> None:
+    arms = arms_of([run("A", 0, 90.0), run("B", 0, 1.0)], "B", "A")
+    comparison = build_table(arms, primary="seg.mIoU", fairness=FAIR, untrained=["B"])
+    assert [line[:4] for line in comparison.table.lines()] == [
+        ["–", "A", "–", "90.00"],
+        ["–", "B", "–", "1.00"],
+    ]
+    assert comparison.rankings == {} and verdicts(comparison) == []
+    assert any(sentence.startswith("Nothing is ranked") for sentence in ranking(comparison))
+    assert json.loads(as_json(comparison))["rankings"] == {}
+
+
+def test_the_planned_pair_is_one_sentence() -> None:
+    comparison = build_table(ARMS, primary="seg.mIoU", fairness=FAIR, planned=("B", "none"))
+    assert verdicts(comparison) == [
+        "Planned before the run: B − none in seg.mIoU is 5.00 ± 12.42 % over 3 seeds (paired "
+        "t-test: p = 0.23; sign-flip: p = 0.5): they are not apart."
+    ]
+    assert json.loads(as_json(comparison))["planned"]["half"] == pytest.approx(12.42, abs=5e-3)
+
+
+def test_other_columns_are_ranked_too() -> None:
+    runs = []
+    for arm, own in ARMS.items():
+        runs += [run(arm, r.pair, r.record.metrics["mIoU"].value, RMSE=r.pair) for r in own]
+    comparison = build_table(arms_of(runs, *ARMS), primary="seg.mIoU", fairness=FAIR)
+    assert (
+        "seg.RMSE (lower is better): ranks and letters: none 1–3 A, A 1–3 A, B 1–3 A; ± over "
+        "seeds only."
+    ) in ranking(comparison)
+    stored = json.loads(as_json(comparison))["rankings"]
+    assert list(stored) == ["seg.mIoU", "seg.RMSE"] and stored["seg.RMSE"]["better"] == "lower"
+    assert stored["seg.RMSE"]["pairs"][0]["half"] is None  # no arm differs: no spread to speak of
 
 
 def test_where_lower_is_better_the_smallest_mean_ranks_first_and_words_turn_around() -> None:
@@ -120,15 +165,13 @@ def test_where_lower_is_better_the_smallest_mean_ranks_first_and_words_turn_arou
     comparison = build_table(arms, primary="seg.RMSE", fairness=FAIR, untrained=["A"])
     assert list(comparison.means) == ["none", "B", "A"]
     assert [c.better for c in comparison.metrics] == ["lower", "higher"]
-    assert headings(comparison)[2:4] == ["seg.RMSE [m] ↓", "seg.mIoU [%]"]
-    assert verdicts(comparison) == [
-        "Against A – below it with intervals apart: none; below it by the mean only: B."
-    ]
+    assert headings(comparison)[3:5] == ["seg.RMSE [m] ↓", "seg.mIoU [%]"]
+    assert verdicts(comparison) == ["Against A – below it (better): none; not apart from it: B."]
     turned = build_table(arms, primary="seg.RMSE", fairness=FAIR, untrained=["none"])
-    assert verdicts(turned) == ["Against none – not below it: B, A."]
-    assert ranking(comparison)[0].startswith("Ranked by seg.RMSE (lower is better); ")
+    assert verdicts(turned) == ["Against none – above it (worse): A; not apart from it: B."]
+    assert ranking(comparison)[0] == "Ordered by seg.RMSE (lower is better), the best mean first."
     assert json.loads(as_json(comparison))["better"]["seg.RMSE"] == "lower"
-    assert list(frame(comparison)["rank"]) == [1, 2, 3]
+    assert list(frame(comparison)["rank"]) == ["1–2", "1–3", "2–3"]
 
 
 @pytest.mark.parametrize("primary", ["seg.mIoU", "seg.RMSE"])
@@ -138,26 +181,25 @@ def test_an_arm_with_a_seed_that_is_not_a_number_has_no_mean_and_no_rank(
     runs = [
         run("bad", 0, NAN, RMSE=NAN),
         run("bad", 1, 99.0, RMSE=0.0),
-        run("good", 0, 5.0, RMSE=1.0),
+        *(run("good", seed, 5.0 + seed, RMSE=1.0 - seed / 9) for seed in range(2)),
+        *(run("fair", seed, 2.0 + seed, RMSE=3.0 - seed / 9 + seed / 99) for seed in range(2)),
     ]
-    arms = arms_of(runs, "bad", "good")
-    comparison = build_table(arms, primary=primary, fairness=FAIR, untrained=["good"], title="Toys")
-    assert list(comparison.means) == ["good", "bad"]
+    arms = arms_of(runs, "bad", "fair", "good")
+    comparison = build_table(arms, primary=primary, fairness=FAIR, untrained=["bad"], title="Toys")
+    assert list(comparison.means) == ["good", "fair", "bad"]
     lines = comparison.table.lines()
-    assert [line[:4] for line in lines] == [
-        ["1", "good", *lines[0][2:4]],
-        ["–", "bad", "not defined", "not defined"],
-    ]
-    assert verdicts(comparison) == [
-        f"Against good – not {'below' if primary == 'seg.RMSE' else 'above'} it: bad."
-    ]
+    # mIoU differs by 3 at both seeds, which tells no spread; RMSE by 2.00 and 2.01.
+    places = ["1–2", "1–2"] if primary == "seg.mIoU" else ["1", "2"]
+    assert [line[0] for line in lines[:2]] == places
+    assert lines[2][:5] == ["–", "bad", "–", "not defined", "not defined"]
+    assert verdicts(comparison) == []
     reason = "seg.mIoU of bad, seed 0, is not a number in its record: the arm has no mean of it."
     assert reason in ranking(comparison) and reason in as_markdown(comparison)
     stored = json.loads(as_json(comparison), parse_constant=pytest.fail)
-    assert stored["values"][0]["value"] is None and stored["rows"][1]["rank"] is None
+    assert stored["values"][0]["value"] is None and stored["rows"][2]["rank"] is None
     page = write_report(Report(comparison, "python tools/compare.py toys.py"), tmp_path)
     text = page.read_text()
-    assert reason in text and text.count('class="first"') == 1
+    assert reason in text and text.count('class="first"') == (places[0] == "1")
 
 
 def test_one_metric_has_one_direction() -> None:
@@ -186,14 +228,16 @@ def test_every_form_holds_the_same_numbers(tmp_path: Path) -> None:
         ARMS, primary="seg.mIoU", fairness=FAIR, baselines=baselines, title="Toys <1>"
     )
     numbers = frame(comparison)
-    assert list(numbers) == ["rank", "arm", "seeds", "seg.mIoU", "seg.mIoU ±"]
+    names = ["rank", "arm", "seeds", "letters", "seg.mIoU", "seg.mIoU ±"]
+    assert list(numbers) == names
     assert numbers["arm"].tolist() == ["A", "B", "none", "baseline majority"]
     assert numbers["seeds"].tolist() == [3, 3, 3, 0]
     assert numbers["seg.mIoU"].tolist() == [31.0, 26.0, 21.0, 3.5]
     assert numbers["seg.mIoU ±"].iloc[0] == pytest.approx(2.4841, abs=1e-4)
     markdown = as_markdown(comparison)
     assert (
-        "| 1 | A | 31.00 ± 2.48 | 3 |" in markdown and "| – | (majority) | 3.50 | – |" in markdown
+        "| 1–2 | A | A | 31.00 ± 2.48 | 3 |" in markdown
+        and "| – | (majority) | – | 3.50 | – |" in markdown
     )
     assert f"`seg` {majority.protocol_hash}: data.size=p" in markdown
     assert "Held equal in all arms: views." in markdown and "- `lr`: 1 (A) · 3 (B)" in markdown
@@ -216,18 +260,19 @@ def test_every_form_holds_the_same_numbers(tmp_path: Path) -> None:
 def test_further_statistics_compare_with_the_untrained_arm_or_the_first() -> None:
     options = dict(primary="seg.mIoU", fairness=FAIR, statistics=[DIFFERENCE])
     comparison = build_table(ARMS, untrained=["none"], **options)
-    assert headings(comparison)[2:4] == ["seg.mIoU [%]", "minus none"]
-    assert [line[3] for line in comparison.table.lines()] == ["10.00 ± 0.00", "5.00 ± 12.42", "–"]
+    assert headings(comparison)[3:5] == ["seg.mIoU [%]", "minus none"]
+    assert [line[4] for line in comparison.table.lines()] == ["10.00 ± 0.00", "5.00 ± 12.42", "–"]
     assert DIFFERENCE.explanation in as_markdown(comparison)
     assert frame(comparison)["seg.mIoU minus none"].tolist()[:2] == [10.0, 5.0]
     first = build_table(ARMS, **options)
-    assert headings(first)[3] == "minus A" and first.table.lines()[0][3] == "–"
+    assert headings(first)[4] == "minus A" and first.table.lines()[0][4] == "–"
 
 
 def test_nothing_finished_yet_is_an_empty_table() -> None:
     comparison = build_table({"A": []}, primary="seg.mIoU", fairness=compare_configs({}))
-    assert comparison.table.lines() == [["–", "A", "–", "0"]]
-    assert list(frame(comparison)) == ["rank", "arm", "seeds", "seg.mIoU", "seg.mIoU ±"]
+    assert comparison.table.lines() == [["–", "A", "–", "–", "0"]]
+    names = ["rank", "arm", "seeds", "letters", "seg.mIoU", "seg.mIoU ±"]
+    assert list(frame(comparison)) == names
     assert "nothing as a whole" in as_markdown(comparison)
 
 

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmarks.core.statistics import Interval, interval_of_runs, t_interval
+from benchmarks.core.statistics import Interval, holm, interval_of_runs, satterthwaite, t_interval
 
 
 def test_two_values_have_a_closed_form() -> None:
@@ -54,18 +55,21 @@ def test_a_run_without_a_value_leaves_no_mean() -> None:
         interval = interval_of_runs(values)
         assert math.isnan(interval.mean) and interval.half is None and interval.n == len(values)
         assert interval.text() == "not defined" and not interval.defined
-        assert not interval.above(Interval(0, 0.1, 3)) and not Interval(0, 0.1, 3).above(interval)
     assert interval_of_runs([3.0, 7.0]) == t_interval([3.0, 7.0])
 
 
-def test_which_side_is_better_depends_on_the_metric() -> None:
-    high, low = Interval(5, 1, 3), Interval(3, 0.9, 3)
-    assert high.better_than(low, "higher") and not low.better_than(high, "higher")
-    assert low.better_than(high, "lower") and not high.better_than(low, "lower")
-    assert not Interval(3, 1.1, 3).better_than(high, "lower")
+def test_satterthwaite_by_its_vector_and_its_limits() -> None:
+    """v₁ = .24 of 3 seeds, v₂ = .09 of 100 images: df 3.770538, half-width 1.633965."""
+    df = satterthwaite(0.24, 2, 0.09, 99)
+    assert df == pytest.approx(3.770538, abs=5e-7)
+    assert stats.t.ppf(0.975, df) * math.sqrt(0.24 + 0.09) == pytest.approx(1.633965, abs=5e-7)
+    # One variance alone has its own degrees; two equal ones of equal degrees have twice as many.
+    parts = satterthwaite(
+        [0.24, 0.0, 1.0, 0.0], [2, 2, 7, 5], [0.0, 0.09, 1.0, 0.0], [99, 99, 7, 9]
+    )
+    assert parts.tolist() == pytest.approx([2, 99, 14, 5])
 
 
-def test_above_needs_both_intervals_apart() -> None:
-    assert Interval(5, 1, 3).above(Interval(3, 0.9, 3))
-    assert not Interval(5, 1, 3).above(Interval(3, 1.1, 3))
-    assert not Interval(5, None, 1).above(Interval(3, 0.1, 3))
+def test_holm_multiplies_by_the_questions_that_are_left() -> None:
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]).tolist() == [1.0, 1.0] and holm([]).size == 0
