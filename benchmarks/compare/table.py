@@ -366,7 +366,7 @@ def screens(comparison: Comparison) -> list[rich.table.Table]:
     metrics = [column.name for column in comparison.metrics]
     names = [RANK.name, ARM.name, LETTERS.name, *metrics, SEEDS.name]
     results = comparison.table.select(names)
-    short = {RANK.name: "#", LETTERS.name: "", SEEDS.name: "n"}
+    short = {RANK.name: "#", LETTERS.name: "ties", SEEDS.name: "n"}
     parts = [to_screen(replace(results, notes=()), short=short)]
     further, costs = [], []
     for column in comparison.table.columns:

@@ -57,8 +57,8 @@ def test_the_statistic_on_the_page_stands_in_a_comparisons_table(statistic: Modu
     )
     assert frame(comparison).set_index("arm")["seg.mIoU worst run"].loc["A"] == 1.0
     markdown = as_markdown(comparison)
-    assert "| rank | arm | seg.mIoU [%] | worst run | seeds |" in markdown
-    assert "| 1 | B | 2.50 | – | 1 |" in markdown and statistic.WORST.explanation in markdown
+    assert "| rank | arm | letters | seg.mIoU [%] | worst run | seeds |" in markdown
+    assert "| – | B | – | 2.50 | – | 1 |" in markdown and statistic.WORST.explanation in markdown
 
 
 def test_a_comparison_asks_for_it_by_name(page: Any, statistic: ModuleType, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_an_unfinished_comparison_says_so_everywhere(
     write("untrained/seed_0", 1.0)
     write("weak/seed_0", 3.0)
     complete, printed = end(plan)
-    assert not complete and "weak" in printed and "Against untrained" in printed
+    assert not complete and "weak" in printed and "Nothing is ranked" in printed
     page = (plan.work_dir / "index.html").read_text()
     assert "INCOMPLETE: 2 of 6 records are there." in page
     assert "INCOMPLETE" in (plan.work_dir / "report.md").read_text()
@@ -190,7 +190,7 @@ def test_a_finished_comparison_leaves_its_table_in_every_form(
     stored = json.loads((plan.work_dir / "table.json").read_text())
     assert stored["primary"] == "toy.score" and len(stored["values"]) == 12
     assert r"\begin{tabular}" in (plan.work_dir / "table.tex").read_text()
-    assert "| 1 | strong | 30.50 ± 6.35 |" in (plan.work_dir / "table.md").read_text()
+    assert "| 1–3 | strong | A | 30.50 ± 6.35 |" in (plan.work_dir / "table.md").read_text()
     assert len(read_all(plan.work_dir / "records.jsonl")) == 6
 
 
