@@ -156,10 +156,10 @@ def shared_data() -> Path:
     """The folder of real data sets that lies beside some checkouts; tests that need it are skipped
     elsewhere.
     """
-    folder = Path(os.environ.get("PIXELPRETEXT_SHARED", ROOT.parent / "shared")) / "data"
+    folder = Path(os.environ.get("PIXELPRETEXT_MIRROR", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(
-            f"no real data at {folder}: set PIXELPRETEXT_SHARED to the folder that holds data/"
+            f"no real data at {folder}: set PIXELPRETEXT_MIRROR to a folder of packed originals"
         )
     return folder
 

@@ -18,7 +18,7 @@ GROUPS = {
     "transfer": ("transfer", "finetune", "robustness"),
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
     "exchange": ("import", "export"),
-    "data": ("make-scenes", "prepare-transfer", "unpack-shared"),
+    "data": ("make-scenes", "prepare-transfer", "prepare-data"),
     "care": ("doctor", "build-operators", "build-mmcv"),
 }
 COMMANDS = tuple(chain.from_iterable(GROUPS.values()))

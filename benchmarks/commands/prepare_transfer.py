@@ -11,7 +11,7 @@ EXAMPLES = """sets: scenes_segmentation, scenes_detection, camvid, bccd, coco100
 examples:
   pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0
   pixelpretext prepare-transfer data/transfer --sets scenes_segmentation scenes_detection
-  PIXELPRETEXT_SHARED=/data/shared pixelpretext prepare-transfer data/transfer
+  PIXELPRETEXT_MIRROR=/data/mirror pixelpretext prepare-transfer data/transfer
 
 Sets that already exist are left alone. docs/data.md, "Data for transfer", says what is written."""
 
@@ -28,21 +28,23 @@ def add_arguments(parser: CommandLine) -> None:
         help="what pixelpretext make-scenes wrote (default data/scenes)",
     )
     parser.add_argument(
-        "--archives", help="folder of the .tar files (default: data/ in $PIXELPRETEXT_SHARED)"
+        "--mirror",
+        help="folder or URL of packed originals (default: $PIXELPRETEXT_MIRROR; without it they "
+        "are downloaded from those who publish them)",
     )
 
 
-def run(*, out: str, sets: list[str] | None, scenes: str, archives: str | None) -> None:
+def run(*, out: str, sets: list[str] | None, scenes: str, mirror: str | None) -> None:
     """Writes the data sets, and prints what each holds."""
     from rich.console import Console
 
     from benchmarks.data.prepare import SETS, prepare_sets
-    from benchmarks.data.prepare.for_comparison import shared_folder
+    from benchmarks.data.prepare.originals import mirror_of
     from pretrain.progress import Bars
 
-    sets, archives = sets or SETS, archives or shared_folder()
+    sets, mirror = sets or SETS, mirror_of(mirror)
     with Bars(Console(stderr=True)) as bars:
-        contents = prepare_sets(sets, out, scenes=scenes, archives=archives, progress=bars.follow)
+        contents = prepare_sets(sets, out, scenes=scenes, mirror=mirror, progress=bars.follow)
     for name, content in contents.items():
         print(f"{Path(out) / name}: {content}")
 

@@ -2,9 +2,9 @@
 pair; networks and photos of configs/comparisons/real.py. At equal computing effort:
 configs/comparisons/clae_compute.py.
 
-FOLDER as in configs/comparisons/real.py.
+Photos as in configs/comparisons/real.py.
 
-Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae.py
+Launch:   python tools/compare.py configs/comparisons/clae.py
 Hardware: 2 CPU cores
 Result:   three seeds, docs/results/clae.md: CLAE below SimCLR, linear probe 29.2 % against 32.7 %;
           our own recipe

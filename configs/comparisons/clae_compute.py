@@ -2,7 +2,7 @@
 floating-point operations, so that SimCLR trains on more samples. The budget pays for CLAE's 10,000
 samples.
 
-Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/clae_compute.py
+Launch:   python tools/compare.py configs/comparisons/clae_compute.py
 Hardware: 2 CPU cores
 Result:   docs/results/clae_compute.md; our own recipe
 Knob:     budget

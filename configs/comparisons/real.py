@@ -1,14 +1,14 @@
 """Real photos: pretraining on Caltech-101, dense retrieval on CamVid in two protocols, kNN on
 held-back Caltech images.
 
-FOLDER holds data/pretrain_caltech101_s128.tar and data/seg_camvid.tar (default: a folder `shared`
-beside the repository); they are unpacked to data/real. Caltech's background folder is left out, and
-a fifth of each class is never pretrained on. CamVid's val part is 101 frames of one drive, 0016E5,
-as are 204 of its 367 train images. `retrieval` is the usual protocol, whose memory holds these
-neighbours in time; that of `other_drives` holds only the 163 train images of the drives 0001TP and
-0006R0. Only what holds in both says something of streets that were not seen.
+The photos are downloaded to data/real (about 320 MB; docs/data.md, "Photos for the comparisons").
+Caltech's background folder is left out, and a fifth of each class is never pretrained on. CamVid's
+val part is 101 frames of one drive, 0016E5, as are 204 of its 367 train images. `retrieval` is the
+usual protocol, whose memory holds these neighbours in time; that of `other_drives` holds only the
+163 train images of the drives 0001TP and 0006R0. Only what holds in both says something of streets
+that were not seen.
 
-Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/real.py
+Launch:   python tools/compare.py configs/comparisons/real.py
 Hardware: 2 CPU cores, 16 minutes without `other_drives`
 Result:   docs/results.md; our own recipe
 Knob:     budget
@@ -16,7 +16,9 @@ Knob:     budget
 
 title = "Real photos: Caltech-101 → CamVid"
 _root = "data/real"
-prepare = dict(real=dict(out=_root, held_back=0.2))
+prepare = dict(
+    caltech101=dict(out=f"{_root}/caltech101", held_back=0.2), camvid=dict(out=f"{_root}/camvid")
+)
 
 base = "configs/quick/scenes64.py"
 # Photos keep the jitter and greyscale of PixPro: their colours do tell something of what they show.

@@ -3,9 +3,9 @@ untrained network on the classes of Caltech-101. Each arm is pretrained; then a 
 (the second stage of SupCon's protocol) and kNN are fitted to its frozen vectors of the training
 photos and judged on a fifth of each class, never trained on.
 
-FOLDER as in configs/comparisons/real.py; the photos are unpacked to data/real.
+The photos are downloaded to data/real, see docs/data.md.
 
-Launch:   PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/supcon.py
+Launch:   python tools/compare.py configs/comparisons/supcon.py
 Hardware: 2 CPU cores
 Result:   docs/results.md; our own recipe
 Knob:     budget; loader.images_per_class of the last arm
@@ -13,7 +13,7 @@ Knob:     budget; loader.images_per_class of the last arm
 
 title = "Labels: SupCon, cross-entropy and SimCLR on Caltech-101"
 _root = "data/real"
-prepare = dict(real=dict(out=_root, held_back=0.2))
+prepare = dict(caltech101=dict(out=f"{_root}/caltech101", held_back=0.2))
 
 base = "configs/quick/scenes64.py"
 # Photos keep the jitter and greyscale of PixPro: their colours do tell something of what they show.

@@ -1,12 +1,12 @@
 """Real photos, fine-tuned: what is pretrained on Caltech-101 is transferred to CamVid (FCN) and to
 blood cells (Faster R-CNN) by the libraries' own training loops.
 
-FOLDER as in real.py; it also holds data/det_bccd.tar. Networks and budget are those of real.py:
+The blood cells are downloaded, too (about 8 MB). Networks and budget are those of real.py:
 with --work-dir work_dirs/real what it has trained is not trained again. Any arm of real.py can be
 added: only what is missing runs.
 
 Launch:   bash tools/setup.sh transfer
-          PIXELPRETEXT_SHARED=FOLDER python tools/compare.py configs/comparisons/transfer_real.py
+          python tools/compare.py configs/comparisons/transfer_real.py
 Hardware: 2 CPU cores
 Result:   docs/results.md; our own recipe
 Knob:     the recipes' train_dataloader.dataset.indices, how many labelled images are trained on

@@ -7,13 +7,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pretrain.data.listings import read_json
 from pretrain.files import atomic_write
 
-CLASSES_FILE = "classes.json"
+CLASSES_FILE, ORIGIN_FILE = "classes.json", "origin.json"
 
 
 @contextmanager
@@ -63,3 +65,32 @@ def require_new(target: Path, source: Path) -> None:
 def write_classes(folder: Path, names: Sequence[str]) -> None:
     """Writes ``classes.json``: the class names in the order of their numbers."""
     atomic_write(folder / CLASSES_FILE, json.dumps(list(names), indent=1) + "\n")
+
+
+def write_origin(folder: Path, origin: Mapping[str, Any], *, written: str) -> None:
+    """Writes ``origin.json``: what a prepared folder depends on, and what was written."""
+    content = dict(origin) | dict(written=written)
+    atomic_write(folder / ORIGIN_FILE, json.dumps(content, indent=1) + "\n")
+
+
+def is_prepared(target: Path, origin: Mapping[str, Any]) -> bool:
+    """Whether a folder was prepared from just this; False if it is not there.
+
+    Raises:
+        ValueError: it holds something else, or was prepared in another way.
+    """
+    if not target.exists():
+        return False
+    file = target / ORIGIN_FILE
+    stored = read_json("prepared data", file) if file.is_file() else None
+    if not isinstance(stored, dict):
+        raise ValueError(
+            f"{target} holds something other than prepared data: delete it or choose another folder"
+        )
+    for key, value in origin.items():
+        if stored.get(key) != value:
+            raise ValueError(
+                f"{target} was made with {key}={stored.get(key)!r}, not {value!r}: delete it or "
+                "choose another folder"
+            )
+    return True

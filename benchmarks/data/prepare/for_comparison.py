@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import shutil
-import tarfile
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -13,18 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.data.prepare import prepare_sets
+from benchmarks.data.prepare.folders import is_prepared, new_folder, write_origin
+from benchmarks.data.prepare.originals import BACKGROUND, mirror_of, open_original
+from benchmarks.data.prepare.run import prepare_sets
 from pretrain.data.folders import visible
 from pretrain.data.scenes.write import write_scenes
-from pretrain.files import atomic_write
 from pretrain.names import check_names
-from pretrain.places import checkout
 from pretrain.progress import Bars
 from pretrain.threads import usable_cores
-
-SHARED_VARIABLE = "PIXELPRETEXT_SHARED"
-CALTECH, CAMVID = "pretrain_caltech101_s128", "seg_camvid"
-BACKGROUND = "BACKGROUND_Google"  # a mixture, not a class
 
 
 def prepare_scenes(
@@ -44,70 +37,91 @@ def prepare_scenes(
     )
 
 
-def shared_folder() -> Path:
-    """Returns the archives' folder: ``data`` in ``$PIXELPRETEXT_SHARED``, else in ``shared`` next
-    to the checkout, or in the current folder for an installed package.
-    """
-    root = checkout()
-    usual = Path("shared") if root is None else root.parent / "shared"
-    return Path(os.environ.get(SHARED_VARIABLE) or usual) / "data"
+def prepare_caltech101(*, out: str, held_back: float = 0.2, mirror: str | None = None) -> None:
+    """Writes 3,562 photos of Caltech-101 as ``out/{train,val}/<class>/*.jpg``; does nothing when
+    they are there.
 
-
-def prepare_real(*, out: str, archives: str | None = None, held_back: float = 0.2) -> None:
-    """Unpacks the real photos: ``out/caltech101/{train,val}/<class>/*.jpg`` and
-    ``out/camvid/{train,trainannot,val,valannot}``.
-
-    Of every Caltech class a share is held back as ``val``: the files with the smallest SHA-256 of
-    their name, so the same ones on every machine. Nothing that is evaluated on is pretrained on.
-    The background folder is left out.
+    Of every class a share is held back as ``val``: the files with the smallest SHA-256 of their
+    name, so the same ones on every machine. Nothing that is evaluated on is pretrained on. The
+    background folder is left out.
 
     Args:
-        out: folder to make; left alone when it is complete.
-        archives: folder of the ``.tar`` files; None = :func:`shared_folder`.
+        out: folder to make.
         held_back: share in (0, 1).
+        mirror: see :func:`open_original`; None: ``$PIXELPRETEXT_MIRROR``, where it is set.
 
     Raises:
-        FileNotFoundError: the archives are not there; says where they were looked for and how to
-            name another place. Or ``held_back`` is not in (0, 1), or ``out`` was split at another
-            share.
+        ValueError: ``held_back`` is not in (0, 1), or ``out`` holds something else.
+        FileNotFoundError, OSError: the original cannot be had.
     """
     if not 0 < held_back < 1:
         raise ValueError(
-            f"real images: held_back = {held_back} must lie between 0 and 1, both excluded"
+            f"caltech101: held_back = {held_back} must lie between 0 and 1, both excluded"
         )
-    target, share = Path(out), f"held_back={held_back}"
-    if (target / "complete.txt").is_file():
-        content = (target / "complete.txt").read_text().strip()
-        if f"({share})" not in content:
-            raise ValueError(
-                f"real images: {target} holds {content!r}, not {share}: delete it or choose "
-                "another out"
-            )
+
+    def split(original: Path, folder: Path) -> str:
+        kept, held = split_classes(original, folder, held_back)
+        return f"{kept} train, {held} val"
+
+    _prepare_once("caltech101", Path(out), split, mirror=mirror, held_back=held_back)
+
+
+def prepare_camvid(*, out: str, mirror: str | None = None) -> None:
+    """Writes CamVid's train and val parts as ``out/{train,trainannot,val,valannot}``; does nothing
+    when they are there.
+
+    Args:
+        out: folder to make.
+        mirror: see :func:`open_original`; None: ``$PIXELPRETEXT_MIRROR``, where it is set.
+
+    Raises:
+        ValueError: ``out`` holds something else.
+        FileNotFoundError, OSError: the original cannot be had.
+    """
+
+    def move(original: Path, folder: Path) -> str:
+        parts = sorted(visible(original.iterdir()))
+        for part in parts:
+            part.rename(folder / part.name)
+        return ", ".join(part.name for part in parts)
+
+    _prepare_once("camvid", Path(out), move, mirror=mirror)
+
+
+def _prepare_once(
+    name: str,
+    out: Path,
+    write: Callable[[Path, Path], str],
+    *,
+    mirror: str | None,
+    **settings: float,
+) -> None:
+    """Makes the folder ``out`` of an original, whole or not at all, unless it is there.
+
+    Args:
+        name: of the original.
+        out: gets ``origin.json``, which says what the folder was made from.
+        write: called with the original and an empty folder; returns what it wrote, as text.
+        mirror: see :func:`prepare_caltech101`.
+        settings: what the folder's content depends on.
+    """
+    origin = dict(data=name, **settings)
+    if is_prepared(out, origin):
         return
-    source = Path(archives) if archives else shared_folder()
-    for name in (CALTECH, CAMVID):
-        if not (source / f"{name}.tar").is_file():
-            raise FileNotFoundError(
-                f"real images: no {name}.tar in {source}. Set {SHARED_VARIABLE} to the folder "
-                f"that holds data/{name}.tar; without them run configs/comparisons/scenes.py, "
-                "which draws its own images."
-            )
-    unpacking = target.with_name(f".{target.name}.unpacking")
-    shutil.rmtree(unpacking, ignore_errors=True)
-    for name in (CALTECH, CAMVID):
-        with tarfile.open(source / f"{name}.tar") as archive:
-            archive.extractall(unpacking, filter="data")
-    kept, held = split_classes(unpacking / CALTECH, unpacking / "caltech101", held_back)
-    (unpacking / CAMVID).rename(unpacking / "camvid")
-    shutil.rmtree(unpacking / CALTECH)
-    atomic_write(unpacking / "complete.txt", f"caltech101: {kept} train, {held} val ({share})\n")
-    if target.exists():  # without complete.txt: the rest of something that was interrupted
-        shutil.rmtree(target)
-    unpacking.rename(target)
+    with Bars(Console(stderr=True)) as bars:
+        original = open_original(
+            name,
+            near=out.parent,
+            mirror=mirror_of(mirror),
+            progress=bars.follow(name),
+            console=bars.console,
+        )
+        with original as source, new_folder(out) as folder:
+            write_origin(folder, origin, written=write(source, folder))
 
 
 def prepare_transfer(
-    *, out: str, sets: Sequence[str], scenes: str = "data/scenes", archives: str | None = None
+    *, out: str, sets: Sequence[str], scenes: str = "data/scenes", mirror: str | None = None
 ) -> None:
     """Rewrites labelled data for fine-tuning with mmsegmentation and mmdet; leaves alone what is
     there.
@@ -116,15 +130,14 @@ def prepare_transfer(
         out: folder to write one folder per set into.
         sets: names of :data:`benchmarks.data.prepare.SETS`.
         scenes: what :func:`prepare_scenes` wrote, for the sets made of it.
-        archives: folder of the ``.tar`` files; None = :func:`shared_folder`.
+        mirror: see :func:`open_original`; None: ``$PIXELPRETEXT_MIRROR``, where it is set.
 
     Raises:
         ValueError: an unknown set, or a folder that was made from another one.
         FileNotFoundError: an original is missing.
     """
-    archives = archives or shared_folder()
     with Bars(Console(stderr=True)) as bars:
-        prepare_sets(sets, out, scenes=scenes, archives=archives, progress=bars.follow)
+        prepare_sets(sets, out, scenes=scenes, mirror=mirror_of(mirror), progress=bars.follow)
 
 
 def _lot(file: Path) -> str:
@@ -151,7 +164,8 @@ def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, in
 
 PREPARERS: dict[str, Callable[..., None]] = {
     "scenes": prepare_scenes,
-    "real": prepare_real,
+    "caltech101": prepare_caltech101,
+    "camvid": prepare_camvid,
     "transfer": prepare_transfer,
 }
 

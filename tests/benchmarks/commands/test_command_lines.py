@@ -39,7 +39,7 @@ MISTAKES = {
     "train": ["{none}/config.py"],
     "train_upsampler": ["{none}.pth", "--data", "{none}"],
     "transfer": ["random:test_resnet", "{none}.py", "--data", "{none}"],
-    "unpack_shared": ["{none}", "--archives", "{none}"],
+    "prepare_data": ["camvid", "--out", "{none}", "--mirror", "{none}"],
 }
 
 # The same with an output that cannot be written: it must be refused before what else is wrong is

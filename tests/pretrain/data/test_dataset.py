@@ -46,7 +46,7 @@ def test_sample_shapes(folder: Path, recipe: ViewRecipe) -> None:
     assert sample.views["context"].images.shape == (1, 3, 8, 8)
     assert sample.ids.item() == 9 and sample.labels.item() == 1 and sample.skipped == ()
     assert sample.ids.dtype == sample.labels.dtype == torch.int64
-    # class 1 is "green" in the shared folder, and OpenCV wrote BGR: the channels must not be
+    # class 1 is "green" in the other folder, and OpenCV wrote BGR: the channels must not be
     # exchanged on the way
     assert views.images.float().mean((0, 2, 3)).argmax() == 1
     red = ViewDataset(ImageFolder(folder), recipe)[0, 16].views["global"].images

@@ -134,4 +134,4 @@ def prepared(
     from benchmarks.data.prepare import SETS, prepare_sets
 
     out = tmp_path_factory.mktemp("prepared") / "transfer"
-    return out, prepare_sets(SETS, out, scenes=scenes, archives=archives)
+    return out, prepare_sets(SETS, out, scenes=scenes, mirror=str(archives))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ import pytest
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.prepare import prepare
 from benchmarks.data.prepare.for_comparison import (
-    BACKGROUND,
-    CALTECH,
-    CAMVID,
-    prepare_real,
+    prepare_caltech101,
+    prepare_camvid,
     split_classes,
 )
+from benchmarks.data.prepare.originals import BACKGROUND, ORIGINALS
+
+CALTECH, CAMVID = ORIGINALS["caltech101"].packed, ORIGINALS["camvid"].packed
 
 
 def write_archive(path: Path, names: list[str]) -> None:
@@ -29,16 +31,16 @@ def write_archive(path: Path, names: list[str]) -> None:
 
 
 @pytest.fixture
-def archives(tmp_path: Path) -> Path:
-    """Two small archives in the layout of the real ones."""
-    folder = tmp_path / "shared" / "data"
-    folder.mkdir(parents=True)
+def mirror(tmp_path: Path) -> str:
+    """Two small packed originals in the layout of the real ones."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
     photos = [
         f"{CALTECH}/{c}/image_{i:04d}.jpg" for c in ("ant", "bass", BACKGROUND) for i in range(10)
     ]
     write_archive(folder / f"{CALTECH}.tar", photos)
     write_archive(folder / f"{CAMVID}.tar", [f"{CAMVID}/train/1.jpg", f"{CAMVID}/trainannot/1.png"])
-    return folder
+    return str(folder)
 
 
 def files(folder: Path) -> set[str]:
@@ -46,54 +48,66 @@ def files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_real_photos_are_unpacked_and_split_without_overlap(archives: Path, tmp_path: Path) -> None:
-    prepare_real(out=str(tmp_path / "real"), archives=str(archives), held_back=0.2)
-    train, val = files(tmp_path / "real/caltech101/train"), files(tmp_path / "real/caltech101/val")
+def test_photos_are_unpacked_and_split_without_overlap(mirror: str, tmp_path: Path) -> None:
+    out = tmp_path / "caltech101"
+    prepare_caltech101(out=str(out), mirror=mirror, held_back=0.2)
+    train, val = files(out / "train"), files(out / "val")
     assert len(train) == 16 and len(val) == 4 and not train & val
-    assert (
-        {name.split("/")[0] for name in train}
-        == {name.split("/")[0] for name in val}
-        == {"ant", "bass"}
-    )
-    assert files(tmp_path / "real/camvid") == {"train/1.jpg", "trainannot/1.png"}
-    prepare_real(out=str(tmp_path / "again"), archives=str(archives), held_back=0.2)
-    assert files(tmp_path / "again/caltech101/val") == val
+    classes = [{name.split("/")[0] for name in part} for part in (train, val)]
+    assert classes == [{"ant", "bass"}] * 2
+    prepare_caltech101(out=str(tmp_path / "again"), mirror=mirror, held_back=0.2)
+    assert files(tmp_path / "again/val") == val
+    prepare_camvid(out=str(tmp_path / "camvid"), mirror=mirror)
+    assert files(tmp_path / "camvid") == {"train/1.jpg", "trainannot/1.png", "origin.json"}
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"mirror", "caltech101", "again", "camvid"}  # nothing half done or unpacked
 
 
-def test_complete_data_is_left_alone_and_half_of_it_is_made_again(
-    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_data_that_are_there_are_left_alone(
+    mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PIXELPRETEXT_SHARED", str(archives.parent))
-    out = tmp_path / "real"
-    prepare({"real": dict(out=str(out))})
+    monkeypatch.setenv("PIXELPRETEXT_MIRROR", mirror)
+    out = tmp_path / "caltech101"
+    prepare({"caltech101": dict(out=str(out))})
     (out / "mine.txt").write_text("kept")
-    prepare({"real": dict(out=str(out))})
+    prepare({"caltech101": dict(out=str(out))})
     assert (out / "mine.txt").exists()
-    (out / "complete.txt").unlink()
-    prepare({"real": dict(out=str(out))})
-    assert not (out / "mine.txt").exists() and (out / "complete.txt").exists()
+    (out / "origin.json").unlink()  # now nobody knows what this is
+    with pytest.raises(PlanError, match="holds something other than prepared data: delete it"):
+        prepare({"caltech101": dict(out=str(out))})
+    assert (out / "mine.txt").exists()
 
 
 def test_another_share_is_refused_and_not_taken_for_the_same_data(
-    archives: Path, tmp_path: Path
+    mirror: str, tmp_path: Path
 ) -> None:
-    given = dict(out=str(tmp_path / "real"), archives=str(archives))
-    prepare_real(**given, held_back=0.2)
-    with pytest.raises(
-        ValueError, match=r"16 train, 4 val \(held_back=0.2\).*, not held_back=0.4: delete it"
-    ):
-        prepare_real(**given, held_back=0.4)
+    given = dict(out=str(tmp_path / "photos"), mirror=mirror)
+    prepare_caltech101(**given, held_back=0.2)
+    with pytest.raises(ValueError, match=r"was made with held_back=0.2, not 0.4: delete it"):
+        prepare_caltech101(**given, held_back=0.4)
     for share in (0, 1, 1.5):
         with pytest.raises(ValueError, match=f"held_back = {share} must lie between 0 and 1"):
-            prepare_real(**given, held_back=share)
+            prepare_caltech101(**given, held_back=share)
 
 
-def test_missing_archives_name_the_place_and_the_way_out(
+def test_a_mirror_that_lacks_the_data_names_the_place_and_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PIXELPRETEXT_SHARED", str(tmp_path / "nowhere"))
-    with pytest.raises(PlanError, match=r"nowhere/data\. Set PIXELPRETEXT_SHARED"):
-        prepare({"real": dict(out=str(tmp_path / "real"))})
+    monkeypatch.setenv("PIXELPRETEXT_MIRROR", str(tmp_path / "nowhere"))
+    with pytest.raises(PlanError, match=r"nowhere; name the mirror's folder by --mirror or PIXEL"):
+        prepare({"camvid": dict(out=str(tmp_path / "camvid"))})
+    assert not (tmp_path / "camvid").exists()
+
+
+def test_the_real_mirror_gives_the_photos_of_our_numbers(shared_data: Path, tmp_path: Path) -> None:
+    """The held-back photos are those that all results were judged on."""
+    prepare_caltech101(out=str(tmp_path / "photos"), mirror=str(shared_data))
+    train, val = files(tmp_path / "photos/train"), files(tmp_path / "photos/val")
+    assert (len(train), len(val)) == (2806, 717)
+    assert (
+        sha256("\n".join(sorted(val)).encode()).hexdigest()
+        == "22748b27bfe80dbb52387b8574fee07e488b7ecaad37d7dda9b32eb15daa4d1e"
+    )
 
 
 def test_scenes_are_written_once_and_another_request_is_refused(tmp_path: Path) -> None:

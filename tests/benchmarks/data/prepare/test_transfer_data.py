@@ -175,7 +175,7 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
     steps: list[tuple[int, int]] = []
     given = dict(
         scenes=scenes,
-        archives=archives,
+        mirror=str(archives),
         progress=lambda name: lambda phase, done, total: steps.append((done, total)),
     )
     prepare_sets(["bccd"], out, **given)
@@ -183,8 +183,8 @@ def test_what_is_there_is_left_alone_unless_it_comes_from_elsewhere(
     assert prepare_sets(["bccd"], out, **given) == {"bccd": "there already"} and len(steps) == 5
     assert sorted(os.listdir(out)) == ["bccd"]  # nothing half done, nothing unpacked
     origin = out / "bccd" / "origin.json"
-    origin.write_text(origin.read_text().replace('"version": 1', '"version": 0'))
-    with pytest.raises(ValueError, match="bccd was made from another det_bccd.tar: delete it"):
+    origin.write_text(origin.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(ValueError, match="bccd was made with version=1, not 2: delete it"):
         prepare_sets(["bccd"], out, **given)
     origin.unlink()
     with pytest.raises(ValueError, match="holds something other than prepared data"):
@@ -200,7 +200,7 @@ def test_nothing_is_left_of_a_set_that_fails(archives: Path, scenes: Path, tmp_p
             ["camvid"],
             tmp_path / "out",
             scenes=scenes,
-            archives=archives,
+            mirror=str(archives),
             progress=lambda name: stop,
         )
     assert list((tmp_path / "out").iterdir()) == []
@@ -284,7 +284,7 @@ def test_archive_cut_short(archives: Path, scenes: Path, tmp_path: Path) -> None
     whole = (archives / "det_bccd.tar").read_bytes()
     (tmp_path / "det_bccd.tar").write_bytes(whole[: len(whole) // 2 + 100])
     with pytest.raises(ValueError, match="det_bccd.tar cannot be unpacked; is it complete"):
-        prepare_sets(["bccd"], tmp_path / "out", scenes=scenes, archives=tmp_path)
+        prepare_sets(["bccd"], tmp_path / "out", scenes=scenes, mirror=str(tmp_path))
 
 
 def test_missing_originals_are_said_before_anything_is_written(
@@ -294,31 +294,31 @@ def test_missing_originals_are_said_before_anything_is_written(
     with pytest.raises(
         FileNotFoundError, match=r"no scenes.json in .*run pixelpretext make-scenes"
     ):
-        prepare_sets(["bccd", "scenes_detection"], out, scenes=tmp_path / "none", archives=archives)
-    with pytest.raises(FileNotFoundError, match=r"no seg_camvid.tar in .*--archives"):
-        prepare_sets(["camvid"], out, scenes=tmp_path, archives=tmp_path)
+        prepare_sets(
+            ["bccd", "scenes_detection"], out, scenes=tmp_path / "none", mirror=str(archives)
+        )
+    with pytest.raises(FileNotFoundError, match=r"no seg_camvid.tar in .*--mirror"):
+        prepare_sets(["camvid"], out, scenes=tmp_path, mirror=str(tmp_path))
     with pytest.raises(ValueError, match="camvit.*did you mean"):
-        prepare_sets(["camvit"], out, scenes=tmp_path, archives=archives)
+        prepare_sets(["camvit"], out, scenes=tmp_path, mirror=str(archives))
     assert not out.exists()
 
 
 def test_comparisons_prepare_it(archives: Path, tmp_path: Path) -> None:
-    prepare({"transfer": dict(out=str(tmp_path / "t"), sets=("camvid",), archives=str(archives))})
+    prepare({"transfer": dict(out=str(tmp_path / "t"), sets=("camvid",), mirror=str(archives))})
     assert len(masks(tmp_path / "t" / "camvid", "training")) == 3
     with pytest.raises(PlanError, match="prepare transfer: .*no seg_camvid.tar"):
-        prepare(
-            {"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), archives=str(tmp_path))}
-        )
+        prepare({"transfer": dict(out=str(tmp_path / "u"), sets=("camvid",), mirror=str(tmp_path))})
 
 
 def test_command_says_what_it_wrote_and_fails_in_a_sentence(
     archives: Path, tmp_path: Path, run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "out"
-    assert run_tool("prepare_transfer", folder, "--sets", "camvid", "--archives", archives) == 0
+    assert run_tool("prepare_transfer", folder, "--sets", "camvid", "--mirror", archives) == 0
     good = capsys.readouterr().out
     assert good.strip().endswith("camvid: train: 3 images, val: 1 images, 11 classes")
-    assert run_tool("prepare_transfer", folder, "--sets", "bccd", "--archives", tmp_path) == 2
+    assert run_tool("prepare_transfer", folder, "--sets", "bccd", "--mirror", tmp_path) == 2
     assert capsys.readouterr().err.startswith("prepare-transfer: data set bccd: no det_bccd.tar in")
     assert run_tool("prepare_transfer", "--help") == 0
     assert set(SETS) <= set(capsys.readouterr().out.replace(",", " ").split())
@@ -326,7 +326,7 @@ def test_command_says_what_it_wrote_and_fails_in_a_sentence(
 
 def test_real_archives(shared_data: Path, tmp_path: Path) -> None:
     said = prepare_sets(
-        ["camvid", "bccd", "coco100"], tmp_path / "out", scenes=tmp_path, archives=shared_data
+        ["camvid", "bccd", "coco100"], tmp_path / "out", scenes=tmp_path, mirror=str(shared_data)
     )
     assert said["camvid"] == "train: 367 images, val: 101 images, 11 classes"
     assert said["bccd"] == "3941 boxes, 2 without area dropped"

@@ -1,6 +1,0 @@
-"""The command ``pixelpretext unpack-shared``, run from a checkout."""
-
-from _checkout import run
-
-if __name__ == "__main__":
-    run("unpack-shared")
