@@ -157,7 +157,9 @@ def test_no_server_at_all(tmp_path: Path) -> None:
         download("http://127.0.0.1:9/file.zip", tmp_path / "file.zip", pause=0.001)
 
 
-def test_two_at_once_fetch_once(server: Server, tmp_path: Path, in_two_processes: Callable[..., list[str]]) -> None:
+def test_two_at_once_fetch_once(
+    server: Server, tmp_path: Path, in_two_processes: Callable[..., list[str]]
+) -> None:
     first, second = in_two_processes(_fetch, server.url, str(tmp_path / "file.zip"))
     assert first == second == MD5
     assert server.asked == [""]
