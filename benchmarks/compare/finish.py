@@ -59,6 +59,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         baselines=collect_baselines(plan),
         untrained=[arm.name for arm in plan.arms if not arm.train],
         statistics=[STATISTICS[name] for name in plan.statistics],
+        planned=plan.planned,
         title=plan.title,
     )
     records = [run.record for run in chain(*runs.values())]

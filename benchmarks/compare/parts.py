@@ -114,6 +114,8 @@ class Plan:
     pictures: dict[str, Any] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     statistics: tuple[str, ...] = ()
+    planned: tuple[str, str] | None = None
+    expected_sd: float | None = None
     title: str = ""
     next_step: str = ""
     resources: Resources = Resources()

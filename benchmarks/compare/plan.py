@@ -17,6 +17,9 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
     pictures = dict(folder=…, count=6, size=128)                  # images of the PCA sheets
     columns = ("retrieval.mIoU", …)     # metrics to show; all when left out
     statistics = ("bootstrap", …)       # further columns: benchmarks/report/statistics
+    planned = ("PixPro", "SimCLR")      # one difference to be tested alone, named before the run
+    expected_sd = 0.8                   # spread over seeds in the primary metric's unit, for the
+    # line that says beforehand what can be seen; an earlier table of the same benchmark comes first
     resources = dict(gpus=1, cpus=4)    # what one trial needs, also memory_gb and hours
     title = "…"                         # of the report
     next_step = "…"                     # the last line on screen
@@ -24,6 +27,7 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +67,8 @@ KEYS = (
     "pictures",
     "columns",
     "statistics",
+    "planned",
+    "expected_sd",
     "title",
     "next_step",
     "resources",
@@ -114,6 +120,8 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         pictures=_pictures(raw.get("pictures", {})),
         columns=columns,
         statistics=_statistics(raw.get("statistics", ())),
+        planned=_planned(raw.get("planned"), [arm.name for arm in arms]),
+        expected_sd=_expected_sd(raw.get("expected_sd")),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
         resources=resources,
@@ -220,6 +228,26 @@ def _statistics(raw: Any) -> tuple[str, ...]:
         raise PlanError(f"statistics = {raw!r}: a list of names, of {', '.join(STATISTICS)}")
     check_names("statistic:", raw, STATISTICS)
     return tuple(raw)
+
+
+def _planned(raw: Any, arms: Sequence[str]) -> tuple[str, str] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, list | tuple) or len(raw) != 2 or raw[0] == raw[1]:
+        raise PlanError(f"planned = {raw!r}: the names of two arms, such as ('{arms[0]}', 'other')")
+    check_names("arm in planned:", raw, arms)
+    return raw[0], raw[1]
+
+
+def _expected_sd(raw: Any) -> float | None:
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 < raw < math.inf:
+        raise PlanError(
+            f"expected_sd = {raw!r}: a number above 0, the standard deviation over seeds in the "
+            "unit of the primary metric"
+        )
+    return float(raw)
 
 
 def _pictures(raw: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.executors import Executor, Local
 from benchmarks.compare.executors.base import Failure, Job
 from benchmarks.compare.finish import finish
+from benchmarks.compare.foresight import foresight
 from benchmarks.compare.jobs import missing_jobs, unfinished
 from benchmarks.compare.names import PlanError, check_names
 from benchmarks.compare.parts import Plan
@@ -22,6 +23,7 @@ from benchmarks.compare.pilots import run_pilots
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
 from benchmarks.compare.trial_folder import TRAINER, TrialFolder, make_spec
+from benchmarks.evaluate.suite import Task
 from pretrain.command_line import as_typed
 from pretrain.files import require_writable
 from pretrain.folder_lock import exclusive
@@ -69,11 +71,14 @@ def run_comparison(plan: Plan, options: Options) -> int:
     require_writable(plan.work_dir, "--work-dir", folder=True)
     with exclusive(plan.work_dir, "comparison", wait_s=1):
         prepare(plan.prepare)
-        _check(plan)
+        tasks = _check(plan)
         budgets = _budgets(plan, options)
         _write_trials(plan, budgets, options)
         jobs = missing_jobs(plan, options.only)
         _announce(plan, jobs, options)
+        if jobs:
+            line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
+            options.console.print(line, markup=False, highlight=False, soft_wrap=True)
         failures = run_watched(options.executor, jobs, console=options.console)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, failures, complete=complete, console=options.console)
@@ -98,9 +103,9 @@ def _show(plan: Plan, console: Console) -> int:
     return 0
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan) -> dict[str, Task]:
     """Refuses what would show hours later: data that are not there, columns that stay empty, sizes
-    that a network does not take, arms that cannot be built.
+    that a network does not take, arms that cannot be built. Returns the opened benchmarks.
     """
     tasks = {benchmark.name: open_task(benchmark) for benchmark in plan.benchmarks}
     check_columns(plan, tasks)
@@ -108,6 +113,7 @@ def _check(plan: Plan) -> None:
     samples = {arm.name: int(plan.budget_amount) for arm in plan.arms} if known else {}
     check_arms(plan, samples)
     check_sizes(plan, tasks)
+    return tasks
 
 
 def _budgets(plan: Plan, options: Options) -> dict[str, ArmBudget]:

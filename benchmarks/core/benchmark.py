@@ -214,11 +214,14 @@ class Benchmark:
             device: it ran on.
             seconds: it took, unless the result says so itself.
         """
+        counts, groups = result.counts, getattr(data, "groups", None)
+        if counts and groups is not None:
+            counts = counts | dict(groups=groups)
         return Record(
             self.name,
             result.metrics,
             self.protocol(data, settings, result.facts),
-            counts=result.counts,
+            counts=counts,
             cost=dict(seconds=seconds) | result.cost,
             subject=subject | result.subject,
             versions=versions(str(device)) | result.versions,

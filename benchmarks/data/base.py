@@ -36,6 +36,13 @@ class LabelledData(ABC):
     def scored_files(self) -> list[Path]:
         """The image files that are scored, in order."""
 
+    @property
+    def groups(self) -> list[int] | None:
+        """Which of :attr:`scored_files` belong together, a number from 0 for each; None: every
+        image stands alone. Records keep it beside their counts, it is no part of a protocol.
+        """
+        return None
+
     def picture(self, index: int, settings: Any) -> np.ndarray:
         """One of :attr:`scored_files` as a benchmark shows it to networks: (H, W, 3) uint8 RGB.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +108,8 @@ class Layout:
         inner: Folder that archives put around everything, looked for when the root lacks the image
             folder.
         listing: Text file with one name per line, or empty: all files are taken then.
+        groups: Numbers the groups of image files that belong together, such as frames of one video,
+            from 0; intervals over images draw them together. None: every image stands alone.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Layout:
     splits: Mapping[str, str] = field(default_factory=dict)
     inner: str = ""
     listing: str = ""
+    groups: Callable[[Sequence[Path]], list[int]] | None = None
 
     @property
     def grouped(self) -> bool:

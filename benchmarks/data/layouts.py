@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.data.groups import frame_blocks
 from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, folder_of
 from benchmarks.data.layouts_plain import plain_layout
 from benchmarks.data.points import read_pts_coord
@@ -190,6 +191,7 @@ declare(
             about="0 to 10, 11 counts nowhere",
         ),
         inner="seg_camvid",
+        groups=frame_blocks,
     )
 )
 declare(

@@ -77,6 +77,11 @@ class PairFolder(LabelledData):
         return self.val.files
 
     @property
+    def groups(self) -> list[int] | None:
+        """See :class:`LabelledData`; the layout says it."""
+        return None if self._layout.groups is None else self._layout.groups(self.scored_files)
+
+    @property
     def protocol(self) -> dict[str, Any]:
         """See :class:`LabelledData`."""
         return dict(

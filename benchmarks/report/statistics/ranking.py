@@ -6,9 +6,10 @@ least two seeds each and a number in all of them; others stand outside the ranki
 - **Images.** Where all runs keep counts of the same images, M is computed again on 1,000 draws of
   the n images with replacement, the same for all runs: ``default_rng(0).integers(K, size=(1000,
   K))`` for K = n images or, if a record's ``counts["groups"]`` says which belong together, for the
-  K groups in the order of their numbers. se_a² is the variance (ddof=1) over draws of the mean over
-  the arm's seeds, se_ab² that of the difference of two arms over the seeds that both have. Without
-  counts both are 0 and ``images`` is 0.
+  K groups in the order of their numbers. se_a² is K / (K−1) times the variance (ddof=1) over draws
+  of the mean over the arm's seeds, se_ab² likewise of the difference of two arms over the seeds
+  that both have; the factor is what a bootstrap of few units lacks. Without counts both are 0 and
+  ``images`` is 0.
 - **One arm.** Mean over its own S_a seeds ± t_{.975, df} · √(v₁ + v₂), v₁ = s² / S_a with
   S_a − 1 degrees, v₂ = se_a² with K − 1; df by Satterthwaite,
   (v₁ + v₂)² / (v₁² / df₁ + v₂² / df₂).
@@ -289,7 +290,9 @@ def _image_noise(grid: _Grid) -> tuple[ImageNoise | None, int, int | None, float
         each = each[:, np.isfinite(grid.values[[first, second]]).all(0)]  # (R, common seeds)
         if each.size:
             pairs[first, second] = pairs[second, first] = each.mean(1).var(ddof=1)
-    noise = ImageNoise(np.nanmean(drawn, 2).var(0, ddof=1), pairs, units - 1)
+    # A resample of K units varies by (K − 1) / K too little.
+    own = np.nanmean(drawn, 2).var(0, ddof=1)
+    noise = ImageNoise(own * units / (units - 1), pairs * units / (units - 1), units - 1)
     return noise, images, None if groups is None else units, float(absent.mean())
 
 
