@@ -11,11 +11,13 @@ from typing import Any
 
 from benchmarks.compare.executors.base import Executor
 from benchmarks.compare.executors.local import Local
+from benchmarks.compare.executors.slurm import Slurm
 from pretrain.annotations import build
 from pretrain.names import check_choice
 
 EXECUTORS: dict[str, type[Executor]] = {
     "local": Local,
+    "slurm": Slurm,
 }
 
 

@@ -50,11 +50,10 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-SchedulerType=sched/builtin
-SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-ReturnToService=2
+ReturnToService=1
 KillWait=10
 DefMemPerCPU=100
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} {size}
@@ -162,18 +161,6 @@ class Cluster:
         """Returns the variables with which the clients are found."""
         return {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
 
-    def kill_node(self, name: str) -> None:
-        """Kills a node's daemon and all its jobs with SIGKILL, as if its power had failed."""
-        for process in self._processes:
-            if name in process.args:
-                _kill_tree(process.pid)
-                process.wait()
-
-    def start_node(self, name: str) -> None:
-        """Starts a node's daemon."""
-        step = self._root / "usr/sbin/slurmstepd-wlm"
-        self._daemon("slurmd-wlm", "-D", "-N", name, "-d", str(step))
-
     def stop(self) -> None:
         """Ends all jobs and daemons."""
         for process in reversed(self._processes):
@@ -193,7 +180,8 @@ class Cluster:
         self._wait_for(socket_file.exists)
         self._daemon("slurmctld-wlm", "-D")
         for name in NODES:
-            self.start_node(name)
+            step = self._root / "usr/sbin/slurmstepd-wlm"
+            self._daemon("slurmd-wlm", "-D", "-N", name, "-d", str(step))
         self._wait_for(self._idle)
 
     def _configure(self) -> None:

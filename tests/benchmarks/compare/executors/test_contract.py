@@ -18,7 +18,7 @@ def test_an_executor_is_made_from_its_name_and_options() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("lokal", {}, "executor='lokal' is not one of local; did you mean 'local'"),
+        ("lokal", {}, "executor='lokal' is not one of local, .*; did you mean 'local'"),
         ("local", {"job": 1}, "executor 'local': job is unknown; did you mean 'jobs'"),
         (
             "local",
