@@ -60,6 +60,7 @@ def test_a_comparison_runs_only_what_is_missing(
         and table["held_equal"]["schedule.samples"] == 80
     )
     assert printed.splitlines()[-1] == "Next: open out/index.html; go on with scenes"
+    assert "One seed finds no difference, however large, and ranks nothing" in printed
     page = Path("out/index.html").read_text()
     for file in ("pictures/curves.png", "pictures/pairs.png"):
         assert file in page
@@ -77,6 +78,7 @@ def test_a_comparison_runs_only_what_is_missing(
 
     code, printed = run(path, trainer)
     assert code == 0 and len(calls(tmp_path)) == 2 and "3 finished before, 0 to run" in printed
+    assert "One seed finds" not in printed  # there is nothing to plan any more
     code, _ = run(path, trainer, redo=["weak"])
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
     code, printed = run(toy("seeds = (0, 1)"), trainer, table_only=True)
