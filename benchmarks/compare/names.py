@@ -36,5 +36,7 @@ def plan_errors(prefix: str = "") -> Iterator[None]:
 
 def check_folder_name(where: str, name: str) -> None:
     """Raises :class:`PlanError` unless ``name`` can be a folder name on every file system."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise PlanError(f"{where} {name!r} becomes a folder: use letters, digits and . _ + - only")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+=-]*", name):
+        raise PlanError(
+            f"{where} {name!r} becomes a folder: use letters, digits and . _ + = - only"
+        )

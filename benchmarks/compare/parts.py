@@ -13,6 +13,23 @@ from benchmarks.compare.executors.base import Resources
 
 
 @dataclass(frozen=True)
+class Membership:
+    """Where a generated arm comes from, see :mod:`benchmarks.compare.sweep`.
+
+    Attributes:
+        name: of the arm in the config that it was made from.
+        kind: ``grid``, ``vary`` or ``sample``.
+        levels: label of each key -> the arm's value, as text.
+        keys: label -> dotted key; labels of named choices are left out.
+    """
+
+    name: str
+    kind: str
+    levels: dict[str, str]
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Arm:
     """One competitor.
 
@@ -20,12 +37,14 @@ class Arm:
         config: recipe file.
         overrides: merged into the recipe after the comparison's common overrides, dotted keys.
         train: False evaluates the randomly initialised backbone of the same recipe and seed.
+        sweep: what generated it; None for an arm written by hand.
     """
 
     name: str
     config: Path
     overrides: dict[str, Any] = field(default_factory=dict)
     train: bool = True
+    sweep: Membership | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
     overrides = {"source.root": "data/…"}                       # merged into every arm, dotted keys
     budget = dict(samples=30_000)       # or flops=…, or seconds=… per trial
     seeds = (0, 1, 2)
+    # A grid=, vary= or sample= makes several arms of one: benchmarks/compare/sweep.py
     arms = dict(NAME=dict(config=None, overrides={}, train=True))
     benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
     primary = "retrieval.mIoU"          # NAME.metric that ranks the arms, the best first
@@ -45,8 +46,9 @@ from benchmarks.compare.configs import (
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.executors.base import Resources
 from benchmarks.compare.names import PlanError, check_folder_name, check_names, plan_errors
-from benchmarks.compare.parts import Arm, Baseline, Evaluation, Plan, Trial
+from benchmarks.compare.parts import Arm, Baseline, Evaluation, Membership, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
+from benchmarks.compare.sweep import expand
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
 from pretrain.annotations import build
@@ -98,7 +100,9 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
     folder = Path(work_dir) if work_dir else Path("work_dirs") / path.stem
     kind, amount = _budget(raw["budget"])
     seeds = _seeds(raw.get("seeds", (0,)))
-    arms = tuple(_arm(name, spec, raw["base"]) for name, spec in raw["arms"].items())
+    common = raw.get("overrides", {})
+    written = expand(raw["arms"], raw["base"], common)
+    arms = tuple(_arm(arm.name, arm.spec, raw["base"], sweep=arm.sweep) for arm in written)
     benchmarks = tuple(_benchmark(name, spec) for name, spec in raw["benchmarks"].items())
     columns = tuple(raw.get("columns", ()))
     for key in (raw["primary"], *columns):
@@ -114,7 +118,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         budget_kind=kind,
         budget_amount=amount,
         primary=raw["primary"],
-        trials=_trials(_recipes(arms, raw.get("overrides", {})), arms, seeds=seeds, folder=folder),
+        trials=_trials(_recipes(arms, common), arms, seeds=seeds, folder=folder),
         prepare=check_prepare(raw.get("prepare", {})),
         baselines=_baselines(raw.get("baselines", {}), benchmarks),
         pictures=_pictures(raw.get("pictures", {})),
@@ -152,7 +156,7 @@ def _is_seed(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _arm(name: str, raw: Any, base: str) -> Arm:
+def _arm(name: str, raw: Any, base: str, *, sweep: Membership | None) -> Arm:
     check_folder_name("arm", name)
     if not isinstance(raw, dict):
         raise PlanError(
@@ -163,7 +167,7 @@ def _arm(name: str, raw: Any, base: str) -> Arm:
     if not isinstance(train, bool):
         raise PlanError(f"arm {name!r}: train = {train!r} must be True or False")
     config = find_config(raw.get("config") or base, f"arm {name!r}")
-    return Arm(name, config, raw.get("overrides") or {}, train)
+    return Arm(name, config, raw.get("overrides") or {}, train, sweep)
 
 
 def _benchmark(name: str, raw: Any) -> Evaluation:
