@@ -34,7 +34,7 @@ def collect_runs(plan: Plan) -> dict[str, list[Run]]:
 
 def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
     """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory,
-    PFLOPs.
+    PFLOPs, device-seconds (a trial without GPUs has one device: its cores).
     """
     costs = []
     for trial in started(plan.trials):
@@ -46,6 +46,7 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
         cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
         if seconds:
             cost |= {"minutes": seconds / 60, "images_per_s": spec.samples / seconds}
+            cost["device_seconds"] = seconds * max(1, plan.resources.gpus)
         if state.get("peak_memory_bytes"):
             cost["peak_memory_gb"] = state["peak_memory_bytes"] / 1e9
         budget = budgets.get(trial.arm.name)

@@ -19,8 +19,10 @@ from benchmarks.compare.collect import (
     started,
 )
 from benchmarks.compare.evaluate import device
+from benchmarks.compare.margins import margins
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan
+from benchmarks.compare.sweep import settings_of
 from benchmarks.compare.table import (
     Comparison,
     as_json,
@@ -36,7 +38,7 @@ from benchmarks.report.figures import Sources, draw_figures
 from benchmarks.report.pictures.curves import CURVES
 from benchmarks.report.pictures.from_config import PAIRS
 from benchmarks.report.pictures.pca import PCA, load_images
-from benchmarks.report.renderers import to_latex
+from benchmarks.report.renderers import to_latex, to_screen
 from benchmarks.report.statistics import STATISTICS
 from pretrain.command_line import as_typed
 from pretrain.files import atomic_write
@@ -58,10 +60,13 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         costs=collect_costs(plan, budgets),
         baselines=collect_baselines(plan),
         untrained=[arm.name for arm in plan.arms if not arm.train],
+        settings=settings_of(plan.arms, plan.recipes),
         statistics=[STATISTICS[name] for name in plan.statistics],
         planned=plan.planned,
         title=plan.title,
     )
+    columns = [column.name for column in comparison.metrics]
+    comparison.margins = margins(plan.arms, runs, columns)
     records = [run.record for run in chain(*runs.values())]
     expected = len(plan.trials) * len(plan.benchmarks)
     write_all(records, folder / "records.jsonl")
@@ -77,6 +82,8 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
             console.print(screen)
         for sentence in [*ranking(comparison), *verdicts(comparison)]:
             console.print(sentence, markup=False, highlight=False)
+        for margin in comparison.margin_tables:
+            console.print(to_screen(margin))
     console.print(
         f"table, pictures, records: {folder / 'index.html'}, report.md, table.md, table.csv",
         markup=False,

@@ -62,6 +62,9 @@ def _html(report: Report) -> str:
     body = [*html_sentences(report.notes, "note"), to_html(comparison.table)]
     body += html_sentences(ranking(comparison), "note")
     body += html_sentences(verdicts(comparison))
+    for margin in comparison.margin_tables:
+        body += [f"<h2>Means per {html.escape(margin.title)}</h2>", to_html(margin)]
+        body += html_sentences(margin.notes, "note")
     body += [*html_figures(report.pictures), *_html_fairness(comparison.fairness)]
     body.append("<h2>Protocols</h2><ul>")
     for name, record in comparison.records.items():

@@ -15,7 +15,9 @@ import pandas as pd
 import rich.table
 
 from benchmarks.compare.configs import differences, flatten
+from benchmarks.compare.costs import COSTS, mean_costs
 from benchmarks.compare.fairness import Fairness
+from benchmarks.compare.margins import Margin, margin_table
 from benchmarks.compare.names import check_names
 from benchmarks.core.record import Record
 from benchmarks.core.statistics import Interval
@@ -39,13 +41,6 @@ from benchmarks.report.table import (
 
 RANK, ARM, SEEDS = Column("rank"), Column("arm", is_text=True), Column("seeds", digits=0)
 LETTERS = Column("letters", is_text=True)
-COSTS = (
-    Column("samples", digits=0),
-    Column("images_per_s", "images/s", digits=0),
-    Column("minutes", digits=1),
-    Column("peak_memory_gb", "peak GB"),
-    Column("pflops", "PFLOPs", digits=3),
-)
 
 
 @dataclass
@@ -63,6 +58,7 @@ class Comparison:
         rankings: column of a metric -> what may be said of the order of its arms; columns with
             fewer than two arms of two seeds have none.
         planned: the pair that the plan names, if both arms have two seeds in common.
+        margins: what each key of a sweep does by itself.
     """
 
     table: Table
@@ -74,11 +70,17 @@ class Comparison:
     untrained: tuple[str, ...] = ()
     rankings: dict[str, Ranking] = field(default_factory=dict)
     planned: PlannedPair | None = None
+    margins: tuple[Margin, ...] = ()
 
     @property
     def metrics(self) -> list[Column]:
         """The columns that hold a metric."""
         return [column for column in self.table.columns if column.better]
+
+    @property
+    def margin_tables(self) -> list[Table]:
+        """What stands below the table of a sweep, one per key."""
+        return [margin_table(margin, self.metrics) for margin in self.margins]
 
 
 def build_table(
@@ -90,6 +92,7 @@ def build_table(
     costs: Sequence[dict[str, Any]] = (),
     baselines: Mapping[str, Sequence[Run]] | None = None,
     untrained: Sequence[str] = (),
+    settings: Mapping[str, Mapping[str, str]] | None = None,
     statistics: Sequence[Statistic] = (),
     planned: tuple[str, str] | None = None,
     title: str = "",
@@ -105,6 +108,7 @@ def build_table(
         costs: one dict per trial: ``arm`` and names of ``COSTS``.
         baselines: name -> its runs.
         untrained: arms that were not trained; the report tells which others lie above them.
+        settings: arm -> key that a sweep changes -> its value; a column each.
         statistics: further columns beside each metric. Those of pairs compare with the untrained
             arms, without any with the first of the table.
         planned: two arms that were to be compared before anything ran.
@@ -115,7 +119,7 @@ def build_table(
             directions; names two of them and how they differ.
         PlanError: ``primary`` or a column names a metric that no record has.
     """
-    baselines = baselines or {}
+    baselines, settings = baselines or {}, settings or {}
     runs = list(chain(*arms.values(), *baselines.values()))
     try:
         records, known = require_one_protocol(runs), metrics_of(runs)
@@ -127,10 +131,11 @@ def build_table(
     first = known.get(primary, Column(primary, better="higher"))
     means = _ranked(arms, first)
     rankings = _rankings(arms, shown)
-    places, spent, entries = _places(rankings.get(primary)), _mean_costs(costs), []
+    places, spent, entries = _places(rankings.get(primary)), mean_costs(costs), []
     for arm in means:
         seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
-        cells = {ARM.name: arm, SEEDS.name: seeds} | places.get(arm, {}) | spent.get(arm, {})
+        cells = {ARM.name: arm, SEEDS.name: seeds, **settings.get(arm, {})}
+        cells |= places.get(arm, {}) | spent.get(arm, {})
         kind = "first" if cells.get(RANK.name) == "1" else ""
         entries.append(Entry(arm, arms[arm], cells, kind=kind))
     for name, own in baselines.items():
@@ -139,7 +144,7 @@ def build_table(
     table = build(
         entries,
         title=title,
-        before=(RANK, ARM, LETTERS),
+        before=(RANK, ARM, *_keys(settings), LETTERS),
         metrics=shown,
         after=(SEEDS, *(cost for cost in COSTS if cost.name in set().union(*spent.values()))),
         statistics=statistics,
@@ -157,6 +162,11 @@ def build_table(
         rankings=rankings,
         planned=_planned(arms, planned, primary),
     )
+
+
+def _keys(settings: Mapping[str, Mapping[str, str]]) -> list[Column]:
+    keys = dict.fromkeys(chain(*settings.values()))
+    return [Column(key, is_text=True) for key in keys]
 
 
 def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
@@ -232,16 +242,6 @@ def _values(arms: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
     return values
 
 
-def _mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Arm -> cost -> mean over the trials that know it."""
-    if not costs:
-        return {}
-    names = [cost.name for cost in COSTS]
-    frame = pd.DataFrame(costs).reindex(columns=["arm", *names])
-    means = frame.astype(dict.fromkeys(names, "float64")).groupby("arm").mean()
-    return {arm: row.dropna().to_dict() for arm, row in means.iterrows()}
-
-
 def frame(comparison: Comparison) -> pd.DataFrame:
     """Returns the table as numbers: a row per arm or baseline; ``X``, ``X ±`` and cost columns."""
     numbers = to_frame(comparison.table)
@@ -306,6 +306,8 @@ def as_markdown(comparison: Comparison) -> str:
     """Returns the table, its protocols and what was held equal, as Markdown."""
     out = [*to_markdown(comparison.table), ""]
     out += [*ranking(comparison), *verdicts(comparison)]
+    for margin in comparison.margin_tables:
+        out += ["", f"Means per {margin.title}:", "", *to_markdown(margin), "", *margin.notes]
     out += ["", "Protocols (records of unequal protocol never share a column):", ""]
     for name, record in comparison.records.items():
         settings = ", ".join(f"{key}={value}" for key, value in flatten(record.protocol).items())
@@ -351,6 +353,7 @@ def as_json(comparison: Comparison) -> str:
             "values": values,
             "rankings": rankings,
             "planned": asdict(comparison.planned) if comparison.planned else None,
+            "margins": list(map(asdict, comparison.margins)),
             "held_equal": comparison.fairness.equal,
             "differs": comparison.fairness.different,
         },
@@ -372,7 +375,7 @@ def screens(comparison: Comparison) -> list[rich.table.Table]:
     for column in comparison.table.columns:
         if column in COSTS:
             costs.append(column)
-        elif column.name not in names:
+        elif column.name not in names and not column.is_text:  # keys stand in the arms' names
             further.append(replace(column, label=""))  # here its name must say which metric
     titles = ("Further statistics", "Cost of pretraining, mean over seeds")
     for title, columns in zip(titles, (further, costs), strict=True):

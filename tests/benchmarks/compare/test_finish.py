@@ -105,6 +105,7 @@ def test_costs_are_those_of_trainings_that_ended(plan: Plan, write: Write) -> No
         "seed": 0,
         "samples": 80,
         "minutes": pytest.approx(40 / 60),
+        "device_seconds": 40.0,
         "images_per_s": 2.0,
         "peak_memory_gb": 2.0,
         "pflops": pytest.approx(0.08),
