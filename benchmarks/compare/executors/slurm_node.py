@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
@@ -104,6 +105,7 @@ class NodeJob:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **thread_limits(1, at_most=cores), **self.environment},
+            start_new_session=True,
             # Where SLURM signals all processes of a job, the warning is for this one.
             preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
         )
@@ -137,9 +139,15 @@ def _wait(process: subprocess.Popen, received: set[int]) -> int:
     kill_at = None
     while (code := process.poll()) is None:
         if received and kill_at is None:
-            process.terminate()
+            _signal_group(process, signal.SIGTERM)
             kill_at = time.monotonic() + GRACE_SECONDS
         elif kill_at is not None and time.monotonic() > kill_at:
-            process.kill()
+            _signal_group(process, signal.SIGKILL)
         time.sleep(0.1)
+    _signal_group(process, signal.SIGKILL)  # whatever it left behind
     return code if code >= 0 else 128 - code
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # the group is gone
+        os.killpg(process.pid, number)

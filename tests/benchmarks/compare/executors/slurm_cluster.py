@@ -138,24 +138,47 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.bin = folder, folder / "bin"
-        self._root = unpacked()
         self._processes: list[subprocess.Popen] = []
+        self._variables: dict[str, str] = {}
 
     def __enter__(self) -> Cluster:
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def start(self) -> None:
+        """Starts the daemons and waits until both nodes are idle.
+
+        Raises:
+            Unavailable: the packages cannot be had, or a daemon ends.
+        """
+        try:
+            self._start(unpacked())
+        except BaseException:
+            self.stop()
+            raise
+
     def run(self, name: str, *arguments: str) -> str:
         """Calls a client, such as ``squeue``; returns what it printed."""
         command = [str(self.bin / name), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def jobs(self) -> list[str]:
+        """Returns the numbers of all jobs that wait or run, such as ``7_0``."""
+        return self.run("squeue", "--array", "--noheader", "--format=%i").split()
+
+    def start_requeued(self) -> None:
+        """Waits for a requeued job and lets it start at once; SLURM would wait two minutes."""
+        waiting: list[str] = []
+        while not waiting:
+            time.sleep(0.1)
+            lines = self.run("squeue", "--array", "--noheader", "--format=%i %r").splitlines()
+            rows = [line.split(maxsplit=1) for line in lines]
+            waiting = [number for number, reason in rows if reason == "BeginTime"]
+        for number in waiting:
+            self.run("scontrol", "update", f"jobid={number}", "starttime=now")
 
     def environment(self) -> dict[str, str]:
         """Returns the variables with which the clients are found."""
@@ -168,26 +191,26 @@ class Cluster:
             process.wait()
         self._processes.clear()
 
-    def _start(self) -> None:
-        self._configure()
+    def _start(self, root: Path) -> None:
+        self._configure(root)
         socket_file, key = self.folder / "munge.socket", self.folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
         files = [
             f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "log", "pid", "seed")
         ]
-        self._daemon("munged", "--foreground", "--force", f"--socket={socket_file}", *files)
+        self._daemon(root, "munged", "--foreground", "--force", f"--socket={socket_file}", *files)
         self._wait_for(socket_file.exists)
-        self._daemon("slurmctld-wlm", "-D")
+        self._daemon(root, "slurmctld-wlm", "-D")
         for name in NODES:
-            step = self._root / "usr/sbin/slurmstepd-wlm"
-            self._daemon("slurmd-wlm", "-D", "-N", name, "-d", str(step))
+            step = root / "usr/sbin/slurmstepd-wlm"
+            self._daemon(root, "slurmd-wlm", "-D", "-N", name, "-d", str(step))
         self._wait_for(self._idle)
 
-    def _configure(self) -> None:
+    def _configure(self, root: Path) -> None:
         for name in ("state", "bin"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        libraries = next(self._root.glob("usr/lib/*/slurm-wlm"))
+        libraries = next(root.glob("usr/lib/*/slurm-wlm"))
         text = CONFIGURATION.format(
             host=socket.gethostname().partition(".")[0],
             ports=_free_ports(3),
@@ -196,16 +219,15 @@ class Cluster:
             size=f"CPUs={CPUS} RealMemory=8000",
         )
         (self.folder / "slurm.conf").write_text(text)
-        variables = {
+        self._variables = {
             "LD_LIBRARY_PATH": f"{libraries.parent}{os.pathsep}{libraries}",
             "SLURM_CONF": str(self.folder / "slurm.conf"),
         }
-        self._variables = variables
         for name in CLIENTS:
-            _write_script(self.bin / name, self._root / "usr/bin" / name, variables)
+            _write_script(self.bin / name, root / "usr/bin" / name, self._variables)
 
-    def _daemon(self, name: str, *arguments: str) -> None:
-        command = [str(self._root / "usr/sbin" / name), *arguments]
+    def _daemon(self, root: Path, name: str, *arguments: str) -> None:
+        command = [str(root / "usr/sbin" / name), *arguments]
         with open(self.folder / "daemons.log", "ab") as log:
             process = subprocess.Popen(
                 command,

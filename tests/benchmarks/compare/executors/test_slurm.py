@@ -1,4 +1,4 @@
-"""The SLURM executor on a real cluster of two nodes, which is started for this file."""
+"""The SLURM executor on a real cluster of two nodes, which is started for these tests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks.compare.executors import make_executor
 from benchmarks.compare.executors.base import Failure, Job, Resources, Status
-from tests.benchmarks.compare.executors.slurm_cluster import Cluster, Unavailable
+from tests.benchmarks.compare.executors.slurm_cluster import Cluster
 
 ROOT = Path(__file__).resolve().parents[4]
 # Counts steps up to the number in its second argument; stopped, it writes how far it is.
@@ -34,32 +33,6 @@ while step < goal and not stop:
 file.write_text(str(step))
 sys.exit(0 if step == goal else 143)
 """
-
-
-@pytest.fixture(scope="module")
-def started_cluster() -> Iterator[Cluster]:
-    pytest.importorskip("submitit", reason="needs submitit: pip install submitit")
-    # A short path, because a socket lies in it.
-    with tempfile.TemporaryDirectory(prefix="slurm") as folder:
-        try:
-            cluster = Cluster(Path(folder)).__enter__()
-        except Unavailable as error:
-            pytest.skip(str(error))
-        yield cluster
-        cluster.stop()
-
-
-@pytest.fixture
-def cluster(
-    started_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Cluster]:
-    """The cluster, whose clients are on the path; what a test leaves in the queue is cancelled."""
-    for name, value in started_cluster.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(tmp_path)
-    yield started_cluster
-    started_cluster.run("scancel", "--user=root", "--signal=KILL", "--full")
-    started_cluster.run("scancel", "--user=root")
 
 
 def job(name: str, code: str, arguments: Sequence[str] = (), **values: object) -> Job:
@@ -92,23 +65,6 @@ class Once:
             self._action()
 
 
-def ids(cluster: Cluster) -> list[str]:
-    """Numbers of all jobs that wait or run, such as ``7_0``."""
-    return cluster.run("squeue", "--array", "--noheader", "--format=%i").split()
-
-
-def start_now(cluster: Cluster) -> None:
-    """Lets requeued jobs start at once; SLURM makes them wait for two minutes."""
-    states = {}
-    while not states or "BeginTime" not in states.values():
-        time.sleep(0.1)
-        lines = cluster.run("squeue", "--array", "--noheader", "--format=%i %r").splitlines()
-        states = dict(line.split(maxsplit=1) for line in lines)
-    for number, reason in states.items():
-        if reason == "BeginTime":
-            cluster.run("scontrol", "update", f"jobid={number}", "starttime=now")
-
-
 def test_jobs_run_on_both_nodes_with_what_they_ask_for(cluster: Cluster) -> None:
     code = (
         "import os, time; v = os.environ; time.sleep(1.5); "
@@ -120,7 +76,7 @@ def test_jobs_run_on_both_nodes_with_what_they_ask_for(cluster: Cluster) -> None
 
     def watch(status: Status) -> None:
         if status.running and not seen:
-            seen.append(cluster.run("scontrol", "show", "job", ids(cluster)[0]))
+            seen.append(cluster.run("scontrol", "show", "job", cluster.jobs()[0]))
         if status.waiting:
             assert list(status.waiting) == ["t0", "t1"]
 
@@ -155,8 +111,7 @@ def test_failures_have_a_reason_and_a_log_and_stop_no_other(cluster: Cluster) ->
     seen: list[Status] = []
 
     def cancel() -> None:
-        names = cluster.run("squeue", "--array", "--noheader", "--format=%i").split()
-        cluster.run("scancel", *[number for number in names if number.endswith("_3")])
+        cluster.run("scancel", *[number for number in cluster.jobs() if number.endswith("_3")])
 
     once = Once("cancelled", cancel)
     failures = run(jobs, lambda status: (seen.append(status), once(status)))
@@ -178,13 +133,13 @@ def test_what_sbatch_refuses_is_an_error_and_leaves_no_job(cluster: Cluster) -> 
     jobs = [job("t", ""), job("u", "", resources=Resources(memory_gb=500))]
     with pytest.raises(ValueError, match="sbatch refuses the jobs: .*not available"):
         run(jobs)
-    assert ids(cluster) == []
+    assert cluster.jobs() == []
 
 
 def test_near_its_time_limit_a_job_is_requeued_and_goes_on(cluster: Cluster) -> None:
     def warn() -> None:
-        cluster.run("scancel", "--signal=USR2", *ids(cluster))
-        start_now(cluster)
+        cluster.run("scancel", "--signal=USR2", *cluster.jobs())
+        cluster.start_requeued()
 
     once = Once("t", warn)
     assert run([counter("t")], once) == [] and once.is_done
@@ -196,7 +151,7 @@ def test_near_its_time_limit_a_job_is_requeued_and_goes_on(cluster: Cluster) -> 
 
 
 def test_a_job_that_has_no_restart_left_is_a_failure(cluster: Cluster) -> None:
-    once = Once("t", lambda: cluster.run("scancel", "--signal=USR2", *ids(cluster)))
+    once = Once("t", lambda: cluster.run("scancel", "--signal=USR2", *cluster.jobs()))
     (failure,) = run([counter("t", 600)], once, restarts=0)
     assert failure.reason.startswith("exit code 124 on node")
     assert failure.tail(1) == "SLURM: out of time, after 0 restarts."
@@ -206,7 +161,7 @@ def test_a_pre_empted_job_goes_on_when_the_other_has_ended(cluster: Cluster) -> 
     def preempt() -> None:
         urgent = ["--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 0.5"]
         cluster.run("sbatch", *urgent)
-        start_now(cluster)
+        cluster.start_requeued()
 
     once = Once("t", preempt)
     assert run([counter("t")], once) == [] and once.is_done
@@ -219,7 +174,7 @@ def test_a_lost_node_starts_its_jobs_elsewhere(cluster: Cluster) -> None:
         node = cluster.run("squeue", "--noheader", "--format=%N").strip()
         lost.append(node)
         cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        start_now(cluster)
+        cluster.start_requeued()
 
     lost: list[str] = []
     assert run([counter("t", 10)], Once("t", lose)) == []
@@ -258,7 +213,7 @@ def test_the_end_of_the_executor_ends_its_jobs_in_order(cluster: Cluster, number
     controller = start_controller(600, "")
     controller.send_signal(number)
     assert controller.wait() == 130
-    assert ids(cluster) == [] and 0 < int(Path("work/t/step").read_text()) < 600
+    assert cluster.jobs() == [] and 0 < int(Path("work/t/step").read_text()) < 600
 
 
 @pytest.mark.parametrize("mode", ["detach", "kill"])
@@ -266,12 +221,12 @@ def test_a_run_finds_the_jobs_that_an_earlier_one_has_left(cluster: Cluster, mod
     controller = start_controller(40, mode)
     controller.send_signal(signal.SIGKILL if mode == "kill" else signal.SIGINT)
     controller.wait()
-    (number,) = ids(cluster)
+    (number,) = cluster.jobs()
     numbers: set[str] = set()
     seen: list[Status] = []
 
     def watch(status: Status) -> None:
-        numbers.update(ids(cluster))
+        numbers.update(cluster.jobs())
         seen.append(status)
 
     assert run([counter("t", 40)], watch) == []
