@@ -15,6 +15,8 @@ EXAMPLES = """examples:
   pixelpretext compare comparisons/quickstart
   pixelpretext compare comparisons/scenes --jobs 2          two trials at once
   pixelpretext compare comparisons/scenes --executor-options gpus=2     on two of the GPUs
+  pixelpretext compare comparisons/scenes --executor slurm --executor-options partition=gpu jobs=16
+                                                            as jobs of a cluster
   pixelpretext compare comparisons/scenes --only PixPro     only that arm; the table shows all
                                                             results so far
   pixelpretext compare comparisons/scenes --redo PixPro     discard its results, run it again
@@ -43,10 +45,12 @@ def add_arguments(parser: CommandLine) -> None:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="settings of the executor, such as gpus=2",
+        help="settings of the executor, such as gpus=2; docs/comparing.md lists them",
     )
     parser.add_argument(
-        "--jobs", type=int, help="trials at once (default: one per GPU, else one per core)"
+        "--jobs",
+        type=int,
+        help="trials at once (default: one per GPU, else one per core; on SLURM 8)",
     )
     parser.add_argument(
         "--redo",

@@ -29,7 +29,7 @@ from benchmarks.compare.trial_folder import TRAINER
 from pretrain.files import read_dict
 from tests.benchmarks.compare.executors.slurm_cluster import Cluster
 
-STEPS = 150  # of the real training, a few seconds
+STEPS = 100  # of the real training, a few seconds
 ROOT = Path(__file__).resolve().parents[4]
 Toy = Callable[..., Path]
 CONTROLLER = """
