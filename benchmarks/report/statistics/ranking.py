@@ -40,14 +40,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from benchmarks.report.runs import Run, Sample
-from benchmarks.report.statistics.bootstrap import draw, sums_of_runs, unit_numbers
+from benchmarks.report.runs import Sample
+from benchmarks.report.statistics.grid import Grid, grid_of, image_noise
 from benchmarks.report.statistics.letters import tie_letters
 from benchmarks.report.statistics.pairs import (
     LEVENE_LEVEL,
@@ -72,7 +72,6 @@ from benchmarks.report.statistics.power import (
 )
 from benchmarks.report.statistics.sentences import sentences_of
 
-RESAMPLES = 1000
 _MOST_FLIPPED = 16  # seeds: 65,536 patterns of signs
 
 
@@ -181,27 +180,6 @@ class Ranking:
     sentences: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Arms × seeds, the best mean first.
-
-    Attributes:
-        metric: its name in the records.
-        arms: names.
-        seeds: in order of appearance.
-        runs: arm -> seed -> run.
-        values: (A, S), NaN where a run is missing.
-        sign: 1, or −1 where lower is better.
-    """
-
-    metric: str
-    arms: tuple[str, ...]
-    seeds: tuple[Hashable, ...]
-    runs: Mapping[str, Mapping[Hashable, Run]]
-    values: np.ndarray
-    sign: int
-
-
 def rank(samples: Sequence[Sample]) -> Ranking | None:
     """Ranks the arms that have at least two seeds and a number in each.
 
@@ -211,10 +189,10 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
     Returns:
         None where there are fewer than two such arms: then nothing can be said.
     """
-    grid = _grid(samples)
+    grid = grid_of(samples)
     if grid is None:
         return None
-    noise, images, clusters, absent = _image_noise(grid)
+    noise, images, clusters, absent = image_noise(grid)
     complete = complete_blocks(grid.values)
     blocks = complete.shape[1]
     levene_p = levene(complete) if blocks > 1 else None
@@ -247,56 +225,7 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
     return replace(ranking, sentences=sentences_of(ranking))
 
 
-def _grid(samples: Sequence[Sample]) -> _Grid | None:
-    runs: dict[str, dict[Hashable, Run]] = {}
-    metric = ""
-    for sample in samples:
-        own = {run.pair: run for run in sample.runs if run.pair is not None}
-        if len(own) > 1 and np.isfinite(sample.values).all():
-            runs[sample.name], metric = own, sample.metric
-    if len(runs) < 2:
-        return None
-    seeds = tuple(dict.fromkeys(itertools.chain(*runs.values())))
-    values = np.full((len(runs), len(seeds)), np.nan)
-    for row, own in enumerate(runs.values()):
-        for seed, run in own.items():
-            values[row, seeds.index(seed)] = run.record.metrics[metric].value
-    sign = -1 if run.record.metrics[metric].better == "lower" else 1
-    order = np.argsort(-sign * np.nanmean(values, 1), kind="stable")
-    names = list(runs)
-    arms = tuple(names[row] for row in order)
-    return _Grid(metric, arms, seeds, runs, values[order], sign)
-
-
-def _image_noise(grid: _Grid) -> tuple[ImageNoise | None, int, int | None, float | None]:
-    """Noise, images, groups of them, and the share of draws that lack a class."""
-    cells = np.argwhere(np.isfinite(grid.values))
-    runs = [grid.runs[grid.arms[row]][grid.seeds[column]] for row, column in cells]
-    sums = sums_of_runs(runs, grid.metric)
-    if sums is None:
-        return None, 0, None, None
-    groups = unit_numbers(sums)
-    images = len(sums[0].images)
-    units = images if groups is None else len(np.unique(groups))
-    if units < 2:
-        return None, 0, None, None
-    metrics, absent = draw(sums, resamples=RESAMPLES)
-    metrics = metrics[np.isfinite(metrics).all(1)]  # a draw without any class measures nothing
-    drawn = np.full((len(metrics), *grid.values.shape), np.nan)
-    drawn[:, cells[:, 0], cells[:, 1]] = metrics
-    pairs = np.zeros((len(grid.arms), len(grid.arms)))
-    for first, second in itertools.combinations(range(len(grid.arms)), 2):
-        each = drawn[:, first] - drawn[:, second]
-        each = each[:, np.isfinite(grid.values[[first, second]]).all(0)]  # (R, common seeds)
-        if each.size:
-            pairs[first, second] = pairs[second, first] = each.mean(1).var(ddof=1)
-    # A resample of K units varies by (K − 1) / K too little.
-    own = np.nanmean(drawn, 2).var(0, ddof=1)
-    noise = ImageNoise(own * units / (units - 1), pairs * units / (units - 1), units - 1)
-    return noise, images, None if groups is None else units, float(absent.mean())
-
-
-def _pairs(grid: _Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:
+def _pairs(grid: Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:
     estimates = []
     for first, second in itertools.combinations(range(len(grid.arms)), 2):
         own, other = grid.values[first], grid.values[second]
@@ -324,7 +253,7 @@ def _pairs(grid: _Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:
 
 
 def _arms(
-    grid: _Grid, pairs: Sequence[PairEstimate], noise: ImageNoise | None
+    grid: Grid, pairs: Sequence[PairEstimate], noise: ImageNoise | None
 ) -> tuple[ArmEstimate, ...]:
     means, halves, shares = arm_intervals(grid.values, noise)
     ties = [(pair.first, pair.second) for pair in pairs if pair.above is not None]
@@ -353,7 +282,7 @@ def _arms(
 
 
 def _power(
-    grid: _Grid, pairs: Pairs, *, noise: ImageNoise | None, pooled: bool
+    grid: Grid, pairs: Pairs, *, noise: ImageNoise | None, pooled: bool
 ) -> tuple[float | None, int | None]:
     """What these seeds find, and how many would separate the two best; None where nothing tells."""
     count = len(grid.arms)
