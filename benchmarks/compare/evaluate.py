@@ -16,7 +16,7 @@ from benchmarks.compare.names import PlanError, check_names, plan_errors
 from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
-from benchmarks.evaluate.suite import Task, data_class, find_benchmark, make_settings, make_task
+from benchmarks.evaluate.suite import Task, data_arguments, find_benchmark, make_settings, make_task
 from pretrain.engine.check import register_all
 from pretrain.files import atomic_path
 
@@ -30,7 +30,7 @@ def check_benchmark(benchmark: Evaluation) -> None:
     with plan_errors():
         declared = find_benchmark(benchmark.type)
         make_settings(benchmark.name, declared, benchmark.settings)
-        data_class(benchmark.name, declared, benchmark.data)
+        data_arguments(benchmark.name, declared, benchmark.data)
 
 
 def open_task(benchmark: Evaluation) -> Task:
@@ -56,7 +56,7 @@ def evaluate(checkpoint: Path, benchmark: Evaluation) -> Record:
     """Runs one benchmark on the online weights of a checkpoint."""
     extractor = FeatureExtractor.load(str(checkpoint), weights="online", device=device())
     task = open_task(benchmark)
-    return task.benchmark.measure(extractor, task.data, task.settings)
+    return task.benchmark.measure(task.view(extractor), task.data, task.settings)
 
 
 def make_untrained(config_path: Path, checkpoint: Path) -> None:

@@ -250,7 +250,9 @@ def by_protocol(records: Sequence[Record]) -> list[list[Record]]:
 
 
 def is_baseline(record: Record) -> bool:
-    """Whether a record is that of a predictor without a network."""
+    """Whether a record is that of a predictor without a network: the subject of
+    ``Benchmark.measure_baseline`` is a name, that of ``FeatureExtractor.describe`` a backbone.
+    """
     return "backbone" not in record.subject
 
 

@@ -1,13 +1,19 @@
 """Runs benchmarks by name: the suite, the command, the hook during training, the page.
 
-From a checkpoint's path to a number in a table, eight stations, each read once and in this order:
+From a checkpoint's path to a number in a table, eight stations below ``benchmarks``, each read once
+and in this order:
 
-1. :func:`run.evaluate`: what was asked for, checked; it calls 2 to 4, then 7 and 8.
-2. :func:`suite.make_task`: a benchmark by its name, its data opened, its settings checked.
-3. ``core.extractor.FeatureExtractor.load``: the frozen network out of the file.
-4. ``core.benchmark.Benchmark.measure``: the clock around 5; makes the record of what 5 returns.
-5. The benchmark's own ``run``, such as ``frozen.retrieval.run.run``: what is counted.
-6. Its work, such as ``frozen.retrieval.label.label_val``: features in, predictions out.
-7. :func:`tables.evaluation_tables`: records of one protocol together, the best of a column marked.
-8. ``report.renderers.print_tables``: onto the screen.
+1. :func:`evaluate.run.evaluate`: what was asked for, checked; it calls 2 to 4 and 8.
+2. :func:`evaluate.suite.make_task`: a benchmark by its name, its data opened, its settings checked.
+3. :class:`core.extractor.FeatureExtractor`: ``load`` builds the frozen network and fills it
+   (``weights.checkpoint.Checkpoint.network``); ``through`` puts an upsampler behind it, where one
+   was asked for; 6 calls its ``maps``.
+4. :meth:`core.benchmark.Benchmark.measure`: the clock around 5, and the record of what 5 returns.
+5. The benchmark's own ``run``, such as :func:`frozen.retrieval.run.run`: hands what 6 yields to 7.
+6. Its work, such as :mod:`frozen.retrieval.label`: the train part becomes a memory, each batch of
+   the val part gets its labels from there.
+7. Its tally, such as :class:`core.scores.SegmentationTally`: labels become counts, and these the
+   metrics that 5 returns.
+8. :func:`report.table.build`: records of one protocol become the cells of a table, which
+   ``report.renderers`` prints.
 """

@@ -98,7 +98,8 @@ class EvaluationHook(Hook):
             extractor = self._extractor(runner, f"step {step}")
             records = {}
             for task in self._tasks:
-                records[task.name] = task.benchmark.measure(extractor, task.data, task.settings)
+                view = task.view(extractor)
+                records[task.name] = task.benchmark.measure(view, task.data, task.settings)
         scalars = {}
         for name, record in records.items():
             record.append(Path(runner.work_dir) / "evaluations.jsonl")

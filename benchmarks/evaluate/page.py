@@ -38,7 +38,7 @@ FIGURES = (FEATURES,)
 IMAGES = 5  # per sheet
 
 
-def report(
+def write_page(
     records: Sequence[Record],
     tasks: Sequence[Task],
     *,

@@ -17,7 +17,7 @@ from benchmarks.core.extractor import FeatureExtractor, literal, split_options
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.data.layouts import LAYOUTS
-from benchmarks.evaluate.page import report
+from benchmarks.evaluate.page import write_page
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.report.renderers import print_tables
@@ -86,7 +86,7 @@ def evaluate(options: Options) -> None:
                     # At once: what is measured survives whatever comes after.
                     written.append(record)
             if rank == 0 and options.report:
-                report(
+                write_page(
                     records,
                     tasks,
                     networks=options.networks,
@@ -130,7 +130,7 @@ def make_tasks(
         if not value or not dot or name not in chosen:
             raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
         chosen[name][field] = literal(value)
-    opened: dict[type, Task] = {}
+    opened: dict[type, Any] = {}  # what reads the data -> the data
     tasks, unread = [], list(data)
     for name, own in chosen.items():
         benchmark = find_benchmark(name)
@@ -149,7 +149,7 @@ def make_tasks(
         reduced = dict(benchmark.quick) if quick else {}
         task = make_task(name, reduced | own | dict(data=next(iter(readable.values()))))
         # Benchmarks that read the same data share decoded images.
-        task.data = opened.setdefault(reader, task).data
+        task.data = opened.setdefault(reader, task.data)
         tasks.append(task)
     if unread:
         raise ValueError(
@@ -290,13 +290,9 @@ def _behind_upsamplers(
         if stride is None:
             yield task, extractor
             continue
+        asked = not options.upsampler or NONE in options.upsampler
         for spec, upsampler in upsamplers.items():
-            if (
-                spec != NONE
-                or task.benchmark.own_grid
-                or NONE in options.upsampler
-                or not options.upsampler
-            ):
+            if spec != NONE or asked or task.benchmark.own_grid:
                 yield task, extractor.through(upsampler, options.upsampled_stride or stride)
 
 

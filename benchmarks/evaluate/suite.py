@@ -71,6 +71,16 @@ class Task:
         if size is not None:
             extractor.check_size((size, size) if isinstance(size, int) else size)
 
+    def view(self, extractor: Any) -> Any:
+        """Returns the network as the benchmark reads it without an upsampler: dense ones ask for a
+        value per ``upsampled_stride`` pixels.
+
+        Args:
+            extractor: what is going to be measured.
+        """
+        stride = self.benchmark.upsampled_stride
+        return extractor if stride is None else extractor.through(None, stride)
+
     @property
     def metrics(self) -> tuple[str, ...] | None:
         """Names of the metrics that a record will have with these data and settings; None where
@@ -119,9 +129,9 @@ def make_settings(name: str, benchmark: Benchmark, values: dict[str, Any]) -> An
         raise ValueError(where + str(error).removeprefix(where)) from error
 
 
-def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> type:
-    """Returns the class that reads the benchmark's data, its arguments' names and types checked;
-    reads nothing.
+def data_arguments(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of the class that reads the benchmark's data, their names and types
+    checked; reads nothing.
 
     Args:
         name: What the user calls the benchmark.
@@ -150,8 +160,8 @@ def data_class(name: str, benchmark: Benchmark, arguments: dict[str, Any]) -> ty
         )
         if needed and key not in arguments:
             raise ValueError(f"benchmark {name!r}: data of {cls.__name__} lacks {key}=; add it")
-    fit_all(arguments, cls, where=f"benchmark {name!r}: {cls.__name__}: ")
-    return cls
+    given = {key: value for key, value in arguments.items() if key != "type"}
+    return fit_all(given, cls, where=f"benchmark {name!r}: {cls.__name__}: ")
 
 
 def make_task(name: str, config: dict[str, Any]) -> Task:
@@ -172,7 +182,5 @@ def make_task(name: str, config: dict[str, Any]) -> Task:
         raise ValueError(f"benchmark {name!r} has no data; add data=dict(root=…)")
     arguments = values.pop("data")
     settings = make_settings(name, benchmark, values)
-    cls = data_class(name, benchmark, arguments)
-    given = {key: value for key, value in arguments.items() if key != "type"}
-    data = cls(**fit_all(given, cls, where=f"benchmark {name!r}: {cls.__name__}: "))
+    data = benchmark.data(**data_arguments(name, benchmark, arguments))
     return Task(name, benchmark, data, settings)

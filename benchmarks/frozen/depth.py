@@ -39,7 +39,7 @@ from benchmarks.frozen.baselines import (
     run_stand_in,
     score_everywhere,
 )
-from benchmarks.frozen.retrieval.label import facts_of, label_val
+from benchmarks.frozen.retrieval.label import facts_of, fill_memory
 from benchmarks.frozen.retrieval.run import QUICK, counted_batches
 from pretrain.names import check_choice
 from pretrain.progress import Progress
@@ -170,19 +170,21 @@ def run(
     Returns:
         RMSE (metres) and delta1 (percent); counts per image.
     """
-    tally = DepthTally()
-    facts, cost = label_val(
+    labeller = fill_memory(
         extractor,
-        data,
+        data.train,
         settings,
         labelling=DepthLabels(extractor.stride),
-        score=tally.add_batch,
         progress=progress,
         distributed=distributed,
     )
+    tally = DepthTally()
+    for depths, batch in labeller.label(data.val, progress):
+        tally.add_batch(depths, batch)
     if distributed:
         tally.gather()
-    return Result(tally.metrics(), dict(per_image=tally.per_image()), cost, facts)
+    counts = dict(per_image=tally.per_image())
+    return Result(tally.metrics(), counts, labeller.cost, labeller.facts)
 
 
 def _by_place(

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from benchmarks.core.record import Metric, Record
 from benchmarks.core.statistics import Interval
-from benchmarks.report.runs import Run, sample_of
+from benchmarks.report.runs import Run, Sample, sample_of
 from benchmarks.report.statistics import INTERVAL, Statistic, Value
 
 NONE = "–"
@@ -221,20 +221,16 @@ def build(
     for column in before:
         add_stated(column)
     for name in metrics or known:
-        samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
         own = known.get(name, Column(name, better="higher"))
         own = replace(own, digits=(digits or {}).get(name, 2))
-        for statistic in dict.fromkeys((INTERVAL, *statistics)):
-            for heading, values in statistic.columns(samples, references).items():
-                if heading:
-                    label = dict(label=heading, group=own.group, digits=own.digits)
-                    add(Column(f"{name} {heading}", **label), values)
-                else:
-                    values = _replaced(entries, values, (intervals or {}).get(name, {}))
-                    add(own, values, _best(entries, values, own.better) if mark_best else ())
-            value = statistic.value_of_table(samples)
-            if value is not None:
-                notes.append(f"{statistic.heading}, {own.heading}: {own.text(value)}.")
+        samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
+        for column, values in _metric_columns(own, samples, statistics, references):
+            if column is own:
+                values = _replaced(entries, values, (intervals or {}).get(name, {}))
+                add(own, values, _best(entries, values, own.better) if mark_best else ())
+            else:
+                add(column, values)
+        notes += _sentences(own, samples, statistics)
     for column in after:
         add_stated(column)
     rows = zip(entries, zip(*cells, strict=True), strict=True)
@@ -246,6 +242,34 @@ def build(
         caption=caption,
         notes=tuple(notes),
     )
+
+
+def _metric_columns(
+    own: Column,
+    samples: Sequence[Sample],
+    statistics: Sequence[Statistic],
+    references: Sequence[str],
+) -> Iterator[tuple[Column, list[Value]]]:
+    """Yields a metric's own column, then those of further statistics, with their values."""
+    for statistic in dict.fromkeys((INTERVAL, *statistics)):
+        for heading, values in statistic.columns(samples, references).items():
+            if heading:
+                label = dict(label=heading, group=own.group, digits=own.digits)
+                yield Column(f"{own.name} {heading}", **label), values
+            else:
+                yield own, values
+
+
+def _sentences(
+    own: Column, samples: Sequence[Sample], statistics: Sequence[Statistic]
+) -> list[str]:
+    """What statistics of the whole table say of a metric."""
+    sentences = []
+    for statistic in statistics:
+        value = statistic.value_of_table(samples)
+        if value is not None:
+            sentences.append(f"{statistic.heading}, {own.heading}: {own.text(value)}.")
+    return sentences
 
 
 def protocol_title(record: Record) -> dict[str, str]:

@@ -16,7 +16,7 @@ from benchmarks.frozen.baselines import ColourPosition, classes_by_place
 from benchmarks.frozen.decoder.network import DecoderNetwork, make_network
 from benchmarks.frozen.decoder.settings import Settings
 from benchmarks.frozen.decoder.train import train
-from benchmarks.frozen.retrieval.label import label_val
+from benchmarks.frozen.retrieval.label import fill_memory
 from benchmarks.frozen.retrieval.run import class_labels
 from pretrain.progress import Progress
 from pretrain.random_state import undisturbed_random
@@ -93,16 +93,16 @@ def _colour_position(
     memory = retrieval.Settings(
         size=settings.size, memory_size=102_400, passes=1, augment=False, backend="torch"
     )
-    tally = SegmentationTally(data.classes)
-    label_val(
+    labeller = fill_memory(
         ColourPosition(settings.stride),
-        data,
+        data.train,
         memory,
         labelling=class_labels(data, memory),
-        score=tally.add_scores,
         progress=progress,
-        distributed=False,
     )
+    tally = SegmentationTally(data.classes)
+    for scores, batch in labeller.label(data.val, progress):
+        tally.add_scores(scores, batch)
     return tally.result(NAME, facts=FACTS)
 
 

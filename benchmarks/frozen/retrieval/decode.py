@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.neighbours import DistributedIndex, Index
 from benchmarks.data.pairs import LabelledBatch, PairSplit
-from benchmarks.frozen.retrieval.memory import encode
+from benchmarks.frozen.retrieval.encode import encode
 from benchmarks.frozen.retrieval.settings import Settings
 
 _PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with many classes

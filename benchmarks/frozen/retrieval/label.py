@@ -1,10 +1,11 @@
-"""Labelling the validation part from the memory. Predictions are held for one batch at most."""
+"""A memory of labelled patches, and other images labelled from it, batch by batch."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch.distributed as dist
@@ -13,8 +14,7 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.maps import grid_of
 from benchmarks.core.memory import available_bytes
-from benchmarks.core.neighbours import resolve_backend
-from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.core.neighbours import Index, resolve_backend
 from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.frozen.retrieval.decode import retrieve
 from benchmarks.frozen.retrieval.memory import build_memory, place, share_of
@@ -24,26 +24,76 @@ from benchmarks.frozen.retrieval.settings import Settings
 from pretrain.progress import Progress
 
 
-def label_val(
+@dataclass(frozen=True)
+class Labeller:
+    """A filled memory, and the network that asks it.
+
+    Attributes:
+        extractor: gives the maps.
+        settings: the protocol.
+        index: of the memory's keys.
+        labels: (M, C) as the memory holds them; ``scale`` times them are the soft labels.
+        scale: see ``labels``.
+        facts: what :func:`facts_of` says.
+        cost: seconds of encoding, and how many processes there are.
+        distributed: whether the search is shared among the processes.
+    """
+
+    extractor: FeatureExtractor
+    settings: Settings
+    index: Index
+    labels: Tensor
+    scale: float
+    facts: dict[str, Any]
+    cost: dict[str, float]
+    distributed: bool
+
+    def label(
+        self, split: PairSplit, progress: Progress | None = None
+    ) -> Iterator[tuple[Tensor, LabelledBatch]]:
+        """Yields this process's batches of a part with their soft labels (B, C, h, w) float32.
+
+        All processes must go to the end: they take part in each other's searches.
+
+        Args:
+            split: the part.
+            progress: called with ("retrieve", batches done, batches in all).
+
+        Raises:
+            ValueError: a zero or non-finite feature; names the image.
+        """
+        for batch in _batches(
+            split, self.settings, progress=progress, distributed=self.distributed
+        ):
+            labels = retrieve(
+                self.extractor,
+                batch,
+                split=split,
+                index=self.index,
+                labels=self.labels,
+                scale=self.scale,
+                settings=self.settings,
+            )
+            if batch is not None:
+                yield labels, batch
+
+
+def fill_memory(
     extractor: FeatureExtractor,
-    data: SegmentationFolder | DepthFolder,
+    train: PairSplit,
     settings: Settings,
     *,
     labelling: PatchLabels,
-    score: Callable[[Tensor, LabelledBatch], None],
     progress: Progress | None,
-    distributed: bool,
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Fills the memory from the train part and labels the val part from it, batch by batch.
+    distributed: bool = False,
+) -> Labeller:
+    """Encodes the train part into a memory that labels other images.
 
     Args:
-        extractor, data, settings, progress, distributed: as in
+        extractor, settings, progress, distributed: as in
             :func:`benchmarks.frozen.retrieval.run.run`.
-        labelling: What is stored of the label maps.
-        score: Called with the decoded labels (B, C, h, w) float32 of each batch of this process.
-
-    Returns:
-        What :func:`facts_of` says, and the cost.
+        train: the part.
+        labelling: what is stored of the label maps.
 
     Raises:
         ValueError, MemoryError: as there.
@@ -52,6 +102,7 @@ def label_val(
     backend = resolve_backend(settings.backend, extractor.device)
     grid = grid_of(settings.size, extractor.stride)
     if getattr(extractor, "upsampler", None) is not None:
+        # Upsampled maps of a whole batch are there at once; a network's own maps are small.
         check_batch(
             settings.batch_size,
             channels=extractor.channels,
@@ -61,7 +112,7 @@ def label_val(
     extractor = _as_published(extractor, settings.compat)
     memory = build_memory(
         extractor,
-        data.train,
+        train,
         settings,
         grid=grid,
         backend=backend,
@@ -69,25 +120,20 @@ def label_val(
         progress=progress,
         distributed=distributed,
     )
-    encoded = time.perf_counter() - started
+    seconds = time.perf_counter() - started
     index, labels, effective = place(
         memory, backend=backend, placement=settings.placement, distributed=distributed
     )
-    for batch in _batches(data.val, settings, progress=progress, distributed=distributed):
-        decoded = retrieve(
-            extractor,
-            batch,
-            split=data.val,
-            index=index,
-            labels=labels,
-            scale=memory.label_scale,
-            settings=settings,
-        )
-        if batch is not None:
-            score(decoded, batch)
-    world = dist.get_world_size() if distributed else 1
-    facts = facts_of(settings, stride=extractor.stride, backend=backend, effective=effective)
-    return facts, dict(encode_seconds=encoded, processes=world)
+    return Labeller(
+        extractor,
+        settings,
+        index,
+        labels,
+        scale=memory.label_scale,
+        facts=facts_of(settings, stride=extractor.stride, backend=backend, effective=effective),
+        cost=dict(encode_seconds=seconds, processes=dist.get_world_size() if distributed else 1),
+        distributed=distributed,
+    )
 
 
 def facts_of(settings: Settings, *, stride: int, backend: str, effective: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.baselines import ColourPosition, run_stand_in
-from benchmarks.frozen.retrieval.label import facts_of, label_val
+from benchmarks.frozen.retrieval.label import facts_of, fill_memory
 from benchmarks.frozen.retrieval.memory import stored_patches, train_batches
 from benchmarks.frozen.retrieval.patches import ClassLabels, PatchLabels
 from benchmarks.frozen.retrieval.settings import Settings, per_image_limit, scored_classes
@@ -55,19 +55,20 @@ def run(
             small a memory.
         MemoryError: the memory would not fit; names the smallest change that would.
     """
-    tally = SegmentationTally(scored_classes(data.classes, settings.compat))
-    facts, cost = label_val(
+    labeller = fill_memory(
         extractor,
-        data,
+        data.train,
         settings,
         labelling=class_labels(data, settings),
-        score=tally.add_scores,
         progress=progress,
         distributed=distributed,
     )
+    tally = SegmentationTally(scored_classes(data.classes, settings.compat))
+    for scores, batch in labeller.label(data.val, progress):
+        tally.add_scores(scores, batch)
     if distributed:
         tally.gather(torch.device(extractor.device))
-    return _result(tally, settings, facts=facts, cost=cost)
+    return _result(tally, settings, facts=labeller.facts, cost=labeller.cost)
 
 
 def class_labels(data: SegmentationFolder, settings: Settings) -> ClassLabels:
