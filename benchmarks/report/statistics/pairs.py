@@ -105,7 +105,9 @@ def _levene_statistic(values: np.ndarray) -> np.ndarray:
     means = size.mean(-1, keepdims=True)
     between = seeds * ((means - size.mean((-2, -1), keepdims=True)) ** 2).sum((-2, -1))
     within = ((size - means) ** 2).sum((-2, -1))
-    return (between / (arms - 1)) / (within / (arms * (seeds - 1)))
+    unequal = np.where(between > 0, np.inf, 0.0)  # each arm's residuals of one size, as may happen
+    ratio = np.divide(between, within, out=unequal, where=within > 0)
+    return ratio * arms * (seeds - 1) / (arms - 1)
 
 
 @cache

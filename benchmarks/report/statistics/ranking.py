@@ -13,7 +13,8 @@ least two seeds each and a number in all of them; others stand outside the ranki
 - **One arm.** Mean over its own S_a seeds ± t_{.975, df} · √(v₁ + v₂), v₁ = s² / S_a with
   S_a − 1 degrees, v₂ = se_a² with K − 1; df by Satterthwaite,
   (v₁ + v₂)² / (v₁² / df₁ + v₂² / df₂).
-- **A pair.** Difference of means over the S_ab seeds that both have.
+- **A pair.** Difference of means over the S_ab seeds that both have; of all seeds of each, without
+  half and p, where they have none in common.
 - **Tukey** (``method="tukey"``). Complete blocks are the S seeds that all A arms have; residuals
   r = x − row mean − column mean + grand mean, ``mse`` = Σr² / ``df``, ``df`` = (A−1)(S−1).
   Per pair v₁ = 2·mse / S_ab with ``df`` degrees, v₂ = se_ab² with K − 1, df_ab by Satterthwaite;
@@ -231,13 +232,14 @@ def _pairs(grid: Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:
         own, other = grid.values[first], grid.values[second]
         known, common = np.isfinite(own), own - other
         common = common[np.isfinite(common)]
+        difference = common.mean() if len(common) else np.nanmean(own) - np.nanmean(other)
         is_better = grid.sign * pairs.difference[first, second] > 0
         above = grid.arms[first if is_better else second]
         estimates.append(
             PairEstimate(
                 first=grid.arms[first],
                 second=grid.arms[second],
-                difference=float(pairs.difference[first, second]),
+                difference=float(difference),
                 half=_known(pairs.half[first, second]),
                 p=_known(pairs.p[first, second]),
                 above=above if pairs.apart[first, second] else None,

@@ -148,6 +148,13 @@ def test_levenes_statistic_is_scipys(values: np.ndarray) -> None:
     assert levene(values[:2]) is None and levene(values[:, :2]) is None
 
 
+def test_levene_of_residuals_of_one_size() -> None:
+    """No arm's are larger than another's, though nothing varies within them."""
+    signs = np.array([1.0, -1.0, 1.0, -1.0])
+    assert levene(np.outer(signs, signs)) == 1.0
+    assert levene(np.outer([3.0, -1.0, -2.0], signs)) == 1e-4
+
+
 def test_sign_flips(values: np.ndarray) -> None:
     assert sign_flip(values[1] - values[0]) == 0.25
     assert sign_flip(np.array([1.0, -1.0])) == 1.0

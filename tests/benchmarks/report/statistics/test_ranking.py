@@ -121,6 +121,14 @@ def test_without_complete_seeds_pairs_are_tested_by_themselves(samples: MakeSamp
     assert all(pair.seeds == 2 and pair.half for pair in ranking.pairs)
 
 
+def test_arms_without_a_common_seed_are_not_compared(samples: MakeSamples) -> None:
+    ranking = rank(samples(dict(a=(9.0, 9.5, None, None), b=(None, None, 1.0, 2.0))))
+    (pair,) = ranking.pairs
+    assert (pair.difference, pair.half, pair.p, pair.above) == (7.75, None, None, None)
+    assert pair.seeds == 0 and pair.sign_flip is None and pair.improvement == 1.0
+    assert [arm.high for arm in ranking.arms] == [2, 2] and ranking.detectable is None
+
+
 def test_unequal_spreads_are_tested_pair_by_pair(samples: MakeSamples) -> None:
     random = np.random.default_rng(0)
     values = {f"arm {n}": random.normal(0, 0.05, 5) for n in range(5)}
