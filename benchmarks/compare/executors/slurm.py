@@ -39,6 +39,7 @@ from pretrain.places import import_path
 WATCH_SECONDS = 1.0
 ABSENCES = 3  # in successive answers, after which SLURM has forgotten a job
 LOST_MINUTES = 30.0  # without an answer of SLURM, until this process gives up
+ARRAY_TASKS = 1000  # SLURM's own limit, where a cluster does not set another
 OWN_OPTIONS = ("array", "error", "job-name", "open-mode", "output", "signal")
 
 
@@ -115,11 +116,10 @@ class Slurm(Executor):
             ledger.adopt(jobs)
             ledger.submit_waiting()
             while ledger.is_open:
-                watch(ledger.status())
                 asked = time.monotonic()
                 while time.monotonic() - asked < self.poll_seconds:
-                    time.sleep(WATCH_SECONDS)
                     watch(ledger.status())
+                    time.sleep(WATCH_SECONDS)
                 ledger.look()
                 ledger.submit_waiting()
             watch(ledger.status())
@@ -250,7 +250,7 @@ class _Ledger:
                 self._open[places[job.name]] = job
 
     def submit_waiting(self) -> None:
-        """Submits what waits, an array for each kind of resources.
+        """Submits what waits, an array for each kind of resources, several if it is long.
 
         Raises:
             ValueError: sbatch refuses it.
@@ -261,8 +261,10 @@ class _Ledger:
             kinds.setdefault(job.resources, []).append(job)
         free = self.executor.jobs - len(self._open)
         for resources, group in kinds.items():
-            share = max(1, free * len(group) // len(jobs))
-            self._submit(group, self.executor.parameters(resources, share=share))
+            for first in range(0, len(group), ARRAY_TASKS):
+                part = group[first : first + ARRAY_TASKS]
+                share = max(1, free * len(part) // len(jobs))
+                self._submit(part, self.executor.parameters(resources, share=share))
 
     def _submit(self, jobs: Sequence[Job], parameters: Mapping[str, Any]) -> None:
         submitit = _submitit()
@@ -322,8 +324,10 @@ class _Ledger:
         if entry.state == "COMPLETED":
             self._done[job.name] = entry.seconds
             return
-        again = entry.state == "PREEMPTED" or entry.exit_code == AGAIN_EXIT_CODE
-        if again and self._restarts[job.name] < self.executor.restarts:
+        asks = entry.state == "FAILED" and entry.exit_code == AGAIN_EXIT_CODE
+        if (asks or entry.state == "PREEMPTED") and self._restarts[
+            job.name
+        ] < self.executor.restarts:
             self._restarts[job.name] += 1
             self.waiting.append(job)
             return

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,6 +90,7 @@ def unpacked() -> Path:
     try:
         for package in _download(partial / "archives"):
             subprocess.run(["dpkg", "-x", str(package), str(partial)], check=True)
+        shutil.rmtree(partial / "archives")
         with suppress(OSError):  # another process was faster
             partial.rename(folder)
     finally:
@@ -99,7 +100,8 @@ def unpacked() -> Path:
 
 def _download(folder: Path) -> list[Path]:
     """Downloads the packages, and those that they need and this machine lacks, to ``folder``."""
-    (folder / "partial").mkdir(parents=True)
+    for name in ("partial", "lists/partial"):
+        (folder / name).mkdir(parents=True)
     # The machine's own lists of packages may be missing or old; then a list is fetched for this.
     own = ["-o", "Debug::NoLocking=1", "-o", f"Dir::Cache={folder}", "-o", "APT::Sandbox::User="]
     get = ["install", "--download-only", "--no-install-recommends", "--yes", *PACKAGES]
@@ -170,15 +172,22 @@ class Cluster:
         return self.run("squeue", "--array", "--noheader", "--format=%i").split()
 
     def start_requeued(self) -> None:
-        """Waits for a requeued job and lets it start at once; SLURM would wait two minutes."""
+        """Waits for a requeued job to have left its node and lets it start at once; SLURM itself
+        would wait two minutes.
+        """
         waiting: list[str] = []
-        while not waiting:
+        while not waiting or self._has_steps(waiting):
             time.sleep(0.1)
-            lines = self.run("squeue", "--array", "--noheader", "--format=%i %r").splitlines()
+            lines = self.run("squeue", "--array", "--noheader", "--format=%A %r").splitlines()
             rows = [line.split(maxsplit=1) for line in lines]
             waiting = [number for number, reason in rows if reason == "BeginTime"]
         for number in waiting:
             self.run("scontrol", "update", f"jobid={number}", "starttime=now")
+
+    def _has_steps(self, numbers: Sequence[str]) -> bool:
+        """Whether one of some jobs has not left its node yet."""
+        titles = tuple(f"slurmstepd-wlm: [{number}." for number in numbers)
+        return any(command.startswith(titles) for _, command in self._living())
 
     def environment(self) -> dict[str, str]:
         """Returns the variables with which the clients are found."""
@@ -186,10 +195,24 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends all jobs and daemons."""
-        for process in reversed(self._processes):
-            _kill_tree(process.pid)
+        # The environment tells which they are: slurmstepd leaves its parent and its group.
+        for pid, _ in self._living():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self._processes:
             process.wait()
         self._processes.clear()
+
+    def _living(self) -> list[tuple[int, str]]:
+        """Returns (process id, command line) of the daemons and of all jobs."""
+        mark = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        living = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    command = (entry / "cmdline").read_bytes().decode(errors="replace")
+                    living.append((int(entry.name), command))
+        return living
 
     def _start(self, root: Path) -> None:
         self._configure(root)
@@ -246,7 +269,7 @@ class Cluster:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         return answer.stdout.split() == ["idle", str(len(NODES))]
 
-    def _wait_for(self, condition: object) -> None:
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not condition():
             ended = [process.args[0] for process in self._processes if process.poll() is not None]
@@ -279,21 +302,6 @@ def _end_with_parent() -> None:
     """Has the system kill this process when its parent is gone, however that ended."""
     PR_SET_PDEATHSIG = 1
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _kill_tree(pid: int) -> None:
-    """Kills a process and all that descend from it; those of slurmstepd leave every group."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parent = int(entry.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.parent.name))
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
-        waiting += children.get(current, [])
-        with suppress(ProcessLookupError):
-            os.kill(current, signal.SIGKILL)
 
 
 def main() -> int:
