@@ -1,22 +1,33 @@
-"""One process at a time in a folder; the second one learns who the first is."""
+"""One process at a time in a folder; the second one learns who the first is.
+
+A lock is a file that names its owner, see :mod:`pretrain.lock_owner`. It works wherever files can
+be created and renamed atomically, so on NFS and Lustre as well: nothing here asks the file system
+for a lock.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import json
+import math
 import os
-import socket
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pretrain import lock_owner
+from pretrain.lock_owner import Judge, Owner, Reading, read
 
 NAME = ".lock"
-# What file systems answer that know no locks, such as Lustre mounted without them.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+# Names the locks that this process keeps alive for its parent, see `inheritance`.
+VARIABLE = "PIXELPRETEXT_LOCKS"
+LOOK_SECONDS = 0.1
+# What file systems answer that know no hard links.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
 class Busy(ValueError):
@@ -25,34 +36,113 @@ class Busy(ValueError):
 
 @dataclass
 class _Hold:
-    """A lock of this process: an open file, and how many times it was taken."""
+    """A lock of this process: an open file, who it names, and how many times it was taken."""
 
     file: int
+    owner: Owner
     count: int = 1
 
 
-_held: dict[Path, _Hold] = {}
+class _Heart:
+    """Renews the files of this process's locks, from a thread that ends with the last of them.
+
+    A process that slept for so long that another took its lock gets SIGTERM: it has to stop.
+    """
+
+    def __init__(self) -> None:
+        self.holds: dict[Path, _Hold] = {}
+        self.taking = threading.Lock()  # one thread at a time
+        self._guard = threading.Lock()  # a file is not closed while it is renewed
+        self._thread: threading.Thread | None = None
+        self._inherited: dict[Path, _Hold] = {}
+
+    def add(self, place: Path, hold: _Hold) -> None:
+        """Keeps a lock alive from now on."""
+        with self._guard:
+            self.holds[place] = hold
+            if self._thread is None:
+                self._inherited = self._inherited or _inherited()
+                self._thread = threading.Thread(target=self._beat, name="locks", daemon=True)
+                self._thread.start()
+
+    def remove(self, place: Path) -> None:
+        """Leaves a lock and closes its file."""
+        with self._guard:
+            os.close(self.holds.pop(place).file)
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(lock_owner.BEAT_SECONDS)
+            with self._guard:
+                if not self.holds:
+                    self._thread = None
+                    return
+                lost = [place for place, hold in self.holds.items() if not _renew(place, hold)]
+                for place, hold in self._inherited.items():
+                    _renew(place, hold)
+            for place in lost:
+                print(
+                    f"{place.parent}: this process showed no sign of life for more than "
+                    f"{lock_owner.STALE_SECONDS:.0f} s, and another one works here now; stopping",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def drop(self) -> None:
+        """Closes all files in a forked process: a worker that outlives its parent keeps nothing."""
+        for hold in [*self.holds.values(), *self._inherited.values()]:
+            os.close(hold.file)
+        self.holds.clear()
+        self._inherited.clear()
+        self.taking, self._guard, self._thread = threading.Lock(), threading.Lock(), None
 
 
-def _drop_in_child() -> None:
-    """Closes the locks in a forked process: a worker that outlives its parent keeps no folder."""
-    for hold in _held.values():
-        os.close(hold.file)
-    _held.clear()
+def _renew(place: Path, hold: _Hold) -> bool:
+    """Renews a lock file's time; False: it is another's by now."""
+    with suppress(OSError):  # the disk does not answer; the next beat may reach it
+        os.utime(hold.file)
+    reading = read(place)
+    # A file that cannot be read proves nothing, nor does one that was removed by hand.
+    return reading is None or reading.owner.token == hold.owner.token or not reading.owner.pid
 
 
-os.register_at_fork(after_in_child=_drop_in_child)
+def _inherited() -> dict[Path, _Hold]:
+    """Opens the locks that the parent asked this process to keep alive, see :func:`inheritance`."""
+    kept = {}
+    for line in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        token, _, name = line.partition("@")
+        place = Path(name)
+        reading = read(place)
+        if reading is not None and reading.owner.token == token:
+            with suppress(OSError):
+                kept[place] = _Hold(os.open(place, os.O_RDWR), reading.owner)
+    return kept
 
 
-class FolderLock:
-    """Holds ``folder/.lock`` until it is released or the process ends, however it ends.
+_heart = _Heart()
+os.register_at_fork(after_in_child=lambda: _heart.drop())
 
-    The file says who holds it, as JSON: host, pid, since. The system drops the lock of a killed
-    process. On a file system without locks the folder counts as held while the process that the
-    file names lives on this host; a process of another host does not stop this one there.
+
+def inheritance() -> dict[str, str]:
+    """Returns the variable that makes a child keep this process's locks alive on other machines'
+    view, from when it takes a lock of its own until it ends. On this machine a child keeps them by
+    the file descriptors that it inherits.
+    """
+    holds = _heart.holds.items()
+    return {VARIABLE: os.pathsep.join(f"{hold.owner.token}@{place}" for place, hold in holds)}
+
+
+class FileLock:
+    """Holds a lock file until it is released or the process ends, however it ends.
+
+    The file says who holds it. If that process ended without releasing it, on this machine the lock
+    is free at once, for other machines when ``lock_owner.STALE_SECONDS`` have passed. So taking a
+    lock that a process of another machine left takes that long, even with ``wait_s=0``.
 
     Args:
-        folder: made if missing.
+        path: the lock file; its folder is made if missing.
         what: what is locked, for the message.
         wait_s: seconds to wait for another process, which may be about to end because it, or its
             parent, was killed.
@@ -64,54 +154,78 @@ class FolderLock:
     """
 
     def __init__(
-        self, folder: str | Path, what: str, *, wait_s: float = 0.0, shared: bool = False
+        self, path: str | Path, what: str, *, wait_s: float = 0.0, shared: bool = False
     ) -> None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._place = folder.resolve()
-        self._released = False
-        if shared and self._place in _held:
-            _held[self._place].count += 1
+        path = Path(path)
+        self._place = path.parent.resolve() / path.name
+        self._released = True
+        if shared and self._place in _heart.holds:
+            _heart.holds[self._place].count += 1
+            self._released = False
             return
-        file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o666)
-        deadline = time.monotonic() + wait_s
-        while not _take(file):
-            if time.monotonic() >= deadline:
-                holder = _read(file)
-                os.close(file)
-                self._released = True
+        judge, asked = Judge(), time.monotonic()
+        while (holder := self._try_alone(judge)) is not None:
+            if time.monotonic() >= asked + wait_s and judge.is_sure(holder):
                 raise Busy(
-                    f"{folder}: another process works on this {what}{_words(holder)}; wait for it "
-                    "or end it"
+                    f"{path.parent}: another process works on this {what}{holder.describe()}; "
+                    "wait for it or end it"
                 )
-            time.sleep(0.2)
-        _write(
-            file,
-            dict(
-                host=socket.gethostname(),
-                since=time.strftime("%Y-%m-%d %H:%M:%S"),
-                **_process(os.getpid()),
-            ),
-        )
-        _held[self._place] = _Hold(file)
+            time.sleep(LOOK_SECONDS)
+        self._released = False
 
     def fileno(self) -> int:
         """Returns the file descriptor, through which a child can hold the lock as well."""
-        return _held[self._place].file
+        return _heart.holds[self._place].file
 
     def release(self) -> None:
-        """Gives the folder free; nothing if it is already, or in a forked process."""
-        hold = None if self._released else _held.get(self._place)
+        """Gives the lock free; nothing if it is already, or in a forked process."""
+        hold = None if self._released else _heart.holds.get(self._place)
         self._released = True
         if hold is None:
             return
         hold.count -= 1
         if hold.count == 0:
-            del _held[self._place]
-            os.ftruncate(hold.file, 0)
-            os.close(hold.file)
+            _heart.remove(self._place)
+            _remove(self._place, hold.owner)
 
-    def __enter__(self) -> FolderLock:
+    def _try_alone(self, judge: Judge) -> Owner | None:
+        with _heart.taking:
+            return self._try(judge)
+
+    def _try(self, judge: Judge) -> Owner | None:
+        """Takes the lock, or returns who holds it.
+
+        The successor of an owner that is gone is whoever creates the file named after that owner's
+        token: one process, as the name is used once. The successor then moves its file to the
+        lock's place. One that dies before has a successor in the same way, so takers follow the
+        chain to its end.
+        """
+        while True:
+            chain = _chain(self._place)
+            if chain and (self._is_own(chain[-1]) or judge.lives(chain[-1])):
+                return chain[-1].owner
+            mine = Owner.this_process()
+            place = _successor(self._place, chain[-1]) if chain else self._place
+            file = _create(place, mine)
+            if file is None:
+                continue  # another process was faster
+            if _owners(_chain(self._place)) == [*_owners(chain), mine]:
+                break
+            # The owner that is gone had its successor long ago, who is at the lock's place by now.
+            os.close(file)
+            _remove(place, mine)
+        if chain:
+            os.replace(place, self._place)
+        for reading in chain[:-1]:
+            _successor(self._place, reading).unlink(missing_ok=True)
+        _heart.add(self._place, _Hold(file, mine))
+        return None
+
+    def _is_own(self, reading: Reading) -> bool:
+        hold = _heart.holds.get(self._place)
+        return hold is not None and hold.owner == reading.owner
+
+    def __enter__(self) -> FileLock:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,6 +236,88 @@ class FolderLock:
             self.release()
 
 
+def _chain(place: Path) -> list[Reading]:
+    """Returns the owner at the lock's place and, if that one is gone, its successors."""
+    chain = []
+    reading = read(place)
+    while reading is not None:
+        chain.append(reading)
+        reading = read(_successor(place, reading))
+    return chain
+
+
+def _owners(chain: list[Reading]) -> list[Owner]:
+    return [reading.owner for reading in chain]
+
+
+def _successor(place: Path, reading: Reading) -> Path:
+    return place.with_name(f"{place.name}.after-{reading.owner.token}")
+
+
+def _remove(place: Path, owner: Owner) -> None:
+    """Removes an owner's lock file, unless it is another's by now."""
+    reading = read(place)
+    if reading is not None and reading.owner == owner:
+        place.unlink(missing_ok=True)
+
+
+def _create(place: Path, owner: Owner) -> int | None:
+    """Creates a lock file with all its content at once; None if there is one. Returns the open
+    file.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)  # the last owner may have removed it
+    temporary = place.with_name(f"{NAME}.{owner.token}")
+    file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    created = False
+    try:
+        os.write(file, owner.to_json().encode())
+        os.fsync(file)
+        created = _link(temporary, place, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+        if not created:
+            os.close(file)
+    return file if created else None
+
+
+def _link(temporary: Path, place: Path, file: int) -> bool:
+    """Gives a file its second name; False if that is taken."""
+    try:
+        os.link(temporary, place)
+    except FileExistsError:
+        # NFS asks again if an answer was lost, and is then told that its own link exists.
+        return os.fstat(file).st_nlink == 2
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _occupy(temporary, place)
+    return True
+
+
+def _occupy(temporary: Path, place: Path) -> bool:
+    """As :func:`_link`, on a file system without hard links.
+
+    An empty file keeps the place until the full one replaces it. It is nobody's, so another process
+    may succeed it within this moment; whose file is there afterwards holds the lock.
+    """
+    try:
+        os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        return False
+    os.replace(temporary, place)
+    time.sleep(LOOK_SECONDS)
+    return True
+
+
+class FolderLock(FileLock):
+    """Holds ``folder/.lock``, see :class:`FileLock`; the folder is made if missing."""
+
+    def __init__(
+        self, folder: str | Path, what: str, *, wait_s: float = 0.0, shared: bool = False
+    ) -> None:
+        super().__init__(Path(folder) / NAME, what, wait_s=wait_s, shared=shared)
+
+
 @contextmanager
 def exclusive(folder: Path, what: str, *, wait_s: float) -> Iterator[int]:
     """Holds a :class:`FolderLock` for the length of a ``with`` block; gives its file descriptor."""
@@ -129,45 +325,6 @@ def exclusive(folder: Path, what: str, *, wait_s: float) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _take(file: int) -> bool:
-    """Locks the open file, or tells that another process has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            return False
-    holder = _read(file)
-    if holder.get("host") != socket.gethostname() or "pid" not in holder:
-        return True
-    return _process(holder["pid"]) != {key: holder.get(key) for key in ("pid", "ticks")}
-
-
-def _process(pid: int) -> dict[str, int]:
-    """Returns ``pid`` and, where /proc tells it, its start in ticks: pids are used again."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return {"pid": pid}
-    return {"pid": pid, "ticks": int(fields[19])}
-
-
-def _read(file: int) -> dict[str, Any]:
-    """Returns what the holder wrote of itself; nothing if it is just about to."""
-    try:
-        content = json.loads(os.pread(file, 4096, 0) or b"{}")
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write(file: int, content: dict[str, Any]) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, json.dumps(content).encode(), 0)
-
-
-def _words(holder: dict[str, Any]) -> str:
-    """Returns who holds a lock, in brackets."""
-    if not {"pid", "host", "since"} <= holder.keys():
-        return ""
-    return f" (process {holder['pid']} on {holder['host']}, since {holder['since']})"
+def writing(path: Path) -> FileLock:
+    """Returns a lock on writing to the file ``path``, for a moment; waits for other writers."""
+    return FileLock(path.with_name(f".{path.name}.lock"), "file", wait_s=math.inf)

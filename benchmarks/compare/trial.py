@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.compare.parts import Evaluation
 from benchmarks.compare.trial_folder import TrialFolder, TrialSpec
-from pretrain.folder_lock import exclusive
+from pretrain.folder_lock import exclusive, inheritance
 from pretrain.memory import peak_resident
 from pretrain.places import import_path
 
@@ -106,7 +106,8 @@ def _train(command: Sequence[str], folder: TrialFolder, *, lock: int) -> int:
     Raises:
         SystemExit: this process got SIGTERM; so did the trainer, which has ended by then.
     """
-    process = subprocess.Popen(command, pass_fds=(lock,), env={**os.environ, **import_path()})
+    environment = {**os.environ, **import_path(), **inheritance()}
+    process = subprocess.Popen(command, pass_fds=(lock,), env=environment)
     stopped = False
 
     def stop(number: int, frame: object) -> None:

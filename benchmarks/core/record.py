@@ -8,7 +8,6 @@ sizes, stride, parameters, seed and back-end. Which network was measured is the 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pretrain.files import atomic_write
+from pretrain.folder_lock import writing
 from pretrain.names import check_choice
 
 BETTER = ("higher", "lower")
@@ -148,23 +148,18 @@ class Record:
         return record
 
     def append(self, path: str | Path) -> None:
-        """Appends the record to a JSON-lines file: one locked write, synced, so that parallel
-        writers and crashes leave whole lines only. A torn last line of an earlier crash is closed
-        off first.
+        """Appends the record to a JSON-lines file, synced, while no other process does, on any
+        machine, so that parallel writers and crashes leave whole lines only. A torn last line of an
+        earlier crash is closed off first.
         """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            size = os.fstat(descriptor).st_size
-            torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            data = (("\n" if torn else "") + self.to_json() + "\n").encode()
-            while data:
-                data = data[os.write(descriptor, data) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with writing(path), open(path, "a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            torn = file.read() not in (b"", b"\n")
+            file.write((("\n" if torn else "") + self.to_json() + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def read_all(path: str | Path) -> list[Record]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from pretrain.files import atomic_write
+from pretrain.folder_lock import FolderLock
 from pretrain.progress import Bars
 
 from .annotations import coco_annotations, cut_crops, find_instances, label_map
@@ -120,19 +121,13 @@ def write_scenes(
 
 @contextmanager
 def _only_writer(out: Path) -> Iterator[None]:
-    """Holds a lock that keeps other processes from writing the same folder; the kernel frees it if
-    this one dies.
-    """
+    """Holds a lock that keeps other processes from writing the same folder; waits for them."""
     folder = out / PARTS
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FolderLock(folder, "folder of scenes", wait_s=math.inf):
         yield
     # Left by a run that waited, or was killed at the very end.
-    if (out / MANIFEST).exists() and folder.exists():
-        (folder / "lock").unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    if (out / MANIFEST).exists() and folder.exists() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _chunks(request: Request) -> Iterator[Chunk]:

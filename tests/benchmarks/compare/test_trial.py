@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +21,7 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
-from pretrain.folder_lock import Busy
+from pretrain.folder_lock import Busy, exclusive
 
 
 @pytest.fixture
@@ -181,8 +180,7 @@ def test_two_processes_never_work_on_one_trial(
 ) -> None:
     monkeypatch.setattr(trials, "LOCK_SECONDS", 0.3)
     folder = make(plan, "weak/seed_0", trainer)
-    with open(folder.path / ".lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with exclusive(folder.path, "trial", wait_s=0):
         with pytest.raises(Busy, match="another process works on this trial"):
             trials.run_trial(folder.path)
     trials.run_trial(folder.path)
