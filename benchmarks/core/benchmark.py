@@ -155,20 +155,27 @@ class Benchmark:
                 gets the record.
 
         Raises:
-            ValueError, OSError, MemoryError: those of ``run``.
+            ValueError, OSError, MemoryError: those of ``run``; a fact that its trivial predictors
+                need and ``run`` does not state.
         """
         started = time.perf_counter()
         shared = dict(distributed=True) if distributed and self.distributed else {}
         result = self.run(network, data, settings, progress=progress, **shared)
-        seconds = time.perf_counter() - started
-        return self.record(
+        record = self.record(
             result,
             data,
             settings,
             subject=network.describe(),
             device=network.device,
-            seconds=seconds,
+            seconds=time.perf_counter() - started,
         )
+        missing = [name for name in self.baseline_needs if name not in record.protocol]
+        if missing:
+            raise ValueError(
+                f"benchmark {self.name!r}: baseline_needs={missing[0]!r}, but run left it out of "
+                f"the facts of its result; add facts=dict({missing[0]}=…)"
+            )
+        return record
 
     def measure_baseline(
         self,

@@ -5,7 +5,6 @@ compared.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +21,11 @@ NAME = "benchmarks.frozen.mirror"
 
 
 @pytest.fixture
-def mirror(page: Any) -> Iterator[ModuleType]:
+def mirror(page: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The page's module, as if its file were there and its line in the suite."""
     module = page.load("benchmarks/frozen/mirror.py")
-    BENCHMARKS["mirror"] = module.BENCHMARK
-    yield module
-    del BENCHMARKS["mirror"]
+    monkeypatch.setitem(BENCHMARKS, "mirror", module.BENCHMARK)
+    return module
 
 
 def test_the_page_shows_the_files_it_lists(page: Any) -> None:

@@ -90,13 +90,17 @@ def fill_memory(
     """Encodes the train part into a memory that labels other images.
 
     Args:
-        extractor, settings, progress, distributed: as in
-            :func:`benchmarks.frozen.retrieval.run.run`.
+        extractor: gives the maps.
         train: the part.
+        settings: the protocol.
         labelling: what is stored of the label maps.
+        progress: called with ("encode", batches done, batches in all).
+        distributed: share the images among the processes of the default group.
 
     Raises:
-        ValueError, MemoryError: as there.
+        ValueError: size and stride do not fit, a zero or non-finite feature (named image), too
+            small a memory.
+        MemoryError: the memory would not fit; names the smallest change that would.
     """
     started = time.perf_counter()
     backend = resolve_backend(settings.backend, extractor.device)

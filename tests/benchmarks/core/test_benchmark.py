@@ -26,7 +26,7 @@ class Settings:
 
 def run(network: Any, data: Any, settings: Settings, *, progress: Any = None) -> Result:
     """Says what it was given."""
-    facts = dict(backend="torch", labels=settings.fraction * 10)
+    facts = dict(backend="torch", stride=4, labels=settings.fraction * 10)
     subject = dict(name=settings.name)
     return Result({"share": Metric(1.0, "%")}, {}, {"bytes": 3}, facts, subject)
 
@@ -50,7 +50,8 @@ NETWORK = SimpleNamespace(device=torch.device("cpu"), describe=lambda: dict(back
 
 def test_the_protocol_is_data_settings_and_facts() -> None:
     record = TOY.measure(NETWORK, DATA, Settings())
-    assert record.protocol == dict(data=dict(images=2), sizes=[4, 8], backend="torch", labels=5.0)
+    facts = dict(backend="torch", stride=4, labels=5.0)
+    assert record.protocol == dict(data=dict(images=2), sizes=[4, 8], **facts)
     assert record.benchmark == "toy" and record.subject == dict(backbone={}, spec="n", name="a")
     assert record.cost.keys() == {"seconds", "bytes"} and record.versions["device"] == "cpu"
 
@@ -61,6 +62,12 @@ def test_a_trivial_predictor_gets_what_it_needs_and_stands_for_itself() -> None:
     assert record.protocol["backend"] == "faiss-cpu" and record.protocol["labels"] == 8
     assert record.subject == dict(spec="nothing") and is_baseline(record)
     assert record.cost == dict(seconds=7.0)
+
+
+def test_a_run_states_what_its_trivial_predictors_need() -> None:
+    forgetful = Benchmark(**DECLARED, metrics=("share",), baseline_needs=("stride", "window"))
+    with pytest.raises(ValueError, match=r"'toy': baseline_needs='window'.*facts=dict\(window=…\)"):
+        forgetful.measure(NETWORK, DATA, Settings())
 
 
 def test_data_that_only_the_run_knows_is_a_fact() -> None:
