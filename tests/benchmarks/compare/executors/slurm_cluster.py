@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -175,16 +175,16 @@ class Cluster:
         """Waits for a requeued job to have left its node and lets it start at once; SLURM itself
         would wait two minutes.
         """
-        waiting: list[str] = []
-        while not waiting or self._has_steps(waiting):
+        waiting: dict[str, str] = {}  # as scontrol and as slurmstepd name them
+        while not waiting or self._has_steps(waiting.values()):
             time.sleep(0.1)
-            lines = self.run("squeue", "--array", "--noheader", "--format=%A %r").splitlines()
-            rows = [line.split(maxsplit=1) for line in lines]
-            waiting = [number for number, reason in rows if reason == "BeginTime"]
-        for number in waiting:
-            self.run("scontrol", "update", f"jobid={number}", "starttime=now")
+            lines = self.run("squeue", "--array", "--noheader", "--format=%i %A %r").splitlines()
+            rows = [line.split(maxsplit=2) for line in lines]
+            waiting = {name: number for name, number, reason in rows if reason == "BeginTime"}
+        for name in waiting:
+            self.run("scontrol", "update", f"jobid={name}", "starttime=now")
 
-    def _has_steps(self, numbers: Sequence[str]) -> bool:
+    def _has_steps(self, numbers: Iterable[str]) -> bool:
         """Whether one of some jobs has not left its node yet."""
         titles = tuple(f"slurmstepd-wlm: [{number}." for number in numbers)
         return any(command.startswith(titles) for _, command in self._living())

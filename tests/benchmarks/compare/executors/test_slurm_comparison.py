@@ -79,7 +79,7 @@ def test_killed_and_run_again_nothing_runs_twice_and_the_table_is_that_of_one_ma
     cluster: Cluster, toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     path = toy("seeds = (0,)")
-    (tmp_path / "slow.txt").write_text("0.5")
+    (tmp_path / "slow.txt").write_text("0.4")
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]]),
