@@ -181,6 +181,7 @@ class Cluster:
             lines = self.run("squeue", "--array", "--noheader", "--format=%i %A %r").splitlines()
             rows = [line.split(maxsplit=2) for line in lines]
             waiting = {name: number for name, number, reason in rows if reason == "BeginTime"}
+        time.sleep(2)  # a late word of its first run would count for its second
         for name in waiting:
             self.run("scontrol", "update", f"jobid={name}", "starttime=now")
 
