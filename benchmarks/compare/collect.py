@@ -11,6 +11,7 @@ from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
 from benchmarks.compare.jobs import baseline_folder
 from benchmarks.compare.parts import Plan, Trial
+from benchmarks.compare.search import known_result
 from benchmarks.compare.trial_folder import TrialFolder
 from benchmarks.report.runs import Run
 
@@ -34,9 +35,13 @@ def collect_runs(plan: Plan) -> dict[str, list[Run]]:
 
 def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
     """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory,
-    PFLOPs, device-seconds (a trial without GPUs has one device: its cores).
+    PFLOPs, device-seconds (a trial without GPUs has one device: its cores),
+    and of a tuned arm the minutes of its search.
     """
-    costs = []
+    costs, tuning = [], {}
+    for search in plan.searches:
+        result = known_result(search, plan.work_dir)
+        tuning |= {search.name: {"tuning_minutes": result.minutes}} if result else {}
     for trial in started(plan.trials):
         folder = TrialFolder(trial.directory)
         spec, state = folder.spec(), folder.state()
@@ -44,6 +49,7 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
             continue
         seconds = folder.progress().get("seconds") or state.get("pretrain_seconds")
         cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
+        cost |= tuning.get(trial.arm.name, {})
         if seconds:
             cost |= {"minutes": seconds / 60, "images_per_s": spec.samples / seconds}
             cost["device_seconds"] = seconds * max(1, plan.resources.gpus)

@@ -109,6 +109,22 @@ def _check_override(config: Any, key: str, where: str) -> None:
         at = at[int(part)] if isinstance(at, list | tuple) else at.get(part, {})
 
 
+def refuse_set_later(overrides: dict[str, Any], where: str) -> None:
+    """Refuses overrides, however nested, of what the comparison sets in every trial: they would not
+    count.
+    """
+    named = flatten(overrides)
+    for key in ("schedule.samples", "schedule.epochs", "seed"):
+        if key in named:
+            raise PlanError(
+                f"{where}: override {key!r}: the comparison's budget and seeds set this"
+            )
+    if "work_dir" in named:
+        raise PlanError(
+            f"{where}: override 'work_dir': every trial has its own folder in the plan's"
+        )
+
+
 def write_config(config: dict[str, Any], path: Path, header: str = "") -> None:
     """Writes a config as a Python file that mmengine reads back to an equal dict.
 

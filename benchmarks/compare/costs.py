@@ -16,6 +16,7 @@ COSTS = (
     Column("peak_memory_gb", "peak GB"),
     Column("pflops", "PFLOPs", digits=3),
     Column("device_seconds", "device-s", digits=0),
+    Column("tuning_minutes", "tuning min", digits=1),
 )
 
 

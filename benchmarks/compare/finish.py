@@ -22,7 +22,7 @@ from benchmarks.compare.evaluate import device
 from benchmarks.compare.margins import margins
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan
-from benchmarks.compare.sweep import settings_of
+from benchmarks.compare.search import arm_settings, tuning_notes
 from benchmarks.compare.table import (
     Comparison,
     as_json,
@@ -60,9 +60,9 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         costs=collect_costs(plan, budgets),
         baselines=collect_baselines(plan),
         untrained=[arm.name for arm in plan.arms if not arm.train],
-        settings=settings_of(plan.arms, plan.recipes),
+        settings=arm_settings(plan),
         statistics=[STATISTICS[name] for name in plan.statistics],
-        planned=plan.planned,
+        planned=plan.planned if set(plan.planned or ()) <= set(runs) else None,
         title=plan.title,
     )
     columns = [column.name for column in comparison.metrics]
@@ -104,6 +104,7 @@ def _page(
         f"{plan.budget_amount:,.0f} {plan.budget_kind}; written "
         f"{time.strftime('%Y-%m-%d %H:%M')}.",
     ]
+    notes += tuning_notes(plan)
     if measured < expected:
         notes.append(f"INCOMPLETE: {measured} of {expected} records are there.")
     files = [

@@ -4,12 +4,18 @@ Plain data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.configs import config_hash, inherited
 from benchmarks.compare.executors.base import Resources
+from benchmarks.compare.space import Axis
+
+
+def inherited_text(path: str | Path) -> list[str]:
+    """Returns the text of a config file and of all that it inherits from."""
+    return [file.read_text(encoding="utf-8") for file in inherited(path)]
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Arm:
         overrides: merged into the recipe after the comparison's common overrides, dotted keys.
         train: False evaluates the randomly initialised backbone of the same recipe and seed.
         sweep: what generated it; None for an arm written by hand.
+        tuned: trials of the search that chose its settings; 0: none was made.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Arm:
     overrides: dict[str, Any] = field(default_factory=dict)
     train: bool = True
     sweep: Membership | None = None
+    tuned: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,8 +78,47 @@ class Evaluation:
         content = []
         for value in self.settings.values():
             if isinstance(value, str) and value.endswith(".py") and Path(value).is_file():
-                content += [file.read_text(encoding="utf-8") for file in inherited(value)]
+                content += inherited_text(value)
         return config_hash([self.type, self.data, self.settings, *content])
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched for an arm, see :mod:`benchmarks.compare.search`.
+
+    Attributes:
+        arm: whose settings are searched.
+        common: overrides of all arms of the comparison.
+        space: keys and what they may be.
+        trials: settings that are tried.
+        benchmark: what scores them.
+        metric: of its record.
+        seeds: each setting is trained with; its score is their mean.
+        batch: settings that are proposed at once.
+        seed: of the searcher.
+    """
+
+    arm: Arm
+    common: dict[str, Any]
+    space: tuple[Axis, ...]
+    trials: int
+    benchmark: Evaluation
+    metric: str
+    seeds: tuple[int, ...]
+    batch: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of the arm that gets the best setting."""
+        return f"{self.arm.name}+tuned"
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change what is found."""
+        arm = [inherited_text(self.arm.config), self.arm.overrides, self.common]
+        how = [self.trials, self.metric, self.seeds, self.batch, self.seed]
+        return config_hash([arm, [asdict(axis) for axis in self.space], self.benchmark.hash, how])
 
 
 @dataclass(frozen=True)
@@ -138,6 +185,7 @@ class Plan:
     title: str = ""
     next_step: str = ""
     resources: Resources = Resources()
+    searches: tuple[Search, ...] = ()
 
     @property
     def name(self) -> str:

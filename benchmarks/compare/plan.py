@@ -8,6 +8,7 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
     budget = dict(samples=30_000)       # or flops=…, or seconds=… per trial
     seeds = (0, 1, 2)
     # A grid=, vary= or sample= makes several arms of one: benchmarks/compare/sweep.py
+    # tune=dict(…) adds an arm with the best setting of a search: benchmarks/compare/search.py
     arms = dict(NAME=dict(config=None, overrides={}, train=True))
     benchmarks = dict(NAME=dict(type="retrieval", data=dict(…), …settings))
     primary = "retrieval.mIoU"          # NAME.metric that ranks the arms, the best first
@@ -38,8 +39,8 @@ from mmengine.config import Config
 from benchmarks.compare.configs import (
     config_hash,
     find_config,
-    flatten,
     load_config,
+    refuse_set_later,
     relevant,
     without_helpers,
 )
@@ -48,6 +49,7 @@ from benchmarks.compare.executors.base import Resources
 from benchmarks.compare.names import PlanError, check_folder_name, check_names, plan_errors
 from benchmarks.compare.parts import Arm, Baseline, Evaluation, Membership, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
+from benchmarks.compare.search import check_searches, read_search, with_tuned
 from benchmarks.compare.sweep import expand
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
@@ -109,7 +111,14 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         _check_metric(key, benchmarks)
     with plan_errors():
         resources = build(Resources, raw.get("resources", {}), where="resources.")
-    return Plan(
+    searches = []
+    for arm, source in zip(arms, written, strict=True):
+        if "tune" in source.spec:
+            tune = source.spec["tune"]
+            searches.append(read_search(tune, arm, common, primary=raw["primary"]))
+    check_searches(searches, arms=arms, seeds=seeds, benchmarks=benchmarks)
+    names = [*(arm.name for arm in arms), *(search.name for search in searches)]
+    plan = Plan(
         path=path,
         work_dir=folder,
         arms=arms,
@@ -124,12 +133,14 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         pictures=_pictures(raw.get("pictures", {})),
         columns=columns,
         statistics=_statistics(raw.get("statistics", ())),
-        planned=_planned(raw.get("planned"), [arm.name for arm in arms]),
+        planned=_planned(raw.get("planned"), names),
         expected_sd=_expected_sd(raw.get("expected_sd")),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
         resources=resources,
+        searches=tuple(searches),
     )
+    return with_tuned(plan)
 
 
 def _budget(raw: Any) -> tuple[str, float]:
@@ -160,9 +171,10 @@ def _arm(name: str, raw: Any, base: str, *, sweep: Membership | None) -> Arm:
     check_folder_name("arm", name)
     if not isinstance(raw, dict):
         raise PlanError(
-            f"arm {name!r} = {raw!r}: must be a dict with any of config, overrides, train"
+            f"arm {name!r} = {raw!r}: must be a dict with any of config, overrides, train, "
+            "tune, and grid, vary or sample"
         )
-    check_names(f"key of arm {name!r}:", raw, ("config", "overrides", "train"))
+    check_names(f"key of arm {name!r}:", raw, ("config", "overrides", "train", "tune"))
     train = raw.get("train", True)
     if not isinstance(train, bool):
         raise PlanError(f"arm {name!r}: train = {train!r} must be True or False")
@@ -259,22 +271,6 @@ def _pictures(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def _refuse_set_later(overrides: dict[str, Any], where: str) -> None:
-    """Refuses overrides, however nested, of what the comparison sets in every trial: they would not
-    count.
-    """
-    named = flatten(overrides)
-    for key in ("schedule.samples", "schedule.epochs", "seed"):
-        if key in named:
-            raise PlanError(
-                f"{where}: override {key!r}: the comparison's budget and seeds set this"
-            )
-    if "work_dir" in named:
-        raise PlanError(
-            f"{where}: override 'work_dir': every trial has its own folder in the plan's"
-        )
-
-
 def _recipes(arms: Sequence[Arm], common: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Returns arm -> its resolved recipe, all checked and no two the same.
 
@@ -284,9 +280,9 @@ def _recipes(arms: Sequence[Arm], common: dict[str, Any]) -> dict[str, dict[str,
     """
     recipes: dict[str, dict[str, Any]] = {}
     arm_of: dict[str, str] = {}  # fingerprint of an experiment -> its arm
-    _refuse_set_later(common, "overrides")
+    refuse_set_later(common, "overrides")
     for arm in arms:
-        _refuse_set_later(arm.overrides, f"arm {arm.name!r}")
+        refuse_set_later(arm.overrides, f"arm {arm.name!r}")
         recipe = load_config(arm.config, common, arm.overrides, where=f"arm {arm.name!r}")
         recipe.pop("work_dir", None)
         try:

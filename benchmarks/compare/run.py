@@ -5,6 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -22,7 +25,9 @@ from benchmarks.compare.parts import Plan
 from benchmarks.compare.pilots import run_pilots
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
+from benchmarks.compare.search import check_apart, tuning_notes, with_tuned
 from benchmarks.compare.trial_folder import TRAINER, TrialFolder, make_spec
+from benchmarks.compare.tuning import run_searches
 from benchmarks.evaluate.suite import Task
 from pretrain.command_line import as_typed
 from pretrain.files import require_writable
@@ -63,7 +68,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
         Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all jobs have ended, and running again goes on.
     """
-    arms = [arm.name for arm in plan.arms]
+    arms = list(dict.fromkeys(part.name for part in (*plan.arms, *plan.searches)))
     check_names("arm in --redo:", options.redo, arms)
     check_names("arm in --only:", options.only, arms)
     if options.table_only:
@@ -72,6 +77,10 @@ def run_comparison(plan: Plan, options: Options) -> int:
     with exclusive(plan.work_dir, "comparison", wait_s=1):
         prepare(plan.prepare)
         tasks = _check(plan)
+        for arm in options.redo:  # of a tuned arm, its search as well
+            shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
+        failures = _search(plan, options)
+        plan = with_tuned(plan)
         budgets = _budgets(plan, options)
         _write_trials(plan, budgets, options)
         jobs = missing_jobs(plan, options.only)
@@ -79,7 +88,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
         if jobs:
             line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
             options.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        failures = run_watched(options.executor, jobs, console=options.console)
+        failures += run_watched(options.executor, jobs, console=options.console)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, failures, complete=complete, console=options.console)
     return 1 if failures else 0
@@ -113,29 +122,34 @@ def _check(plan: Plan) -> dict[str, Task]:
     samples = {arm.name: int(plan.budget_amount) for arm in plan.arms} if known else {}
     check_arms(plan, samples)
     check_sizes(plan, tasks)
+    for search in plan.searches[:1]:  # all have one benchmark
+        tuning = open_task(search.benchmark)
+        if tuning.metrics is not None:
+            where = f"metric of arm {search.arm.name!r}: tune:"
+            check_names(where, [search.metric], tuning.metrics)
+        check_apart(search, tuning, tasks)
+        check_sizes(plan, {"tuning": tuning})
     return tasks
+
+
+def _search(plan: Plan, options: Options) -> list[Failure]:
+    """Runs what is missing of the searches of ``only``; returns the failures."""
+    chosen = [part for part in plan.searches if not options.only or part.name in options.only]
+    failures = run_searches(
+        plan,
+        chosen,
+        trainer=options.trainer,
+        budgets=partial(_measure, plan, options),
+        run=partial(run_watched, options.executor, console=options.console),
+    )
+    for note in tuning_notes(plan):
+        options.console.print(note, markup=False, highlight=False, soft_wrap=True)
+    return failures
 
 
 def _budgets(plan: Plan, options: Options) -> dict[str, ArmBudget]:
     """Returns the budgets of all trained arms, measured where they are not on record."""
-
-    def pilot(arms: Sequence[str]) -> dict[str, float]:
-        return run_pilots(
-            {arm: plan.recipes[arm] for arm in arms},
-            plan.work_dir / "pilots",
-            executor=options.executor,
-            resources=plan.resources,
-            trainer=options.trainer,
-            console=options.console,
-        )
-
-    budgets = plan_budgets(
-        plan.recipes,
-        plan.work_dir / "budget.json",
-        kind=plan.budget_kind,
-        amount=plan.budget_amount,
-        pilot=pilot,
-    )
+    budgets = _measure(plan, options, plan.recipes, plan.work_dir / "budget.json")
     for arm, budget in budgets.items():
         options.console.print(f"budget of {arm}: {budget}", markup=False)
     if plan.budget_kind != "samples":
@@ -143,12 +157,27 @@ def _budgets(plan: Plan, options: Options) -> dict[str, ArmBudget]:
     return budgets
 
 
+def _measure(
+    plan: Plan, options: Options, recipes: dict[str, dict[str, Any]], record: Path
+) -> dict[str, ArmBudget]:
+    """Returns the budgets of recipes by name, as far as possible from their ``record``."""
+
+    def pilot(names: Sequence[str]) -> dict[str, float]:
+        return run_pilots(
+            {name: recipes[name] for name in names},
+            record.parent / "pilots",
+            executor=options.executor,
+            resources=plan.resources,
+            trainer=options.trainer,
+            console=options.console,
+        )
+
+    kind, amount = plan.budget_kind, plan.budget_amount
+    return plan_budgets(recipes, record, kind=kind, amount=amount, pilot=pilot)
+
+
 def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -> None:
-    """Throws away what ``redo`` names, then writes every trial's folder; a stale one stops the
-    comparison before anything has run.
-    """
-    for arm in options.redo:
-        shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
+    """Writes every trial's folder; a stale one stops the comparison before any has run."""
     for trial in plan.trials:
         config = trial.config
         if trial.arm.train:
