@@ -49,6 +49,16 @@ class ArmBudget:
     config_hash: str
     note: str = ""
 
+    def spends(self, kind: str) -> float:
+        """What it will spend of a budget: samples, PFLOPs or seconds.
+
+        Args:
+            kind: ``samples``, ``flops`` or ``seconds``; of the latter two, the one it was made for.
+        """
+        costs = {"flops": self.flops_per_sample, "seconds": self.seconds_per_sample}
+        cost = costs.get(kind, 1.0)
+        return self.samples * cost / (1e15 if kind == "flops" else 1)
+
     def __str__(self) -> str:
         parts = [f"{self.samples:,} samples"]
         if self.flops_per_sample is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,10 @@ COSTS = (
 )
 
 
+ALLOWED = 0.01  # by which what arms spend of an equal budget may differ
+UNITS = {"samples": "samples", "flops": "PFLOPs", "seconds": "seconds of training"}
+
+
 def mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Returns arm -> cost -> mean over the trials that know it.
 
@@ -32,3 +36,55 @@ def mean_costs(costs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     frame = pd.DataFrame(costs).reindex(columns=["arm", *names])
     means = frame.astype(dict.fromkeys(names, "float64")).groupby("arm").mean()
     return {arm: row.dropna().to_dict() for arm, row in means.iterrows()}
+
+
+def spent_of_budget(kind: str, costs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Returns arm -> what its trials spent on average, in the unit of the budget; arms of which it
+    is not known are left out.
+
+    Args:
+        kind: ``samples``, ``flops`` or ``seconds``.
+        costs: as in :func:`mean_costs`.
+    """
+    column, factor = {
+        "samples": ("samples", 1),
+        "flops": ("pflops", 1),
+        "seconds": ("minutes", 60),
+    }[kind]
+    spent = {}
+    for arm, own in mean_costs(costs).items():
+        if column in own:
+            spent[arm] = own[column] * factor
+    return spent
+
+
+def budget_sentence(kind: str, spent: Mapping[str, float]) -> str:
+    """Returns which budget was equal, and the arms that spent over 1 % more than the least of it.
+
+    Args:
+        kind: ``samples``, ``flops`` or ``seconds``.
+        spent: arm -> what it spends, in ``UNITS``; at least one.
+    """
+    least = min(spent, key=lambda arm: spent[arm])
+    above = []
+    for arm, amount in spent.items():
+        if amount > spent[least] * (1 + ALLOWED):
+            above.append(f"{arm} {amount / spent[least] - 1:+.1%}".replace("%", " %"))
+    unit = UNITS[kind]
+    most = max(spent.values()) / spent[least] - 1
+    if not above:
+        return (
+            f"Budget: equal {unit} in all trained arms, {spent[least]:,.6g} per trial; they differ "
+            f"by {most:.2%}".replace("%", " %")
+            + ". The other costs are what that took."
+        )
+    cure = (
+        "the pilot's speed did not last, so take flops or samples, or a machine that does nothing "
+        "else"
+        if kind == "seconds"
+        else "their steps are too large for this budget; a larger one, or smaller batches, cure it"
+    )
+    return (
+        f"Budget NOT equal: of {unit}, {least} spends the least, {spent[least]:,.6g} per trial; "
+        f"over 1 % more: {', '.join(above)} ({cure})."
+    )

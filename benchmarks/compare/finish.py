@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -18,6 +19,7 @@ from benchmarks.compare.collect import (
     collect_runs,
     started,
 )
+from benchmarks.compare.costs import budget_sentence, spent_of_budget
 from benchmarks.compare.evaluate import device
 from benchmarks.compare.margins import margins
 from benchmarks.compare.page import Report, write_report
@@ -52,12 +54,13 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     all of it.
     """
     runs, folder = collect_runs(plan), plan.work_dir
+    costs = collect_costs(plan, budgets)
     comparison = build_table(
         runs,
         primary=plan.primary,
         columns=plan.columns,
         fairness=collect_fairness(plan),
-        costs=collect_costs(plan, budgets),
+        costs=costs,
         baselines=collect_baselines(plan),
         untrained=[arm.name for arm in plan.arms if not arm.train],
         settings=arm_settings(plan),
@@ -65,6 +68,10 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         planned=plan.planned if set(plan.planned or ()) <= set(runs) else None,
         title=plan.title,
     )
+    spent = spent_of_budget(plan.budget_kind, costs)
+    if spent:
+        notes = (*comparison.table.notes, budget_sentence(plan.budget_kind, spent))
+        comparison.table = replace(comparison.table, notes=notes)
     columns = [column.name for column in comparison.metrics]
     comparison.margins = margins(plan.arms, runs, columns)
     records = [run.record for run in chain(*runs.values())]

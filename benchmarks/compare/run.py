@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks.compare.arms import check_arms, check_columns, check_sizes
 from benchmarks.compare.budget import ArmBudget, load_budgets, plan_budgets, with_samples
 from benchmarks.compare.collect import started
+from benchmarks.compare.costs import budget_sentence
 from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.executors import Executor, Local
 from benchmarks.compare.executors.base import Failure, Job
@@ -152,7 +153,12 @@ def _budgets(plan: Plan, options: Options) -> dict[str, ArmBudget]:
     budgets = _measure(plan, options, plan.recipes, plan.work_dir / "budget.json")
     for arm, budget in budgets.items():
         options.console.print(f"budget of {arm}: {budget}", markup=False)
-    if plan.budget_kind != "samples":
+    kind = plan.budget_kind
+    if budgets:
+        spends = {arm: budget.spends(kind) for arm, budget in budgets.items()}
+        line = budget_sentence(kind, spends)
+        options.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if kind != "samples":
         check_arms(plan, {arm: budget.samples for arm, budget in budgets.items()})
     return budgets
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from benchmarks.compare.budget import (
+    ArmBudget,
     count_flops_per_sample,
     plan_budgets,
     probe_batch,
@@ -16,6 +17,7 @@ from benchmarks.compare.budget import (
     samples_for,
     with_samples,
 )
+from benchmarks.compare.costs import budget_sentence, spent_of_budget
 from benchmarks.compare.names import PlanError
 
 
@@ -184,3 +186,27 @@ def test_recipe_hash_sees_the_model() -> None:
         == recipe_hash({"model": 1, "seed": 9})
         != recipe_hash({"model": 2})
     )
+
+
+def test_the_sentence_on_the_budget_says_which_is_equal_and_who_is_off() -> None:
+    costs = [
+        {"arm": "a", "samples": 1000, "pflops": 2.0, "minutes": 10.0},
+        {"arm": "a", "samples": 1000, "pflops": 2.0, "minutes": 10.2},
+        {"arm": "b", "samples": 992, "pflops": 3.0, "minutes": 10.0},
+    ]
+    equal = budget_sentence("samples", spent_of_budget("samples", costs))
+    assert equal.startswith("Budget: equal samples in all trained arms, 992 per trial; they differ")
+    assert "by 0.81 %" in equal
+    flops = budget_sentence("flops", spent_of_budget("flops", costs))
+    assert flops.startswith("Budget NOT equal: of PFLOPs, a spends the least, 2 per trial")
+    assert "over 1 % more: b +50.0 % (their steps are too large" in flops
+    # 606 s on average against 600 s is exactly 1 %: allowed; a second more is not.
+    seconds = spent_of_budget("seconds", costs)
+    assert budget_sentence("seconds", seconds).startswith("Budget: equal seconds of training")
+    late = budget_sentence("seconds", {**seconds, "a": 607.0})
+    assert "a +1.2 % (the pilot's speed did not last" in late
+
+
+def test_what_a_budget_spends_is_in_its_own_unit() -> None:
+    budget = ArmBudget(2000, 1e12, 0.5, "")
+    assert [budget.spends(kind) for kind in ("samples", "flops", "seconds")] == [2000, 2.0, 1000.0]
