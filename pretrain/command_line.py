@@ -14,8 +14,8 @@ import re
 import select
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -156,6 +156,7 @@ class Command:
         run: gets their values by keyword; returns an exit code, None for 0.
         continues: the same command again goes on where it was interrupted.
         program: how it is started, if not as ``pixelpretext NAME``.
+        further: commands that a first argument of their name calls instead.
     """
 
     description: str
@@ -164,6 +165,7 @@ class Command:
     run: Callable[..., int | None]
     continues: bool = False
     program: str = ""
+    further: Mapping[str, Command] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -188,6 +190,10 @@ def execute(command: Command, name: str, arguments: Sequence[str]) -> int:
         SystemExit: ``--help``, or arguments that the parser refuses.
         Exception: see :func:`exit_code_of`.
     """
+
+    if arguments and arguments[0] in command.further:
+        further = command.further[arguments[0]]
+        return execute(further, f"{name} {arguments[0]}", arguments[1:])
 
     def parse_and_run() -> int | None:
         return command.run(**vars(command.parser(name).parse_args(arguments)))

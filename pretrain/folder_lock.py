@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +202,7 @@ class FileLock:
         """
         while True:
             chain = _chain(self._place)
-            if chain and (self._is_own(chain[-1]) or judge.lives(chain[-1])):
+            if chain and _is_held(self._place, chain[-1], judge):
                 return chain[-1].owner
             mine = Owner.this_process()
             place = _successor(self._place, chain[-1]) if chain else self._place
@@ -221,10 +221,6 @@ class FileLock:
         _heart.add(self._place, _Hold(file, mine))
         return None
 
-    def _is_own(self, reading: Reading) -> bool:
-        hold = _heart.holds.get(self._place)
-        return hold is not None and hold.owner == reading.owner
-
     def __enter__(self) -> FileLock:
         return self
 
@@ -234,6 +230,12 @@ class FileLock:
     def __del__(self) -> None:
         if not getattr(self, "_released", True):
             self.release()
+
+
+def _is_held(place: Path, reading: Reading, judge: Judge) -> bool:
+    """Whether the owner at the end of a chain holds the lock, this very process included."""
+    hold = _heart.holds.get(place)
+    return (hold is not None and hold.owner == reading.owner) or judge.lives(reading)
 
 
 def _chain(place: Path) -> list[Reading]:
@@ -323,6 +325,28 @@ def exclusive(folder: Path, what: str, *, wait_s: float) -> Iterator[int]:
     """Holds a :class:`FolderLock` for the length of a ``with`` block; gives its file descriptor."""
     with FolderLock(folder, what, wait_s=wait_s) as lock:
         yield lock.fileno()
+
+
+def holders(folders: Sequence[Path]) -> dict[Path, Owner]:
+    """Returns who holds the locks of folders, where somebody does. Takes no lock.
+
+    A process of another machine is waited for, up to two of its signs of life.
+    """
+    judges = {folder: Judge() for folder in folders}
+    deadline = time.monotonic() + 2 * lock_owner.BEAT_SECONDS
+    while True:
+        living: dict[Path, Owner] = {}
+        unsure = set()
+        for folder, judge in judges.items():
+            place = folder.resolve() / NAME
+            chain = _chain(place)
+            if chain and _is_held(place, chain[-1], judge):
+                living[folder] = chain[-1].owner
+                if not judge.is_sure(chain[-1].owner):
+                    unsure.add(folder)
+        if not unsure or time.monotonic() >= deadline:
+            return {folder: owner for folder, owner in living.items() if folder not in unsure}
+        time.sleep(LOOK_SECONDS)
 
 
 def writing(path: Path) -> FileLock:

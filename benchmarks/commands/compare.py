@@ -6,6 +6,7 @@ Arms × seeds × benchmarks, one table with intervals, one page.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.executors import EXECUTORS, make_executor
@@ -21,6 +22,8 @@ EXAMPLES = """examples:
                                                             results so far
   pixelpretext compare comparisons/scenes --redo PixPro     discard its results, run it again
   pixelpretext compare comparisons/scenes --table-only      run nothing, rebuild table and page
+  pixelpretext compare comparisons/scenes --retry           try again what failed three times
+  pixelpretext compare status work_dirs/scenes              what runs, waits, is done, has failed
 
 If you run it again after an interruption, it does only what is missing.
 
@@ -69,6 +72,13 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--table-only", action="store_true", help="run nothing, rebuild table, pictures and page"
     )
+    parser.add_argument(
+        "--attempts",
+        type=int,
+        default=3,
+        help="how often a trial may fail until it is given up and the rest goes on (default: 3)",
+    )
+    parser.add_argument("--retry", action="store_true", help="try those again that were given up")
 
 
 def run(
@@ -81,6 +91,8 @@ def run(
     redo: Sequence[str],
     only: Sequence[str],
     table_only: bool,
+    attempts: int,
+    retry: bool,
 ) -> int:
     """Loads the plan and runs it; returns 1 if a trial failed."""
     from benchmarks.compare.plan import load_plan
@@ -88,7 +100,12 @@ def run(
 
     settings = read_executor_options(executor_options, jobs=jobs)
     options = Options(
-        executor=make_executor(executor, settings), redo=redo, only=only, table_only=table_only
+        executor=make_executor(executor, settings),
+        redo=redo,
+        only=only,
+        table_only=table_only,
+        attempts=attempts,
+        retry=retry,
     )
     return run_comparison(load_plan(config, work_dir), options)
 
@@ -106,6 +123,54 @@ def read_executor_options(items: Sequence[str], *, jobs: int | None) -> dict[str
     return read_pairs(items, option="--executor-options", example="gpus=2", parse=literal)
 
 
+STATUS_EXAMPLES = """examples:
+  pixelpretext compare status work_dirs/scenes              what runs, waits, is done, has failed
+  pixelpretext compare status work_dirs/scenes --watch      until all is done
+  pixelpretext compare status work_dirs/scenes --line       one line, for scripts
+  pixelpretext compare status work_dirs/scenes --json       all of it as one line of JSON
+
+exit codes: 0 printed, 2 the folder holds no comparison, 130 interrupted"""
+
+
+def add_status_arguments(parser: CommandLine) -> None:
+    """Declares what ``compare status`` takes."""
+    parser.add_argument("directory", help="folder of a comparison, its --work-dir")
+    parser.add_argument("--watch", action="store_true", help="print again until all is done")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
+        "--line", dest="form", action="store_const", const="line", help="print one line"
+    )
+    forms.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="print one line of JSON"
+    )
+
+
+def run_status(*, directory: str, watch: bool, form: str | None) -> None:
+    """Prints where a comparison stands, from its folder alone."""
+    from rich.console import Console
+
+    from benchmarks.compare import status
+
+    if watch:
+        status.watch(Path(directory), console=Console(), form=form or "screen")
+    else:
+        now = status.snapshot(Path(directory))
+        status.show(now, console=Console(), form=form or "screen")
+
+
+STATUS = Command(
+    description="""Tells what of a comparison runs, waits, is done or has failed.
+
+Reads its folder alone: works on every machine that sees it, also while nobody runs it.""",
+    examples=STATUS_EXAMPLES,
+    add_arguments=add_status_arguments,
+    run=run_status,
+)
 COMMAND = Command(
-    description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run, continues=True
+    description=__doc__,
+    examples=EXAMPLES,
+    add_arguments=add_arguments,
+    run=run,
+    continues=True,
+    further={"status": STATUS},
 )

@@ -16,6 +16,9 @@ from pathlib import Path
 from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.record import Record
 from pretrain.files import atomic_write, read_dict
+from pretrain.folder_lock import exclusive
+
+LOCK_SECONDS = 40.0  # an earlier process of this baseline may be about to end
 
 
 def write_request(directory: Path, baseline: Baseline) -> None:
@@ -39,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
     (directory,) = sys.argv[1:] if arguments is None else arguments
-    request = json.loads((Path(directory) / "request.json").read_text())
-    digest = request.pop("hash")
-    baseline = Baseline(**{**request, "benchmark": Evaluation(**request["benchmark"])})
-    content = {"hash": digest, "record": run_baseline(baseline).to_json()}
-    atomic_write(Path(directory) / "record.json", json.dumps(content))
+    with exclusive(Path(directory), "baseline", wait_s=LOCK_SECONDS):
+        request = json.loads((Path(directory) / "request.json").read_text())
+        digest = request.pop("hash")
+        baseline = Baseline(**{**request, "benchmark": Evaluation(**request["benchmark"])})
+        content = {"hash": digest, "record": run_baseline(baseline).to_json()}
+        atomic_write(Path(directory) / "record.json", json.dumps(content))
 
 
 if __name__ == "__main__":

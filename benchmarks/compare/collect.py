@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
-from benchmarks.compare.jobs import baseline_folder
+from benchmarks.compare.jobs import baseline_folder, unfinished
 from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.search import known_result
 from benchmarks.compare.trial_folder import TrialFolder
@@ -89,6 +90,16 @@ def collect_fairness(plan: Plan) -> Fairness:
         if trial.arm.train:
             configs.setdefault(trial.arm.name, TrialFolder(trial.directory).spec().config)
     return compare_configs(configs)
+
+
+def collect_failures(plan: Plan) -> dict[str, dict[int, int]]:
+    """Returns arm -> seed -> how often it failed, of the unfinished trials that have."""
+    failures: dict[str, dict[int, int]] = {}
+    for trial in unfinished(started(plan.trials)):
+        failed = Attempts(trial.directory).failed
+        if failed:
+            failures.setdefault(trial.arm.name, {})[trial.seed] = failed
+    return failures
 
 
 def collect_baselines(plan: Plan) -> dict[str, list[Run]]:

@@ -45,3 +45,11 @@ def compare_configs(configs: dict[str, dict[str, Any]]) -> Fairness:
 
 def _section(key: str) -> str:
     return key.split(".")[0]
+
+
+def by_value(values: dict[str, Any]) -> str:
+    """``0.1 (A, B) · 0.2 (C)``: arms grouped by their value."""
+    groups: dict[str, list[str]] = {}
+    for arm, value in values.items():
+        groups.setdefault(str(value), []).append(arm)
+    return " · ".join(f"{value} ({', '.join(arms)})" for value, arms in groups.items())

@@ -15,6 +15,7 @@ from benchmarks.compare.collect import (
     collect_checkpoints,
     collect_costs,
     collect_curves,
+    collect_failures,
     collect_fairness,
     collect_runs,
     started,
@@ -66,6 +67,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         settings=arm_settings(plan),
         statistics=[STATISTICS[name] for name in plan.statistics],
         planned=plan.planned if set(plan.planned or ()) <= set(runs) else None,
+        failures=collect_failures(plan),
         title=plan.title,
     )
     spent = spent_of_budget(plan.budget_kind, costs)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from benchmarks.compare.attempts import run_attempts
 from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
 from benchmarks.compare.trial_folder import TrialFolder
 
@@ -17,10 +18,14 @@ PLAIN_EVERY_SECONDS = 60.0
 PRETRAINING_SHARE = 0.9  # of a trial's work; how far its evaluation is, is not known
 
 
-def run_watched(executor: Executor, jobs: Sequence[Job], *, console: Console) -> list[Failure]:
-    """Runs jobs and shows how far they are; returns the failures."""
+def run_watched(
+    executor: Executor, jobs: Sequence[Job], *, console: Console, attempts: int = 1
+) -> list[Failure]:
+    """Runs jobs, each up to ``attempts`` times, and shows how far they are; returns the failures
+    that remain.
+    """
     with display(Monitor(jobs, executor.at_once), console) as watch:
-        return executor.run(jobs, watch)
+        return run_attempts(executor, jobs, watch, attempts=attempts)
 
 
 class Monitor:
@@ -92,10 +97,14 @@ class Monitor:
         )
         for name, seconds in status.running.items():
             phase, fraction, details = self.describe(name)
-            filled = round(fraction * 24)
-            bar = f"[green]{'━' * filled}[/][dim]{'━' * (24 - filled)}[/]"
-            table.add_row(name, bar, phase, details, clock(seconds))
+            table.add_row(name, bar(fraction), phase, details, clock(seconds))
         return table
+
+
+def bar(fraction: float) -> str:
+    """Returns a bar of 24 characters for rich, a ``fraction`` of it green."""
+    filled = round(fraction * 24)
+    return f"[green]{'━' * filled}[/][dim]{'━' * (24 - filled)}[/]"
 
 
 def clock(seconds: float) -> str:

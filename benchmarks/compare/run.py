@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.compare.arms import check_arms, check_columns, check_sizes
+from benchmarks.compare.attempts import ATTEMPTS, Attempts, is_given_up
 from benchmarks.compare.budget import ArmBudget, load_budgets, plan_budgets, with_samples
 from benchmarks.compare.collect import started
 from benchmarks.compare.costs import budget_sentence
@@ -44,6 +45,8 @@ class Options:
         redo: arms whose results are thrown away first.
         only: arms to run; all when empty. The table always shows all.
         table_only: run nothing, rebuild table and page.
+        attempts: how often a trial or baseline may fail until it is given up.
+        retry: try those again that were given up.
         trainer: command that trains, see :class:`~benchmarks.compare.trial_folder.TrialSpec`.
     """
 
@@ -51,18 +54,25 @@ class Options:
     redo: Sequence[str] = ()
     only: Sequence[str] = ()
     table_only: bool = False
+    attempts: int = ATTEMPTS
+    retry: bool = False
     trainer: Sequence[str] = TRAINER
     console: Console = field(default_factory=Console)
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts={self.attempts}: must be at least 1")
 
 
 def run_comparison(plan: Plan, options: Options) -> int:
     """Does what is missing of a comparison and writes table, pictures and page.
 
     Returns:
-        Exit code: 0, or 1 if a job failed (its log's end is printed; the others' results are in the
-            table).
+        Exit code: 0, or 1 if a job failed or was given up earlier (its log's end is printed; the
+            others' results are in the table).
 
     Raises:
+        ValueError: the executor cannot give a trial what it needs.
         PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or
             wrong, a budget that buys nothing or less than the warm-up, nothing to make a table of.
         OSError: the folder cannot be written.
@@ -74,6 +84,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
     check_names("arm in --only:", options.only, arms)
     if options.table_only:
         return _show(plan, options.console)
+    options.executor.require(plan.resources)
     require_writable(plan.work_dir, "--work-dir", folder=True)
     with exclusive(plan.work_dir, "comparison", wait_s=1):
         prepare(plan.prepare)
@@ -84,15 +95,31 @@ def run_comparison(plan: Plan, options: Options) -> int:
         plan = with_tuned(plan)
         budgets = _budgets(plan, options)
         _write_trials(plan, budgets, options)
-        jobs = missing_jobs(plan, options.only)
+        jobs, given_up = _jobs(plan, options)
         _announce(plan, jobs, options)
         if jobs:
             line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
             options.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        failures += run_watched(options.executor, jobs, console=options.console)
+        failures += run_watched(
+            options.executor, jobs, console=options.console, attempts=options.attempts
+        )
         complete = finish(plan, budgets, console=options.console)
-    _report(plan, failures, complete=complete, console=options.console)
-    return 1 if failures else 0
+    _report(plan, [*given_up, *failures], complete=complete, console=options.console)
+    return 1 if failures or given_up else 0
+
+
+def _jobs(plan: Plan, options: Options) -> tuple[list[Job], list[Failure]]:
+    """Returns what there is to run, and the failures of what is given up."""
+    jobs, given_up = [], []
+    for job in missing_jobs(plan, options.only):
+        if options.retry:
+            Attempts(job.directory).forget()
+        if is_given_up(job, options.attempts):
+            times = Attempts(job.directory).failed
+            given_up.append(Failure(job.name, f"given up, failed {times} times", job.log))
+        else:
+            jobs.append(job)
+    return jobs, given_up
 
 
 def _show(plan: Plan, console: Console) -> int:
@@ -215,7 +242,10 @@ def _report(plan: Plan, failures: Sequence[Failure], *, complete: bool, console:
     page = plan.work_dir / "index.html"
     again = f"pixelpretext compare {plan.path} --work-dir {plan.work_dir}"
     if failures:
-        line = f"Next: fix what failed, then {again} (it does only what is missing)."
+        line = (
+            f"Next: fix what failed, then {again} --retry (it does only what is missing; without "
+            "--retry nothing that was given up)."
+        )
     elif not complete:
         line = f"Next: {again} (does what is missing)."
     else:

@@ -16,7 +16,7 @@ import rich.table
 
 from benchmarks.compare.configs import differences, flatten
 from benchmarks.compare.costs import COSTS, mean_costs
-from benchmarks.compare.fairness import Fairness
+from benchmarks.compare.fairness import Fairness, by_value
 from benchmarks.compare.margins import Margin, margin_table
 from benchmarks.compare.names import check_names
 from benchmarks.core.record import Record
@@ -40,7 +40,7 @@ from benchmarks.report.table import (
 )
 
 RANK, ARM, SEEDS = Column("rank"), Column("arm", is_text=True), Column("seeds", digits=0)
-LETTERS = Column("letters", is_text=True)
+LETTERS, FAILED = Column("letters", is_text=True), Column("failed seeds", digits=0)
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Comparison:
         rankings: column of a metric -> what may be said of the order of its arms; columns with
             fewer than two arms of two seeds have none.
         planned: the pair that the plan names, if both arms have two seeds in common.
+        failures: arm -> seed -> how often its trial failed, which has not finished.
         margins: what each key of a sweep does by itself.
     """
 
@@ -70,6 +71,7 @@ class Comparison:
     untrained: tuple[str, ...] = ()
     rankings: dict[str, Ranking] = field(default_factory=dict)
     planned: PlannedPair | None = None
+    failures: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     margins: tuple[Margin, ...] = ()
 
     @property
@@ -95,6 +97,7 @@ def build_table(
     settings: Mapping[str, Mapping[str, str]] | None = None,
     statistics: Sequence[Statistic] = (),
     planned: tuple[str, str] | None = None,
+    failures: Mapping[str, Mapping[int, int]] | None = None,
     title: str = "",
 ) -> Comparison:
     """Orders the arms, the best mean of the primary metric first, an arm that has none last. Ranks
@@ -112,6 +115,7 @@ def build_table(
         statistics: further columns beside each metric. Those of pairs compare with the untrained
             arms, without any with the first of the table.
         planned: two arms that were to be compared before anything ran.
+        failures: arm -> seed -> how often its trial failed, which has not finished.
         title: above the table.
 
     Raises:
@@ -119,7 +123,7 @@ def build_table(
             directions; names two of them and how they differ.
         PlanError: ``primary`` or a column names a metric that no record has.
     """
-    baselines, settings = baselines or {}, settings or {}
+    baselines, settings, failures = baselines or {}, settings or {}, failures or {}
     runs = list(chain(*arms.values(), *baselines.values()))
     try:
         records, known = require_one_protocol(runs), metrics_of(runs)
@@ -136,6 +140,8 @@ def build_table(
         seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
         cells = {ARM.name: arm, SEEDS.name: seeds, **settings.get(arm, {})}
         cells |= places.get(arm, {}) | spent.get(arm, {})
+        if failures:
+            cells[FAILED.name] = len(failures.get(arm, ()))
         kind = "first" if cells.get(RANK.name) == "1" else ""
         entries.append(Entry(arm, arms[arm], cells, kind=kind))
     for name, own in baselines.items():
@@ -146,7 +152,11 @@ def build_table(
         title=title,
         before=(RANK, ARM, *_keys(settings), LETTERS),
         metrics=shown,
-        after=(SEEDS, *(cost for cost in COSTS if cost.name in set().union(*spent.values()))),
+        after=(
+            SEEDS,
+            *([FAILED] if failures else []),
+            *(cost for cost in COSTS if cost.name in set().union(*spent.values())),
+        ),
         statistics=statistics,
         references=tuple(untrained) or tuple(means)[:1],
         intervals=_intervals(rankings),
@@ -161,6 +171,7 @@ def build_table(
         untrained=tuple(untrained),
         rankings=rankings,
         planned=_planned(arms, planned, primary),
+        failures=failures,
     )
 
 
@@ -266,6 +277,9 @@ def ranking(comparison: Comparison) -> list[str]:
         )
     else:
         sentences += [*own.sentences, *_unranked(comparison, own)]
+    for arm, seeds in comparison.failures.items():
+        times = ", ".join(f"seed {seed} failed {count} ×" for seed, count in seeds.items())
+        sentences.append(f"{arm}: {times}, see log.txt there; the arm stands on its other seeds.")
     for column, other in comparison.rankings.items():
         if column != primary.name:
             sentences.append(summary(other))
@@ -317,16 +331,8 @@ def as_markdown(comparison: Comparison) -> str:
     different = comparison.fairness.different
     if different:
         out += ["", f"What differs (in {', '.join(partly)}):", ""]
-        out += [f"- `{key}`: {_by_value(values)}" for key, values in different.items()]
+        out += [f"- `{key}`: {by_value(values)}" for key, values in different.items()]
     return "\n".join(out) + "\n"
-
-
-def _by_value(values: dict[str, Any]) -> str:
-    """``0.1 (A, B) · 0.2 (C)``: arms grouped by their value."""
-    groups: dict[str, list[str]] = {}
-    for arm, value in values.items():
-        groups.setdefault(str(value), []).append(arm)
-    return " · ".join(f"{value} ({', '.join(arms)})" for value, arms in groups.items())
 
 
 def as_json(comparison: Comparison) -> str:
@@ -367,9 +373,10 @@ def screens(comparison: Comparison) -> list[rich.table.Table]:
     made to fit 80 characters.
     """
     metrics = [column.name for column in comparison.metrics]
-    names = [RANK.name, ARM.name, LETTERS.name, *metrics, SEEDS.name]
+    failed = [FAILED.name] if comparison.failures else []
+    names = [RANK.name, ARM.name, LETTERS.name, *metrics, SEEDS.name, *failed]
     results = comparison.table.select(names)
-    short = {RANK.name: "#", LETTERS.name: "ties", SEEDS.name: "n"}
+    short = {RANK.name: "#", LETTERS.name: "ties", SEEDS.name: "n", FAILED.name: "failed"}
     parts = [to_screen(replace(results, notes=()), short=short)]
     further, costs = [], []
     for column in comparison.table.columns:

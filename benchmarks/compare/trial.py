@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.parts import Evaluation
 from benchmarks.compare.trial_folder import TrialFolder, TrialSpec
 from pretrain.folder_lock import exclusive, inheritance
@@ -49,7 +50,7 @@ def run_trial(directory: Path) -> None:
                 initialise(folder)
         for benchmark in folder.missing():
             measure(folder, spec, benchmark=benchmark, checkpoint=checkpoint)
-        folder.note(phase="done")
+        folder.note(phase="done", error="", failures={})
 
 
 def initialise(folder: TrialFolder) -> None:
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run_trial(Path(directory))
     except Exception as error:
-        TrialFolder(Path(directory)).note(phase="failed", error=f"{type(error).__name__}: {error}")
+        Attempts(Path(directory)).count(f"{type(error).__name__}: {error}")
         if isinstance(error, TrainerFailed):
             sys.exit(str(error))  # a traceback of this process would hide the trainer's
         raise

@@ -19,7 +19,7 @@ from benchmarks.compare.configs import config_hash, differences, relevant, write
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Evaluation, Trial
 from benchmarks.core.record import Record, read_all
-from pretrain.files import atomic_write, read_dict
+from pretrain.files import atomic_write, read_dict, sha256_of
 
 TRAINER = (sys.executable, "-m", "benchmarks.commands", "train")
 SHOWN_DIFFERENCES = 8  # of a stale trial, in the message
@@ -101,6 +101,14 @@ class TrialFolder:
     def is_written(self) -> bool:
         """Whether it is known what was asked for."""
         return self._spec.is_file()
+
+    @property
+    def request(self) -> str:
+        """Fingerprint of what was asked for, of a trial or of a baseline; empty: nothing was."""
+        for file in (self._spec, self.path / "request.json"):
+            if file.is_file():
+                return sha256_of(file)[:12]
+        return ""
 
     def checkpoint(self, *, train: bool) -> Path:
         """Returns the file of the network that is evaluated, trained or as it was initialised."""

@@ -25,8 +25,8 @@ class Resources:
     Attributes:
         gpus: taken where there are any; a machine without computes on its cores.
         cpus: cores; None: an equal share of those that there are.
-        memory_gb: main memory, for executors that reserve it; None: what they give by themselves.
-        hours: longest run, for executors that end jobs; None: what they grant by themselves.
+        memory_gb: main memory; None: what the executor gives by itself.
+        hours: longest run; None: what the executor grants by itself.
 
     Raises:
         ValueError: a number that is too small.
@@ -129,6 +129,17 @@ class Executor(ABC):
     @abstractmethod
     def describe(self) -> str:
         """Returns a few words on how jobs run, for the first line on screen."""
+
+    def require(self, resources: Resources, name: str = "a trial") -> None:  # noqa: B027
+        """Refuses what no job can get here, before anything runs. By itself refuses nothing.
+
+        Args:
+            resources: of a job.
+            name: of the job, for the message.
+
+        Raises:
+            ValueError: names what is asked for and what there is.
+        """
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:

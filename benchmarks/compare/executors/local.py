@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from benchmarks.compare.executors.base import (
@@ -33,7 +35,9 @@ class Local(Executor):
 
     Each job gets its share of the cores as threads, fewer if it needs fewer or the user's
     ``OMP_NUM_THREADS`` says so, and its GPUs in turn: with more jobs at once than GPUs they share
-    them. Jobs end with this process, also if that is killed.
+    them. Jobs that say how much memory they need run at the same time only as far as they fit into
+    the machine's; a job that is not done after its ``hours`` is stopped and has failed, and goes on
+    from its checkpoint when it is tried again. Jobs end with this process, also if that is killed.
 
     Attributes:
         jobs: at once; None: one per GPU or, without any, one per core.
@@ -67,26 +71,43 @@ class Local(Executor):
         """See :class:`Executor`."""
         return f"{self.jobs} at once, threads each: {thread_limits(self.jobs)['OMP_NUM_THREADS']}"
 
+    def require(self, resources: Resources, name: str = "a trial") -> None:
+        """See :class:`Executor`. A machine without GPUs computes on its cores."""
+        if self.gpus and resources.gpus > self.gpus:
+            raise ValueError(f"{name} needs gpus={resources.gpus}; this machine gives {self.gpus}")
+        if resources.memory_gb is not None and resources.memory_gb > self.memory_gb:
+            raise ValueError(
+                f"{name} needs memory_gb={resources.memory_gb:g}; this machine has "
+                f"{self.memory_gb:.1f}"
+            )
+
     def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
         """See :class:`Executor`."""
         for job in jobs:
-            if self.gpus and job.resources.gpus > self.gpus:
-                raise ValueError(
-                    f"{job.name} needs gpus={job.resources.gpus}; this machine gives {self.gpus}"
-                )
+            self.require(job.resources, job.name)
         queue = _Queue(list(jobs))
         with terminate_as_interrupt():
             try:
                 while queue.waiting or queue.running:
-                    while queue.waiting and len(queue.running) < self.jobs:
+                    while queue.has_place(self):
                         queue.start(self)
                     watch(queue.status())
                     time.sleep(self.poll_seconds)
+                    queue.stop_late()
                     queue.collect()
                 watch(queue.status())
             finally:
                 stop_all([started.process for started in queue.running])
         return queue.failures
+
+    @cached_property
+    def memory_gb(self) -> float:
+        """Main memory of this machine or, where it has a limit, of its container, in GB."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limit = Path("/sys/fs/cgroup/memory.max")
+        if limit.is_file() and limit.read_text().strip().isdigit():
+            memory = min(memory, int(limit.read_text()))
+        return memory / 1e9
 
     def environment(self, job: Job, slot: int) -> dict[str, str]:
         """Returns the environment of a job that is the one numbered ``slot`` of those running."""
@@ -112,13 +133,19 @@ def _devices(resources: Resources, slot: int, gpus: int) -> dict[str, str]:
 
 @dataclass
 class _Started:
-    """A job's process; ``slot`` tells those that run at once apart, ``since`` is of
-    ``time.monotonic``."""
+    """A job's process.
+
+    Attributes:
+        slot: tells those that run at once apart.
+        since: of ``time.monotonic``.
+        late: it ran for longer than it may, and was told to stop.
+    """
 
     job: Job
     process: subprocess.Popen
     slot: int
     since: float
+    late: bool = False
 
     @property
     def seconds(self) -> float:
@@ -139,6 +166,25 @@ class _Queue:
         waiting = [job.name for job in self.waiting]
         return Status(waiting, running, dict(self.done), list(self.failures))
 
+    def has_place(self, executor: Local) -> bool:
+        """Whether the first waiting job can start."""
+        if not self.waiting or len(self.running) >= executor.jobs:
+            return False
+        together = [self.waiting[0], *(started.job for started in self.running)]
+        needs = sum(job.resources.memory_gb or 0.0 for job in together)
+        return not self.running or needs <= executor.memory_gb
+
+    def stop_late(self) -> None:
+        """Tells jobs to stop that run for longer than they may, and ends those that do not."""
+        for started in self.running:
+            hours = started.job.resources.hours
+            over = started.seconds - 3600 * (math.inf if hours is None else hours)
+            if over > GRACE_SECONDS:
+                _signal_group(started.process, signal.SIGKILL)
+            elif over > 0 and not started.late:
+                started.late = True
+                _signal_group(started.process, signal.SIGTERM)
+
     def start(self, executor: Local) -> None:
         """Starts the first waiting job."""
         taken = {started.slot for started in self.running}
@@ -158,8 +204,10 @@ class _Queue:
             if code == 0:
                 self.done[started.job.name] = started.seconds
             else:
-                failure = Failure(started.job.name, f"exit code {code}", started.job.log)
-                self.failures.append(failure)
+                reason = f"exit code {code}"
+                if started.late:
+                    reason = f"stopped after resources.hours={started.job.resources.hours:g}"
+                self.failures.append(Failure(started.job.name, reason, started.job.log))
 
 
 def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:

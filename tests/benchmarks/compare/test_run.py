@@ -206,26 +206,29 @@ def test_the_table_can_be_looked_at_while_the_comparison_runs(
     assert code == 0 and "Next: open out/index.html" in printed
 
 
-def test_a_failing_arm_stops_no_other_and_is_reported(
+def test_an_arm_that_fails_thrice_stops_no_other_and_is_given_up(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "fail.txt").write_text("0.2")
     path = toy("seeds = (0,)\ndel arms['untrained']")
     code, printed = run(path, trainer)
-    assert code == 1
-    for words in (
-        "FAILED weak/seed_0 (exit code 1)",
-        "the disk is on fire",
-        "Next: fix what failed",
-    ):
-        assert words in printed
-    assert [r["arm"] for r in json.loads(Path("out/table.json").read_text())["rows"]] == [
-        "strong",
-        "weak",
-    ]
+    thrice = ["strong/seed_0", *["weak/seed_0"] * 3]
+    assert code == 1 and calls(tmp_path) == thrice
+    assert printed.count("FAILED weak/seed_0 (exit code 1)") == 1
+    assert "the disk is on fire" in printed and "Next: fix what failed" in printed
+    rows = {row["arm"]: row for row in json.loads(Path("out/table.json").read_text())["rows"]}
+    assert rows["weak"]["failed seeds"] == 1 and rows["strong"]["failed seeds"] == 0
+    assert "weak: seed 0 failed 3 ×" in Path("out/table.md").read_text()
+    log = Path("out/weak/seed_0/log.txt").read_text()
+    assert log.count("the disk is on fire") == 3
+
+    code, printed = run(path, trainer)
+    assert code == 1 and calls(tmp_path) == thrice
+    assert "FAILED weak/seed_0 (given up, failed 3 times)" in printed
     (tmp_path / "fail.txt").unlink()
-    assert run(path, trainer)[0] == 0
-    assert calls(tmp_path) == ["strong/seed_0", "weak/seed_0", "weak/seed_0"]
+    assert run(path, trainer, retry=True)[0] == 0
+    assert calls(tmp_path) == [*thrice, "weak/seed_0"]
+    assert "failed seeds" not in Path("out/table.md").read_text()
 
 
 def test_killed_it_goes_on_where_it_stood(
@@ -292,6 +295,16 @@ def test_a_budget_of_seconds_measures_each_arm_beforehand(
     assert "20.0 images/s in the pilot" in printed
     assert run(path, trainer)[0] == 0
     assert len(calls(tmp_path)) == 4  # two pilots, two trials
+
+
+def test_gpus_that_are_not_there_are_missed_before_any_pilot(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = toy("budget = dict(seconds=0.4)\nresources = dict(gpus=3)")
+    options = Options(executor=Local(jobs=1, gpus=2), trainer=trainer)
+    with pytest.raises(ValueError, match="needs gpus=3; this machine gives 2"):
+        run_comparison(load_plan(path, "out"), options)
+    assert calls(tmp_path) == [] and not Path("out").exists()
 
 
 def test_two_processes_never_run_one_comparison(toy: Toy, trainer: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.speed import measuring
 
-MODULES = ("adversarial", "input", "step", "supcon", "upsamplers")
+MODULES = ("adversarial", "comparing", "input", "step", "supcon", "upsamplers")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -173,3 +173,30 @@ def is_running(pid: int) -> bool:
 def test_jobs_default_to_gpus_or_cores() -> None:
     assert Local(gpus=3).at_once == 3 and Local(gpus=0).at_once == usable_cores() >= 1
     assert Local(jobs=2, gpus=0).describe().startswith("2 at once, threads each: ")
+
+
+def test_jobs_wait_until_their_memory_fits(tmp_path: Path) -> None:
+    half = Resources(gpus=0, memory_gb=0.6 * Local(gpus=0).memory_gb)
+    jobs = [job(tmp_path, name, "", resources=half) for name in "ab"]
+    jobs.append(job(tmp_path, "c", "import time; time.sleep(0.3)"))
+    running: list[set[str]] = []
+    assert run(jobs, 3, watch=lambda status: running.append(set(status.running))) == []
+    assert not any({"a", "b"} <= names for names in running)
+    assert any({"b", "c"} <= names for names in running)
+
+
+def test_a_job_is_stopped_after_its_hours(tmp_path: Path) -> None:
+    code = "import time; time.sleep(600)"
+    short = Resources(gpus=0, hours=0.5 / 3600)
+    (failure,) = run([job(tmp_path, "a", code, resources=short), job(tmp_path, "b", "")])
+    assert failure.name == "a" and failure.reason.startswith("stopped after resources.hours=0.0001")
+
+
+def test_what_no_job_can_get_is_refused_beforehand() -> None:
+    executor = Local(jobs=1, gpus=2)
+    executor.require(Resources(gpus=2))
+    Local(jobs=1, gpus=0).require(Resources(gpus=2))  # on the cores
+    with pytest.raises(ValueError, match="needs gpus=3; this machine gives 2"):
+        executor.require(Resources(gpus=3))
+    with pytest.raises(ValueError, match="needs memory_gb=1e.*; this machine has"):
+        executor.require(Resources(memory_gb=1e6))
