@@ -32,7 +32,8 @@ rows = ["step,samples,lr,loss,samples_per_s"]
 for step in range(done + 1, total + 1):
     if (root / "slow.txt").exists():
         time.sleep(float((root / "slow.txt").read_text()))
-    (work / "step.json").write_text(json.dumps(step))
+    (work / "step.tmp").write_text(json.dumps(step))
+    (work / "step.tmp").replace(work / "step.json")  # it may be killed in between
     progress = {"step": step, "total": total, "samples_per_s": 100 * lr, "seconds": step}
     (work / "progress.json").write_text(json.dumps(progress))
 rows += [f"{s},{s * schedule['global_batch']},{lr},{1 / s},{100 * lr}" for s in range(1, total + 1)]

@@ -16,7 +16,7 @@ def test_seconds_are_those_of_the_process_and_its_children() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
     assert 0.3 <= comparing.processor_seconds(["-c", child], dict(os.environ)) < 10
-    with pytest.raises(ValueError, match="failed: .*no such thing"):
+    with pytest.raises(ValueError, match="failed: Traceback"):
         comparing.processor_seconds(["-c", "raise OSError('no such thing')"], dict(os.environ))
 
 
