@@ -168,7 +168,9 @@ def _search(plan: Plan, options: Options) -> list[Failure]:
         chosen,
         trainer=options.trainer,
         budgets=partial(_measure, plan, options),
-        run=partial(run_watched, options.executor, console=options.console),
+        run=partial(
+            run_watched, options.executor, console=options.console, attempts=options.attempts
+        ),
     )
     for note in tuning_notes(plan):
         options.console.print(note, markup=False, highlight=False, soft_wrap=True)

@@ -127,7 +127,10 @@ def snapshot(directory: Path) -> Snapshot:
 
 def _jobs(directory: Path) -> list[Job]:
     """Returns the trials and baselines of a comparison as jobs that somebody else runs."""
-    folders = [path.parent for path in sorted(directory.glob("*/seed_*/trial.json"))]
+    files = []
+    for pattern in ("*/seed_*/trial.json", "*/search/*/seed_*/trial.json"):  # of tuned arms, too
+        files += sorted(directory.glob(pattern))
+    folders = [path.parent for path in files]
     samples = [float(TrialFolder(folder).spec().samples) for folder in folders]
     evaluation = EVALUATION_SHARE * max(samples, default=0.0) or 1.0
     jobs = []
