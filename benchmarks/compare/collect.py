@@ -65,12 +65,22 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
 
 def collect_curves(plan: Plan) -> dict[str, list[Path]]:
     """Returns arm -> files of its seeds' training curves, unfinished ones included."""
-    curves: dict[str, list[Path]] = {}
+    return _files(plan, "curve.csv")
+
+
+def collect_evaluations(plan: Plan) -> dict[str, list[Path]]:
+    """Returns arm -> files of what ``EvaluationHook`` measured while its seeds trained."""
+    return _files(plan, "evaluations.jsonl")
+
+
+def _files(plan: Plan, name: str) -> dict[str, list[Path]]:
+    """Arm -> files of that name in its trainings' folders."""
+    files: dict[str, list[Path]] = {}
     for trial in plan.trials:
-        path = TrialFolder(trial.directory).curve
+        path = TrialFolder(trial.directory).curve.with_name(name)
         if path.is_file():
-            curves.setdefault(trial.arm.name, []).append(path)
-    return curves
+            files.setdefault(trial.arm.name, []).append(path)
+    return files
 
 
 def collect_checkpoints(plan: Plan) -> dict[str, str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from benchmarks.compare.budget import ArmBudget
@@ -15,14 +18,16 @@ from benchmarks.compare.collect import (
     collect_checkpoints,
     collect_costs,
     collect_curves,
+    collect_evaluations,
     collect_failures,
     collect_fairness,
     collect_runs,
     started,
 )
 from benchmarks.compare.costs import budget_sentence, spent_of_budget
-from benchmarks.compare.evaluate import device
+from benchmarks.compare.evaluate import device, open_task
 from benchmarks.compare.margins import margins
+from benchmarks.compare.origins import RECORDS, origins_of
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan
 from benchmarks.compare.search import arm_settings, tuning_notes
@@ -38,15 +43,33 @@ from benchmarks.compare.table import (
 )
 from benchmarks.core.record import write_all
 from benchmarks.report.figures import Sources, draw_figures
-from benchmarks.report.pictures.curves import CURVES
+from benchmarks.report.pictures.correspondences import CORRESPONDENCES
+from benchmarks.report.pictures.cost import COST
+from benchmarks.report.pictures.curves import COLLAPSED, LOSSES, THROUGHPUT
+from benchmarks.report.pictures.extremes import EXTREMES
+from benchmarks.report.pictures.forest import FOREST
 from benchmarks.report.pictures.from_config import PAIRS
 from benchmarks.report.pictures.pca import PCA, load_images
+from benchmarks.report.pictures.quality import QUALITY
 from benchmarks.report.renderers import to_latex, to_screen
+from benchmarks.report.runs import Run
 from benchmarks.report.statistics import STATISTICS
 from pretrain.command_line import as_typed
 from pretrain.files import atomic_write
 
-FIGURES = (PCA, CURVES, PAIRS)
+# In the order of the page, whose sections they name.
+FIGURES = (
+    FOREST,
+    COST,
+    LOSSES,
+    QUALITY,
+    COLLAPSED,
+    THROUGHPUT,
+    EXTREMES,
+    PCA,
+    CORRESPONDENCES,
+    PAIRS,
+)
 IMAGES, IMAGE_SIZE = 8, 128  # defaults of pictures = dict(count=…, size=…)
 
 
@@ -54,7 +77,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     """Writes everything that people look at, from whatever has finished; returns whether that is
     all of it.
     """
-    runs, folder = collect_runs(plan), plan.work_dir
+    runs, baselines, folder = collect_runs(plan), collect_baselines(plan), plan.work_dir
     costs = collect_costs(plan, budgets)
     comparison = build_table(
         runs,
@@ -62,7 +85,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         columns=plan.columns,
         fairness=collect_fairness(plan),
         costs=costs,
-        baselines=collect_baselines(plan),
+        baselines=baselines,
         untrained=[arm.name for arm in plan.arms if not arm.train],
         settings=arm_settings(plan),
         statistics=[STATISTICS[name] for name in plan.statistics],
@@ -78,13 +101,15 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     comparison.margins = margins(plan.arms, runs, columns)
     records = [run.record for run in chain(*runs.values())]
     expected = len(plan.trials) * len(plan.benchmarks)
-    write_all(records, folder / "records.jsonl")
+    write_all(records, folder / RECORDS)
     atomic_write(folder / "table.md", as_markdown(comparison))
     atomic_write(folder / "table.csv", frame(comparison).to_csv(index=False))
     atomic_write(folder / "table.json", as_json(comparison))
     atomic_write(folder / "table.tex", to_latex(comparison.table))
-    pictures = draw_figures(FIGURES, _sources(plan), folder, console=console)
-    page = _page(plan, comparison, pictures, measured=len(records), expected=expected)
+    sources = _sources(plan, comparison, runs=runs, costs=costs)
+    page = _page(plan, comparison, measured=len(records), expected=expected)
+    page.pictures = draw_figures(FIGURES, sources, folder, console=console)
+    page.origins, page.costs = origins_of(runs, baselines, "baselines"), costs
     write_report(page, folder)
     if records:
         for screen in screens(comparison):
@@ -100,28 +125,42 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     return len(records) == expected
 
 
-def _page(
-    plan: Plan,
-    comparison: Comparison,
-    pictures: list[tuple[str, str]],
-    *,
-    measured: int,
-    expected: int,
-) -> Report:
-    notes = [
+def _page(plan: Plan, comparison: Comparison, *, measured: int, expected: int) -> Report:
+    """The page without its pictures and records."""
+    note = (
         f"{len(plan.arms)} arms × {len(plan.seeds)} seeds; budget per trained arm: "
-        f"{plan.budget_amount:,.0f} {plan.budget_kind}; written "
-        f"{time.strftime('%Y-%m-%d %H:%M')}.",
-    ]
-    notes += tuning_notes(plan)
+        f"{plan.budget_amount:,.0f} {plan.budget_kind}; written {time.strftime('%Y-%m-%d %H:%M')}."
+    )
+    alerts = []
     if measured < expected:
-        notes.append(f"INCOMPLETE: {measured} of {expected} records are there.")
+        alerts.append(f"INCOMPLETE: {measured} of {expected} records are there.")
+    commands, configs = [], {}
+    for trial in started(plan.trials):
+        config, training = trial.directory / "config.py", trial.directory / "pretrain"
+        configs.setdefault(trial.arm.name, config.read_text(encoding="utf-8"))
+        if trial.arm.train:
+            line = f"pixelpretext train {config} --work-dir {training} --resume auto"
+            commands.append((trial.name, line))
+    return Report(
+        comparison,
+        as_typed(f"pixelpretext compare {plan.path}"),
+        notes=[note, *tuning_notes(plan)],
+        links=_links(plan),
+        alerts=alerts,
+        arms=[arm.name for arm in plan.arms],
+        commands=commands,
+        configs=configs,
+    )
+
+
+def _links(plan: Plan) -> list[tuple[str, str]]:
+    """Files beside the page and what they hold."""
     files = [
         ("table.md", "table, Markdown"),
         ("table.csv", "table, CSV"),
         ("table.json", "table and values per seed, JSON"),
         ("table.tex", "table, LaTeX"),
-        ("records.jsonl", "all records with protocols and raw counts"),
+        (RECORDS, "all records with protocols and raw counts"),
         ("budget.json", "measured budgets"),
     ]
     for trial in started(plan.trials):
@@ -129,11 +168,16 @@ def _page(
             (f"{trial.name}/config.py", f"{trial.name}: config"),
             (f"{trial.name}/log.txt", f"{trial.name}: log"),
         ]
-    links = [(file, label) for file, label in files if (plan.work_dir / file).exists()]
-    return Report(comparison, as_typed(f"pixelpretext compare {plan.path}"), notes, pictures, links)
+    return [(file, label) for file, label in files if (plan.work_dir / file).exists()]
 
 
-def _sources(plan: Plan) -> Sources:
+def _sources(
+    plan: Plan,
+    comparison: Comparison,
+    *,
+    runs: Mapping[str, Sequence[Run]],
+    costs: Sequence[dict[str, Any]],
+) -> Sources:
     """What the figures are drawn from: networks of the first seed, all curves, each trained arm's
     recipe.
     """
@@ -143,9 +187,27 @@ def _sources(plan: Plan) -> Sources:
         count, size = chosen.get("count", IMAGES), chosen.get("size", IMAGE_SIZE)
         images = partial(load_images, chosen["folder"], count, size)
     return Sources(
+        arms=[arm.name for arm in plan.arms],
         networks=collect_checkpoints(plan),
         images=images,
         curves=collect_curves(plan),
+        evaluations=collect_evaluations(plan),
         recipes=plan.recipes,
+        rankings=comparison.rankings,
+        runs=runs,
+        costs=costs,
+        scored=_scored(plan),
         device=device(),
     )
+
+
+def _scored(plan: Plan) -> Callable[[int], np.ndarray]:
+    """Reads images of the primary benchmark; its data is opened with the first one."""
+    name = plan.primary.partition(".")[0]
+    benchmark = next(own for own in plan.benchmarks if own.name == name)
+    task = cache(partial(open_task, benchmark))
+
+    def read(number: int) -> np.ndarray:
+        return task().data.picture(number, task().settings)
+
+    return read

@@ -4,7 +4,6 @@ records.
 
 from __future__ import annotations
 
-import html
 import json
 import time
 from collections.abc import Sequence
@@ -19,17 +18,13 @@ from torch import Tensor
 from benchmarks.core.record import Record, write_all
 from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
-from benchmarks.report.figures import Sources, draw_figures
-from benchmarks.report.html import (
-    html_figures,
-    html_files,
-    html_page,
-    markdown_figures,
-    markdown_files,
-    markdown_head,
-)
+from benchmarks.report.figures import Picture, Sources, draw_figures
+from benchmarks.report.inline import picture_groups
+from benchmarks.report.markdown import markdown_figures, markdown_files, markdown_head
 from benchmarks.report.pictures.upsampled import FEATURES
-from benchmarks.report.renderers import plain_table, to_html, to_latex, to_markdown
+from benchmarks.report.renderers import plain_table, to_latex, to_markdown
+from benchmarks.report.templating import render
+from benchmarks.report.view import show
 from pretrain.command_line import own_command
 from pretrain.files import atomic_write
 
@@ -72,13 +67,13 @@ def write_page(
 
 
 def write_evaluation(
-    records: Sequence[Record], pictures: Sequence[tuple[str, str]], command: str, folder: str | Path
+    records: Sequence[Record], pictures: Sequence[Picture], command: str, folder: str | Path
 ) -> Path:
     """Writes ``index.html``, ``report.md``, the tables and ``records.jsonl`` below ``folder``.
 
     Args:
         records: of this evaluation; numbers of unequal protocols never share a table.
-        pictures: (file below the folder, caption).
+        pictures: below the folder.
         command: how to run it again.
         folder: of the page.
 
@@ -96,17 +91,24 @@ def write_evaluation(
         f"{len(records)} records, written {time.strftime('%Y-%m-%d %H:%M')}. Bold: the best "
         "network of a column."
     )
-    body, text = [f'<p class="note">{note}</p>'], [*markdown_head(TITLE, command), note, ""]
+    text = [*markdown_head(TITLE, command), note, ""]
     for table in tables:
-        body += [*_heading(table.title, table.caption), to_html(table)]
         text += [f"## {table.title}", "", *to_markdown(table), "", table.caption, ""]
-    body += ["<h2>Features</h2>" * bool(pictures), *html_figures(pictures), *html_files(links)]
     text += [*markdown_figures(pictures), *markdown_files(links[:-1])]
     write_all(records, folder / "records.jsonl")
     atomic_write(folder / "tables.json", json.dumps(list(map(plain_table, tables)), indent=1))
     atomic_write(folder / "tables.tex", "\n".join(map(to_latex, tables)))
     atomic_write(folder / "report.md", "\n".join(text))
-    atomic_write(folder / "index.html", html_page(TITLE, command, body))
+    page = render(
+        "evaluation.html",
+        title=TITLE,
+        command=command,
+        note=note,
+        tables=[show(table, table.title) for table in tables],
+        sections=picture_groups(pictures, folder),
+        links=links,
+    )
+    atomic_write(folder / "index.html", page)
     return folder / "index.html"
 
 
@@ -121,11 +123,3 @@ def sample_images(task: Task, count: int) -> Tensor:
     chosen = np.linspace(0, images - 1, min(count, images))
     shown = [task.data.picture(int(index), task.settings) for index in chosen]
     return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
-
-
-def _heading(heading: str, line: str) -> list[str]:
-    """Heading of a table and its protocol, folded up."""
-    return [
-        f"<h2>{html.escape(heading)}</h2>",
-        f'<details class="note"><summary>protocol</summary>{html.escape(line)}</details>',
-    ]

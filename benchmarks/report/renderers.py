@@ -1,8 +1,7 @@
-"""Tables as text: for a terminal, Markdown, HTML, LaTeX, CSV and JSON."""
+"""Tables as text: for a terminal, Markdown, LaTeX, CSV and JSON."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -100,19 +99,6 @@ def to_markdown(table: Table) -> list[str]:
     return [lines[0], f"|{rule}", *lines[1:]]
 
 
-def to_html(table: Table) -> str:
-    """The table alone, made to scroll sideways where the window is narrow."""
-    styles = ["text" * column.is_text for column in table.columns]
-    head = "".join(map(_html_cell, ["th"] * len(styles), table.headings, styles))
-    out = [f'<div class="wide"><table><tr>{head}</tr>']
-    for row, line in zip(table.rows, _named(table), strict=True):
-        cells = []
-        for cell, text, style in zip(row.cells, line, styles, strict=True):
-            cells.append(_html_cell("td", text, "best" if cell.best else style))
-        out.append(f"<tr{_class(row.kind)}>{''.join(cells)}</tr>")
-    return "".join(out) + "</table></div>"
-
-
 def to_latex(table: Table) -> str:
     """A ``tabular`` with the rules of the package ``booktabs``, the best of a column bold."""
     sides = ""
@@ -193,11 +179,3 @@ def _named(table: Table, *, best: str = "{}") -> list[list[str]]:
             if cell.best:
                 line[number] = best.format(line[number])
     return lines
-
-
-def _class(name: str) -> str:
-    return f' class="{name}"' if name else ""
-
-
-def _html_cell(tag: str, text: str, style: str) -> str:
-    return f"<{tag}{_class(style)}>{html.escape(text)}</{tag}>"

@@ -1,27 +1,31 @@
-"""Training curves of one or many runs from their ``curve.csv``."""
+"""Training curves of one or many runs from their ``curve.csv``: the mean over seeds, and a band
+from the lowest to the highest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from benchmarks.report.figures import Figure, Sources
-from benchmarks.report.pictures.figure import COLOURS, new_figure, save_figure
+from benchmarks.report.pictures.figure import (
+    ARM,
+    Look,
+    looks,
+    name_arms,
+    new_figure,
+    plain_axes,
+    save_figure,
+)
 
 X = "samples"
-# Drawn when a run logs them, in this order; the loss comes first and per arm, since losses of two
-# objectives do not compare.
-SHARED = (
-    ("lr", "learning rate"),
-    ("samples_per_s", "images / s"),
-)
 # What CollapseHook writes: spread and rank fall, and the gap closes, when features collapse.
 COLLAPSE = (
     "watch/vector_spread",
@@ -31,7 +35,36 @@ COLLAPSE = (
     "watch/cell_rank",
     "watch/cell_gap",
 )
+LABELS = {"samples_per_s": "images per second", "lr": "learning rate"}
 SMOOTH_POINTS = 200  # a longer curve is drawn as means of equal stretches
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        label: above it.
+        curves: arm -> a curve per seed: (samples, values), each (n,) float.
+    """
+
+    label: str
+    curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A sheet.
+
+    Attributes:
+        panels: at least one.
+        styles: arm -> its look.
+        from_zero: the vertical axes begin at 0.
+    """
+
+    panels: Sequence[Panel]
+    styles: Mapping[str, Look]
+    from_zero: bool = False
 
 
 def read_curve(path: str | Path) -> pd.DataFrame:
@@ -58,95 +91,155 @@ def thin(curve: pd.DataFrame, points: int = SMOOTH_POINTS) -> pd.DataFrame:
     return numbers.groupby(np.arange(len(numbers)) * points // len(numbers)).mean()
 
 
-def draw_curves(
-    runs: dict[str, Sequence[pd.DataFrame]],
-    path: str | Path,
-    *,
-    title: str = "",
-    watched: Sequence[str] | None = None,
-) -> Path:
-    """Draws the loss of every arm in a panel of its own, then panels shared by all arms.
+def band(
+    curves: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, lowest and highest of several curves where all of them have values.
 
     Args:
-        runs: arm -> curves, one per seed (drawn in one colour).
-        path: PNG to write.
-        watched: further columns, one shared panel each; by default the collapse statistics that
-            were logged.
+        curves: (x, y) of each, x rising, one point at least.
 
-    Raises:
-        ValueError: no runs.
+    Returns:
+        x, mean, low, high, each (n,): at the points of the first curve, the others interpolated.
     """
-    runs = {arm: list(map(thin, curves)) for arm, curves in runs.items() if len(curves)}
-    if not runs:
-        raise ValueError("runs={}: nothing to draw; no run has logged a curve yet")
-    shared = _shared_panels(set().union(*chain(*runs.values())), watched)
-    panels = len(runs) + len(shared)
-    rows = -(-panels // 4)
-    columns = -(-panels // rows)
-    figure = new_figure(3.4 * columns, 2.4 * rows + 0.3)
+    start = max(x[0] for x, _ in curves)
+    stop = min(x[-1] for x, _ in curves)
+    first = curves[0][0]
+    inside = first[(first >= start) & (first <= stop)]
+    x = inside if len(inside) else np.array([min(start, stop)])
+    rows = np.stack([np.interp(x, own, y) for own, y in curves])
+    return x, rows.mean(0), rows.min(0), rows.max(0)
+
+
+def draw_panels(sheet: Panels, path: str | Path) -> Path:
+    """Draws a sheet.
+
+    Args:
+        sheet: what to draw.
+        path: PNG or SVG to write.
+    """
+    columns = min(3, len(sheet.panels))
+    rows = -(-len(sheet.panels) // columns)
+    figure = new_figure(3.2 * columns + 0.6, 2.3 * rows + 0.5)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    colours = {arm: COLOURS[i % len(COLOURS)] for i, arm in enumerate(runs)}
-    for arm, curves in runs.items():
-        _panel(axes.pop(0), {arm: curves}, "loss", label=f"loss of {arm}", colours=colours)
-    for column, label in shared.items():
-        _panel(axes.pop(0), runs, column, label=label, colours=colours)
+    for panel in sheet.panels:
+        _draw_panel(axes.pop(0), panel, sheet)
     for unused in axes:
-        unused.axis("off")
-    handles = [Line2D([], [], color=colour, label=arm) for arm, colour in colours.items()]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(6, len(handles)),
-        frameon=False,
-        fontsize=9,
-    )
-    if title:
-        figure.suptitle(title, fontsize=11)
+        unused.remove()
+    drawn = set(chain.from_iterable(panel.curves for panel in sheet.panels))
+    name_arms(figure, {arm: look for arm, look in sheet.styles.items() if arm in drawn})
     return save_figure(figure, path)
 
 
-def _shared_panels(logged: set[str], watched: Sequence[str] | None) -> dict[str, str]:
-    """Column -> heading of panels that all arms share; ``cell rank`` for ``watch/cell_rank``."""
-    panels = {column: label for column, label in SHARED if column in logged}
-    for column in filter(logged.__contains__, COLLAPSE) if watched is None else watched:
-        panels[column] = column.removeprefix("watch/").replace("_", " ")
-    return panels
-
-
-def _panel(
-    axes: Axes,
-    runs: dict[str, Sequence[pd.DataFrame]],
-    column: str,
-    *,
-    label: str,
-    colours: dict[str, str],
-) -> None:
-    for arm, curves in runs.items():
-        for curve in curves:
-            if column in curve:
-                known = curve[[X, column]].dropna()  # a hook's values stand in some rows only
-                axes.plot(known[X], known[column], color=colours[arm], linewidth=1.2, alpha=0.85)
-    axes.set_title(label, fontsize=9)
-    axes.set_xlabel("images seen", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+def _draw_panel(axes: Axes, panel: Panel, sheet: Panels) -> None:
+    plain_axes(axes, title=panel.label, x="images seen")
+    for arm, curves in panel.curves.items():
+        look = sheet.styles[arm]
+        x, mean, low, high = band(curves)
+        if len(curves) > 1:
+            axes.fill_between(x, low, high, color=look.colour, alpha=0.18, lw=0, gid=ARM + arm)
+        axes.plot(
+            x,
+            mean,
+            color=look.colour,
+            linestyle=look.dash,
+            linewidth=1.4,
+            marker=look.marker,
+            markersize=3.5,
+            markevery=max(1, len(x) // 6),
+            gid=ARM + arm,
+        )
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k, 1.5M
-    if column == "samples_per_s":
+    if sheet.from_zero:
         axes.set_ylim(bottom=0)
 
 
-def _gather(sources: Sources) -> dict[str, dict[str, list[pd.DataFrame]]]:
-    runs = {arm: list(map(read_curve, paths)) for arm, paths in sources.curves.items()}
-    return {"": runs} if runs else {}
+def panel_of(
+    column: str, runs: Mapping[str, Sequence[pd.DataFrame]], *, label: str = ""
+) -> Panel | None:
+    """The curves of one column of ``curve.csv``; None where no run logged it."""
+    curves = {}
+    for arm, frames in runs.items():
+        own = []
+        for frame in frames:
+            known = frame[[X, column]].dropna() if column in frame else frame[:0]
+            if column.startswith("watch/"):  # a hook's last value is repeated until its next one
+                known = known[known[column].diff() != 0]
+            if len(known):
+                own.append((known[X].to_numpy(float), known[column].to_numpy(float)))
+        if own:
+            curves[arm] = own
+    plain = column.removeprefix("watch/").replace("_", " ")
+    return Panel(label or LABELS.get(column, plain), curves) if curves else None
 
 
-CURVES = Figure(
+def _runs(sources: Sources) -> dict[str, list[pd.DataFrame]]:
+    runs = {}
+    for arm, paths in sources.curves.items():
+        runs[arm] = [thin(read_curve(path)) for path in paths]
+    return runs
+
+
+def _sheet(
+    panels: Sequence[Panel | None], sources: Sources, *, from_zero: bool = False
+) -> dict[str, Panels]:
+    drawn = [panel for panel in panels if panel is not None]
+    styles = looks(sources.arms or sources.curves)
+    return {"": Panels(drawn, styles, from_zero)} if drawn else {}
+
+
+def _losses(sources: Sources) -> dict[str, Panels]:
+    """A panel per arm, since losses of two objectives do not compare."""
+    panels = []
+    for arm, frames in _runs(sources).items():
+        panels.append(panel_of("loss", {arm: frames}, label=f"loss of {arm}"))
+    return _sheet(panels, sources)
+
+
+def _of_columns(*columns: str, from_zero: bool = False) -> Callable[[Sources], dict[str, Panels]]:
+    def gather(sources: Sources) -> dict[str, Panels]:
+        runs = _runs(sources)
+        panels = [panel_of(column, runs) for column in columns]
+        return _sheet(panels, sources, from_zero=from_zero)
+
+    return gather
+
+
+LOSSES = Figure(
     name="curves",
+    title="Losses",
     caption=(
-        "Training curves, one line per seed. Do not compare the losses of different objectives."
+        "Training losses: mean over seeds, the band from the lowest to the highest seed. Do not "
+        "compare the losses of different objectives."
     ),
-    gather=_gather,
-    draw=draw_curves,
+    gather=_losses,
+    draw=draw_panels,
+    section="training",
+    form="svg",
+)
+COLLAPSED = Figure(
+    name="collapse",
+    title="Collapse",
+    caption=(
+        "Spread and effective rank of pooled vectors and of cells, and the gap between related and "
+        "unrelated ones: spread and rank fall, and the gap closes, when features collapse. Bands "
+        "over seeds as above."
+    ),
+    gather=_of_columns(*COLLAPSE),
+    draw=draw_panels,
+    section="training",
+    form="svg",
+)
+THROUGHPUT = Figure(
+    name="throughput",
+    title="Throughput",
+    caption=(
+        "Images per second as logged, and the learning rate. Trials that ran side by side slowed "
+        "each other: the speed says how this run went, not what the objective costs."
+    ),
+    gather=_of_columns("samples_per_s", "lr", from_zero=True),
+    draw=draw_panels,
+    section="training",
+    form="svg",
 )

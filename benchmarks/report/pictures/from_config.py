@@ -94,6 +94,7 @@ def _gather(sources: Sources) -> dict[str, dict]:
 
 PAIRS = Figure(
     name="pairs",
+    title="Positive pairs",
     caption="Positive pairs of the first trained arm's views.",
     gather=_gather,
     draw=draw_config_views,

@@ -1,19 +1,20 @@
 """What a backbone sees: the three main components of its dense features as red, green and blue.
 
 All images of one network share one basis and one scaling, so equal colours mean equal features
-across its images, and across its maps of different grids (before and after upsampling). Between
-networks colours cannot be compared: each has its own space.
+across its images, and across its maps of different grids (before and after upsampling). Two
+networks have no space in common; :func:`shared_colours` gives them one basis all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data.loading import centre_crop
@@ -100,13 +101,55 @@ class ColourBasis:
         return colours.reshape(len(maps), *maps.shape[2:], 3)
 
 
-def principal_colours(maps: Tensor, clip: float = 0.01) -> np.ndarray:
-    """Colours (B, h, w, 3) of dense features (B, C, h, w) in their own basis, see
-    :class:`ColourBasis`.
+def shared_colours(maps: Mapping[str, Tensor], clip: float = 0.01) -> dict[str, np.ndarray]:
+    """Colours of several networks' features in one basis, so that equal colours of two networks
+    mean that they see the same main component of what all of them see.
 
-    Constant (collapsed) features give uniform grey 0.5.
+    This is multiple factor analysis: the features of every network are brought to one grid,
+    L2-normalised, centred, divided by the spread along their first direction, so that none
+    dominates, and put side by side; the three directions of largest variance of that whole are the
+    basis. A network's part of a component is what its own columns give, times the number of
+    networks (Escofier and Pagès, "Multiple factor analysis", 1994: partial scores).
+
+    Args:
+        maps: name -> (B, C, h, w) float, features of the same B images; C, h and w may differ.
+        clip: as in :meth:`ColourBasis.fit`, over the parts of all networks.
+
+    Returns:
+        name -> (B, h, w, 3) float32 in [0, 1] on the network's own grid.
+
+    Raises:
+        ValueError: features that are not finite.
     """
-    return ColourBasis.fit(maps, clip).colours(maps)
+    size = min((tensor.shape[-2:] for tensor in maps.values()), key=lambda grid: grid[0] * grid[1])
+    blocks, own_rows = {}, {}
+    for name, tensor in maps.items():
+        _check_finite(tensor)
+        common = functional.adaptive_avg_pool2d(tensor.float(), tuple(size))
+        rows = _unit_rows(common.movedim(1, 3).flatten(0, 2))
+        mean = rows.mean(0)
+        spread = float(torch.linalg.matrix_norm(rows - mean, 2))
+        scale = 1 / spread if spread > 1e-6 * len(rows) ** 0.5 else 0.0  # collapsed: only rounding
+        own = _unit_rows(tensor.movedim(1, 3).flatten(0, 2))
+        blocks[name], own_rows[name] = (rows - mean) * scale, (own - mean) * scale
+    whole = torch.cat(list(blocks.values()), 1)
+    directions = torch.linalg.svd(whole, full_matrices=False)[2][:3].T
+    kept = directions.shape[1]
+    scores = whole @ directions
+    directions = directions * torch.where((scores**3).sum(0) >= 0, 1.0, -1.0).double()
+    widths = [block.shape[1] for block in blocks.values()]
+    parts = {}
+    for name, own in zip(maps, directions.split(widths), strict=True):
+        parts[name] = len(maps) * own_rows[name] @ own  # (B·h·w, k)
+    together = torch.cat(list(parts.values())).numpy()
+    low, high = np.quantile(together, [clip, 1 - clip], axis=0)
+    colours = {}
+    for name, tensor in maps.items():
+        scaled = (parts[name].numpy() - low) / np.maximum(high - low, 1e-12)
+        picture = np.full((len(scaled), 3), 0.5, np.float32)
+        picture[:, :kept] = np.where(high > low, scaled.clip(0, 1), 0.5)
+        colours[name] = picture.reshape(len(tensor), *tensor.shape[2:], 3)
+    return colours
 
 
 def _check_finite(maps: Tensor) -> None:
@@ -130,7 +173,7 @@ def draw_pca(
 
     Args:
         images: (B, 3, H, W) uint8 RGB.
-        rows: network name -> (B, h, w, 3) float in [0, 1], see :func:`principal_colours`.
+        rows: network name -> (B, h, w, 3) float in [0, 1], see :func:`shared_colours`.
         path: PNG to write.
     """
     pictures: list[tuple[str, Sequence[np.ndarray]]] = [
@@ -194,18 +237,20 @@ def _gather(sources: Sources) -> dict[str, Sources]:
 
 def _draw(sources: Sources, path: Path) -> None:
     images = sources.images()
-    rows = {}
+    maps = {}
     for name, spec in sources.networks.items():
         network = FeatureExtractor.load(spec, weights=sources.weights, device=sources.device)
-        rows[name] = principal_colours(network.maps(images).cpu())
-    draw_pca(images, rows, path)
+        maps[name] = network.maps(images).cpu()
+    draw_pca(images, shared_colours(maps), path)
 
 
 PCA = Figure(
     name="pca",
+    title="Dense features",
     caption=(
-        "Dense features of the first seed: three main components as red, green, blue; per "
-        "arm one basis for all images, so colours compare along a row and not between rows."
+        "Dense features of the first seed: three main components as red, green and blue, in one "
+        "basis for all arms and images (multiple factor analysis): equal colours mean the same "
+        "part of what the arms see in common. What one arm alone sees does not show."
     ),
     gather=_gather,
     draw=_draw,

@@ -156,6 +156,7 @@ def _draw(sheet: _Sheet, path: Path) -> None:
 
 FEATURES = Figure(
     name="features",
+    title="Features",
     caption=(
         "the three main components of dense features as red, green and blue, on the network's own "
         "grid and behind each upsampler. One basis for the whole sheet, that of the network's own "

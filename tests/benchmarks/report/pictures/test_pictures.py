@@ -12,8 +12,13 @@ from PIL import Image
 
 from benchmarks.report.pictures.curves import draw_curves, read_curve, thin
 from benchmarks.report.pictures.pairs import draw_pairs, place_colours
-from benchmarks.report.pictures.pca import draw_pca, load_images, principal_colours
+from benchmarks.report.pictures.pca import ColourBasis, draw_pca, load_images
 from pretrain import geometry as geo
+
+
+def principal_colours(maps: torch.Tensor, clip: float = 0.01) -> np.ndarray:
+    """Colours of maps in their own basis."""
+    return ColourBasis.fit(maps, clip).colours(maps)
 
 
 def assert_shows_something(path: Path, minimum_colours: int = 200) -> np.ndarray:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.report.figures import Sources, draw_figures
-from benchmarks.report.pictures.pca import ColourBasis, principal_colours
+from benchmarks.report.pictures.pca import ColourBasis
 from benchmarks.report.pictures.upsampled import (
     BEFORE,
     FEATURES,
@@ -20,6 +20,11 @@ from benchmarks.report.pictures.upsampled import (
     feature_colours,
 )
 from heads.upsamplers.interpolation import Interpolation
+
+
+def principal_colours(maps: torch.Tensor, clip: float = 0.01) -> np.ndarray:
+    """Colours of maps in their own basis."""
+    return ColourBasis.fit(maps, clip).colours(maps)
 
 
 def test_maps_of_other_grids_get_the_colours_of_the_basis() -> None:
