@@ -163,8 +163,10 @@ def panel_of(
     for arm, frames in runs.items():
         own = []
         for frame in frames:
-            known = frame[[X, column]].dropna() if column in frame else frame[:0]
-            if column.startswith("watch/"):  # a hook's last value is repeated until its next one
+            if column not in frame:
+                continue
+            known = frame[[X, column]].dropna()  # a hook's values stand in some rows only
+            if column.startswith("watch/"):  # and its last value is repeated until its next one
                 known = known[known[column].diff() != 0]
             if len(known):
                 own.append((known[X].to_numpy(float), known[column].to_numpy(float)))

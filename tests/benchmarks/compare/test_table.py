@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from benchmarks.compare.fairness import compare_configs
@@ -23,6 +24,7 @@ from benchmarks.compare.table import (
     verdicts,
 )
 from benchmarks.core.record import Metric, Record
+from benchmarks.report.figures import Figure, Picture
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics import DIFFERENCE
 from benchmarks.report.table import TableError
@@ -199,7 +201,7 @@ def test_an_arm_with_a_seed_that_is_not_a_number_has_no_mean_and_no_rank(
     assert stored["values"][0]["value"] is None and stored["rows"][2]["rank"] is None
     page = write_report(Report(comparison, "python tools/compare.py toys.py"), tmp_path)
     text = page.read_text()
-    assert reason in text and text.count('class="first"') == (places[0] == "1")
+    assert reason in text and text.count('<tr class="first"') == (places[0] == "1")
 
 
 def test_one_metric_has_one_direction() -> None:
@@ -247,11 +249,13 @@ def test_every_form_holds_the_same_numbers(tmp_path: Path) -> None:
         comparison,
         "python tools/compare.py toys.py",
         ["a note"],
-        [("pictures/x.png", "cap")],
+        [Picture("pictures/x.png", Figure("x", "cap", lambda sources: {}, lambda *_: None))],
         [("a.csv", "b")],
     )
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "pictures/x.png")
     page = write_report(report, tmp_path).read_text()
-    assert 'src="pictures/x.png"' in page and 'href="a.csv"' in page
+    assert 'src="data:image/webp;base64,' in page and 'href="a.csv"' in page
     for words in ("Toys &lt;1&gt;", "31.00 ± 2.48", "(majority)", "a note", majority.protocol_hash):
         assert words in page
     assert "![cap](pictures/x.png)" in (tmp_path / "report.md").read_text()

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from benchmarks.core.record import Metric, Record, read_all
 from benchmarks.data import ClassFolder
 from benchmarks.evaluate.page import sample_images, write_evaluation
 from benchmarks.evaluate.suite import BENCHMARKS, Task
 from benchmarks.evaluate.tables import evaluation_tables
+from benchmarks.report.figures import Figure, Picture
 from benchmarks.report.table import Table
 
 
@@ -73,20 +75,19 @@ def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
 
 def test_page_and_markdown(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures/x.png").write_bytes(b"")
-    page = write_evaluation(
-        RECORDS, [("pictures/x.png", "what & where")], "python x --set a<b", tmp_path
-    )
+    Image.new("RGB", (4, 4)).save(tmp_path / "pictures/x.png")
+    figure = Figure("x", "what & where", lambda sources: {}, lambda *_: None)
+    pictures = [Picture("pictures/x.png", figure)]
+    page = write_evaluation(RECORDS, pictures, "python x --set a<b", tmp_path)
     text = page.read_text()
-    assert text.count("<table>") == 2 and text.count("<summary>protocol</summary>") == 2
+    assert text.count("<table ") == 2 and text.count("<summary>protocol</summary>") == 2
     assert "a&lt;b&gt;.pth" in text and "a<b>" not in text and "python x --set a&lt;b" in text
-    assert (
-        '<td class="best">20.00</td>' in text
-        and '<tr class="baseline"><td class="text">(majority)' in text
-    )
-    assert "what &amp; where" in text
+    assert '<td class="best" data-value="20.0">20.00</td>' in text
+    baselines = text.partition('<tbody class="baselines">')[2].partition("</tbody>")[0]
+    assert ">(majority)</th>" in baselines and "99.00" in baselines
+    assert 'alt="what &amp; where"' in text and "data:image/webp;base64," in text
     for file in re.findall(r'(?:href|src)="([^"]+)"', text):
-        assert (tmp_path / file).is_file(), file
+        assert file.startswith("data:") or (tmp_path / file).is_file(), file
     markdown = (tmp_path / "report.md").read_text()
     assert "| a.pth | bilinear | **30.00** | **20.00** | 1.0 |" in markdown
     assert "![what & where](pictures/x.png)" in markdown

@@ -21,7 +21,7 @@ def test_figures_with_sources_are_drawn_and_broken_ones_are_named(tmp_path: Path
         drawn.append((inputs, path.relative_to(tmp_path).as_posix()))
 
     figures = (
-        Figure("one", "a sheet", lambda sources: {"": sources.device}, draw),
+        Figure("one", "a sheet", lambda sources: {"": sources.device}, draw, form="svg"),
         Figure("none", "nothing there", lambda sources: {}, fail),
         Figure("broken", "fails", lambda sources: {"": 1}, fail),
         Figure("unread", "its inputs fail", fail, draw),
@@ -30,13 +30,13 @@ def test_figures_with_sources_are_drawn_and_broken_ones_are_named(tmp_path: Path
     sources = Sources(networks={"a": "a.pth", "b": "b.pth"}, device="cpu")
     out = io.StringIO()
     pictures = draw_figures(figures, sources, tmp_path, console=Console(file=out, width=80))
-    assert pictures == [
-        ("pictures/one.png", "a sheet"),
+    assert [(picture.file, picture.caption) for picture in pictures] == [
+        ("pictures/one.svg", "a sheet"),
         ("pictures/many_0.png", "a: a sheet each"),
         ("pictures/many_1.png", "b: a sheet each"),
     ]
     assert drawn == [
-        ("cpu", "pictures/one.png"),
+        ("cpu", "pictures/one.svg"),
         ("a.pth", "pictures/many_0.png"),
         ("b.pth", "pictures/many_1.png"),
     ]

@@ -12,7 +12,6 @@ from benchmarks.report.renderers import (
     plain_table,
     print_tables,
     to_frame,
-    to_html,
     to_latex,
     to_markdown,
     to_screen,
@@ -62,13 +61,6 @@ def test_markdown() -> None:
         "| b[x] | not defined | 1.00 | 3 |",
         "| (majority) | 4.00 | – | – |",
     ]
-
-
-def test_html() -> None:
-    text = to_html(TABLE)
-    assert '<th class="text">network</th>' in text and "a_&lt;1&gt;" in text
-    assert '<td class="best">31.25 ± 2.50</td>' in text
-    assert '<tr class="baseline"><td class="text">(majority)</td>' in text
 
 
 def test_latex() -> None:

@@ -12,10 +12,21 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.report.figures import Figure, Sources, draw_figures
-from benchmarks.report.pictures.curves import COLLAPSE, CURVES, draw_curves, read_curve
+from benchmarks.report.figures import Figure, Picture, Sources, draw_figures
+from benchmarks.report.pictures.correspondences import CORRESPONDENCES
+from benchmarks.report.pictures.cost import COST
+from benchmarks.report.pictures.curves import (
+    COLLAPSE,
+    COLLAPSED,
+    LOSSES,
+    THROUGHPUT,
+    draw_panels,
+)
+from benchmarks.report.pictures.extremes import EXTREMES
+from benchmarks.report.pictures.forest import FOREST
 from benchmarks.report.pictures.from_config import PAIRS
 from benchmarks.report.pictures.pca import PCA
+from benchmarks.report.pictures.quality import QUALITY
 from benchmarks.report.pictures.upsampled import FEATURES
 
 
@@ -32,11 +43,17 @@ def write_curve(path: Path, columns: str = "loss", rows: int = 5) -> Path:
     return path
 
 
-def draw(figure: Figure, sources: Sources, folder: Path) -> list[tuple[str, str]]:
+def draw(figure: Figure, sources: Sources, folder: Path) -> list[Picture]:
     return draw_figures((figure,), sources, folder, console=Console(quiet=True))
 
 
-@pytest.mark.parametrize("figure", [PCA, CURVES, PAIRS, FEATURES], ids=lambda f: f.name)
+FIGURES = (
+    *(FOREST, COST, LOSSES, QUALITY, COLLAPSED, THROUGHPUT),
+    *(EXTREMES, PCA, CORRESPONDENCES, PAIRS, FEATURES),
+)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda f: f.name)
 def test_without_its_sources_a_figure_is_not_drawn(figure: Figure, tmp_path: Path) -> None:
     assert draw(figure, Sources(), tmp_path) == [] and not list(tmp_path.iterdir())
 
@@ -46,7 +63,7 @@ def test_colours_need_networks_and_images(tmp_path: Path) -> None:
     assert draw(PCA, Sources(networks=networks), tmp_path) == []
     assert draw(PCA, Sources(images=images), tmp_path) == []
     pictures = draw(PCA, Sources(networks=networks, images=images), tmp_path)
-    assert pictures == [("pictures/pca.png", PCA.caption)]
+    assert pictures == [Picture("pictures/pca.png", PCA)]
     with Image.open(tmp_path / "pictures/pca.png") as image:
         one = image.size
     both = Sources(networks=dict(networks, c="random:test_resnet?seed=2"), images=images)
@@ -57,27 +74,27 @@ def test_colours_need_networks_and_images(tmp_path: Path) -> None:
 
 def test_curves_are_read_from_all_seeds(tmp_path: Path) -> None:
     paths = [write_curve(tmp_path / f"{seed}.csv") for seed in range(2)]
-    assert draw(CURVES, Sources(curves={"a": paths}), tmp_path) == [
-        ("pictures/curves.png", CURVES.caption)
-    ]
+    sources = Sources(curves={"a": paths, "b": paths[:1]})
+    (sheet,) = LOSSES.gather(sources).values()
+    assert [panel.label for panel in sheet.panels] == ["loss of a", "loss of b"]
+    assert len(sheet.panels[0].curves["a"]) == 2
+    assert draw(LOSSES, sources, tmp_path) == [Picture("pictures/curves.svg", LOSSES)]
+    drawing = (tmp_path / "pictures/curves.svg").read_text()
+    assert 'id="arm:a"' in drawing and 'id="arm:b"' in drawing and ">loss of b<" in drawing
     (tmp_path / "broken.csv").write_text("step,loss\n1,2\n")
-    assert draw(CURVES, Sources(curves={"a": [tmp_path / "broken.csv"]}), tmp_path) == []
+    assert draw(LOSSES, Sources(curves={"a": [tmp_path / "broken.csv"]}), tmp_path) == []
 
 
-def test_watched_columns_have_a_panel_each(tmp_path: Path) -> None:
-    plain = [read_curve(write_curve(tmp_path / "plain.csv"))]
-    watched = [read_curve(write_curve(tmp_path / "watched.csv", ",".join(["loss", *COLLAPSE])))]
-    widths = []
-    for runs, options in (
-        ({"a": plain}, {}),
-        ({"a": watched}, {}),
-        ({"a": watched}, {"watched": ()}),
-    ):
-        with Image.open(draw_curves(runs, tmp_path / "x.png", **options)) as image:
-            widths.append(image.size[0])
-    assert widths[0] == widths[2] < widths[1]
-    with pytest.raises(ValueError, match="nothing to draw"):
-        draw_curves({"a": []}, tmp_path / "x.png")
+def test_watched_columns_have_a_panel_each_that_all_arms_share(tmp_path: Path) -> None:
+    plain = write_curve(tmp_path / "plain.csv")
+    watched = write_curve(tmp_path / "watched.csv", ",".join(["loss", *COLLAPSE]))
+    assert COLLAPSED.gather(Sources(curves={"a": [plain]})) == {}
+    (sheet,) = COLLAPSED.gather(Sources(curves={"a": [plain], "b": [watched, watched]})).values()
+    assert [panel.label for panel in sheet.panels][:2] == ["vector spread", "vector rank"]
+    assert len(sheet.panels) == len(COLLAPSE)
+    assert [len(curves) for curves in sheet.panels[0].curves.values()] == [2]  # b's two seeds
+    with Image.open(draw_panels(sheet, tmp_path / "x.png")) as image:
+        assert image.size[0] > 900
 
 
 def test_pairs_are_those_of_the_first_recipe_with_two_views(
@@ -94,8 +111,6 @@ def test_pairs_are_those_of_the_first_recipe_with_two_views(
     chosen = recipe("global")
     recipes = {"a": one_view, "b": chosen, "c": recipe("global", size=16)}
     assert PAIRS.gather(Sources(recipes=recipes)) == {"": chosen}
-    assert draw(PAIRS, Sources(recipes=recipes), tmp_path) == [
-        ("pictures/pairs.png", PAIRS.caption)
-    ]
+    assert draw(PAIRS, Sources(recipes=recipes), tmp_path) == [Picture("pictures/pairs.png", PAIRS)]
     with Image.open(tmp_path / "pictures/pairs.png") as image:
         assert len(np.unique(np.array(image.convert("RGB")).reshape(-1, 3), axis=0)) > 200

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.report.pictures.curves import draw_curves, read_curve, thin
+from benchmarks.report.pictures.curves import band, read_curve, thin
 from benchmarks.report.pictures.pairs import draw_pairs, place_colours
-from benchmarks.report.pictures.pca import ColourBasis, draw_pca, load_images
+from benchmarks.report.pictures.pca import ColourBasis, draw_pca, load_images, shared_colours
 from pretrain import geometry as geo
 
 
@@ -146,21 +146,32 @@ def write_curve(
     return path
 
 
-def test_curves_are_drawn_with_one_panel_per_arm_and_shared_ones(tmp_path: Path) -> None:
-    columns = ("loss", "lr", "samples_per_s", "watch/cell_rank", "other")
-    runs = {
-        "SimCLR": [
-            read_curve(write_curve(tmp_path / f"{seed}.csv", 300, columns)) for seed in range(2)
-        ],
-        "PixPro": [read_curve(write_curve(tmp_path / "p.csv", 20))],
-    }
-    one = assert_shows_something(draw_curves(runs, tmp_path / "curves.png"), minimum_colours=50)
-    more = assert_shows_something(
-        draw_curves(runs, tmp_path / "more.png", watched=("other", "lr")), minimum_colours=50
+def test_a_band_holds_all_seeds_where_all_have_values() -> None:
+    first = np.array([0.0, 10.0, 20.0, 30.0]), np.array([0.0, 10.0, 20.0, 30.0])
+    second = np.array([10.0, 30.0]), np.array([30.0, 10.0])
+    x, mean, low, high = band([first, second])
+    assert x.tolist() == [10.0, 20.0, 30.0]
+    assert mean.tolist() == [20.0, 20.0, 20.0]
+    assert low.tolist() == [10.0, 20.0, 10.0] and high.tolist() == [30.0, 20.0, 30.0]
+    apart = band([first, (np.array([50.0]), np.array([7.0]))])
+    assert [len(part) for part in apart] == [1, 1, 1, 1]
+
+
+def test_two_networks_have_one_basis_of_what_both_see() -> None:
+    generator = torch.Generator().manual_seed(0)
+    common = torch.randn(2, 3, 6, 6, generator=generator).cumsum(-1)  # what both networks see
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=generator))[0]
+    lifted = torch.cat([common, torch.ones(2, 5, 6, 6)], 1)
+    maps = {"a": lifted, "b": torch.einsum("dc,bchw->bdhw", turn, 3 * lifted)}
+    colours = shared_colours(maps)
+    assert np.allclose(colours["a"], colours["b"], atol=1e-4)  # another space, the same picture
+    assert colours["a"].shape == (2, 6, 6, 3) and np.ptp(colours["a"]) > 0.9
+    collapsed = shared_colours(maps | {"c": torch.ones(2, 4, 3, 3)})
+    assert (
+        collapsed["c"].shape == (2, 3, 3, 3) and np.ptp(collapsed["c"].reshape(-1, 3), 0).max() == 0
     )
-    assert one.shape[0] >= 300 and more.shape[0] > 300
-    with pytest.raises(ValueError, match="nothing to draw"):
-        draw_curves({}, tmp_path / "none.png")
+    with pytest.raises(ValueError, match="nan or inf"):
+        shared_colours(maps | {"c": torch.full((2, 4, 3, 3), torch.nan)})
 
 
 def test_a_curve_needs_its_columns_and_keeps_the_last_of_repeated_rows(tmp_path: Path) -> None:

@@ -86,8 +86,11 @@ def test_a_sheet_per_network_with_bilinear_always(
         upsamplers=["none", "nearest"],
     )
     pictures = draw_figures((FEATURES,), sources, tmp_path, console=Console())
-    assert [file for file, _ in pictures] == ["pictures/features_0.png", "pictures/features_1.png"]
-    assert [path for _, path in drawn] == [tmp_path / file for file, _ in pictures]
+    assert [picture.file for picture in pictures] == [
+        "pictures/features_0.png",
+        "pictures/features_1.png",
+    ]
+    assert [path for _, path in drawn] == [tmp_path / picture.file for picture in pictures]
     assert [names for names, _ in drawn] == [["backbone", "bilinear", "nearest"]] * 2
     for network, (_, caption) in zip(networks, pictures, strict=True):
         assert caption.startswith(f"{network}: the three main components")
