@@ -121,6 +121,8 @@ def test_the_wheel_holds_every_config_and_no_test(project: Path, wheel: Path) ->
     names = set(contents(wheel))
     assert len(configs) > 100 and configs <= names
     assert "benchmarks/data/prepare/caltech101_photos.txt" in names
+    for template in ("base.html", "comparison.html", "evaluation.html", "style.css", "page.js"):
+        assert f"benchmarks/report/templates/{template}" in names
     folders = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert folders == {"benchmarks", "heads", "pretrain"}
 

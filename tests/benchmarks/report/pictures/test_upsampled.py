@@ -92,5 +92,5 @@ def test_a_sheet_per_network_with_bilinear_always(
     ]
     assert [path for _, path in drawn] == [tmp_path / picture.file for picture in pictures]
     assert [names for names, _ in drawn] == [["backbone", "bilinear", "nearest"]] * 2
-    for network, (_, caption) in zip(networks, pictures, strict=True):
-        assert caption.startswith(f"{network}: the three main components")
+    for network, picture in zip(networks, pictures, strict=True):
+        assert picture.caption.startswith(f"{network}: the three main components")
