@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from rich.console import Console
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.executors import Local, make_executor
-from benchmarks.compare.executors.base import Executor, Job, Status
+from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
+from benchmarks.compare.executors.slurm import Slurm
 from benchmarks.compare.jobs import job_environment
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.run import Options, run_comparison
@@ -101,20 +102,29 @@ def test_killed_and_run_again_nothing_runs_twice_and_the_table_is_that_of_one_ma
     assert scores(table) == scores(expected)
 
 
-def test_a_worker_that_is_killed_is_reported_and_goes_on_when_run_again(
+def test_a_worker_that_is_killed_is_tried_again_and_goes_on(
     cluster: Cluster, toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
     path = toy("seeds = (0,)\ndel arms['untrained'], arms['strong']")
     (tmp_path / "slow.txt").write_text("0.2")
     killer = threading.Thread(target=kill_trial, args=(tmp_path,))
     killer.start()
-    code, printed, _ = run(path, trainer, slurm())
+    seen: list[str] = []
+
+    class Counting(Slurm):
+        """Notes the reasons of failures."""
+
+        def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
+            failures = super().run(jobs, watch)
+            seen.extend(failure.reason for failure in failures)
+            return failures
+
+    code, _, table = run(path, trainer, Counting(poll_seconds=1))
     killer.join()
-    assert code == 1 and "FAILED weak/seed_0 (exit code 137 on node" in printed
-    reached = int(Path("out/weak/seed_0/pretrain/step.json").read_text())
-    (tmp_path / "slow.txt").unlink()
-    code, _, table = run(path, trainer, slurm())
-    assert code == 0 and scores(table) == [("weak", 2.0, 80)] and 0 < reached < 10
+    assert code == 0 and scores(table) == [("weak", 2.0, 80)]
+    (reason,) = seen
+    assert reason.startswith("exit code 137 on node")
+    assert calls(tmp_path) == ["weak/seed_0"] * 2
 
 
 def kill_trial(folder: Path) -> None:
