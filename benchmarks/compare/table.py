@@ -27,6 +27,7 @@ from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
 from benchmarks.report.statistics.planned import PlannedPair, planned_pair
 from benchmarks.report.statistics.ranking import Ranking, rank
+from benchmarks.report.statistics.ranks import with_rankings
 from benchmarks.report.statistics.sentences import against, rank_text, summary
 from benchmarks.report.table import (
     Cell,
@@ -157,7 +158,7 @@ def build_table(
             *([FAILED] if failures else []),
             *(cost for cost in COSTS if cost.name in set().union(*spent.values())),
         ),
-        statistics=statistics,
+        statistics=with_rankings(statistics, rankings),
         references=tuple(untrained) or tuple(means)[:1],
         intervals=_intervals(rankings),
     )

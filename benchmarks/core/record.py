@@ -82,7 +82,10 @@ class Record:
         metrics: name -> value, unit and direction.
         protocol: What the number depends on apart from the network; JSON values only.
         counts: Raw per-image or per-class counts, JSON values only, from which intervals are
-            bootstrapped.
+            bootstrapped. In ``per_image``, ``image`` holds the images' numbers and the name of a
+            metric a value for each, in the metric's unit: the metric is their mean. NaN (null in
+            JSON) stands where an image has no part in it. ``groups`` says which belong together:
+            a number for every image of the data, by the image's own number.
         cost: seconds, bytes, …; not part of the protocol.
         subject: Which network: ``FeatureExtractor.describe()``.
         versions: Library versions and device; recorded, not hashed.

@@ -38,8 +38,9 @@ class LabelledData(ABC):
 
     @property
     def groups(self) -> list[int] | None:
-        """Which of :attr:`scored_files` belong together, a number from 0 for each; None: every
-        image stands alone. Records keep it beside their counts, it is no part of a protocol.
+        """Which of :attr:`scored_files` (of pairs, where pairs are scored) belong together, a
+        number from 0 for each; None: every image stands alone. Records keep it beside their counts,
+        it is no part of a protocol.
         """
         return None
 

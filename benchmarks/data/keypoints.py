@@ -108,6 +108,15 @@ class KeypointPairs(LabelledData):
         used = set(chain.from_iterable(self.pairs))
         return dict(**self._settings, images=len(used), pairs=len(self.pairs))
 
+    @property
+    def groups(self) -> list[int]:
+        """The subset of each pair, by its number: pairs of one subset share images, as sources and
+        as targets, so that only subsets are drawn independently.
+        """
+        folders = [self.images[source].folder for source, _ in self.pairs]
+        numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
+        return [numbers[folder] for folder in folders]
+
     def read(self, index: int) -> np.ndarray:
         """Reads image ``index`` as (H, W, 3) uint8 RGB.
 

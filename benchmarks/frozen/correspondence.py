@@ -61,7 +61,7 @@ def run(
     *,
     progress: Progress | None = None,
 ) -> Result:
-    """Runs keypoint transfer: ``METRICS`` in percent, the distances per pair in counts.
+    """Runs keypoint transfer: ``METRICS`` in percent, distances and metrics per pair in counts.
 
     Each image is encoded twice, once as source and once as target, so that one batch of maps is
     held at a time. Cost beside the encoding: pairs · K · cells · C multiply-adds.
@@ -125,12 +125,13 @@ def result_of(
             )
     if not errors:
         raise ValueError("correspondence: the data hold no pair of images of one object")
-    metrics = {}
+    metrics, table = {}, dict(image=list(range(len(errors))))  # what is scored are pairs
     for name in METRICS:
         alpha = float(name.partition("@")[2])
         shares = [(error <= alpha).mean() for error in errors]
         metrics[name] = Metric(100 * float(np.mean(shares)), "%", "higher")
-    counts = dict(relative_error=[error.round(6).tolist() for error in errors])
+        table[name] = [100 * float(share) for share in shares]
+    counts = dict(relative_error=[error.round(6).tolist() for error in errors], per_image=table)
     counts |= dict(pairs=[list(pair) for pair in data.pairs])
     return Result(metrics, counts, facts=dict(relative_to=relative_to))
 

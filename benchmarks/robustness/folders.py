@@ -66,6 +66,11 @@ class RobustnessData:
         """Whether it has all classes of the ImageNet set that it is named after."""
         return len(self.class_names) == IMAGENET_CLASSES.get(self.kind)
 
+    @property
+    def alexnet(self) -> bool:
+        """Whether AlexNet's errors are the unit of its mCE: the complete files of ImageNet-C."""
+        return self.kind == "imagenet-c" and self.complete
+
     def conditions(
         self, corruptions: tuple[str, ...], severities: tuple[int, ...]
     ) -> list[Condition]:

@@ -109,6 +109,33 @@ def _means(errors: Errors) -> dict[str, float]:
     return {name: float(np.mean(list(levels.values()))) for name, levels in errors.items()}
 
 
+def image_errors(
+    wrong: Mapping[int, Mapping[str, np.ndarray]], severities: int, *, alexnet: bool
+) -> dict[str, np.ndarray]:
+    """The metrics of :func:`summarise` for every image, in percent: all are means over images.
+
+    Args:
+        wrong: k (1 and 5) -> ``clean`` or a corruption -> (n,) how often, over the severities, the
+            class of each image was not among the k best; any of them may be missing.
+        severities: how many there are of each corruption.
+        alexnet: as for :func:`summarise`.
+    """
+    table, errors = {}, {}
+    for k, word in ((5, "top5_"), (1, "")):
+        errors = {name: 100 * times for name, times in wrong[k].items()}
+        if "clean" in errors:
+            table[f"{word}error"] = errors.pop("clean")
+        if errors:
+            errors = {name: error / severities for name, error in errors.items()}
+            table[f"mean_corruption_{word}error"] = np.mean(list(errors.values()), axis=0)
+    if errors and "error" in table:
+        table["error_increase"] = table["mean_corruption_error"] - table["error"]
+    if alexnet and set(errors) == set(ALEXNET_ERROR) and severities == len(SEVERITIES):
+        ratios = [error / ALEXNET_ERROR[name] for name, error in errors.items()]
+        table["mCE"] = np.mean(ratios, axis=0)
+    return table | errors
+
+
 def summarise(counts: dict[str, Any], *, alexnet: bool) -> dict[str, Metric]:
     """Metrics in percent of counts as ``run.evaluate`` makes them.
 

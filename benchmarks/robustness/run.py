@@ -20,7 +20,7 @@ from benchmarks.data.class_folder import ClassSplit
 from benchmarks.data.loading import fingerprint, ordered_map
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt, generator
 from benchmarks.robustness.folders import Condition, RobustnessData
-from benchmarks.robustness.measures import METRICS, summarise
+from benchmarks.robustness.measures import METRICS, image_errors, summarise
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
@@ -123,7 +123,7 @@ def run(
         facts |= dict(corruptions=list(settings.corruptions), severities=list(settings.severities))
     if data.generated:
         facts |= dict(corruption_seed=settings.seed, generated="ours")
-    metrics = summarise(counts, alexnet=data.kind == "imagenet-c" and data.complete)
+    metrics = summarise(counts, alexnet=data.alexnet)
     return Result(metrics, counts, facts=facts)
 
 
@@ -146,12 +146,13 @@ def evaluate(
 
     Returns:
         ``clean`` and ``corruptions``, see ``measures.summarise``, ``classes`` (names), and
-        ``per_image``: labels, and for clean images and each corruption how often each image was
-        wrong, for intervals over images; then name and fingerprint of the images of each condition.
+        ``per_image``: labels and metrics of every image, each corruption's among them; then name
+        and fingerprint of the images of each condition.
     """
     conditions = data.conditions(settings.corruptions, settings.severities)
     columns = torch.tensor(data.columns(classifier.classes))
     counts: dict[str, Any] = {"classes": list(data.class_names), "per_image": {}}
+    times: dict[int, dict[str, np.ndarray]] = {1: {}, _TOP: {}}
     contents = []
     for done, condition in enumerate(conditions):
         split = data.open(condition)
@@ -172,6 +173,12 @@ def evaluate(
             if progress:
                 progress(_title(condition), done * total + number, len(conditions) * total)
         _note(counts, condition, split=split, wrong=wrong)
+        name = "clean" if condition is None else condition[0]
+        for k, own in wrong.items():
+            if own:
+                times[k][name] = times[k].get(name, 0) + np.array(own)
+    table = image_errors(times, len(settings.severities), alexnet=data.alexnet)
+    counts["per_image"] |= {name: column.tolist() for name, column in table.items()}
     return counts, contents
 
 
@@ -223,19 +230,18 @@ def _note(
     """Adds the errors of one condition to the counts."""
     first, five = wrong[1], wrong[_TOP]
     row = dict(images=len(first), wrong=sum(first)) | (dict(wrong5=sum(five)) if five else {})
-    per_image = counts["per_image"]
-    per_image.setdefault("label", split.labels.tolist())
+    labels = split.labels.tolist()
+    per_image = counts["per_image"] or dict(image=list(range(len(labels))), label=labels)
+    counts["per_image"] = per_image
     if condition is None:
-        counts["clean"], per_image["clean"] = row, first
+        counts["clean"] = row
         return
     name, severity = condition
-    if per_image["label"] != split.labels.tolist():
+    if per_image["label"] != labels:
         raise ValueError(
             f"{name}/{severity} has other images than those before it: unpack it again"
         )
     counts.setdefault("corruptions", {}).setdefault(name, {})[str(severity)] = row
-    before = per_image.get(name, [0] * len(first))
-    per_image[name] = [a + b for a, b in zip(before, first, strict=True)]
 
 
 #: Of classifiers; that of frozen features is ``benchmarks.frozen.robustness``.

@@ -1,4 +1,4 @@
-"""The formulas of CAM quality, all in shares; percent only in the metrics."""
+"""The formulas of CAM quality, all in shares; percent only in the metrics and their counts."""
 
 from __future__ import annotations
 
@@ -23,20 +23,10 @@ _BETTER = dict(
 METRICS = tuple(_BETTER)
 
 
-def average_drop(y: np.ndarray, o: np.ndarray) -> float:
-    """mean(max(0, Y − O) / Y) of scores (n,) on images and on masked images."""
-    return float(np.mean(drop(y, o)))
-
-
-def average_increase(y: np.ndarray, o: np.ndarray) -> float:
-    """Share of O > Y."""
-    return float(np.mean(o > y))
-
-
-def average_gain(y: np.ndarray, o: np.ndarray) -> float:
-    """mean(max(0, O − Y) / (1 − Y)); an image of score 1 cannot gain and counts 0."""
-    gain = np.maximum(0, o - y)
-    return float(np.mean(np.divide(gain, 1 - y, out=np.zeros_like(gain), where=y < 1)))
+def gain(y: np.ndarray, o: np.ndarray) -> np.ndarray:
+    """max(0, O − Y) / (1 − Y) of each image, (n,); one of score 1 cannot gain and counts 0."""
+    more = np.maximum(0, o - y)
+    return np.divide(more, 1 - y, out=np.zeros_like(more), where=y < 1)
 
 
 def coherency(first: Tensor, second: Tensor) -> Tensor:
@@ -58,7 +48,7 @@ def area(maps: Tensor) -> Tensor:
 
 
 def drop(y: np.ndarray, o: np.ndarray) -> np.ndarray:
-    """max(0, Y − O) / Y of each image, (n,)."""
+    """max(0, Y − O) / Y of each image, of scores (n,) on images and on masked images."""
     return np.maximum(0, y - o) / y
 
 
@@ -82,28 +72,30 @@ def summarise(
         only_correct: Average over correctly classified images only.
 
     Returns:
-        ``METRICS`` in percent; the table with columns ``label`` and ``ADCC``, of the images that
-        were averaged.
+        ``METRICS`` in percent; the table with a column ``label`` and one for each metric, in
+        percent too: NaN for images that were left out.
 
     Raises:
-        ValueError: there is none, or a score is not a number.
+        ValueError: none was averaged, or a score is not a number.
     """
-    image, predicted = np.array(table["image"], np.int64), np.array(table["predicted"], np.int64)
-    right = labels[image] == predicted
+    columns = {name: np.array(column) for name, column in table.items()}
+    columns["label"] = labels[np.array(table["image"], np.int64)]
+    right = columns["label"] == columns["predicted"]
     kept = right if only_correct else np.ones_like(right)
     if not kept.any():
         raise ValueError(
-            f"none of {len(image)} images is classified correctly; set only_correct=False"
+            f"none of {len(right)} images is classified correctly; set only_correct=False"
         )
-    table = table | dict(label=labels[image].tolist())
-    columns = {name: np.array(column)[kept] for name, column in table.items()}
     y, o = columns["Y"], columns["O"]
-    columns["ADCC"] = adcc(columns["coherency"], columns["complexity"], drop(y, o))
-    values = dict(average_drop=average_drop(y, o), average_increase=average_increase(y, o))
-    values |= dict(average_gain=average_gain(y, o), classified_correctly=float(right.mean()))
-    for name in ("ADCC", "coherency", "complexity", "area"):
-        values[name] = float(np.mean(columns[name]))
-    metrics = {name: Metric(100 * values[name], "%", better) for name, better in _BETTER.items()}
+    shares = {name: columns[name] for name in ("coherency", "complexity", "area")}
+    shares |= dict(average_drop=drop(y, o), average_increase=o > y, average_gain=gain(y, o))
+    shares["ADCC"] = adcc(shares["coherency"], shares["complexity"], shares["average_drop"])
+    shares["classified_correctly"] = right
+    parts = dict.fromkeys(_BETTER, kept) | dict(classified_correctly=np.ones_like(right))
+    metrics = {}
+    for name, better in _BETTER.items():
+        metrics[name] = Metric(100 * float(np.mean(shares[name][parts[name]])), "%", better)
+        columns[name] = np.where(parts[name], 100 * shares[name], np.nan)
     missing = "scores of the images, masked or not, must be finite and above 0"
     counts = {name: column.tolist() for name, column in columns.items()}
     return require_defined("cam", metrics, missing), counts

@@ -46,7 +46,7 @@ def run(
 ) -> Result:
     """Runs CAM quality: ``METRICS`` in percent.
 
-    Counts: per image its label and class, Y, O, and as shares coherency, complexity, area and ADCC.
+    Counts: per image its label and class, Y, O and ``METRICS``.
 
     Raises:
         ValueError: no image is left to look at; a vector or a map is not finite; a class of one

@@ -58,7 +58,8 @@ def image_sums(record: Record, metric: str) -> ImageSums | None:
     Returns:
         None where the counts do not give the metric: none are kept, or summing them over all
         images gives another number than the record's (the metric is no such mean, as with classes
-        renamed by the Hungarian method).
+        renamed by the Hungarian method, or the record is of an older version that kept other
+        counts).
     """
     sums = _read_sums(record.counts, metric)
     if sums is None:
@@ -74,7 +75,7 @@ def _read_sums(counts: dict, metric: str) -> ImageSums | None:
     table = counts.get("per_image", {})
     if metric in counts:  # 0 or 1 for every image, in order: accuracies
         return _mean_of(counts[metric], np.arange(len(counts[metric])), scale=100.0)
-    if metric in table:
+    if metric in table and "image" in table:  # in the metric's unit, see Record
         return _mean_of(table[metric], np.array(table["image"]), scale=1.0)
     if "confusion" in counts and metric in ("mIoU", "pixel_accuracy"):
         intersection, union = image_counts(counts)
@@ -93,9 +94,10 @@ def _read_sums(counts: dict, metric: str) -> ImageSums | None:
     return None
 
 
-def _mean_of(values: list[float], images: np.ndarray, *, scale: float) -> ImageSums:
+def _mean_of(values: list[float | None], images: np.ndarray, *, scale: float) -> ImageSums:
     parts = np.array(values, np.float64)[:, None]
-    return ImageSums(parts, np.ones_like(parts), images, scale=scale)
+    known = np.isfinite(parts)
+    return ImageSums(np.where(known, parts, 0), known.astype(np.float64), images, scale=scale)
 
 
 def sums_of_runs(runs: Sequence[Run], metric: str) -> list[ImageSums] | None:

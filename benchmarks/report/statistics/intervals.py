@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.core.statistics import Interval, interval_of_runs, t_interval
 from benchmarks.report.runs import Sample
+from benchmarks.report.statistics.bootstrap import image_sums
 from benchmarks.report.statistics.contract import Statistic
 
 
@@ -32,15 +33,20 @@ def difference_over_images(sample: Sample, reference: Sample) -> Interval | None
     """Mean difference of one run to one other over their images, with its 95 % t-interval.
 
     None unless both rows are a single run that keeps the metric of every image in
-    ``counts["per_image"]``.
+    ``counts["per_image"]``, see :class:`benchmarks.core.record.Record`, and no image is left out.
     """
     if len(sample.runs) != 1 or len(reference.runs) != 1:
         return None
-    own, other = (part.runs[0].record.counts.get("per_image", {}) for part in (sample, reference))
-    name = sample.metric
-    if name not in own or name not in other or own["image"] != other["image"]:
+    sums = []
+    for record in (sample.runs[0].record, reference.runs[0].record):
+        if sample.metric in record.counts.get("per_image", {}):
+            sums.append(image_sums(record, sample.metric))
+    if len(sums) < 2 or None in sums:
         return None
-    return t_interval(np.subtract(own[name], other[name]))
+    own, other = sums
+    if not np.array_equal(own.images, other.images) or not (own.wholes * other.wholes).all():
+        return None
+    return t_interval((own.parts - other.parts)[:, 0])
 
 
 INTERVAL = Statistic(

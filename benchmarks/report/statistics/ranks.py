@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from benchmarks.report.runs import Sample
 from benchmarks.report.statistics.contract import Statistic
-from benchmarks.report.statistics.ranking import rank
+from benchmarks.report.statistics.ranking import Ranking, rank
 from benchmarks.report.statistics.sentences import rank_text
 
 
-def ranks(samples: Sequence[Sample]) -> list[str | None]:
+def ranks(
+    samples: Sequence[Sample], *, rankings: Mapping[str, Ranking] | None = None
+) -> list[str | None]:
     """``1–3 AB``: the places that each arm may have, and its letters; None for what is not ranked:
     baselines and arms with fewer than two seeds.
+
+    Args:
+        samples: one per row, all of one metric.
+        rankings: column -> its ranking, of those that can be ranked, where they are known; None
+            computes it.
     """
-    ranking = rank(samples)
+    if rankings is None or not samples:
+        ranking = rank(samples)
+    else:
+        ranking = rankings.get(samples[0].runs[0].column(samples[0].metric))
     places = {}
     for arm in ranking.arms if ranking else ():
         places[arm.arm] = f"{rank_text(arm)} {arm.letters}"
@@ -35,3 +47,16 @@ RANKS = Statistic(
         "confidence; arms that share a letter are not apart."
     ),
 )
+
+
+def with_rankings(
+    statistics: Sequence[Statistic], rankings: Mapping[str, Ranking]
+) -> list[Statistic]:
+    """The statistics, with a ``ranks`` that takes these rankings instead of computing them again.
+
+    Args:
+        statistics: of a table.
+        rankings: see :func:`ranks`.
+    """
+    known = replace(RANKS, compute=partial(ranks, rankings=rankings))
+    return [known if statistic is RANKS else statistic for statistic in statistics]

@@ -26,7 +26,7 @@ from benchmarks.compare.table import (
 from benchmarks.core.record import Metric, Record
 from benchmarks.report.figures import Figure, Picture
 from benchmarks.report.runs import Run
-from benchmarks.report.statistics import DIFFERENCE
+from benchmarks.report.statistics import DIFFERENCE, RANKS
 from benchmarks.report.table import TableError
 
 NAN = float("nan")
@@ -85,6 +85,20 @@ def test_ranks_by_the_mean_of_the_primary_metric() -> None:
     assert lines[3][3:] == ["–", "0"]
     assert "Not ranked: late; a rank needs two seeds, with a number in each." in ranking(comparison)
     assert not [row for row in comparison.table.rows if row.kind == "first"]
+
+
+def test_ranks_beside_metrics_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    arms = arms_of(RUNS, "none", "late", "B", "A")
+    alone = build_table(arms, primary="seg.mIoU", fairness=FAIR)
+    monkeypatch.setattr("benchmarks.report.statistics.ranks.rank", None)
+    chance = {"chance": [Run(run("chance", 0, 5.0).record, benchmark="seg")]}
+    comparison = build_table(
+        arms, primary="seg.mIoU", fairness=FAIR, statistics=(RANKS,), baselines=chance
+    )
+    assert comparison.rankings == alone.rankings
+    place = headings(comparison).index("ranks")
+    texts = [line[place] for line in comparison.table.lines()]
+    assert texts == ["1–2 A", "1–3 AB", "2–3 B", "–", "–"]
 
 
 def test_the_first_column_is_the_primary_one_and_columns_can_be_chosen() -> None:

@@ -19,6 +19,7 @@ from benchmarks.finetune import BENCHMARK, Settings
 from benchmarks.finetune.classifier import Classifier
 from benchmarks.finetune.recipe import fit
 from benchmarks.finetune.run import finished
+from benchmarks.report.statistics.bootstrap import image_sums
 from pretrain.engine.settings import ConfigError
 
 OPTIONS = {
@@ -236,6 +237,9 @@ def test_as_a_benchmark_of_the_suite(image_folder: Path) -> None:
         ("fine-tune", True),
         ("evaluate", True),
     }
+    images = image_sums(record, "top1")
+    assert images.parts.mean() == pytest.approx(record.metrics["top1"].value / 100)
+    assert len(images.images) == len(task.data.val)
 
 
 @pytest.mark.parametrize(

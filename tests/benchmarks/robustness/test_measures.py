@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.core.record import Metric, Record
@@ -11,6 +12,7 @@ from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from benchmarks.robustness.measures import (
     ALEXNET_ERROR,
     METRICS,
+    image_errors,
     mean_error,
     mean_normalised_error,
     relative_to,
@@ -62,6 +64,32 @@ def test_alexnets_errors_of_three_corruptions_are_the_means_of_their_severities(
     }
     for name, row in rows.items():
         assert sum(row) / 5 == pytest.approx(ALEXNET_ERROR[name], abs=1e-9)
+
+
+def test_means_over_images_are_the_summary() -> None:
+    """All metrics, of images that are wrong at random."""
+    random, images, clean = np.random.default_rng(0), 40, {}
+    wrong: dict[int, dict[str, np.ndarray]] = {1: {}, 5: {}}
+    content: dict[str, Any] = dict(corruptions={})
+    for name in (*CORRUPTIONS, "clean"):
+        first = random.random((1 if name == "clean" else 5, images)) < 0.4
+        five = first & (random.random(first.shape) < 0.5)
+        wrong[1][name], wrong[5][name] = first.sum(0), five.sum(0)
+        levels = {}
+        for severity, (one, other) in enumerate(zip(first, five, strict=True), start=1):
+            clean = dict(images=images, wrong=int(one.sum()), wrong5=int(other.sum()))
+            levels[str(severity)] = clean
+        content["corruptions"][name] = levels
+    content["clean"] = content["corruptions"].pop("clean")["1"]
+    for alexnet in (True, False):
+        summary = summarise(content, alexnet=alexnet)
+        columns = image_errors(wrong, 5, alexnet=alexnet)
+        assert set(columns) == set(summary) and ("mCE" in columns) == alexnet
+        for name, metric in summary.items():
+            assert columns[name].shape == (images,)
+            assert columns[name].mean() == pytest.approx(metric.value, rel=1e-12), name
+    only = image_errors({1: {"clean": np.array([0, 1])}, 5: {}}, 5, alexnet=True)
+    assert {name: column.tolist() for name, column in only.items()} == {"error": [0, 100]}
 
 
 def test_summary_by_hand() -> None:

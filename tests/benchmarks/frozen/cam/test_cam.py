@@ -14,11 +14,11 @@ from benchmarks.data import ClassFolder
 from benchmarks.frozen import cam, linear
 from benchmarks.frozen.cam.maps import Classifier, Pooled, activation_maps, masked
 from benchmarks.frozen.cam.measures import (
+    METRICS,
     adcc,
-    average_drop,
-    average_gain,
-    average_increase,
     coherency,
+    drop,
+    gain,
     summarise,
 )
 from benchmarks.frozen.cam.run import classifier_of
@@ -49,15 +49,19 @@ class Unfoldable(Upsampler):
 
 def test_printed_vectors() -> None:
     y, o = np.array([0.9, 0.5, 0.2, 0.7]), np.array([0.6, 0.8, 0.1, 0.7])
-    assert 100 * average_drop(y, o) == pytest.approx(20.8333, abs=5e-5)
-    assert 100 * average_increase(y, o) == 25
-    assert 100 * average_gain(y, o) == pytest.approx(15, abs=1e-12)
+    table = dict(image=range(4), predicted=[0] * 4, Y=y, O=o)
+    table |= dict.fromkeys(("coherency", "complexity", "area"), np.full(4, 0.5))
+    metrics, _ = summarise(table, np.zeros(4, int), only_correct=True)
+    assert 100 * drop(y, o).mean() == pytest.approx(20.8333, abs=5e-5)
+    assert metrics["average_drop"].value == pytest.approx(20.8333, abs=5e-5)
+    assert metrics["average_increase"].value == 25
+    assert metrics["average_gain"].value == pytest.approx(15, abs=1e-12)
     alike, dense, lost = (
         np.array(values) for values in ([0.914, 0.9, 1], [0.441, 1.0, 0], [0.174, 0.2, 0])
     )
     assert 100 * adcc(alike, dense, lost) == pytest.approx([73.284, 0, 100], abs=5e-4)
     assert (
-        average_gain(np.array([1.0, 0.5]), np.array([1.0, 0.75])) == 0.25
+        gain(np.array([1.0, 0.5]), np.array([1.0, 0.75])).mean() == 0.25
     )  # nothing to gain on the first
 
 
@@ -162,20 +166,21 @@ def test_equals_the_slow_reimplementation(image_folder: Path, colour_grid: Any) 
         )
         assert columns["Y"][row] == pytest.approx(y.max(), rel=1e-4)
         assert columns["O"][row] == pytest.approx(score(hidden)[y.argmax()], rel=1e-4)
-        assert columns["complexity"][row] == pytest.approx(shown.mean(), rel=1e-4)  # their L1 norm
-        assert columns["area"][row] == pytest.approx((shown > 0).mean())
+        # Of complexity: their L1 norm.
+        assert columns["complexity"][row] == pytest.approx(100 * shown.mean(), rel=1e-4)
+        assert columns["area"][row] == pytest.approx(100 * (shown > 0).mean())
         correlation = np.corrcoef(shown.flatten(), again.flatten())[0, 1]
-        assert columns["coherency"][row] == pytest.approx((1 + correlation) / 2, rel=1e-3)
+        assert columns["coherency"][row] == pytest.approx(50 * (1 + correlation), rel=1e-3)
         shares = [
             (1 + correlation) / 2,
             1 - shown.mean(),
             1 - max(0, 1 - score(hidden)[y.argmax()] / y.max()),
         ]
         assert columns["ADCC"][row] == pytest.approx(
-            3 / sum(1 / share for share in shares), rel=1e-3
+            300 / sum(1 / share for share in shares), rel=1e-3
         )
-    for name in ("ADCC", "complexity", "area", "coherency"):
-        assert record.metrics[name].value == pytest.approx(100 * np.mean(columns[name]))
+    for name, metric in record.metrics.items():
+        assert metric.value == pytest.approx(np.mean(columns[name]))
     # Records of before, with the share of pixels as complexity and means of means, never share a
     # column with these.
     assert {
@@ -202,9 +207,13 @@ def test_wrong_images_are_left_out_or_not() -> None:
     table |= dict(complexity=[0, 0.5], area=[0, 1.0])
     labels = np.array([1, 1])
     metrics, counts = summarise(table, labels, only_correct=True)
-    assert counts["image"] == [0] and counts["label"] == [1] and metrics["average_drop"].value == 0
-    metrics, _ = summarise(table, labels, only_correct=False)
+    assert counts["image"] == [0, 1] and counts["label"] == [1, 1]
+    assert metrics["average_drop"].value == 0 and counts["coherency"][0] == 100
+    assert np.isnan([counts[name][1] for name in METRICS if name != "classified_correctly"]).all()
+    assert counts["classified_correctly"] == [100, 0]
+    metrics, counts = summarise(table, labels, only_correct=False)
     assert metrics["average_drop"].value == 25 and metrics["classified_correctly"].value == 50
+    assert counts["average_drop"] == [0, 50] and metrics["average_increase"].value == 0
     assert metrics["ADCC"].value == pytest.approx((100 + 50) / 2)  # of 1 and 0.5, each its own
     assert metrics["complexity"].value == 25 and metrics["area"].value == 50
     with pytest.raises(
