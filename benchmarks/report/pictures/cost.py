@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.figure import (
@@ -65,7 +66,8 @@ def draw_costs(costs: Costs, path: str | Path) -> Path:
                 )
                 for artist in bar.get_children():
                     artist.set_gid(ARM + arm.arm)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.08 * max(spent.values()))
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     if ranking.better == "lower":
         panels[0].invert_yaxis()
     name_arms(figure, drawn, line=False)
