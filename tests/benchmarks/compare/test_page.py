@@ -24,6 +24,7 @@ from benchmarks.compare.origins import origins_of
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.table import Comparison, build_table
 from benchmarks.core.record import Metric, Record, write_all
+from benchmarks.evaluate.page import write_evaluation
 from benchmarks.report.figures import Sources, draw_figures
 from benchmarks.report.pictures.cost import COST
 from benchmarks.report.pictures.curves import COLLAPSED, LOSSES
@@ -53,7 +54,12 @@ def runs_of(arm: str, level: float) -> list[Run]:
         }
         counts = {"top1": hits}
         record = Record(
-            "knn", metrics, {"data": {"size": 32}}, counts, subject={"spec": arm}, versions=VERSIONS
+            "knn",
+            metrics,
+            {"data": {"size": 32}},
+            counts,
+            subject={"spec": arm, "backbone": {}},
+            versions=VERSIONS,
         )
         runs.append(Run(record, f"{arm}/seed_{seed}", seed, "knn"))
     return runs
@@ -329,3 +335,20 @@ def test_the_page_needs_nothing_but_itself(page: Path) -> None:
         assert source.startswith(("data:", "#")), source
     identities = re.findall(r'\sid="([^"]*)"', text)
     assert len(identities) == len(set(identities))
+
+
+def test_pages_of_evaluations_have_the_same_tables(driver: Any, tmp_path: Path) -> None:
+    records = [run.record for runs in RUNS.values() for run in runs]
+    page = write_evaluation(records, [], "pixelpretext evaluate", tmp_path)
+    resize(driver, WIDTHS[0])
+    driver.get(page.as_uri())
+    table = driver.find_element("css selector", "table[data-table]").get_attribute("data-table")
+    button = driver.find_element("css selector", '[data-column="top1"] button')
+    button.click()
+    values = list(map(float, column(driver, "top1", table)))
+    assert values == sorted((r.metrics["top1"].value for r in records), reverse=True)
+    link = driver.current_url
+    driver.get("about:blank")
+    driver.get(link)
+    assert list(map(float, column(driver, "top1", table))) == values
+    assert driver.get_log("browser") == []
