@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "comparing.md"
 
 
 def test_the_example_is_a_plan(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "radius.py").write_text(code, encoding="utf-8")
     plan = load_plan(tmp_path / "radius.py")
     assert len(plan.trials) == len(plan.arms) * len(plan.seeds) == 12
