@@ -159,7 +159,7 @@ class Record:
         with writing(path), open(path, "a+b") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
-            torn = file.read() not in (b"", b"\n")
+            torn = size > 0 and file.read(1) != b"\n"
             file.write((("\n" if torn else "") + self.to_json() + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
