@@ -62,7 +62,7 @@ def test_the_statistic_on_the_page_stands_in_a_comparisons_table(statistic: Modu
 
 
 def test_a_comparison_asks_for_it_by_name(page: Any, statistic: ModuleType, tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", COMPARING.read_text("utf-8"), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", COMPARING.read_text("utf-8"), re.DOTALL)
     (asked,) = re.findall(r"^    (statistics = .*)$", page.text, re.MULTILINE)
     path = tmp_path / "plan.py"
     path.write_text(f"{code}{asked}\n")
