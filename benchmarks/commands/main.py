@@ -19,6 +19,7 @@ GROUPS = {
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
     "exchange": ("import", "export"),
     "data": ("make-scenes", "prepare-transfer", "prepare-data"),
+    "records": ("runs", "reproduce", "audit"),
     "care": ("doctor", "build-operators", "build-mmcv"),
 }
 COMMANDS = tuple(chain.from_iterable(GROUPS.values()))

@@ -1,0 +1,1 @@
+"""What has run: the registry of all runs, their export, repeating one, and the outside check."""
