@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -201,7 +201,7 @@ def _run_all(
                     )
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
                 protocols[(task.name, *needs.values())] = task, needs
-                yield record
+                yield replace(record, subject=record.subject | dict(request=_request(task, seen)))
         for task, needs in protocols.values() if options.baselines else ():
             if not task.benchmark.baselines:
                 console.print(
@@ -213,6 +213,17 @@ def _run_all(
                         name, task.data, task.settings, progress=progress, **needs
                     )
                 yield record
+
+
+def _request(task: Task, network: FeatureExtractor) -> dict[str, Any]:
+    """What a record must say so that it can be made again, see :mod:`benchmarks.runs.reproduce`."""
+    behind = network.upsampler
+    return dict(
+        benchmark=task.name,
+        config=task.config,
+        upsampler=None if behind is None else behind.spec,
+        upsampled_stride=None if behind is None else network.stride,
+    )
 
 
 def _check_networks(options: Options, tasks: list[Task]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import finetune
@@ -54,12 +54,14 @@ class Task:
         benchmark: Which one.
         data: Its data set.
         settings: Its ``Settings``.
+        config: What it was made from, as :func:`make_task` takes it.
     """
 
     name: str
     benchmark: Benchmark
     data: Any
     settings: Any
+    config: dict[str, Any] = field(default_factory=dict)
 
     def check(self, extractor: Any) -> None:
         """Raises a ValueError if the network refuses the images' size, before any work.
@@ -183,4 +185,4 @@ def make_task(name: str, config: dict[str, Any]) -> Task:
     arguments = values.pop("data")
     settings = make_settings(name, benchmark, values)
     data = benchmark.data(**data_arguments(name, benchmark, arguments))
-    return Task(name, benchmark, data, settings)
+    return Task(name, benchmark, data, settings, dict(config))
