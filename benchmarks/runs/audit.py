@@ -213,4 +213,4 @@ def _check_rows(
                 check.equal(f"{place}, letters", row["letters"], arm["letters"])
     if column == table["primary"] and own:
         shown = [arm for arm in rows if arm in ranked]
-        check.equal("order of the rows", shown, ranked)
+        check.equal("order of the rows", ", ".join(shown), ", ".join(ranked))
