@@ -1,6 +1,6 @@
-"""Runs a record again from what its folder stored, and says whether its numbers came back.
+"""Runs a record again and says whether its numbers came back.
 
-Pretraining included where the record is a trial's; the versions that differ are named.
+From what its folder stored, pretraining included where the record is a trial's; the versions that differ are named.
 """
 
 from __future__ import annotations
