@@ -1,6 +1,7 @@
 """Checks a comparison's table from outside.
 
-Computes every interval, rank and letter again, from the records alone, with code that shares nothing with what made the table.
+Computes every interval, rank and letter again, from the records alone, with
+code that shares nothing with what made the table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Runs a record again and says whether its numbers came back.
 
-From what its folder stored, pretraining included where the record is a trial's; the versions that differ are named.
+From what its folder stored, pretraining included where the record is a trial's; the versions
+that differ are named.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Lists, shows, compares and exports what has run.
 
-Trainings, comparisons, trials, baselines and evaluations. Everything is read from the folders that the other commands wrote.
+Trainings, comparisons, trials, baselines and evaluations. Everything is read from the
+folders that the other commands wrote.
 """
 
 from __future__ import annotations
