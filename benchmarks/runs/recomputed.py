@@ -263,7 +263,7 @@ def _pair(first: np.ndarray, second: np.ndarray, *, sign: int) -> dict[str, Any]
     for one, rival in itertools.product(sign * own, sign * other):
         wins += 1.0 if one > rival else 0.5 if one == rival else 0.0
     return dict(
-        difference=float(each.mean()) if len(each) else math.nan,
+        difference=float(each.mean() if len(each) else own.mean() - other.mean()),
         improvement=wins / (len(own) * len(other)),
         comparisons=len(own) * len(other),
         seeds=len(each),
@@ -314,7 +314,9 @@ def _levene_statistic(residual: np.ndarray) -> np.ndarray:
     arms, seeds = residual.shape[-2:]
     groups = np.abs(residual)
     between = seeds * groups.mean(-1).var(-1, ddof=1)
-    return between / (groups.var(-1).sum(-1) * seeds / (arms * (seeds - 1)))
+    within = groups.var(-1).sum(-1) * seeds / (arms * (seeds - 1))
+    alike = np.where(between > 0, math.inf, 0.0)  # each arm's residuals are of one size
+    return np.divide(between, within, out=alike, where=within > 0)
 
 
 @cache

@@ -84,6 +84,7 @@ def write(
         (dict(groups=True), "tukey", "seeds and images"),
         (dict(lost=(("a", 0), ("b", 1), ("c", 2))), "holm", "seeds and images"),
         (dict(lost=(("a", 0), ("c", 3))), "tukey", "seeds and images"),
+        (dict(lost=(("a", 0), ("a", 1), ("c", 2), ("c", 3))), "holm", "seeds and images"),
     ],
 )
 def test_it_agrees_with_the_table(
