@@ -72,11 +72,13 @@ def counts_of(counts: dict[str, Any], metric: str) -> dict[str, np.ndarray] | No
     depth = {"RMSE": "squared_error", "delta1": "within"}
     aligned = "aligned_" if metric.startswith("aligned_") else ""
     part = aligned + depth.get(metric.removeprefix("aligned_"), "")
+    keeps_shares = "Y" in table and "average_drop" not in table  # CAM of older versions
     if metric in counts:
         above, images = np.array(counts[metric], float), np.arange(len(counts[metric]))
         below = np.ones_like(above)
-    elif metric in table:
-        above, below = np.array(table[metric], float) / 100, np.ones(len(images))
+    elif metric in table and len(images) and not keeps_shares:
+        each = np.array(table[metric], float)  # NaN: an image that has no part in the metric
+        above, below = np.nan_to_num(each) / 100, np.isfinite(each).astype(float)
     elif metric in ("mIoU", "pixel_accuracy") and "confusion" in counts:
         ids, rows = np.unique(images, return_inverse=True)
         intersection, predicted, true = np.zeros((3, len(ids), len(counts["confusion"])))

@@ -240,6 +240,16 @@ def test_metrics_of_depth_and_of_single_images() -> None:
     for name, value in dict(RMSE=2.0, delta1=100.0, top1=75.0).items():
         assert recomputed.metric_of(recomputed.counts_of(counts, name), name) == value
     assert recomputed.counts_of(counts, "other") is None
+    table = dict(image=[0, 1, 5], ADCC=[30.0, None, 60.0], Y=[0.5] * 3, average_drop=[0.0] * 3)
+    own = recomputed.counts_of(dict(per_image=table), "ADCC")  # None: has no part in the mean
+    assert recomputed.metric_of(own, "ADCC") == pytest.approx(45.0)
+    draws = np.array([[0.0, 3.0, 0.0], [2.0, 0.0, 1.0]])
+    drawn = recomputed.metric_of(own, "ADCC", draws)
+    assert np.isnan(drawn[0]) and drawn[1] == pytest.approx(40.0)
+    del table["average_drop"]  # CAM of older versions: shares
+    assert recomputed.counts_of(dict(per_image=table), "ADCC") is None
+    older = dict(label=[0, 1], fog=[2, 3])  # robustness of older versions: no images' numbers
+    assert recomputed.counts_of(dict(per_image=older), "fog") is None
 
 
 def test_a_run_that_is_not_a_number_is_not_ranked(tmp_path: Path) -> None:
