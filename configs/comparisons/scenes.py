@@ -3,7 +3,7 @@
 Launch:   python tools/compare.py configs/comparisons/scenes.py
 Hardware: 2 CPU cores, about 25 minutes
 Result:   three seeds, docs/results.md: every trained arm above the untrained network in dense
-          retrieval mIoU with 95 % intervals apart; SimCLR and PixContrast lead; our own recipe
+          retrieval; SimCLR and PixContrast, not apart, have the highest means; our own recipe
 Knob:     budget
 """
 
