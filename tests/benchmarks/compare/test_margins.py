@@ -126,5 +126,5 @@ def test_a_swept_comparison_has_its_keys_as_columns_and_means_below(
     assert "| 3.0 | 30.50 ± 6.35 | 28.00 ± 0.00 |" in markdown
     assert "lr_per_256" in Path("out/table.csv").read_text().splitlines()[0]
     page = Path("out/index.html").read_text()
-    assert "Means per lr_per_256 (grid of a)" in page and '<th class="text">weight_decay' in page
+    assert "Means per lr_per_256 (grid of a)" in page and 'data-column="weight_decay"' in page
     assert "lr_per_256 (grid of a)" in out.getvalue()
