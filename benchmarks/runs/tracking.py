@@ -180,6 +180,7 @@ def to_wandb(
         run.finish(exit_code=1 if entry.state == "failed" else 0)
         if progress is not None:
             progress("", done, len(todo))
+    wandb.teardown()  # its own process writes the files: wait for the last of them
     return len(todo)
 
 
