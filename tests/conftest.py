@@ -24,7 +24,9 @@ OWN_PROCESS = "PIXELPRETEXT_TEST_IN_OWN_PROCESS"
 # Files that take more than 20 s, by their seconds on two idle cores.
 DEAREST = (
     "benchmarks/transfer/test_segmentation_recipes",
+    "benchmarks/compare/executors/test_slurm_comparison",
     "pretrain/engine/test_processes",
+    "benchmarks/compare/test_tuning",
     "benchmarks/transfer/test_detection_recipes",
     "csrc/test_cuda_compiles",
     "benchmarks/transfer/test_trial",
