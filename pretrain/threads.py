@@ -38,12 +38,21 @@ def thread_limits(
         at_most: threads of one process, however large its share.
     """
     share = max(1, usable_cores() // processes)
-    share = min(share, at_most or share)
+    return limit_threads(min(share, at_most or share), environment)
+
+
+def limit_threads(threads: int, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Returns the variables that limit a process to some threads, or to fewer if the user set that.
+
+    Args:
+        threads: the process's share of the cores of the machine that it runs on.
+        environment: see :func:`thread_limits`.
+    """
     openmp = _number(environment.get("OMP_NUM_THREADS", ""))
     mkl = _number(environment.get("MKL_NUM_THREADS", "")) or openmp
     return {
-        "OMP_NUM_THREADS": str(min(share, openmp or share)),
-        "MKL_NUM_THREADS": str(min(share, mkl or share)),
+        "OMP_NUM_THREADS": str(min(threads, openmp or threads)),
+        "MKL_NUM_THREADS": str(min(threads, mkl or threads)),
     }
 
 

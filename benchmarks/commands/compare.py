@@ -18,6 +18,8 @@ EXAMPLES = """examples:
   pixelpretext compare comparisons/scenes --executor-options gpus=2     on two of the GPUs
   pixelpretext compare comparisons/scenes --executor slurm --executor-options partition=gpu jobs=16
                                                             as jobs of a cluster
+  pixelpretext compare comparisons/scenes --executor ray --executor-options address=auto
+                                                            as tasks of a Ray cluster
   pixelpretext compare comparisons/scenes --only PixPro     only that arm; the table shows all
                                                             results so far
   pixelpretext compare comparisons/scenes --redo PixPro     discard its results, run it again

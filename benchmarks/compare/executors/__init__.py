@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.compare.executors.base import Executor
 from benchmarks.compare.executors.local import Local
+from benchmarks.compare.executors.ray import Ray
 from benchmarks.compare.executors.slurm import Slurm
 from pretrain.annotations import build
 from pretrain.names import check_choice
@@ -18,6 +19,7 @@ from pretrain.names import check_choice
 EXECUTORS: dict[str, type[Executor]] = {
     "local": Local,
     "slurm": Slurm,
+    "ray": Ray,
 }
 
 

@@ -23,6 +23,8 @@ def main() -> int:
     # The whole group gets this signal. The command decides how to end, this process waits for it.
     # A handler, because the command would inherit a signal that is ignored.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
+    # Ray blocks Ctrl-C in its processes, and children inherit that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     process = subprocess.Popen(sys.argv[3:])
     threading.Thread(target=_watch, args=(parent, grace_seconds), daemon=True).start()
     code = process.wait()

@@ -6,10 +6,8 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +22,8 @@ from benchmarks.compare.executors.base import (
     Watch,
 )
 from benchmarks.compare.executors.interrupts import terminate_as_interrupt
+from benchmarks.compare.executors.processes import signal_group, start, stop_all
 from pretrain.threads import thread_limits, usable_cores
-
-WRAPPER = Path(__file__).with_name("end_with_parent.py")
 
 
 @dataclass
@@ -97,7 +94,7 @@ class Local(Executor):
                     queue.collect()
                 watch(queue.status())
             finally:
-                stop_all([started.process for started in queue.running])
+                stop_all([started.process for started in queue.running], GRACE_SECONDS)
         return queue.failures
 
     @cached_property
@@ -180,17 +177,18 @@ class _Queue:
             hours = started.job.resources.hours
             over = started.seconds - 3600 * (math.inf if hours is None else hours)
             if over > GRACE_SECONDS:
-                _signal_group(started.process, signal.SIGKILL)
+                signal_group(started.process, signal.SIGKILL)
             elif over > 0 and not started.late:
                 started.late = True
-                _signal_group(started.process, signal.SIGTERM)
+                signal_group(started.process, signal.SIGTERM)
 
     def start(self, executor: Local) -> None:
         """Starts the first waiting job."""
         taken = {started.slot for started in self.running}
         slot = min(set(range(executor.jobs)) - taken)
         job = self.waiting.pop(0)
-        process = _start(job, executor.environment(job, slot))
+        environment = executor.environment(job, slot)
+        process = start(job.command, job.log, environment=environment, grace_seconds=GRACE_SECONDS)
         self.running.append(_Started(job, process, slot, time.monotonic()))
 
     def collect(self) -> None:
@@ -200,7 +198,7 @@ class _Queue:
             if code is None:
                 continue
             self.running.remove(started)
-            _signal_group(started.process, signal.SIGKILL)  # whatever it left behind
+            signal_group(started.process, signal.SIGKILL)  # whatever it left behind
             if code == 0:
                 self.done[started.job.name] = started.seconds
             else:
@@ -208,36 +206,3 @@ class _Queue:
                 if started.late:
                     reason = f"stopped after resources.hours={started.job.resources.hours:g}"
                 self.failures.append(Failure(started.job.name, reason, started.job.log))
-
-
-def _start(job: Job, environment: dict[str, str]) -> subprocess.Popen:
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    # Isolated: what the job's environment does to Python is not meant for the wrapper.
-    wrapper = [sys.executable, "-I", "-S", str(WRAPPER), str(os.getpid()), str(GRACE_SECONDS)]
-    with open(job.log, "ab") as log:
-        # Own session: Ctrl-C in the terminal reaches only us, and we pass it on once, in order.
-        return subprocess.Popen(
-            [*wrapper, *job.command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-
-
-def stop_all(processes: Sequence[subprocess.Popen], grace_seconds: float = GRACE_SECONDS) -> None:
-    """Ends processes and their children: SIGTERM first, SIGKILL after ``grace_seconds``."""
-    for process in processes:
-        _signal_group(process, signal.SIGTERM)
-    deadline = time.monotonic() + grace_seconds
-    for process in processes:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, deadline - time.monotonic()))
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
-
-
-def _signal_group(process: subprocess.Popen, number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # the group is gone
-        os.killpg(process.pid, number)
