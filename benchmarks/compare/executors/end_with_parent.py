@@ -25,9 +25,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     # Ray blocks Ctrl-C in its processes, and children inherit that.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    process = subprocess.Popen(sys.argv[3:])
+    # Two of this process, one watching the other: a Ray worker that loses its node kills its own
+    # children at once, and the command would live on.
+    first = os.getpid()
+    second = os.fork()
+    if second == 0:
+        parent = first
+        process = subprocess.Popen(sys.argv[3:])
     threading.Thread(target=_watch, args=(parent, grace_seconds), daemon=True).start()
-    code = process.wait()
+    if second == 0:
+        code = process.wait()
+    else:
+        code = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
     if os.getppid() != parent:
         os.killpg(0, signal.SIGKILL)  # whatever the command left behind; nobody else cares
     return code if code >= 0 else 128 - code
