@@ -132,12 +132,19 @@ class Once:
         note = Path("work/t/worker")
         if not self.is_done and note.exists() and note.read_text():
             self.is_done = True
-            self._action(parent(int(note.read_text())))
+            self._action(worker_of(int(note.read_text())))
 
 
 def parent(pid: int) -> int:
     """The process that started this one."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def worker_of(pid: int) -> int:
+    """The Ray worker that started a command, through two processes that watch over it."""
+    while "end_with_parent" in Path(f"/proc/{parent(pid)}/cmdline").read_text():
+        pid = parent(pid)
+    return parent(pid)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -290,7 +297,7 @@ def test_killed_on_a_ray_of_its_own_it_goes_on_and_the_table_is_that_of_processe
     paths = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
     controller = subprocess.Popen(
         [sys.executable, "-c", COMPARISON, str(path), *trainer],
-        env={**own, "PYTHONPATH": paths},
+        env={**own, "PYTHONPATH": paths, "HOME": str(tmp_path)},  # Ray keeps a token there
         stdout=subprocess.DEVNULL,
     )
     steps = [Path("out", arm, "seed_0/pretrain/step.json") for arm in ("weak", "strong")]
@@ -306,7 +313,8 @@ def test_killed_on_a_ray_of_its_own_it_goes_on_and_the_table_is_that_of_processe
         for pid, command in {} if killed else running(tmp_path).items():
             if "end_with_parent" in command and f"{steps[1].parents[1]}" in command:
                 killed.append(pid)
-                os.kill(parent(pid), signal.SIGKILL)
+                os.kill(worker_of(pid), signal.SIGKILL)
+                return
 
     killed: list[int] = []
     chosen = executor(cluster)
