@@ -75,6 +75,12 @@ check_disk() {
     fail "Only $((free_kib / 1024 / 1024)) GB free at $root: the installation with torch needs 8 GB."
 }
 
+# mmengine's yapf keeps a grammar in the user's cache and writes it anew for every new installation. Processes that first
+# import it at the same time (ranks, test workers) can read it half written; so one of them does it here.
+warm_caches() {
+  "$venv_python" -c "import mmengine" >/dev/null 2>&1 || true
+}
+
 install_layer() {
   local layer=$1 marker=$2 log=$root/.venv/install.log quiet=--quiet
   [ -t 1 ] && quiet=
@@ -92,6 +98,7 @@ install_layer() {
     fail "pip could not install requirements/$layer.txt: its last words are above, all of them in $log."
   fi
   rm -f "$marker"
+  warm_caches
 }
 
 # Seconds, once, into heads/upsamplers/compiled/; says one sentence where it cannot be, which is no obstacle.
