@@ -64,7 +64,7 @@ def _print_list() -> None:
 
     for name, original in ORIGINALS.items():
         print(f"{name:<12}{original.title}")
-        print(f"{'':<12}about {original.megabytes} MB from {original.url}")
+        print(f"{'':<12}some {original.megabytes} MB from {original.url}")
         print(f"{'':<12}rights: {original.rights}")
 
 

@@ -1,7 +1,7 @@
 """Real photos: pretraining on Caltech-101, dense retrieval on CamVid in two protocols, kNN on
 held-back Caltech images.
 
-The photos are downloaded to data/real (about 320 MB; docs/data.md, "Photos for the comparisons").
+The photos are downloaded to data/real (some 320 MB; docs/data.md, "Photos for the comparisons").
 Caltech's background folder is left out, and a fifth of each class is never pretrained on. CamVid's
 val part is 101 frames of one drive, 0016E5, as are 204 of its 367 train images. `retrieval` is the
 usual protocol, whose memory holds these neighbours in time; that of `other_drives` holds only the

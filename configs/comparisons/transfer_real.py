@@ -1,7 +1,7 @@
 """Real photos, fine-tuned: what is pretrained on Caltech-101 is transferred to CamVid (FCN) and to
 blood cells (Faster R-CNN) by the libraries' own training loops.
 
-The blood cells are downloaded, too (about 8 MB). Networks and budget are those of real.py:
+The blood cells are downloaded, too. Networks and budget are those of real.py:
 with --work-dir work_dirs/real what it has trained is not trained again. Any arm of real.py can be
 added: only what is missing runs.
 

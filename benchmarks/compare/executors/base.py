@@ -25,7 +25,7 @@ class Resources:
     Attributes:
         gpus: taken where there are any; a machine without computes on its cores.
         cpus: cores; None: an equal share of those that there are.
-        memory_gb: main memory; None: what the executor gives by itself.
+        memory_gb: main memory, in units of 2³⁰ bytes; None: what the executor gives by itself.
         hours: longest run; None: what the executor grants by itself.
 
     Raises:

@@ -99,12 +99,12 @@ class Local(Executor):
 
     @cached_property
     def memory_gb(self) -> float:
-        """Main memory of this machine or, where it has a limit, of its container, in GB."""
+        """Main memory of this machine or, where it has a limit, of its container; in 2³⁰ bytes."""
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         limit = Path("/sys/fs/cgroup/memory.max")
         if limit.is_file() and limit.read_text().strip().isdigit():
             memory = min(memory, int(limit.read_text()))
-        return memory / 1e9
+        return memory / 2**30
 
     def environment(self, job: Job, slot: int) -> dict[str, str]:
         """Returns the environment of a job that is the one numbered ``slot`` of those running."""

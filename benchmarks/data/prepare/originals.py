@@ -38,7 +38,7 @@ class Original:
         title: its name, and what is in it.
         url: of the archive that its authors, or those who prepared it, publish.
         file: what the download is called here.
-        megabytes: size of the download, about.
+        megabytes: size of the download, estimated: we have not seen it.
         rights: licence, or what its authors ask for.
         packed: name of the mirror's file without ``.tar``, and of the only folder in it.
         unpack: ``unpack(archive, folder, progress)`` writes the content of the packed folder from
@@ -168,7 +168,7 @@ def open_original(
             yield folder / own.packed / own.inner
             return
         (console or Console(stderr=True)).print(
-            f"{own.title}\n  from {own.url} (about {own.megabytes} MB)\n  rights: {own.rights}",
+            f"{own.title}\n  from {own.url} (some {own.megabytes} MB)\n  rights: {own.rights}",
             markup=False,
             highlight=False,
             soft_wrap=True,
