@@ -1,10 +1,11 @@
-"""Names in a comparison's config, checked with a suggestion."""
+"""Names and seeds in a comparison's config, checked; names with a suggestion."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pretrain import names
 
@@ -40,3 +41,19 @@ def check_folder_name(where: str, name: str) -> None:
         raise PlanError(
             f"{where} {name!r} becomes a folder: use letters, digits and . _ + = - only"
         )
+
+
+def check_seeds(where: str, raw: Any) -> tuple[int, ...]:
+    """Returns the seeds of a config; raises :class:`PlanError` unless they are different whole
+    numbers from 0.
+    """
+    seeds = tuple(raw) if isinstance(raw, list | tuple | range) else ()
+    if not seeds or not all(map(_is_seed, seeds)) or len(set(seeds)) < len(seeds):
+        raise PlanError(
+            f"{where} = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)"
+        )
+    return seeds
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

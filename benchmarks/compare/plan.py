@@ -46,7 +46,13 @@ from benchmarks.compare.configs import (
 )
 from benchmarks.compare.evaluate import check_baseline, check_benchmark
 from benchmarks.compare.executors.base import Resources
-from benchmarks.compare.names import PlanError, check_folder_name, check_names, plan_errors
+from benchmarks.compare.names import (
+    PlanError,
+    check_folder_name,
+    check_names,
+    check_seeds,
+    plan_errors,
+)
 from benchmarks.compare.parts import Arm, Baseline, Evaluation, Membership, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.compare.search import check_searches, read_search, with_tuned
@@ -101,7 +107,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         )
     folder = Path(work_dir) if work_dir else Path("work_dirs") / path.stem
     kind, amount = _budget(raw["budget"])
-    seeds = _seeds(raw.get("seeds", (0,)))
+    seeds = check_seeds("seeds", raw.get("seeds", (0,)))
     common = raw.get("overrides", {})
     written = expand(raw["arms"], raw["base"], common)
     arms = tuple(_arm(arm.name, arm.spec, raw["base"], sweep=arm.sweep) for arm in written)
@@ -152,19 +158,6 @@ def _budget(raw: Any) -> tuple[str, float]:
     if isinstance(amount, bool) or not isinstance(amount, int | float) or not amount > 0:
         raise PlanError(f"budget {kind} = {amount!r}: must be a number above 0")
     return kind, float(amount)
-
-
-def _seeds(raw: Any) -> tuple[int, ...]:
-    seeds = tuple(raw) if isinstance(raw, list | tuple | range) else ()
-    if not seeds or not all(map(_is_seed, seeds)) or len(set(seeds)) < len(seeds):
-        raise PlanError(
-            f"seeds = {raw!r}: a list of different whole numbers ≥ 0, such as (0, 1, 2)"
-        )
-    return seeds
-
-
-def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _arm(name: str, raw: Any, base: str, *, sweep: Membership | None) -> Arm:

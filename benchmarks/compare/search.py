@@ -28,7 +28,7 @@ from mmengine.config import Config
 
 from benchmarks.compare.configs import config_hash, load_config, refuse_set_later
 from benchmarks.compare.evaluate import check_benchmark
-from benchmarks.compare.names import PlanError, check_names
+from benchmarks.compare.names import PlanError, check_names, check_seeds
 from benchmarks.compare.parts import Arm, Evaluation, Plan, Search, Trial
 from benchmarks.compare.space import Axis, Level, read_space
 from benchmarks.compare.sweep import settings_of
@@ -80,7 +80,7 @@ def read_search(raw: Any, arm: Arm, common: dict[str, Any], *, primary: str) -> 
         trials=_count(raw.get("trials"), f"{where}: trials"),
         benchmark=evaluation,
         metric=metric,
-        seeds=_seeds(raw.get("seeds", SEEDS), f"{where}: seeds"),
+        seeds=check_seeds(f"{where}: seeds", raw.get("seeds", SEEDS)),
         batch=_count(raw.get("batch", BATCH), f"{where}: batch"),
         seed=_count(raw.get("seed", 0), f"{where}: seed", least=0),
     )
@@ -95,15 +95,6 @@ def _count(value: Any, where: str, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise PlanError(f"{where} = {value!r}: a whole number, at least {least}")
     return value
-
-
-def _seeds(raw: Any, where: str) -> tuple[int, ...]:
-    seeds = tuple(raw) if isinstance(raw, list | tuple | range) else ()
-    for seed in seeds:
-        _count(seed, where, least=0)
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise PlanError(f"{where} = {raw!r}: a list of different whole numbers, such as {SEEDS}")
-    return seeds
 
 
 def check_searches(
