@@ -116,7 +116,7 @@ install_mmcv() {
 
 prepare_environment() {
   local layer=$1 lacking marker=$root/.venv/.installing started=$SECONDS
-  local check=$root/benchmarks/doctor/requirements.py pins=$root/requirements/$layer.txt
+  local check=$root/benchmarks/speed/doctor/requirements.py pins=$root/requirements/$layer.txt
   if [ -n "${PIXELPRETEXT_NO_VENV:-}" ]; then
     find_python
     venv_python=$python

@@ -22,7 +22,7 @@ def add_arguments(parser: CommandLine) -> None:
 
 def run(*, measure: bool, json: bool) -> int:
     """Prints what there is; returns 1 if a package of the core does not work."""
-    from benchmarks.doctor import report
+    from benchmarks.speed.doctor import report
 
     findings = report.collect(measure=measure)
     if json:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.doctor.machine import memory_gib
+from benchmarks.speed.doctor.machine import memory_gib
 from pretrain.memory import peak_resident
 
 _RESET = Path("/proc/self/clear_refs")

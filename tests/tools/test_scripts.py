@@ -19,7 +19,7 @@ def prepare(
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``prepare_environment core`` in a copy of the scripts whose core layer is ``pins``."""
     copy = tmp_path / "copy with spaces"
-    for name in ("tools/environment.sh", "benchmarks/doctor/requirements.py"):
+    for name in ("tools/environment.sh", "benchmarks/speed/doctor/requirements.py"):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text((ROOT / name).read_text())
     (copy / "requirements").mkdir(exist_ok=True)

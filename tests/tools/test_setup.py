@@ -14,7 +14,7 @@ COPIED = (
     "tools/environment.sh",
     "tools/setup.sh",
     "tools/test.sh",
-    "benchmarks/doctor/requirements.py",
+    "benchmarks/speed/doctor/requirements.py",
 )
 
 

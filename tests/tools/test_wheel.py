@@ -167,6 +167,6 @@ def test_the_metadata_names_requirements_layers_and_the_command(installed: Insta
     assert (
         "pixelpretext = benchmarks.commands.main:main" in (folder / "entry_points.txt").read_text()
     )
-    code = "from benchmarks.doctor.report import pins; print(*pins(), sep='\\n')"
+    code = "from benchmarks.speed.doctor.report import pins; print(*pins(), sep='\\n')"
     pins = installed.python(code).splitlines()
     assert any(pin.startswith("torch==") for pin in pins) and "mmdet" not in "".join(pins)

@@ -14,7 +14,7 @@ import importlib, pkgutil, sys
 sys.path.insert(0, {root!r})
 import benchmarks, heads, pretrain
 import benchmarks.evaluate.suite, benchmarks.core.extractor, benchmarks.evaluate.run
-import benchmarks.doctor.report, benchmarks.transfer
+import benchmarks.speed.doctor.report, benchmarks.transfer
 import benchmarks.mm.mmcv_wheel, benchmarks.evaluate.hook
 from benchmarks.commands.main import main
 for module in pkgutil.walk_packages(pretrain.__path__, "pretrain."):

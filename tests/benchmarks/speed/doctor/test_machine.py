@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.doctor import machine, measure, parts, report
+from benchmarks.speed.doctor import machine, measure, parts, report
 
 
 def test_describe_is_plausible(tmp_path: Path) -> None:

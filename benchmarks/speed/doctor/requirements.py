@@ -1,7 +1,10 @@
 """Are the pins of a requirements file met by the running Python?
 
 Knows the standard library and pip alone, because ``tools/environment.sh`` calls it by path in an
-environment that is still empty: ``python benchmarks/doctor/requirements.py requirements/core.txt``
+environment that is still empty::
+
+    python benchmarks/speed/doctor/requirements.py requirements/core.txt
+
 prints what is not met and exits 1.
 """
 

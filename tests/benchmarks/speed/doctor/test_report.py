@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.doctor import machine, measure, parts, report, requirements
-from benchmarks.doctor.parts import Part
+from benchmarks.speed.doctor import machine, measure, parts, report, requirements
+from benchmarks.speed.doctor.parts import Part
 
 GPU = dict(name="Example 100", memory_gib=79.2, capability="9.0", bf16=True)
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
-from benchmarks.doctor import machine, parts, requirements
+from benchmarks.speed.doctor import machine, parts, requirements
 from pretrain.places import checkout
 
 Findings = dict[str, Any]  # what :func:`collect` returns
@@ -60,7 +60,7 @@ def pins() -> list[requirements.Requirement]:
 
 def add_measurements(findings: Findings, measure: bool) -> None:
     """Adds decode rate, worker advice and, if ``measure``, the gain of bf16 to ``findings``."""
-    from benchmarks.doctor import measure as measuring
+    from benchmarks.speed.doctor import measure as measuring
 
     try:
         rate = measuring.decode_rate()

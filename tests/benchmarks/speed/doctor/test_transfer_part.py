@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.doctor import machine, parts, report
 from benchmarks.mm import mmcv_wheel
 from benchmarks.mm.mmcv_wheel import Installed
+from benchmarks.speed.doctor import machine, parts, report
 
 OPERATORS = Path("_ext.so")
 

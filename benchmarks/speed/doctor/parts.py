@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from benchmarks.doctor import machine
+from benchmarks.speed.doctor import machine
 from pretrain.places import how_to_install
 
 # Import name -> (package, what to do when it is installed and its import still fails).

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.doctor import requirements
+from benchmarks.speed.doctor import requirements
 
 ROOT = Path(__file__).resolve().parents[3]
 
