@@ -1,4 +1,4 @@
-"""What a backbone is worth: frozen evaluations, transfer, comparisons, analyses, pictures and speed."""
+"""What a backbone is worth: evaluations, transfer, comparisons, analyses, pictures and speed."""
 
 from pretrain.former_names import forward
 

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.speed.doctor import requirements
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_included_files_comments_and_markers(tmp_path: Path) -> None:
