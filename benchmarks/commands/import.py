@@ -71,7 +71,7 @@ def run(
 
 
 def _layouts() -> str:
-    from benchmarks.weights.layouts import LAYOUTS
+    from pretrain.weights.layouts import LAYOUTS
 
     lines = [f"{layout.name}: {layout.source} ({layout.status})" for layout in LAYOUTS]
     return "\n".join([*lines, "featup: an upsampler of FeatUp, 2403.10516"])

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.weights.checkpoint import Checkpoint
-from benchmarks.weights.filling import LoadReport, weights_fingerprint
-from benchmarks.weights.layouts import IMAGENET
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 from pretrain.modes import evaluating
 from pretrain.random_state import undisturbed_random
+from pretrain.weights.filling import LoadReport, weights_fingerprint
+from pretrain.weights.layouts import IMAGENET
 
 # Options of a spec that are not the network's own.
 _OURS = ("weights", "seed", "map_stride", "backbone", "layout")
@@ -83,7 +83,7 @@ class FeatureExtractor:
 
         Args:
             spec: ``PATH.pth`` (a checkpoint of ours; one in a layout of
-                :mod:`benchmarks.weights.layouts`, ``?layout=NAME`` where several fit; or any state
+                :mod:`pretrain.weights.layouts`, ``?layout=NAME`` where several fit; or any state
                 dict with ``?backbone=TIMM_NAME``), ``timm:NAME`` (timm's pretrained weights) or
                 ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed by
                 ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network

@@ -14,11 +14,11 @@ from mmengine.registry import MODELS
 
 from benchmarks.core.extractor import split_options
 from benchmarks.weights.checkpoint import Checkpoint
-from benchmarks.weights.layouts import UPSAMPLERS
 from heads.upsamplers.base import Upsampler
 from pretrain.annotations import fit_all
 from pretrain.names import check_choice, check_names
 from pretrain.state_dicts import refuse_non_finite
+from pretrain.weights.layouts import UPSAMPLERS
 
 NONE = "none"
 _ROOMS = ("heads.upsamplers", "pretrain.upsampling")  # where classes of upsamplers are

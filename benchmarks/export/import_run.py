@@ -11,10 +11,10 @@ import torch
 
 from benchmarks.core.extractor import parse_spec
 from benchmarks.weights.checkpoint import PREFIXES, Checkpoint
-from benchmarks.weights.layouts import UPSAMPLERS, find_layout
-from benchmarks.weights.network import Imported, call
 from pretrain.files import atomic_path, sha256_of
 from pretrain.state_dicts import prefixed, refuse_non_finite
+from pretrain.weights.layouts import UPSAMPLERS, find_layout
+from pretrain.weights.network import Imported, call
 
 _SUFFIXES = re.compile(r"(\.(pth|pt|tar|ckpt|bin|torch|safetensors))+$")
 
@@ -67,7 +67,7 @@ def import_file(
 
     Raises:
         ValueError, FileNotFoundError: as :meth:`benchmarks.weights.checkpoint.Checkpoint.read`,
-            :func:`benchmarks.weights.network.import_networks`; ``out`` is ``path``.
+            :func:`pretrain.weights.network.import_networks`; ``out`` is ``path``.
     """
     path = Path(path)
     out = (

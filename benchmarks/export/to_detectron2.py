@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.export.plain import plain_resnet
 from benchmarks.export.source import Export, Network, NoCounterpart, in_bytes
-from benchmarks.weights.key_names import DETECTRON2_RESNET, rename
+from pretrain.weights.key_names import DETECTRON2_RESNET, rename
 
 _UNVERIFIED = (
     "detectron2 is not among this project's libraries; names and shapes are those of its ResNet"

@@ -24,7 +24,7 @@ from benchmarks.export.source import (
     timm_outputs,
     write_json,
 )
-from benchmarks.weights.key_names import HUGGINGFACE_RESNET, HUGGINGFACE_VIT, rename, split_qkv
+from pretrain.weights.key_names import HUGGINGFACE_RESNET, HUGGINGFACE_VIT, rename, split_qkv
 
 
 def to_huggingface(network: Network) -> Export:

@@ -28,9 +28,9 @@ from benchmarks.export.source import (
     timm_outputs,
 )
 from benchmarks.mm import libraries
-from benchmarks.weights.key_names import MM_DEEP_STEM, MM_FPN, MMSEG_VIT, rename
 from pretrain.places import how_to_install
 from pretrain.state_dicts import prefixed
+from pretrain.weights.key_names import MM_DEEP_STEM, MM_FPN, MMSEG_VIT, rename
 
 # mmsegmentation's; contract_dilation: the first block of a stage dilates as the stage before, as in
 # timm

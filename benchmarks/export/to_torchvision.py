@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.export.plain import PlainResNet, PlainViT, plain_resnet, plain_vit, vit_state
 from benchmarks.export.source import Difference, Export, Network, NoCounterpart, save_state
-from benchmarks.weights.key_names import TORCHVISION_VIT, rename
+from pretrain.weights.key_names import TORCHVISION_VIT, rename
 
 # (block, layers, groups, width per group) of the networks that torchvision has a name for.
 _RESNETS = {

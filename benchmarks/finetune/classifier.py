@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from benchmarks.core.extractor import normalise, refused_sizes
 from benchmarks.finetune.head import PooledHead
 from benchmarks.weights.checkpoint import Checkpoint
-from benchmarks.weights.filling import fill, weights_fingerprint
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.views.preprocessor import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.weights.filling import fill, weights_fingerprint
 
 
 class Classifier(nn.Module):

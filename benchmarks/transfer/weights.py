@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from benchmarks.transfer.parts import Parts
-from benchmarks.weights.positions import resized_positions
+from pretrain.weights.positions import resized_positions
 
 _SHARED_HEAD = "roi_head.shared_head."  # where C4 detectors keep the last stage of the backbone
 _CURE = (

@@ -21,8 +21,8 @@ from benchmarks.upsampling.consistency import (
     load_arm,
     run,
 )
-from benchmarks.weights.filling import weights_fingerprint
 from pretrain.progress import Bars
+from pretrain.weights.filling import weights_fingerprint
 
 UPSAMPLER = Column("upsampler", is_text=True)
 

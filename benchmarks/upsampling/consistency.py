@@ -27,7 +27,6 @@ from torch import Tensor
 from benchmarks.core.record import Metric, Record, require_defined, versions
 from benchmarks.data.loading import centre_crop, file_size, fingerprint, ordered_map
 from benchmarks.weights.checkpoint import Checkpoint
-from benchmarks.weights.filling import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.interpolation import Interpolation
 from pretrain.data.decode import decode_file
@@ -39,6 +38,7 @@ from pretrain.upsampling.downsamplers import Downsampler, SimpleDownsampler
 from pretrain.upsampling.jitter import draw_jitter
 from pretrain.upsampling.losses import reconstruction
 from pretrain.upsampling.model import UpsamplerTrainer
+from pretrain.weights.filling import weights_fingerprint
 
 UNITS = {"mse": "feature²", "nll": "nat"}
 

@@ -1,1 +1,1 @@
-"""Checkpoint files: whose layout they have, and the same tensors under our names."""
+"""Checkpoint files as objects: networks, upsamplers, pyramids and what they say of themselves."""

@@ -14,16 +14,6 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from benchmarks.weights import featup
-from benchmarks.weights.filling import (
-    LoadReport,
-    fill,
-    find_state,
-    state_fingerprint,
-    weights_fingerprint,
-)
-from benchmarks.weights.layouts import IMAGENET
-from benchmarks.weights.network import Imported, import_networks
-from benchmarks.weights.recognise import Unrecognised
 from heads.upsamplers.base import Upsampler
 from pretrain.backbones.timm_backbone import TimmBackbone, architecture
 from pretrain.checkpoint_file import read_checkpoint
@@ -31,6 +21,16 @@ from pretrain.engine.check import register_all
 from pretrain.engine.config import parse
 from pretrain.files import atomic_path
 from pretrain.state_dicts import prefixed, refuse_non_finite, under
+from pretrain.weights.filling import (
+    LoadReport,
+    fill,
+    find_state,
+    state_fingerprint,
+    weights_fingerprint,
+)
+from pretrain.weights.layouts import IMAGENET
+from pretrain.weights.network import Imported, import_networks
+from pretrain.weights.recognise import Unrecognised
 
 #: Where our checkpoints keep their networks.
 PREFIXES = {"online": "backbone.", "target": "target_backbone."}
@@ -57,7 +57,7 @@ class LoadedNetwork:
 @dataclass(frozen=True)
 class Checkpoint:
     """What a file of weights holds: a checkpoint of ours, or one of others in a layout of
-    :mod:`benchmarks.weights.layouts`.
+    :mod:`pretrain.weights.layouts`.
 
     Attributes:
         source: What to call it in tables and errors: its path.
@@ -206,7 +206,7 @@ class Checkpoint:
         weights: str | None = None,
     ) -> Imported:
         """Builds all networks of a file of others, see
-        :func:`benchmarks.weights.network.import_networks`.
+        :func:`pretrain.weights.network.import_networks`.
         """
         return import_networks(
             self.content,

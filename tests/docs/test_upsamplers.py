@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from benchmarks.core.upsamplers import kinds
-from benchmarks.weights.layouts import UPSAMPLERS
+from pretrain.weights.layouts import UPSAMPLERS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "upsamplers.md").read_text(encoding="utf-8")
 

@@ -10,10 +10,10 @@ import torch
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.upsamplers import build_kind, foreign_backbone, kinds, load_upsampler
-from benchmarks.weights.filling import weights_fingerprint
 from heads.upsamplers.base import Upsampler
 from heads.upsamplers.jbu import JBUStack
 from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
+from pretrain.weights.filling import weights_fingerprint
 
 
 def save_trained(path: Path, network: Upsampler, **changes: Any) -> Path:

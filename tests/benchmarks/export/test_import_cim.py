@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.export.import_run import import_file
-from benchmarks.weights.key_names import fuse_qkv
+from pretrain.weights.key_names import fuse_qkv
 
 WIDTH, HEADS, PATCH, SIDE = 128, 2, 8, 32
 NAMED = f"vit_tiny_patch16_224?embed_dim={WIDTH}&num_heads={HEADS}&depth=2&patch_size=8&img_size=32"

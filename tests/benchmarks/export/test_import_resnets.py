@@ -19,9 +19,9 @@ from torchvision.models.resnet import BasicBlock, ResNet
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.export.import_run import import_file
-from benchmarks.weights.layouts import LAYOUTS, find_layout
-from benchmarks.weights.recognise import find, flatten, recognise
 from pretrain.checkpoint_file import read_checkpoint
+from pretrain.weights.layouts import LAYOUTS, find_layout
+from pretrain.weights.recognise import find, flatten, recognise
 
 State = dict[str, Tensor]
 CHANNELS = (64, 24, 32, 40)

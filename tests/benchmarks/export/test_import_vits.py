@@ -20,8 +20,8 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.export.import_run import import_file
-from benchmarks.weights.dialects import translate
-from benchmarks.weights.recognise import Unrecognised
+from pretrain.weights.dialects import translate
+from pretrain.weights.recognise import Unrecognised
 
 State = dict[str, Tensor]
 WIDTH, HEADS = 128, 2

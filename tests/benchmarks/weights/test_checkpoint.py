@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.weights.checkpoint import Checkpoint, write_backbone
-from benchmarks.weights.layouts import IMAGENET
 from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.weights.layouts import IMAGENET
 
 KEY = "fpn.inner_blocks.0.0.weight"
 PYRAMIDS = {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
+from operator import methodcaller
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.weights.dialects import Translated, dialect_of, translate
-from benchmarks.weights.layouts import IMAGENET, LAYOUTS, NESTS, Layout
 from pretrain.state_dicts import prefixed, under, unwrapped
+from pretrain.weights.dialects import Translated, dialect_of, translate
+from pretrain.weights.layouts import IMAGENET, LAYOUTS, NESTS, Layout
 
 _DEEPEST = 6  # dicts within dicts; VISSL has five
 
@@ -36,7 +37,7 @@ class Contents:
     def any_starts(self, beginning: str) -> bool:
         """Whether a path starts so, in any of the usual nests."""
         wanted = tuple(nest + beginning for nest in NESTS)
-        return any(path.startswith(wanted) for path in (*self.tensors, *self.others))
+        return any(map(methodcaller("startswith", wanted), (*self.tensors, *self.others)))
 
     def at(self, place: str) -> dict[str, Tensor]:
         """The tensors under a place, by what follows it."""
@@ -257,8 +258,8 @@ def _apart(
     target = translate(own)
     sources = {}
     for name, keys in target.sources.items():
-        sources[name] = tuple(copied.get(key, key) for key in keys)
-    keys = tuple(copied.get(key, key) for key in own)
+        sources[name] = tuple(map(copied.get, keys, keys))
+    keys = tuple(map(copied.get, own, own))
     translated = replace(target, sources=sources)
     return first, StoredNetwork(both.place, keys, translated, copies=ending)
 
@@ -276,7 +277,7 @@ def _stands(contents: Contents, match: Match, beginning: str) -> bool:
     if not beginning.startswith("@"):
         return contents.any_starts(beginning)
     wanted = tuple(network.place + beginning[1:] for network in match.networks.values())
-    return any(path.startswith(wanted) for path in contents.tensors)
+    return any(map(methodcaller("startswith", wanted), contents.tensors))
 
 
 def _inputs(layout: Layout) -> str:

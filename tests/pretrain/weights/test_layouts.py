@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.weights.layouts import LAYOUTS, NAMES, READING, find_layout
-from benchmarks.weights.recognise import Unrecognised, find, flatten, recognise
+from pretrain.weights.layouts import LAYOUTS, NAMES, READING, find_layout
+from pretrain.weights.recognise import Unrecognised, find, flatten, recognise
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "exchange.md"
 RESNET = {key: torch.zeros(1) for key in ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def fill(
         elif not key.endswith(_COUNTERS):
             missing.append(key)
     taken = prefixed(prefix, placed)
-    unexpected = tuple(key for key in state if key not in taken)
+    unexpected = tuple(filterfalse(taken.__contains__, state))
     report = LoadReport(tuple(placed), tuple(missing), unexpected, prefix)
     if missing:
         shapes = []

@@ -11,7 +11,7 @@ from itertools import chain
 
 from torch import Tensor
 
-from benchmarks.weights.key_names import (
+from pretrain.weights.key_names import (
     DETECTRON2_RESNET,
     HUGGINGFACE_RESNET,
     HUGGINGFACE_VIT,
@@ -94,7 +94,7 @@ class Dialect:
         family: ``resnet``, ``vit`` or ``convnext``.
         anchors: Keys that all stand in a network of this dialect; their presence is how it is
             recognised.
-        names: Table of :mod:`benchmarks.weights.key_names`; None where timm's names are used.
+        names: Table of :mod:`pretrain.weights.key_names`; None where timm's names are used.
         rules: Regular expressions and replacements, applied to each key where ``names`` is None.
     """
 

@@ -48,7 +48,7 @@ class Layout:
         marks: What else makes the layout, for recognition: of each entry, alternatives joined by
             ``|``, some key must start so; ``@`` stands for the place of the network.
         absent: No key may start so, for recognition as well.
-        dialects: Names of :mod:`benchmarks.weights.dialects` it comes in; () = any.
+        dialects: Names of :mod:`pretrain.weights.dialects` it comes in; () = any.
         usual: Which of two networks the method's authors evaluate.
         normalisation: What the network expects, RGB in [0, 1]; None: what timm states for the
             architecture.

@@ -6,21 +6,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, filterfalse
 from typing import Any
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from benchmarks.weights.architecture import infer
-from benchmarks.weights.filling import LoadReport, fill
-from benchmarks.weights.layouts import IMAGENET, UPSAMPLERS, find_layout
-from benchmarks.weights.positions import resized_positions
-from benchmarks.weights.recognise import Match, StoredNetwork, find, flatten, recognise
-from benchmarks.weights.report import KeyReport, account, group_of
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.state_dicts import refuse_non_finite
+from pretrain.weights.architecture import infer
+from pretrain.weights.filling import LoadReport, fill
+from pretrain.weights.layouts import IMAGENET, UPSAMPLERS, find_layout
+from pretrain.weights.positions import resized_positions
+from pretrain.weights.recognise import Match, StoredNetwork, find, flatten, recognise
+from pretrain.weights.report import KeyReport, account, group_of
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ def _fill(
         source=f"{source} ({network.translated.dialect.name}) as {name}",
     )
     known = set(chain.from_iterable(network.translated.sources.values()))
-    untranslated = [key for key in network.keys if key not in known]
-    strange = [key for key in (*report.unexpected, *untranslated) if group_of(key) is None]
+    untranslated = filterfalse(known.__contains__, network.keys)
+    strange = [key for key in chain(report.unexpected, untranslated) if group_of(key) is None]
     if strange:
         raise ValueError(
             f"{source} holds {len(strange)} tensors of its network that {name} has no place "

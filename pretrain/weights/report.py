@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.weights.recognise import Contents, Match, StoredNetwork
+from pretrain.weights.recognise import Contents, Match, StoredNetwork
 
 # What a file may hold beside a backbone, by how the part of the key behind the network's place
 # begins.

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from benchmarks.weights.filling import fill, find_state
+from pretrain.weights.filling import fill, find_state
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor
 
-from benchmarks.weights.architecture import infer
+from pretrain.weights.architecture import infer
 
 VITS = [f"vit_{size}_patch{patch}_224" for size in ("small", "base", "large") for patch in (16, 32)]
 VITS += [

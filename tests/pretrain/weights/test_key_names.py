@@ -7,8 +7,8 @@ import timm
 import torch
 import torchvision
 
-from benchmarks.weights import key_names as names
-from benchmarks.weights.key_names import fuse_qkv, rename, split_qkv, turned
+from pretrain.weights import key_names as names
+from pretrain.weights.key_names import fuse_qkv, rename, split_qkv, turned
 
 TABLES = {
     name: table
