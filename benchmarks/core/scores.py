@@ -192,12 +192,15 @@ def image_counts(counts: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     average.
 
     Args:
-        counts: ``Record.counts`` of a segmentation record (keys ``confusion`` and ``per_image``).
+        counts: ``Record.counts`` of a segmentation record; its ``per_image`` has a row for each
+            image and class with any pixel: ``image``, ``class`` and the pixels ``intersection``,
+            ``predicted``, ``true``.
 
     Returns:
-        (intersection, union), each (images, C) int64.
+        (intersection, union), each (images, C) int64; C up to the last class with any pixel.
     """
-    table, classes = counts["per_image"], len(counts["confusion"])
+    table = counts["per_image"]
+    classes = 1 + max(table["class"], default=-1)
     ids = {image: row for row, image in enumerate(dict.fromkeys(table["image"]))}
     rows = np.array([ids[image] for image in table["image"]], np.int64)
     columns = np.array(table["class"], np.int64)

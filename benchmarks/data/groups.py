@@ -6,10 +6,16 @@ is far too narrow.
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from pretrain.data.listings import read_json
+from pretrain.files import atomic_write
+
+GROUPS_FILE = "groups.json"
 
 _FRAME = re.compile(r"(.+)_[a-zA-Z]?(\d+)")  # 0016E5_07959, Seq05VD_f00030: video and frame
 
@@ -40,3 +46,39 @@ def frame_blocks(files: Sequence[Path]) -> list[int]:
             blocks[index] = first + place * count // len(frames)
         first += count
     return blocks
+
+
+def write_groups(folder: Path, groups: Mapping[str, int]) -> None:
+    """Writes ``groups.json`` into prepared data.
+
+    Args:
+        folder: of the data.
+        groups: name of a scored image, without ending -> number of its group.
+    """
+    atomic_write(folder / GROUPS_FILE, json.dumps(dict(groups), indent=1) + "\n")
+
+
+def read_groups(folder: Path, files: Sequence[Path]) -> list[int] | None:
+    """The group of every image, by the ``groups.json`` of prepared data.
+
+    Args:
+        folder: of the data.
+        files: the scored images, in order.
+
+    Returns:
+        None where the folder has no such file: every image stands for itself.
+
+    Raises:
+        ValueError: an image without a group.
+    """
+    path = folder / GROUPS_FILE
+    if not path.is_file():
+        return None
+    groups = read_json("groups", path)
+    missing = next((file.name for file in files if file.stem not in groups), None)
+    if missing is not None:
+        raise ValueError(
+            f"{path} has no group for {missing}: prepare the data again, or delete the file, and "
+            "every image stands for itself"
+        )
+    return [groups[file.stem] for file in files]

@@ -79,9 +79,9 @@ def counts_of(counts: dict[str, Any], metric: str) -> dict[str, np.ndarray] | No
     elif metric in table and len(images) and not keeps_shares:
         each = np.array(table[metric], float)  # NaN: an image that has no part in the metric
         above, below = np.nan_to_num(each) / 100, np.isfinite(each).astype(float)
-    elif metric in ("mIoU", "pixel_accuracy") and "confusion" in counts:
+    elif metric in ("mIoU", "pixel_accuracy") and "intersection" in table:
         ids, rows = np.unique(images, return_inverse=True)
-        intersection, predicted, true = np.zeros((3, len(ids), len(counts["confusion"])))
+        intersection, predicted, true = np.zeros((3, len(ids), 1 + max(table["class"])))
         places = rows, np.array(table["class"], int)
         intersection[places], predicted[places] = table["intersection"], table["predicted"]
         true[places] = table["true"]

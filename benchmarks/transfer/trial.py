@@ -22,6 +22,7 @@ from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 
+from benchmarks.data.groups import read_groups
 from benchmarks.transfer.weights import Placement
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.checkpoint_file import safe_globals
@@ -143,7 +144,8 @@ def train_and_test(
         progress: called as (phase, done, total).
 
     Returns:
-        The library's metrics, and per-class counts where its metric keeps them.
+        The library's metrics, and counts per class and image where its metric keeps them, with
+        ``groups`` of images that belong together where the data say so.
 
     Raises:
         ValueError: training diverged.
@@ -166,8 +168,17 @@ def train_and_test(
         counts |= getattr(metric, "counts", {})
         classes = (metric.dataset_meta or {}).get("classes")
         counts |= {"classes": list(classes)} if classes else {}
+    if "per_image" in counts:
+        groups = _groups(Path(config.data_root), runner.test_dataloader.dataset)
+        counts |= {} if groups is None else {"groups": groups}
     numbers = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
     return {name: float(value) for name, value in numbers.items()}, counts
+
+
+def _groups(root: Path, scored: Any) -> list[int] | None:
+    """Which scored images belong together, if the prepared data say so."""
+    files = [Path(scored.get_data_info(index)["img_path"]) for index in range(len(scored))]
+    return read_groups(root, files)
 
 
 def refuse_divergence(model: nn.Module) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.data.groups import write_groups
 from benchmarks.data.layouts import find_layout
 from benchmarks.data.pairing import part_pairs
 from benchmarks.data.parts import check_parts
@@ -24,7 +25,8 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
     """Writes ``images/{training,validation}/*.jpg`` and ``annotations/{training,validation}/*.png``
     below ``target``.
 
-    Masks are 8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG
+    Where the layout knows which scored images belong together, ``groups.json`` says so. Masks are
+    8-bit: 0 counts nowhere, 1..C are the classes (``reduce_zero_label=True``). JPEG
     images are hard links to the originals, others are written as JPEG of quality 95. A file in a
     folder of its own (Cityscapes) gets the folder's name in front.
 
@@ -58,7 +60,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
         reader = SegmentationSplit(pairs, masks, root=root, keep_ignored=False)
         (target / "annotations" / name).mkdir(parents=True)
         for image, mask in pairs:
-            stem = f"{image.parent.name}_{image.stem}" if own.grouped else image.stem
+            stem = _stem(image, grouped=own.grouped)
             _place_jpeg(image, target / "images" / name / f"{stem}.jpg")
             # IGNORE is -1: class c becomes c + 1 and ignored pixels 0.
             labels = (reader.read_labels(mask) + 1).astype(np.uint8)
@@ -67,8 +69,14 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
             if progress is not None:
                 progress("images", done, total)
     write_classes(target, masks.names or tuple(map(str, range(classes))))
-    train, val = map(len, parts)
-    return f"train: {train} images, val: {val} images, {classes} classes"
+    if own.groups is not None:
+        names = [_stem(image, grouped=own.grouped) for image in val]
+        write_groups(target, dict(zip(names, own.groups(val), strict=True)))
+    return f"train: {len(train)} images, val: {len(val)} images, {classes} classes"
+
+
+def _stem(image: Path, *, grouped: bool) -> str:
+    return f"{image.parent.name}_{image.stem}" if grouped else image.stem
 
 
 def _place_jpeg(source: Path, target: Path) -> None:

@@ -77,7 +77,7 @@ def _read_sums(counts: dict, metric: str) -> ImageSums | None:
         return _mean_of(counts[metric], np.arange(len(counts[metric])), scale=100.0)
     if metric in table and "image" in table:  # in the metric's unit, see Record
         return _mean_of(table[metric], np.array(table["image"]), scale=1.0)
-    if "confusion" in counts and metric in ("mIoU", "pixel_accuracy"):
+    if "intersection" in table and metric in ("mIoU", "pixel_accuracy"):
         intersection, union = image_counts(counts)
         images = np.array(list(dict.fromkeys(table["image"])))
         if metric == "mIoU":

@@ -18,6 +18,8 @@ from PIL import Image
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, read_all
 from benchmarks.data import TransferFolder
+from benchmarks.data.groups import write_groups
+from benchmarks.report.statistics.bootstrap import image_sums
 from benchmarks.transfer import run as transfer
 from benchmarks.transfer import trial
 
@@ -49,6 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.fromarray(shades).convert("RGB").save(root / "images" / split / f"{index}.jpg")
             Image.fromarray(labels).save(root / "annotations" / split / f"{index}.png")
     (root / "classes.json").write_text(json.dumps(["dark", "grey", "light"]))
+    write_groups(root, {"2": 0, "0": 1, "1": 0})
     return root
 
 
@@ -94,7 +97,8 @@ def test_the_record_counts_what_its_numbers_are_made_of(data: Path, tmp_path: Pa
     intersect, union, label = (
         np.array(record.counts[name]) for name in ("intersect", "union", "label")
     )
-    truth = [np.array(Image.open(path)) for path in (data / "annotations" / "validation").iterdir()]
+    masks = sorted((data / "annotations" / "validation").iterdir())
+    truth = [np.array(Image.open(path)) for path in masks]
     assert label.tolist() == [
         sum(int((m == c).sum()) for m in truth) for c in (1, 2, 3)
     ]  # 0 is nothing
@@ -102,6 +106,10 @@ def test_the_record_counts_what_its_numbers_are_made_of(data: Path, tmp_path: Pa
     assert record.metrics["pixel_accuracy"].value == pytest.approx(
         100 * intersect.sum() / label.sum()
     )
+    for metric in ("mIoU", "pixel_accuracy"):  # None where the images' sums gave another number
+        sums = image_sums(record, metric)
+        assert sums is not None and sums.groups.tolist() == [1, 0, 0]
+    assert sums.wholes[:, 0].tolist() == [int((m > 0).sum()) for m in truth]
     assert (
         record.counts["classes"] == ["dark", "grey", "light"] and record.subject["tuning_seed"] == 3
     )

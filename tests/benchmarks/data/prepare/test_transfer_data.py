@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.prepare import prepare
 from benchmarks.data import SegmentationFolder
+from benchmarks.data.groups import read_groups
 from benchmarks.data.prepare import SETS, prepare_sets
 from benchmarks.data.prepare.bccd import write_bccd
 from benchmarks.data.prepare.coco import run_lengths
@@ -51,6 +52,10 @@ def test_camvid_counts_from_one_and_void_is_nothing(prepared: Prepared) -> None:
         for mask in (*train.values(), *val.values())
     )
     assert len(classes(folder)) == 11 and classes(folder)[0] == "sky"
+    assert read_groups(folder, [Path("d.jpg")]) == [0]
+    with pytest.raises(ValueError, match="groups.json has no group for e.jpg"):
+        read_groups(folder, [Path("e.jpg")])
+    assert read_groups(prepared[0] / "scenes_segmentation", [Path("e.jpg")]) is None
 
 
 def test_scenes_keep_their_labels_and_share_their_images(prepared: Prepared, scenes: Path) -> None:
