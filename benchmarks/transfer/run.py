@@ -89,7 +89,8 @@ def run(
     extractor: FeatureExtractor, data: TransferFolder, settings: Settings, *, progress: Any = None
 ) -> Result:
     """Fine-tunes and evaluates: the metrics of :data:`METRICS` that the recipe measures, in
-    percent, counts per class and scored image. Under torchrun all processes take part and get the result.
+    percent, counts per class and scored image. Under torchrun all processes take part and get the
+    result.
 
     A run that finished before is read, one that was cut off goes on. Cost: that of the recipe; a
     copy of the backbone.
