@@ -29,6 +29,8 @@ class Classifier(nn.Module):
         crop_fraction: the shorter side is resized (bicubic) to ``size / crop_fraction`` before the
             centre is cut.
         mean: normalisation, RGB in [0, 1]. std: likewise.
+        inputs: registry dict of what changes normalised images before the network sees them, see
+            :class:`benchmarks.finetune.model.Finetuner`; None: nothing does.
         source: what to call it; stands in tables.
     """
 
@@ -42,11 +44,13 @@ class Classifier(nn.Module):
         crop_fraction: float = 0.95,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        inputs: dict[str, Any] | None = None,
         source: str = "given",
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = PooledHead(backbone, len(classes), pooling)
+        self.inputs = MODELS.build(inputs) if inputs else nn.Identity()
         self.classes, self.size, self.crop_fraction = tuple(classes), size, crop_fraction
         self.mean, self.std, self.source = tuple(map(float, mean)), tuple(map(float, std)), source
 
@@ -81,7 +85,7 @@ class Classifier(nn.Module):
 
     def forward(self, normalised: Tensor) -> Tensor:
         """Returns logits (B, C) float32 of normalised images (B, 3, H, W) float."""
-        return self.head(self.backbone(normalised))
+        return self.head(self.backbone(self.inputs(normalised)))
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:

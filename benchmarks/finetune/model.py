@@ -36,7 +36,10 @@ class Finetuner(DrawingModel):
         classes: names in the order of the labels.
         pooling: ``mean`` or ``network``, see :class:`benchmarks.finetune.head.PooledHead`.
         size: side in pixels at which the network is tested. crop_fraction: see ``Classifier``. Both
-            go into checkpoints only.
+            are what checkpoints and measurements during the training are told.
+        inputs: registry dict of what changes normalised images (B, 3, H, W) before the network
+            sees them, in training and in tests alike, such as a fixed shuffle of their blocks; None
+            leaves them as they are. It holds no weights.
         drop_path: share of residual branches left out at the deepest block; 0 = none.
         smoothing: share of the target spread evenly over all classes.
         mixup: α of its Beta distribution; 0 = none. cutmix: likewise. With both, each batch gets
@@ -63,6 +66,7 @@ class Finetuner(DrawingModel):
         mixup: float = 0.8,
         cutmix: float = 1.0,
         erase: float = 0.25,
+        inputs: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or dict(type="ViewPreprocessor"))
@@ -77,10 +81,13 @@ class Finetuner(DrawingModel):
             dict(backbone) | (dict(drop_path_rate=drop_path) if drop_path else {})
         )
         self.head = PooledHead(self.backbone, len(classes), pooling)
+        self.inputs = MODELS.build(inputs) if inputs else nn.Identity()
+        self.size, self.crop_fraction = size, crop_fraction
         self.num_classes, self.smoothing, self.erase = len(classes), smoothing, erase
         self._meta = dict(
             classes=list(classes), pooling=pooling, size=size, crop_fraction=crop_fraction
         )
+        self._meta |= dict(inputs=dict(inputs)) if inputs else {}
         self.mix = None
         if mixup or cutmix:
             self.mix = Mixup(mixup, cutmix, label_smoothing=smoothing, num_classes=len(classes))
@@ -100,9 +107,13 @@ class Finetuner(DrawingModel):
                 f"mode={mode!r}: only 'loss'; use Classifier to evaluate a fine-tuned network"
             )
         images, targets = self.augmented(batch)
-        logits = self.head(self.backbone(images))
+        logits = self.scores(images)
         right = (logits.detach().argmax(1) == targets.argmax(1)).float().mean()
         return {"loss": F.cross_entropy(logits, targets), "top1": right}
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Returns logits (B, C) float32 of normalised images (B, 3, H, W) float."""
+        return self.head(self.backbone(self.inputs(images)))
 
     @torch.no_grad()
     def augmented(self, batch: Batch) -> tuple[Tensor, Tensor]:

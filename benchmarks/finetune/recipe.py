@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mmengine.dist import get_world_size
 from benchmarks.core.extractor import FeatureExtractor, identity, parse_spec
 from benchmarks.core.record import Record
 from benchmarks.data.class_folder import ClassFolder
-from benchmarks.finetune import model, views  # noqa: F401 — recipes name their classes
+from benchmarks.finetune import model, trajectory, views  # noqa: F401 — configs name classes
 from benchmarks.finetune.labels import Labels, choose_labels
 from benchmarks.finetune.settings import Settings
 from benchmarks.weights.checkpoint import Checkpoint, write_backbone
@@ -94,11 +94,21 @@ class Fitted:
         write_backbone(self.initial, self.extractor.backbone, spec=self.extractor.spec)
 
 
-def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> Fitted:
+def fit(
+    extractor: FeatureExtractor,
+    data: ClassFolder,
+    settings: Settings,
+    *,
+    hooks: Sequence[dict[str, Any]] = (),
+) -> Fitted:
     """Fits the recipe to network and data and checks it; trains nothing and writes nothing.
 
     Args:
-        extractor: the network to start from. data: class folders. settings: with ``work_dir`` set.
+        extractor: the network to start from.
+        data: class folders.
+        settings: with ``work_dir`` set.
+        hooks: registry dicts of what watches the run beside the recipe's own hooks; they count as
+            part of the recipe.
 
     Raises:
         ConfigError, ValueError: a mistake in recipe, labels or data, as the engine would find it.
@@ -108,6 +118,8 @@ def fit(extractor: FeatureExtractor, data: ClassFolder, settings: Settings) -> F
     if settings.options:
         _refuse_backbone(settings.options)
         override(cfg, settings.options)
+    if hooks:
+        cfg.hooks = [*cfg.get("hooks", []), *hooks]
     labels = choose_labels(
         data, fraction=settings.fraction, seed=settings.fraction_seed, file=settings.labels
     )

@@ -68,6 +68,16 @@ def _finetune(
 ) -> Result:
     """Trains what :func:`benchmarks.finetune.recipe.fit` made, unless that is done, and evaluates
     it; see :func:`run`.
+    """
+    train(fitted, progress=progress)
+    with undisturbed_random(current_device()):
+        record = _evaluate(fitted, data, settings, progress) if is_main_process() else None
+        return broadcast(record)
+
+
+def train(fitted: Fitted, *, progress: Progress | None = None) -> None:
+    """Trains to the end, from the newest checkpoint if there is one, unless that is done: then
+    ``fitted.final`` is there. Collective.
 
     The caller's random generators are as before afterwards.
 
@@ -81,15 +91,12 @@ def _finetune(
             if is_main_process():
                 fitted.write()
             if not broadcast(fitted.final.is_file()):
-                _train(fitted, progress)
-            record = _evaluate(fitted, data, settings, progress) if is_main_process() else None
-            return broadcast(record)
+                _run_engine(fitted, progress)
         finally:
             lock.release()
 
 
-def _train(fitted: Fitted, progress: Progress | None) -> None:
-    """Trains to the end, from the newest checkpoint if there is one."""
+def _run_engine(fitted: Fitted, progress: Progress | None) -> None:
     runner = build_runner(fitted.cfg, resume="auto")
     if progress is not None:
         runner.register_hook(_StepReporter(progress))

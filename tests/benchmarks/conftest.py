@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -137,3 +138,24 @@ def _write_willow(root: Path, points: int = 4) -> Path:
 def write_willow() -> Callable[[Path], Path]:
     """Writes toy keypoint pairs into a folder and returns it."""
     return _write_willow
+
+
+@pytest.fixture(scope="session")
+def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders whose classes differ in hue, small enough for a few seconds of training:
+    ``{train,val}/{blue,green,red}/<name>.jpg``: 8 and 4 images a class; read-only by
+    convention.
+    """
+    root = tmp_path_factory.mktemp("split_folder")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 8), ("val", 4)):
+        for channel, name in enumerate(("blue", "green", "red")):
+            (root / part / name).mkdir(parents=True)
+            for index in range(count):
+                image = rng.integers(0, 96, (40, 48, 3), dtype=np.uint8)
+                image[..., channel] += 128
+                assert cv2.imwrite(
+                    str(root / part / name / f"{name}_{index}.jpg"),
+                    cv2.GaussianBlur(image, (0, 0), 2),
+                )
+    return root
