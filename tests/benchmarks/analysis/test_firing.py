@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.analysis import firing
-from benchmarks.analysis.firing import Sets, bootstrap_over_classes, fire, thresholds
+from benchmarks.analysis.firing import Firing, Sets, Thresholds, bootstrap_over_classes, fire
 
 RULES = ("official", "strict")
 
@@ -19,6 +19,10 @@ def of_sizes(sizes: list[int], label: list[int]) -> Sets:
     return Sets(
         torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)), torch.tensor(label)
     )
+
+
+def measure(features: Tensor, sets: Sets, rule: str = "official") -> Firing:
+    return fire(features, sets, Thresholds.of(features, sets.rate), rule=rule)
 
 
 def units() -> Tensor:
@@ -72,9 +76,10 @@ def slow(features: np.ndarray, sets: Sets, k: int, *, rule: str) -> np.ndarray:
 
 
 def test_the_four_units() -> None:
-    measured = fire(units(), FOUR)
-    assert FOUR.rate == 0.25
-    assert measured.high.tolist() == [7, 5, 0, 0.7] and measured.low.tolist() == [0.7, 0.3, 0, -5]
+    at = Thresholds.of(units(), FOUR.rate)
+    assert at.rate == 0.25
+    assert at.high.tolist() == [7, 5, 0, 0.7] and at.low.tolist() == [0.7, 0.3, 0, -5]
+    measured = fire(units(), FOUR, at)
     assert measured.rates.tolist() == [0.25, 0.25, 1, 0.25]
     third = 1 / 3
     expected = [
@@ -84,15 +89,15 @@ def test_the_four_units() -> None:
         [2 * third, 0, 0, 2 * third],
     ]
     assert measured.local.numpy() == pytest.approx(np.array(expected))
-    assert measured.class_scores(1, 0.25).mean().item() == pytest.approx(58.333333, abs=1e-6)
-    assert measured.class_scores(2, 0.25).mean().item() == pytest.approx(50.0, abs=1e-9)
+    assert measured.class_scores(1).mean().item() == pytest.approx(58.333333, abs=1e-6)
+    assert measured.class_scores(2).mean().item() == pytest.approx(50.0, abs=1e-9)
 
 
 def test_the_four_units_strictly() -> None:
-    """With ≥ a threshold's own image fires: unit A is invariant on set 0, unit D on set 2 (its other
-    sign would be, on set 3); the dead unit is left out.
+    """With ≥ a threshold's own image fires: unit A is invariant on set 0, unit D on set 2 (its
+    other sign would be, on set 3); the dead unit is left out.
     """
-    measured = fire(units(), FOUR, rule="strict")
+    measured = measure(units(), FOUR, "strict")
     assert measured.rates.tolist() == [0.25, 0.25, 0.25]
     assert measured.local[0].tolist() == pytest.approx([1, 1 / 3, 0])
     assert measured.local[2].tolist() == pytest.approx([0, 1 / 3, 1])
@@ -101,7 +106,7 @@ def test_the_four_units_strictly() -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", ["noise", "relu", "sets"])
 def test_against_loops(rule: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(firing, "_BLOCK", 200)  # several blocks of units
+    monkeypatch.setattr(firing, "_BLOCK", 4)  # several blocks of units
     random = np.random.default_rng(0)
     sizes = random.integers(1, 7, 30).tolist()
     sets = of_sizes(sizes, random.integers(0, 5, 30).tolist())
@@ -110,9 +115,9 @@ def test_against_loops(rule: str, kind: str, monkeypatch: pytest.MonkeyPatch) ->
         features[:, :3] = np.maximum(features[:, :3] - 1, 0)  # silent on most images
     if kind == "sets":
         features += 2 * random.normal(size=(30, 17)).astype(np.float32)[sets.of_image]
-    measured = fire(torch.from_numpy(features), sets, rule=rule)
+    measured = measure(torch.from_numpy(features), sets, rule)
     for k in (1, 5):
-        scores = measured.class_scores(k, sets.rate).numpy()
+        scores = measured.class_scores(k).numpy()
         assert scores == pytest.approx(slow(features, sets, k, rule=rule), nan_ok=True)
         assert np.nanmin(scores) > 0
 
@@ -120,7 +125,7 @@ def test_against_loops(rule: str, kind: str, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("rule", RULES)
 def test_a_class_of_small_sets(rule: str) -> None:
     sets = of_sizes([3, 2, 2, 3], [0, 1, 1, 2])
-    scores = fire(torch.arange(10.0)[:, None], sets, rule=rule).class_scores(1, sets.rate)
+    scores = measure(torch.arange(10.0)[:, None], sets, rule).class_scores(1)
     expected = 0 if rule == "official" else torch.nan
     assert scores[1].item() == pytest.approx(expected, nan_ok=True) and scores[2] > 0
 
@@ -134,8 +139,8 @@ def many(noise: float, *, signal: bool = True) -> tuple[Tensor, Sets]:
 
 
 def scores_of(features: Tensor, sets: Sets, *, rule: str = "official") -> list[float]:
-    measured = fire(features, sets, rule=rule)
-    return [float(measured.class_scores(k, sets.rate).mean()) for k in (10, 25)]
+    measured = measure(features, sets, rule)
+    return [float(measured.class_scores(k).mean()) for k in (10, 25)]
 
 
 @pytest.mark.parametrize(
@@ -170,8 +175,8 @@ def test_strict_rule_gives_100_for_fixed_and_a_lower_floor() -> None:
 def test_neither_scale_nor_shift_nor_order_of_units_matters() -> None:
     features, sets = units(), FOUR
     other = (3 * features + 5)[:, [2, 0, 3, 1]]
-    expected = fire(features, sets).class_scores(2, 0.25)
-    assert torch.equal(fire(other, sets).class_scores(2, 0.25), expected)
+    expected = measure(features, sets).class_scores(2)
+    assert torch.equal(measure(other, sets).class_scores(2), expected)
 
 
 def test_a_permutation_keeps_sizes_and_classes() -> None:
@@ -185,9 +190,9 @@ def test_thresholds_are_places_of_the_sorted_features(count: int, classes: int) 
     features = torch.randn(count, 5, generator=torch.Generator().manual_seed(0))
     rate = max(1 / classes, 0.05)
     place = min(count * (classes - 1) // classes if rate > 0.05 else count * 19 // 20, count - 1)
-    high, low = thresholds(features, rate)
+    at = Thresholds.of(features, rate)
     ordered = features.sort(dim=0).values
-    assert torch.equal(high, ordered[place]) and torch.equal(low, ordered.flip(0)[place])
+    assert torch.equal(at.high, ordered[place]) and torch.equal(at.low, ordered.flip(0)[place])
 
 
 def test_the_bootstrap_is_that_of_the_mean_over_classes() -> None:
@@ -201,11 +206,11 @@ def test_the_bootstrap_is_that_of_the_mean_over_classes() -> None:
 
 def test_what_cannot_be_scored_is_named() -> None:
     features, sets = units(), FOUR
-    with pytest.raises(ValueError, match="k=10: .* but 4 of 4 count"):
-        fire(features, sets).class_scores(10, 0.25)
-    with pytest.raises(ValueError, match="but 3 of 4 count; use rule='official'"):
-        fire(features, sets, rule="strict").class_scores(4, 0.25)
+    with pytest.raises(ValueError, match="k=10: .* but only 4 count"):
+        measure(features, sets).class_scores(10)
+    with pytest.raises(ValueError, match="k=4: .* but only 3 count; .* or rule='official'"):
+        measure(features, sets, "strict").class_scores(4)
     with pytest.raises(ValueError, match="rule='loose' is not one of official, strict"):
-        fire(features, sets, rule="loose")
+        measure(features, sets, "loose")
     with pytest.raises(ValueError, match="largest of 2 sets has 2 images"):
-        fire(features[:4], of_sizes([2, 2], [0, 1]))
+        measure(features[:4], of_sizes([2, 2], [0, 1]))
