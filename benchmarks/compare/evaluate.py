@@ -4,20 +4,17 @@ predictors.
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
-from mmengine.runner import set_random_seed
 
 from benchmarks.compare.names import PlanError, check_names, plan_errors
 from benchmarks.compare.parts import Baseline, Evaluation
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.evaluate.suite import Task, data_arguments, find_benchmark, make_settings, make_task
-from pretrain.engine.check import register_all
+from benchmarks.weights.untrained import untrained_content
 from pretrain.files import atomic_path
 
 
@@ -61,25 +58,11 @@ def evaluate(checkpoint: Path, benchmark: Evaluation) -> Record:
 
 def make_untrained(config_path: Path, checkpoint: Path) -> None:
     """Writes the network of a recipe as it is before the first step of a run with the recipe's
-    seed.
-
-    The file has what a trained checkpoint's ``final.pth`` has as far as an evaluation reads it:
-    ``state_dict`` and in ``meta`` the backbone's config and the normalisation.
+    seed, see :func:`untrained_content`.
     """
-    register_all()
-    config = Config.fromfile(config_path)
-    # The same call with which the engine seeds a run, so trained arms of this seed started from
-    # these very weights.
-    set_random_seed(int(config.get("seed", 0)))
-    model = MODELS.build(copy.deepcopy(config.model.to_dict()))
-    meta = {
-        "backbone": model.backbone.config,
-        "normalisation": model.data_preprocessor.normalisation,
-        "samples_seen": 0,
-        "untrained": True,
-    }
+    content = untrained_content(Config.fromfile(config_path))
     with atomic_path(checkpoint) as temporary:
-        torch.save({"state_dict": model.state_dict(), "meta": meta}, temporary)
+        torch.save(content, temporary)
 
 
 def check_baseline(baseline: Baseline) -> None:

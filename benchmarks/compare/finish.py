@@ -42,7 +42,8 @@ from benchmarks.compare.table import (
     verdicts,
 )
 from benchmarks.core.record import write_all
-from benchmarks.report.figures import Sources, draw_figures
+from benchmarks.evaluate.suite import find_benchmark
+from benchmarks.report.figures import Sources, declared_figures, draw_figures
 from benchmarks.report.pictures.correspondences import CORRESPONDENCES
 from benchmarks.report.pictures.cost import COST
 from benchmarks.report.pictures.curves import COLLAPSED, LOSSES, THROUGHPUT
@@ -108,7 +109,9 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     atomic_write(folder / "table.tex", to_latex(comparison.table))
     sources = _sources(plan, comparison, runs=runs, costs=costs)
     page = _page(plan, comparison, measured=len(records), expected=expected)
-    page.pictures = draw_figures(FIGURES, sources, folder, console=console)
+    declared = (find_benchmark(benchmark.type) for benchmark in plan.benchmarks)
+    figures = [*FIGURES, *declared_figures(declared)]
+    page.pictures = draw_figures(figures, sources, folder, console=console)
     page.origins, page.costs = origins_of(runs, baselines, "baselines"), costs
     write_report(page, folder)
     if records:

@@ -42,7 +42,7 @@ class Arm:
     Attributes:
         config: recipe file.
         overrides: merged into the recipe after the comparison's common overrides, dotted keys.
-        train: False evaluates the randomly initialised backbone of the same recipe and seed.
+        train: False evaluates the backbone as a training with this recipe and seed starts it.
         sweep: what generated it; None for an arm written by hand.
         tuned: trials of the search that chose its settings; 0: none was made.
     """

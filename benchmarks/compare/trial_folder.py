@@ -65,9 +65,10 @@ def make_spec(
     if arm.train:
         flat = relevant(config)
     else:
-        # Only backbone and input say what an untrained network is; the rest of its recipe may
-        # change.
-        flat = relevant({key: config[key] for key in ("model", "seed") if key in config})
+        # Only backbone, input and start weights say what an untrained network is; the rest of its
+        # recipe may change.
+        kept = ("model", "seed", "load_from")
+        flat = relevant({key: config[key] for key in kept if key in config})
         flat = {k: v for k, v in flat.items() if not k.startswith("model.objectives")}
     return TrialSpec(
         arm=arm.name,

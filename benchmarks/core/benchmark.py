@@ -100,6 +100,7 @@ class Benchmark:
             None where it reads no maps, so that no upsampler changes its number.
         own_grid: whether it has a number of its own without an upsampler; a probe has none, its
             outputs are then resized bilinearly, which is the upsampler ``bilinear``.
+        figures: ``benchmarks.report.figures.Figure`` objects that pages with its records show.
 
     Raises:
         ValueError: settings that are no dataclass, or quick settings that they do not have.
@@ -118,6 +119,7 @@ class Benchmark:
     distributed: bool = False
     upsampled_stride: int | None = None
     own_grid: bool = True
+    figures: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_dataclass(self.settings):

@@ -25,8 +25,8 @@ from pretrain.random_state import undisturbed_random
 from pretrain.weights.filling import LoadReport, weights_fingerprint
 from pretrain.weights.layouts import IMAGENET
 
-# Options of a spec that are not the network's own.
-_OURS = ("weights", "seed", "map_stride", "backbone", "layout")
+#: Options of a spec that are not the network's own.
+SPEC_OPTIONS = ("weights", "seed", "map_stride", "backbone", "layout")
 # Of features at the image's size at once: what an upsampler may make on its way.
 _PIECE_BYTES = 256 << 20
 
@@ -48,6 +48,7 @@ class FeatureExtractor:
             backbone, with the normalised image.
         task_stride: Pixels per value that the task asks for: ``maps`` gives one feature for them
             behind an upsampler, and probes bring their logits to this grid without one, too.
+        samples_seen: Images shown in its pretraining, as its checkpoint says; None: it does not.
 
     Attributes:
         map_stride: Pixels per cell of the network's own map.
@@ -66,11 +67,13 @@ class FeatureExtractor:
         pyramid: Mapping[str, Tensor] | None = None,
         upsampler: Any = None,
         task_stride: int = 1,
+        samples_seen: int | None = None,
     ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
         self.pyramid = dict(pyramid or {})
         self.upsampler, self.task_stride = upsampler, task_stride
+        self.samples_seen = samples_seen
         self.map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
@@ -97,7 +100,7 @@ class FeatureExtractor:
             FileNotFoundError: no such file.
         """
         source, options = parse_spec(spec)
-        own = {key: options.pop(key) for key in _OURS if key in options}
+        own = {key: options.pop(key) for key in SPEC_OPTIONS if key in options}
         weights = own.get("weights", weights)
         if weights not in ("online", "target"):
             raise ValueError(f"weights={weights!r} must be 'online' or 'target'")
@@ -126,6 +129,7 @@ class FeatureExtractor:
             backbone = loaded.backbone
             common |= dict(report=loaded.report, pyramid=checkpoint.pyramid(weights))
             common |= dict(mean=loaded.normalisation["mean"], std=loaded.normalisation["std"])
+            common |= dict(samples_seen=checkpoint.meta.get("samples_seen"))
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
         return cls(backbone.eval(), **common)
 
@@ -213,6 +217,8 @@ class FeatureExtractor:
         )
         if self.upsampler is not None:
             described["upsampler"] = describe_upsampler(self.upsampler)
+        if self.samples_seen is not None:
+            described["samples_seen"] = self.samples_seen
         if self.report is not None:
             described["keys"] = self.report.counts
         return described

@@ -15,14 +15,15 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.core.record import Record, write_all
+from benchmarks.core.record import Record, is_baseline, write_all
 from benchmarks.evaluate.suite import Task
 from benchmarks.evaluate.tables import evaluation_tables
-from benchmarks.report.figures import Picture, Sources, draw_figures
+from benchmarks.report.figures import Picture, Sources, declared_figures, draw_figures
 from benchmarks.report.inline import picture_groups
 from benchmarks.report.markdown import markdown_figures, markdown_files, markdown_head
 from benchmarks.report.pictures.upsampled import FEATURES
 from benchmarks.report.renderers import plain_table, to_latex, to_markdown
+from benchmarks.report.runs import Run
 from benchmarks.report.templating import render
 from benchmarks.report.view import show
 from pretrain.command_line import own_command
@@ -47,7 +48,8 @@ def write_page(
     """Writes the page that ``pixelpretext evaluate --report FOLDER`` asks for.
 
     Args:
-        records, tasks: of the evaluation; pictures show images of the first task that reads maps.
+        records, tasks: of the evaluation; pictures show images of the first task that reads maps,
+            then come the figures that the benchmarks bring along.
         networks, upsamplers, weights: what was evaluated, as in :class:`Sources`.
         folder: of the page.
         device: where the networks run.
@@ -55,15 +57,28 @@ def write_page(
     """
     dense = [task for task in tasks if task.benchmark.upsampled_stride is not None]
     sources = Sources(
+        arms=networks,
         networks={spec: spec for spec in networks},
         images=partial(sample_images, dense[0], IMAGES) if dense else None,
         upsamplers=upsamplers,
+        runs=_runs(records),
         weights=weights,
         device=device,
     )
-    pictures = draw_figures(FIGURES, sources, Path(folder), console=console)
+    figures = [*FIGURES, *declared_figures(task.benchmark for task in tasks)]
+    pictures = draw_figures(figures, sources, Path(folder), console=console)
     page = write_evaluation(records, pictures, own_command(), folder)
     console.print(f"page: {page}", markup=False, soft_wrap=True)
+
+
+def _runs(records: Sequence[Record]) -> dict[str, list[Run]]:
+    """Network -> its records; trivial predictors have none."""
+    runs: dict[str, list[Run]] = {}
+    for record in records:
+        if not is_baseline(record):
+            spec = str(record.subject["spec"])
+            runs.setdefault(spec, []).append(Run(record, spec, benchmark=record.benchmark))
+    return runs
 
 
 def write_evaluation(

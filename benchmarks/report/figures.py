@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from torch import Tensor
 
+from benchmarks.core.benchmark import Benchmark
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics.ranking import Ranking
 
@@ -72,6 +73,14 @@ class Figure:
     title: str = ""
     section: str = "features"
     form: str = "png"
+
+
+def declared_figures(benchmarks: Iterable[Benchmark]) -> list[Figure]:
+    """The figures that benchmarks bring along, each once."""
+    figures: dict[Figure, None] = {}
+    for benchmark in benchmarks:
+        figures |= dict.fromkeys(benchmark.figures)
+    return list(figures)
 
 
 @dataclass(frozen=True)

@@ -227,3 +227,27 @@ def test_figures_get_networks_curves_recipes_and_perhaps_images(
     pictures = dict(folder=str(image_folder), count=3, size=16)
     end(replace(plan, pictures=pictures))
     assert drawn[1].images().shape == (3, 3, 16, 16)
+
+
+def test_the_page_shows_the_figures_of_its_benchmarks(
+    plan: Plan, write: Write, drawn: list[Sources], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fake_benchmark
+
+    def draw(scores: list[float], path: Path) -> None:
+        Image.new("RGB", (8, 8 * len(scores))).save(path)
+
+    def gather(sources: Sources) -> dict[str, list[float]]:
+        return {
+            arm: [run.record.metrics["score"].value for run in runs]
+            for arm, runs in sources.runs.items()
+            if runs
+        }
+
+    figure = Figure("scores", "what the toy measured", gather, draw, section="results")
+    declared = replace(fake_benchmark.BENCHMARK, figures=(figure,))
+    monkeypatch.setattr(fake_benchmark, "BENCHMARK", declared, raising=False)
+    write("weak/seed_0", 3.0)
+    end(plan)
+    assert "weak: what the toy measured" in (plan.work_dir / "index.html").read_text()
+    assert "pictures/scores_0.png" in (plan.work_dir / "report.md").read_text()

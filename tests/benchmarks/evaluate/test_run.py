@@ -21,8 +21,10 @@ from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.evaluate import run
 from benchmarks.evaluate.run import Options, evaluate, make_tasks
+from benchmarks.evaluate.suite import BENCHMARKS
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.frozen import depth, retrieval
+from benchmarks.report.figures import Figure, Sources
 from benchmarks.report.pictures.upsampled import FEATURES
 from benchmarks.report.renderers import print_tables
 
@@ -363,3 +365,32 @@ def test_pictures_that_fail_leave_the_page(
     evaluate(given)
     page = (tmp_path / "page/index.html").read_text().replace("<wbr>", "")
     assert "average_drop [%] ↓" in page and "knn" in page and "<img" not in page
+
+
+def test_the_page_shows_the_figures_of_its_benchmarks(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered: list[Sources] = []
+
+    def gather(sources: Sources) -> dict[str, int]:
+        gathered.append(sources)
+        return {"": 1}
+
+    def draw(_: int, path: Path) -> None:
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path)
+
+    figure = Figure("neighbours", "what kNN measured", gather, draw, section="results")
+    declared = replace(BENCHMARKS["knn"], figures=(figure, figure))
+    monkeypatch.setitem(BENCHMARKS, "knn", declared)
+    network, out = "random:test_resnet?output_stride=8", tmp_path / "r.jsonl"
+    data, page = f"classes:{image_folder}", tmp_path / "page"
+    settings = ["knn.size=32"]
+    evaluate(
+        arguments(out, [network], "knn", data, settings=settings, baselines=True, report=str(page))
+    )
+    assert (page / "index.html").read_text().count('alt="what kNN measured"') == 1
+    (sources,) = gathered
+    assert list(sources.arms) == [network] == list(sources.runs)  # and no trivial predictor
+    (run,) = sources.runs[network]
+    assert run.column("top1") == "knn.top1" and run.record.subject["spec"] == network

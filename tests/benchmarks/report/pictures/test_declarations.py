@@ -12,7 +12,8 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.report.figures import Figure, Picture, Sources, draw_figures
+from benchmarks.evaluate.suite import BENCHMARKS
+from benchmarks.report.figures import Figure, Picture, Sources, declared_figures, draw_figures
 from benchmarks.report.pictures.correspondences import CORRESPONDENCES
 from benchmarks.report.pictures.cost import COST
 from benchmarks.report.pictures.curves import (
@@ -50,6 +51,7 @@ def draw(figure: Figure, sources: Sources, folder: Path) -> list[Picture]:
 FIGURES = (
     *(FOREST, COST, LOSSES, QUALITY, COLLAPSED, THROUGHPUT),
     *(EXTREMES, PCA, CORRESPONDENCES, PAIRS, FEATURES),
+    *declared_figures(BENCHMARKS.values()),
 )
 
 
