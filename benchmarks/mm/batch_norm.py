@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,15 +38,24 @@ def measure(
         batches: as its ``data_preprocessor`` takes them.
         count: how many there are, for the progress bar.
     """
+    options = dict(total=count, transient=True, disable=not is_main_process())
+    with averaging(layers):
+        for batch in track(batches, "BatchNorm statistics", **options):
+            model(**model.data_preprocessor(batch, True), mode="loss")
+
+
+@contextmanager
+def averaging(layers: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Running statistics of layers in train mode become the average over the calls within a
+    ``with`` block; counters of batches stay as they are. Collective, as :func:`measure`.
+    """
     kept = []
     for layer in layers:
         kept.append((layer.momentum, copy.deepcopy(dict(layer.named_buffers()))))
         layer.reset_running_stats()
         # torch then averages all calls since the reset, each with the same weight.
         layer.momentum = None
-    options = dict(total=count, transient=True, disable=not is_main_process())
-    for batch in track(batches, "BatchNorm statistics", **options):
-        model(**model.data_preprocessor(batch, True), mode="loss")
+    yield
     for layer, (momentum, buffers) in zip(layers, kept, strict=True):
         layer.momentum = momentum
         _share(layer, buffers)
