@@ -30,9 +30,13 @@ _PATCH_BYTES = 128 << 20  # of float64 patches at once
 
 
 def patches(
-    maps: Tensor, kernel: tuple[int, int], *, dilation: tuple[int, int] = (1, 1)
+    maps: Tensor,
+    kernel: tuple[int, int],
+    *,
+    dilation: tuple[int, int] = (1, 1),
+    stride: tuple[int, int] = (1, 1),
 ) -> Iterator[Tensor]:
-    """Yields all patches of maps (B, C, H, W), stride 1, no padding: (n, C·h·w) float64.
+    """Yields the patches of maps (B, C, H, W), no padding, in pieces: (n, C·h·w) float64.
 
     A patch is flattened as ``filters.flatten(1)`` flattens filters (D, C, h, w): channel, row,
     column.
@@ -41,6 +45,7 @@ def patches(
         maps: inputs of a convolution.
         kernel: (h, w) of its filters.
         dilation: of its filters.
+        stride: cells from one patch to the next; 1 takes the patches at all positions.
 
     Raises:
         ValueError: maps smaller than a filter.
@@ -57,7 +62,9 @@ def patches(
         )
     size = 8 * maps.shape[1] * math.prod(kernel) * math.prod(positions)  # bytes of an image
     for part in maps.split(max(1, _PATCH_BYTES // size)):
-        columns = F.unfold(part.double(), kernel, dilation=dilation)  # (B, d, positions)
+        columns = F.unfold(
+            part.double(), kernel, dilation=dilation, stride=stride
+        )  # (B, d, positions)
         yield columns.transpose(1, 2).flatten(0, 1)
 
 
