@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -133,11 +134,8 @@ def show_images(
     chosen = evenly_spread(len(data.val), settings.images)
     for start in range(0, len(chosen), settings.batch_size):
         part = chosen[start : start + settings.batch_size]
-        squares = []
-        for index in part:
-            square = data.val.image(index, settings.size, settings.crop_fraction)
-            squares.append(torch.from_numpy(square))
-        extractor.vector(torch.stack(squares).permute(0, 3, 1, 2))
+        squares = [data.val.image(i, settings.size, settings.crop_fraction) for i in part]
+        extractor.vector(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2))
         if progress:
             progress("encode", start + len(part), len(chosen))
     return len(chosen)

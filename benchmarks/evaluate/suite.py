@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import finetune
+from benchmarks.analysis import alignment, dead_units
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.frozen import (
     cam,
@@ -38,6 +39,8 @@ MODULES = (
     correspondence,
     finetune,
     transfer,
+    alignment,
+    dead_units,
 )
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted

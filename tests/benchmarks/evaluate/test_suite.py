@@ -35,6 +35,8 @@ BASE = {
     "decoder": dict(size=(40, 48), dim=4, steps=2, images_per_step=2),
     "robustness": dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)),
     "correspondence": dict(size=(32, 32)),
+    "alignment": dict(images=4, leading=4, bases=3, draws=3),
+    "dead_units": dict(images=4),
 }
 # Another legal value of settings that take words, or not any number; the others: see another().
 OTHER = dict(
@@ -46,6 +48,7 @@ OTHER = dict(
     mask="positive",
     placement="shard",
     relative_to="image",
+    runs=("random:test_resnet?output_stride=8&seed=1",),
     severities=(2,),
     stride=8,
     train_at="low",
@@ -55,6 +58,8 @@ OTHER = dict(
 )
 # These train whole networks; tests of their own look at their records.
 TUNED = ("finetune", "transfer")
+# These read what the toy network has not: a pyramid, layers.
+OF_RESNET = ("decoder", "alignment", "dead_units")
 FROZEN = [name for name in BENCHMARKS if name not in TUNED]
 
 
@@ -118,12 +123,8 @@ def run(open_task: Callable[..., Task], colour_grid: Any) -> Callable[..., Recor
     toy = colour_grid()
 
     def make(name: str, **changes: Any) -> Record:
-        # A decoder reads a pyramid, which the toy network has not.
-        network = (
-            FeatureExtractor.load("random:test_resnet?output_stride=8")
-            if name == "decoder"
-            else toy
-        )
+        resnet = name in OF_RESNET
+        network = FeatureExtractor.load("random:test_resnet?output_stride=8") if resnet else toy
         task = open_task(name, **changes)
         return task.benchmark.measure(network, task.data, task.settings)
 
@@ -174,7 +175,9 @@ def test_every_setting_that_changes_the_number_changes_the_hash(
     for setting in fields(settings):
         key, role = setting.name, role_of(setting)
         record = run(name, **{key: another(key, getattr(settings, key))})
-        assert (record.protocol_hash == base.protocol_hash) == (role is not None), key
+        # One that the protocol holds in another form changes it as well.
+        outside = role in ("speed", "subject")
+        assert (record.protocol_hash == base.protocol_hash) == outside, key
         assert (record.subject != base.subject) == (role == "subject"), key
         if role == "speed":
             for metric, measured in record.metrics.items():
@@ -185,10 +188,11 @@ def test_every_setting_that_changes_the_number_changes_the_hash(
 def test_the_protocol_holds_every_setting_that_is_not_declared_to_stay_out(name: str) -> None:
     """Also of those that train whole networks: with facts that say nothing else, field by field."""
     benchmark = BENCHMARKS[name]
+    facts = dict(data="toys") | dict.fromkeys(benchmark.baseline_needs, 0)
     recipe = dict(recipe=__file__) if name == "transfer" else {}
-    protocol = benchmark.protocol(None, benchmark.settings(**recipe), dict(data="toys"))
+    protocol = benchmark.protocol(None, benchmark.settings(**recipe), facts)
     roles = {setting.name: role_of(setting) for setting in fields(benchmark.settings)}
-    assert protocol.keys() == {"data", *(key for key, role in roles.items() if role is None)}
+    assert protocol.keys() == {*facts, *(key for key, role in roles.items() if role is None)}
     assert set(roles.values()) <= {None, "speed", "subject", *protocol}
     json.dumps(protocol)  # what a record cannot hold would be found after the measurement
 
