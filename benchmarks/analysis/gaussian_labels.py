@@ -190,17 +190,16 @@ def add_arguments(parser: CommandLine) -> None:
 
 def run(*, case: str, seeds: Sequence[int], figure: str | None) -> None:
     """Prints a Markdown table with a row per seed, then the mean f(σ)."""
-    from benchmarks.speed import measuring
     from pretrain.files import require_writable
 
     if figure is not None:
         require_writable(Path(figure), "--figure")
-    print(measuring.header(["seed", "labels learnt", "misalignment", "random basis"]), flush=True)
+    print("| seed | labels learnt | misalignment | random basis |\n| --- | --- | --- | --- |")
     outcomes = {}
     for seed in seeds:
         outcome = outcomes[seed] = fit(CASES[case], seed)
-        cells = [f"{outcome.accuracy:.3f}", f"{outcome.misalignment:.3f}"]
-        print(measuring.row([str(seed), *cells, f"{outcome.random_basis:.3f}"]), flush=True)
+        cells = (outcome.accuracy, outcome.misalignment, outcome.random_basis)
+        print(f"| {seed} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True)
     print("\nf(σ) after / before, mean over seeds:")
     for deviation, gain in zip(
         CASES[case].deviations, mean_gains(list(outcomes.values())), strict=True
