@@ -11,6 +11,7 @@ from pretrain.command_line import Command, CommandLine, as_typed
 
 EXAMPLES = """example:
   pixelpretext make-scenes data/scenes --images 3000 --size 96 --seed 0     what quick/* reads
+  pixelpretext make-scenes data/factors --images 5 --size 96 --factors 10   for invariances
 
 If you run it again after an interruption, it writes only what is missing. docs/scenes.md describes
 layouts and labels."""
@@ -37,6 +38,13 @@ def add_arguments(parser: CommandLine) -> None:
         help="sequences in both splits together, 4:1 (default 10)",
     )
     parser.add_argument(
+        "--factors",
+        type=int,
+        default=0,
+        help="sets of each class in which one factor varies, and of each factor, for the benchmark "
+        "invariances (default 0)",
+    )
+    parser.add_argument(
         "--sheet", type=Path, metavar="PNG", help="also write a picture of the first 24 images"
     )
 
@@ -49,12 +57,21 @@ def run(
     seed: int,
     workers: int,
     sequences: int,
+    factors: int,
     sheet: Path | None,
 ) -> None:
     """Writes the data set, and prints what can be done with it."""
     from pretrain.data.scenes import write_scenes, write_sheet
 
-    write_scenes(out, images, size=size, seed=seed, workers=workers, sequences=sequences)
+    write_scenes(
+        out,
+        images,
+        size=size,
+        seed=seed,
+        workers=workers,
+        sequences=sequences,
+        factors=factors,
+    )
     if sheet:
         write_sheet(out, sheet)
         print(f"sheet      {sheet}")

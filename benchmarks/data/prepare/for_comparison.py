@@ -21,17 +21,24 @@ from pretrain.threads import usable_cores
 
 
 def prepare_scenes(
-    *, out: str, images: int, size: int = 96, seed: int = 0, sequences: int = 10
+    *,
+    out: str,
+    images: int,
+    size: int = 96,
+    seed: int = 0,
+    sequences: int = 10,
+    factors: int = 0,
 ) -> None:
     """Writes the procedural data set; does nothing when it is there."""
     # With few images, starting processes takes longer than drawing.
-    workers = usable_cores() if images >= 500 else 1
+    workers = usable_cores() if images >= 500 or factors else 1
     write_scenes(
         out,
         images,
         size=size,
         seed=seed,
         sequences=sequences,
+        factors=factors,
         workers=workers,
         console=Console(stderr=True),
     )

@@ -17,7 +17,7 @@ _SEEN_SHARE = (
 )
 _SEEN_AREA = 0.002  # nor one that fills less of the image
 _CROP_SHARE = 0.6  # a crop is cut for an object of which at least this much is visible
-_CROP_CONTEXT = 1.3  # side of a crop over the longer side of the visible part's box
+CROP_CONTEXT = 1.3  # side of a crop over the longer side of the visible part's box
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,16 @@ def cut_crops(drawn: Frame, instances: list[Instance]) -> list[tuple[Instance, n
         if instance.share < _CROP_SHARE:
             continue
         x, y, width, height = instance.bbox
-        side = min(size, math.ceil(_CROP_CONTEXT * max(width, height)))
+        side = min(size, math.ceil(CROP_CONTEXT * max(width, height)))
         left = min(max(round(x + width / 2 - side / 2), 0), size - side)
         top = min(max(round(y + height / 2 - side / 2), 0), size - side)
-        part = drawn.image[top : top + side, left : left + side]
-        crops.append((instance, cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC)))
+        crops.append((instance, enlarge(drawn.image, left, top, side=side)))
     return crops
+
+
+def enlarge(image: np.ndarray, left: int, top: int, *, side: int) -> np.ndarray:
+    """A square of an image (S, S, 3), ``side`` pixels wide from (left, top) on, resized to the
+    image's size.
+    """
+    part = image[top : top + side, left : left + side]
+    return cv2.resize(part, image.shape[:2], interpolation=cv2.INTER_CUBIC)

@@ -11,6 +11,7 @@ can be drawn at any size.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,7 @@ class Thing:
     depth: float  # metres
     velocity: tuple[float, float] = (0.0, 0.0)  # image widths per frame at its depth
     spin: float = 0.0  # radians per frame
+    turn: float = 0.0  # radians, about the vertical on the screen, out of the image plane
 
     @property
     def extent(self) -> float:
@@ -85,18 +87,21 @@ class Scene:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a thing is in one frame: x = centre + scale · R(angle) · local, local in image widths
-    of frame 0.
+    """Where a thing is in one frame: x = centre + scale · diag(cos turn, 1) · R(angle) · local,
+    local in image widths of frame 0. A turned card is narrower; it is small against its distance,
+    so that its near and its far half have one scale.
     """
 
     centre: np.ndarray  # (2,)
     scale: float
     angle: float
+    turn: float = 0.0
 
     def from_local(self) -> np.ndarray:
         """(2, 3) float64 affine map from local coordinates to the unit square."""
         c, s = self.scale * math.cos(self.angle), self.scale * math.sin(self.angle)
-        return np.array([[c, -s, self.centre[0]], [s, c, self.centre[1]]])
+        width = math.cos(self.turn)
+        return np.array([[width * c, -width * s, self.centre[0]], [s, c, self.centre[1]]])
 
     def to_local(self) -> np.ndarray:
         """(2, 3) float64, the inverse of :meth:`from_local`."""
@@ -107,9 +112,9 @@ class Pose:
 
 def scene_rng(seed: int, split: str, kind: str, index: int) -> np.random.Generator:
     """The random numbers of one scene; they depend on nothing but the arguments (``kind``: "image",
-    "sequence").
+    "sequence", "set").
     """
-    stream = ("image", "sequence").index(kind)
+    stream = ("image", "sequence", "set").index(kind)
     return np.random.Generator(
         np.random.Philox(np.random.SeedSequence([seed, _STREAM[split], stream, index]))
     )
@@ -125,9 +130,19 @@ def sample_scene(rng: np.random.Generator, moving: bool = False) -> Scene:
     kinds = rng.permutation(len(CLASSES))[: rng.integers(4, 8)]
     things: list[Thing] = []
     for kind in kinds:
-        thing = _sample_thing(CLASSES[kind], things, rng, moving)
+        thing = sample_thing(CLASSES[kind], things, rng, moving)
         if thing is not None:
             things.append(thing)
+    return surround(things, rng, moving)
+
+
+def surround(things: Iterable[Thing], rng: np.random.Generator, moving: bool = False) -> Scene:
+    """Draws ground, light and camera around things that are placed already.
+
+    Args:
+        things: in any order.
+        rng, moving: as for :func:`sample_scene`.
+    """
     distance = rng.uniform(3.2, 4.5)
     plane = np.array([rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.6), 1.0]) / distance
     camera = Camera()
@@ -140,7 +155,7 @@ def sample_scene(rng: np.random.Generator, moving: bool = False) -> Scene:
     strength = rng.uniform(0.1, 0.9)
     return Scene(
         things=tuple(sorted(things, key=lambda thing: -thing.depth)),
-        ground=_sample_surface(GROUND_TEXTURES[rng.integers(len(GROUND_TEXTURES))], rng),
+        ground=sample_surface(GROUND_TEXTURES[rng.integers(len(GROUND_TEXTURES))], rng),
         plane=tuple(plane),
         light=(strength * math.cos(towards), strength * math.sin(towards)),
         tint=np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.12)),
@@ -151,17 +166,23 @@ def sample_scene(rng: np.random.Generator, moving: bool = False) -> Scene:
     )
 
 
-def _sample_thing(
+def sample_thing(
     kind: ObjectClass, others: list[Thing], rng: np.random.Generator, moving: bool
 ) -> Thing | None:
-    """Draws one object that covers no other one too much; None if there is no room for it."""
+    """Draws one object that covers no other one too much; None if there is no room for it.
+
+    Args:
+        kind: its class.
+        others: objects that are there already.
+        rng, moving: as for :func:`sample_scene`.
+    """
     radius = rng.uniform(0.12, 0.22)
     aspect, angle, depth = (
         math.exp(rng.uniform(-0.2, 0.2)),
         rng.uniform(0, 2 * math.pi),
         rng.uniform(1.2, 2.2),
     )
-    surface = _sample_surface(kind.texture, rng)
+    surface = sample_surface(kind.texture, rng)
     velocity = tuple(rng.normal(0, 0.012, 2)) if moving else (0.0, 0.0)
     spin = rng.normal(0, 0.05) if moving else 0.0
     for _ in range(20):
@@ -174,7 +195,7 @@ def _sample_thing(
     return None
 
 
-def _sample_surface(texture: str, rng: np.random.Generator) -> Surface:
+def sample_surface(texture: str, rng: np.random.Generator) -> Surface:
     """Draws colours and shading without looking at the class: colour says nothing about it."""
     spec = sample_texture(texture, rng)
     dark = rng.uniform(0.1, 0.5)
@@ -217,7 +238,7 @@ def pose_at(scene: Scene, thing: Thing, frame: int) -> Pose:
     c, s = math.cos(roll), math.sin(roll)
     centre = np.array([c * seen[0] + s * seen[1], -s * seen[0] + c * seen[1]]) + 0.5
     angle = thing.angle + frame * thing.spin - roll
-    return Pose(centre, thing.depth / (thing.depth - tz), angle)
+    return Pose(centre, thing.depth / (thing.depth - tz), angle, thing.turn)
 
 
 def ground_points(scene: Scene, frame: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -20,6 +20,7 @@ from pretrain.files import atomic_write
 
 from .annotations import coco_header
 from .classes import CLASSES, GROUND, IGNORE, LABEL_NAMES
+from .factors import FACTOR_TABLE, as_csv
 
 LAYOUT = 1  # raised whenever the same seed would give other bytes
 MANIFEST = "scenes.json"
@@ -37,6 +38,7 @@ class Request:
     seed: int
     sequences: int  # over both splits
     layout: int = LAYOUT
+    factors: int = 0  # sets of images of each class in which one factor varies, and of each factor
 
     def __post_init__(self) -> None:
         """Raises ValueError where a value is out of range."""
@@ -49,6 +51,7 @@ class Request:
             "size": (32, 2048, "below 32 px the textures are finer than the pixels"),
             "seed": (0, 2**63 - 1, "it keys the random generator"),
             "sequences": (0, 10**4, "0 = none; file names have four digits"),
+            "factors": (0, 10**4, "0 = none; file names have four digits"),
         }
         for name, (low, high, reason) in limits.items():
             value = getattr(self, name)
@@ -64,10 +67,16 @@ class Request:
         val = max(total // 5, 1) if total > 1 else 0
         return {"train": total - val, "val": val}
 
+    def as_dict(self) -> dict[str, int]:
+        """What the table of contents says; without sets it is that of a folder that has none."""
+        entries = asdict(self)
+        return entries if self.factors else {k: v for k, v in entries.items() if k != "factors"}
+
     def __str__(self) -> str:
+        sets = f", factors {self.factors}" if self.factors else ""
         return (
             f"images {self.images}, size {self.size} px, seed {self.seed}, "
-            f"sequences {self.sequences}, layout {self.layout}"
+            f"sequences {self.sequences}, layout {self.layout}{sets}"
         )
 
 
@@ -117,7 +126,7 @@ def _read_request(path: Path) -> dict:
 
 
 def _demand_same(out: Path, verb: str, there: dict, request: Request) -> None:
-    if there != asdict(request):
+    if there != request.as_dict():
         try:
             theirs = str(Request(**there))
         except (TypeError, ValueError):  # of another version
@@ -130,7 +139,7 @@ def _demand_same(out: Path, verb: str, there: dict, request: Request) -> None:
 
 def begin(out: Path, request: Request) -> None:
     """Notes in ``out`` what is being written, so that a later run can tell whether it may go on."""
-    note = {"request": asdict(request), "versions": versions()}
+    note = {"request": request.as_dict(), "versions": versions()}
     atomic_write(out / PARTS / "request.json", json.dumps(note, indent=2) + "\n")
 
 
@@ -142,6 +151,7 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
     coco = {split: {**coco_header(split), "images": [], "annotations": []} for split in SPLITS}
     pixels = {split: np.zeros(len(LABEL_NAMES), dtype=np.int64) for split in SPLITS}
     crops = {split: Counter() for split in SPLITS}
+    varied: list[tuple[str, ...]] = []
     for path in parts:
         part = json.loads(path.read_text())
         split = part["split"]
@@ -151,6 +161,11 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
         coco[split]["annotations"] += part["annotations"]
         pixels[split] += np.array(part["label_pixels"])
         crops[split].update(part["crops"])
+        varied += part["varied"]
+    if varied:
+        text = as_csv(varied)
+        atomic_write(out / FACTOR_TABLE, text)
+        files[FACTOR_TABLE] = sha256(text.encode()).hexdigest()
     for split in SPLITS:
         text = json.dumps(coco[split], separators=(",", ":"))
         atomic_write(out / f"instances_{split}.json", text)
@@ -171,7 +186,7 @@ def finish(out: Path, request: Request, parts: Iterable[Path]) -> dict:
     # The files were not synced one by one, which on a busy disk takes longer than drawing them.
     os.sync()
     manifest = {
-        "request": asdict(request),
+        "request": request.as_dict(),
         "versions": versions(),
         "classes": [asdict(c) | {"name": c.name} for c in CLASSES],
         "labels": {"names": list(LABEL_NAMES), "ignore": IGNORE, "ground": GROUND},

@@ -24,6 +24,7 @@ from pretrain.progress import Bars
 
 from .annotations import coco_annotations, cut_crops, find_instances, label_map
 from .classes import CLASSES, LABEL_NAMES
+from .factors import FACTORS, draw_set
 from .layout import sample_scene, scene_rng
 from .manifest import MANIFEST, PARTS, SPLITS, Request, begin, find_finished, finish, versions
 from .render import render_frame
@@ -32,13 +33,14 @@ from .sequences import draw_sequence
 _JPEG_QUALITY = 92
 _IMAGES_PER_CHUNK = 16  # about a quarter of a second: what a killed run loses at most, per worker
 _SEQUENCES_PER_CHUNK = 2
+_SETS_PER_CHUNK = 4
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of images or sequences that is written, and noted as done, as a whole."""
+    """A run of images, sequences or sets that is written, and noted as done, as a whole."""
 
-    kind: str  # "image" or "sequence"
+    kind: str  # "image", "sequence" or "set"
     split: str
     first: int
     last: int  # not included
@@ -72,6 +74,7 @@ def write_scenes(
     seed: int = 0,
     workers: int = 1,
     sequences: int = 10,
+    factors: int = 0,
     console: Console | None = None,
 ) -> Path:
     """Writes a data set, finishes one that was interrupted, or finds that it is there already.
@@ -86,6 +89,8 @@ def write_scenes(
         seed: 0 or larger; splits of one seed share no scene.
         workers: number of processes; 1 = this one.
         sequences: number of sequences over both splits.
+        factors: number of sets of images in which one factor varies, of each class and factor, see
+            :mod:`pretrain.data.scenes.factors`.
         console: where progress is shown; None = the standard error stream.
 
     Returns:
@@ -95,7 +100,7 @@ def write_scenes(
         ValueError: an argument is out of range.
         FileExistsError: ``out`` holds a different data set or something else.
     """
-    request = Request(images=images, size=size, seed=seed, sequences=sequences)
+    request = Request(images, size, seed, sequences, factors=factors)
     if workers < 1:
         raise ValueError(f"workers={workers} must be 1 or more: the number of processes that draw")
     out = Path(out)
@@ -140,6 +145,9 @@ def _chunks(request: Request) -> Iterator[Chunk]:
         for split in SPLITS:
             for first in range(0, sizes[split], step):
                 yield Chunk(kind, split, first, min(first + step, sizes[split]))
+    sets = request.factors * len(FACTORS) * len(CLASSES)
+    for first in range(0, sets, _SETS_PER_CHUNK):
+        yield Chunk("set", "val", first, min(first + _SETS_PER_CHUNK, sets))
 
 
 def _run(
@@ -156,7 +164,7 @@ def _run(
     with Bars(console) as bars:
         bar = bars.add_task("drawing scenes", total=total, completed=done)
         if done:
-            console.print(f"{out}: continuing after {done} finished images and sequences")
+            console.print(f"{out}: continuing after {done} finished images, sequences and sets")
         if workers == 1:
             with _one_thread():
                 for chunk in missing:
@@ -195,12 +203,13 @@ def _start_worker() -> None:
 
 
 def write_chunk(out: Path, request: Request, chunk: Chunk) -> int:
-    """Draws and writes the files of one chunk, then its note; returns the number of images or
-    sequences.
+    """Draws and writes the files of one chunk, then its note; returns the number of images,
+    sequences or sets.
     """
     writer = _Writer(out, request, chunk)
+    add = dict(image=writer.add_image, sequence=writer.add_sequence, set=writer.add_set)[chunk.kind]
     for index in range(chunk.first, chunk.last):
-        writer.add_image(index) if chunk.kind == "image" else writer.add_sequence(index)
+        add(index)
     atomic_write(chunk.note(out), json.dumps(writer.part))
     return len(chunk)
 
@@ -219,6 +228,7 @@ class _Writer:
             "annotations": [],
             "label_pixels": [0] * len(LABEL_NAMES),
             "crops": {},
+            "varied": [],
         }
 
     def add_image(self, index: int) -> None:
@@ -260,6 +270,15 @@ class _Writer:
         for t, image in enumerate(frames):
             self._write(f"{folder}/{t:03d}.jpg", encode_jpeg(image))
         self._write(f"{folder}/tracks.npz", tracks)
+
+    def add_set(self, index: int) -> None:
+        """Draws set ``index`` and writes its images."""
+        drawn = draw_set(self.request.seed, index, self.request.size)
+        for step, (image, value) in enumerate(zip(drawn.images, drawn.values, strict=True)):
+            place = f"{drawn.factor}/{drawn.kind.name}/set_{drawn.number:04d}_{step}.jpg"
+            self._write(f"factors/{place}", encode_jpeg(image))
+            row = [place, drawn.factor, drawn.kind.name, f"{drawn.number:04d}", f"{value:.4f}"]
+            self.part["varied"].append(row)
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.out / name
