@@ -14,7 +14,7 @@ from pretrain.names import suggestion
 PROGRAM = "pixelpretext"
 GROUPS = {
     "pretrain": ("train", "rescale", "draw-pairs"),
-    "evaluate": ("evaluate", "evaluate-cim", "compare"),
+    "evaluate": ("evaluate", "analyse", "evaluate-cim", "compare"),
     "transfer": ("transfer", "finetune", "robustness"),
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
     "exchange": ("import", "export"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
 from textwrap import fill
 from typing import Any
@@ -12,9 +13,9 @@ from benchmarks.evaluate.suite import BENCHMARKS
 _WIDTH = 100
 
 
-def as_text() -> str:
-    """All benchmarks with what they read, measure and can be set to, for a terminal."""
-    return "\n\n".join(describe(benchmark) for benchmark in BENCHMARKS.values())
+def as_text(benchmarks: Iterable[Benchmark] = BENCHMARKS.values()) -> str:
+    """Benchmarks with what they read, measure and can be set to, for a terminal."""
+    return "\n\n".join(map(describe, benchmarks))
 
 
 def describe(benchmark: Benchmark) -> str:

@@ -143,8 +143,7 @@ def make_tasks(
         unread = [item for item in unread if item not in readable]
         if len(readable) != 1:
             raise ValueError(
-                f"--benchmark {name} needs one --data with a {reader.wanted()}, found "
-                f"{len(readable)}"
+                f"benchmark {name} needs one --data with a {reader.wanted()}, found {len(readable)}"
             )
         reduced = dict(benchmark.quick) if quick else {}
         task = make_task(name, reduced | own | dict(data=next(iter(readable.values()))))

@@ -48,6 +48,19 @@ MODULES = (
 BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 
+#: The room of the analyses; a benchmark whose ``run`` stands in it is one.
+_ANALYSES = "benchmarks.analysis."
+
+
+def analyses() -> dict[str, Benchmark]:
+    """The analyses among the benchmarks by name."""
+    chosen = {}
+    for name, benchmark in BENCHMARKS.items():
+        if benchmark.run.__module__.startswith(_ANALYSES):
+            chosen[name] = benchmark
+    return chosen
+
+
 @dataclass
 class Task:
     """A benchmark with its data opened and its settings checked, ready to run on any extractor.

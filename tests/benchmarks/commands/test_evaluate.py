@@ -60,7 +60,7 @@ def test_several_networks_and_benchmarks(
         (["--benchmark", "retreival", "--data", "camvid:x"], "did you mean 'retrieval'"),
         (
             ["--benchmark", "knn", "--data", "camvid:x"],
-            "--benchmark knn needs one --data with a folder",
+            "benchmark knn needs one --data with a folder",
         ),
         (["--benchmark", "retrieval", "--data", "x"], "write LAYOUT:ROOT"),
         (["--benchmark", "retrieval", "--data", "camvid:/nowhere"], "is not a folder"),

@@ -176,7 +176,7 @@ def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_p
     assert len({r.protocol_hash for r in read_all(tmp_path / "r.jsonl")}) == 2
     with pytest.raises(
         ValueError,
-        match=r"--benchmark depth needs one --data with a layout with depth maps .* found 0",
+        match=r"benchmark depth needs one --data with a layout with depth maps .* found 0",
     ):
         make_tasks(["depth"], data[:1], [], quick=True)
 
@@ -201,7 +201,7 @@ def test_options_that_the_crops_of_scenes_would_drop_are_refused(image_folder: P
     (folder / "crops").symlink_to(image_folder)
     assert len(make_tasks(["knn"], [f"scenes:{folder}"], [], quick=True)) == 1
     with pytest.raises(
-        ValueError, match=r"--benchmark knn .*scenes:ROOT without options; with them .*, found 0"
+        ValueError, match=r"benchmark knn .*scenes:ROOT without options; with them .*, found 0"
     ):
         make_tasks(["knn"], [f"scenes:{folder}?every=2,2"], [], quick=True)
     (task,) = make_tasks(["knn"], [f"classes:{folder}/crops?every=2,2"], [], quick=True)
@@ -341,7 +341,7 @@ def test_pairs_of_keypoints_and_a_page(
     )
     assert "index.html" in capsys.readouterr().out
     with pytest.raises(
-        ValueError, match="--benchmark correspondence needs one --data with a layout with keypoint"
+        ValueError, match="benchmark correspondence needs one --data with a layout with keypoint"
     ):
         make_tasks(["correspondence"], [f"classes:{tmp_path}"], [], quick=True)
 
