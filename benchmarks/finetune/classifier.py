@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from benchmarks.core.extractor import normalise, refused_sizes
+from benchmarks.finetune import shuffle  # noqa: F401 — checkpoints name BlockShuffle
 from benchmarks.finetune.head import PooledHead
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.backbones.timm_backbone import TimmBackbone
@@ -50,7 +51,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = PooledHead(backbone, len(classes), pooling)
-        self.inputs = MODELS.build(inputs) if inputs else nn.Identity()
+        self.inputs = MODELS.build(dict(size=size) | inputs) if inputs else nn.Identity()
         self.classes, self.size, self.crop_fraction = tuple(classes), size, crop_fraction
         self.mean, self.std, self.source = tuple(map(float, mean)), tuple(map(float, std)), source
 

@@ -12,6 +12,7 @@ from timm.data.random_erasing import RandomErasing
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.finetune import shuffle  # noqa: F401 — configs name BlockShuffle
 from benchmarks.finetune.head import PooledHead
 from benchmarks.finetune.seeding import MIX, seeded
 from pretrain.data.sampler import stream
@@ -38,8 +39,9 @@ class Finetuner(DrawingModel):
         size: side in pixels at which the network is tested. crop_fraction: see ``Classifier``. Both
             are what checkpoints and measurements during the training are told.
         inputs: registry dict of what changes normalised images (B, 3, H, W) before the network
-            sees them, in training and in tests alike, such as a fixed shuffle of their blocks; None
-            leaves them as they are. It holds no weights.
+            sees them, in training and in tests alike, such as
+            :class:`benchmarks.finetune.shuffle.BlockShuffle`; it is built with ``size``, holds no
+            weights, and draws by its ``seed``, which is the run's. None leaves images as they are.
         drop_path: share of residual branches left out at the deepest block; 0 = none.
         smoothing: share of the target spread evenly over all classes.
         mixup: α of its Beta distribution; 0 = none. cutmix: likewise. With both, each batch gets
@@ -81,7 +83,7 @@ class Finetuner(DrawingModel):
             dict(backbone) | (dict(drop_path_rate=drop_path) if drop_path else {})
         )
         self.head = PooledHead(self.backbone, len(classes), pooling)
-        self.inputs = MODELS.build(inputs) if inputs else nn.Identity()
+        self.inputs = MODELS.build(dict(size=size) | inputs) if inputs else nn.Identity()
         self.size, self.crop_fraction = size, crop_fraction
         self.num_classes, self.smoothing, self.erase = len(classes), smoothing, erase
         self._meta = dict(

@@ -48,6 +48,7 @@ _NOT_RECIPE = {
 #: What a fine-tuning sets itself, and what says it instead.
 _INSTEAD = {
     "model.data_preprocessor": "images are normalised as in the network's pretraining",
+    "model.inputs.seed": "give --seeds",
     "model.classes": "classes are the folders of --data",
     "source": "images are those of --data, or of --labels",
     "seed": "give --seeds",
@@ -133,6 +134,8 @@ def fit(
             "seed": settings.tuning_seed,
         }
     )
+    if isinstance(cfg.model.get("inputs"), Mapping):
+        cfg.merge_from_dict({"model.inputs.seed": settings.tuning_seed})
     protocol = _protocol(cfg, data, labels)
     subject = extractor.describe() | dict(tuning_seed=settings.tuning_seed)
     folder = (
@@ -187,10 +190,14 @@ def recipe_hash(cfg: Config) -> str:
     """
     values = {name: value for name, value in cfg.to_dict().items() if name in _RECIPE}
     for name, keys in _NOT_RECIPE.items():
-        values[name] = {
-            key: value for key, value in values.get(name, {}).items() if key not in keys
-        }
+        values[name] = _without(values.get(name, {}), keys)
+    if isinstance(values["model"].get("inputs"), Mapping):
+        values["model"]["inputs"] = _without(values["model"]["inputs"], ("seed",))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _without(section: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key not in keys}
 
 
 def _protocol(cfg: Config, data: ClassFolder, labels: Labels) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,8 @@ class FinetuneViews:
         ratio: (low, high) of its width / height.
         flip: probability of mirroring.
         randaugment: timm's description, ``rand-m9-mstd0.5-inc1``; None leaves it out.
+        centre: None: crops are drawn. A share in (0, 1]: what a test with this ``crop_fraction``
+            shows is taken instead, the central square of that share of the shorter side.
 
     Raises:
         TypeError, ValueError: an illegal setting.
@@ -59,7 +62,11 @@ class FinetuneViews:
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         flip: float = 0.5,
         randaugment: str | None = "rand-m9-mstd0.5-inc1",
+        centre: float | None = None,
     ) -> None:
+        if centre is not None and not 0 < centre <= 1:
+            raise ValueError(f"centre={centre!r}: must be in (0, 1], or None to draw crops")
+        self.centre = centre
         self._crops = ViewRecipe({_GROUP: [dict(size=size, scale=scale, ratio=ratio, flip=flip)]})
         self.specs = self._crops.specs
         self.augment = None
@@ -82,9 +89,13 @@ class FinetuneViews:
         """Draws all parameters for an upright image of this size in pixels."""
         plan: Plan = self._crops.plan(height, width, rng)
         number = int(rng.integers(2**63))
-        return FinetunePlan(
-            plan.source_size, plan.views[_GROUP][0].crop, plan.min_decode_size, number
-        )
+        crop, need = plan.views[_GROUP][0].crop, plan.min_decode_size
+        if self.centre is not None:
+            side = max(1, round(min(height, width) * self.centre))
+            crop = Crop((height - side) // 2, (width - side) // 2, side, side, crop.flip)
+            scale = min(1.0, self.specs[_GROUP][0].size[0] / side)
+            need = math.ceil(height * scale), math.ceil(width * scale)
+        return FinetunePlan(plan.source_size, crop, need, number)
 
     def render(
         self, image: np.ndarray, plan: FinetunePlan, *, photometrics: bool = False
