@@ -151,7 +151,7 @@ def fine_tuned(
         settings: of the analysis.
         seed: of classifier, order of images and augmentation.
         inputs: registry dict of a fixed change of the normalised images, in training and in tests,
-            such as ``dict(type="BlockShuffle", …)``.
+            such as ``dict(type="BlockShuffle", block=8)``; see ``Finetuner``.
         progress: called with ("fine-tune", step, steps).
 
     Raises:
@@ -195,3 +195,10 @@ def untrained(extractor: FeatureExtractor, *, seed: int = 0) -> FeatureExtractor
     spec = untrained_spec(extractor.backbone.config)
     spec += f"{'&' if '?' in spec else '?'}seed={seed}"
     return FeatureExtractor(backbone, mean=extractor.mean, std=extractor.std, spec=spec)
+
+
+def named(progress: Progress | None, name: str) -> Progress | None:
+    """The same progress with ``name`` before its phases: which of several fine-tunings it is."""
+    if progress is None:
+        return None
+    return lambda phase, done, total: progress(f"{name}: {phase}", done, total)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import finetune
-from benchmarks.analysis import alignment, dead_units
+from benchmarks.analysis import alignment, block_shuffle, dead_units
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.frozen import (
     cam,
@@ -39,6 +39,7 @@ MODULES = (
     correspondence,
     finetune,
     transfer,
+    block_shuffle,
     alignment,
     dead_units,
 )

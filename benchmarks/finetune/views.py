@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -91,9 +91,9 @@ class FinetuneViews:
         number = int(rng.integers(2**63))
         crop, need = plan.views[_GROUP][0].crop, plan.min_decode_size
         if self.centre is not None:
-            side = max(1, round(min(height, width) * self.centre))
-            crop = Crop((height - side) // 2, (width - side) // 2, side, side, crop.flip)
-            scale = min(1.0, self.specs[_GROUP][0].size[0] / side)
+            size = self.specs[_GROUP][0].size[0]
+            crop = replace(central_square(height, width, size, self.centre), flip=crop.flip)
+            scale = min(1.0, size / min(crop.height, crop.width))
             need = math.ceil(height * scale), math.ceil(width * scale)
         return FinetunePlan(plan.source_size, crop, need, number)
 
@@ -113,3 +113,18 @@ class FinetuneViews:
             pixels = torch.from_numpy(np.array(changed)).permute(2, 0, 1).contiguous()
         place = geometry.from_box(torch.tensor(box, dtype=torch.float64))
         return {_GROUP: Views(pixels[None], place[None], None)}
+
+
+def central_square(height: int, width: int, size: int, fraction: float) -> Crop:
+    """What :func:`benchmarks.data.loading.centre_crop` shows of an image of (H, W) pixels, in whole
+    pixels of the image: its sides may differ by one.
+    """
+    short = max(size, round(size / fraction))
+    scale = short / min(height, width)
+    edges = []
+    for side in (height, width):
+        first = (max(short, round(side * scale)) - size) // 2
+        start = min(round(first / scale), side - 1)
+        edges.append((start, max(1, min(side, round((first + size) / scale)) - start)))
+    (top, rows), (left, columns) = edges
+    return Crop(top, left, rows, columns)

@@ -1,4 +1,4 @@
-"""Shuffled blocks: the specification's image, loops, inverses, and permutations that move little."""
+"""Shuffled blocks: a known image, loops, inverses, and permutations that move little."""
 
 from __future__ import annotations
 
