@@ -59,7 +59,7 @@ def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
 
     Raises:
         ValueError: the checkpoint is not one of this engine, or its run began with the weights of
-            ``load_from``.
+            ``load_from`` or of the backbone's ``start``.
     """
     meta = checkpoint.get("meta")
     if (
@@ -72,11 +72,15 @@ def initial_model(checkpoint: dict[str, Any]) -> nn.Module:
             "iter_N.pth)"
         )
     cfg = parse(meta["cfg"])
-    if cfg.get("load_from"):
-        raise ValueError(
-            f"the run began with the weights of load_from={cfg.load_from!r} and not with fresh "
-            "ones; rescaling needs a run from scratch"
-        )
+    for place, source in (
+        ("load_from", cfg.get("load_from")),
+        ("model.backbone.start", cfg.model.backbone.get("start")),
+    ):
+        if source:
+            raise ValueError(
+                f"the run began with the weights of {place}={source!r} and not with fresh ones; "
+                "rescaling needs a run from scratch"
+            )
     register_all()
     set_random_seed(meta["seed"])
     return MODELS.build(cfg.model.to_dict())

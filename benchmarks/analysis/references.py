@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.core.extractor import SPEC_OPTIONS, FeatureExtractor, parse_spec
+from benchmarks.core.extractor import SPEC_OPTIONS, FeatureExtractor
 from benchmarks.weights.checkpoint import Checkpoint
 from benchmarks.weights.untrained import untrained_content
+from pretrain.specs import parse_spec
 
 #: The network itself, as it was before its pretraining.
 START = "start"
@@ -18,7 +19,7 @@ def load_reference(extractor: FeatureExtractor, reference: str = START) -> Featu
     Args:
         extractor: the measured network, as :meth:`FeatureExtractor.load` made it.
         reference: ``start``: the same network before its pretraining, rebuilt from the recipe and
-            the seed in its checkpoint, start weights (``load_from``) included; a network that was
+            the seed in its checkpoint, start weights included; a network that was
             never trained is its own start. Anything else is a spec of
             :meth:`FeatureExtractor.load`.
 

@@ -118,7 +118,7 @@ def read_executor_options(items: Sequence[str], *, jobs: int | None) -> dict[str
     Raises:
         ValueError: an item without a value; a key that is given twice, ``--jobs`` counted.
     """
-    from benchmarks.core.extractor import literal
+    from pretrain.specs import literal
 
     if jobs is not None:
         items = [*items, f"jobs={jobs}"]

@@ -283,7 +283,8 @@ def _recipes(arms: Sequence[Arm], common: dict[str, Any]) -> dict[str, dict[str,
         except ConfigError as error:
             raise PlanError(f"arm {arm.name!r} ({arm.config}): {error}") from error
         # All untrained arms of one model are one experiment, whatever their objectives.
-        experiment = relevant(recipe) if arm.train else recipe["model"].get("backbone")
+        start = [recipe["model"].get("backbone"), recipe.get("load_from")]
+        experiment = relevant(recipe) if arm.train else start
         twin = arm_of.setdefault(config_hash([experiment, arm.train]), arm.name)
         if twin != arm.name:
             raise PlanError(

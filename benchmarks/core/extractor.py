@@ -4,7 +4,6 @@ out.
 
 from __future__ import annotations
 
-import ast
 import copy
 import hashlib
 import json
@@ -13,7 +12,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.backbones.timm_backbone import Features, TimmBackbone
 from pretrain.modes import evaluating
 from pretrain.random_state import undisturbed_random
+from pretrain.specs import parse_spec
 from pretrain.weights.filling import LoadReport, weights_fingerprint
 from pretrain.weights.layouts import IMAGENET
 
@@ -44,6 +43,7 @@ class FeatureExtractor:
         report: What was loaded; None for a network that never was in a file.
         pyramid: Weights of a feature pyramid that was trained with the network, keys from ``fpn.``
             and ``head_convs.``.
+        licence: What the weights may be used for; None where nobody says.
         upsampler: Called as ``upsampler.upsample(image, features, output_size)`` after the
             backbone, with the normalised image.
         task_stride: Pixels per value that the task asks for: ``maps`` gives one feature for them
@@ -65,13 +65,14 @@ class FeatureExtractor:
         map_stride: int | None = None,
         report: LoadReport | None = None,
         pyramid: Mapping[str, Tensor] | None = None,
+        licence: str | None = None,
         upsampler: Any = None,
         task_stride: int = 1,
         samples_seen: int | None = None,
     ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
-        self.pyramid = dict(pyramid or {})
+        self.pyramid, self.licence = dict(pyramid or {}), licence
         self.upsampler, self.task_stride = upsampler, task_stride
         self.samples_seen = samples_seen
         self.map_stride = backbone.info.pick(map_stride)
@@ -110,9 +111,11 @@ class FeatureExtractor:
             seed = own.get("seed", 0)
             if type(seed) is not int:
                 raise ValueError(f"spec {spec!r}: seed={seed!r} must be a whole number")
-            backbone, mean, std = _named(name, options, pretrained=kind == "timm", seed=seed)
-            report = LoadReport(tuple(backbone.state_dict())) if kind == "timm" else None
-            common |= dict(mean=mean, std=std, report=report)
+            pretrained = kind == "timm"
+            backbone, mean, std = _named(name, options, pretrained=pretrained, seed=seed)
+            licence = backbone.model.pretrained_cfg.get("license") if pretrained else None
+            report = LoadReport(tuple(backbone.state_dict())) if pretrained else None
+            common |= dict(mean=mean, std=std, report=report, licence=licence)
         else:
             if not Path(source).exists() and not Path(source).is_symlink():
                 raise FileNotFoundError(
@@ -128,6 +131,7 @@ class FeatureExtractor:
             )
             backbone = loaded.backbone
             common |= dict(report=loaded.report, pyramid=checkpoint.pyramid(weights))
+            common["licence"] = checkpoint.licence
             common |= dict(mean=loaded.normalisation["mean"], std=loaded.normalisation["std"])
             common |= dict(samples_seen=checkpoint.meta.get("samples_seen"))
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
@@ -215,6 +219,8 @@ class FeatureExtractor:
             std=self.std,
             fingerprint=self.fingerprint,
         )
+        if self.licence is not None:
+            described["licence"] = self.licence
         if self.upsampler is not None:
             described["upsampler"] = describe_upsampler(self.upsampler)
         if self.samples_seen is not None:
@@ -316,54 +322,6 @@ def identity(described: Mapping[str, Any]) -> str:
     """
     parts = [described[name] for name in ("fingerprint", "backbone", "mean", "std")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Splits the description of a network as :func:`split_options` does.
-
-    Raises:
-        ValueError: as there, or an unknown ``KIND:NAME``.
-    """
-    source, options = split_options(spec)
-    kind, colon, _ = source.partition(":")
-    if colon and kind not in ("timm", "random") and "/" not in kind and not Path(source).suffix:
-        raise ValueError(
-            f"spec {spec!r}: {kind!r} is not 'timm' or 'random'; a file is named by its path"
-        )
-    return source, options
-
-
-def split_options(spec: str) -> tuple[str, dict[str, Any]]:
-    """Splits ``SOURCE?key=value&key=value``; values are Python literals where they read as such,
-    else text.
-
-    A plus is a plus, in paths too; ``%26`` stands for an ampersand inside a value.
-
-    Raises:
-        ValueError: an option without a value, or one that is given twice.
-    """
-    source, _, query = spec.partition("?")
-    try:
-        pairs = parse_qsl(query.replace("+", "%2B"), strict_parsing=True) if query else []
-    except ValueError as error:
-        raise ValueError(
-            f"spec {spec!r}: options are written ?key=value&key=value ({error})"
-        ) from error
-    names = [name for name, _ in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"spec {spec!r}: {twice}= is given twice; give it once")
-    return source, {name: literal(value) for name, value in pairs}
-
-
-def literal(text: str) -> Any:
-    """Returns what ``text`` from a command line means: a Python literal if it reads as one, a bool,
-    else itself.
-    """
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _named(

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from mmengine.registry import MODELS
 
-from benchmarks.core.extractor import split_options
 from benchmarks.weights.checkpoint import Checkpoint
 from heads.upsamplers.base import Upsampler
 from pretrain.annotations import fit_all
 from pretrain.names import check_choice, check_names
+from pretrain.specs import split_options
 from pretrain.state_dicts import refuse_non_finite
 from pretrain.weights.layouts import UPSAMPLERS
 

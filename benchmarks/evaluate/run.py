@@ -13,7 +13,7 @@ import torch.distributed as dist
 from rich.console import Console
 
 from benchmarks.core.commands import RecordFile, choose_device, require_distinct
-from benchmarks.core.extractor import FeatureExtractor, literal, split_options
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.data.layouts import LAYOUTS
@@ -26,6 +26,7 @@ from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars
+from pretrain.specs import literal, split_options
 
 
 @dataclass(frozen=True)

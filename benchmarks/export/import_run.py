@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.core.extractor import parse_spec
 from benchmarks.weights.checkpoint import PREFIXES, Checkpoint
 from pretrain.files import atomic_path, sha256_of
+from pretrain.specs import parse_spec
 from pretrain.state_dicts import prefixed, refuse_non_finite
 from pretrain.weights.layouts import UPSAMPLERS, find_layout
 from pretrain.weights.network import Imported, call

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.core.extractor import FeatureExtractor, parse_spec
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.export.source import Difference, Export, Network, NoCounterpart, write_json
 from benchmarks.export.to_detectron2 import to_detectron2
 from benchmarks.export.to_graph import to_onnx, to_torchscript
@@ -21,6 +21,7 @@ from benchmarks.export.to_timm import to_safetensors, to_timm
 from benchmarks.export.to_torchvision import to_torchvision
 from pretrain.files import atomic_path
 from pretrain.names import suggestion
+from pretrain.specs import parse_spec
 
 # A new format is one function from a Network to an Export, and a line here.
 FORMATS: dict[str, Callable[[Network], Export]] = {

@@ -15,7 +15,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from benchmarks.core.extractor import FeatureExtractor, identity, parse_spec
+from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.record import Record
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.finetune import model, trajectory, views  # noqa: F401 — configs name classes
@@ -27,6 +27,7 @@ from pretrain.engine.config_file import override, read_config, require_honoured
 from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.schedule import make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
+from pretrain.specs import parse_spec
 
 NAME = "finetune"
 #: Sections that decide the result, and what of them belongs to network, data or machine instead.

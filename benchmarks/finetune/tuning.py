@@ -17,7 +17,7 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 
 from benchmarks.core.commands import RecordFile
-from benchmarks.core.extractor import FeatureExtractor, identity, literal
+from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.record import Record, by_protocol
 from benchmarks.report.runs import Run
 from benchmarks.report.table import Column, Entry, Table, build, protocol_title
@@ -26,6 +26,7 @@ from pretrain.command_line import read_pairs
 from pretrain.engine.distributed import open_group
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars, Progress
+from pretrain.specs import literal
 
 NETWORK, SEEDS = Column("network", is_text=True), Column("seeds", is_text=True)
 SECONDS = Column("s per seed", digits=0)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.core.extractor import split_options
 from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from pretrain.annotations import fit_all
 from pretrain.data.folders import visible
 from pretrain.names import check_choice
+from pretrain.specs import split_options
 
 #: Classes of each set of ImageNet; those of -A and -R are 200 of the 1000.
 IMAGENET_CLASSES = {

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import set_random_seed
 
 from pretrain.engine.check import register_all
-from pretrain.engine.start_weights import load_start
+from pretrain.engine.start_weights import begin
 from pretrain.random_state import undisturbed_random
 
 
@@ -22,10 +22,11 @@ def untrained_content(config: Config) -> dict[str, Any]:
     Equal to a run's own start bit for bit with the run's version of torch, which draws the numbers.
 
     Args:
-        config: of a run: its ``model``, and its ``seed`` and ``load_from`` where it has them.
+        config: of a run: its ``model`` with what the backbone starts from, and its ``seed`` and
+            ``load_from`` where it has them.
 
     Raises:
-        ValueError: a ``load_from`` that is not there any more or does not fit.
+        ValueError: start weights that are not there any more or do not fit.
     """
     register_all()
     with undisturbed_random():
@@ -33,7 +34,8 @@ def untrained_content(config: Config) -> dict[str, Any]:
         # started from these very weights.
         set_random_seed(int(config.get("seed", 0)))
         model = MODELS.build(copy.deepcopy(config.model.to_dict()))
-        if config.get("load_from"):
-            load_start(model, config.load_from, config.model.get("objectives") or ())
+        start = begin(model, config)
     meta = dict(**model.describe(), samples_seen=0, untrained=True)
+    if start is not None:
+        meta |= start.meta
     return dict(state_dict=model.state_dict(), meta=meta)

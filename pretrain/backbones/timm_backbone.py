@@ -93,6 +93,10 @@ class TimmBackbone(nn.Module):
             ``forward`` then gives as a plain tuple, as necks and heads of mmsegmentation and mmdet
             expect it: (1, 2, 3, 4) are strides 4 to 32 of a ResNet-50, (3, 5, 7, 11) four blocks of
             a ViT-B. None gives ``Features``. No weight depends on it.
+        start: spec of the weights that a run begins with (:mod:`pretrain.weights.start`):
+            ``timm:NAME.TAG``, or a file in any layout that ``pixelpretext import`` knows. The
+            engine loads them when a run begins, and never when a network is built again from its
+            ``config``, which does not name them.
         init_cfg: ``dict(type="Pretrained", checkpoint=FILE)`` as in configs of mmengine's
             libraries, whose models fill it by calling ``init_weights``; keys ``model.*``.
         **options: passed to ``timm.create_model``, for example ``channels=(32, 64, 128, 256)`` for
@@ -111,10 +115,12 @@ class TimmBackbone(nn.Module):
         *,
         checkpoint_activations: bool = False,
         out_indices: Sequence[int] | None = None,
+        start: str | None = None,
         init_cfg: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
+        self.start = start
         if init_cfg is not None and (
             init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}
         ):

@@ -39,7 +39,7 @@ from pretrain.engine.resumption import Resumption, RunLock
 from pretrain.engine.runner import PretrainRunner
 from pretrain.engine.schedule import Schedule, make_schedule, micro_batch
 from pretrain.engine.settings import ConfigError
-from pretrain.engine.start_weights import StartReport, load_start
+from pretrain.engine.start_weights import StartReport, begin
 from pretrain.memory import keep_freed_memory
 from pretrain.random_state import undisturbed_random
 from pretrain.structures import collate
@@ -73,7 +73,7 @@ def build_runner(
 
     Raises:
         ConfigError: any mistake in the config, see :func:`pretrain.engine.check.check_config`;
-            parts that do not fit together; a ``load_from`` that does not fill the model; a
+            parts that do not fit together; start weights that do not fill the model; a
             ``work_dir`` that cannot be written, that holds another run or in which another process
             trains.
     """
@@ -133,7 +133,7 @@ def check(cfg: Config, resume: bool | str | Path = False) -> str:
     schedule, images = ready.schedule, len(ready.loader.dataset)
     start = (
         ready.checkpoint
-        or (ready.start and f"the weights of {ready.start.source}")
+        or (ready.start and f"the weights of {ready.start.source} ({ready.start.licence})")
         or "the beginning"
     )
     length = f"{schedule.steps} steps of {schedule.global_batch}"
@@ -170,8 +170,8 @@ def _prepare(
     with undisturbed_random():  # what follows must not shift what the run draws
         hooks = [_build_hook(f"hooks[{i}]", h) for i, h in enumerate(cfg.get("hooks") or [])]
         check_hooks(hooks, model)
-        if checkpoint is None and cfg.get("load_from"):
-            start = load_start(model, cfg.load_from, cfg.model.get("objectives") or ())
+        if checkpoint is None:
+            start = begin(model, cfg)
         try:
             optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
         except (ValueError, TypeError) as error:

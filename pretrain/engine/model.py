@@ -22,7 +22,7 @@ class TrainedModel(BaseModel):
     (:func:`pretrain.terms.is_loss`) are summed and minimised.
 
     Attributes:
-        backbone: the network that ``load_from`` fills, a
+        backbone: the network that ``load_from`` or its own ``start`` fills, a
             :class:`pretrain.backbones.timm_backbone.TimmBackbone`.
         target_backbone: its EMA copy, or None.
         objectives: what reads the views; the ``needs`` of each (:class:`pretrain.needs.Needs`) say

@@ -28,7 +28,7 @@ from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.resumption import RunLock
 from pretrain.engine.schedule import Schedule
 from pretrain.engine.settings import EngineSettings
-from pretrain.engine.start_weights import StartReport
+from pretrain.engine.start_weights import META, StartReport
 from pretrain.random_state import restore_random_state
 
 _counter = itertools.count()
@@ -49,7 +49,7 @@ class PretrainRunner(Runner):
         launcher: ``none``, ``pytorch`` or ``slurm``; the process group is already open.
         resume: None, or the checkpoint to continue from.
         origin: see :func:`pretrain.engine.checkpoints.origin`.
-        start: what ``load_from`` filled the model with, for the log.
+        start: what the model was filled with before its first step, None for nothing.
         lock: the mark on ``work_dir``, given free when training ends, however it ends.
         hooks: Hooks (objects or registry dicts) in addition to mmengine's timer.
     """
@@ -75,6 +75,7 @@ class PretrainRunner(Runner):
         self._rng: list[dict[str, Any]] | None = None
         self._resume_path, self._origin, self._lock = resume, origin, lock
         self._started = time.time()
+        self._start = {} if start is None else start.meta
         removed = ("logger", "param_scheduler", "checkpoint", "sampler_seed", "runtime_info")
         super().__init__(
             model=model,
@@ -166,6 +167,7 @@ class PretrainRunner(Runner):
         self.train_loop._iter = meta["iter"]
         self.sampler.load_state(checkpoint["sampler"])
         self.train_seconds = meta["seconds"]
+        self._start = {name: meta[name] for name in META if name in meta}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         rank, size = get_rank(), get_world_size()
         if len(checkpoint["rng"]) == size:
@@ -233,6 +235,7 @@ class PretrainRunner(Runner):
             "seed": self.cfg.seed,
             "origin": self._origin,
             "cfg": self.cfg.pretty_text,
+            **self._start,
             **self.raw_model.describe(),
             "experiment_name": self.experiment_name,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S"),

@@ -1,4 +1,4 @@
-"""The weights a run begins with when its config names a file in ``load_from``."""
+"""The weights a run begins with: those of ``load_from``, of its backbone's ``start``, or none."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine.config import parse
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.settings import ConfigError
-from pretrain.state_dicts import refuse_non_finite, unwrapped
+from pretrain.state_dicts import prefixed, refuse_non_finite, under, unwrapped
+from pretrain.weights.filling import state_fingerprint
+from pretrain.weights.start import UNKNOWN, read_start
 
 _COUNTER = "num_batches_tracked"  # of BatchNorm with a fixed momentum, which never reads it
 _LEARNED_LATER = "mask_token"  # a published network has none, and one that does begins at zero
 _NESTS = ("state_dict", "model")  # where files keep the weights
+#: Keys of a checkpoint's ``meta`` that say what its run began with.
+META = ("start", "licence")
 
 
 @dataclass(frozen=True)
 class StartReport:
-    """What became of every tensor of a model that began from a file.
+    """What became of every tensor of a model that did not begin as it was drawn.
 
     Attributes:
-        source: the file.
+        source: the file, or the spec of published weights.
+        licence: what its weights may be used for, as far as anybody says.
+        fingerprint: of the backbone as it begins.
         loaded: names filled from it.
         copied: names copied from their originals, because the file holds none of the copy.
         fresh: names that begin as they were drawn, and are trained or filled by the run.
@@ -36,6 +43,8 @@ class StartReport:
     """
 
     source: str
+    licence: str
+    fingerprint: str
     loaded: tuple[str, ...]
     copied: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
@@ -54,7 +63,68 @@ class StartReport:
             for kind, names in kinds.items()
             if names or kind == "loaded"
         ]
-        return f"start weights from {self.source}: " + "; ".join([*counts, *self.notes])
+        licence = f"licence of the weights: {self.licence}"
+        return f"start weights from {self.source}: " + "; ".join([*counts, licence, *self.notes])
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the ``meta`` of checkpoints keeps of it; see :data:`META`."""
+        return dict(
+            start=dict(source=self.source, fingerprint=self.fingerprint), licence=self.licence
+        )
+
+
+def begin(model: TrainedModel, cfg: Config) -> StartReport | None:
+    """Brings a model that was just built to where its run begins.
+
+    Its copies, such as target networks, are made anew from what was loaded.
+
+    Args:
+        model: on the CPU, neither wrapped nor sharded.
+        cfg: the config that it was built from; read are ``load_from`` and the backbone's ``start``.
+
+    Returns:
+        What was loaded; None where the run begins with the weights that were drawn.
+
+    Raises:
+        ConfigError: as :func:`load_start` and :func:`load_backbone`, or both are named.
+    """
+    spec, path = getattr(model.backbone, "start", None), cfg.get("load_from")
+    if spec and path:
+        raise ConfigError(
+            f"load_from={path!r} and model.backbone.start={spec!r}: a run begins with one of the "
+            "two; leave one out"
+        )
+    if spec:
+        return load_backbone(model, spec)
+    return load_start(model, path, cfg.model.get("objectives") or ()) if path else None
+
+
+def load_backbone(model: TrainedModel, spec: str) -> StartReport:
+    """Fills the backbone, whole but for a mask token, and makes all copies of it anew.
+
+    Args:
+        model: as in :func:`begin`.
+        spec: see :func:`pretrain.weights.start.read_start`.
+
+    Raises:
+        ConfigError: weights that cannot be read, do not fit, or were trained on images normalised
+            otherwise than the model's. Nothing is changed then.
+    """
+    place = f"model.backbone.start={spec!r}"
+    try:
+        found = read_start(spec, model.backbone)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{place}: {error}") from error
+    differing = _differing_normalisation(found.normalisation, model)
+    if differing:
+        raise ConfigError(
+            f"{place}: these weights were trained on pixels normalised by {differing}; set "
+            "model.data_preprocessor=dict(type='ViewPreprocessor', mean=…, std=…) to it"
+        )
+    names = {id(module): f"{name}." for name, module in model.named_modules()}
+    state = prefixed(names[id(model.backbone)], found.state)
+    return _fill(model, state, place=place, source=spec, licence=found.licence, notes=found.notes)
 
 
 def load_start(
@@ -85,28 +155,67 @@ def load_start(
     except (ValueError, OSError) as error:
         raise ConfigError(f"load_from={path!r}: {error}") from error
     state, notes = _entries(content, model, path)
-    own = model.state_dict()
     left_out = _of_other_objectives(content, [*objectives])
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    differing = _differing_normalisation(meta.get("normalisation"), model)
+    if differing:
+        notes += (
+            f"WARNING: they were trained on pixels normalised by {differing}: set "
+            "model.data_preprocessor to it",
+        )
+    licence = meta.get("licence") or UNKNOWN
+    place = f"load_from={path!r}"
+    return _fill(
+        model, state, place=place, source=path, licence=licence, left_out=left_out, notes=notes
+    )
+
+
+def _fill(
+    model: TrainedModel,
+    state: Mapping[str, Tensor],
+    *,
+    place: str,
+    source: str,
+    licence: str,
+    left_out: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> StartReport:
+    """Fills a model and its copies.
+
+    Args:
+        model: see :func:`begin`.
+        state: tensors by names of the model, and whatever else.
+        place: the setting that named the weights and its value, for errors.
+        source, licence, notes: see :class:`StartReport`.
+        left_out: beginnings of names that are not taken.
+
+    Raises:
+        ConfigError: see :func:`load_start`.
+    """
+    own = model.state_dict()
     taken = {
         name: value
         for name, value in state.items()
         if name in own and not name.startswith(left_out)
     }
-    _check_shapes(taken, own, path)
-    refuse_non_finite(taken, f"load_from={path!r}")
+    _check_shapes(taken, own, place)
+    refuse_non_finite(taken, place)
     names = {id(module): f"{name}." for name, module in model.named_modules()}
     pairs = [(names[id(original)], names[id(copy)]) for original, copy in model.copies()]
     backbone = names[id(model.backbone)]
-    _require_whole(backbone, taken, own, path)
-    copied = _complete_copies(pairs, taken, own, path)
-    _require_trained(model, {*taken, *copied}, path)
+    _require_whole(backbone, taken, own, place)
+    copied = _complete_copies(pairs, taken, own, place)
+    _require_trained(model, {*taken, *copied}, place)
     model.load_state_dict(taken, strict=False)
     _copy(model, copied)
     filled = {*taken, *copied}
     fresh = tuple(name for name in own if name not in filled and not name.endswith(_COUNTER))
     unused = tuple(name for name in state if name not in taken)
-    notes += _normalisation_note(content, model)
-    return StartReport(path, tuple(taken), tuple(copied), fresh, unused, notes)
+    fingerprint = state_fingerprint(under(backbone, taken))
+    return StartReport(
+        source, licence, fingerprint, tuple(taken), tuple(copied), fresh, unused, notes
+    )
 
 
 def _entries(
@@ -168,7 +277,7 @@ def _kinds(objective: Mapping[str, Any]) -> tuple[Any, ...]:
     return (objective.get("type"), *(_kinds(inner) if isinstance(inner, Mapping) else ()))
 
 
-def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str) -> None:
+def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], place: str) -> None:
     """Raises a :class:`ConfigError` that names tensors of another shape than the model's."""
     wrong = []
     for name, value in taken.items():
@@ -178,21 +287,21 @@ def _check_shapes(taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: 
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise ConfigError(
-            f"load_from={path!r}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, "
+            f"{place}: {'; '.join(wrong[:3])}{more}. Give the model the file's sizes, "
             "or take from the file "
             "what fits: pixelpretext import FILE writes only its backbone"
         )
 
 
 def _require_whole(
-    prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
+    prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], place: str
 ) -> None:
     """Raises a :class:`ConfigError` if a part of the module at ``prefix`` is not in the file."""
     inside = [name for name in own if name.startswith(prefix)]
     missing = [name for name in inside if name not in taken and not _may_lack(name)]
     if missing:
         raise ConfigError(
-            f"load_from={path!r}: lacks {len(missing)} tensors of "
+            f"{place}: lacks {len(missing)} tensors of "
             f"{prefix.rstrip('.')}{_places(missing, ' such as ')}, "
             "which would stay random; name a file of this very architecture"
         )
@@ -203,7 +312,7 @@ def _may_lack(name: str) -> bool:
 
 
 def _complete_copies(
-    pairs: list[tuple[str, str]], taken: Mapping[str, Tensor], own: Mapping[str, Tensor], path: str
+    pairs: list[tuple[str, str]], taken: Mapping[str, Tensor], own: Mapping[str, Tensor], place: str
 ) -> dict[str, str]:
     """Returns {name within a copy: name of its original} for copies that the file lacks.
 
@@ -213,7 +322,7 @@ def _complete_copies(
     copied = {}
     for original, copy in pairs:
         if any(name.startswith(copy) for name in taken):
-            _require_whole(copy, taken, own, path)
+            _require_whole(copy, taken, own, place)
             continue
         for name in own:
             if name.startswith(copy):
@@ -221,7 +330,7 @@ def _complete_copies(
     return copied
 
 
-def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
+def _require_trained(model: TrainedModel, filled: set[str], place: str) -> None:
     """Raises a :class:`ConfigError` for parameters that nothing fills and nothing trains."""
     copied = set()
     for _, copy in model.copies():
@@ -233,7 +342,7 @@ def _require_trained(model: TrainedModel, filled: set[str], path: str) -> None:
             random.append(name)
     if random:
         raise ConfigError(
-            f"load_from={path!r}: lacks {len(random)} tensors{_places(random, ' such as ')} that "
+            f"{place}: lacks {len(random)} tensors{_places(random, ' such as ')} that "
             "nothing trains, so "
             "they would stay random; name a file that holds them"
         )
@@ -247,24 +356,18 @@ def _copy(model: nn.Module, copied: Mapping[str, str]) -> None:
         state[name].copy_(state[original])
 
 
-def _normalisation_note(content: dict[str, Any], model: TrainedModel) -> tuple[str, ...]:
-    """Returns a sentence if the file's network was trained with pixels normalised otherwise."""
-    meta = content.get("meta")
-    theirs = meta.get("normalisation") if isinstance(meta, dict) else None
+def _differing_normalisation(theirs: Any, model: TrainedModel) -> str:
+    """Returns how images of other weights are normalised; empty if as the model's are, or if it is
+    not known.
+    """
     ours = getattr(model.data_preprocessor, "normalisation", None)
-    if not isinstance(theirs, dict) or ours is None:
-        return ()
+    if not isinstance(theirs, Mapping) or ours is None:
+        return ""
     differing = []
     for key in ours:
         if not np.allclose(ours[key], theirs[key], rtol=0, atol=1e-3):
             differing.append(f"{key} {np.round(theirs[key], 4).tolist()}")
-    if not differing:
-        return ()
-    there = ", ".join(differing)
-    return (
-        f"WARNING: they were trained on pixels normalised by {there}: set model.data_preprocessor "
-        "to it",
-    )
+    return ", ".join(differing)
 
 
 def _places(names: Iterable[str], before: str = ": ") -> str:

@@ -207,3 +207,12 @@ def test_untrained_networks_are_those_a_run_starts_from(
         assert all(torch.equal(value, networks[-1][key]) for key, value in started.items())
     assert extractor.stride == 8
     assert any(not torch.equal(value, networks[1][key]) for key, value in networks[0].items())
+    # Started from the first of them, both seeds are it: the arm "untouched".
+    start = f"{tmp_path / '0.pth'}?licence=MIT"
+    config["model"]["backbone"]["start"] = start
+    write_config({**config, "seed": 1}, tmp_path / "untouched.py")
+    evaluation.make_untrained(tmp_path / "untouched.py", tmp_path / "untouched.pth")
+    untouched = FeatureExtractor.load(str(tmp_path / "untouched.pth"))
+    first = FeatureExtractor.load(str(tmp_path / "0.pth"))
+    assert untouched.fingerprint == first.fingerprint
+    assert untouched.describe()["licence"] == "MIT" and "licence" not in first.describe()

@@ -9,14 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.core.extractor import (
-    IMAGENET,
-    FeatureExtractor,
-    identity,
-    parse_spec,
-    split_options,
-)
+from benchmarks.core.extractor import IMAGENET, FeatureExtractor, identity
 from pretrain.backbones.timm_backbone import TimmBackbone
+from pretrain.specs import parse_spec
 
 SPEC = "random:test_resnet?output_stride=8"
 
@@ -195,15 +190,6 @@ def test_a_size_that_the_network_refuses_is_a_sentence(encode: str) -> None:
         match=r"images of 48 × 48 pixels: test_vit .* \(.*height \(48\) doesn't match.*\)$",
     ):
         getattr(fixed, encode)(torch.zeros(1, 3, 48, 48))
-
-
-def test_options_behind_a_folder() -> None:
-    assert split_options("a+b:c/data?masks=la+b/x%26y&train=t 1") == (
-        "a+b:c/data",
-        dict(masks="la+b/x&y", train="t 1"),
-    )
-    with pytest.raises(ValueError, match=r"train= is given twice; give it once"):
-        split_options("data?train=a&val=c&train=b")
 
 
 def test_specs() -> None:

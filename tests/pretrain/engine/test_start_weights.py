@@ -1,4 +1,6 @@
-"""``load_from``: what is filled, what follows it, what is refused; for every quick recipe."""
+"""``load_from`` and ``start``: what is filled, what follows it, what is refused; for every quick
+recipe.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,9 @@ from pretrain.engine.build import build_runner, check
 from pretrain.engine.check import register_all
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.settings import ConfigError
-from pretrain.engine.start_weights import load_start
+from pretrain.engine.start_weights import load_backbone, load_start
 from pretrain.objectives.parts.base import Objective
+from pretrain.weights.filling import weights_fingerprint
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = sorted(path.stem for path in (ROOT / "configs" / "quick").glob("*.py"))
@@ -47,7 +50,8 @@ def build(config: dict[str, Any], seed: int) -> TrainedModel:
 def bare(model: TrainedModel, path: Path) -> Path:
     """Writes the backbone alone, as tools/import.py does."""
     state = {f"backbone.{name}": value for name, value in model.backbone.state_dict().items()}
-    torch.save(dict(state_dict=state, meta=dict(imported={})), path)
+    meta = dict(model.describe(), imported={})
+    torch.save(dict(state_dict=state, meta=meta), path)
     return path
 
 
@@ -59,6 +63,19 @@ def equal(first: nn.Module, second: nn.Module) -> bool:
     )
 
 
+def test_quick_recipes_show_every_objective_with_a_target() -> None:
+    """So the tests over all of them leave none out."""
+    register_all()
+    shown = set()
+    for recipe in QUICK:
+        for objective in tiny(recipe)["objectives"]:
+            shown |= {objective["type"], objective.get("objective", {}).get("type")}
+    for name, kind in MODELS.module_dict.items():
+        own = isinstance(kind, type) and kind.__module__.startswith("pretrain.objectives.")
+        if own and issubclass(kind, Objective):
+            assert name in shown or not kind.needs.target, name
+
+
 @pytest.mark.parametrize("recipe", QUICK)
 def test_everything_that_follows_begins_as_what_was_loaded(recipe: str, tmp_path: Path) -> None:
     config = tiny(recipe)
@@ -67,7 +84,8 @@ def test_everything_that_follows_begins_as_what_was_loaded(recipe: str, tmp_path
         if buffer.is_floating_point():
             buffer.add_(0.25)
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
-    report = load_start(model, str(bare(source, tmp_path / "bare.pth")), config["objectives"])
+    path = str(bare(source, tmp_path / "bare.pth"))
+    report = load_start(model, path, config["objectives"])
     assert equal(model.backbone, source.backbone)
     assert model.target_backbone is None or equal(model.target_backbone, source.backbone)
     assert all(equal(original, copy) for original, copy in model.copies())
@@ -80,6 +98,10 @@ def test_everything_that_follows_begins_as_what_was_loaded(recipe: str, tmp_path
         # Nothing may stay random and untrained.
         assert parameter.requires_grad or id(parameter) in followers | networks, name
     assert set(report.loaded) == {f"backbone.{name}" for name in model.backbone.state_dict()}
+    begun = {name: value.clone() for name, value in model.state_dict().items()}
+    model.load_state_dict(fresh)
+    assert load_backbone(model, path).copied == report.copied
+    assert all(torch.equal(value, begun[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("recipe", QUICK)
@@ -283,3 +305,44 @@ def test_wrappers_names_are_cut_and_weights_are_numbers(tmp_path: Path) -> None:
         ValueError, match="load_from=.*backbone.model.* holds 1 values of .* that are NaN"
     ):
         load_start(build(config, 3), str(path), PIXPRO)
+
+
+def test_a_run_keeps_what_it_began_with_and_never_reads_it_again(
+    make_config: Callable, train: Callable, tmp_path: Path
+) -> None:
+    source = build_runner(make_config(tmp_path / "other", seed=9)).raw_model
+    path = bare(source, tmp_path / "bare.pth")
+    options = dict(
+        model__backbone__start=f"{path}?licence=CC-BY-4.0", model__objectives=PIXPRO, hooks=[]
+    )
+    whole = train(make_config(tmp_path / "whole", **options))
+    report = f"from the weights of {path}?licence=CC-BY-4.0 (CC-BY-4.0)"
+    assert report in check(make_config(tmp_path / "never", **options))
+    stopped = make_config(tmp_path / "stopped", **options)
+    train(stopped)
+    for step in (6, 9, 12):
+        (tmp_path / "stopped" / f"iter_{step}.pth").unlink()
+    path.unlink()
+    resumed = train(stopped, resume=True)
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+    fingerprint = weights_fingerprint(source.backbone)
+    start = dict(source=f"{path}?licence=CC-BY-4.0", fingerprint=fingerprint)
+    for content in (whole, resumed):
+        assert content["meta"]["start"] == start
+        assert content["meta"]["licence"] == "CC-BY-4.0"
+        assert "start" not in content["meta"]["backbone"]
+
+
+def test_one_start_only_and_the_normalisation_of_its_weights(
+    make_config: Callable, tmp_path: Path
+) -> None:
+    model = build_runner(make_config(tmp_path / "other")).raw_model
+    path = str(bare(model, tmp_path / "bare.pth"))
+    both = make_config(tmp_path / "run", load_from=path, model__backbone__start=path)
+    with pytest.raises(ConfigError, match="begins with one of the two"):
+        check(both)
+    other = dict(type="ViewPreprocessor", mean=[0.5] * 3)
+    cfg = make_config(tmp_path / "run", model__backbone__start=path, model__data_preprocessor=other)
+    with pytest.raises(ConfigError, match=r"start=.*normalised by mean \[0.485, 0.456, 0.406\]"):
+        check(cfg)
