@@ -9,12 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchmarks.core.benchmark import Benchmark
-from benchmarks.core.extractor import parse_spec
 from benchmarks.evaluate.run import Options, evaluate
 from benchmarks.evaluate.suite import BENCHMARKS, analyses
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.command_line import as_typed, read_pairs
 from pretrain.names import suggestion
+from pretrain.specs import parse_spec
 
 
 @dataclass(frozen=True)

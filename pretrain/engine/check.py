@@ -216,7 +216,10 @@ def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
     check = getattr(getattr(model, "backbone", None), "check_size", None)
     if check is None:
         return
-    for group in {group for objective in model.objectives for group in objective.needs.groups}:
+    groups: set[str] = set()
+    for objective in model.objectives:
+        groups.update(objective.needs.groups)
+    for group in sorted(groups):
         sized = [view for view in views.get(group, ()) if hasattr(view, "size")]
         for index, view in enumerate(sized):
             try:

@@ -194,11 +194,12 @@ def _fill(
         ConfigError: see :func:`load_start`.
     """
     own = model.state_dict()
-    taken = {
-        name: value
-        for name, value in state.items()
-        if name in own and not name.startswith(left_out)
-    }
+    taken, unused = {}, []
+    for name, value in state.items():
+        if name in own and not name.startswith(left_out):
+            taken[name] = value
+        else:
+            unused.append(name)
     _check_shapes(taken, own, place)
     refuse_non_finite(taken, place)
     names = {id(module): f"{name}." for name, module in model.named_modules()}
@@ -209,12 +210,20 @@ def _fill(
     _require_trained(model, {*taken, *copied}, place)
     model.load_state_dict(taken, strict=False)
     _copy(model, copied)
-    filled = {*taken, *copied}
-    fresh = tuple(name for name in own if name not in filled and not name.endswith(_COUNTER))
-    unused = tuple(name for name in state if name not in taken)
+    fresh = []
+    for name in own:
+        if name not in taken and name not in copied and not name.endswith(_COUNTER):
+            fresh.append(name)
     fingerprint = state_fingerprint(under(backbone, taken))
     return StartReport(
-        source, licence, fingerprint, tuple(taken), tuple(copied), fresh, unused, notes
+        source,
+        licence,
+        fingerprint,
+        tuple(taken),
+        tuple(copied),
+        tuple(fresh),
+        tuple(unused),
+        notes,
     )
 
 
@@ -297,8 +306,10 @@ def _require_whole(
     prefix: str, taken: Mapping[str, Tensor], own: Mapping[str, Tensor], place: str
 ) -> None:
     """Raises a :class:`ConfigError` if a part of the module at ``prefix`` is not in the file."""
-    inside = [name for name in own if name.startswith(prefix)]
-    missing = [name for name in inside if name not in taken and not _may_lack(name)]
+    missing = []
+    for name in own:
+        if name.startswith(prefix) and name not in taken and not _may_lack(name):
+            missing.append(name)
     if missing:
         raise ConfigError(
             f"{place}: lacks {len(missing)} tensors of "

@@ -131,11 +131,13 @@ def _from_ours(
     state: Mapping[str, Tensor], meta: Mapping[str, Any], backbone: TimmBackbone, *, which: str
 ) -> StartWeights:
     """The network of a checkpoint of ours."""
-    theirs, own = (_comparable(config) for config in (meta["backbone"], backbone.config))
-    differing = sorted(key for key in theirs | own if theirs.get(key) != own.get(key))
+    theirs, own = _comparable(meta["backbone"]), _comparable(backbone.config)
+    differing = []
+    for key in sorted(theirs | own):
+        if theirs.get(key) != own.get(key):
+            differing.append(f"{key} {theirs.get(key)!r} there, {own.get(key)!r} here")
     if differing:
-        pairs = [f"{key} {theirs.get(key)!r} there, {own.get(key)!r} here" for key in differing]
-        raise ValueError(f"the weights are of another network: {'; '.join(pairs)}")
+        raise ValueError(f"the weights are of another network: {'; '.join(differing)}")
     network = under(_PREFIXES[which], state)
     if not network:
         raise ValueError(f"weights={which!r}: the checkpoint has no such network")
