@@ -1,8 +1,8 @@
 """How far features have spread: pure functions of feature vectors, used to notice a collapse.
 
-All of them look at directions only (rows are L2-normalised first) and compute in float64 from
-float32 rows, without gradient and without drawing random numbers, so that watching a run does not
-change it.
+All of them look at directions only (rows are L2-normalised first; not in RankMe) and compute in
+float64 from float32 rows, without gradient and without drawing random numbers, so that watching a
+run does not change it.
 """
 
 from __future__ import annotations
@@ -51,12 +51,27 @@ def spread_within(cells: Tensor) -> float:
     return math.sqrt(float((unit - unit.mean(2, keepdim=True)).square().sum(1).mean()))
 
 
-def effective_rank(rows: Tensor) -> float:
-    """exp of the entropy of the normalised singular values of the centred, L2-normalised rows (Roy
-    and Vetterli, 2007).
+def entropy_rank(singular: Tensor, *, floor: float = 0.0) -> float:
+    """exp of the entropy of normalised singular values (Roy and Vetterli, 2007).
 
-    With σ the singular values: p = σ / Σσ, rank = exp(−Σ p·ln p). k equal singular values give k;
-    points on a line give 1; one point gives 0. At most min(n − 1, D): too few rows hide a high
+    p = σ / Σσ + floor, rank = exp(−Σ p·ln p). k equal values give k, a single one gives 1, none or
+    zeros only give 0.
+
+    Args:
+        singular: (k,) σ ≥ 0, float64.
+        floor: added to every p: 1e-7 in RankMe.
+    """
+    total = singular.sum()
+    if not total > 0:
+        return 0.0
+    p = singular / total + floor
+    return float(torch.special.entr(p).sum().exp())
+
+
+def effective_rank(rows: Tensor) -> float:
+    """:func:`entropy_rank` of the centred, L2-normalised rows.
+
+    Points on a line give 1; one point gives 0. At most min(n − 1, D): too few rows hide a high
     rank, never a low one.
 
     Args:
@@ -64,11 +79,14 @@ def effective_rank(rows: Tensor) -> float:
     """
     unit = unit_rows(rows)
     singular = torch.linalg.svdvals(unit - unit.mean(0))
-    singular = singular[singular > SAME_DIRECTION * math.sqrt(len(unit))]
-    if not len(singular):
-        return 0.0
-    p = singular / singular.sum()
-    return float((-(p * p.log()).sum()).exp())
+    return entropy_rank(singular[singular > SAME_DIRECTION * math.sqrt(len(unit))])
+
+
+def rank_me(vectors: Tensor) -> float:
+    """RankMe (Garrido et al., 2023): :func:`entropy_rank` of vectors of images (n, D) as they are,
+    neither centred nor normalised, with 1e-7 added to every p. Cost O(n·D·min(n, D)).
+    """
+    return entropy_rank(torch.linalg.svdvals(vectors.detach().double()), floor=1e-7)
 
 
 def pair_cosines(first: Tensor, second: Tensor) -> tuple[float, float]:

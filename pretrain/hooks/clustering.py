@@ -1,0 +1,93 @@
+"""k-means as pure functions: k-means++ from given uniform numbers, then Lloyd's rounds.
+
+Nothing here draws random numbers, so that whoever clusters during a run does not change it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def k_means(
+    points: Tensor, uniforms: Tensor, *, rounds: int = 20, tolerance: float = 1e-4
+) -> Tensor:
+    """Labels (n,) int64 of points: :func:`spread_starts`, then :func:`lloyd`.
+
+    Args:
+        points: (n, D) float64.
+        uniforms: (k,) in [0, 1); k is the number of clusters.
+        rounds, tolerance: of :func:`lloyd`.
+
+    Returns:
+        Numbers from 0 without a gap; fewer than k clusters where fewer points differ.
+    """
+    centres, labels = lloyd(
+        points, spread_starts(points, uniforms), rounds=rounds, tolerance=tolerance
+    )
+    # Where as many points are equal as would leave a cluster empty, numbers close up.
+    return torch.unique(labels, return_inverse=True)[1]
+
+
+def spread_starts(points: Tensor, uniforms: Tensor) -> Tensor:
+    """k-means++: each next start is drawn with a chance in proportion to the squared distance to
+    its nearest start so far (Arthur and Vassilvitskii, 2007).
+
+    Args:
+        points: (n, D) float64.
+        uniforms: (k,) in [0, 1), one per start.
+
+    Returns:
+        (k, D); fewer rows where every point equals a start already. Cost O(n·k·D).
+    """
+    first = int(uniforms[0] * len(points))
+    starts = [points[first]]
+    nearest = (points - starts[0]).square().sum(1)  # (n,)
+    for uniform in uniforms[1:]:
+        heights = nearest.cumsum(0)
+        if not heights[-1] > 0:
+            break
+        drawn = torch.searchsorted(heights, uniform.to(heights) * heights[-1], right=True)
+        starts.append(points[min(int(drawn), len(points) - 1)])
+        nearest = torch.minimum(nearest, (points - starts[-1]).square().sum(1))
+    return torch.stack(starts)
+
+
+def lloyd(
+    points: Tensor, starts: Tensor, *, rounds: int = 20, tolerance: float = 1e-4
+) -> tuple[Tensor, Tensor]:
+    """Lloyd's rounds: every point to its nearest centre, every centre to the mean of its points.
+
+    A cluster that loses all its points takes the point farthest from its own centre. Ends after
+    ``rounds``, or when no centre moves by more than ``tolerance``. Cost O(rounds · n · k · D).
+
+    Args:
+        points: (n, D) float64.
+        starts: (k, D) float64 centres to begin with, k ≤ n.
+        rounds: at most.
+        tolerance: a distance, in the points' unit.
+
+    Returns:
+        Centres (k, D), and the labels (n,) int64 to which they belong.
+    """
+    centres = starts
+    for _ in range(rounds):
+        labels = _assign(points, centres)
+        sums = torch.zeros_like(centres).index_add_(0, labels, points)
+        moved = sums / torch.bincount(labels, minlength=len(centres))[:, None]
+        shift = (moved - centres).norm(dim=1).max()
+        centres = moved
+        if shift <= tolerance:
+            break
+    return centres, _assign(points, centres)
+
+
+def _assign(points: Tensor, centres: Tensor) -> Tensor:
+    """(n,) the nearest centre of each point, the first among equals; no cluster without a point."""
+    distances = torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest, labels = distances.min(1)
+    for empty in (torch.bincount(labels, minlength=len(centres)) == 0).nonzero().flatten():
+        shared = torch.bincount(labels, minlength=len(centres))[labels] > 1
+        farthest = torch.where(shared, nearest, -torch.ones_like(nearest)).argmax()
+        labels[farthest], nearest[farthest] = empty, 0
+    return labels
