@@ -225,7 +225,7 @@ class Benchmark:
         """
         counts, groups = result.counts, getattr(data, "groups", None)
         if counts and groups is not None:
-            counts = counts | dict(groups=groups)
+            counts = dict(groups=groups) | counts  # a run may draw larger groups together
         return Record(
             self.name,
             result.metrics,

@@ -130,7 +130,7 @@ def ridge(
     return Linear(weight, bias)
 
 
-def share_of_place(means: Tensor, *, squares: float, images: int) -> tuple[float, float, float]:
+def share_of_place(means: Tensor, squares: float, images: int) -> tuple[float, float, float]:
     """Which share of the features' variance lies between positions.
 
         s = N · Σ_p ‖x̄_p − x̄‖² / Σ ‖x − x̄‖²,  by chance e = (P − 1) / (N·P − 1)

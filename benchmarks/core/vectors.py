@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data.class_folder import ClassFolder, ClassSplit
+from benchmarks.data.pairs import PairSplit
 from pretrain.progress import Progress
 
 TOP = ("top1", "top5")  # metrics of a classification
@@ -73,7 +74,9 @@ def encode_split(
     return torch.cat(vectors)
 
 
-def require_finite(values: Tensor, ids: Sequence[int], *, split: ClassSplit, what: str) -> None:
+def require_finite(
+    values: Tensor, ids: Sequence[int], *, split: ClassSplit | PairSplit, what: str
+) -> None:
     """Refuses values (B, D) that are not finite.
 
     Args:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import finetune
-from benchmarks.analysis import alignment, block_shuffle, dead_units
+from benchmarks.analysis import (
+    alignment,
+    block_shuffle,
+    dead_units,
+    dense_structure,
+    positional_bias,
+)
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.frozen import (
     cam,
@@ -42,6 +48,8 @@ MODULES = (
     block_shuffle,
     alignment,
     dead_units,
+    positional_bias,
+    dense_structure,
 )
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted

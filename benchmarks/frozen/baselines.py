@@ -65,6 +65,10 @@ class ColourPosition:
         """See :meth:`maps`."""
         return self.maps(images)
 
+    def vector(self, images: Tensor) -> Tensor:
+        """(B, 6), the mean of :meth:`maps` over places."""
+        return self.maps(images).mean((2, 3))
+
     def normalise(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) float in [0, 1] of images that are uint8 or that already."""
         return images.float() / (255.0 if images.dtype == torch.uint8 else 1.0)

@@ -91,7 +91,7 @@ def test_a_fit_without_directions_is_the_fit_of_features_without_them(features: 
 
 def test_share_of_the_vectors(features: Tensor) -> None:
     squares = float(features.square().sum())
-    share, chance, corrected = share_of_place(features.mean(0), squares=squares, images=3)
+    share, chance, corrected = share_of_place(features.mean(0), squares, 3)
     assert share == pytest.approx(0.575065, abs=1e-6)
     assert chance == pytest.approx(0.314286, abs=1e-6)
     assert corrected == pytest.approx(0.380303, abs=1e-6)
@@ -100,13 +100,13 @@ def test_share_of_the_vectors(features: Tensor) -> None:
 def test_share_is_all_where_images_are_equal_and_nothing_by_chance() -> None:
     generator = torch.Generator().manual_seed(0)
     one = torch.randn(1, 12, 5, generator=generator, dtype=torch.float64).expand(6, 12, 5)
-    share = share_of_place(one.mean(0), squares=float(one.square().sum()), images=6)
+    share = share_of_place(one.mean(0), float(one.square().sum()), 6)
     assert share[0] == pytest.approx(1) and share[2] == pytest.approx(1)
     noise = torch.randn(400, 12, 50, generator=generator, dtype=torch.float64) + 3
-    share = share_of_place(noise.mean(0), squares=float(noise.square().sum()), images=400)
+    share = share_of_place(noise.mean(0), float(noise.square().sum()), 400)
     assert share[0] == pytest.approx(share[1], rel=0.1) and abs(share[2]) < 1e-3
     still = torch.ones(5, 12, 3, dtype=torch.float64)
-    share = share_of_place(still.mean(0), squares=float(still.square().sum()), images=5)
+    share = share_of_place(still.mean(0), float(still.square().sum()), 5)
     assert share[2] != share[2]  # not a number: nothing varies
 
 

@@ -37,6 +37,8 @@ BASE = {
     "correspondence": dict(size=(32, 32)),
     "alignment": dict(images=4, leading=4, bases=3, draws=3),
     "dead_units": dict(images=4),
+    "dense_structure": dict(size=(40, 48), images=4, group=2, clusters=3, rank_cells=20),
+    "positional_bias": dict(size=(40, 48), images=2, rounds=1, black_directions=0),
 }
 # Another legal value of settings that take words, or not any number; the others: see another().
 OTHER = dict(

@@ -1,0 +1,177 @@
+"""Dense structure of one network: the three parts of DSE, which chooses checkpoints without labels.
+
+:mod:`pretrain.hooks.dense_structure` has the formulas. Groups of ``group`` images that lie far
+apart in the data are clustered together, ``clusters`` clusters each, and M_inter and M_intra are
+means over groups; M_dim is that of cells drawn from all images. DSE itself needs the checkpoints of
+a run, see :mod:`benchmarks.analysis.along_training`. Labels are not read.
+
+Cost: the images encoded twice (maps, vectors); k-means of rounds · cells · clusters · D.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.analysis.stand_ins import Noise
+from benchmarks.core.benchmark import Benchmark, Result
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.maps import grid_of, require_directions, require_grid
+from benchmarks.core.record import Metric
+from benchmarks.data import SegmentationFolder
+from benchmarks.frozen.baselines import ColourPosition, run_stand_in
+from pretrain.hooks.dense_structure import Structure, dimension, group_parts
+from pretrain.hooks.feature_statistics import cells_as_rows, effective_rank, rank_me
+from pretrain.progress import Progress
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every number the result depends on, apart from data and network."""
+
+    size: tuple[int, int] = (224, 224)  # (H, W) input in pixels, aspect ratio not kept
+    # of the val part at most, evenly spread, rounded down to whole groups
+    images: int = 2048
+    group: int = 8  # images whose cells are clustered together
+    clusters: int = 24  # of each group: 3 for an image
+    rank_cells: int = 2048  # cells whose dimensions are counted, equally many of each image
+    seed: int = 0  # of the starts of k-means and of the cells
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        least = dict(group=1, clusters=2, images=self.group, rank_cells=2)
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                why = " (group)" if name == "images" else ""
+                raise ValueError(f"{name}={getattr(self, name)} must be at least {smallest}{why}")
+        if min(self.size) < 1:
+            raise ValueError(f"size={self.size} must be greater than 0")
+
+
+def run(
+    extractor: FeatureExtractor,
+    data: SegmentationFolder,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> Result:
+    """Measures the parts, and the ranks that are to be compared with them.
+
+    Counts give intervals over groups of images: every image stands with the value of its group.
+
+    Raises:
+        ValueError: fewer images than a group, fewer cells in a group than clusters, size and stride
+            that do not fit, a feature that is zero or not finite (named image).
+    """
+    groups = _groups(len(data.val), settings)
+    grid = grid_of(settings.size, extractor.stride)
+    if settings.clusters > settings.group * grid[0] * grid[1]:
+        raise ValueError(
+            f"clusters={settings.clusters}, but a group of {settings.group} images has "
+            f"{settings.group * grid[0] * grid[1]} cells at this size; use fewer clusters, more "
+            "images in a group or larger images"
+        )
+    parts, drawn, vectors = [], [], []
+    for number, ids in enumerate(groups):
+        images = data.val.take(ids, settings.size).images
+        maps = extractor.maps(images)
+        require_grid(maps.shape[2:], grid, extractor.stride)
+        require_directions(maps.norm(dim=1), ids, data.val.name)
+        draw = np.random.default_rng([settings.seed, number])
+        uniforms = torch.from_numpy(draw.random(settings.clusters))
+        parts.append(group_parts(cells_as_rows(maps), uniforms))
+        drawn.append(_draw_cells(maps, draw, each=-(-settings.rank_cells // groups.size)).cpu())
+        vectors.append(extractor.vector(images).cpu())
+        if progress:
+            progress("cluster", number + 1, len(groups))
+    structure = Structure(*np.mean(parts, 0).tolist(), dimension(torch.cat(drawn)))
+    metrics = metrics_of(structure)
+    metrics["cell_rank"] = Metric(effective_rank(torch.cat(drawn)), "1")
+    metrics["rank_me"] = Metric(rank_me(torch.cat(vectors)), "1")
+    counts = _counts(groups, np.array(parts), images=len(data.val))
+    return Result(metrics, counts, facts=dict(stride=extractor.stride, compared=groups.size))
+
+
+def metrics_of(structure: Structure) -> dict[str, Metric]:
+    """The three parts, and the class part that DSE adds to the weighted dimension."""
+    return dict(
+        class_part=Metric(structure.class_part, "1"),
+        inter=Metric(structure.inter, "1"),
+        intra=Metric(structure.intra, "1", "lower"),
+        dimension=Metric(structure.dimension, "1"),
+    )
+
+
+def _groups(images: int, settings: Settings) -> np.ndarray:
+    """(groups, group) numbers of images: evenly spread, those of one group as far apart as can be,
+    so that neighbours such as frames of a video do not make a group alike.
+
+    Raises:
+        ValueError: fewer images than a group.
+    """
+    whole = min(images, settings.images) // settings.group
+    if not whole:
+        raise ValueError(
+            f"group={settings.group}, but the val part has {images} images; use a smaller group"
+        )
+    chosen = np.arange(whole * settings.group) * images // (whole * settings.group)
+    return chosen.reshape(settings.group, whole).T
+
+
+def _draw_cells(maps: Tensor, draw: np.random.Generator, *, each: int) -> Tensor:
+    """(B · each, D) cells of maps (B, D, h, w), drawn without replacement from each image."""
+    cells = maps.flatten(2).transpose(1, 2)  # (B, N, D)
+    chosen = []
+    for image in cells:
+        places = draw.permutation(len(image))[:each]
+        chosen.append(image[torch.from_numpy(places).to(image.device)])
+    return torch.cat(chosen)
+
+
+def _counts(groups: np.ndarray, parts: np.ndarray, *, images: int) -> dict[str, Any]:
+    """Every image with the values of its group, and the groups as what is drawn together."""
+    order = np.argsort(groups.ravel())
+    numbers = np.repeat(np.arange(len(groups)), groups.shape[1])[order]
+    inter, intra = parts[numbers].T
+    together = np.arange(len(groups), len(groups) + images)  # images that stand for themselves
+    together[groups.ravel()[order]] = numbers
+    table = dict(
+        image=groups.ravel()[order].tolist(),
+        inter=inter.tolist(),
+        intra=intra.tolist(),
+        class_part=(inter - intra).tolist(),
+    )
+    return dict(per_image=table, groups=together.tolist())
+
+
+def _colour_position(
+    data: SegmentationFolder, settings: Settings, *, stride: int, progress: Progress | None = None
+) -> Result:
+    return run_stand_in(
+        run, ColourPosition(stride), data=data, settings=settings, progress=progress
+    )
+
+
+def _noise(
+    data: SegmentationFolder, settings: Settings, *, stride: int, progress: Progress | None = None
+) -> Result:
+    """Random directions: the highest rank there is, and no structure."""
+    network = Noise(stride, seed=settings.seed)
+    return run_stand_in(run, network, data=data, settings=settings, progress=progress)
+
+
+BENCHMARK = Benchmark(
+    name="dense_structure",
+    about="clusters and dimensions of cells, the parts of DSE",
+    settings=Settings,
+    run=run,
+    data=SegmentationFolder,
+    metrics=("class_part", "inter", "intra", "dimension", "cell_rank", "rank_me"),
+    quick=dict(size=(128, 128), images=128),
+    baselines=dict(colour_position=_colour_position, noise=_noise),
+    baseline_needs=("stride",),
+)
