@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.analysis.alignment_figure import ALIGNMENT
 from benchmarks.analysis.layers import (
     WEIGHTED,
     inputs_of,
@@ -203,4 +204,5 @@ BENCHMARK = Benchmark(
     quick=dict(size=64, images=100, leading=8, draws=5),
     baselines=dict(isotropic=_isotropic),
     baseline_needs=("units", "dimension", "directions"),
+    figures=(ALIGNMENT,),
 )

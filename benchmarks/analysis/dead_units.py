@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.analysis.layers import evenly_spread, layers_of, show_images, watching
+from benchmarks.analysis.dead_units_figure import DEAD_UNITS
+from benchmarks.analysis.images import evenly_spread
+from benchmarks.analysis.layers import layers_of, show_images, watching
 from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
@@ -103,4 +105,5 @@ BENCHMARK = Benchmark(
     metrics=("dead", "dead_last", "dead_most"),
     quick=dict(size=64, images=200),
     baselines=dict(coin=_coin),
+    figures=(DEAD_UNITS,),
 )

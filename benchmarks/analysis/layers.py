@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.analysis.images import evenly_spread, read_images
 from benchmarks.analysis.misalignment import patches
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import ClassFolder
@@ -134,13 +134,8 @@ def show_images(
     chosen = evenly_spread(len(data.val), settings.images)
     for start in range(0, len(chosen), settings.batch_size):
         part = chosen[start : start + settings.batch_size]
-        squares = [data.val.image(i, settings.size, settings.crop_fraction) for i in part]
-        extractor.vector(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2))
+        squares = dict(size=settings.size, crop_fraction=settings.crop_fraction)
+        extractor.vector(read_images(data.val, part, **squares))
         if progress:
             progress("encode", start + len(part), len(chosen))
     return len(chosen)
-
-
-def evenly_spread(total: int, most: int) -> Sequence[int]:
-    """At most ``most`` indices below ``total``, evenly spread."""
-    return range(0, total, -(-total // most))
