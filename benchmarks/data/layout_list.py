@@ -39,6 +39,10 @@ def as_text() -> str:
 def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
     if labels == "class_folders":
         below = f"ROOT/{layout.class_folders}".rstrip("/")
+        if layout.listing:
+            lists = _path(layout, layout.listing)
+            where = f"`{below}/<domain>/<class>`, parts by {lists} if these are there"
+            return layout.name, where, "", "`domain=` names one"
         return layout.name, f"`{below}/{{train,val}}/<class>` or `{below}/<class>`", "", ""
     own = getattr(layout, labels)
     if labels == "points":

@@ -246,3 +246,4 @@ declare(
     )
 )
 declare(Layout("classes", class_folders=""))
+declare(Layout("domains", class_folders="", listing="<domain>_{split}.txt", splits={"val": "test"}))

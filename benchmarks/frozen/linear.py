@@ -22,7 +22,8 @@ from torch import Tensor
 from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.vectors import TOP, accuracy, check_settings, encode_split, top_of
-from benchmarks.data.class_folder import ClassFolder, stratified_split
+from benchmarks.data.class_folder import ClassFolder
+from benchmarks.data.class_parts import stratified_split
 from benchmarks.frozen.baselines import Pixels, largest_classes, run_stand_in
 from pretrain.progress import Progress
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.class_folder import ClassSplit, find_parts, labelled_folder, stratified_split
+from benchmarks.data.class_folder import ClassSplit
+from benchmarks.data.class_parts import find_parts, labelled_folder, stratified_split
 from benchmarks.robustness.corruptions import CORRUPTIONS, SEVERITIES
 from pretrain.annotations import fit_all
 from pretrain.data.folders import visible

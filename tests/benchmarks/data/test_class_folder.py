@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.data import ClassFolder
-from benchmarks.data.class_folder import stratified_split
+from benchmarks.data.class_parts import stratified_split
 from benchmarks.data.loading import fingerprint
 from pretrain.data import ImageFolder
 

@@ -47,7 +47,7 @@ def test_a_name_is_declared_once(declared: Callable[[Layout], None]) -> None:
 def test_layouts_are_found_by_what_they_hold() -> None:
     assert layouts_with("depth") == ["scenes", "plain"]
     assert layouts_with("points") == ["pfwillow"]
-    assert layouts_with("class_folders") == ["scenes", "classes"]
+    assert layouts_with("class_folders") == ["scenes", "classes", "domains"]
     assert len(layouts_with("masks")) == 7 and "classes" not in layouts_with("masks")
 
 
