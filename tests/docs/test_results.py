@@ -55,6 +55,15 @@ def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:
     assert above[frozenset(("SimCLR", "PixContrast"))] is None
 
 
+def test_what_is_said_of_the_quickstart_follows_from_its_table() -> None:
+    above = pairs("quickstart", "retrieval.mIoU")
+    for arm in ("SimCLR", "PixContrast", "PixPro"):
+        assert above[frozenset((arm, "untrained"))] == arm
+    for arm in ("SimCLR", "PixContrast"):
+        assert above[frozenset((arm, "PixPro"))] == arm
+    assert above[frozenset(("SimCLR", "PixContrast"))] is None
+
+
 def test_what_is_said_of_the_photos_follows_from_the_table() -> None:
     usual, others = pairs("real", "retrieval.mIoU"), pairs("real", "other_drives.mIoU")
     nearest = pairs("real", "knn.top1")
