@@ -14,6 +14,7 @@ from benchmarks.analysis import (
     dead_units,
     dense_structure,
     positional_bias,
+    which_checkpoint,
 )
 from benchmarks.core.benchmark import Benchmark
 from benchmarks.frozen import (
@@ -46,6 +47,7 @@ MODULES = (
     finetune,
     transfer,
     block_shuffle,
+    which_checkpoint,
     alignment,
     dead_units,
     positional_bias,

@@ -59,7 +59,7 @@ OTHER = dict(
     weights_dtype="float16",
 )
 # These train whole networks; tests of their own look at their records.
-TUNED = ("finetune", "transfer", "block_shuffle")
+TUNED = ("finetune", "transfer", "block_shuffle", "which_checkpoint")
 # These read what the toy network has not: a pyramid, layers.
 OF_RESNET = ("decoder", "alignment", "dead_units")
 FROZEN = [name for name in BENCHMARKS if name not in TUNED]
