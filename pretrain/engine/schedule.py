@@ -14,15 +14,16 @@ from pretrain.engine.settings import ConfigError, ScheduleSettings
 
 @dataclass(frozen=True)
 class Schedule:
-    """Linear warm-up, then cosine, both per optimiser step.
+    """Linear warm-up, then cosine or drops, per optimiser step.
 
     Attributes:
         steps: optimiser steps of the whole run.
         warmup_steps: steps until the peak is reached.
         peak: highest learning rate.
         start: learning rate of step 0 when there is a warm-up.
-        end: learning rate after the last step.
+        end: learning rate after the last step of a cosine.
         global_batch: images per step.
+        drops: steps from which on the rate is a tenth of what it was; None: cosine.
     """
 
     steps: int
@@ -31,16 +32,20 @@ class Schedule:
     start: float
     end: float
     global_batch: int
+    drops: tuple[int, ...] | None = None
 
     def lr(self, step: int) -> float:
         """Returns the learning rate used by optimiser step ``step`` (0 = first; ``steps`` = after
         the last).
 
         Warm-up: start + (peak − start)·step/warmup_steps. Then, with u running from 0 to 1 over the
-        remaining steps, end + (peak − end)·(1 + cos(π u))/2.
+        remaining steps, end + (peak − end)·(1 + cos(π u))/2. With drops, peak · 0.1^k after k of
+        them.
         """
         if step < self.warmup_steps:
             return self.start + (self.peak - self.start) * step / self.warmup_steps
+        if self.drops is not None:
+            return self.peak * 0.1 ** sum(step >= drop for drop in self.drops)
         remaining = max(1, self.steps - self.warmup_steps)
         u = min(1.0, (step - self.warmup_steps) / remaining)
         return self.end + (self.peak - self.end) * 0.5 * (1 + math.cos(math.pi * u))
@@ -98,6 +103,9 @@ def make_schedule(settings: ScheduleSettings, images: int) -> Schedule:
             f"schedule: the warm-up takes {warmup} of {steps} steps; shorten it or train longer"
         )
     peak = peak_lr(settings)
+    drops = None
+    if settings.drop_epochs is not None:
+        drops = tuple(math.floor(epoch * per_epoch) for epoch in settings.drop_epochs)
     return Schedule(
         steps=steps,
         warmup_steps=warmup,
@@ -105,6 +113,7 @@ def make_schedule(settings: ScheduleSettings, images: int) -> Schedule:
         start=peak * settings.warmup_from,
         end=min(settings.lr_min, peak),
         global_batch=batch,
+        drops=drops,
     )
 
 

@@ -67,7 +67,9 @@ class ScheduleSettings:
     lr_per_256: float | None = None  # peak learning rate at a global batch of 256
     lr: float | None = None  # peak learning rate, only with lr_rule="none"
     warmup_from: float = 0.01  # learning rate at step 0, as a share of the peak
-    lr_min: float = 1e-6  # learning rate after the last step
+    lr_min: float = 1e-6  # learning rate after the last step of a cosine
+    # epochs after each of which the rate falls tenfold, () for never; None: a cosine instead
+    drop_epochs: tuple[float, ...] | None = None
     accumulate: int = 1  # micro-batches per optimiser step
 
     def __post_init__(self) -> None:
@@ -92,6 +94,13 @@ class ScheduleSettings:
         for name in ("epochs", "samples", wanted):
             value = getattr(self, name)
             require(value is None or value > 0, f"schedule.{name}", value, "> 0")
+        drops = self.drop_epochs or ()
+        require(
+            all(epoch > 0 for epoch in drops) and sorted(set(drops)) == list(drops),
+            "schedule.drop_epochs",
+            self.drop_epochs,
+            "ascending numbers > 0, () for a constant rate, or None for a cosine",
+        )
         for name in ("warmup_epochs", "warmup_samples", "warmup_from", "lr_min"):
             value = getattr(self, name)
             require(value is None or value >= 0, f"schedule.{name}", value, ">= 0")

@@ -37,9 +37,29 @@ def test_learning_rate_has_the_printed_values(epoch: float, lr: float, digits: i
     assert pixpro().lr(math.floor(epoch * PER_EPOCH)) == pytest.approx(lr, abs=0.5 * 10**-digits)
 
 
+def test_drops_are_tenfold_and_none_is_constant() -> None:
+    """Ten steps an epoch: warm-up over the first, drops after the third and the fifth."""
+
+    def rates(drops: tuple[float, ...]) -> list[float]:
+        fields = dict(global_batch=10, epochs=6, warmup_epochs=1, warmup_from=0.0)
+        rule = dict(lr_rule="none", lr=0.5, drop_epochs=drops)
+        schedule = make_schedule(ScheduleSettings(**fields, **rule), 100)
+        return [schedule.lr(step) for step in (0, 5, 10, 29, 30, 49, 50, 60)]
+
+    expected = [0, 0.25, 0.5, 0.5, 0.05, 0.05, 0.005, 0.005]
+    assert rates((3, 5)) == pytest.approx(expected)
+    assert rates(()) == pytest.approx([0, 0.25] + 6 * [0.5])
+
+
 def test_imagenet_has_the_papers_steps() -> None:
     schedule = pixpro()
     assert (schedule.steps, schedule.warmup_steps) == (100 * PER_EPOCH, 5 * PER_EPOCH)
+
+
+@pytest.mark.parametrize("drops", [(60, 30), (30, 30), (0, 30), (-1,)])
+def test_drops_must_ascend(drops: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match="schedule.drop_epochs=.* ascending numbers > 0"):
+        ScheduleSettings(epochs=100, lr_per_256=1.0, drop_epochs=drops)
 
 
 def test_warm_up_is_linear_and_the_decay_monotone() -> None:
