@@ -43,7 +43,8 @@ def add_arguments(parser: CommandLine) -> None:
         "--executor",
         default="local",
         metavar="NAME",
-        help=f"what runs the trials: {', '.join(EXECUTORS)} (default: local, on this machine)",
+        help=f"what runs the trials: {', '.join(EXECUTORS)}, or the dotted name of a module, see "
+        "docs/adding_an_executor.md (default: local, on this machine)",
     )
     parser.add_argument(
         "--executor-options",

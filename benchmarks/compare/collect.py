@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.baseline import baseline_record
 from benchmarks.compare.budget import ArmBudget
 from benchmarks.compare.fairness import Fairness, compare_configs
@@ -106,7 +105,7 @@ def collect_failures(plan: Plan) -> dict[str, dict[int, int]]:
     """Returns arm -> seed -> how often it failed, of the unfinished trials that have."""
     failures: dict[str, dict[int, int]] = {}
     for trial in unfinished(started(plan.trials)):
-        failed = Attempts(trial.directory).failed
+        failed = TrialFolder(trial.directory).attempts.failed
         if failed:
             failures.setdefault(trial.arm.name, {})[trial.seed] = failed
     return failures

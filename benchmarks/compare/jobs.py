@@ -57,8 +57,15 @@ def baseline_folder(plan: Plan, baseline: Baseline) -> Path:
 def _job(plan: Plan, module: str, *, name: str, directory: Path, work: float) -> Job:
     """Returns the job of one directory, done by a module beside this one."""
     command = (sys.executable, "-m", f"benchmarks.compare.{module}", str(directory))
-    environment = job_environment()
-    return Job(name, command, directory, environment, resources=plan.resources, work=work)
+    return Job(
+        name,
+        command,
+        directory,
+        job_environment(),
+        resources=plan.resources,
+        work=work,
+        request=TrialFolder(directory).request,
+    )
 
 
 def job_environment() -> dict[str, str]:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from benchmarks.compare.attempts import run_attempts
 from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
 from benchmarks.compare.trial_folder import TrialFolder
 
@@ -21,11 +20,11 @@ PRETRAINING_SHARE = 0.9  # of a trial's work; how far its evaluation is, is not 
 def run_watched(
     executor: Executor, jobs: Sequence[Job], *, console: Console, attempts: int = 1
 ) -> list[Failure]:
-    """Runs jobs, each up to ``attempts`` times, and shows how far they are; returns the failures
-    that remain.
+    """Runs jobs, each of which may fail ``attempts`` times, and shows how far they are; returns the
+    failures that remain.
     """
     with display(Monitor(jobs, executor.at_once), console) as watch:
-        return run_attempts(executor, jobs, watch, attempts=attempts)
+        return executor.run(jobs, watch, attempts=attempts)
 
 
 class Monitor:

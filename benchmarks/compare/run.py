@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,12 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.compare.arms import check_arms, check_columns, check_sizes
-from benchmarks.compare.attempts import ATTEMPTS, Attempts, is_given_up
 from benchmarks.compare.budget import ArmBudget, load_budgets, plan_budgets, with_samples
 from benchmarks.compare.collect import started
 from benchmarks.compare.costs import budget_sentence
 from benchmarks.compare.evaluate import open_task
 from benchmarks.compare.executors import Executor, Local
+from benchmarks.compare.executors.attempts import ATTEMPTS
 from benchmarks.compare.executors.base import Failure, Job
 from benchmarks.compare.finish import finish
 from benchmarks.compare.foresight import foresight
@@ -27,6 +26,7 @@ from benchmarks.compare.parts import Plan
 from benchmarks.compare.pilots import run_pilots
 from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
+from benchmarks.compare.redo import discard
 from benchmarks.compare.search import check_apart, tuning_notes, with_tuned
 from benchmarks.compare.trial_folder import TRAINER, TrialFolder, make_spec
 from benchmarks.compare.tuning import run_searches
@@ -73,8 +73,9 @@ def run_comparison(plan: Plan, options: Options) -> int:
 
     Raises:
         ValueError: the executor cannot give a trial what it needs.
-        PlanError: an unknown arm in ``redo`` or ``only``, a stale trial, data that is missing or
-            wrong, a budget that buys nothing or less than the warm-up, nothing to make a table of.
+        PlanError: an unknown arm in ``redo`` or ``only``, one in ``redo`` that still runs or waits,
+            a stale trial, data that is missing or wrong, a budget that buys nothing or less than
+            the warm-up, nothing to make a table of.
         OSError: the folder cannot be written.
         Busy: another process runs this comparison.
         KeyboardInterrupt: interrupted; all jobs have ended, and running again goes on.
@@ -89,8 +90,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
     with exclusive(plan.work_dir, "comparison", wait_s=1):
         prepare(plan.prepare)
         tasks = _check(plan)
-        for arm in options.redo:  # of a tuned arm, its search as well
-            shutil.rmtree(plan.work_dir / arm, ignore_errors=True)
+        discard(plan.work_dir, options.redo, options.executor)
         failures = _search(plan, options)
         plan = with_tuned(plan)
         budgets = _budgets(plan, options)
@@ -113,9 +113,9 @@ def _jobs(plan: Plan, options: Options) -> tuple[list[Job], list[Failure]]:
     jobs, given_up = [], []
     for job in missing_jobs(plan, options.only):
         if options.retry:
-            Attempts(job.directory).forget()
-        if is_given_up(job, options.attempts):
-            times = Attempts(job.directory).failed
+            job.attempts.forget()
+        times = job.attempts.failed
+        if times >= options.attempts:
             given_up.append(Failure(job.name, f"given up, failed {times} times", job.log))
         else:
             jobs.append(job)

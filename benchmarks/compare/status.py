@@ -15,7 +15,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.executors.base import Failure, Job, Status
 from benchmarks.compare.jobs import EVALUATION_SHARE
 from benchmarks.compare.progress import Monitor, bar, clock
@@ -144,7 +143,7 @@ def _jobs(directory: Path) -> list[Job]:
 
 
 def _state(job: Job, holder: Owner | None, monitor: Monitor) -> JobState:
-    failures = Attempts(job.directory).failed
+    failures = TrialFolder(job.directory).attempts.failed
     if holder is not None:
         phase, fraction, details = monitor.describe(job.name)
         left = TrialFolder(job.directory).progress().get("eta_s")

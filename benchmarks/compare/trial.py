@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.parts import Evaluation
 from benchmarks.compare.trial_folder import TrialFolder, TrialSpec
 from pretrain.folder_lock import exclusive, inheritance
@@ -50,7 +49,7 @@ def run_trial(directory: Path) -> None:
                 initialise(folder)
         for benchmark in folder.missing():
             measure(folder, spec, benchmark=benchmark, checkpoint=checkpoint)
-        folder.note(phase="done", error="", failures={})
+        folder.note(phase="done")
 
 
 def initialise(folder: TrialFolder) -> None:
@@ -142,11 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (directory,) = sys.argv[1:] if arguments is None else arguments
     try:
         run_trial(Path(directory))
-    except Exception as error:
-        Attempts(Path(directory)).count(f"{type(error).__name__}: {error}")
-        if isinstance(error, TrainerFailed):
-            sys.exit(str(error))  # a traceback of this process would hide the trainer's
-        raise
+    except TrainerFailed as error:
+        sys.exit(str(error))  # a traceback of this process would hide the trainer's
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.configs import config_hash, differences, relevant, write_config
+from benchmarks.compare.executors.attempts import Attempts
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.parts import Evaluation, Trial
 from benchmarks.core.record import Record, read_all
@@ -110,6 +111,11 @@ class TrialFolder:
             if file.is_file():
                 return sha256_of(file)[:12]
         return ""
+
+    @property
+    def attempts(self) -> Attempts:
+        """How often it has failed, as a trial or a baseline."""
+        return Attempts(self.path, self.request)
 
     def checkpoint(self, *, train: bool) -> Path:
         """Returns the file of the network that is evaluated, trained or as it was initialised."""

@@ -1,11 +1,13 @@
 """Executors: what runs the jobs of a comparison, and where.
 
-:mod:`base` has the contract. An executor is one file here and its line in ``EXECUTORS``; the fields
-of its class are its options.
+:mod:`base` has the contract. An executor is one file here and its line in ``EXECUTORS``, or a
+module anywhere that ends in ``EXECUTOR = ItsClass``; the fields of its class are its options.
+``docs/adding_an_executor.md`` shows how.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ from benchmarks.compare.executors.local import Local
 from benchmarks.compare.executors.ray import Ray
 from benchmarks.compare.executors.slurm import Slurm
 from pretrain.annotations import build
-from pretrain.names import check_choice
+from pretrain.names import suggestion
 
 EXECUTORS: dict[str, type[Executor]] = {
     "local": Local,
@@ -23,15 +25,40 @@ EXECUTORS: dict[str, type[Executor]] = {
 }
 
 
+def find_executor(name: str) -> type[Executor]:
+    """Returns an executor by its short name or its module's dotted name.
+
+    Raises:
+        ValueError: neither; with a suggestion.
+    """
+    if name in EXECUTORS:
+        return EXECUTORS[name]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and not name.startswith(error.name):
+            raise  # the module is there, something that it needs is not
+        raise ValueError(
+            f"executor {name!r} is not one of {', '.join(EXECUTORS)}, nor a module's dotted name"
+            f"{suggestion(name, EXECUTORS)}"
+        ) from error
+    kind = getattr(module, "EXECUTOR", None)
+    if not (isinstance(kind, type) and issubclass(kind, Executor)):
+        raise ValueError(
+            f"executor {name!r}: the module must end in EXECUTOR = a class derived from Executor "
+            "of benchmarks.compare.executors.base, see docs/adding_an_executor.md"
+        )
+    return kind
+
+
 def make_executor(name: str, options: Mapping[str, Any]) -> Executor:
     """Returns the executor of that name.
 
     Args:
-        name: of ``EXECUTORS``.
+        name: of ``EXECUTORS``, or of a module.
         options: fields of its class.
 
     Raises:
         ValueError: an unknown name, an unknown option, or an illegal value of one.
     """
-    check_choice("executor", name, EXECUTORS)
-    return build(EXECUTORS[name], options, where=f"executor {name!r}: ")
+    return build(find_executor(name), options, where=f"executor {name!r}: ")

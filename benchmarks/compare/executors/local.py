@@ -7,21 +7,20 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from benchmarks.compare.executors.base import (
     GRACE_SECONDS,
     Executor,
-    Failure,
     Job,
+    Ledger,
     Resources,
     Status,
     Watch,
+    out_of_hours,
 )
-from benchmarks.compare.executors.interrupts import terminate_as_interrupt
 from benchmarks.compare.executors.processes import signal_group, start, stop_all
 from pretrain.threads import thread_limits, usable_cores
 
@@ -78,24 +77,20 @@ class Local(Executor):
                 f"{self.memory_gb:.1f}"
             )
 
-    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
+    def carry_out(self, ledger: Ledger, watch: Watch) -> None:
         """See :class:`Executor`."""
-        for job in jobs:
-            self.require(job.resources, job.name)
-        queue = _Queue(list(jobs))
-        with terminate_as_interrupt():
-            try:
-                while queue.waiting or queue.running:
-                    while queue.has_place(self):
-                        queue.start(self)
-                    watch(queue.status())
-                    time.sleep(self.poll_seconds)
-                    queue.stop_late()
-                    queue.collect()
-                watch(queue.status())
-            finally:
-                stop_all([started.process for started in queue.running], GRACE_SECONDS)
-        return queue.failures
+        running = _Running(self, ledger)
+        try:
+            while ledger.waiting or running.processes:
+                while running.has_place():
+                    running.start()
+                watch(running.status())
+                time.sleep(self.poll_seconds)
+                running.stop_late()
+                running.collect()
+            watch(running.status())
+        finally:
+            stop_all([started.process for started in running.processes], GRACE_SECONDS)
 
     @cached_property
     def memory_gb(self) -> float:
@@ -149,31 +144,42 @@ class _Started:
         return time.monotonic() - self.since
 
 
-@dataclass
-class _Queue:
-    """All jobs of a run, by what has become of them."""
+class _Running:
+    """The processes of a run.
 
-    waiting: list[Job]
-    running: list[_Started] = field(default_factory=list)
-    done: dict[str, float] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
+    Args:
+        executor: whose they are.
+        ledger: where jobs wait, and what takes what becomes of them.
+    """
+
+    def __init__(self, executor: Local, ledger: Ledger) -> None:
+        self.executor, self.ledger = executor, ledger
+        self.processes: list[_Started] = []
 
     def status(self) -> Status:
-        running = {started.job.name: started.seconds for started in self.running}
-        waiting = [job.name for job in self.waiting]
-        return Status(waiting, running, dict(self.done), list(self.failures))
+        return self.ledger.status({one.job.name: one.seconds for one in self.processes})
 
-    def has_place(self, executor: Local) -> bool:
+    def has_place(self) -> bool:
         """Whether the first waiting job can start."""
-        if not self.waiting or len(self.running) >= executor.jobs:
+        waiting = self.ledger.waiting
+        if not waiting or len(self.processes) >= self.executor.jobs:
             return False
-        together = [self.waiting[0], *(started.job for started in self.running)]
+        together = [waiting[0], *(started.job for started in self.processes)]
         needs = sum(job.resources.memory_gb or 0.0 for job in together)
-        return not self.running or needs <= executor.memory_gb
+        return not self.processes or needs <= self.executor.memory_gb
+
+    def start(self) -> None:
+        """Starts the first waiting job."""
+        taken = {started.slot for started in self.processes}
+        slot = min(set(range(self.executor.jobs)) - taken)
+        job = self.ledger.waiting.pop(0)
+        environment = self.executor.environment(job, slot)
+        process = start(job.command, job.log, environment=environment, grace_seconds=GRACE_SECONDS)
+        self.processes.append(_Started(job, process, slot, time.monotonic()))
 
     def stop_late(self) -> None:
         """Tells jobs to stop that run for longer than they may, and ends those that do not."""
-        for started in self.running:
+        for started in self.processes:
             hours = started.job.resources.hours
             over = started.seconds - 3600 * (math.inf if hours is None else hours)
             if over > GRACE_SECONDS:
@@ -182,27 +188,15 @@ class _Queue:
                 started.late = True
                 signal_group(started.process, signal.SIGTERM)
 
-    def start(self, executor: Local) -> None:
-        """Starts the first waiting job."""
-        taken = {started.slot for started in self.running}
-        slot = min(set(range(executor.jobs)) - taken)
-        job = self.waiting.pop(0)
-        environment = executor.environment(job, slot)
-        process = start(job.command, job.log, environment=environment, grace_seconds=GRACE_SECONDS)
-        self.running.append(_Started(job, process, slot, time.monotonic()))
-
     def collect(self) -> None:
-        """Moves jobs whose process has ended to ``done`` or ``failures``."""
-        for started in list(self.running):
-            code = started.process.poll()
+        """Enters what has ended into the ledger."""
+        for started in list(self.processes):
+            code, job = started.process.poll(), started.job
             if code is None:
                 continue
-            self.running.remove(started)
+            self.processes.remove(started)
             signal_group(started.process, signal.SIGKILL)  # whatever it left behind
-            if code == 0:
-                self.done[started.job.name] = started.seconds
+            if started.late and code != 0:
+                self.ledger.failed(job, out_of_hours(job.resources.hours))
             else:
-                reason = f"exit code {code}"
-                if started.late:
-                    reason = f"stopped after resources.hours={started.job.resources.hours:g}"
-                self.failures.append(Failure(started.job.name, reason, started.job.log))
+                self.ledger.ended(job, code, seconds=started.seconds)

@@ -16,7 +16,6 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,13 +27,13 @@ from benchmarks.compare.executors import processes, ray_task
 from benchmarks.compare.executors.base import (
     GRACE_SECONDS,
     Executor,
-    Failure,
     Job,
+    Ledger,
     Resources,
     Status,
     Watch,
+    out_of_hours,
 )
-from benchmarks.compare.executors.interrupts import terminate_as_interrupt
 from pretrain.threads import limit_threads, usable_cores
 
 OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least: tasks return a line of text
@@ -46,15 +45,15 @@ class Ray(Executor):
     """Tasks of Ray; all its nodes must share the comparison's folders and this Python.
 
     A job that names no cores gets so many that ``jobs`` of them fit, or one job per GPU, or, on
-    nodes without any, per core; memory and GPUs are reserved as its resources say. If its worker or
-    its node dies, it is started again and goes on from its checkpoint.
+    nodes without any, per core; memory and GPUs are reserved as its resources say. A job whose
+    worker or node dies has failed, as has one that is stopped because it is not done after its
+    ``hours``: tried again, it goes on from its checkpoint.
 
     Attributes:
         address: of a running Ray: ``auto`` for one that this machine is part of, or ``HOST:PORT``.
             None: ``RAY_ADDRESS``, and without that a Ray of its own on this machine, which ends
             with this process. A process that is connected to Ray stays so.
         jobs: at most so many at once; None: as many as Ray has resources for.
-        attempts: how often a job is started when its worker or its node dies.
         temp_dir: where a Ray of its own keeps sockets and logs, a short path; None: a folder that
             ends with this process.
         poll_seconds: between two looks at the tasks.
@@ -65,15 +64,12 @@ class Ray(Executor):
 
     address: str | None = None
     jobs: int | None = None
-    attempts: int = 3
     temp_dir: str | None = None
     poll_seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("jobs", "attempts"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs={self.jobs}: must be at least 1")
         if importlib.util.find_spec("ray") is None:
             raise ValueError(
                 "executor 'ray' needs ray: pip install '.[ray]' in the repository, or "
@@ -102,26 +98,21 @@ class Ray(Executor):
         size = f"{len(nodes)} node{'s' * (len(nodes) > 1)}, {cpus} cores, {gpus} GPUs"
         return f"{self.at_once} at once on Ray ({size})"
 
-    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
+    def carry_out(self, ledger: Ledger, watch: Watch) -> None:
         """See :class:`Executor`.
 
         Raises:
             ValueError: no Ray at the address; a job needs more than any of its nodes has.
         """
-        ray = self._connect()
-        nodes = _nodes(ray)
-        requests = [self.request(job.resources, job.name, nodes=nodes) for job in jobs]
-        ledger = _Ledger(self, ray, list(zip(jobs, requests, strict=True)))
-        with terminate_as_interrupt():
-            try:
-                while ledger.is_open:
-                    ledger.submit()
-                    watch(ledger.status())
-                    ledger.collect()
-                watch(ledger.status())
-            finally:
-                ledger.cancel()
-        return ledger.failures
+        tasks = _Tasks(self, self._connect(), ledger)
+        try:
+            while ledger.waiting or tasks.open:
+                tasks.submit()
+                watch(tasks.status())
+                tasks.collect()
+            watch(tasks.status())
+        finally:
+            tasks.cancel()
 
     def require(self, resources: Resources, name: str = "a trial") -> None:
         """See :class:`Executor`.
@@ -256,7 +247,6 @@ class _Task:
     """
 
     job: Job
-    request: Request
     reference: Any
     token: str
     since: float
@@ -271,82 +261,75 @@ class _Task:
                 self.running, self.since = True, time.monotonic()
 
 
-class _Ledger:
-    """All jobs of a run, by what has become of them.
+class _Tasks:
+    """The jobs of a run that are in Ray's hands.
 
-    Attributes:
-        failures: in the order in which they happened.
+    Args:
+        executor: whose they are.
+        ray: the module, connected.
+        ledger: where jobs wait, and what takes what becomes of them.
     """
 
-    def __init__(self, executor: Ray, ray: ModuleType, jobs: Sequence[tuple[Job, Request]]) -> None:
-        self.executor, self.failures = executor, []
-        self._ray, self._waiting = ray, list(jobs)
-        self._tasks: list[_Task] = []
-        self._done: dict[str, float] = {}
-        self._lost = Counter[str]()
+    def __init__(self, executor: Ray, ray: ModuleType, ledger: Ledger) -> None:
+        self.executor, self.ledger, self.open = executor, ledger, list[_Task]()
+        self._ray, self._nodes = ray, _nodes(ray)
         self._submit = ray.remote(ray_task.carry_out)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything has not ended yet."""
-        return bool(self._waiting or self._tasks)
 
     def status(self) -> Status:
         """Returns where all jobs stand."""
-        for task in self._tasks:
+        for task in self.open:
             task.look()
         now = time.monotonic()
-        running = {task.job.name: now - task.since for task in self._tasks if task.running}
-        waiting = [task.job.name for task in self._tasks if not task.running]
-        waiting += [job.name for job, _ in self._waiting]
-        return Status(waiting, running, dict(self._done), list(self.failures))
+        running = {task.job.name: now - task.since for task in self.open if task.running}
+        submitted = [task.job.name for task in self.open if not task.running]
+        return self.ledger.status(running, submitted)
 
     def submit(self) -> None:
         """Submits what waits, as far as ``jobs`` allows; Ray starts tasks in this order."""
-        while self._waiting and len(self._tasks) < (self.executor.jobs or len(self._tasks) + 1):
-            job, request = self._waiting.pop(0)
-            token = secrets.token_hex(8)
-            order = _order(job, request, token)
+        waiting = self.ledger.waiting
+        while waiting and len(self.open) < (self.executor.jobs or len(self.open) + 1):
+            job, token = waiting.pop(0), secrets.token_hex(8)
+            request = self.executor.request(job.resources, job.name, nodes=self._nodes)
             reference = self._submit.options(
                 name=job.name,
                 num_cpus=request.cpus,
                 num_gpus=request.gpus,
                 memory=request.memory or None,
-                max_retries=0,  # collect() does that, and counts
+                max_retries=0,  # the ledger does that, and counts
                 scheduling_strategy="SPREAD",
-            ).remote(order)
-            self._tasks.append(_Task(job, request, reference, token, time.monotonic()))
+            ).remote(_order(job, request, token))
+            self.open.append(_Task(job, reference, token, time.monotonic()))
 
     def collect(self) -> None:
         """Waits a moment and closes what has ended."""
-        references = [task.reference for task in self._tasks]
+        references = [task.reference for task in self.open]
         ended, _ = self._ray.wait(references, timeout=self.executor.poll_seconds)
-        for task in list(self._tasks):
+        for task in list(self.open):
             if task.reference in ended:
-                self._tasks.remove(task)
+                self.open.remove(task)
                 self._close(task)
 
     def _close(self, task: _Task) -> None:
-        """Files a task that has ended, or puts its job in front of those that wait."""
+        """Enters a task that has ended into the ledger."""
         errors, job = self._ray.exceptions, task.job
         try:
-            reason = self._ray.get(task.reference)
+            ending = self._ray.get(task.reference)
         except errors.RayTaskError as error:
-            reason = _first_line(error.cause)
+            self.ledger.failed(job, _first_line(error.cause))
         except errors.RayError as error:
-            self._lost[job.name] += 1
-            if self._lost[job.name] < self.executor.attempts:
-                self._waiting.insert(0, (job, task.request))
-                return
-            reason = f"lost its worker or node {self._lost[job.name]} times: {_first_line(error)}"
-        if reason is None:
-            self._done[job.name] = time.monotonic() - task.since
+            self.ledger.failed(job, f"lost its worker or node: {_first_line(error)}")
         else:
-            self.failures.append(Failure(job.name, reason, job.log))
+            seconds = time.monotonic() - task.since
+            if ending.problem:
+                self.ledger.failed(job, ending.problem)
+            elif ending.late and ending.code != 0:
+                self.ledger.failed(job, out_of_hours(job.resources.hours))
+            else:
+                self.ledger.ended(job, ending.code, seconds=seconds, where=ending.host)
 
     def cancel(self) -> None:
         """Cancels what has not ended, and waits until it has."""
-        references = [task.reference for task in self._tasks]
+        references = [task.reference for task in self.open]
         for reference in references:
             self._ray.cancel(reference)
         if references:
@@ -356,7 +339,7 @@ class _Ledger:
 
 def _order(job: Job, request: Request, token: str) -> ray_task.Order:
     variables = {**os.environ, **limit_threads(request.cpus), **job.environment}
-    directory = job.directory.absolute()
+    directory, hours = job.directory.absolute(), job.resources.hours
     return ray_task.Order(
         command=tuple(job.command),
         folder=Path.cwd(),
@@ -366,4 +349,5 @@ def _order(job: Job, request: Request, token: str) -> ray_task.Order:
         note=directory / NOTE,
         token=token,
         grace_seconds=GRACE_SECONDS,
+        seconds=None if hours is None else 3600 * hours,
     )

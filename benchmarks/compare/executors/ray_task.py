@@ -30,6 +30,7 @@ class Order:
         note: file that gets ``token`` when the command has started.
         token: of this attempt alone.
         grace_seconds: between SIGTERM and SIGKILL.
+        seconds: longest run; None: it may run for ever.
     """
 
     command: Sequence[str]
@@ -40,10 +41,28 @@ class Order:
     note: Path
     token: str
     grace_seconds: float
+    seconds: float | None = None
 
 
-def carry_out(order: Order) -> str | None:
-    """Runs the command; returns why it failed, or None.
+@dataclass(frozen=True)
+class Ending:
+    """How a command ended.
+
+    Attributes:
+        host: on which it ran.
+        code: of its exit.
+        late: it ran for longer than it may, and was told to stop.
+        problem: why it could not be started; empty: it was.
+    """
+
+    host: str
+    code: int = 0
+    late: bool = False
+    problem: str = ""
+
+
+def carry_out(order: Order) -> Ending:
+    """Runs the command.
 
     Raises:
         KeyboardInterrupt: Ray cancelled the task; the command has ended.
@@ -52,9 +71,10 @@ def carry_out(order: Order) -> str | None:
     granted = os.environ.get("CUDA_VISIBLE_DEVICES", "") if order.gpus else ""
     environment = {**order.environment, "CUDA_VISIBLE_DEVICES": granted}
     if not order.folder.is_dir():
-        return (
+        problem = (
             f"{host} does not see {order.folder}: Ray's nodes must share the comparison's folders"
         )
+        return Ending(host, problem=problem)
     process = start(
         order.command,
         order.log,
@@ -62,11 +82,12 @@ def carry_out(order: Order) -> str | None:
         folder=order.folder,
         grace_seconds=order.grace_seconds,
     )
+    started, late = time.monotonic(), False
     try:
         order.note.write_text(order.token)
-        while process.poll() is None:
+        while process.poll() is None and not late:
             time.sleep(POLL_SECONDS)
+            late = order.seconds is not None and time.monotonic() - started > order.seconds
     finally:
         stop_all([process], order.grace_seconds)  # and whatever it left behind
-    code = process.returncode
-    return None if code == 0 else f"exit code {code} on {host}"
+    return Ending(host, process.returncode, late)

@@ -24,14 +24,14 @@ from typing import Any
 from benchmarks.compare.executors import slurm_queue
 from benchmarks.compare.executors.base import (
     GRACE_SECONDS,
+    STOPPED_EXIT_CODE,
     Executor,
-    Failure,
     Job,
+    Ledger,
     Resources,
     Status,
     Watch,
 )
-from benchmarks.compare.executors.interrupts import terminate_as_interrupt
 from benchmarks.compare.executors.slurm_node import AGAIN_EXIT_CODE, NodeJob, Place
 from benchmarks.compare.executors.slurm_queue import ENDED, FORGOTTEN, Entry
 from pretrain.places import import_path
@@ -104,26 +104,41 @@ class Slurm(Executor):
         where = f"partition {self.partition}" if self.partition else "SLURM's default partition"
         return f"{self.jobs} at once on {where}"
 
-    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
+    @classmethod
+    def left_behind(cls, directory: Path) -> str:
+        """See :class:`Executor`. A machine without SLURM knows of nothing.
+
+        Raises:
+            OSError: SLURM does not answer.
+        """
+        place = Place.of(directory)
+        if place is None or shutil.which("squeue") is None:
+            return ""
+        entry = slurm_queue.queue([place.name]).get(place)
+        if entry is None or entry.is_over:
+            return ""
+        return f"as job {entry.number} of SLURM ({entry.state}): end it by scancel {entry.number}"
+
+    def carry_out(self, ledger: Ledger, watch: Watch) -> None:
         """See :class:`Executor`.
 
         Raises:
             ValueError: sbatch refuses the jobs.
             OSError: SLURM has not answered for half an hour; the jobs are left as they are.
         """
-        ledger = _Ledger(self)
-        with terminate_as_interrupt(), _cancelled_on_error(ledger):
-            ledger.adopt(jobs)
-            ledger.submit_waiting()
-            while ledger.is_open:
+        jobs = _Jobs(self, ledger)
+        with _cancelled_on_error(jobs):
+            jobs.adopt()
+            jobs.submit_waiting()
+            while jobs.open:
                 asked = time.monotonic()
                 while time.monotonic() - asked < self.poll_seconds:
-                    watch(ledger.status())
+                    watch(jobs.status())
                     time.sleep(WATCH_SECONDS)
-                ledger.look()
-                ledger.submit_waiting()
-            watch(ledger.status())
-        return ledger.failures
+                jobs.look()
+                if jobs.free > 0:  # those that are tried again: behind the others
+                    jobs.submit_waiting()
+            watch(jobs.status())
 
     def parameters(self, resources: Resources, *, share: int) -> dict[str, Any]:
         """Returns what submitit needs to know of jobs with these resources.
@@ -189,7 +204,7 @@ def _submitit() -> ModuleType:
 
 
 @contextmanager
-def _cancelled_on_error(ledger: _Ledger) -> Iterator[None]:
+def _cancelled_on_error(jobs: _Jobs) -> Iterator[None]:
     """Inside, an error cancels all jobs, unless SLURM does not answer or the user wants them to
     go on.
     """
@@ -198,56 +213,61 @@ def _cancelled_on_error(ledger: _Ledger) -> Iterator[None]:
     except slurm_queue.Unanswered:
         raise
     except BaseException as error:
-        if not (ledger.executor.detach and isinstance(error, KeyboardInterrupt)):
-            ledger.cancel()
+        if not (jobs.executor.detach and isinstance(error, KeyboardInterrupt)):
+            jobs.cancel()
         raise
 
 
-class _Ledger:
-    """All jobs of a run, by what has become of them.
+class _Jobs:
+    """The jobs of a run that are in SLURM's hands.
 
-    Attributes:
-        failures: in the order in which they happened.
-        waiting: to be submitted.
+    Args:
+        executor: whose they are.
+        ledger: where jobs wait, and what takes what becomes of them.
     """
 
-    def __init__(self, executor: Slurm) -> None:
-        self.executor, self.failures = executor, []
-        self.waiting: list[Job] = []
-        self._open: dict[Place, Job] = {}  # in SLURM's hands
-        self._entries: dict[Place, Entry] = {}  # what it last said of them
+    def __init__(self, executor: Slurm, ledger: Ledger) -> None:
+        self.executor, self.ledger = executor, ledger
+        self.open: dict[Place, Job] = {}
+        self._entries: dict[Place, Entry] = {}  # what SLURM last said of them
         self._answered = time.monotonic()
         self._absent, self._restarts = Counter[Place](), Counter[str]()
-        self._done: dict[str, float] = {}
 
     @property
-    def is_open(self) -> bool:
-        """Whether SLURM has jobs of this run."""
-        return bool(self._open)
+    def free(self) -> int:
+        """How many more may be there at once."""
+        return self.executor.jobs - len(self.open)
 
     def status(self) -> Status:
         """Returns where all jobs stand, by SLURM's last answer."""
         passed = time.monotonic() - self._answered
-        waiting, running = [], {}
-        for place, job in self._open.items():
+        submitted, running = [], {}
+        for place, job in self.open.items():
             entry = self._entries.get(place)
             if entry is not None and entry.is_running:
                 running[job.name] = entry.seconds + passed
             else:
-                waiting.append(job.name)
-        return Status(waiting, running, dict(self._done), list(self.failures))
+                submitted.append(job.name)
+        return self.ledger.status(running, submitted)
 
-    def adopt(self, jobs: Sequence[Job]) -> None:
-        """Takes up the jobs, those first that an earlier run has left in SLURM's hands."""
-        places = {job.name: Place.of(job.directory) for job in jobs}
+    def adopt(self) -> None:
+        """Takes up jobs that an earlier run has left in SLURM's hands, and enters those that have
+        failed since.
+        """
+        places = {job.name: Place.of(job.directory) for job in self.ledger.waiting}
         names = {place.name for place in places.values() if place is not None}
         self._entries = slurm_queue.queue(names)
-        for job in jobs:
-            entry = self._entries.get(places[job.name])
-            if entry is None or entry.is_over:
-                self.waiting.append(job)
-            else:
-                self._open[places[job.name]] = job
+        for job in list(self.ledger.waiting):
+            place = places[job.name]
+            entry = self._entries.get(place)
+            code = place.exit_code(job.directory) if place is not None else None
+            if entry is not None and not entry.is_over:
+                self.ledger.waiting.remove(job)
+                self.open[place] = job
+            elif code not in (None, 0, STOPPED_EXIT_CODE):
+                self.ledger.waiting.remove(job)
+                Place.forget(job.directory)
+                self.ledger.ended(job, code, seconds=0.0)
 
     def submit_waiting(self) -> None:
         """Submits what waits, an array for each kind of resources, several if it is long.
@@ -255,11 +275,11 @@ class _Ledger:
         Raises:
             ValueError: sbatch refuses it.
         """
-        jobs, self.waiting = self.waiting, []
+        jobs, self.ledger.waiting[:] = list(self.ledger.waiting), []
         kinds: dict[Resources, list[Job]] = {}
         for job in jobs:
             kinds.setdefault(job.resources, []).append(job)
-        free = self.executor.jobs - len(self._open)
+        free = self.free
         for resources, group in kinds.items():
             for first in range(0, len(group), ARRAY_TASKS):
                 part = group[first : first + ARRAY_TASKS]
@@ -276,7 +296,7 @@ class _Ledger:
             place = Place(name, task, str(folder))
             # Before sbatch: a run that is killed right behind it is to find the job.
             place.write(job.directory)
-            self._open[place] = job
+            self.open[place] = job
             node_jobs.append(_node_job(job, place, restarts=self.executor.restarts))
         submission = submitit.SlurmExecutor(folder)
         submission.update_parameters(job_name=name, **parameters)
@@ -293,7 +313,7 @@ class _Ledger:
             Unanswered: it has not answered for half an hour.
         """
         try:
-            self._entries = slurm_queue.queue({place.name for place in self._open})
+            self._entries = slurm_queue.queue({place.name for place in self.open})
         except slurm_queue.Unanswered as error:
             if time.monotonic() - self._answered < 60 * LOST_MINUTES:
                 return
@@ -302,12 +322,12 @@ class _Ledger:
                 "are: run the same command again later"
             ) from None
         self._answered = time.monotonic()
-        absent = [place for place in self._open if place not in self._entries]
+        absent = [place for place in self.open if place not in self._entries]
         known = slurm_queue.accounts({place.name for place in absent}) if absent else {}
-        for place, job in list(self._open.items()):
+        for place, job in list(self.open.items()):
             entry = self._entries.get(place) or known.get(place) or self._unknown(place, job)
             if entry is not None and entry.is_over:
-                del self._open[place]
+                del self.open[place]
                 self._close(job, place, entry)
 
     def _unknown(self, place: Place, job: Job) -> Entry | None:
@@ -320,31 +340,32 @@ class _Ledger:
         return Entry("", state, seconds=0.0, exit_code=code or 0, reason="", node="")
 
     def _close(self, job: Job, place: Place, entry: Entry) -> None:
-        """Files a job that has ended."""
+        """Enters a job that has ended into the ledger."""
         if entry.state == "COMPLETED":
-            self._done[job.name] = entry.seconds
+            self.ledger.succeeded(job, entry.seconds)
             return
         asks = entry.state == "FAILED" and entry.exit_code == AGAIN_EXIT_CODE
-        if (asks or entry.state == "PREEMPTED") and self._restarts[
-            job.name
-        ] < self.executor.restarts:
+        again = asks or entry.state == "PREEMPTED"
+        if again and self._restarts[job.name] < self.executor.restarts:
             self._restarts[job.name] += 1
-            self.waiting.append(job)
+            self.ledger.waiting.append(job)
             return
         if entry.state not in ENDED:  # held for ever
             slurm_queue.cancel([entry])
         if place.exit_code(job.directory) is None:
             _append(Path(place.folder) / f"{entry.number}_0_log.out", job.log)
-        self.failures.append(Failure(job.name, entry.describe(), job.log))
+        Place.forget(job.directory)  # it has been entered
+        stopped = entry.state == "CANCELLED" or entry.exit_code == STOPPED_EXIT_CODE
+        self.ledger.failed(job, entry.describe(), stopped=stopped)
 
     def cancel(self) -> None:
         """Cancels all jobs and waits until they have ended."""
         deadline = time.monotonic() + 3 * GRACE_SECONDS
-        names = {place.name for place in self._open}
+        names = {place.name for place in self.open}
         cancelled = False
         while time.monotonic() < deadline:
             entries = slurm_queue.queue(names)
-            left = [entry for place, entry in entries.items() if place in self._open]
+            left = [entry for place, entry in entries.items() if place in self.open]
             left = [entry for entry in left if not entry.is_over]
             if not left:
                 return

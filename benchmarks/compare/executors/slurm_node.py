@@ -44,6 +44,11 @@ class Place:
         content = read_dict(directory / PLACE)
         return cls(content["name"], content["task"], content["folder"]) if content else None
 
+    @staticmethod
+    def forget(directory: Path) -> None:
+        """Removes what is noted: how that job ended has been taken account of."""
+        (directory / PLACE).unlink(missing_ok=True)
+
     def exit_code(self, directory: Path) -> int | None:
         """Returns the exit code of the job that had this place; None: it has not ended in order."""
         same = Place.of(directory) == self

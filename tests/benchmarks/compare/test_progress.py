@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.compare.executors.base import Failure, Job, Status
+from benchmarks.compare.executors.base import Failure, Job, Status, Watch
 from benchmarks.compare.progress import Monitor, clock, display, run_watched
 
 
@@ -78,7 +78,7 @@ def test_the_failures_are_the_executors(tmp_path: Path) -> None:
     class Fails:
         at_once = 1
 
-        def run(self, jobs: list[Job], watch: object) -> list[Failure]:
+        def run(self, jobs: list[Job], watch: Watch, *, attempts: int) -> list[Failure]:
             watch(Status(failures=[failure]))
             return [failure]
 

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from benchmarks.commands.main import main
 from benchmarks.compare import status
-from benchmarks.compare.attempts import Attempts
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.trial_folder import TrialFolder, make_spec
@@ -58,7 +57,7 @@ def folders(toy: Callable[..., Path]) -> dict[str, TrialFolder]:
     failed = folders["weak/seed_1"]
     (failed.path / "log.txt").write_text("begun\nthe disk is on fire\n\n")
     for _ in range(2):
-        Attempts(failed.path).count("exit code 1")
+        failed.attempts.count("exit code 1")
     return folders
 
 

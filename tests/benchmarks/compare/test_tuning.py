@@ -61,8 +61,9 @@ class Stopping(Local):
     gpus: int | None = 0
     left: int = 0
 
-    def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
-        failures = super().run(jobs[: self.left], watch) if self.left else []
+    def run(self, jobs: Sequence[Job], watch: Watch, *, attempts: int) -> list[Failure]:
+        first = jobs[: self.left]
+        failures = super().run(first, watch, attempts=attempts) if first else []
         self.left -= min(self.left, len(jobs))
         if not self.left:
             raise KeyboardInterrupt

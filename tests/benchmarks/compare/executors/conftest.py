@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.compare.executors.slurm_cluster import Cluster, Unavailable
+from tests.benchmarks.compare.executors.daemons import Unavailable
+from tests.benchmarks.compare.executors.slurm_cluster import Cluster
 
 
 @pytest.fixture(scope="session")
@@ -17,13 +18,11 @@ def started_cluster() -> Iterator[Cluster]:
     pytest.importorskip("submitit", reason="needs submitit: pip install submitit")
     # A short path, because a socket lies in it.
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:
-        cluster = Cluster(Path(folder))
         try:
-            cluster.start()
+            with Cluster(Path(folder)) as cluster:
+                yield cluster
         except Unavailable as error:
             pytest.skip(str(error))
-        yield cluster
-        cluster.stop()
 
 
 @pytest.fixture

@@ -1,35 +1,37 @@
 """A real Ray cluster of two nodes on this machine, for tests and for trying out.
 
-    python tests/benchmarks/compare/executors/ray_cluster.py FOLDER
+    python -m tests.benchmarks.compare.executors.ray_cluster FOLDER
 
-starts it, prints how to use it, and stops it on Ctrl-C. State and logs go to FOLDER, a short path.
+in the root of the repository starts it, prints how to use it, and stops it on Ctrl-C. State and
+logs go to FOLDER, a short path.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.benchmarks.compare.executors.daemons import (
+    Daemons,
+    Unavailable,
+    free_ports,
+    main,
+    start_daemon,
+)
+
 OBJECT_STORE_BYTES = 80 * 2**20
 START_SECONDS = 180.0
 CPUS = 2  # of each node, whatever the machine has: the tests' jobs hardly compute
 
 
-class Cluster:
+class Cluster(Daemons):
     """A running Ray: a head and a second node, each with ``CPUS`` cores and no GPU.
-
-    Use it as a context manager; it ends with the ``with`` block, or with this process.
-
-    Args:
-        folder: gets state and logs; a short path, because it holds sockets.
 
     Attributes:
         address: as ``HOST:PORT``, for processes of this machine.
@@ -37,8 +39,9 @@ class Cluster:
     """
 
     def __init__(self, folder: Path) -> None:
-        port, client_port = _free_ports(2)
-        self.folder = folder
+        super().__init__(folder)
+        # Ray gives its workers 10002 to 19999.
+        port, client_port = free_ports(2, above=20000)
         self.address = f"127.0.0.1:{port}"
         self.variables = {
             "RAY_AUTH_MODE": "token",
@@ -55,19 +58,19 @@ class Cluster:
             "--node-ip-address=127.0.0.1",
         ]
 
-    def __enter__(self) -> Cluster:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            head = ["--head", *self._ports, f"--temp-dir={self.folder}"]
-            self._start("head", *head, "--include-dashboard=false")
-            self.start_node()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+    @property
+    def usage(self) -> str:
+        """See :class:`Daemons`."""
+        variables = " ".join(f"{name}={value}" for name, value in self.variables.items())
+        options = f"--executor ray --executor-options address={self.address}"
+        return f"  export {variables}\n  pixelpretext compare … {options}"
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def start(self) -> None:
+        """See :class:`Daemons`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        head = ["--head", *self._ports, f"--temp-dir={self.folder}"]
+        self._start("head", *head, "--include-dashboard=false")
+        self.start_node()
 
     def start_node(self) -> None:
         """Starts the second node."""
@@ -80,7 +83,7 @@ class Cluster:
         process.wait()
 
     def stop(self) -> None:
-        """Ends all tasks and daemons."""
+        """See :class:`Daemons`."""
         for process in reversed(self._nodes.values()):
             kill_tree(process.pid)
             process.wait()
@@ -98,38 +101,18 @@ class Cluster:
         ]
         log = self.folder / f"{name}.log"
         with open(log, "wb") as file:
-            process = subprocess.Popen(
+            process = start_daemon(
                 [*command, *size, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env={**os.environ, **self.variables},
-                start_new_session=True,  # Ctrl-C reaches this process alone
-                preexec_fn=_end_with_parent,
+                log=file,
+                variables=self.variables,
+                number=signal.SIGTERM,
             )
         self._nodes[name] = process
         deadline = time.monotonic() + START_SECONDS
         while "Ray runtime started" not in (words := log.read_text(errors="replace")):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"Ray did not start, see {log}: {words[-500:]}")
+                raise Unavailable(f"Ray did not start, see {log}: {words[-500:]}")
             time.sleep(0.1)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports above those that Ray gives its workers, 10002 to 19999."""
-    ports: list[int] = []
-    while len(ports) < count:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            if probe.getsockname()[1] > 20000:
-                ports.append(probe.getsockname()[1])
-    return ports
-
-
-def _end_with_parent() -> None:
-    """Has the system end this process when its parent is gone, however that ended."""
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def kill_tree(pid: int) -> None:
@@ -147,25 +130,5 @@ def kill_tree(pid: int) -> None:
             os.kill(current, signal.SIGKILL)
 
 
-def main() -> int:
-    """Starts a cluster in the folder that the command line names, until Ctrl-C."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__)
-        return 2
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with Cluster(Path(sys.argv[1]).resolve()) as cluster:
-            variables = " ".join(f"{name}={value}" for name, value in cluster.variables.items())
-            print(f"Two nodes are up. In another shell:\n  export {variables}")
-            options = f"--executor ray --executor-options address={cluster.address}"
-            print(f"  pixelpretext compare … {options}")
-            print("Ctrl-C ends all tasks and the cluster.", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Cluster, __doc__))

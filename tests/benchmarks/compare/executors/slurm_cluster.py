@@ -1,15 +1,14 @@
 """A real SLURM of two nodes on this machine, from Debian's packages, for tests and for trying out.
 
-    python tests/benchmarks/compare/executors/slurm_cluster.py FOLDER
+    python -m tests.benchmarks.compare.executors.slurm_cluster FOLDER
 
-starts it, prints how to use it, and stops it on Ctrl-C. Nothing is installed: the packages (9 MB)
-are downloaded by apt-get and unpacked into a cache folder once; configuration, state and logs go to
-FOLDER. Needs root, apt-get and dpkg. Only the standard library is used.
+in the root of the repository starts it, prints how to use it, and stops it on Ctrl-C. Nothing is
+installed: the packages (9 MB) are downloaded by apt-get and unpacked into a cache folder once;
+configuration, state and logs go to FOLDER. Needs root, apt-get and dpkg.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -21,6 +20,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from tests.benchmarks.compare.executors.daemons import (
+    Daemons,
+    Unavailable,
+    free_ports,
+    main,
+    start_daemon,
+)
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins", "munge")
 CLIENTS = ("sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol", "sacct")
@@ -62,10 +69,6 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=60 DefaultTime=30
 PartitionName=plain Nodes=node1 MaxTime=60
 PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=10
 """
-
-
-class Unavailable(RuntimeError):
-    """This machine cannot have such a cluster; the message says why in one sentence."""
 
 
 def cache_folder() -> Path:
@@ -126,41 +129,40 @@ def _apt_get(arguments: Sequence[str]) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-class Cluster:
+class Cluster(Daemons):
     """A running SLURM: one controller, two nodes, one munge daemon.
-
-    Use it as a context manager; it ends with the ``with`` block.
-
-    Args:
-        folder: gets configuration, state and logs; a short path, because it holds a socket.
 
     Attributes:
         bin: folder with ``sbatch`` and the other clients, to be put in front of ``PATH``.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.bin = folder, folder / "bin"
+        super().__init__(folder)
+        self.bin = folder / "bin"
         self._processes: list[subprocess.Popen] = []
         self._variables: dict[str, str] = {}
 
-    def __enter__(self) -> Cluster:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    @property
+    def usage(self) -> str:
+        """See :class:`Daemons`."""
+        return f"  export PATH={self.bin}:$PATH\n  sinfo"
 
     def start(self) -> None:
-        """Starts the daemons and waits until both nodes are idle.
-
-        Raises:
-            Unavailable: the packages cannot be had, or a daemon ends.
-        """
-        try:
-            self._start(unpacked())
-        except BaseException:
-            self.stop()
-            raise
+        """See :class:`Daemons`: both nodes are idle."""
+        root = unpacked()
+        self._configure(root)
+        socket_file, key = self.folder / "munge.socket", self.folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        names = ("key", "log", "pid", "seed")
+        files = [f"--{name}-file={self.folder}/munge.{name}" for name in names]
+        self._daemon(root, "munged", "--foreground", "--force", f"--socket={socket_file}", *files)
+        self._wait_for(socket_file.exists)
+        self._daemon(root, "slurmctld-wlm", "-D")
+        for name in NODES:
+            step = root / "usr/sbin/slurmstepd-wlm"
+            self._daemon(root, "slurmd-wlm", "-D", "-N", name, "-d", str(step))
+        self._wait_for(self._idle)
 
     def run(self, name: str, *arguments: str) -> str:
         """Calls a client, such as ``squeue``; returns what it printed."""
@@ -195,7 +197,7 @@ class Cluster:
         return {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
 
     def stop(self) -> None:
-        """Ends all jobs and daemons."""
+        """See :class:`Daemons`."""
         # The environment tells which they are: slurmstepd leaves its parent and its group.
         for pid, _ in self._living():
             with suppress(ProcessLookupError):
@@ -215,29 +217,13 @@ class Cluster:
                     living.append((int(entry.name), command))
         return living
 
-    def _start(self, root: Path) -> None:
-        self._configure(root)
-        socket_file, key = self.folder / "munge.socket", self.folder / "munge.key"
-        key.write_bytes(secrets.token_bytes(1024))
-        key.chmod(0o400)
-        files = [
-            f"--{name}-file={self.folder}/munge.{name}" for name in ("key", "log", "pid", "seed")
-        ]
-        self._daemon(root, "munged", "--foreground", "--force", f"--socket={socket_file}", *files)
-        self._wait_for(socket_file.exists)
-        self._daemon(root, "slurmctld-wlm", "-D")
-        for name in NODES:
-            step = root / "usr/sbin/slurmstepd-wlm"
-            self._daemon(root, "slurmd-wlm", "-D", "-N", name, "-d", str(step))
-        self._wait_for(self._idle)
-
     def _configure(self, root: Path) -> None:
         for name in ("state", "bin"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         libraries = next(root.glob("usr/lib/*/slurm-wlm"))
         text = CONFIGURATION.format(
             host=socket.gethostname().partition(".")[0],
-            ports=_free_ports(3),
+            ports=free_ports(3),
             folder=self.folder,
             plugins=libraries,
             size=f"CPUs={CPUS} RealMemory=8000",
@@ -253,14 +239,8 @@ class Cluster:
     def _daemon(self, root: Path, name: str, *arguments: str) -> None:
         command = [str(root / "usr/sbin" / name), *arguments]
         with open(self.folder / "daemons.log", "ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **self._variables},
-                start_new_session=True,  # Ctrl-C reaches this process alone
-                preexec_fn=_end_with_parent,
+            process = start_daemon(
+                command, log=log, variables=self._variables, number=signal.SIGKILL
             )
         self._processes.append(process)
 
@@ -288,44 +268,5 @@ def _write_script(path: Path, program: Path, variables: Mapping[str, str]) -> No
     path.chmod(0o755)
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _end_with_parent() -> None:
-    """Has the system kill this process when its parent is gone, however that ended."""
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main() -> int:
-    """Starts a cluster in the folder that the command line names, until Ctrl-C."""
-    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        print(__doc__)
-        return 2
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with Cluster(Path(sys.argv[1]).resolve()) as cluster:
-            print(
-                f"Two nodes are up. In another shell:\n  export PATH={cluster.bin}:$PATH\n  sinfo"
-            )
-            print("Ctrl-C ends all jobs and the cluster.", flush=True)
-            signal.pause()
-    except Unavailable as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Cluster, __doc__))

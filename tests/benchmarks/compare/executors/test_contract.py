@@ -18,7 +18,8 @@ def test_an_executor_is_made_from_its_name_and_options() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("lokal", {}, "executor='lokal' is not one of local, .*; did you mean 'local'"),
+        ("lokal", {}, "executor 'lokal' is not one of local, .*; did you mean 'local'"),
+        ("benchmarks.compare.run", {}, "the module must end in EXECUTOR = a class derived"),
         ("local", {"job": 1}, "executor 'local': job is unknown; did you mean 'jobs'"),
         (
             "local",
@@ -45,8 +46,8 @@ def test_another_executor_is_a_class_and_a_line(monkeypatch: pytest.MonkeyPatch)
         def describe(self) -> str:
             return f"in {self.partition}"
 
-        def run(self, jobs: Any, watch: Any) -> list:
-            return []
+        def carry_out(self, ledger: Any, watch: Any) -> None:
+            ledger.waiting.clear()
 
     monkeypatch.setitem(EXECUTORS, "queue", Queue)
     executor = make_executor("queue", {"partition": "gpu"})

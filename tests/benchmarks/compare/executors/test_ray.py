@@ -3,70 +3,34 @@
 from __future__ import annotations
 
 import importlib.util
-import io
-import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from benchmarks.compare.executors import Local, make_executor
 from benchmarks.compare.executors.base import Executor, Failure, Job, Resources, Status
 from benchmarks.compare.executors.ray import Node, Request, _share
-from benchmarks.compare.plan import load_plan
-from benchmarks.compare.run import Options, run_comparison
+from tests.benchmarks.compare.executors.comparisons import compare, scores, start_comparison, steps
+from tests.benchmarks.compare.executors.counters import (
+    Once,
+    counted,
+    counter,
+    job,
+    start_controller,
+    wait_for,
+)
 from tests.benchmarks.compare.executors.ray_cluster import Cluster
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs Ray: pip install ray"
 )
-ROOT = Path(__file__).resolve().parents[4]
 Toy = Callable[..., Path]
-# Counts steps up to the number in its second argument; stopped, it writes how far it is.
-COUNTER = """
-import os, signal, sys, time
-from pathlib import Path
-file, goal = Path(sys.argv[1]), int(sys.argv[2])
-step = int(file.read_text()) if file.exists() else 0
-stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-print("from step", step, flush=True)
-while step < goal and not stop:
-    step += 1
-    time.sleep(0.05)
-    (file.parent / "worker").write_text(str(os.getppid()))
-file.write_text(str(step))
-sys.exit(0 if step == goal else 143)
-"""
-CONTROLLER = """
-import sys
-from pathlib import Path
-from benchmarks.compare.executors import make_executor
-from benchmarks.compare.executors.base import Job
-executor = make_executor("ray", dict(word.split("=") for word in sys.argv[1].split()))
-try:
-    print(executor.describe(), flush=True)
-    print(executor.run([Job("t", sys.argv[2:], Path("work/t"))], lambda status: None))
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-COMPARISON = """
-import sys
-from benchmarks.compare.executors import make_executor
-from benchmarks.compare.plan import load_plan
-from benchmarks.compare.run import Options, run_comparison
-options = Options(executor=make_executor("ray", {"jobs": 2}), trainer=sys.argv[2:])
-run_comparison(load_plan(sys.argv[1], "out"), options)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +60,6 @@ def cluster(
     return started_cluster
 
 
-def job(name: str, code: str, arguments: Sequence[str] = (), **values: Any) -> Job:
-    """A job that runs a line of Python in a folder of its own."""
-    command = [sys.executable, "-S", "-c", code, *arguments]
-    return Job(name, command, Path("work", name), **values)
-
-
-def counter(goal: int = 40, **values: Any) -> Job:
-    """A job of ``goal`` twentieths of a second that goes on where it was stopped."""
-    return job("t", COUNTER, ["work/t/step", str(goal)], **values)
-
-
 def executor(cluster: Cluster, **options: Any) -> Executor:
     """The executor on the cluster, with short breaks between two looks."""
     return make_executor("ray", {"address": cluster.address, "poll_seconds": 0.1, **options})
@@ -116,23 +69,12 @@ def run(
     cluster: Cluster,
     tasks: Sequence[Job],
     watch: Callable[[Status], None] = lambda status: None,
+    *,
+    attempts: int = 1,
     **options: Any,
 ) -> list[Failure]:
     """Runs jobs on the cluster."""
-    return executor(cluster, **options).run(tasks, watch)
-
-
-class Once:
-    """Calls a function with the process id of a counter's Ray worker, once, when it counts."""
-
-    def __init__(self, action: Callable[[int], None]) -> None:
-        self._action, self.is_done = action, False
-
-    def __call__(self, status: Status) -> None:
-        note = Path("work/t/worker")
-        if not self.is_done and note.exists() and note.read_text():
-            self.is_done = True
-            self._action(worker_of(int(note.read_text())))
+    return executor(cluster, **options).run(tasks, watch, attempts=attempts)
 
 
 def parent(pid: int) -> int:
@@ -147,10 +89,9 @@ def worker_of(pid: int) -> int:
     return parent(pid)
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Waits until a condition holds."""
-    while not condition():
-        time.sleep(0.05)
+def kill_worker_of(pid: int) -> None:
+    """Kills the Ray worker above a process."""
+    os.kill(worker_of(pid), signal.SIGKILL)
 
 
 def running(folder: Path) -> dict[int, str]:
@@ -226,18 +167,26 @@ def test_what_no_node_has_is_refused_before_anything_runs(cluster: Cluster) -> N
 
 
 def test_a_job_whose_worker_is_killed_goes_on(cluster: Cluster) -> None:
-    once = Once(lambda pid: os.kill(pid, signal.SIGKILL))
-    assert run(cluster, [counter()], once) == [] and once.is_done
+    once = Once(kill_worker_of)
+    assert run(cluster, [counter()], once, attempts=2) == [] and once.is_done
     # The first may still be ending when the second starts: trials wait for each other's locks.
     assert len(Path("work/t/log.txt").read_text().splitlines()) == 2
-    assert Path("work/t/step").read_text() == "40"
+    assert counted() == 40
 
 
-def test_a_job_that_has_lost_all_its_workers_is_a_failure(cluster: Cluster, tmp_path: Path) -> None:
-    once = Once(lambda pid: os.kill(pid, signal.SIGKILL))
-    (failure,) = run(cluster, [counter(1000)], once, attempts=1)
-    assert failure.reason.startswith("lost its worker or node 1 times: The worker died")
+def test_lost_workers_count_as_failures(cluster: Cluster, tmp_path: Path) -> None:
+    once = Once(kill_worker_of)
+    (failure,) = run(cluster, [counter(1000)], once)
+    assert failure.reason.startswith("lost its worker or node: The worker died")
+    assert counter().attempts.failed == 1
     wait_for(lambda: not running(tmp_path))  # nothing goes on without a worker
+
+
+def test_a_job_is_stopped_after_its_hours(cluster: Cluster) -> None:
+    late = counter(1000, resources=Resources(hours=1 / 3600))
+    (failure,) = run(cluster, [late])
+    assert failure.reason == f"stopped after resources.hours={1 / 3600:g}"
+    assert 0 < counted() < 1000  # it had the time to write how far it was
 
 
 def test_a_job_whose_node_dies_goes_on_elsewhere(cluster: Cluster) -> None:
@@ -246,50 +195,26 @@ def test_a_job_whose_node_dies_goes_on_elsewhere(cluster: Cluster) -> None:
     other = job("u", "import time; time.sleep(2)", resources=whole)
     once = Once(lambda pid: cluster.kill_node())
     try:
-        assert run(cluster, [counter(resources=whole), other], once) == [] and once.is_done
+        jobs = [counter(resources=whole), other]
+        assert run(cluster, jobs, once, attempts=2) == [] and once.is_done
     finally:
         cluster.start_node()
-    assert Path("work/t/step").read_text() == "40"
-
-
-def start_controller(cluster: Cluster, address: str) -> subprocess.Popen:
-    """Runs a counter by an executor in a process of its own, until it counts."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, f"address={address}", *counter(1000).command],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not Path("work/t/worker").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    return process
+    assert counted() == 40
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_end_of_the_executor_ends_its_jobs_in_order(
     cluster: Cluster, number: int, tmp_path: Path
 ) -> None:
-    controller = start_controller(cluster, cluster.address)
+    controller = start_controller("ray", {"address": cluster.address})
     controller.send_signal(number)
     assert controller.wait() == (130 if number != signal.SIGKILL else -signal.SIGKILL)
     wait_for(lambda: not running(tmp_path))
     step = Path("work/t/step")
     if number != signal.SIGKILL:
-        assert 0 < int(step.read_text()) < 1000
+        assert 0 < counted() < 1000
     elif step.exists():  # Ray cleans up after a lost controller, at times faster than our SIGTERM
-        assert int(step.read_text()) < 1000
-
-
-def scores(folder: str) -> list[tuple[Any, ...]]:
-    """What a comparison's table says, times left out."""
-    table = json.loads(Path(folder, "table.json").read_text())
-    return [(row["arm"], row["toy.score"], row["samples"]) for row in table["rows"]]
-
-
-def compare(path: Path, trainer: Sequence[str], chosen: Executor, folder: str = "out") -> int:
-    """Runs a comparison."""
-    options = Options(executor=chosen, trainer=trainer, console=Console(file=io.StringIO()))
-    return run_comparison(load_plan(path, folder), options)
+        assert counted() < 1000
 
 
 def test_killed_on_a_ray_of_its_own_it_goes_on_and_the_table_is_that_of_processes(
@@ -298,36 +223,33 @@ def test_killed_on_a_ray_of_its_own_it_goes_on_and_the_table_is_that_of_processe
     path = toy("seeds = (0,)")
     (tmp_path / "slow.txt").write_text("2")
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    paths = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
-    controller = subprocess.Popen(
-        [sys.executable, "-c", COMPARISON, str(path), *trainer],
-        env={**own, "PYTHONPATH": paths, "HOME": str(tmp_path)},  # Ray keeps a token there
-        stdout=subprocess.DEVNULL,
-    )
-    steps = [Path("out", arm, "seed_0/pretrain/step.json") for arm in ("weak", "strong")]
-    wait_for(lambda: any(step.exists() and step.read_text() > "1" for step in steps))
+    own["HOME"] = str(tmp_path)  # Ray keeps a token there
+    options = {"jobs": 2}
+    controller = start_comparison("ray", options, path=path, trainer=trainer, variables=own)
+    files = steps("weak", "strong")
+    wait_for(lambda: any(file.exists() and file.read_text() > "1" for file in files))
     controller.send_signal(signal.SIGKILL)
     controller.wait()
     wait_for(lambda: not running(tmp_path))
-    assert not any(step.with_name("final.pth").exists() for step in steps)
+    assert not any(file.with_name("final.pth").exists() for file in files)
     (tmp_path / "slow.txt").write_text("0.5")
 
     def kill_worker(status: Status) -> None:
         """Kills the Ray worker of a trial that trains, once."""
         for pid, command in {} if killed else running(tmp_path).items():
-            if "end_with_parent" in command and f"{steps[1].parents[1]}" in command:
+            if "end_with_parent" in command and f"{files[1].parents[1]}" in command:
                 killed.append(pid)
                 os.kill(worker_of(pid), signal.SIGKILL)
                 return
 
     killed: list[int] = []
     chosen = executor(cluster)
-    inner = chosen.run
-    chosen.run = lambda jobs, watch: inner(jobs, lambda s: (kill_worker(s), watch(s)))
-    assert compare(path, trainer, chosen) == 0 and killed
+    inner = chosen.carry_out
+    chosen.carry_out = lambda ledger, watch: inner(ledger, lambda s: (kill_worker(s), watch(s)))
+    assert compare(path, trainer, chosen)[0] == 0 and killed
     (tmp_path / "slow.txt").unlink()
-    assert compare(path, trainer, Local(jobs=2, gpus=0), "local") == 0
-    assert scores("out") == scores("local") and len(scores("out")) == 3
+    assert compare(path, trainer, Local(jobs=2, gpus=0), folder="local")[0] == 0
+    assert scores() == scores("local") and len(scores()) == 3
 
 
 def test_cores_are_shared_among_as_many_jobs_as_run_at_once() -> None:
@@ -343,7 +265,6 @@ def test_cores_are_shared_among_as_many_jobs_as_run_at_once() -> None:
     ("options", "words"),
     [
         ({"jobs": 0}, "jobs=0: must be at least 1"),
-        ({"attempts": 0}, "attempts=0: must be at least 1"),
         ({"adress": "auto"}, "did you mean 'address'"),
     ],
 )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,36 +10,16 @@ import pytest
 
 from benchmarks.compare.executors import make_executor
 from benchmarks.compare.executors.base import Failure, Job, Resources, Status
+from benchmarks.compare.executors.slurm import Slurm
+from benchmarks.compare.executors.slurm_node import Place
+from tests.benchmarks.compare.executors.counters import (
+    Once,
+    counted,
+    counter,
+    job,
+    start_controller,
+)
 from tests.benchmarks.compare.executors.slurm_cluster import Cluster
-
-ROOT = Path(__file__).resolve().parents[4]
-# Counts steps up to the number in its second argument; stopped, it writes how far it is.
-COUNTER = """
-import os, signal, sys, time
-from pathlib import Path
-file, goal = Path(sys.argv[1]), int(sys.argv[2])
-step = int(file.read_text()) if file.exists() else 0
-stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-print("from step", step, flush=True)
-while step < goal and not stop:
-    step += 1
-    time.sleep(0.1)
-    (file.parent / "running").write_text(str(step))
-file.write_text(str(step))
-sys.exit(0 if step == goal else 143)
-"""
-
-
-def job(name: str, code: str, arguments: Sequence[str] = (), **values: object) -> Job:
-    """A job that runs a line of Python in a folder of its own."""
-    command = [sys.executable, "-S", "-c", code, *arguments]
-    return Job(name, command, Path("work", name), **values)
-
-
-def counter(name: str, goal: int = 20) -> Job:
-    """A job of ``goal`` tenths of a second that goes on where it was stopped."""
-    return job(name, COUNTER, [f"work/{name}/step", str(goal)])
 
 
 def run(
@@ -51,18 +27,6 @@ def run(
 ) -> list[Failure]:
     """Runs jobs with short breaks between two questions to SLURM."""
     return make_executor("slurm", {"poll_seconds": 1, **options}).run(tasks, watch)
-
-
-class Once:
-    """Calls a function when a job has counted its first steps, and never again."""
-
-    def __init__(self, name: str, action: Callable[[], None]) -> None:
-        self._file, self._action, self.is_done = Path("work", name, "running"), action, False
-
-    def __call__(self, status: Status) -> None:
-        if not self.is_done and self._file.exists():
-            self.is_done = True
-            self._action()
 
 
 def test_jobs_run_on_both_nodes_with_what_they_ask_for(cluster: Cluster) -> None:
@@ -105,15 +69,15 @@ def test_failures_have_a_reason_and_a_log_and_stop_no_other(cluster: Cluster) ->
         job("bad", "print('the disk is on fire'); raise SystemExit(3)"),
         job("killed", "import os; os.kill(os.getpid(), 9)"),
         Job("absent", ["/no/such/program"], Path("work/absent")),
-        counter("cancelled", 600),
+        counter(1000, "cancelled"),
         job("good", "print('fine')"),
     ]
     seen: list[Status] = []
 
-    def cancel() -> None:
+    def cancel(pid: int) -> None:
         cluster.run("scancel", *[number for number in cluster.jobs() if number.endswith("_3")])
 
-    once = Once("cancelled", cancel)
+    once = Once(cancel, "cancelled")
     failures = run(jobs, lambda status: (seen.append(status), once(status)))
     reasons = {failure.name: failure.reason for failure in failures}
     assert reasons["bad"].startswith("exit code 3 on node")
@@ -137,91 +101,68 @@ def test_what_sbatch_refuses_is_an_error_and_leaves_no_job(cluster: Cluster) -> 
 
 
 def test_near_its_time_limit_a_job_is_requeued_and_goes_on(cluster: Cluster) -> None:
-    def warn() -> None:
+    def warn(pid: int) -> None:
         cluster.run("scancel", "--signal=USR2", *cluster.jobs())
         cluster.start_requeued()
 
-    once = Once("t", warn)
-    assert run([counter("t")], once) == [] and once.is_done
-    assert Path("work/t/step").read_text() == "20"
+    once = Once(warn)
+    assert run([counter(100)], once) == [] and once.is_done
+    assert counted() == 100
     first, second, third = Path("work/t/log.txt").read_text().splitlines()
     assert first == "from step 0" and "goes back to the queue" in second
-    assert 0 < int(third.removeprefix("from step ")) < 20
+    assert 0 < int(third.removeprefix("from step ")) < 100
     assert "Restarts=1" in cluster.run("scontrol", "show", "job")
 
 
 def test_a_job_that_has_no_restart_left_is_a_failure(cluster: Cluster) -> None:
-    once = Once("t", lambda: cluster.run("scancel", "--signal=USR2", *cluster.jobs()))
-    (failure,) = run([counter("t", 600)], once, restarts=0)
+    once = Once(lambda pid: cluster.run("scancel", "--signal=USR2", *cluster.jobs()))
+    (failure,) = run([counter(1000)], once, restarts=0)
     assert failure.reason.startswith("exit code 124 on node")
     assert failure.tail(1) == "SLURM: out of time, after 0 restarts."
 
 
 def test_a_pre_empted_job_goes_on_when_the_other_has_ended(cluster: Cluster) -> None:
-    def preempt() -> None:
+    def preempt(pid: int) -> None:
         urgent = ["--partition=urgent", "--nodes=2", "--exclusive", "--wrap=sleep 0.5"]
         cluster.run("sbatch", *urgent)
         cluster.start_requeued()
 
-    once = Once("t", preempt)
-    assert run([counter("t")], once) == [] and once.is_done
+    once = Once(preempt)
+    assert run([counter(100)], once) == [] and once.is_done
     first, second = Path("work/t/log.txt").read_text().splitlines()
-    assert first == "from step 0" and 0 < int(second.removeprefix("from step ")) < 20
+    assert first == "from step 0" and 0 < int(second.removeprefix("from step ")) < 100
 
 
 def test_a_lost_node_starts_its_jobs_elsewhere(cluster: Cluster) -> None:
-    def lose() -> None:
+    def lose(pid: int) -> None:
         node = cluster.run("squeue", "--noheader", "--format=%N").strip()
         lost.append(node)
         cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         cluster.start_requeued()
 
     lost: list[str] = []
-    assert run([counter("t", 10)], Once("t", lose)) == []
+    assert run([counter(20)], Once(lose)) == []
     cluster.run("scontrol", "update", f"nodename={lost[0]}", "state=resume")
-    assert Path("work/t/step").read_text() == "10"
-
-
-CONTROLLER = """
-import sys
-from pathlib import Path
-from benchmarks.compare.executors import make_executor
-from benchmarks.compare.executors.base import Job
-executor = make_executor("slurm", {"poll_seconds": 1, "detach": sys.argv[1] == "detach"})
-try:
-    executor.run([Job("t", sys.argv[2:], Path("work/t"))], lambda status: None)
-except KeyboardInterrupt:
-    sys.exit(130)
-"""
-
-
-def start_controller(goal: int, mode: str) -> subprocess.Popen:
-    """Runs a counter by an executor in a process of its own, until it counts."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, mode, *counter("t", goal).command],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while not Path("work/t/running").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    return process
+    assert counted() == 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_end_of_the_executor_ends_its_jobs_in_order(cluster: Cluster, number: int) -> None:
-    controller = start_controller(600, "")
+    controller = start_controller("slurm", {"poll_seconds": 1})
     controller.send_signal(number)
     assert controller.wait() == 130
-    assert cluster.jobs() == [] and 0 < int(Path("work/t/step").read_text()) < 600
+    assert cluster.jobs() == [] and 0 < counted() < 1000
 
 
 @pytest.mark.parametrize("mode", ["detach", "kill"])
 def test_a_run_finds_the_jobs_that_an_earlier_one_has_left(cluster: Cluster, mode: str) -> None:
-    controller = start_controller(40, mode)
+    options = {"poll_seconds": 1, "detach": mode == "detach"}
+    controller = start_controller("slurm", options, goal=80)
     controller.send_signal(signal.SIGKILL if mode == "kill" else signal.SIGINT)
     controller.wait()
     (number,) = cluster.jobs()
+    left = f"as job {number} of SLURM (RUNNING): end it by scancel {number}"
+    assert Slurm.left_behind(Path("work/t")) == left
     numbers: set[str] = set()
     seen: list[Status] = []
 
@@ -229,6 +170,17 @@ def test_a_run_finds_the_jobs_that_an_earlier_one_has_left(cluster: Cluster, mod
         numbers.update(cluster.jobs())
         seen.append(status)
 
-    assert run([counter("t", 40)], watch) == []
+    assert run([counter(80)], watch) == []
     assert numbers == {number} and list(seen[0].running) == ["t"]
     assert Path("work/t/log.txt").read_text() == "from step 0\n"
+    assert Slurm.left_behind(Path("work/t")) == ""
+
+
+def test_a_failure_that_nobody_saw_counts_once(cluster: Cluster) -> None:
+    failing = job("t", "raise SystemExit(3)")
+    assert failing.attempts.failed == 0
+    Place("array", 0).write(failing.directory, exit_code=3)  # its controller was gone by then
+    (failure,) = run([failing])
+    assert failure.reason == "exit code 3" and failing.attempts.failed == 1
+    (failure,) = run([failing])
+    assert failure.reason.startswith("exit code 3 on node") and failing.attempts.failed == 2

@@ -2,78 +2,42 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+import pytest
 import torch
-from rich.console import Console
 
 from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.executors import Local, make_executor
-from benchmarks.compare.executors.base import Executor, Failure, Job, Status, Watch
+from benchmarks.compare.executors.base import Executor, Job, Ledger, Status, Watch
 from benchmarks.compare.executors.slurm import Slurm
 from benchmarks.compare.jobs import job_environment
+from benchmarks.compare.names import PlanError
 from benchmarks.compare.plan import load_plan
-from benchmarks.compare.run import Options, run_comparison
 from benchmarks.compare.trial_folder import TRAINER
 from pretrain.files import read_dict
+from tests.benchmarks.compare.executors.comparisons import (
+    calls,
+    compare,
+    scores,
+    start_comparison,
+    steps,
+)
+from tests.benchmarks.compare.executors.counters import wait_for
 from tests.benchmarks.compare.executors.slurm_cluster import Cluster
 
 STEPS = 100  # of the real training, a few seconds
-ROOT = Path(__file__).resolve().parents[4]
 Toy = Callable[..., Path]
-CONTROLLER = """
-import sys
-from benchmarks.compare.executors import make_executor
-from benchmarks.compare.plan import load_plan
-from benchmarks.compare.run import Options, run_comparison
-executor = make_executor("slurm", {"poll_seconds": 1})
-options = Options(executor=executor, trainer=sys.argv[2:])
-run_comparison(load_plan(sys.argv[1], "out"), options)
-"""
-
-
-def run(
-    path: Path, trainer: tuple[str, ...], executor: Executor, *, folder: str = "out"
-) -> tuple[int, str, dict[str, Any]]:
-    """Runs a comparison; returns exit code, what was printed, and the table."""
-    out = io.StringIO()
-    console = Console(file=out, width=200)
-    options = Options(executor=executor, trainer=trainer, console=console)
-    code = run_comparison(load_plan(path, folder), options)
-    return code, out.getvalue(), json.loads(Path(folder, "table.json").read_text())
 
 
 def slurm() -> Executor:
     return make_executor("slurm", {"poll_seconds": 1})
-
-
-def calls(folder: Path) -> list[str]:
-    """Arms and seeds that the trainer was called for, in alphabetical order."""
-    lines = (folder / "calls.txt").read_text().splitlines()
-    return sorted("/".join(Path(line.split()[0]).parts[-3:-1]) for line in lines)
-
-
-def scores(table: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """What a table says, times left out."""
-    return [(row["arm"], row["toy.score"], row["samples"]) for row in table["rows"]]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Waits until a condition holds."""
-    while not condition():
-        time.sleep(0.05)
 
 
 def test_killed_and_run_again_nothing_runs_twice_and_the_table_is_that_of_one_machine(
@@ -81,25 +45,22 @@ def test_killed_and_run_again_nothing_runs_twice_and_the_table_is_that_of_one_ma
 ) -> None:
     path = toy("seeds = (0,)")
     (tmp_path / "slow.txt").write_text("0.4")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]]),
-    }
-    controller = subprocess.Popen(
-        [sys.executable, "-c", CONTROLLER, str(path), *trainer],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    steps = [Path("out", arm, "seed_0/pretrain/step.json") for arm in ("weak", "strong")]
-    wait_for(lambda: all(step.exists() for step in steps))
+    options = {"poll_seconds": 1}
+    controller = start_comparison("slurm", options, path=path, trainer=trainer)
+    files = steps("weak", "strong")
+    wait_for(lambda: all(file.exists() for file in files))
     controller.send_signal(signal.SIGKILL)
     controller.wait()
-    assert len(cluster.jobs()) >= 2
-    code, _, table = run(path, trainer, slurm())
+    left = set(cluster.jobs())
+    assert len(left) >= 2
+    with pytest.raises(PlanError, match="--redo weak: weak/seed_0 is running"):
+        compare(path, trainer, slurm(), redo=["weak"])
+    assert set(cluster.jobs()) == left and files[0].exists()
+    code, _ = compare(path, trainer, slurm())
     assert code == 0 and calls(tmp_path) == ["strong/seed_0", "weak/seed_0"]
     (tmp_path / "slow.txt").unlink()
-    _, _, expected = run(path, trainer, Local(jobs=2, gpus=0), folder="local")
-    assert scores(table) == scores(expected)
+    compare(path, trainer, Local(jobs=2, gpus=0), folder="local")
+    assert scores() == scores("local")
 
 
 def test_a_worker_that_is_killed_is_tried_again_and_goes_on(
@@ -114,14 +75,14 @@ def test_a_worker_that_is_killed_is_tried_again_and_goes_on(
     class Counting(Slurm):
         """Notes the reasons of failures."""
 
-        def run(self, jobs: Sequence[Job], watch: Watch) -> list[Failure]:
-            failures = super().run(jobs, watch)
-            seen.extend(failure.reason for failure in failures)
-            return failures
+        def carry_out(self, ledger: Ledger, watch: Watch) -> None:
+            failed = ledger.failed
+            ledger.failed = lambda job, why, **how: (seen.append(why), failed(job, why, **how))
+            super().carry_out(ledger, watch)
 
-    code, _, table = run(path, trainer, Counting(poll_seconds=1))
+    code, _ = compare(path, trainer, Counting(poll_seconds=1))
     killer.join()
-    assert code == 0 and scores(table) == [("weak", 2.0, 80)]
+    assert code == 0 and scores() == [("weak", 2.0, 80)]
     (reason,) = seen
     assert reason.startswith("exit code 137 on node")
     assert calls(tmp_path) == ["weak/seed_0"] * 2

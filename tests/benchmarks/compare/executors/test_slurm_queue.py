@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compare.executors import make_executor, slurm, slurm_queue
-from benchmarks.compare.executors.base import Job
+from benchmarks.compare.executors.base import Job, Ledger
 from benchmarks.compare.executors.slurm import Slurm, read_options
 from benchmarks.compare.executors.slurm_node import Place, job_id
 from benchmarks.compare.executors.slurm_queue import FORGOTTEN, Entry, Unanswered, seconds
@@ -46,16 +46,15 @@ def entry(state: str, *, exit_code: int = 0, reason: str = "None") -> Entry:
 @pytest.fixture
 def ledger(
     executor: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., slurm._Ledger]:
+) -> Callable[..., Ledger]:
     """Returns a function: (answers of squeue, one for each look) -> the ledger of a job that runs.
     An answer may be an entry, None for no job, or an error.
     """
     directory = tmp_path / "t"
     place = Place("a-1", 0, str(tmp_path))
-    place.write(directory)
     jobs = [Job("t", ["true"], directory)]
 
-    def start(*answers: Entry | Exception | None) -> slurm._Ledger:
+    def start(*answers: Entry | Exception | None) -> Ledger:
         coming = iter([entry("RUNNING"), *answers])
 
         def queue(names: set[str]) -> dict[Place, Entry]:
@@ -67,24 +66,27 @@ def ledger(
 
         monkeypatch.setattr(slurm_queue, "queue", queue)
         monkeypatch.setattr(slurm_queue, "accounts", lambda names: {})
-        book = slurm._Ledger(executor)
-        book.adopt(jobs)
-        assert list(book.status().running) == ["t"]
+        if Place.of(directory) is None:
+            place.write(directory)
+        book = Ledger(jobs)
+        submitted = slurm._Jobs(executor, book)
+        submitted.adopt()
+        assert list(submitted.status().running) == ["t"]
         for _ in answers:
-            book.look()
+            submitted.look()
         return book
 
     return start
 
 
 def test_a_job_that_slurm_has_forgotten_is_judged_by_its_folder(
-    ledger: Callable[..., slurm._Ledger], tmp_path: Path
+    ledger: Callable[..., Ledger], tmp_path: Path
 ) -> None:
     (failure,) = ledger(None, None, None).failures
     assert failure.reason == FORGOTTEN
     assert ledger(None, None, entry("COMPLETED")).failures == []  # it was a gap in the answers
     Place("a-1", 0).write(tmp_path / "t", exit_code=0)
-    assert set(ledger(None).status().done) == {"t"}
+    assert set(ledger(None).done) == {"t"}
     Place("a-1", 0).write(tmp_path / "t", exit_code=3)
     (failure,) = ledger(None).failures
     assert failure.reason == "exit code 3"
@@ -100,14 +102,14 @@ def test_a_job_that_slurm_has_forgotten_is_judged_by_its_folder(
     ],
 )
 def test_failures_are_named_as_slurm_names_them(
-    ledger: Callable[..., slurm._Ledger], last: Entry, reason: str
+    ledger: Callable[..., Ledger], last: Entry, reason: str
 ) -> None:
     (failure,) = ledger(last).failures
     assert failure.reason == reason
 
 
 def test_a_job_that_is_held_for_ever_is_cancelled_and_a_failure(
-    ledger: Callable[..., slurm._Ledger], client: Client, tmp_path: Path
+    ledger: Callable[..., Ledger], client: Client, tmp_path: Path
 ) -> None:
     client("scancel", f'echo "$@" > {tmp_path}/cancelled')
     (failure,) = ledger(entry("PENDING", reason="launch failed requeued held")).failures
@@ -117,14 +119,14 @@ def test_a_job_that_is_held_for_ever_is_cancelled_and_a_failure(
 
 @pytest.mark.parametrize("last", [entry("PREEMPTED"), entry("FAILED", exit_code=75)])
 def test_a_job_that_had_to_make_room_is_submitted_again(
-    ledger: Callable[..., slurm._Ledger], last: Entry
+    ledger: Callable[..., Ledger], last: Entry
 ) -> None:
     book = ledger(last)
     assert book.failures == [] and [job.name for job in book.waiting] == ["t"]
 
 
 def test_no_answer_is_borne_for_a_while(
-    ledger: Callable[..., slurm._Ledger], monkeypatch: pytest.MonkeyPatch
+    ledger: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silence = Unanswered("squeue: Socket timed out")
     assert ledger(silence, silence, entry("COMPLETED")).failures == []
