@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pretrain.backbones.second_norms import SecondNorms, recomputes
 from pretrain.backbones.timm_backbone import Features
+from pretrain.masking import Masking
 from pretrain.modes import evaluating
 from pretrain.names import check_choice
 from pretrain.structures import Batch
@@ -18,13 +19,21 @@ from pretrain.structures import Batch
 class Encodings(Protocol):
     """What an objective sees of the networks: features of every view of a group."""
 
-    def online(self, group: str, images: Tensor | None = None) -> list[Features]:
+    def online(
+        self, group: str, images: Tensor | None = None, *, mask: Tensor | None = None
+    ) -> list[Features]:
         """Returns the trained network's features.
 
         Args:
             group: name of a view group in the batch.
             images: (B, V, 3, H, W) other pixels to encode in place of the group's own (same
                 geometry).
+            mask: (B, V, h, w) bool, cells to hide from the network, as :meth:`mask` gives them.
+        """
+
+    def mask(self, group: str) -> Tensor:
+        """Returns which cells of a group's views are hidden in this step, (B, V, h, w) bool, True =
+        hidden; the same tensor for all objectives.
         """
 
     def target(self, group: str) -> list[Features]:
@@ -41,6 +50,7 @@ class BatchEncodings:
         batch: normalised batch.
         online: trained backbone.
         target: its EMA copy, or None if no objective asked for one.
+        masking: draws the cells that are hidden; None: nobody asks for them.
         second_norms: the online network's BatchNorms for adversarial images, or None if no
             objective asked for them.
         normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were
@@ -53,10 +63,12 @@ class BatchEncodings:
         online: nn.Module,
         target: nn.Module | None,
         *,
+        masking: Masking | None = None,
         second_norms: SecondNorms | None = None,
         normalisation: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._batch, self._online, self._target = batch, online, target
+        self._masking, self._masks = masking, {}
         self._second_norms, self._normalisation = second_norms, normalisation
         self._cache: dict[tuple[str, str], list[Features]] = {}
         self._latest: dict[str, list[Features]] = {}
@@ -74,24 +86,54 @@ class BatchEncodings:
             )
         return self._normalisation
 
+    def mask(self, group: str) -> Tensor:
+        """See :meth:`Encodings.mask`.
+
+        Raises:
+            RuntimeError: nothing draws masks, because no objective declared a masked group.
+        """
+        if self._masking is None:
+            raise RuntimeError(
+                "no masks: name the group in Needs(masked=…) of the objective that calls "
+                "encode.mask"
+            )
+        if group not in self._masks:
+            images = self._batch.views[group].images
+            grid = self._online.patch_grid(tuple(images.shape[-2:]))
+            drawn = self._masking.draw(*images.shape[:2], grid=grid)
+            self._masks[group] = drawn.to(images.device, non_blocking=True)
+        return self._masks[group]
+
     def online(
-        self, group: str, images: Tensor | None = None, *, norm: str = "clean", frozen: bool = False
+        self,
+        group: str,
+        images: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        norm: str = "clean",
+        frozen: bool = False,
     ) -> list[Features]:
-        """See :meth:`Encodings.online`; features of other pixels are not kept.
+        """See :meth:`Encodings.online`; features of other pixels are not kept, those of other masks
+        than the group's own neither.
 
         Args:
-            group: as there. images: as there.
+            group: as there. images: as there. mask: as there; not together with ``images``.
             norm: "clean", or "adversarial" for the second set of BatchNorms; only with ``images``.
             frozen: evaluation mode: BatchNorms use their running statistics and leave them, no
                 dropout; only with ``images``.
 
         Raises:
-            ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, or ``frozen``
-                with a network that recomputes activations, which would happen in training mode.
+            ValueError: unknown ``norm``, ``norm`` or ``frozen`` without ``images``, ``mask`` with
+                them, or ``frozen`` with a network that recomputes activations, which would happen
+                in training mode.
             RuntimeError: there is no second set, because no objective declared
                 ``Needs(second_norms=True)``.
         """
         check_choice("norm", norm, ("clean", "adversarial"))
+        if mask is not None:
+            if images is not None:
+                raise ValueError("images and mask: cells are hidden of the group's own images")
+            return self._hidden(group, mask)
         if images is None:
             if norm != "clean" or frozen:
                 raise ValueError(f"norm={norm!r}, frozen={frozen}: only for given images")
@@ -107,6 +149,19 @@ class BatchEncodings:
         with self._route(norm), evaluating(self._online) if frozen else nullcontext():
             self._latest[group] = [self._online(view) for view in images.unbind(1)]
         return self._latest[group]
+
+    def _hidden(self, group: str, mask: Tensor) -> list[Features]:
+        """Features of a group's own images with cells hidden."""
+        own = mask is self._masks.get(group)
+        if own and ("masked", group) in self._cache:
+            return self._cache["masked", group]
+        images = self._batch.views[group].images.unbind(1)
+        pairs = zip(images, mask.unbind(1), strict=True)
+        features = [self._online(view, hidden) for view, hidden in pairs]
+        if own:
+            self._cache["masked", group] = features
+        self._latest[group] = features
+        return features
 
     def target(self, group: str) -> list[Features]:
         """See :meth:`Encodings.target`.
@@ -131,7 +186,8 @@ class BatchEncodings:
         """Returns each view's pooled vector and deepest online map, detached, if some objective
         asked for this group.
 
-        The group's own pixels if they were encoded, else the images last given for it. Finer maps
+        The group's own pixels if they were encoded, else the images last given for it, or its own
+        with cells hidden. Finer maps
         are left out: kept until the next step, they would hold most of the activations' memory.
         """
         features = self._cache.get(("online", group), self._latest.get(group))

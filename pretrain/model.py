@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from pretrain.annotations import build
 from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import BatchEncodings
 from pretrain.engine.model import TrainedModel
+from pretrain.masking import Masking
+from pretrain.needs import Needs
 from pretrain.objectives.parts.base import target_copy
 from pretrain.structures import Batch
 from pretrain.terms import is_loss
@@ -27,13 +31,15 @@ class Pretrainer(TrainedModel):
         momentum: ``start`` and ``end`` of the targets' momentum (weight of the old value); it grows
             along a cosine over the run: m = end − (end − start)·(cos(π·progress) + 1)/2 (PixPro,
             BYOL: 0.99 → 1).
+        masking: how cells are hidden for the objectives that ask for it, a dict of the fields of
+            :class:`pretrain.masking.Masking`; None takes its defaults.
         group: view group whose features hooks look at; one that the trained network sees.
         data_preprocessor: registry dict of the module that applies photometrics and normalises on
             the device.
 
     Raises:
-        ValueError: no objectives, momentum outside [0, 1], or a group that the trained network does
-            not see.
+        ValueError: no objectives, momentum outside [0, 1], an illegal ``masking`` or one that no
+            objective uses, or a group that the trained network does not see.
     """
 
     def __init__(
@@ -42,6 +48,7 @@ class Pretrainer(TrainedModel):
         objectives: list[dict[str, Any]],
         momentum: dict[str, float] | None = None,
         *,
+        masking: dict[str, Any] | None = None,
         group: str = "global",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
@@ -59,12 +66,13 @@ class Pretrainer(TrainedModel):
             options = {name: value for name, value in objective.items() if name != "weight"}
             self.objectives.append(MODELS.build({**options, "features": self.backbone.info}))
         needs = [objective.needs for objective in self.objectives]
+        self.masking = self._prepare_masks(needs, masking)
         if any(each.target for each in needs):
             self.target_backbone = target_copy(self.backbone)
         wanted = any(each.second_norms for each in needs)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
-        seen = sorted({name for each in needs for name in each.online})
+        seen = sorted({name for each in needs for name in (*each.online, *each.masked)})
         if group not in seen:
             raise ValueError(
                 f"group={group!r}: no objective shows it to the trained network, hooks would "
@@ -88,6 +96,7 @@ class Pretrainer(TrainedModel):
             batch,
             self.backbone,
             self.target_backbone,
+            masking=self.masking,
             second_norms=self.second_norms,
             normalisation=self._normalisation(),
         )
@@ -104,6 +113,19 @@ class Pretrainer(TrainedModel):
                 for objective in self.objectives:
                     objective.update_memory(batch, encode)
         return terms
+
+    def _prepare_masks(
+        self, needs: Sequence[Needs], options: dict[str, Any] | None
+    ) -> Masking | None:
+        """Returns what draws masks, None if nobody asks; the backbone gets its mask token before it
+        is copied.
+        """
+        if any(each.masked for each in needs):
+            self.backbone.add_mask_token()
+            return build(Masking, options or {}, where="masking.")
+        if options is not None:
+            raise ValueError(f"masking={options}: no objective hides cells; leave it out")
+        return None
 
     def _normalisation(self) -> tuple[Tensor, Tensor] | None:
         """Mean and std of pixels in [0, 1], if the preprocessor knows them."""

@@ -12,6 +12,9 @@ class Needs:
 
     Attributes:
         online: view groups that the trained network encodes.
+        masked: view groups that the trained network encodes with cells hidden
+            (``encode.online(group, mask=encode.mask(group))``), for which the backbone gets a mask
+            token.
         target: view groups that its EMA copy, the target network, encodes; empty: there is none.
         images: view groups of which it reads the images alone.
         views: views of each group; objectives use the first ones.
@@ -23,6 +26,7 @@ class Needs:
     """
 
     online: tuple[str, ...] = ("global",)
+    masked: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     views: int = 2
@@ -34,4 +38,4 @@ class Needs:
     @property
     def groups(self) -> tuple[str, ...]:
         """All view groups that it reads, sorted by name."""
-        return tuple(sorted({*self.online, *self.target, *self.images}))
+        return tuple(sorted({*self.online, *self.masked, *self.target, *self.images}))

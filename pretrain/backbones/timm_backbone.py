@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
+import torch
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 from timm.layers import PatchEmbed
@@ -121,6 +122,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.start = start
+        self._mask: Tensor | None = None
         if init_cfg is not None and (
             init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}
         ):
@@ -210,13 +212,65 @@ class TimmBackbone(nn.Module):
             )
             self.load_state_dict(content.get("state_dict", content))
 
-    def forward(self, images: Tensor) -> Features | tuple[Tensor, ...]:
+    def add_mask_token(self) -> None:
+        """Gives the network the vector (D,) that stands for hidden cells, zero at first; once.
+
+        It is no part of ``config``: a network that is built again for evaluation has none.
+
+        Raises:
+            ValueError: the network has no patch embedding, so it has no cells to hide.
+        """
+        if not isinstance(getattr(self.model, "patch_embed", None), PatchEmbed):
+            raise ValueError(
+                f"backbone {self._config['name']!r} has no patch embedding: an objective that "
+                "hides cells needs a ViT such as vit_small_patch16_224"
+            )
+        self.mask_token = nn.Parameter(torch.zeros(self.model.embed_dim))
+        # Stays: torch.compile does not see hooks that come and go, and would use the graph without.
+        self.model.patch_embed.register_forward_hook(self._replace_hidden)
+
+    def no_weight_decay(self) -> set[str]:
+        """The optimiser lets the mask token be; timm's networks name their own exceptions."""
+        return {"mask_token"}
+
+    def patch_grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns the grid (h, w) of cells of an input of (H, W) pixels of a network with a patch
+        embedding.
+        """
+        patch = self.model.patch_embed.patch_size
+        return size[0] // patch[0], size[1] // patch[1]
+
+    def _replace_hidden(
+        self, _: nn.Module, inputs: tuple[Tensor, ...], patches: Tensor
+    ) -> Tensor | None:
+        """Puts the mask token in the place of embedded patches, before positions are added."""
+        if self._mask is None:
+            return None
+        # (B, h, w, D) where the input's size may change, else (B, h·w, D).
+        hidden = self._mask if patches.ndim == 4 else self._mask.flatten(1)
+        return torch.where(hidden.unsqueeze(-1), self.mask_token.to(patches.dtype), patches)
+
+    def forward(self, images: Tensor, mask: Tensor | None = None) -> Features | tuple[Tensor, ...]:
         """Encodes normalised images (B, 3, H, W) float; H and W should be multiples of the deepest
         stride.
 
         With ``out_indices`` the result is the tuple of those maps (B, D, h, w), without a ViT's
         last LayerNorm.
+
+        Args:
+            images: as above.
+            mask: (B, h, w) bool over the grid of :meth:`patch_grid`, True = hidden from the
+                network; only after :meth:`add_mask_token`. Where it is False throughout, no bit of
+                the result changes.
         """
+        self._mask = mask
+        try:
+            return self._encode(images)
+        finally:
+            self._mask = None
+
+    def _encode(self, images: Tensor) -> Features | tuple[Tensor, ...]:
+        """:meth:`forward` without a mask."""
         if self.out_indices is not None:
             maps = self.model.forward_intermediates(
                 images, indices=list(self.out_indices), intermediates_only=True

@@ -1,9 +1,9 @@
 """How much of a training step is the network itself: bare backbone passes, timed alone.
 
 Step efficiency = (time of the bare passes that the objectives need) / (time of the whole step). The
-bare passes are one forward and backward per online view and one forward without gradient per target
-view, each alone, on the batch of the step. What is missing to 1 is what heads, losses,
-photometrics, optimiser, targets and the program around them cost.
+bare passes are one forward and backward per online view and per view with cells hidden, and one
+forward without gradient per target view, each alone, on the batch of the step. What is missing to 1
+is what heads, losses, photometrics, optimiser, targets and the program around them cost.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class BarePasses:
         self._dtype = dtype
         self._online = _copy(model.backbone)
         self._target = None if model.target_backbone is None else _copy(model.target_backbone)
-        online = {group for o in model.objectives for group in o.needs.online}
-        target = {group for o in model.objectives for group in o.needs.target}
         self._passes: dict[str, Callable[[], None]] = {}
-        for group in sorted(online | target):
-            for index, view in enumerate(batch.views[group].images.unbind(1)):
-                if group in online:
-                    self._passes[f"online {group}[{index}]"] = self._trained_pass(view)
-                if group in target:
-                    self._passes[f"target {group}[{index}]"] = self._target_pass(view)
+        make = dict(online=self._trained_pass, masked=self._trained_pass, target=self._target_pass)
+        for kind, pass_of in make.items():
+            groups: set[str] = set()
+            for objective in model.objectives:
+                groups.update(getattr(objective.needs, kind))
+            for group in sorted(groups):
+                for index, view in enumerate(batch.views[group].images.unbind(1)):
+                    self._passes[f"{kind} {group}[{index}]"] = pass_of(view)
 
     def _cast(self) -> torch.autocast | nullcontext:
         return (
@@ -92,8 +92,8 @@ class BarePasses:
         return run
 
     def measure(self, clock: Callable[[], float] = time.perf_counter) -> dict[str, float]:
-        """Runs every pass once; returns {``online <group>[<view>]`` or ``target …``: seconds by
-        ``clock``}.
+        """Runs every pass once; returns {``online <group>[<view>]``, ``masked …`` or ``target …``:
+        seconds by ``clock``}.
         """
         result = {}
         with undisturbed_random(self.device):

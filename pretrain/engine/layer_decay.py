@@ -47,6 +47,10 @@ def learning_rate_scales(model: nn.Module, layer_decay: float) -> dict[int, floa
         for name, parameter in parameters.items():
             # A network within another keeps the outer one's numbers.
             scales.setdefault(id(parameter), layer_decay ** (layers[above] - layers[name]))
+        for owner in model.modules():
+            # What stands for a hidden patch is trained as the embedding of a visible one.
+            if getattr(owner, "model", None) is network and hasattr(owner, "mask_token"):
+                scales[id(owner.mask_token)] = layer_decay ** layers[above]
     return scales
 
 

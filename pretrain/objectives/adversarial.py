@@ -212,6 +212,8 @@ class Adversarial(Objective):
     def _check_views(self) -> None:
         """Raises ValueError if the inner objective cannot see the views of this source and form."""
         needs, name = self.objective.needs, type(self.objective).__name__
+        if needs.masked:
+            raise ValueError(f"objective {name}: views of which cells are hidden are not attacked")
         if self.source != "both" and not (needs.views == 2 or needs.any_views):
             raise ValueError(
                 f"source={self.source!r}: {name} does not compare two views of a group; use "
