@@ -20,7 +20,7 @@ def test_jobs_are_an_option_of_the_executor() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--executor", "slrm"], "executor='slrm' is not one of local"),
+        (["--executor", "slrm"], "executor 'slrm' is not one of local"),
         (["--executor-options", "gpu=0"], "executor 'local': gpu is unknown; did you mean 'gpus'"),
         (["--executor-options", "gpus"], "--executor-options 'gpus': write KEY=VALUE"),
         (["--jobs", "0", "--executor-options", "gpus=0"], "jobs=0: must be at least 1"),
