@@ -10,9 +10,13 @@ from typing import Any
 from benchmarks import finetune
 from benchmarks.analysis import (
     alignment,
+    barrier,
     block_shuffle,
+    cka,
+    criticality,
     dead_units,
     dense_structure,
+    distance,
     positional_bias,
     which_checkpoint,
 )
@@ -52,6 +56,10 @@ MODULES = (
     dead_units,
     positional_bias,
     dense_structure,
+    cka,
+    distance,
+    barrier,
+    criticality,
 )
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted

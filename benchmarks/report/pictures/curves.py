@@ -36,6 +36,7 @@ COLLAPSE = (
     "watch/cell_gap",
 )
 LABELS = {"samples_per_s": "images per second", "lr": "learning rate"}
+IMAGES = "images seen"
 SMOOTH_POINTS = 200  # a longer curve is drawn as means of equal stretches
 
 
@@ -45,11 +46,18 @@ class Panel:
 
     Attributes:
         label: above it.
-        curves: arm -> a curve per seed: (samples, values), each (n,) float.
+        curves: arm -> a curve per seed: (x, values), each (n,) float.
+        x: what the horizontal axis shows.
+        places: what stands at x = 0, 1, …, where x are no numbers.
+        scale: of the vertical axis, ``linear`` or ``log``; a logarithmic one shows 0, too, below
+            the smallest other value.
     """
 
     label: str
     curves: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
+    x: str = IMAGES
+    places: Sequence[str] = ()
+    scale: str = "linear"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ def draw_panels(sheet: Panels, path: str | Path) -> Path:
 
 
 def _draw_panel(axes: Axes, panel: Panel, sheet: Panels) -> None:
-    plain_axes(axes, title=panel.label, x="images seen")
+    plain_axes(axes, title=panel.label, x=panel.x)
     for arm, curves in panel.curves.items():
         look = sheet.styles[arm]
         x, mean, low, high = band(curves)
@@ -149,10 +157,22 @@ def _draw_panel(axes: Axes, panel: Panel, sheet: Panels) -> None:
             markevery=max(1, len(x) // 6),
             gid=ARM + arm,
         )
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k, 1.5M
+    if panel.scale == "log":
+        axes.set_yscale("symlog", linthresh=_smallest(panel))
+    if panel.places:
+        axes.set_xticks(range(len(panel.places)), panel.places, rotation=45, ha="right")
+    elif panel.x == IMAGES:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k, 1.5M
     if sheet.from_zero:
         axes.set_ylim(bottom=0)
+
+
+def _smallest(panel: Panel) -> float:
+    """The smallest value above 0 that a panel shows, as a power of ten."""
+    values = np.concatenate([y for _, y in chain.from_iterable(panel.curves.values())])
+    positive = values[np.isfinite(values) & (values > 0)]
+    return 10.0 ** np.floor(np.log10(positive.min())) if positive.size else 1.0
 
 
 def panel_of(

@@ -59,10 +59,19 @@ OTHER = dict(
     weights_dtype="float16",
 )
 # These train whole networks; tests of their own look at their records.
-TUNED = ("finetune", "transfer", "block_shuffle", "which_checkpoint")
+TUNED = (
+    "finetune",
+    "transfer",
+    "block_shuffle",
+    "which_checkpoint",
+    "barrier",
+    "criticality",
+)
+# These compare a network with a second one, and so do tests of their own.
+COMPARED = ("cka", "distance")
 # These read what the toy network has not: a pyramid, layers.
 OF_RESNET = ("decoder", "alignment", "dead_units")
-FROZEN = [name for name in BENCHMARKS if name not in TUNED]
+FROZEN = [name for name in BENCHMARKS if name not in TUNED + COMPARED]
 
 
 def base_of(name: str) -> dict[str, Any]:
