@@ -20,6 +20,8 @@ from pretrain.engine.runner import versions
 from pretrain.files import require_writable
 from pretrain.state_dicts import refuse_non_finite
 
+_HEADS = "objectives."  # what a model keeps the weights of its objectives under
+
 
 @dataclass(frozen=True)
 class Rescaling:
@@ -120,12 +122,20 @@ def rescale(
     return scaled, factors, tuple(zero)
 
 
-def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
+def rescale_checkpoint(
+    path: str | Path, out: str | Path, *, without_heads: bool = False
+) -> Rescaling:
     """Writes a checkpoint's weights, each tensor with its initial norm, as a file of weights
     (atomically).
 
     The file has what ``final.pth`` has: it is read by ``load_from`` and by ``FeatureExtractor``,
     not by ``--resume``.
+
+    Args:
+        path: of the checkpoint.
+        out: file to write.
+        without_heads: leave the objectives' own weights out, such as a classifier, so that the next
+            training draws them anew.
 
     Raises:
         FileNotFoundError: no such checkpoint. OSError: ``out`` cannot be written.
@@ -141,6 +151,8 @@ def rescale_checkpoint(path: str | Path, out: str | Path) -> Rescaling:
         state, factors, zero = rescale(checkpoint["state_dict"], initial)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if without_heads:
+        state = {name: value for name, value in state.items() if not name.startswith(_HEADS)}
     meta = checkpoint["meta"]
     written = {"meta": meta | {"rescaled_from": str(path)}, "state_dict": state, "message_hub": {}}
     checkpoints.write_checkpoint(written, out)

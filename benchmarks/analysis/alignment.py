@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmarks.analysis.alignment_figure import ALIGNMENT
 from benchmarks.analysis.layers import (
     WEIGHTED,
+    Shown,
     inputs_of,
     layers_of,
     numbered,
@@ -98,7 +99,7 @@ def run(
             seen.add(rows)
 
     with watching({name: layer}, count):
-        images = show_images(extractor, data, settings, progress=progress)
+        images = show_images(extractor.vector, _shown(data, settings), progress=progress)
     everywhere = eigenspaces(seen.matrix)
     spaces = everywhere.leading(settings.leading)
     directions = len(spaces.values)
@@ -119,6 +120,12 @@ def run(
     )
     facts = dict(units=len(units), dimension=units.shape[1], directions=directions)
     return Result(result.metrics, result.counts | curve, facts=facts)
+
+
+def _shown(data: ClassFolder, settings: Settings) -> Shown:
+    return Shown(
+        data.val, settings.images, settings.size, settings.crop_fraction, settings.batch_size
+    )
 
 
 def _pooled(extractor: FeatureExtractor, settings: Settings, layer: nn.Module) -> list[Tensor]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks.analysis.dead_units_figure import DEAD_UNITS
 from benchmarks.analysis.images import evenly_spread
-from benchmarks.analysis.layers import layers_of, show_images, watching
+from benchmarks.analysis.layers import Shown, layers_of, show_images, watching
 from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
@@ -67,7 +67,7 @@ def run(
         largest[name] = torch.maximum(largest[name], now) if name in largest else now
 
     with watching(layers, see):
-        shown = show_images(extractor, data, settings, progress=progress)
+        shown = show_images(extractor.vector, _shown(data, settings), progress=progress)
     dead = {name: largest[name] <= 0 for name in layers}
     shares = [100 * units.double().mean().item() for units in dead.values()]
     per_layer = dict(
@@ -83,6 +83,12 @@ def highest(outputs: Tensor) -> Tensor:
     """(C,) largest value of each unit in maps (B, C, H, W), tokens (B, N, C) or vectors (B, C)."""
     places = (0, 2, 3) if outputs.ndim == 4 else tuple(range(outputs.ndim - 1))
     return outputs.amax(places)
+
+
+def _shown(data: ClassFolder, settings: Settings) -> Shown:
+    return Shown(
+        data.val, settings.images, settings.size, settings.crop_fraction, settings.batch_size
+    )
 
 
 def _metrics(dead: float, last: float, most: float) -> dict[str, Metric]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,27 +13,11 @@ from torch import Tensor, nn
 from benchmarks.analysis.images import evenly_spread, read_images
 from benchmarks.analysis.misalignment import patches
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.data import ClassFolder
+from benchmarks.data.class_folder import ClassSplit
 from pretrain.progress import Progress
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 _PREFIX = "model."  # TimmBackbone keeps timm's network there
-
-
-class ImageSettings(Protocol):
-    """Which images are shown.
-
-    Attributes:
-        size: side of the square input in pixels.
-        crop_fraction: the shorter side is resized to size / crop_fraction, then the centre is cut.
-        images: of the validation part at most, evenly spread.
-        batch_size: images encoded at once.
-    """
-
-    size: int
-    crop_fraction: float
-    images: int
-    batch_size: int
 
 
 def layers_of(
@@ -119,23 +104,37 @@ def inputs_of(layer: nn.Module, seen: Tensor) -> Iterable[Tensor]:
     return patches(seen, layer.kernel_size, dilation=layer.dilation, stride=stride)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """Images that networks are shown.
+
+    Attributes:
+        split: part of the data that they are of; None where only the size matters.
+        images: at most so many, evenly spread.
+        size: side of the square in pixels.
+        crop_fraction: the shorter side is resized to size / crop_fraction, then the centre is cut.
+        batch_size: images at once.
+    """
+
+    split: ClassSplit | None
+    images: int
+    size: int
+    crop_fraction: float
+    batch_size: int
+
+
 def show_images(
-    extractor: FeatureExtractor,
-    data: ClassFolder,
-    settings: ImageSettings,
-    *,
-    progress: Progress | None = None,
+    encode: Callable[[Tensor], Any], shown: Shown, *, progress: Progress | None = None
 ) -> int:
-    """Sends images of the validation part through the network; returns how many.
+    """Hands the images on, (B, 3, H, W) uint8; returns how many.
 
     Raises:
         ValueError: an image cannot be read; names the file.
     """
-    chosen = evenly_spread(len(data.val), settings.images)
-    for start in range(0, len(chosen), settings.batch_size):
-        part = chosen[start : start + settings.batch_size]
-        squares = dict(size=settings.size, crop_fraction=settings.crop_fraction)
-        extractor.vector(read_images(data.val, part, **squares))
+    chosen = evenly_spread(len(shown.split), shown.images)
+    for start in range(0, len(chosen), shown.batch_size):
+        part = chosen[start : start + shown.batch_size]
+        encode(read_images(shown.split, part, size=shown.size, crop_fraction=shown.crop_fraction))
         if progress:
             progress("encode", start + len(part), len(chosen))
     return len(chosen)

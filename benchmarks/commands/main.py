@@ -13,7 +13,7 @@ from pretrain.names import suggestion
 
 PROGRAM = "pixelpretext"
 GROUPS = {
-    "pretrain": ("train", "rescale", "draw-pairs"),
+    "pretrain": ("train", "rescale", "aligned-start", "draw-pairs"),
     "evaluate": ("evaluate", "analyse", "evaluate-cim", "compare"),
     "transfer": ("transfer", "finetune", "robustness"),
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),

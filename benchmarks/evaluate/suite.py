@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks import finetune
 from benchmarks.analysis import (
+    aligned_start,
     alignment,
     barrier,
     block_shuffle,
@@ -54,6 +55,7 @@ MODULES = (
     which_checkpoint,
     alignment,
     dead_units,
+    aligned_start,
     positional_bias,
     dense_structure,
     cka,

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.analysis.alignment import BENCHMARK, Settings, run
-from benchmarks.analysis.layers import WEIGHTED, inputs_of, layers_of, show_images, watching
+from benchmarks.analysis.layers import WEIGHTED, Shown, inputs_of, layers_of, show_images, watching
 from benchmarks.analysis.misalignment import eigenspaces, misalignment, transfer
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
@@ -184,7 +184,7 @@ def test_layers_stand_in_the_order_of_the_forward_pass(data: ClassFolder) -> Non
     assert names[:4] == ["conv1.0", "conv1.3", "conv1.6", "layer1.0.conv1"]
     seen: list[str] = []
     with watching(layers, lambda name, inputs, output: seen.append(name)):
-        shown = show_images(extractor, data, Settings(**SMALL, batch_size=4))
+        shown = show_images(extractor.vector, Shown(data.val, 6, 32, 1.0, batch_size=4))
     assert shown == 6 and seen == [*names, *names]  # two batches
     extractor.vector(torch.zeros(1, 3, 32, 32))
     assert len(seen) == 2 * len(names)  # nothing listens any longer

@@ -20,6 +20,7 @@ TOOLS = [name.replace("-", "_") for name in COMMANDS]
 # Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is,
 # {file} an empty file.
 MISTAKES = {
+    "aligned_start": ["{none}.pth", "--out", "{none}/out.pth"],
     "analyse": ["nothing", "{none}.pth", "--data", "classes:{none}"],
     "build_mmcv": ["--rebuld"],
     "build_operators": ["--cudda"],
@@ -66,6 +67,7 @@ OUTPUTS = [
     ("import", ["{none}.pth", "--out", "{blocked}"]),
     ("make_scenes", ["{blocked}"]),
     ("pair_upsamplers", ["{none}.jsonl", "--out", "{blocked}"]),
+    ("aligned_start", ["{none}.pth", "--out", "{blocked}"]),
     ("rescale", ["{none}.pth", "--out", "{blocked}"]),
     ("robustness", ["{none}.pth", "--data", "corrupted:{none}", "--out", "{blocked}"]),
     ("robustness", ["--sheet", "{none}.jpg", "--out", "{blocked}"]),

@@ -148,6 +148,30 @@ def test_the_result_loads_in_a_new_run_and_in_benchmarks(
         build_runner(config(image_folder, tmp_path / "resumed"), resume=out)
 
 
+def test_a_classifier_can_be_left_out_and_is_then_drawn_anew(
+    run: tuple[Path, dict[str, torch.Tensor]],
+    image_folder: Path,
+    tmp_path: Path,
+    run_tool: Callable[..., int],
+) -> None:
+    """A classifier of the same type would otherwise be the trained one."""
+    source, names = run[0] / "final.pth", ("with.pth", "without.pth")
+    for name, options in zip(names, ([], ["--without-heads"]), strict=True):
+        assert run_tool("rescale", source, "--out", tmp_path / name, *options) == 0
+    heads, fresh = [], build_runner(config(image_folder, tmp_path / "fresh", seed=1)).raw_model
+    for name in names:
+        work_dir, path = tmp_path / f"run_{name}", str(tmp_path / name)
+        runner = build_runner(config(image_folder, work_dir, load_from=path, seed=1))
+        heads.append(runner.raw_model.objectives[1].classifier.weight)
+        state = read_checkpoint(path)["state_dict"]
+        assert torch.equal(
+            runner.raw_model.state_dict()["backbone.model.conv1.0.weight"],
+            state["backbone.model.conv1.0.weight"],
+        )
+    assert not torch.equal(heads[0], fresh.objectives[1].classifier.weight)
+    assert torch.equal(heads[1], fresh.objectives[1].classifier.weight)
+
+
 def test_a_run_from_other_weights_is_refused(
     run: tuple[Path, dict[str, torch.Tensor]], image_folder: Path, tmp_path: Path
 ) -> None:

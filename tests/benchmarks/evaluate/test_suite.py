@@ -66,6 +66,7 @@ TUNED = (
     "which_checkpoint",
     "barrier",
     "criticality",
+    "aligned_start",
 )
 # These compare a network with a second one, and so do tests of their own.
 COMPARED = ("cka", "distance")
