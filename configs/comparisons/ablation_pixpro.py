@@ -1,5 +1,6 @@
-"""What PixPro's own settings do, one at a time: distance of positive cells, sharpness and layers of
-the propagation, momentum of the target, the instance branch. Generated scenes, three seeds.
+"""What PixPro's own settings do, one at a time: distance of positive cells, propagation at all,
+its sharpness and layers, momentum of the target, the instance branch. Generated scenes, three
+seeds.
 
 Launch:   python tools/compare.py configs/comparisons/ablation_pixpro.py
 Hardware: 2 CPU cores
@@ -17,6 +18,7 @@ arms = dict(
     untrained=dict(train=False),
     PixPro=dict(
         vary={
+            "propagation": {"with": {}, "without": {_pixpro + "propagate": False}},
             _pixpro + "pos_radius_diag": (0.35, 0.7, 1.4),
             _pixpro + "gamma": (1.0, 2.0, 4.0),
             _pixpro + "layers": (0, 1, 2),

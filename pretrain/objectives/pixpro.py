@@ -91,6 +91,8 @@ class PixPro(Objective):
         hidden: width inside the projector: 4096 in the authors' code, 2048 in re-implementations of
             the paper.
         dim: width of the projection.
+        propagate: False compares projections as they are, without propagation; the three settings
+            below then do nothing.
         gamma, layers, normalise_values: see :class:`heads.pixel_propagation.PixelPropagation`.
         pos_radius_diag: two cells match if they are closer than this many cell diagonals.
         loss_form, count_empty: see :func:`pixpro_loss`.
@@ -109,6 +111,7 @@ class PixPro(Objective):
         pyramid: dict[str, Any] | None = None,
         hidden: int = 4096,
         dim: int = 256,
+        propagate: bool = True,
         gamma: float = 2.0,
         layers: int = 1,
         normalise_values: bool = True,
@@ -122,9 +125,11 @@ class PixPro(Objective):
         self.pos_radius_diag = pos_radius_diag
         self.levels = Levels(features, stride=stride, pyramid=pyramid)
         self.projector = pixel_mlp(self.levels.channels, hidden, dim)
-        self.propagation = PixelPropagation(
-            dim, gamma, layers=layers, normalise_values=normalise_values
-        )
+        self.propagation: nn.Module = nn.Identity()
+        if propagate:
+            self.propagation = PixelPropagation(
+                dim, gamma, layers=layers, normalise_values=normalise_values
+            )
         self.target_levels = target_copy(self.levels)
         self.target_projector = target_copy(self.projector)
 

@@ -165,10 +165,11 @@ def test_mistakes_name_the_arm_and_the_key(toy: Toy, arms: str, words: str) -> N
 
 def test_the_ablation_of_pixpro() -> None:
     plan = load_plan(ROOT / "configs/comparisons/ablation_pixpro.py")
-    assert len(plan.arms) == 11 and len(plan.trials) == 33
+    assert len(plan.arms) == 12 and len(plan.trials) == 36
     assert plan.columns == load_plan(ROOT / "configs/comparisons/scenes.py").columns
     settings = settings_of(plan.arms, plan.recipes)
     assert set(settings["PixPro"]) == {
+        "propagation",
         "pos_radius_diag",
         "gamma",
         "layers",

@@ -130,6 +130,20 @@ def test_objective_trains_online_heads_only() -> None:
     assert terms["pairs"] == expected[0].sum()
 
 
+def test_without_propagation_projections_are_compared_as_they_are() -> None:
+    torch.manual_seed(0)
+    objective = PixPro(FeatureInfo({8: 6}, 6), hidden=8, dim=5, propagate=False)
+    encode, batch = MapEncodings(6, 4), toy_batch()
+    y = tuple(objective.projector(m) for m in encode.pool[:2])
+    k = tuple(objective.target_projector(m) for m in encode.pool[2:])
+    positives = pixel_positives(
+        *batch.views["global"].geometry.unbind(1), size_q=(4, 4), size_k=(4, 4)
+    )
+    loss = objective(batch, encode)["loss"]
+    torch.testing.assert_close(loss, pixpro_loss(y, k, positives))
+    assert not list(objective.propagation.parameters())
+
+
 def test_a_fresh_objective_starts_near_its_random_value() -> None:
     torch.manual_seed(0)
     objective = PixPro(FeatureInfo({8: 64}, 64), hidden=128, dim=64)

@@ -1,0 +1,285 @@
+"""Claims of the papers on what transfers, random labels and invariances."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.runs.ledger.claim import Above, Claim, Halves, Larger, Paper
+
+_COMPARE = "python tools/compare.py configs/comparisons/{}.py".format
+_WHY = dict(
+    commands=(_COMPARE("why"),),
+    scale="pretrained on 2,806 photos of Caltech-101, fine-tuned on a third of them at 64 px; 0.5 "
+    "million parameters, 12,000 samples, three seeds",
+)
+#: The arms of configs/comparisons/why.py that were pretrained.
+_PRETRAINED = ("SimCLR", "PixContrast", "PixPro", "SupCon", "CIM")
+_each = partial(Larger, records="why")
+
+TRANSFER = Paper(
+    title="What is being transferred",
+    cited="Neyshabur, Sedghi, Zhang, What is being transferred in transfer learning? (NeurIPS "
+    "2020), arXiv 2008.11687.",
+    claims=(
+        Claim(
+            claim="Pretraining helps even where blocks of the image are shuffled.",
+            place="figure 3: relative drops of 9 to 91 % without pretraining, at every block size",
+            confirms="accuracy after fine-tuning on shuffled photos above that of random weights, "
+            "at blocks of 16 and of 4 px",
+            **_WHY,
+            tests=(
+                _each(arms=_PRETRAINED, column="blocks_16.relative_drop", than=0.0),
+                _each(arms=_PRETRAINED, column="blocks_4.relative_drop", than=0.0),
+            ),
+        ),
+        Claim(
+            claim="Pretraining speeds up training even where features are of no use.",
+            place="figures 3 and 7: mean training accuracy 78 against 2 at single pixels",
+            confirms="optimisation speed on shuffled photos above that of random weights",
+            **_WHY,
+            tests=(
+                _each(arms=_PRETRAINED, column="blocks_16.speed", than="random_speed"),
+                _each(arms=_PRETRAINED, column="blocks_4.speed", than="random_speed"),
+            ),
+        ),
+        Claim(
+            claim="Two fine-tunings of one pretrained network lie in one basin; two random starts "
+            "do not.",
+            place="figures 4 and 16: no barrier between pretrained ones, accuracy falls to 0.5 % "
+            "between random ones",
+            confirms="the barrier between fine-tunings of a network below that between random "
+            "starts, and below 0.1 nats",
+            **_WHY,
+            tests=(
+                _each(
+                    arms=_PRETRAINED, column="barrier.barrier", than="random_barrier", smaller=True
+                ),
+                _each(arms=_PRETRAINED, column="barrier.barrier", than=0.1, smaller=True),
+            ),
+        ),
+        Claim(
+            claim="Lower modules are less critical than higher ones.",
+            place="section on module criticality, figure 5",
+            confirms="μ of the lower half of the modules, on average, below that of the upper half",
+            **_WHY,
+            tests=(
+                Halves(
+                    records="why",
+                    arms=_PRETRAINED,
+                    benchmark="criticality",
+                    table="per_module",
+                    key="direct",
+                    without=("head",),
+                ),
+            ),
+        ),
+        Claim(
+            claim="A pretrained network's modules can be put back to their start, a random one's "
+            "cannot.",
+            place="figure 5: rewinding costs the pretrained at most 0.04 AUC but for the "
+            "classifier, the other up to 0.2",
+            confirms="accuracy lost by rewinding a module smaller after pretraining than from a "
+            "random start",
+            **_WHY,
+            tests=(
+                Above(
+                    records="why",
+                    column="criticality.rewind_drop",
+                    first="SimCLR",
+                    second="random",
+                ),
+                Above(
+                    records="why",
+                    column="criticality.rewind_drop",
+                    first="PixPro",
+                    second="random",
+                ),
+            ),
+        ),
+        Claim(
+            claim="Networks move less from a pretrained start than from a random one.",
+            place="table 2: distances 157 to 237 against 785 to 812 (pretrained network as origin)",
+            confirms="distance between two fine-tunings of a network below that of two random "
+            "starts; DomainNet and CheXpert as published",
+            commands=("python tools/analyse.py barrier CHECKPOINT --data …",),
+            scale="DomainNet and CheXpert, ResNet-50 without BatchNorm, ImageNet weights",
+            needs="ImageNet weights of a Fixup-ResNet-50 and the two data sets",
+        ),
+    ),
+)
+
+_gauss = partial(Larger, records="gaussian_labels", arms=("small",))
+_GAUSS = dict(
+    commands=("python -m benchmarks.analysis.gaussian_labels --records FILE",),
+    scale="Gaussian inputs of 10 dimensions, 512 points, a ReLU network 256-64, four seeds",
+)
+
+RANDOM_LABELS = Paper(
+    title="Random labels",
+    cited="Maennel et al., What do neural networks learn when trained with random labels? "
+    "(NeurIPS 2020), arXiv 2006.10455.",
+    claims=(
+        Claim(
+            claim="Trained on random labels, the first layer aligns with its inputs.",
+            place="figure 2; its values UNCONFIRMED",
+            confirms="misalignment in the inputs' own basis below that in random bases",
+            **_GAUSS,
+            tests=(
+                _gauss(column="gaussian_labels.misalignment", than="random_basis", smaller=True),
+            ),
+        ),
+        Claim(
+            claim="The transfer function f(σ) rises, then falls.",
+            place="figures 4 and 20",
+            confirms="f at its peak, as a multiple of f before training, above that at the "
+            "smallest and at the largest σ",
+            **_GAUSS,
+            tests=(
+                _gauss(column="gaussian_labels.rise", than=0.0),
+                _gauss(column="gaussian_labels.fall", than=0.0),
+            ),
+        ),
+        Claim(
+            claim="Networks trained on photos align with them, too.",
+            place="figures 2 and 4, CIFAR-10",
+            confirms="misalignment of the first layer below that in random bases, whatever the "
+            "objective",
+            **_WHY,
+            tests=(
+                _each(
+                    arms=_PRETRAINED,
+                    column="alignment.misalignment",
+                    than="random_basis",
+                    smaller=True,
+                ),
+            ),
+        ),
+        Claim(
+            claim="Pretraining on random labels helps what follows.",
+            place="figure 1, positive transfer",
+            confirms="dense retrieval after random labels above the untrained network; we test "
+            "frozen features, the paper further training",
+            commands=(_COMPARE("objectives"),),
+            scale="480 of 2,400 generated scenes at 64 px, 12,000 samples, three seeds",
+            tests=(
+                Above(
+                    records="objectives",
+                    column="retrieval.mIoU",
+                    first="random_labels",
+                    second="untrained",
+                ),
+            ),
+        ),
+        Claim(
+            claim="Filters drawn from the covariance of trained ones learn as fast as these.",
+            place="figure 5; a course project could not repeat it",
+            confirms="training accuracy after aligned initialisation above that from scratch, and "
+            "not apart from the trained filters'",
+            commands=("python tools/rescale.py …",),
+            scale="CIFAR-10, 1,000 and 2,000 steps",
+            needs="a comparison of starts that we have not written down as records; CIFAR-10",
+        ),
+        Claim(
+            claim="Negative transfer comes from silent late units, and wider late layers heal it.",
+            place="figure 1, negative transfer; settings as a course project reads them",
+            confirms="fewer dead units and higher accuracy downstream with wider late layers",
+            commands=("python tools/analyse.py dead_units CHECKPOINT --data classes:ROOT",),
+            scale="VGG16, CIFAR-10 in two disjoint halves, 80 epochs",
+            needs="a GPU for a day: VGG16 of several widths, 80 epochs on 20,000 images each",
+        ),
+    ),
+)
+
+_INVARIANT = dict(
+    commands=(_COMPARE("why"),),
+    scale="sets of generated scenes in which one factor varies; networks of Caltech-101, 12,000 "
+    "samples, three seeds",
+)
+_PLACE = "the paper's table of invariances, as reviews quote it; most cells UNCONFIRMED"
+
+INVARIANCES = Paper(
+    title="Invariances of contrast",
+    cited="Purushwalkam and Gupta, Demystifying contrastive self-supervised learning (NeurIPS "
+    "2020), arXiv 2007.13916.",
+    claims=(
+        Claim(
+            claim="Contrast makes features invariant to occlusion, more than labels do.",
+            place="MoCo v2 and PIRL about 84, supervised 80.9, as a review quotes them",
+            confirms="firing score under occlusion of SimCLR above SupCon's and above that of "
+            "permuted sets",
+            **_INVARIANT,
+            tests=(
+                Above(
+                    records="why",
+                    column="invariances.occlusion_top10",
+                    first="SimCLR",
+                    second="SupCon",
+                ),
+                _each(
+                    arms=("SimCLR",),
+                    column="invariances.occlusion_top10",
+                    than="occlusion_top10_floor",
+                ),
+            ),
+        ),
+        Claim(
+            claim="To the viewpoint they are less invariant than features learnt from labels.",
+            place=_PLACE,
+            confirms="firing score under changes of viewpoint of SupCon above SimCLR's",
+            **_INVARIANT,
+            tests=(
+                Above(
+                    records="why",
+                    column="invariances.viewpoint_top10",
+                    first="SupCon",
+                    second="SimCLR",
+                ),
+            ),
+        ),
+        Claim(
+            claim="Images of single objects flatter contrast: trained on boxes, it recognises "
+            "boxes better than trained on whole scenes.",
+            place="mean AP on cropped boxes 75.3 against 71.9 (MoCo v2 on COCO), as a review "
+            "quotes it",
+            confirms="kNN of objects cut out with SimCLR on boxes above SimCLR on whole images; on "
+            "whole scenes the other way round",
+            commands=(_COMPARE("boxes"),),
+            scale="2,400 generated scenes or 2,400 boxes at 64 px, 20,000 samples, three seeds",
+            tests=(
+                Above(
+                    records="boxes", column="knn.top1", first="SimCLR_boxes", second="SimCLR_images"
+                ),
+                Above(
+                    records="boxes",
+                    column="retrieval.mIoU",
+                    first="SimCLR_images",
+                    second="SimCLR_boxes",
+                ),
+            ),
+        ),
+        Claim(
+            claim="Pairs of video frames make features more invariant to the viewpoint.",
+            place="the paper's frame temporal invariance; numbers UNCONFIRMED",
+            confirms="firing score under changes of viewpoint of SimCLR on frame pairs above "
+            "SimCLR on single frames",
+            commands=(_COMPARE("frame_pairs"),),
+            scale="short generated sequences, three seeds",
+            tests=(
+                Above(
+                    records="frame_pairs",
+                    column="invariances.viewpoint_top10",
+                    first="frame_pairs",
+                    second="single_frames",
+                ),
+            ),
+        ),
+        Claim(
+            claim="The invariances hold on real videos and objects.",
+            place=_PLACE,
+            confirms="the same scores on GOT-10k, ALOI and PASCAL3D+",
+            commands=("python tools/analyse.py invariances CHECKPOINT --data LAYOUT:ROOT",),
+            scale="ResNet-50, as published",
+            needs="GOT-10k (registration), ALOI and PASCAL3D+",
+        ),
+    ),
+)
