@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,14 @@ from benchmarks.analysis.interpolation import (
     with_noise,
 )
 from benchmarks.analysis.landscape import Images, Landscape, Scored
-from benchmarks.core.benchmark import Benchmark, Result, in_subject
+from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data import ClassFolder
 from benchmarks.report.pictures.analysis.barrier import BARRIER
 from pretrain.progress import Progress
 
+Ends = tuple[State, State]  # the final weights of two classifiers, with buffers
 _OWN = ("barrier", "drop", "barrier_uncalibrated", "epsilon", "delta")
 _CONTROL = ("random_barrier", "random_drop", "random_barrier_uncalibrated")
 
@@ -49,9 +51,9 @@ class Settings(FineTuned):
     images: int = 2000  # validation images at most, evenly spread
     # training images at most, evenly spread, by which BatchNorm's statistics are measured anew
     statistics_images: int = 1024
-    # fine-tunings have the seeds 2 · seed and 2 · seed + 1, and so have the random starts
-    seed: int = in_subject(0)
-    two_starts: bool = True  # train two random starts, too
+    # pairs of fine-tunings; pair k has the seeds 2k and 2k + 1, and so have its random starts
+    pairs: int = 1
+    two_starts: bool = True  # train two random starts for each pair, too
     # lengths δ tried for the basin, as shares of the distance between both ends, ascending
     deltas: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0)
     draws: int = 5  # of noise, per end and length
@@ -59,7 +61,7 @@ class Settings(FineTuned):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "deltas", tuple(map(float, self.deltas)))
-        least = dict(points=3, images=1, statistics_images=2, seed=0, draws=1)
+        least = dict(points=3, images=1, statistics_images=2, pairs=1, draws=1)
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least {value}")
@@ -113,6 +115,21 @@ class Line:
         )
 
 
+@dataclass(frozen=True)
+class Pair:
+    """What was measured of two fine-tunings.
+
+    Attributes:
+        line: between both ends.
+        basin: around them; None where nobody asked.
+        delta: δ of ``basin`` where it holds, else NaN.
+    """
+
+    line: Line
+    basin: Basin | None = None
+    delta: float = math.nan
+
+
 def run(
     extractor: FeatureExtractor,
     data: ClassFolder,
@@ -120,98 +137,127 @@ def run(
     *,
     progress: Progress | None = None,
 ) -> Result:
-    """Fine-tunes the network twice and measures what lies between.
+    """Fine-tunes the network twice and measures what lies between, for each pair of seeds.
 
-    Metrics: ``barrier`` in nats, ``drop`` of the accuracy in points, ``barrier_uncalibrated``; the
-    same with ``random_`` of two random starts; ``epsilon`` of the basin and ``delta``, the shortest
-    of the tried lengths beyond which the loss rises by 2 ε (NaN where none is).
+    Metrics, means over pairs: ``barrier`` in nats, ``drop`` of the accuracy in points,
+    ``barrier_uncalibrated``; the same with ``random_`` of two random starts; ``epsilon`` of the
+    basin and ``delta``, the shortest of the tried lengths beyond which the loss rises by 2 ε (NaN
+    where a pair has none).
 
     Raises:
         ValueError, ConfigError: a mistake in recipe or data; an image that cannot be read.
     """
-    seeds = (2 * settings.seed, 2 * settings.seed + 1)
-    pair = _trained((extractor, extractor), data, settings, seeds=seeds, progress=progress)
-    bench = _Bench(pair[0], data, settings, progress)
-    ends = _ends(pair)
-    line = bench.line(ends, "between two fine-tunings")
-    segment, delta = bench.basin(ends, line)
-    values = line.metrics() | dict(epsilon=segment.epsilon, delta=delta)
-    per_image = dict(image=list(bench.images.numbers), barrier=line.per_image(line.calibrated))
-    if bench.landscape.has_statistics:
-        per_image["barrier_uncalibrated"] = line.per_image(line.interpolated)
-    counts: dict[str, Any] = dict(line=line.curves(), basin=vars(segment), per_image=per_image)
-    trained = list(pair)
-    if settings.two_starts:
-        starts = tuple(untrained(extractor, seed=seed) for seed in seeds)
-        others = _trained(starts, data, settings, seeds=seeds, progress=progress)
-        random_line = bench.line(_ends(others), "between two random starts")
-        counts["random_line"] = random_line.curves()
-        per_image["random_barrier"] = random_line.per_image(random_line.calibrated)
-        values |= {f"random_{name}": value for name, value in random_line.metrics().items()}
-        trained += others
-    units = dict(drop="points", random_drop="points")
-    metrics = {}
-    for name, value in values.items():
-        better = "higher" if name == "delta" else "lower"
-        metrics[name] = Metric(value, units.get(name, "1" if name == "delta" else "nats"), better)
+    bench = _Bench(data, settings, progress)
+    own, control = [], []
+    for number in range(settings.pairs):
+        seeds = (2 * number, 2 * number + 1)
+        own.append(bench.measure((extractor, extractor), seeds))
+        if settings.two_starts:
+            starts = (untrained(extractor, seed=seeds[0]), untrained(extractor, seed=seeds[1]))
+            control.append(bench.measure(starts, seeds, around=False))
+    counts = dict(
+        lines=[pair.line.curves() for pair in own],
+        random_lines=[pair.line.curves() for pair in control],
+        basins=[vars(pair.basin) | dict(delta=pair.delta) for pair in own],
+        per_image=_per_image(bench, own, control),
+    )
     return Result(
-        metrics,
+        _metrics(own, control),
         counts,
-        cost=dict(training_seconds=sum(one.seconds for one in trained)),
-        facts=pair[0].protocol | dict(compared=len(bench.images.numbers)),
-        subject=dict(seed=settings.seed),
+        cost=dict(training_seconds=bench.training_seconds),
+        facts=bench.protocol | dict(compared=len(bench.images.numbers)),
     )
 
 
-def _trained(
-    networks: tuple[FeatureExtractor, FeatureExtractor],
-    data: ClassFolder,
-    settings: Settings,
-    *,
-    seeds: tuple[int, int],
-    progress: Progress | None,
-) -> tuple[Trajectory, Trajectory]:
-    """Two fine-tunings."""
-    first, second = (
-        fine_tuned(network, data, settings, seed=seed, progress=progress)
-        for network, seed in zip(networks, seeds, strict=True)
-    )
-    return first, second
+def _metrics(own: Sequence[Pair], control: Sequence[Pair]) -> dict[str, Metric]:
+    """Means over pairs, see :func:`run`."""
+    values: dict[str, list[float]] = {}
+    for prefix, pairs in (("", own), ("random_", control)):
+        for pair in pairs:
+            for name, value in pair.line.metrics().items():
+                values.setdefault(prefix + name, []).append(value)
+    values["epsilon"] = [pair.basin.epsilon for pair in own]
+    values["delta"] = [pair.delta for pair in own]
+    metrics = {}
+    for name, of_pairs in values.items():
+        unit = "points" if name.endswith("drop") else "1" if name == "delta" else "nats"
+        better = "higher" if name == "delta" else "lower"
+        metrics[name] = Metric(fmean(of_pairs), unit, better)
+    return metrics
 
 
-def _ends(pair: tuple[Trajectory, Trajectory]) -> tuple[State, State]:
-    """The final weights of both, with buffers."""
-    first, second = (trajectory.classifier().state_dict() for trajectory in pair)
-    return first, second
+def _per_image(
+    bench: _Bench, own: Sequence[Pair], control: Sequence[Pair]
+) -> dict[str, list[float]]:
+    """What each image adds to the barriers, on average over pairs."""
+    columns: dict[str, list[list[float]]] = {}
+    for prefix, pairs in (("", own), ("random_", control)):
+        for line in (pair.line for pair in pairs):
+            for name, scored in (
+                ("barrier", line.calibrated),
+                ("barrier_uncalibrated", line.interpolated),
+            ):
+                columns.setdefault(prefix + name, []).append(line.per_image(scored))
+    table = {name: np.mean(rows, 0).tolist() for name, rows in columns.items()}
+    return dict(image=list(bench.images.numbers)) | table
 
 
 class _Bench:
     """Where lines are measured: images, and a classifier that is moved about.
 
     Args:
-        trajectory: whose classifier is copied.
         data: class folders.
         settings: of the analysis.
         progress: called with (phase, done, in all).
+
+    Attributes:
+        training_seconds: of all fine-tunings so far.
+        protocol, images, landscape: of the first of them; None before it.
     """
 
-    def __init__(
+    def __init__(self, data: ClassFolder, settings: Settings, progress: Progress | None) -> None:
+        self.data, self.settings, self.progress = data, settings, progress
+        self.training_seconds = 0.0
+        self.protocol: dict[str, Any] | None = None
+        self.images: Images | None = None
+        self.landscape: Landscape | None = None
+
+    def measure(
         self,
-        trajectory: Trajectory,
-        data: ClassFolder,
-        settings: Settings,
-        progress: Progress | None,
-    ) -> None:
-        classifier = trajectory.classifier()
-        self.settings, self.progress = settings, progress
-        self.images = Images.of(data.val, classifier, most=settings.images)
+        networks: tuple[FeatureExtractor, FeatureExtractor],
+        seeds: tuple[int, int],
+        *,
+        around: bool = True,
+    ) -> Pair:
+        """Fine-tunes two networks and scores what lies between; with ``around`` also what lies
+        about it.
+        """
+        trained = []
+        for network, seed in zip(networks, seeds, strict=True):
+            trained.append(
+                fine_tuned(network, self.data, self.settings, seed=seed, progress=self.progress)
+            )
+            self.training_seconds += trained[-1].seconds
+        first, second = (trajectory.classifier().state_dict() for trajectory in trained)
+        if self.landscape is None:
+            self._open(trained[0])
+        line = self._line((first, second), f"between seeds {seeds[0]} and {seeds[1]}")
+        if not around:
+            return Pair(line)
+        return Pair(line, *self._basin((first, second), line, seed=seeds[0]))
+
+    def _open(self, trajectory: Trajectory) -> None:
+        """Reads the images as a classifier takes them."""
+        classifier, settings = trajectory.classifier(), self.settings
+        self.protocol = trajectory.protocol
+        self.images = Images.of(self.data.val, classifier, most=settings.images)
         self.landscape = Landscape(
             classifier,
-            statistics=Images.of(data.train, classifier, most=settings.statistics_images),
+            statistics=Images.of(self.data.train, classifier, most=settings.statistics_images),
             batch_size=settings.batch_size,
         )
 
-    def line(self, ends: tuple[State, State], phase: str) -> Line:
+    def _line(self, ends: Ends, phase: str) -> Line:
         """Scores the points between two ends."""
         shares = np.linspace(0, 1, self.settings.points).tolist()
         calibrated, interpolated = [], []
@@ -224,16 +270,18 @@ class _Bench:
                 self.progress(phase, done, len(shares))
         return Line(shares, calibrated, interpolated or calibrated)
 
-    def basin(self, ends: tuple[State, State], line: Line) -> tuple[Basin, float]:
-        """The basin of the shortest length beyond which the loss rises by 2 ε, and that length, NaN
-        where it is none of those tried: then the basin of the longest.
+    def _basin(self, ends: Ends, line: Line, *, seed: int) -> tuple[Basin, float]:
+        """The basin of the shortest length beyond which the loss rises by 2 ε, and that length; NaN
+        where it is none of those tried, then the basin of the longest.
         """
         names = [name for name, _ in self.landscape.classifier.named_parameters()]
         apart = distance(*ends, names)
         segment = [scored.loss for scored in line.calibrated]
         for done, share in enumerate(self.settings.deltas, start=1):
-            noisy, outside = self._beyond(ends, names, share=share, apart=apart)
-            found = basin(segment, noisy, outside)
+            around = [
+                self._beyond(ends, names, end=e, length=share * apart, seed=seed) for e in (0, 1)
+            ]
+            found = basin(segment, around[0][0] + around[1][0], around[0][1] + around[1][1])
             if self.progress:
                 self.progress("leave the basin", done, len(self.settings.deltas))
             if found.holds:
@@ -241,22 +289,18 @@ class _Bench:
         return found, math.nan
 
     def _beyond(
-        self, ends: tuple[State, State], names: Sequence[str], *, share: float, apart: float
+        self, ends: Ends, names: Sequence[str], *, end: int, length: float, seed: int
     ) -> tuple[list[float], list[float]]:
-        """Losses at both ends with noise of length ``share`` · ``apart``, and beyond both ends by
-        |N(0, 1)| times that.
-        """
+        """Losses at an end with noise of that length δ, and beyond it by |N(0, δ²)|."""
         noisy, outside = [], []
-        for end, state in enumerate(ends):
-            steps = np.random.default_rng([self.settings.seed, end]).normal(
-                size=self.settings.draws
-            )
-            for draw, step in enumerate(np.abs(steps).tolist()):
-                seed = 1000 * self.settings.seed + 2 * draw + end
-                moved = with_noise(state, names, length=share * apart, seed=seed)
-                noisy.append(self._scored(moved, recalibrate=True).loss)
-                place = 1 + share * step if end else -share * step
-                outside.append(self._scored(interpolate(*ends, place), recalibrate=True).loss)
+        apart = distance(*ends, names)
+        steps = np.random.default_rng([seed, end]).normal(size=self.settings.draws)
+        for draw, step in enumerate(np.abs(steps).tolist()):
+            moved = with_noise(ends[end], names, length=length, seed=1000 * (seed + end) + draw)
+            noisy.append(self._scored(moved, recalibrate=True).loss)
+            beyond = step * length / apart
+            share = 1 + beyond if end else -beyond
+            outside.append(self._scored(interpolate(*ends, share), recalibrate=True).loss)
         return noisy, outside
 
     def _scored(self, state: State, *, recalibrate: bool) -> Scored:

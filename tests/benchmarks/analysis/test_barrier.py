@@ -60,7 +60,7 @@ def record(data: ClassFolder, settings: Settings) -> Record:
 def test_lines_begin_and_end_at_the_fine_tuned_networks(
     record: Record, data: ClassFolder, settings: Settings
 ) -> None:
-    line = record.counts["line"]
+    (line,) = record.counts["lines"]
     assert line["share"] == [0, 0.25, 0.5, 0.75, 1]
     network = FeatureExtractor.load(RESNET + "&seed=9")
     for place, seed in ((0, 0), (-1, 1)):
@@ -70,8 +70,8 @@ def test_lines_begin_and_end_at_the_fine_tuned_networks(
 
 
 def test_metrics_follow_from_the_lines(record: Record) -> None:
-    for prefix, line in (("", "line"), ("random_", "random_line")):
-        curves = record.counts[line]
+    for prefix, line in (("", "lines"), ("random_", "random_lines")):
+        (curves,) = record.counts[line]
         for name, values in (
             ("barrier", curves["loss"]),
             ("barrier_uncalibrated", curves["loss_uncalibrated"]),
@@ -81,8 +81,9 @@ def test_metrics_follow_from_the_lines(record: Record) -> None:
                 barrier(curves["share"], values)
             )
     assert set(record.metrics) == set(BENCHMARK.metrics)
-    assert record.metrics["epsilon"].value == record.counts["basin"]["epsilon"] > 0
-    assert record.counts["line"]["loss"] != record.counts["line"]["loss_uncalibrated"]
+    assert record.metrics["epsilon"].value == record.counts["basins"][0]["epsilon"] > 0
+    (line,) = record.counts["lines"]
+    assert line["loss"] != line["loss_uncalibrated"]
 
 
 def test_images_give_the_barriers(record: Record) -> None:
@@ -91,21 +92,22 @@ def test_images_give_the_barriers(record: Record) -> None:
     assert Record.from_json(record.to_json()).protocol_hash == record.protocol_hash
 
 
-def test_fine_tunings_are_shared_and_seeds_share_a_column(
+def test_fine_tunings_are_shared_and_pairs_are_averaged(
     record: Record, data: ClassFolder, settings: Settings, work_dir: Path
 ) -> None:
-    """The control of another network is there already; another seed trains what is new."""
+    """A random start of the first network's control is this network; the second pair is new."""
     before = set(work_dir.rglob("final.pth"))
     assert len(before) == 4
     network = FeatureExtractor.load(RESNET + "&seed=0")
-    other = BENCHMARK.measure(network, data, replace(settings, two_starts=False))
-    assert len(set(work_dir.rglob("final.pth")) - before) == 1  # seed 0 is a random start above
-    assert set(other.metrics) == set(
-        BENCHMARK.expected_metrics(data, replace(settings, two_starts=False))
-    )
-    again = BENCHMARK.measure(network, data, replace(settings, two_starts=False, seed=3))
-    assert again.protocol_hash == other.protocol_hash and again.subject["seed"] == 3
-    assert again.metrics["barrier"].value != other.metrics["barrier"].value
+    two = replace(settings, two_starts=False, pairs=2)
+    other = BENCHMARK.measure(network, data, two)
+    assert len(set(work_dir.rglob("final.pth")) - before) == 3
+    assert set(other.metrics) == set(BENCHMARK.expected_metrics(data, two))
+    barriers = [barrier(line["share"], line["loss"]) for line in other.counts["lines"]]
+    assert len(set(barriers)) == 2
+    assert other.metrics["barrier"].value == pytest.approx(sum(barriers) / 2)
+    assert image_sums(other, "barrier") is not None
+    assert other.protocol_hash != record.protocol_hash
 
 
 def test_without_batch_norm_both_barriers_are_one(data: ClassFolder, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -15,18 +16,18 @@ _SHOWN = {
     "loss_uncalibrated": "loss, statistics interpolated",
     "top1": "top-1 [%], statistics measured anew",
 }
-_LINES = {"line": "two fine-tunings", "random_line": "two random starts"}
+_LINES = {"lines": "two fine-tunings", "random_lines": "two random starts"}
 
 
 def _panels(records: Records) -> Sequence[Panel]:
     panels = []
-    for line, what in _LINES.items():
+    for lines, what in _LINES.items():
         for value, label in _SHOWN.items():
             curves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
             for arm, own in records.items():
-                measured = [record.counts[line] for record in own if line in record.counts]
-                if measured:
-                    curves[arm] = [(np.array(m["share"]), np.array(m[value])) for m in measured]
+                for line in chain.from_iterable(record.counts[lines] for record in own):
+                    curve = np.array(line["share"]), np.array(line[value])
+                    curves.setdefault(arm, []).append(curve)
             if curves:
                 panels.append(Panel(f"{what}:\n{label}", curves, x="λ"))
     return panels
@@ -43,8 +44,8 @@ BARRIER = Figure(
         "Validation loss and accuracy on the straight line (1 − λ) θ0 + λ θ1 between the final "
         "weights of two fine-tunings of one network, and below between those of two random starts. "
         "BatchNorm's running statistics are measured anew on training images at every λ, or "
-        "interpolated as the weights are. Mean over seeds, the band from the lowest to the highest "
-        "seed."
+        "interpolated as the weights are. Mean over pairs and seeds, the band from the lowest to "
+        "the highest."
     ),
     gather=_gather,
     draw=draw_panels,
