@@ -66,7 +66,7 @@ class EvaluationHook(Hook):
             self.check_start()
         with undisturbed_random(current_device()):
             for task in self._tasks:
-                task.check(self._extractor(runner, "start"))
+                task.check(self._extractor(runner, 0))
 
     @property
     def asks_of_model(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ class EvaluationHook(Hook):
     def evaluate(self, runner: Runner, step: int) -> None:
         """Runs all benchmarks on the present weights and logs them for ``step``."""
         with undisturbed_random(current_device()):
-            extractor = self._extractor(runner, f"step {step}")
+            extractor = self._extractor(runner, step)
             records = {}
             for task in self._tasks:
                 view = task.view(extractor)
@@ -111,15 +111,16 @@ class EvaluationHook(Hook):
         texts = [f"{key} {value:.2f}" for key, value in scalars.items()]
         runner.logger.info(f"step {step}: {', '.join(texts)}")
 
-    def _extractor(self, runner: Runner, spec: str) -> FeatureExtractor:
+    def _extractor(self, runner: Runner, step: int) -> FeatureExtractor:
         preprocessor = getattr(runner.raw_model, "data_preprocessor", None)
         normalisation = getattr(preprocessor, "normalisation", IMAGENET)
         return FeatureExtractor(
             self._backbone(runner),
             mean=normalisation["mean"],
             std=normalisation["std"],
-            spec=spec,
+            spec=f"step {step}",
             weights=self.weights,
+            samples_seen=step * runner.schedule.global_batch,
         )
 
     def _backbone(self, runner: Runner) -> nn.Module:
