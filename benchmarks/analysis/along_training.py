@@ -54,15 +54,12 @@ class Settings(dense_structure.Settings):
     temperature: float = 0.02  # of retrieval, as there
     memory_size: int | None = 102_400  # of retrieval, in one pass without augmentation
     start: bool = True  # whether the network before its training is a checkpoint, too
-    every: int = 1  # take every n-th checkpoint file, and the given one
     # file of what was measured of checkpoints; None: along_training.jsonl beside them
     written: str | None = speed_only(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("quality", self.quality, SEGMENTATION_METRICS)
-        if self.every < 1:
-            raise ValueError(f"every={self.every} must be at least 1")
         self.of_retrieval()
 
     def of_structure(self) -> dense_structure.Settings:
@@ -95,9 +92,7 @@ def run(
         ValueError: no checkpoint of a training of ours, fewer than three checkpoints, one that no
             longer says how it began (``start=False`` does without); as the two benchmarks.
     """
-    course = Course(
-        extractor, start=settings.start, every=settings.every, written=settings.written
-    ).measured(
+    course = Course(extractor, start=settings.start, written=settings.written).measured(
         dict(
             structure=Measurement(dense_structure.BENCHMARK, data, settings.of_structure()),
             quality=Measurement(retrieval.BENCHMARK, data, settings.of_retrieval()),

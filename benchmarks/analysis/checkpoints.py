@@ -72,7 +72,6 @@ class Course:
     Args:
         extractor: the network of one of them; the others are the files ``iter_N.pth`` beside it.
         start: whether the network as it was before the training is one of them.
-        every: take every n-th file, and the network itself.
         written: file of records; None: ``along_training.jsonl`` beside the checkpoints.
 
     Raises:
@@ -84,7 +83,6 @@ class Course:
         extractor: FeatureExtractor,
         *,
         start: bool = True,
-        every: int = 1,
         written: str | None = None,
     ) -> None:
         self._file = Path(parse_spec(extractor.spec)[0])
@@ -94,7 +92,7 @@ class Course:
                 "checkpoints beside it; name the final.pth of a training"
             )
         self.extractor, self.start = extractor, start
-        self._files = [path for _, path in saved_steps(self._file.parent)][every - 1 :: every]
+        self._files = [path for _, path in saved_steps(self._file.parent)]
         self.written = Path(written) if written else self._file.parent / WRITTEN
 
     def measured(
@@ -123,7 +121,7 @@ class Course:
                 progress("checkpoints", done, len(self._files) + self.start + 1)
         # Without weights to compare with, records of a folder with two trainings may be of either.
         if not other_run:
-            course |= self._gone(known, measurements, course)
+            course = self._gone(known, measurements) | course
         return dict(sorted(course.items()))
 
     def _measure(self, measurement: Measurement, network: FeatureExtractor) -> Record:
@@ -154,17 +152,14 @@ class Course:
         yield own
 
     def _gone(
-        self,
-        known: list[Record],
-        measurements: Mapping[str, Measurement],
-        course: Mapping[int, Any],
+        self, known: list[Record], measurements: Mapping[str, Measurement]
     ) -> dict[int, dict[str, Record]]:
-        """What records say of checkpoints whose weights are not there, where they say all."""
+        """What records alone say, of checkpoints of which they say all."""
         gone: dict[int, dict[str, Record]] = {}
         for name, measurement in measurements.items():
             for record in known:
                 samples = record.subject.get("samples_seen")
-                if samples not in course and measurement.made(record, self.extractor):
+                if measurement.made(record, self.extractor) and (samples or self.start):
                     gone.setdefault(samples, {})[name] = record
         return {samples: own for samples, own in gone.items() if own.keys() == measurements.keys()}
 

@@ -40,33 +40,44 @@ def kendall(measure: Sequence[float], quality: Sequence[float]) -> float:
     """Kendall's τ_b: over pairs of checkpoints, those that both order alike minus those that they
     order in opposite ways, corrected for ties. NaN where one of them never changes.
     """
-    return float(stats.kendalltau(measure, quality).statistic)
+    return float(_weighted(measure, quality, np.ones((1, len(quality))))[0])
 
 
 def agreement(
     measure: Sequence[float], quality: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Agreement:
-    """τ with its interval over checkpoints.
+    """τ with its interval over checkpoints. Cost O(resamples · n²) for n of them.
 
     Args:
         measure, quality: of each checkpoint, at least three.
         resamples: draws; those in which one of the two never changes are left out.
         seed: of the draws.
     """
-    whole = stats.kendalltau(measure, quality)
-    drawn = stats.bootstrap(
-        (np.asarray(measure, np.float64), np.asarray(quality, np.float64)),
-        kendall,
-        paired=True,
-        vectorized=False,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).bootstrap_distribution
-    known = drawn[np.isfinite(drawn)]
+    count = len(quality)
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    weights = (drawn[:, :, None] == np.arange(count)).sum(1).astype(np.float64)
+    taus = _weighted(measure, quality, weights)
+    known = taus[np.isfinite(taus)]
     ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     low, high = np.quantile(known, ends) if len(known) else (np.nan, np.nan)
-    return Agreement(float(whole.statistic), float(low), float(high), float(whole.pvalue))
+    p = stats.kendalltau(measure, quality).pvalue
+    return Agreement(kendall(measure, quality), float(low), float(high), float(p))
+
+
+def _weighted(
+    measure: Sequence[float], quality: Sequence[float], weights: np.ndarray
+) -> np.ndarray:
+    """(R,) τ_b of n checkpoints of which each counts as often as ``weights`` (R, n) says; NaN where
+    one of the two never changes.
+    """
+    ones, others = (np.asarray(values, np.float64) for values in (measure, quality))
+    first, second = (np.sign(np.subtract.outer(v, v)) for v in (ones, others))  # (n, n)
+    sums = []
+    for pairs in (first * second, first**2, second**2):
+        sums.append(((weights @ pairs) * weights).sum(1))
+    alike, of_first, of_second = sums
+    norm = np.sqrt(of_first * of_second)
+    return np.divide(alike, norm, out=np.full(len(weights), np.nan), where=norm > 0)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from benchmarks import finetune
 from benchmarks.analysis import (
     aligned_start,
     alignment,
+    along_training,
     barrier,
     block_shuffle,
     cka,
@@ -62,6 +63,7 @@ MODULES = (
     distance,
     barrier,
     criticality,
+    along_training,
 )
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted

@@ -58,7 +58,7 @@ OTHER = dict(
     weight_decays=(1e-2, 1e-3),
     weights_dtype="float16",
 )
-# These train whole networks; tests of their own look at their records.
+# These train whole networks or read whole trainings; tests of their own look at their records.
 TUNED = (
     "finetune",
     "transfer",
@@ -67,6 +67,7 @@ TUNED = (
     "barrier",
     "criticality",
     "aligned_start",
+    "along_training",
 )
 # These compare a network with a second one, and so do tests of their own.
 COMPARED = ("cka", "distance")
