@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.analysis.dense_structure_figure import FIGURE
 from benchmarks.analysis.stand_ins import Noise
 from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
@@ -174,4 +175,5 @@ BENCHMARK = Benchmark(
     quick=dict(size=(128, 128), images=128),
     baselines=dict(colour_position=_colour_position, noise=_noise),
     baseline_needs=("stride",),
+    figures=(FIGURE,),
 )

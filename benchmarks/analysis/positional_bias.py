@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.analysis.positional_bias_figure import FIGURE
 from benchmarks.analysis.stand_ins import Noise, Places
 from benchmarks.core.benchmark import Benchmark, Result, speed_only
 from benchmarks.core.extractor import FeatureExtractor
@@ -266,4 +267,5 @@ BENCHMARK = Benchmark(
         colour_position=partial(_stand_in, ColourPosition),
     ),
     baseline_needs=("stride",),
+    figures=(FIGURE,),
 )

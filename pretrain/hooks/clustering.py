@@ -84,7 +84,7 @@ def lloyd(
 
 def _assign(points: Tensor, centres: Tensor) -> Tensor:
     """(n,) the nearest centre of each point, the first among equals; no cluster without a point."""
-    distances = torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist")
+    distances = torch.cdist(points, centres, compute_mode="use_mm_for_euclid_dist")
     nearest, labels = distances.min(1)
     for empty in (torch.bincount(labels, minlength=len(centres)) == 0).nonzero().flatten():
         shared = torch.bincount(labels, minlength=len(centres))[labels] > 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.analysis.dense_structure import BENCHMARK, Settings
+from benchmarks.analysis.dense_structure_figure import FIGURE
 from benchmarks.core.record import Record
+from benchmarks.report.figures import Sources
 from benchmarks.report.runs import Run, Sample
 from benchmarks.report.statistics.bootstrap import bootstrap_difference, image_sums
 from pretrain.hooks.dense_structure import dimension, group_parts
@@ -123,6 +127,24 @@ def test_noise_has_rank_and_no_structure(
     axes = measure(network=Axes(colour_grid()))
     assert noise.metrics["dimension"].value > 10 * axes.metrics["dimension"].value
     assert noise.metrics["class_part"].value < axes.metrics["class_part"].value / 2
+
+
+def test_the_figure_joins_checkpoints_of_a_training(
+    measure: Callable[..., Record], tmp_path: Path
+) -> None:
+    record = measure()
+    made = []
+    for spec, samples in (("r/iter_2.pth", 8), ("r/iter_1.pth", 4), ("timm:resnet18", None)):
+        seen = {} if samples is None else dict(samples_seen=samples)
+        made.append(replace(record, subject=dict(spec=spec, **seen)))
+    runs = {str(record.subject["spec"]): [Run(record)] for record in made}
+    (sheet,) = FIGURE.gather(Sources(runs=runs)).values()
+    assert list(sheet.records) == ["r", "timm:resnet18"]  # of an evaluation: by folder
+    assert [r.subject["samples_seen"] for r in sheet.records["r"][0]] == [4, 8]
+    (sheet,) = FIGURE.gather(Sources(runs=dict(arm=list(map(Run, made[:2]))))).values()
+    assert list(sheet.records) == ["arm"] and len(sheet.records["arm"]) == 1
+    FIGURE.draw(sheet, tmp_path / "f.svg")
+    assert 'id="arm:arm"' in (tmp_path / "f.svg").read_text()
 
 
 @pytest.mark.parametrize(

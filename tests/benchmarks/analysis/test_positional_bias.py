@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.analysis.positional_bias import BENCHMARK, Settings
+from benchmarks.analysis.positional_bias_figure import FIGURE
 from benchmarks.analysis.stand_ins import Places
 from benchmarks.core.place import coordinates
 from benchmarks.core.record import Record
+from benchmarks.report.figures import Sources
 from benchmarks.report.runs import Run, Sample
 from benchmarks.report.statistics.bootstrap import image_sums
 from benchmarks.report.statistics.intervals import difference_over_images
@@ -157,6 +160,18 @@ def test_trivial_predictors_are_known_on_paper(toy_data: Callable[..., Any]) -> 
     assert values["R2_removed"] == pytest.approx(0, abs=1e-9)
     noise = BENCHMARK.measure_baseline("noise", data, SMALL, stride=8)
     assert noise.metrics["R2"].value <= 0 and abs(noise.metrics["share"].value) < 5
+
+
+def test_the_figure_follows_the_planes(measure: Callable[..., Record], tmp_path: Path) -> None:
+    records = [measure(strength=0.3), measure(strength=1.0)]
+    runs = {name: [Run(record)] for name, record in zip("ab", records, strict=True)}
+    (sheet,) = FIGURE.gather(Sources(runs=runs)).values()
+    FIGURE.draw(sheet, tmp_path / "f.svg")
+    text = (tmp_path / "f.svg").read_text()
+    assert 'id="arm:a"' in text and 'id="arm:b"' in text and "planes removed" in text
+    other = Run(measure(Settings(size=SIZE, rounds=1)))
+    assert len(FIGURE.gather(Sources(runs=runs | dict(c=[other])))) == 2  # protocols never meet
+    assert FIGURE.gather(Sources(runs=dict(a=[]))) == {}
 
 
 @pytest.mark.parametrize(
