@@ -176,8 +176,19 @@ def _prepare(
             optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"optimizer: {error}") from error
+        _require_backbone_in_time(cfg, schedule)
         from_first_rank(lambda: place.require_fit(model, optimizer))
     return _Prepared(cfg, settings, model, schedule, loader, hooks, checkpoint, start)
+
+
+def _require_backbone_in_time(cfg: Config, schedule: Schedule) -> None:
+    """Raises a :class:`ConfigError` if heads are trained first, and the run is over by then."""
+    waits = cfg.optimizer.get("heads_first") or 0
+    if waits * schedule.per_epoch >= schedule.steps:
+        raise ConfigError(
+            f"optimizer.heads_first={waits}: the run is {schedule.steps / schedule.per_epoch:g} "
+            "epochs long, so the backbone would not be trained; shorten it or train longer"
+        )
 
 
 def _build_hook(place: str, config: dict[str, Any]) -> Hook:

@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, HOOKS, MODELS, OPTIMIZERS, TRANSFORMS, V
 from torch import nn
 
 from pretrain.annotations import kind, matches, spell
+from pretrain.engine.group_settings import OPTIONS
 from pretrain.engine.settings import (
     ConfigError,
     EngineSettings,
@@ -46,7 +47,7 @@ REQUIRED = ("model", "source", "views", "schedule", "optimizer")
 #: Arguments that whoever builds the object adds by itself, per section.
 SUPPLIED = {
     "model": {"features", "weight"},
-    "optimizer": {"params", "lr", "weight_decay", "layer_decay"},
+    "optimizer": {"params", "lr", *OPTIONS},
     "hooks": {"priority"},
 }
 

@@ -19,7 +19,7 @@ from pretrain.structures import Batch
 class PretrainLoop(BaseLoop):
     """Runs ``schedule.steps`` optimiser steps over an endless loader.
 
-    One step: learning rate set → ``accumulate`` micro-batches → optimiser → targets follow → hooks.
+    One step: rates set → ``accumulate`` micro-batches → optimiser → targets follow → hooks.
     Hooks see mmengine's stages with one "iteration" = one optimiser step: ``runner.iter`` is the
     0-based step in progress, and still is during ``after_train_iter``.
 
@@ -91,7 +91,7 @@ class PretrainLoop(BaseLoop):
     def run_step(self, batches: Iterator[Batch]) -> None:
         """Runs one optimiser step and its hooks."""
         runner = self.runner
-        runner.optim_wrapper.set_lr(self.schedule.lr(self._iter))
+        runner.optim_wrapper.set_step(self.schedule, self._iter)
         self.step_ids, self.skipped, self.data_wait = [], [], 0.0
         outputs: dict[str, Tensor] = {}
         for micro in range(self.accumulate):

@@ -11,8 +11,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS, OPTIMIZERS
 from torch import Tensor, nn
 
+from pretrain.engine.group_settings import freeze, refine, take_settings
 from pretrain.engine.lars import Lars
-from pretrain.engine.layer_decay import learning_rate_scales, split_groups
+from pretrain.engine.schedule import Schedule, cosine
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -51,19 +52,18 @@ def build_optimizer(
 
     Args:
         model: The unwrapped model; see :func:`parameter_groups` for what happens to its parameters.
-        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``; with
-            ``layer_decay=0.8`` the learning rate falls from layer to layer, see
-            :func:`pretrain.engine.layer_decay.learning_rate_scales`.
+        config: e.g. ``dict(type="Lars", momentum=0.9, weight_decay=1e-5)``; options of
+            :class:`pretrain.engine.group_settings.GroupSettings` as well, such as
+            ``layer_decay=0.8``. With ``train_blocks`` parameters of the model are frozen.
         lr: learning rate of the first step; the loop sets every later one.
 
     Raises:
-        ConfigError: a ``layer_decay`` that is illegal or that the model has no layers for.
+        ConfigError: an option that is illegal or that the model has no layers for.
     """
     config = dict(config)
-    groups = parameter_groups(model, config.pop("weight_decay", 0.0))
-    layer_decay = config.pop("layer_decay", None)
-    if layer_decay is not None:
-        groups = split_groups(groups, learning_rate_scales(model, layer_decay))
+    settings = take_settings(config)
+    freeze(model, settings)
+    groups = refine(parameter_groups(model, settings.weight_decay), model, settings)
     optimizer = OPTIMIZERS.build(dict(config, params=groups, lr=lr))
     if isinstance(optimizer, Lars):
         for group in optimizer.param_groups:
@@ -113,10 +113,19 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.grad_norm: Tensor | None = None
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def set_lr(self, lr: float) -> None:
-        """Sets every group's learning rate: ``lr`` times its ``lr_scale``, 1 if it has none."""
+    def set_step(self, schedule: Schedule, step: int) -> None:
+        """Sets what changes from step to step in every group.
+
+        Learning rate: the schedule's times the group's ``lr_scale``, 1 if it has none; 0 during the
+        epochs that it ``waits``. Weight decay: a cosine over the run from ``weight_decay_start`` to
+        ``weight_decay_end``, if it has them.
+        """
         for group in self.param_groups:
-            group["lr"] = lr * group.get("lr_scale", 1.0)
+            waiting = step < group.get("waits", 0) * schedule.per_epoch
+            group["lr"] = 0.0 if waiting else schedule.lr(step) * group.get("lr_scale", 1.0)
+            if "weight_decay_end" in group:
+                span = group["weight_decay_start"], group["weight_decay_end"]
+                group["weight_decay"] = cosine(*span, schedule.progress(step))
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Starts counting at optimiser step ``init_counts`` of ``max_counts``; micro-batches are

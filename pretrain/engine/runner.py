@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from pretrain.checkpoint_file import read_checkpoint
 from pretrain.engine import checkpoints, sharding
 from pretrain.engine.distributed import current_device, wrap
+from pretrain.engine.group_settings import GROUP_KEYS
 from pretrain.engine.model import TrainedModel
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
 from pretrain.engine.resumption import RunLock
@@ -185,7 +186,7 @@ class PretrainRunner(Runner):
         the checkpoint's.
         """
         groups = self.optim_wrapper.param_groups
-        names = {"weight_decay", *self.cfg.optimizer}
+        names = {*GROUP_KEYS, *self.cfg.optimizer}
         settings = []
         for group in groups:
             settings.append({name: group[name] for name in names & group.keys()})

@@ -23,6 +23,7 @@ class Schedule:
         start: learning rate of step 0 when there is a warm-up.
         end: learning rate after the last step of a cosine.
         global_batch: images per step.
+        per_epoch: steps of one pass over the data.
         drops: steps from which on the rate is a tenth of what it was; None: cosine.
     """
 
@@ -32,6 +33,7 @@ class Schedule:
     start: float
     end: float
     global_batch: int
+    per_epoch: int
     drops: tuple[int, ...] | None = None
 
     def lr(self, step: int) -> float:
@@ -48,11 +50,16 @@ class Schedule:
             return self.peak * 0.1 ** sum(step >= drop for drop in self.drops)
         remaining = max(1, self.steps - self.warmup_steps)
         u = min(1.0, (step - self.warmup_steps) / remaining)
-        return self.end + (self.peak - self.end) * 0.5 * (1 + math.cos(math.pi * u))
+        return cosine(self.peak, self.end, u)
 
     def progress(self, steps_done: int) -> float:
         """Returns the share of the run done after ``steps_done`` optimiser steps, in [0, 1]."""
         return min(1.0, steps_done / self.steps)
+
+
+def cosine(start: float, end: float, progress: float) -> float:
+    """Returns end + (start − end)·(1 + cos(π·progress))/2, for ``progress`` in [0, 1]."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def peak_lr(settings: ScheduleSettings) -> float:
@@ -113,6 +120,7 @@ def make_schedule(settings: ScheduleSettings, images: int) -> Schedule:
         start=peak * settings.warmup_from,
         end=min(settings.lr_min, peak),
         global_batch=batch,
+        per_epoch=per_epoch,
         drops=drops,
     )
 

@@ -139,7 +139,8 @@ def test_one_step_and_one_evaluation_at_real_size(name: str, backbone: str, tmp_
         if p.requires_grad and p.ndim > 1
     }
     wrapper = PrecisionOptimWrapper(build_optimizer(built, cfg.optimizer.to_dict(), lr=0.0))
-    wrapper.set_lr(1e-3)
+    for group in wrapper.param_groups:
+        group["lr"] = 1e-3 * group.get("lr_scale", 1.0)
     wrapper.initialize_count_status(built, 0, 1)
     images = torch.randint(0, 256, (2, 1, 3, 64, 64), dtype=torch.uint8)
     created = Views(images, torch.zeros(2, 1, 2, 3, dtype=torch.float64))

@@ -11,6 +11,7 @@ from torch import nn
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.engine.layer_decay import learning_rate_scales
 from pretrain.engine.optim import PrecisionOptimWrapper, build_optimizer
+from pretrain.engine.schedule import Schedule
 from pretrain.engine.settings import ConfigError
 
 
@@ -21,6 +22,10 @@ class Model(nn.Module):
         super().__init__()
         self.backbone = TimmBackbone(name, **options)
         self.head = nn.Linear(self.backbone.info.vector, 3)
+
+
+def make_constant(lr: float) -> Schedule:
+    return Schedule(steps=2, warmup_steps=0, peak=lr, start=lr, end=lr, global_batch=1, per_epoch=1)
 
 
 def by_name(model: nn.Module, layer_decay: float) -> dict[str, float]:
@@ -97,12 +102,12 @@ def test_weight_decay_and_members_stay_as_without() -> None:
     assert all("lr_scale" not in group for group in plain)
 
 
-def test_set_lr_multiplies() -> None:
+def test_the_rate_of_the_step_is_multiplied() -> None:
     wrapper = PrecisionOptimWrapper(
         build_optimizer(Model("test_vit"), dict(type="AdamW", layer_decay=0.5), lr=1.0),
         device_type="cpu",
     )
-    wrapper.set_lr(0.3)
+    wrapper.set_step(make_constant(0.3), 0)
     assert all(
         group["lr"] == pytest.approx(0.3 * group["lr_scale"])
         for group in wrapper.optimizer.param_groups
@@ -115,7 +120,7 @@ def test_the_stem_moves_less_by_the_factor() -> None:
     model = Model("test_resnet")
     optimizer = build_optimizer(model, dict(type="SGD", layer_decay=0.5), lr=1.0)
     wrapper = PrecisionOptimWrapper(optimizer)
-    wrapper.set_lr(0.25)
+    wrapper.set_step(make_constant(0.25), 0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
