@@ -56,8 +56,8 @@ class Settings:
     crop_fraction: float = 0.875
     images: int = 500  # of the validation part at most, evenly spread
     layer: int = 1  # convolution or linear layer, in the order in which an image passes them
-    # eigenvectors of Σ_x kept, those of the largest variance; 0 = all. Fewer than the layer has
-    # units, or Σ_w is singular on them
+    # eigenvectors of Σ_x kept, those of the largest variance, fewer than there are units; 0 = all,
+    # but at most half as many as there are units, whose covariance says little of more
     leading: int = 0
     # further networks whose units of this layer are counted as well, as specs on command lines
     runs: tuple[str, ...] = shown_as("units", default=())
@@ -69,7 +69,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_settings(self, ("size", "images", "layer", "bases", "draws", "batch_size"))
         if self.leading < 0:
-            raise ValueError(f"leading={self.leading} must be 0 (all) or above")
+            raise ValueError(f"leading={self.leading} must be 0 (as many as fit) or above")
         if self.runs and self.layer > 1:
             raise ValueError(
                 f"runs={self.runs!r}, layer={self.layer}: only the first layer's inputs are the "
@@ -101,13 +101,13 @@ def run(
     with watching({name: layer}, count):
         images = show_images(extractor.vector, _shown(data, settings), progress=progress)
     everywhere = eigenspaces(seen.matrix)
-    spaces = everywhere.leading(settings.leading)
+    spaces = everywhere.leading(settings.leading or len(units) // 2)
     directions = len(spaces.values)
     if len(units) <= directions:
         raise ValueError(
-            f"layer {name!r} has {len(units)} units and its inputs {directions} directions: the "
-            f"covariance of the units is singular. Keep fewer, leading={max(1, len(units) // 2)}, "
-            "or name other runs of this network in runs="
+            f"leading={settings.leading}: layer {name!r} has {len(units)} units, whose covariance "
+            f"is singular on {directions} directions; keep fewer, such as {len(units) // 2}, or "
+            "name other runs of this network in runs="
         )
     weights = covariance(units)
     result = _score(spaces, weights, units=len(units), settings=settings, progress=progress)
@@ -208,7 +208,7 @@ BENCHMARK = Benchmark(
     run=run,
     data=ClassFolder,
     metrics=("misalignment", "random_basis", "floor", "random_not_above"),
-    quick=dict(size=64, images=100, leading=8, draws=5),
+    quick=dict(size=64, images=100, draws=5),
     baselines=dict(isotropic=_isotropic),
     baseline_needs=("units", "dimension", "directions"),
     figures=(ALIGNMENT,),
