@@ -8,6 +8,7 @@ seed again gets what is there, so analyses of one network share their fine-tunin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -142,7 +143,8 @@ def fine_tuned(
     progress: Progress | None = None,
 ) -> Trajectory:
     """Fine-tunes a copy of the extractor's network on the train part, or reads what an earlier call
-    left; an interrupted fine-tuning goes on where its last checkpoint was.
+    left; an interrupted fine-tuning goes on where its last checkpoint was, and one that another
+    process makes is waited for: two arms of a comparison may share their random start.
 
     Args:
         extractor: the network to start from; stays as it is. :func:`untrained` gives the same
@@ -156,7 +158,7 @@ def fine_tuned(
 
     Raises:
         ConfigError, ValueError: a mistake in recipe, labels or data; several processes without a
-            ``work_dir``; another process works on this very fine-tuning.
+            ``work_dir``.
     """
     keeper = None
     if settings.work_dir is None:
@@ -172,7 +174,7 @@ def fine_tuned(
         type="TrajectoryHook", checkpoints=settings.checkpoints, images=settings.curve_images
     )
     fitted = fit(extractor, data, finetuning, hooks=[hook])
-    train(fitted, progress=progress)
+    train(fitted, wait_s=math.inf, progress=progress)
     meta = Checkpoint.read(fitted.final).meta
     files = kept_files(fitted.work_dir) | {meta["iter"]: fitted.final}
     return Trajectory(

@@ -75,16 +75,22 @@ def _finetune(
         return broadcast(record)
 
 
-def train(fitted: Fitted, *, progress: Progress | None = None) -> None:
+def train(fitted: Fitted, *, wait_s: float | None = None, progress: Progress | None = None) -> None:
     """Trains to the end, from the newest checkpoint if there is one, unless that is done: then
     ``fitted.final`` is there. Collective.
 
     The caller's random generators are as before afterwards.
 
+    Args:
+        fitted: what to train.
+        wait_s: seconds to wait for another process that works on this very fine-tuning; None: a
+            few, in which a killed one may end.
+        progress: called with ("fine-tune", step, steps).
+
     Raises:
-        ConfigError: another process works on this very fine-tuning.
+        ConfigError: another process still works on this very fine-tuning.
     """
-    lock = RunLock(fitted.work_dir)
+    lock = RunLock(fitted.work_dir, wait_s=wait_s)
     with undisturbed_random(current_device()):
         try:
             lock.take(expected=True)

@@ -30,10 +30,15 @@ class RunLock:
     The first process of a launch holds it for all. It ends with the run, however that ends, so a
     killed run's folder can be resumed at once, and one whose run left no checkpoint is free for any
     other.
+
+    Args:
+        folder: the run's ``work_dir``.
+        wait_s: seconds to wait for another process that holds it; None: as long as a killed run's
+            processes may take to end.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: str | Path, *, wait_s: float | None = None) -> None:
+        self._folder, self._wait_s = Path(folder), wait_s
         self._lock: FolderLock | None = None
 
     def take_if_there(self) -> None:
@@ -75,7 +80,8 @@ class RunLock:
 
     def _take(self) -> None:
         try:
-            self._lock = FolderLock(self._folder, "training", wait_s=LOCK_WAIT_S, shared=True)
+            wait_s = LOCK_WAIT_S if self._wait_s is None else self._wait_s
+            self._lock = FolderLock(self._folder, "training", wait_s=wait_s, shared=True)
         except Busy as error:
             raise ConfigError(f"work_dir: {error}, or choose another --work-dir") from error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,22 @@ import torch
 from benchmarks.analysis.fine_tunings import FineTuned, fine_tuned, untrained
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import ClassFolder
+from benchmarks.finetune.recipe import fit
+from benchmarks.finetune.run import train
+from pretrain.engine.settings import ConfigError
 
 OPTIONS = {"schedule.global_batch": 4, "schedule.warmup_epochs": 0}
 NETWORK = "random:test_resnet"
+# Holds the lock of a folder until its input is closed.
+HOLD = """
+import sys
+from pretrain.folder_lock import FolderLock
+lock = FolderLock(sys.argv[1], "training")
+print("held", flush=True)
+sys.stdin.read()
+lock.release()
+"""
+PIPES = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def settings(**changes: Any) -> FineTuned:
@@ -42,6 +58,22 @@ def test_a_trajectory_is_made_once_and_shared(split_folder: Path, tmp_path: Path
     assert not torch.equal(
         start["backbone.model.conv1.0.weight"], end["backbone.model.conv1.0.weight"]
     )
+
+
+def test_what_another_process_makes_is_waited_for(split_folder: Path, tmp_path: Path) -> None:
+    """Longer than for a run that was killed, which is what a fine-tuning alone waits for."""
+    extractor, data = FeatureExtractor.load(NETWORK), ClassFolder(split_folder)
+    chosen = settings(epochs=1, work_dir=str(tmp_path))
+    hook = dict(type="TrajectoryHook", checkpoints=1, images=chosen.curve_images)
+    fitted = fit(extractor, data, chosen.finetuning(0), hooks=[hook])
+    fitted.work_dir.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(fitted.work_dir)], **PIPES) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="another process works on this training"):
+            train(fitted, wait_s=0)
+        threading.Timer(1.0, other.stdin.close).start()
+        trajectory = fine_tuned(extractor, data, chosen, seed=0)
+        assert other.wait() == 0 and trajectory.files[-1] == fitted.final
 
 
 def test_without_a_folder_files_live_as_long_as_the_trajectory(split_folder: Path) -> None:
