@@ -47,10 +47,20 @@ class Sets:
     Attributes:
         of_image: (N,) int64, the number of each image's set, 0 to S - 1.
         label: (S,) int64, the class of each set, 0 to C - 1.
+
+    Raises:
+        ValueError: no set has three images.
     """
 
     of_image: Tensor
     label: Tensor
+
+    def __post_init__(self) -> None:
+        if int(self.sizes.max()) < LEAST_IMAGES:
+            raise ValueError(
+                f"the largest of {len(self.label)} sets has {int(self.sizes.max())} images; firing "
+                f"rates need sets of at least {LEAST_IMAGES}"
+            )
 
     @property
     def classes(self) -> int:
@@ -143,14 +153,9 @@ def fire(features: Tensor, sets: Sets, thresholds: Thresholds, *, rule: str = "o
         rule: see above.
 
     Raises:
-        ValueError: an unknown rule, no set of three images.
+        ValueError: an unknown rule.
     """
     check_choice("rule", rule, RULES)
-    if int(sets.sizes.max()) < LEAST_IMAGES:
-        raise ValueError(
-            f"the largest of {len(sets.label)} sets has {int(sets.sizes.max())} images; firing "
-            f"rates need sets of at least {LEAST_IMAGES}"
-        )
     measure = _official if rule == "official" else _strict
     blocks = zip(_blocks(features), _blocks(thresholds.high), _blocks(thresholds.low), strict=True)
     parts = [measure(block, sets, Thresholds(*both, thresholds.rate)) for block, *both in blocks]

@@ -1,11 +1,19 @@
 """Labelled images that benchmarks read: masks, depth maps and class folders with two parts each,
-keypoint pairs.
+keypoint pairs, and sets of images in which one factor varies.
 """
 
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.depth import DepthFolder
+from benchmarks.data.image_sets import ImageSets
 from benchmarks.data.keypoints import KeypointPairs
 from benchmarks.data.segmentation import SegmentationFolder
 from benchmarks.data.transfer_folder import TransferFolder
 
-__all__ = ["ClassFolder", "DepthFolder", "KeypointPairs", "SegmentationFolder", "TransferFolder"]
+__all__ = [
+    "ClassFolder",
+    "DepthFolder",
+    "ImageSets",
+    "KeypointPairs",
+    "SegmentationFolder",
+    "TransferFolder",
+]

@@ -19,7 +19,7 @@ class LabelledData(ABC):
 
     Attributes:
         labels: What of a :class:`~benchmarks.data.layout.Layout` it reads: ``masks``, ``depth``,
-            ``points`` or ``class_folders``.
+            ``points``, ``sets`` or ``class_folders``.
         word: What messages call one of these.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.label_maps import value_table
+from benchmarks.data.sets.image_set import ImageSet
 
 _ADVICE = (
     "is layout= the right one? layout='plain' takes the values themselves, values={values} for "
@@ -88,6 +89,23 @@ class Points:
 
 
 @dataclass(frozen=True)
+class Sets:
+    """Sets of images in which one factor varies.
+
+    Attributes:
+        files: Where they lie, for the list of layouts.
+        read: Reads the sets below a root.
+        side: Side of the square input in pixels that the published measure uses.
+        about: What makes a set, for the list of layouts.
+    """
+
+    files: str
+    read: Callable[[Path], list[ImageSet]]
+    side: int
+    about: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """One way of laying out a labelled data set, in one declaration.
 
@@ -102,6 +120,7 @@ class Layout:
         masks: Masks of classes, if there are any.
         depth: Depth maps, if there are any.
         points: Keypoints, if there are any.
+        sets: Sets of images in which one factor varies, if there are any.
         class_folders: Folder that holds class folders, empty for the root itself; None: there are
             none.
         splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
@@ -117,6 +136,7 @@ class Layout:
     masks: Masks | None = None
     depth: DepthMaps | None = None
     points: Points | None = None
+    sets: Sets | None = None
     class_folders: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     inner: str = ""
@@ -131,7 +151,7 @@ class Layout:
         return "*/" in self.images
 
     def has(self, labels: str) -> bool:
-        """Whether it has ``masks``, ``depth``, ``points`` or ``class_folders``."""
+        """Whether it has ``masks``, ``depth``, ``points``, ``sets`` or ``class_folders``."""
         return getattr(self, labels) is not None
 
     def split(self, name: str) -> str:

@@ -9,6 +9,7 @@ _TITLES = {
     "masks": "masks of classes",
     "depth": "depth maps",
     "points": "keypoints",
+    "sets": "sets of images in which one factor varies",
     "class_folders": "class folders",
 }
 
@@ -17,7 +18,7 @@ def describe(labels: str) -> list[tuple[str, str, str, str]]:
     """Lists the layouts that have these labels.
 
     Args:
-        labels: ``masks``, ``depth``, ``points`` or ``class_folders``.
+        labels: ``masks``, ``depth``, ``points``, ``sets`` or ``class_folders``.
 
     Returns:
         (name, where images lie, where labels lie, what their raw values mean) of each; paths stand
@@ -47,6 +48,8 @@ def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
     own = getattr(layout, labels)
     if labels == "points":
         return layout.name, "", "", own.about
+    if labels == "sets":
+        return layout.name, f"`{own.files}`", "", own.about
     if layout.name == "plain":
         where = f"`{layout.images}` folder, may hold `{{split}}`, or names with stars"
         return layout.name, where, f"`{own.files}` likewise", own.about

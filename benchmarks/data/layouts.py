@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.groups import frame_blocks
-from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, folder_of
+from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, Sets, folder_of
 from benchmarks.data.layouts_plain import plain_layout
 from benchmarks.data.points import read_pts_coord
+from benchmarks.data.sets.aloi import read_aloi
+from benchmarks.data.sets.got10k import read_got10k
+from benchmarks.data.sets.pascal3d import read_pascal3d
+from benchmarks.data.sets.scenes import read_scene_sets
 from pretrain.data.listings import read_json
 from pretrain.names import check_choice
 
@@ -33,7 +37,9 @@ def declare(layout: Layout) -> None:
 
 
 def layouts_with(labels: str) -> list[str]:
-    """Names of the layouts that have ``masks``, ``depth``, ``points`` or ``class_folders``."""
+    """Names of the layouts that have ``masks``, ``depth``, ``points``, ``sets`` or
+    ``class_folders``.
+    """
     return [name for name, layout in LAYOUTS.items() if layout.has(labels)]
 
 
@@ -219,6 +225,13 @@ declare(
             about="1 to C, names from `scenes.json`, 0 counts nowhere",
         ),
         depth=DepthMaps("depth/{split}/*.png", about="millimetres"),
+        sets=Sets(
+            "factors/FACTOR/CLASS/set_NUMBER_STEP.jpg, factors/factors.csv",
+            read=read_scene_sets,
+            side=96,
+            about="one object of a class, while its occlusion, its viewpoint, the direction or the "
+            "colour of the light, or the instance varies",
+        ),
         class_folders="crops",
     )
 )
@@ -242,6 +255,42 @@ declare(
             read=read_pts_coord,
             relative_to="box",
             about="SUBSET/NAME.png next to SUBSET/NAME.mat with the variable 'pts_coord'",
+        ),
+    )
+)
+declare(
+    Layout(
+        "got10k",
+        sets=Sets(
+            "VIDEO/NUMBER.jpg, VIDEO/groundtruth.txt and list.txt of the train part",
+            read=read_got10k,
+            side=128,
+            about="the object of a video, one frame of each level of cover, cut out by its box; "
+            "class: the video's object_class",
+        ),
+    )
+)
+declare(
+    Layout(
+        "aloi",
+        sets=Sets(
+            "{view,ill,col}/OBJECT/*.png",
+            read=read_aloi,
+            side=128,
+            about="an object from all sides, under all lamps, or in light of all colours; class: "
+            "the object",
+        ),
+    )
+)
+declare(
+    Layout(
+        "pascal3d",
+        sets=Sets(
+            "Images/CLASS_{imagenet,pascal}/* and Annotations/CLASS_{imagenet,pascal}/*.mat",
+            read=read_pascal3d,
+            side=224,
+            about="objects of one class seen from the same side (instance) or from six sides "
+            "(instance_viewpoint), cut out by their boxes",
         ),
     )
 )

@@ -213,4 +213,4 @@ def test_what_cannot_be_scored_is_named() -> None:
     with pytest.raises(ValueError, match="rule='loose' is not one of official, strict"):
         measure(features, sets, "loose")
     with pytest.raises(ValueError, match="largest of 2 sets has 2 images"):
-        measure(features[:4], of_sizes([2, 2], [0, 1]))
+        of_sizes([2, 2], [0, 1])

@@ -1,0 +1,1 @@
+"""Layouts whose images come in sets: one object, seen several times while one factor varies."""
