@@ -19,6 +19,7 @@ from benchmarks.analysis import (
     dead_units,
     dense_structure,
     distance,
+    invariances,
     positional_bias,
     which_checkpoint,
 )
@@ -64,6 +65,7 @@ MODULES = (
     barrier,
     criticality,
     along_training,
+    invariances,
 )
 
 #: Benchmarks by short name; any other importable module with a ``BENCHMARK`` works by its dotted

@@ -159,3 +159,36 @@ def split_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     cv2.GaussianBlur(image, (0, 0), 2),
                 )
     return root
+
+
+def _write_got10k(root: Path, videos: int = 4, levels: int = 9) -> Path:
+    """Videos of 12 frames of 24 x 32 pixels in two classes; frame k has the level of cover k modulo
+    ``levels``, the last one shows no object.
+    """
+    rng = np.random.default_rng(0)
+    names = [f"GOT-10k_Train_{number:06d}" for number in range(1, videos + 1)]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "list.txt").write_text("\n".join(names) + "\n")
+    for number, name in enumerate(names):
+        folder = root / name
+        folder.mkdir()
+        kind = ("black bear", "bicycle")[number % 2]
+        (folder / "meta_info.ini").write_text(
+            f"[METAINFO]\nmajor_class: thing\nobject_class: {kind}\nresolution: (32, 24)\n"
+        )
+        frames = range(12)
+        for frame in frames:
+            pixels = rng.integers(0, 255, (24, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{frame + 1:08d}.jpg")
+        boxes = [f"{frame}.0000,2.5,10.0,12.0" for frame in frames]
+        (folder / "groundtruth.txt").write_text("\n".join(boxes) + "\n")
+        cover = [str(frame % levels) for frame in frames]
+        (folder / "cover.label").write_text("\n".join(cover) + "\n")
+        (folder / "absence.label").write_text("0\n" * 11 + "1\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_got10k() -> Callable[..., Path]:
+    """Writes a toy train part of GOT-10k into a folder and returns it; see ``_write_got10k``."""
+    return _write_got10k

@@ -17,7 +17,13 @@ from PIL import Image
 from benchmarks.core.benchmark import role_of
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, is_baseline
-from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
+from benchmarks.data import (
+    ClassFolder,
+    DepthFolder,
+    ImageSets,
+    KeypointPairs,
+    SegmentationFolder,
+)
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
 
@@ -50,6 +56,7 @@ OTHER = dict(
     mask="positive",
     placement="shard",
     relative_to="image",
+    rule="strict",
     runs=("random:test_resnet?output_stride=8&seed=1",),
     severities=(2,),
     stride=8,
@@ -71,8 +78,8 @@ TUNED = (
 )
 # These compare a network with a second one, and so do tests of their own.
 COMPARED = ("cka", "distance")
-# These read what the toy network has not: a pyramid, layers.
-OF_RESNET = ("decoder", "alignment", "dead_units")
+# These read what the toy network has not: a pyramid, layers, more than three units.
+OF_RESNET = ("decoder", "alignment", "dead_units", "invariances")
 FROZEN = [name for name in BENCHMARKS if name not in TUNED + COMPARED]
 
 
@@ -107,8 +114,16 @@ def toy_pairs(
     return write_willow(tmp_path_factory.mktemp("pairs"))
 
 
+@pytest.fixture(scope="module")
+def toy_sets(tmp_path_factory: pytest.TempPathFactory, write_got10k: Callable[..., Path]) -> Path:
+    """Folder of toy videos with occlusion."""
+    return write_got10k(tmp_path_factory.mktemp("sets"))
+
+
 @pytest.fixture
-def open_task(toy_root: Path, toy_pairs: Path, image_folder: Path) -> Callable[..., Task]:
+def open_task(
+    toy_root: Path, toy_pairs: Path, toy_sets: Path, image_folder: Path
+) -> Callable[..., Task]:
     """Opens a benchmark by name on toy data, with changed settings."""
 
     masks = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3)
@@ -117,6 +132,7 @@ def open_task(toy_root: Path, toy_pairs: Path, image_folder: Path) -> Callable[.
         SegmentationFolder: masks | dict(root=toy_root, ignore=255),
         DepthFolder: depth | dict(root=toy_root),
         KeypointPairs: dict(root=toy_pairs),
+        ImageSets: dict(root=toy_sets, layout="got10k"),
         ClassFolder: dict(root=image_folder),
     }
 
