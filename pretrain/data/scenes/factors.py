@@ -1,19 +1,20 @@
 """Sets of images in which one thing varies and all else stays: what invariance is measured on.
 
-A set shows one object of a scene, in the middle and in front of all others, ``STEPS`` times:
+A set shows one object ``STEPS`` times:
 
-- ``occlusion``: an object of another shape and texture moves over it; value: visible share of it.
+- ``occlusion``: other objects, one at a time, hide more and more of it; value: visible share of it.
 - ``viewpoint``: it turns about the vertical, as on a turntable, from the front away; value:
   degrees.
 - ``illumination_direction``: the light comes from another side; value: degrees on the screen, of
   the direction to the light, 0 right, 90 down.
-- ``illumination_colour``: the light goes from blue to red; value: ln(red gain / blue gain) against
-  the scene's own light.
+- ``illumination_colour``: the light goes from blue to red; value: ln(red gain / blue gain).
 - ``instance``: it is another object of its class, with other colours, proportions and texture;
   value: its number.
 
-Only the sensor noise is another one in each image. Images are squares around the object with some
-context, as the crops of the data set are.
+Whatever stays the same within a set and differs between sets makes units invariant, the background
+as well. So all sets show their object at the same place, as large as its window allows, on the same
+ground and, where the light does not vary, in the same light. What hides an object is another object
+in each image. Only the sensor noise is new in every image.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ import numpy as np
 
 from .annotations import CROP_CONTEXT, enlarge
 from .classes import CLASSES, ObjectClass
-from .layout import Scene, Thing, sample_surface, sample_thing, scene_rng, surface_at, surround
+from .layout import Scene, Surface, Thing, sample_thing, scene_rng, surface_at
 from .render import render_frame
+from .textures import TextureSpec
 
 FACTORS = (
     "occlusion",
@@ -42,12 +44,30 @@ STEPS = 8  # images of a set
 FACTOR_TABLE = "factors/factors.csv"
 COLUMNS = ("image", "factor", "class", "set", "value")
 
+_CENTRE = (0.5, 0.5)
+_EXTENT = 0.25  # image widths from the centre of an object to the farthest point of its outline
 _LEAST_VISIBLE = 0.3  # share of the object in the last image of a set of occlusion
 _MOST_TURNED = 75.0  # degrees; at 90 a card would not be seen
-_STRENGTH = (0.5, 0.9)  # of a light whose direction shows
+_STRENGTH = 0.8  # of a light whose direction varies, nearly the strongest of other scenes
 _WARMTH = 0.35  # ln of the gain of red, and of blue with the other sign, at either end
-# Metres, in front of all others (1.2 to 2.2): only the order of painting depends on them.
-_SUBJECT_DEPTH, _COVER_DEPTH = 1.15, 1.1
+_SUBJECT_DEPTH, _COVER_DEPTH = 1.6, 1.4  # metres: only the order of painting depends on them
+_SEARCH = 10  # halvings of the distance of a cover: to a thousandth of it
+_STUDIO = Scene(
+    things=(),
+    ground=Surface(
+        texture=TextureSpec("gravel", 1 / 12, 0.0, (0.0, 0.0), 0.0, 0.0, (0.0, 0.0)),
+        colours=(np.full(3, 0.35), np.full(3, 0.5)),
+        slope=(0.0, 0.0),
+        dome=0.0,
+        weathering=0.0,
+    ),
+    plane=(0.0, 0.1, 0.25),
+    light=(-0.35, -0.35),
+    tint=np.ones(3),
+    shadow=0.35,
+    noise=3.0,
+    noise_seed=0,
+)
 
 
 @dataclass(frozen=True)
@@ -77,11 +97,12 @@ def draw_set(seed: int, index: int, size: int) -> FactorSet:
     number, place = divmod(index, len(FACTORS) * len(CLASSES))
     factor, kind = FACTORS[place // len(CLASSES)], CLASSES[place % len(CLASSES)]
     rng = scene_rng(seed, "val", "set", index)
-    scene, subject = _sample_subject(kind, rng)
-    scenes, values = _VARY[factor](scene, subject, rng)
+    scene = replace(_STUDIO, noise_seed=int(rng.integers(2**63)))
+    scenes, values = _VARY[factor](scene, _sample_subject(kind, rng), rng)
     frames = [render_frame(varied, step, size) for step, varied in enumerate(scenes)]
-    left, top, side = _window(subject, size)
-    images = [enlarge(frame.image, left, top, side=side) for frame in frames]
+    side = math.ceil(2 * CROP_CONTEXT * _EXTENT * size)
+    corner = (size - side) // 2
+    images = [enlarge(frame.image, corner, corner, side=side) for frame in frames]
     return FactorSet(factor, kind, number, images, values)
 
 
@@ -94,50 +115,60 @@ def as_csv(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _sample_subject(kind: ObjectClass, rng: np.random.Generator) -> tuple[Scene, Thing]:
-    """A scene with an object of this class in front, near the middle, and the object."""
-    centre = tuple(rng.uniform(0.45, 0.55, 2))
-    subject = replace(sample_thing(kind, [], rng, False), centre=centre, depth=_SUBJECT_DEPTH)
-    things, others = [subject], [other for other in CLASSES if other is not kind]
-    for place in rng.permutation(len(others))[: rng.integers(3, 7)]:
-        other = sample_thing(others[place], things, rng, False)
-        if other is not None:
-            things.append(other)
-    return surround(things, rng), subject
-
-
-def _with_subject(scene: Scene, subject: Thing) -> Scene:
-    """The scene with its foremost thing replaced."""
-    return replace(scene, things=(*scene.things[:-1], subject))
+def _sample_subject(kind: ObjectClass, rng: np.random.Generator) -> Thing:
+    """An object of this class as all sets show theirs."""
+    thing = sample_thing(kind, [], rng, False)
+    radius = thing.radius * _EXTENT / thing.extent
+    return replace(thing, centre=_CENTRE, radius=radius, depth=_SUBJECT_DEPTH)
 
 
 def _occlude(
     scene: Scene, subject: Thing, rng: np.random.Generator
 ) -> tuple[list[Scene], list[float]]:
-    """An object moves from beside the subject over it, to even steps of the visible share."""
+    """Objects of other shapes and textures lie over the subject, so that even steps of it are
+    visible.
+    """
     own = subject.kind
     others = [c for c in CLASSES if c.shape != own.shape and c.texture != own.texture]
-    cover = sample_thing(others[rng.integers(len(others))], [], rng, False)
-    cover = replace(cover, radius=subject.radius * rng.uniform(1.2, 1.4), depth=_COVER_DEPTH)
-    towards = rng.uniform(0, 2 * math.pi)
-    step = np.array([math.cos(towards), math.sin(towards)])
-    places = np.array(subject.centre) + np.outer(
-        np.linspace(subject.extent + cover.extent, 0, 65), step
-    )
-    covers = [replace(cover, centre=tuple(place)) for place in places]
-    shares = np.array([_visible_share(scene, subject, moved) for moved in covers])
-    wanted = np.linspace(1, _LEAST_VISIBLE, STEPS)
-    chosen = np.abs(shares - wanted[:, None]).argmin(1).tolist()
-    scenes = [replace(scene, things=(*scene.things, covers[place])) for place in chosen]
-    return scenes, shares[chosen].tolist()
+    scenes, shares = [], []
+    for wanted in np.linspace(1, _LEAST_VISIBLE, STEPS):
+        cover = sample_thing(others[rng.integers(len(others))], [], rng, False)
+        cover = replace(cover, radius=subject.radius * rng.uniform(1.2, 1.4), depth=_COVER_DEPTH)
+        cover, share = _moved_over(subject, cover, wanted, towards=rng.uniform(0, 2 * math.pi))
+        scenes.append(replace(scene, things=(subject, cover)))
+        shares.append(share)
+    return scenes, shares
 
 
-def _visible_share(scene: Scene, subject: Thing, cover: Thing, *, cells: int = 64) -> float:
+def _moved_over(
+    subject: Thing, cover: Thing, wanted: float, *, towards: float
+) -> tuple[Thing, float]:
+    """The cover, so near in this direction (radians) that the wanted share of the subject is
+    visible, and the share that is.
+    """
+    near, far = 0.0, subject.extent + cover.extent  # here it does not touch the subject
+    for _ in range(_SEARCH):
+        middle = (near + far) / 2
+        if _visible_share(subject, _at(cover, middle, towards)) < wanted:
+            near = middle
+        else:
+            far = middle
+    placed = _at(cover, far, towards)
+    return placed, _visible_share(subject, placed)
+
+
+def _at(cover: Thing, distance: float, towards: float) -> Thing:
+    x, y = _CENTRE
+    centre = x + distance * math.cos(towards), y + distance * math.sin(towards)
+    return replace(cover, centre=centre)
+
+
+def _visible_share(subject: Thing, cover: Thing, *, cells: int = 64) -> float:
     """Share of the subject that a nearer thing leaves free, on a grid of points."""
-    at = (np.arange(cells) + 0.5) / cells * 2 - 1
-    points = np.stack(np.meshgrid(at, at), axis=-1) * subject.extent + subject.centre
-    alone = surface_at(replace(scene, things=(subject,)), 0, points)
-    covered = surface_at(replace(scene, things=(subject, cover)), 0, points)
+    at = _EXTENT * ((np.arange(cells) + 0.5) / cells * 2 - 1)
+    points = np.stack(np.meshgrid(at, at), axis=-1) + _CENTRE
+    alone = surface_at(replace(_STUDIO, things=(subject,)), 0, points)
+    covered = surface_at(replace(_STUDIO, things=(subject, cover)), 0, points)
     return np.count_nonzero(covered == 1) / np.count_nonzero(alone)
 
 
@@ -146,18 +177,17 @@ def _turn(
 ) -> tuple[list[Scene], list[float]]:
     degrees = np.linspace(0, _MOST_TURNED, STEPS).tolist()
     turned = [replace(subject, turn=math.radians(angle)) for angle in degrees]
-    return [_with_subject(scene, thing) for thing in turned], degrees
+    return [replace(scene, things=(thing,)) for thing in turned], degrees
 
 
 def _move_light(
     scene: Scene, subject: Thing, rng: np.random.Generator
 ) -> tuple[list[Scene], list[float]]:
-    strength, first = rng.uniform(*_STRENGTH), rng.uniform(0, 360)
-    degrees = (first + np.arange(STEPS) * 360 / STEPS) % 360
+    degrees = (rng.uniform(0, 360) + np.arange(STEPS) * 360 / STEPS) % 360
     scenes = []
     for angle in np.radians(degrees):
-        light = strength * math.cos(angle), strength * math.sin(angle)
-        scenes.append(replace(scene, light=light))
+        light = _STRENGTH * math.cos(angle), _STRENGTH * math.sin(angle)
+        scenes.append(replace(scene, things=(subject,), light=light))
     return scenes, degrees.tolist()
 
 
@@ -166,7 +196,8 @@ def _tint_light(
 ) -> tuple[list[Scene], list[float]]:
     warmth = np.linspace(-_WARMTH, _WARMTH, STEPS)
     gains = np.exp(np.outer(warmth, [1, 0, -1]))
-    return [replace(scene, tint=scene.tint * gain) for gain in gains], (2 * warmth).tolist()
+    scenes = [replace(scene, things=(subject,), tint=gain) for gain in gains]
+    return scenes, (2 * warmth).tolist()
 
 
 def _exchange(
@@ -174,17 +205,9 @@ def _exchange(
 ) -> tuple[list[Scene], list[float]]:
     scenes = []
     for _ in range(STEPS):
-        aspect = math.exp(rng.uniform(-0.2, 0.2))
-        surface = sample_surface(subject.kind.texture, rng)
-        scenes.append(_with_subject(scene, replace(subject, aspect=aspect, surface=surface)))
+        other = _sample_subject(subject.kind, rng)
+        scenes.append(replace(scene, things=(replace(other, angle=subject.angle),)))
     return scenes, list(map(float, range(STEPS)))
 
 
 _VARY = dict(zip(FACTORS, (_occlude, _turn, _move_light, _tint_light, _exchange), strict=True))
-
-
-def _window(subject: Thing, size: int) -> tuple[int, int, int]:
-    """Left, top and side, in pixels, of the square around the subject at its widest."""
-    side = min(size, math.ceil(2 * CROP_CONTEXT * subject.extent * size))
-    left, top = (min(max(round(c * size - side / 2), 0), size - side) for c in subject.centre)
-    return left, top, side

@@ -11,7 +11,6 @@ can be drawn at any size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,16 +132,6 @@ def sample_scene(rng: np.random.Generator, moving: bool = False) -> Scene:
         thing = sample_thing(CLASSES[kind], things, rng, moving)
         if thing is not None:
             things.append(thing)
-    return surround(things, rng, moving)
-
-
-def surround(things: Iterable[Thing], rng: np.random.Generator, moving: bool = False) -> Scene:
-    """Draws ground, light and camera around things that are placed already.
-
-    Args:
-        things: in any order.
-        rng, moving: as for :func:`sample_scene`.
-    """
     distance = rng.uniform(3.2, 4.5)
     plane = np.array([rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.6), 1.0]) / distance
     camera = Camera()
@@ -155,7 +144,7 @@ def surround(things: Iterable[Thing], rng: np.random.Generator, moving: bool = F
     strength = rng.uniform(0.1, 0.9)
     return Scene(
         things=tuple(sorted(things, key=lambda thing: -thing.depth)),
-        ground=sample_surface(GROUND_TEXTURES[rng.integers(len(GROUND_TEXTURES))], rng),
+        ground=_sample_surface(GROUND_TEXTURES[rng.integers(len(GROUND_TEXTURES))], rng),
         plane=tuple(plane),
         light=(strength * math.cos(towards), strength * math.sin(towards)),
         tint=np.exp(rng.normal(0, 0.08, 3) + rng.normal(0, 0.12)),
@@ -182,7 +171,7 @@ def sample_thing(
         rng.uniform(0, 2 * math.pi),
         rng.uniform(1.2, 2.2),
     )
-    surface = sample_surface(kind.texture, rng)
+    surface = _sample_surface(kind.texture, rng)
     velocity = tuple(rng.normal(0, 0.012, 2)) if moving else (0.0, 0.0)
     spin = rng.normal(0, 0.05) if moving else 0.0
     for _ in range(20):
@@ -195,7 +184,7 @@ def sample_thing(
     return None
 
 
-def sample_surface(texture: str, rng: np.random.Generator) -> Surface:
+def _sample_surface(texture: str, rng: np.random.Generator) -> Surface:
     """Draws colours and shading without looking at the class: colour says nothing about it."""
     spec = sample_texture(texture, rng)
     dark = rng.uniform(0.1, 0.5)
