@@ -37,6 +37,8 @@ _LATEX = str.maketrans(
     }
 )
 
+_HEADING = 8  # characters of a column's heading on one line
+
 
 def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.table.Table:
     """The table for ``rich``; baselines dim and in parentheses, the best of a column bold.
@@ -87,9 +89,38 @@ def print_tables(
             names += [line[_name_column(table)] for line in table.lines()]
     short = shorten(names, width or max(20, console.width // 3))
     for table in tables:
-        console.print(to_screen(table, short=short))
+        screen = to_screen(table, short=short)
+        if _least_width(screen) > console.width:
+            screen = _turned(screen)
+        console.print(screen)
     for line in full_names(short):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _least_width(screen: rich.table.Table) -> int:
+    """Characters that a table of a screen takes without breaking a number, and without making of a
+    heading more than a few lines.
+    """
+    widths = []
+    for column in screen.columns:
+        cells = [len(cell) for cell in column.cells]
+        widths.append(max([_HEADING, *cells]) + 3)  # the rule and a blank on either side
+    return sum(widths) + 1
+
+
+def _turned(screen: rich.table.Table) -> rich.table.Table:
+    """The table with a line for each of its columns, for a terminal that is too narrow for all."""
+    names, *columns = screen.columns
+    turned = rich.table.Table(
+        title=screen.title, caption=screen.caption, title_justify=screen.title_justify
+    )
+    turned.add_column(names.header, overflow="fold")
+    for name, row in zip(names.cells, screen.rows, strict=True):
+        style = str(row.style or "")
+        turned.add_column(Text(str(name), style=style), justify="right", overflow="fold")
+    for column in columns:
+        turned.add_row(str(column.header).replace("\n", " "), *column.cells)
+    return turned
 
 
 def to_markdown(table: Table) -> list[str]:

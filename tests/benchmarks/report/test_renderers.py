@@ -53,6 +53,25 @@ def test_names_that_are_too_long_are_shortened_and_told_in_full() -> None:
         assert any(line.endswith(f"= {long.format(i)}") for line in text.splitlines())
 
 
+def test_a_table_of_many_columns_is_turned_on_a_narrow_terminal() -> None:
+    many = tuple(
+        Column(f"m.a_long_name_{i}", group="m", unit="%", better="higher") for i in range(9)
+    )
+    cells = tuple(Cell(Interval(100.0 + i, None, 1), best=i == 3) for i in range(9))
+    rows = (Row((Cell("net[1]"), *cells)), Row((Cell("chance"), *cells), "baseline"))
+    table = Table("many", (COLUMNS[0], *many), rows, "size=1")
+    out = {}
+    for width in (80, 140):
+        console = Console(file=io.StringIO(), width=width)
+        print_tables([table], console)
+        out[width] = console.file.getvalue().splitlines()
+    narrow, wide = ([line for line in out[width] if "103.00" in line] for width in (80, 140))
+    assert len(narrow) == 1 and "m a_long_name_3 [%]" in narrow[0] and "102.00" not in narrow[0]
+    assert narrow[0].count("103.00") == 2 and any("net[1]" in line for line in out[80])
+    assert len(wide) == 2 and "102.00" in wide[0]
+    assert any("size=1" in line for line in out[80]) and any("many" in line for line in out[80])
+
+
 def test_markdown() -> None:
     assert to_markdown(TABLE) == [
         "| network | seg.mIoU [%] | seg.RMSE [m] ↓ | s |",
