@@ -85,7 +85,7 @@ def draw_points(points: Points, path: str | Path) -> Path:
             axes.plot(point.floor, place, marker="|", markersize=8, linestyle="none", **own)
     axes.set_yticks(range(len(points.factors)), [name.replace("_", " ") for name in points.factors])
     axes.invert_yaxis()
-    axes.set_xlim(0, 100)
+    axes.set_xlim(0, 102)  # a marker at 100 is whole
     axes.grid(visible=False, axis="y")
     name_arms(figure, dict(points.styles), line=False)
     return save_figure(figure, path)
