@@ -10,10 +10,11 @@ random ones. The case with a known answer behind the benchmark ``alignment``.
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,13 @@ from pretrain.command_line import Command, CommandLine, execute
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from benchmarks.core.record import Record
+
 EXAMPLES = """examples:
   python -m benchmarks.analysis.gaussian_labels                                 # seconds
   python -m benchmarks.analysis.gaussian_labels --case wide --seeds 0 1 2       # minutes
-  python -m benchmarks.analysis.gaussian_labels --figure random_labels.svg"""
+  python -m benchmarks.analysis.gaussian_labels --figure random_labels.svg
+  python -m benchmarks.analysis.gaussian_labels --seeds 0 1 2 3 4 5 6 7 --out records.jsonl"""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,40 @@ def mean_gains(outcomes: Sequence[Outcome]) -> tuple[float, ...]:
     return tuple(map(statistics.fmean, columns))
 
 
+def record(name: str, seed: int, outcome: Outcome) -> Record:
+    """What is kept of a training.
+
+    ``rise`` is f in the middle fifth of the dimensions, as a multiple of f before, less that in the
+    first fifth, that of the smallest σ; ``fall`` is the middle less the last fifth. The places are
+    fixed beforehand: the highest of all would lie above both ends by chance.
+
+    Args:
+        name: of the case.
+        seed: of the training.
+        outcome: of the training.
+    """
+    from benchmarks.core.record import Metric, Record, versions
+
+    case, gains = CASES[name], outcome.gains
+    fifth, middle = len(gains) // 5, len(gains) // 2
+    first, last = statistics.fmean(gains[:fifth]), statistics.fmean(gains[-fifth:])
+    half = max(1, fifth // 2)
+    centre = statistics.fmean(gains[middle - half : middle + half])
+    metrics = dict(
+        misalignment=Metric(outcome.misalignment, "1", "lower"),
+        random_basis=Metric(outcome.random_basis, "1", "lower"),
+        rise=Metric(centre - first, "1"),
+        fall=Metric(centre - last, "1"),
+        labels_learnt=Metric(100 * outcome.accuracy, "%"),
+    )
+    trial = dict(arm=name, seed=seed, benchmark="gaussian_labels")
+    subject = dict(spec=f"gaussian_labels {name}", backbone=dict(hidden=case.hidden), trial=trial)
+    protocol = json.loads(json.dumps(asdict(case)))  # lists, as it will be read back
+    counts = dict(gains=list(gains))
+    kept = dict(counts=counts, subject=subject, versions=versions("cpu"))
+    return Record("gaussian_labels", metrics, protocol, **kept)
+
+
 def draw(case: Case, outcomes: Mapping[int, Outcome], path: str | Path) -> Path:
     """Draws f(σ) and the misalignments.
 
@@ -186,20 +224,25 @@ def add_arguments(parser: CommandLine) -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     parser.add_argument("--figure", metavar="FILE", help="PNG or SVG to draw")
+    parser.add_argument("--out", metavar="FILE", help="file to which a record per seed is appended")
 
 
-def run(*, case: str, seeds: Sequence[int], figure: str | None) -> None:
+def run(*, case: str, seeds: Sequence[int], figure: str | None, out: str | None) -> None:
     """Prints a Markdown table with a row per seed, then the mean f(σ)."""
     from pretrain.files import require_writable
 
     if figure is not None:
         require_writable(Path(figure), "--figure")
+    if out is not None:
+        require_writable(Path(out), "--out")
     print("| seed | labels learnt | misalignment | random basis |\n| --- | --- | --- | --- |")
     outcomes = {}
     for seed in seeds:
         outcome = outcomes[seed] = fit(CASES[case], seed)
         cells = (outcome.accuracy, outcome.misalignment, outcome.random_basis)
         print(f"| {seed} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True)
+        if out is not None:
+            record(case, seed, outcome).append(out)
     print("\nf(σ) after / before, mean over seeds:")
     for deviation, gain in zip(
         CASES[case].deviations, mean_gains(list(outcomes.values())), strict=True

@@ -14,7 +14,8 @@ Knob:     epochs and images of the analyses
 
 _base_ = "real.py"
 title = "Why features transfer: analyses of networks of one budget"
-prepare = dict(scenes=dict(out="data/scenes", images=3000, size=96, seed=0))
+_scenes = "data/scenes_factors"
+prepare = dict(scenes=dict(out=_scenes, images=3000, size=96, seed=0))
 budget = dict(samples=12_000)
 overrides = {
     "_delete_": True,
@@ -42,31 +43,60 @@ arms = dict(
     CIM=dict(config=_quick("cim"), overrides=_exemplars),
 )
 
-_all_photos = dict(type="ClassFolder", root="data/real/caltech101")
-_third = dict(**_all_photos, every=(3, 1))
-_drawn = dict(type="ClassFolder", root="data/scenes/crops", every=(8, 4))
+_photographed = dict(type="ClassFolder", root="data/real/caltech101")
+_third = dict(**_photographed, every=(3, 1))
+_drawn = dict(type="ClassFolder", root=f"{_scenes}/crops", every=(8, 4))
 _streets = dict(type="SegmentationFolder", root="data/real/camvid", layout="camvid")
 # Analyses of one network share a fine-tuning of equal settings.
 _tuned = dict(epochs=8, checkpoints=2, work_dir="work_dirs/why_fine_tunings")
-_shuffled = dict(type="block_shuffle", data=_third, **_tuned)
+_shuffled = dict(type="block_shuffle", **_tuned)
+_images = dict(size=64, images=300)
 benchmarks = dict(
     _delete_=True,
-    blocks_16=dict(**_shuffled, block=16),
-    blocks_4=dict(**_shuffled, block=4),
-    drawn_16=dict(type="block_shuffle", data=_drawn, **_tuned, block=16),
-    alignment=dict(type="alignment", data=_all_photos, size=64, images=300),
-    dead_units=dict(type="dead_units", data=_all_photos, size=64, images=300),
+    # what is gained where the structure of images is gone: photos in 16 and 256 blocks, drawings
+    blocks_16=dict(**_shuffled, data=_third, block=16),
+    blocks_4=dict(**_shuffled, data=_third, block=4),
+    drawn_16=dict(**_shuffled, data=_drawn, block=16),
+    # where two fine-tunings end, and which modules had to move
+    barrier=dict(
+        type="barrier", data=_third, **_tuned, points=11, images=500, statistics_images=512, draws=2
+    ),
+    criticality=dict(
+        type="criticality",
+        data=_third,
+        **_tuned,
+        alphas=6,
+        sigmas=5,
+        draws=2,
+        images=128,
+        rewound_images=500,
+    ),
+    # what pretraining changed
+    cka=dict(type="cka", data=_photographed, size=64),
+    distance=dict(type="distance", data=_photographed),
+    alignment=dict(type="alignment", data=_photographed, **_images),
+    dead_units=dict(type="dead_units", data=_photographed, **_images),
+    # what features hold on to
     positional_bias=dict(type="positional_bias", data=_streets, size=(192, 256), images=300),
     dense_structure=dict(type="dense_structure", data=_streets, size=(192, 256)),
+    invariances=dict(
+        type="invariances", data=dict(type="ImageSets", root=_scenes, layout="scenes")
+    ),
 )
 baselines = dict(_delete_=True)
 primary = "blocks_16.relative_drop"
 columns = (
     "blocks_16.relative_drop",
-    "blocks_16.speed",
+    "blocks_4.relative_drop",
     "drawn_16.relative_drop",
+    "blocks_16.speed",
+    "barrier.barrier",
+    "criticality.rewind_drop",
+    "cka.mean",
+    "distance.relative",
     "alignment.misalignment",
     "dead_units.dead",
     "positional_bias.R2",
     "dense_structure.cell_rank",
 )
+next_step = "then pixelpretext analyse --list for analyses of single networks"

@@ -110,9 +110,11 @@ TRANSFER = Paper(
 
 _gauss = partial(Larger, records="gaussian_labels", arms=("small",))
 _GAUSS = dict(
-    commands=("python -m benchmarks.analysis.gaussian_labels --records FILE",),
-    scale="Gaussian inputs of 10 dimensions, 512 points, a ReLU network 256-64, four seeds",
+    commands=("python -m benchmarks.analysis.gaussian_labels --seeds 0 1 2 3 4 5 6 7 --out FILE",),
+    scale="Gaussian inputs of 10 dimensions, 512 points, a ReLU network 256-64, eight seeds",
 )
+
+_first_layer = partial(Larger, records="random_labels", arms=("random_labels",))
 
 RANDOM_LABELS = Paper(
     title="Random labels",
@@ -131,8 +133,8 @@ RANDOM_LABELS = Paper(
         Claim(
             claim="The transfer function f(σ) rises, then falls.",
             place="figures 4 and 20",
-            confirms="f at its peak, as a multiple of f before training, above that at the "
-            "smallest and at the largest σ",
+            confirms="f at the middle σ, as a multiple of f before training, above that at the "
+            "smallest fifth and at the largest fifth",
             **_GAUSS,
             tests=(
                 _gauss(column="gaussian_labels.rise", than=0.0),
@@ -159,8 +161,8 @@ RANDOM_LABELS = Paper(
             place="figure 1, positive transfer",
             confirms="dense retrieval after random labels above the untrained network; we test "
             "frozen features, the paper further training",
-            commands=(_COMPARE("objectives"),),
-            scale="480 of 2,400 generated scenes at 64 px, 12,000 samples, three seeds",
+            commands=(_COMPARE("objectives"), _COMPARE("random_labels")),
+            scale="480 of 2,400 generated scenes at 64 px, 12,000 and 24,000 samples, three seeds",
             tests=(
                 Above(
                     records="objectives",
@@ -168,16 +170,28 @@ RANDOM_LABELS = Paper(
                     first="random_labels",
                     second="untrained",
                 ),
+                Above(
+                    records="random_labels",
+                    column="retrieval.mIoU",
+                    first="random_labels",
+                    second="untrained",
+                ),
             ),
         ),
         Claim(
-            claim="Filters drawn from the covariance of trained ones learn as fast as these.",
-            place="figure 5; a course project could not repeat it",
-            confirms="training accuracy after aligned initialisation above that from scratch, and "
-            "not apart from the trained filters'",
-            commands=("python tools/rescale.py …",),
-            scale="CIFAR-10, 1,000 and 2,000 steps",
-            needs="a comparison of starts that we have not written down as records; CIFAR-10",
+            claim="Filters drawn from the covariance of trained ones help a new training, not only "
+            "the filters themselves.",
+            place="figure 5: training accuracy at 1,000 steps .73 drawn, .74 trained, .635 from "
+            "scratch; a course project could not repeat it",
+            confirms="training accuracy, on average over the epochs, above that from scratch for "
+            "drawn and for trained filters of the first layer, after random labels",
+            commands=(_COMPARE("random_labels"),),
+            scale="480 generated scenes learnt by heart, then every fourth cut-out object; 24,000 "
+            "samples, three seeds",
+            tests=(
+                _first_layer(column="aligned_start.drawn_gain", than=0.0),
+                _first_layer(column="aligned_start.trained_gain", than=0.0),
+            ),
         ),
         Claim(
             claim="Negative transfer comes from silent late units, and wider late layers heal it.",

@@ -17,7 +17,9 @@ from benchmarks.analysis.gaussian_labels import (
     draw,
     fit,
     mean_gains,
+    record,
 )
+from benchmarks.core.record import Record, read_all
 from pretrain.command_line import execute
 
 # What the specification's own run of the small case gave, mean of 4 seeds (numpy, other draws).
@@ -68,6 +70,22 @@ def test_thirty_dimensions_align_clearly() -> None:
         assert 1.3 < outcome.misalignment < 1.75 < outcome.random_basis < 2.2
 
 
+def test_records_hold_the_rise_and_the_fall_at_fixed_places() -> None:
+    """Of ten dimensions: the two in the middle against the first two and the last two."""
+    gains = (1.0, 1.2, 9.0, 9.0, 1.4, 1.6, 9.0, 9.0, 1.3, 1.1)
+    kept = record("small", 3, Outcome(0.5, gains, 0.1, 0.2))
+    values = {name: metric.value for name, metric in kept.metrics.items()}
+    assert values["rise"] == pytest.approx(0.4) and values["fall"] == pytest.approx(0.3)
+    assert (values["misalignment"], values["random_basis"], values["labels_learnt"]) == (
+        0.1,
+        0.2,
+        50.0,
+    )
+    assert kept.subject["trial"] == dict(arm="small", seed=3, benchmark="gaussian_labels")
+    assert Record.from_json(kept.to_json()).protocol_hash == kept.protocol_hash
+    assert record("wide", 3, Outcome(0.5, gains, 0.1, 0.2)).protocol_hash != kept.protocol_hash
+
+
 def test_figure_and_command(
     outcomes: dict[int, Outcome],
     tmp_path: Path,
@@ -77,7 +95,10 @@ def test_figure_and_command(
     ElementTree.parse(draw(CASES["small"], outcomes, tmp_path / "figure.svg"))
     monkeypatch.setitem(CASES, "small", replace(CASES["small"], epochs=1))
     drawn = tmp_path / "drawn.svg"
-    assert execute(COMMAND, "gaussian-labels", ["--seeds", "0", "5", "--figure", str(drawn)]) == 0
+    out = tmp_path / "records.jsonl"
+    arguments = ["--seeds", "0", "5", "--figure", str(drawn), "--out", str(out)]
+    assert execute(COMMAND, "gaussian-labels", arguments) == 0
+    assert [kept.subject["trial"]["seed"] for kept in read_all(out)] == [0, 5]
     printed = capsys.readouterr().out
     assert "| 5 | 0." in printed and "of 2 seeds" in printed and drawn.is_file()
     blocked = tmp_path / "drawn.svg" / "inside.svg"
