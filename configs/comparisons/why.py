@@ -79,9 +79,6 @@ benchmarks = dict(
     # what features hold on to
     positional_bias=dict(type="positional_bias", data=_streets, size=(192, 256), images=300),
     dense_structure=dict(type="dense_structure", data=_streets, size=(192, 256)),
-    invariances=dict(
-        type="invariances", data=dict(type="ImageSets", root=_scenes, layout="scenes")
-    ),
 )
 baselines = dict(_delete_=True)
 primary = "blocks_16.relative_drop"
