@@ -17,7 +17,15 @@ from pretrain.structures import Batch
 
 
 class Encodings(Protocol):
-    """What an objective sees of the networks: features of every view of a group."""
+    """What an objective sees of the networks: features of every view of a group.
+
+    Attributes:
+        progress: share of the run's steps that are done, in [0, 1].
+        epoch: passes over the data that are done.
+    """
+
+    progress: float
+    epoch: float
 
     def online(
         self, group: str, images: Tensor | None = None, *, mask: Tensor | None = None
@@ -55,6 +63,7 @@ class BatchEncodings:
             objective asked for them.
         normalisation: mean and std, each (3, 1, 1), of pixels in [0, 1], that the views were
             normalised with.
+        progress, epoch: see :class:`Encodings`.
     """
 
     def __init__(
@@ -66,9 +75,12 @@ class BatchEncodings:
         masking: Masking | None = None,
         second_norms: SecondNorms | None = None,
         normalisation: tuple[Tensor, Tensor] | None = None,
+        progress: float = 0.0,
+        epoch: float = 0.0,
     ) -> None:
         self._batch, self._online, self._target = batch, online, target
         self._masking, self._masks = masking, {}
+        self.progress, self.epoch = progress, epoch
         self._second_norms, self._normalisation = second_norms, normalisation
         self._cache: dict[tuple[str, str], list[Features]] = {}
         self._latest: dict[str, list[Features]] = {}

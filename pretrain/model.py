@@ -99,6 +99,8 @@ class Pretrainer(TrainedModel):
             masking=self.masking,
             second_norms=self.second_norms,
             normalisation=self._normalisation(),
+            progress=self.progress,
+            epoch=self.epoch,
         )
         terms: dict[str, Tensor] = {}
         for index, (objective, weight) in enumerate(
@@ -169,6 +171,17 @@ class Pretrainer(TrainedModel):
         """Returns the momentum at ``progress`` in [0, 1] of the run's optimiser steps."""
         span = self._momentum_end - self._momentum_start
         return self._momentum_end - span * (math.cos(math.pi * progress) + 1) / 2
+
+    def remarks(self, steps_per_epoch: int) -> list[str]:
+        """How long the targets remember."""
+        momentum = self._momentum_start
+        if self.target_backbone is None or not 0 < momentum < 1:
+            return []
+        steps = math.log(0.5) / math.log(momentum)
+        return [
+            f"targets: momentum {momentum:g} at the start, so half of what they hold is replaced "
+            f"in {steps:,.0f} steps, {steps / steps_per_epoch:.2g} epochs"
+        ]
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:

@@ -92,6 +92,9 @@ class PretrainLoop(BaseLoop):
         """Runs one optimiser step and its hooks."""
         runner = self.runner
         runner.optim_wrapper.set_step(self.schedule, self._iter)
+        model = runner.raw_model
+        model.progress = self.schedule.progress(self._iter)
+        model.epoch = self._iter / self.schedule.per_epoch
         self.step_ids, self.skipped, self.data_wait = [], [], 0.0
         outputs: dict[str, Tensor] = {}
         for micro in range(self.accumulate):
@@ -106,7 +109,7 @@ class PretrainLoop(BaseLoop):
             for name, value in terms.items():
                 share = torch.as_tensor(value).detach() / self.accumulate
                 outputs[name] = outputs[name] + share if name in outputs else share
-        runner.raw_model.after_step(self.schedule.progress(self._iter + 1))
+        model.after_step(self.schedule.progress(self._iter + 1))
         runner.call_hook(
             "after_train_iter", batch_idx=self._iter, data_batch=batch, outputs=outputs
         )

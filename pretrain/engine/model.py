@@ -28,6 +28,8 @@ class TrainedModel(BaseModel):
         objectives: what reads the views; the ``needs`` of each (:class:`pretrain.needs.Needs`) say
             which.
         group: the view group that hooks look at, or None.
+        progress, epoch: where the run stands in the present step: the share of its steps that are
+            done, and passes over the data; both 0 outside a run.
         last_features: what the trained network made of that group in the last step, one per view,
             or None.
 
@@ -49,6 +51,7 @@ class TrainedModel(BaseModel):
         super().__init__(data_preprocessor=data_preprocessor)
         self.target_backbone: nn.Module | None = None
         self.last_features: list[Features] | None = None
+        self.progress, self.epoch = 0.0, 0.0
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -65,6 +68,10 @@ class TrainedModel(BaseModel):
         Start weights are loaded after the model was built; copies are then made anew from what was
         loaded.
         """
+        return []
+
+    def remarks(self, steps_per_epoch: int) -> list[str]:
+        """Returns what the log should say of the model when a run begins, a sentence each."""
         return []
 
     def after_step(self, progress: float) -> None:

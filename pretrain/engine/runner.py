@@ -97,6 +97,8 @@ class PretrainRunner(Runner):
         )
         if start is not None:
             (self.logger.warning if start.notes else self.logger.info)(str(start))
+        for remark in model.remarks(schedule.per_epoch):
+            self.logger.info(remark)
         # Ranks start from one model and differ afterwards, in whatever the model draws at random.
         torch.manual_seed(cfg.seed + get_rank())
 

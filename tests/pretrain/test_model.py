@@ -103,6 +103,16 @@ def test_momentum_schedule(progress: float, momentum: float) -> None:
     assert build(SIMCLR).momentum_at(progress) == pytest.approx(momentum, abs=5e-7)
 
 
+def test_a_slow_target_is_announced() -> None:
+    """NeCo's momentum: its quarters, and a half-life of 1,386 steps, 18 epochs of 78."""
+    model = build(PIXPRO, momentum=dict(start=0.9995))
+    quarters = [model.momentum_at(quarter / 4) for quarter in range(4)]
+    assert quarters == pytest.approx([0.9995, 0.999573, 0.99975, 0.999927], abs=1e-6)
+    (remark,) = model.remarks(78)
+    assert "momentum 0.9995 at the start" in remark and "1,386 steps, 18 epochs" in remark
+    assert build(SIMCLR).remarks(78) == []
+
+
 def test_last_features_carry_no_graph(batch: Batch) -> None:
     model = build(PIXPRO)
     model(batch)

@@ -165,6 +165,7 @@ class ChangedEncodings:
         self._encode, self._group, self._layout, self._kept = encode, group, layout, kept
         self._pixels, self._norm, self._frozen = pixels, norm, frozen
         self.known = known
+        self.progress, self.epoch = encode.progress, encode.epoch
 
     @property
     def changed(self) -> list[Features]:

@@ -1,4 +1,4 @@
-"""Means and gathers over all processes, with the gradients of one process."""
+"""Means, sums and gathers over all processes, with the gradients of one process."""
 
 from __future__ import annotations
 
@@ -48,3 +48,27 @@ def gather(x: Tensor) -> Tensor:
     averaging gives exactly the gradient of one process with the whole batch.
     """
     return _Gather.apply(x) if get_world_size() > 1 else x
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # noqa: ANN001
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # noqa: ANN001
+        grad = grad.clone()
+        dist.all_reduce(grad)  # the loss of every process depends on this one's x
+        return grad
+
+
+def sum_over_processes(x: Tensor) -> Tensor:
+    """Returns the sum of equally shaped x of all processes, with gradient.
+
+    If each process computes the same loss from such sums, data-parallel averaging gives exactly the
+    gradient of one process with the whole batch: its backward sums the gradients of all processes,
+    where passing on each one's own would give 1/W of it.
+    """
+    return _Sum.apply(x) if get_world_size() > 1 else x

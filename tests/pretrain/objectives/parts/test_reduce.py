@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from pretrain.objectives.parts.reduce import mean_over_valid
+from pretrain.objectives.parts.reduce import mean_over_valid, sum_over_processes
 from pretrain.objectives.pixcontrast import pixcontrast_loss
 from pretrain.objectives.pixpro import pixpro_loss
 from pretrain.objectives.simclr import nt_xent
@@ -74,3 +74,45 @@ def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
 
 def test_mean_over_nothing_is_zero() -> None:
     assert mean_over_valid(torch.tensor([1.0, 2.0]), torch.tensor([False, False])) == 0
+
+
+def sliced_gaussianity(
+    z: torch.Tensor, total: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """LeJEPA's SIGReg, 17 knots on [0, 3], three directions; z (n, 2) and the sum over rows of all
+    processes.
+    """
+    directions = torch.tensor([[1, 0], [0, 1], [0.6, 0.8]], dtype=torch.float64)
+    knots = torch.linspace(0, 3, 17, dtype=torch.float64)
+    weights = torch.full_like(knots, 3 / 16)
+    weights[[0, -1]] /= 2
+    phases = (z @ directions.T)[..., None] * knots  # (n, 3, 17)
+    count = total(torch.tensor([float(len(z))], dtype=torch.float64))
+    cosines, sines = total(phases.cos().sum(0)) / count, total(phases.sin().sum(0)) / count
+    normal = (-knots.square() / 2).exp()
+    distance = (cosines - normal).square() + sines.square()
+    return (2 * count * (distance * normal * weights).sum(1)).mean()
+
+
+def scaled_part(rank: int) -> dict[str, torch.Tensor]:
+    t = torch.arange(1, 13, dtype=torch.float64)
+    z = 1.5 * torch.sin(0.3 * t**2).view(6, 2)[3 * rank : 3 * rank + 3]
+    results = {}
+    for name, total in (("summed", sum_over_processes), ("apart", lambda x: x)):
+        scale = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        loss = sliced_gaussianity(z * scale, total)
+        loss.backward()
+        dist.all_reduce(scale.grad)  # what data-parallel training does, divided by 2
+        results[name] = torch.cat([loss.detach()[None], scale.grad / 2])
+    return results
+
+
+def test_sums_over_processes_have_the_gradient_of_one_process(
+    in_two_processes: Callable[..., list],
+) -> None:
+    """Numbers of the specification of LeJEPA on cells; a loss of each process by itself has another
+    gradient.
+    """
+    for part in in_two_processes(scaled_part):
+        assert part["summed"].tolist() == pytest.approx([1.819964, 1.544166, 4.198729], abs=6e-7)
+        assert part["apart"][1:].tolist() == pytest.approx([1.473700, 2.130212], abs=6e-7)

@@ -1,0 +1,109 @@
+"""From a teacher's logits to distributions over prototypes: sharpened, and kept from falling onto
+one prototype by centring or by Sinkhorn–Knopp.
+
+Axes: n rows of this process, K prototypes.
+"""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import get_world_size
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from heads.precision import full_precision, no_autocast
+
+
+class Centre(nn.Module):
+    """Centring (DINO): q = softmax((z − c)/τ), where c is the running mean of the logits of all
+    processes.
+
+    Args:
+        prototypes: K.
+        momentum: weight of the old c.
+
+    Attributes:
+        centre: (K,) float32, c; saved with the weights.
+    """
+
+    centre: Tensor
+
+    def __init__(self, prototypes: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("centre", torch.zeros(prototypes))
+        self._seen: Tensor | None = None
+
+    @torch.no_grad()
+    def forward(self, z: Tensor, temperature: float) -> Tensor:
+        """Returns q (…, K) of logits z (…, K), by c as it was before this step."""
+        with no_autocast(z):
+            return ((full_precision(z) - self.centre) / temperature).softmax(-1)
+
+    @torch.no_grad()
+    def observe(self, z: Tensor) -> None:
+        """Keeps the sum of logits (…, K) for :meth:`move`, in place of what was kept before."""
+        rows = full_precision(z).flatten(0, -2)
+        self._seen = torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
+
+    @torch.no_grad()
+    def move(self) -> None:
+        """Moves c by the mean of the rows that all processes observed; once, after the losses."""
+        if self._seen is None:
+            return
+        if get_world_size() > 1:
+            dist.all_reduce(self._seen)
+        total, count = self._seen[:-1], self._seen[-1].clamp_min(1)
+        # Replaced, not written to: the losses of this step may still need the old one.
+        self.centre = torch.lerp(total / count, self.centre.to(total), self.momentum)
+        self._seen = None
+
+
+@torch.no_grad()
+def sinkhorn(z: Tensor, temperature: float, *, rounds: int = 3) -> Tensor:
+    """Sinkhorn–Knopp over the rows of all processes: distributions of which every prototype gets
+    about an equal share.
+
+    Q = exp(z/τ); ``rounds`` times every prototype's column is divided by its sum and by K, every
+    row by its sum and by n.
+
+    Args:
+        z: (n, K) logits; n may differ between processes and be 0. temperature: τ > 0.
+        rounds: at least 1.
+
+    Returns:
+        (n, K) float, rows of sum 1. Cost O(n·K) time and memory; 1 + 2·rounds reductions of at most
+        K numbers.
+    """
+    with no_autocast(z):
+        z = full_precision(z) / temperature
+        highest = z.max() if z.numel() else z.new_tensor(-torch.inf)
+        if get_world_size() > 1:
+            dist.all_reduce(highest, dist.ReduceOp.MAX)
+        shares = (z - highest).exp()
+        shares /= _total(shares.sum())
+        for _ in range(rounds):
+            shares /= _total(shares.sum(0)) * z.shape[1]
+            shares /= shares.sum(1, keepdim=True)
+        return shares
+
+
+def _total(x: Tensor) -> Tensor:
+    """The sum of x over all processes."""
+    if get_world_size() > 1:
+        dist.all_reduce(x)
+    return x
+
+
+def warmed_temperature(start: float, end: float, *, epochs: int, epoch: float) -> float:
+    """Returns τ of the teacher in an epoch: linear from ``start`` in epoch 0 to ``end`` in epoch
+    ``epochs`` − 1, constant within each epoch and afterwards (DINO's code).
+    """
+    if epochs < 2:
+        return end
+    return start + (end - start) * min(1.0, int(epoch) / (epochs - 1))
+
+
+def entropy(q: Tensor) -> Tensor:
+    """Mean over rows of −Σ_K q ln q, of distributions (…, K); 0-d."""
+    return -torch.xlogy(q, q).sum(-1).mean()
