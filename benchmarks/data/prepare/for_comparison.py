@@ -14,6 +14,7 @@ from benchmarks.data.prepare.folders import is_prepared, new_folder, write_origi
 from benchmarks.data.prepare.originals import BACKGROUND, mirror_of, open_original
 from benchmarks.data.prepare.run import prepare_sets
 from pretrain.data.folders import visible
+from pretrain.data.scenes.regions import write_tracks
 from pretrain.data.scenes.write import write_scenes
 from pretrain.names import check_names
 from pretrain.progress import Bars
@@ -42,6 +43,20 @@ def prepare_scenes(
         workers=workers,
         console=Console(stderr=True),
     )
+
+
+def prepare_factors(*, out: str, factors: int = 10, size: int = 96, seed: int = 0) -> None:
+    """Writes sets of scenes in which one factor varies, and as few other images as possible; does
+    nothing when they are there.
+    """
+    prepare_scenes(out=out, images=5, size=size, seed=seed, sequences=0, factors=factors)
+
+
+def prepare_tracks(*, out: str, sequences: str) -> None:
+    """Writes the boxes of the objects of sequences, see
+    :func:`pretrain.data.scenes.regions.write_tracks`, anew each time.
+    """
+    write_tracks(sequences, out)
 
 
 def prepare_caltech101(*, out: str, held_back: float = 0.2, mirror: str | None = None) -> None:
@@ -171,6 +186,8 @@ def split_classes(source: Path, target: Path, held_back: float) -> tuple[int, in
 
 PREPARERS: dict[str, Callable[..., None]] = {
     "scenes": prepare_scenes,
+    "factors": prepare_factors,
+    "tracks": prepare_tracks,
     "caltech101": prepare_caltech101,
     "camvid": prepare_camvid,
     "transfer": prepare_transfer,

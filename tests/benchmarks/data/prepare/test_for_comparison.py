@@ -135,3 +135,17 @@ def test_the_lot_of_images_is_that_of_before_and_leaves_dot_files_out(tmp_path: 
     val = tmp_path / "out" / "val"
     drawn = sorted(str(path.relative_to(val)) for path in val.rglob("*.jpg"))
     assert drawn == ["a/1.jpg", "a/2.jpg", "a/6.jpg", "b/0.jpg", "b/2.jpg", "b/9.jpg"]
+
+
+def test_sets_and_tracks_of_scenes_are_written_for_a_comparison(tmp_path: Path) -> None:
+    videos, tracks = tmp_path / "videos", tmp_path / "tracks.json"
+    steps = dict(
+        scenes=dict(out=str(videos), images=5, size=32, sequences=2),
+        tracks=dict(out=str(tracks), sequences=str(videos / "sequences/train")),
+    )
+    prepare(steps)
+    before = tracks.read_bytes()
+    prepare(steps)
+    assert tracks.read_bytes() == before and b'"video": "seq_0000"' in before
+    with pytest.raises(PlanError, match="prepare tracks: .*holds no seq_"):
+        prepare(dict(tracks=dict(out=str(tracks), sequences=str(tmp_path / "none"))))
