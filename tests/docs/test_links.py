@@ -61,9 +61,9 @@ def test_a_link_to_no_file_and_to_no_heading_are_found(tmp_path: Path) -> None:
     assert broken(page) == ["#d", "none.md", "page.md#twice-2"]
 
 
-def test_the_index_and_the_catalogue_lead_to_every_page() -> None:
+def test_the_index_the_catalogue_and_the_list_of_analyses_lead_to_every_page() -> None:
     docs, linked = ROOT / "docs", set()
-    for name in ("index.md", "catalogue.md"):
+    for name in ("index.md", "catalogue.md", "analyses.md"):
         linked |= set(re.findall(r"\]\(([^)#]+)\)", (docs / name).read_text(encoding="utf-8")))
     pages = [page for page in PAGES[1:] if page.parent.name != "results"]
     names = {str(page.relative_to(docs)) for page in pages}
