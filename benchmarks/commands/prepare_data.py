@@ -23,7 +23,7 @@ network."""
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="caltech101, camvid; none: list them"
+        "names", nargs="*", metavar="NAME", help="caltech101, camvid, pacs; none: list them"
     )
     parser.add_argument(
         "--out", default="data/real", help="folder to write one folder per name into (data/real)"
@@ -43,19 +43,17 @@ def add_arguments(parser: CommandLine) -> None:
 
 def run(*, names: Sequence[str], out: str, mirror: str | None, held_back: float) -> None:
     """Makes the data sets, or lists them."""
-    from benchmarks.data.prepare.for_comparison import prepare_caltech101, prepare_camvid
+    from benchmarks.data.prepare.for_comparison import PREPARERS
     from pretrain.names import check_names
 
     if not names:
         _print_list()
         return
-    check_names("data set:", names, ("caltech101", "camvid"))
+    check_names("data set:", names, ("caltech101", "camvid", "pacs"))
     for name in names:
         folder = Path(out) / name
-        if name == "caltech101":
-            prepare_caltech101(out=str(folder), held_back=held_back, mirror=mirror)
-        else:
-            prepare_camvid(out=str(folder), mirror=mirror)
+        own = dict(held_back=held_back) if name == "caltech101" else {}
+        PREPARERS[name](out=str(folder), mirror=mirror, **own)
         print(f"{name}: {folder}")
 
 

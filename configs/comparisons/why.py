@@ -1,8 +1,8 @@
 """Why do features transfer? The analyses as columns, on networks of equal budget.
 
-Networks are pretrained on the photos of real.py. Those that are fine-tuned learn a third of the
-same photos, or objects of generated scenes: another domain, drawn and with other classes. SupCon
-has seen the photos' labels. docs/analyses.md says what each number means.
+Networks are pretrained on the photos of real.py. Those that are fine-tuned learn a quarter of the
+same photos, whose labels SupCon has seen, or one domain of PACS: photos, paintings, cartoons of
+seven other classes. docs/analyses.md says what each number means.
 
 Photos as in configs/comparisons/real.py.
 
@@ -14,8 +14,7 @@ Knob:     epochs and images of the analyses
 
 _base_ = "real.py"
 title = "Why features transfer: analyses of networks of one budget"
-_scenes = "data/scenes_factors"
-prepare = dict(scenes=dict(out=_scenes, images=3000, size=96, seed=0))
+prepare = dict(pacs=dict(out="data/real/pacs"))
 budget = dict(samples=12_000)
 overrides = {
     "_delete_": True,
@@ -44,26 +43,36 @@ arms = dict(
 )
 
 _photographed = dict(type="ClassFolder", root="data/real/caltech101")
-_third = dict(**_photographed, every=(3, 1))
-_drawn = dict(type="ClassFolder", root=f"{_scenes}/crops", every=(8, 4))
+_quarter = dict(**_photographed, every=(4, 1))
+_domain = dict(type="ClassFolder", root="data/real/pacs", held_back=0.25)
 _streets = dict(type="SegmentationFolder", root="data/real/camvid", layout="camvid")
 # Analyses of one network share a fine-tuning of equal settings.
 _tuned = dict(epochs=8, checkpoints=2, work_dir="work_dirs/why_fine_tunings")
 _shuffled = dict(type="block_shuffle", **_tuned)
+_few = _shuffled | dict(epochs=40)  # 105 images of a domain
 _images = dict(size=64, images=300)
 benchmarks = dict(
     _delete_=True,
-    # what is gained where the structure of images is gone: photos in 16 and 256 blocks, drawings
-    blocks_16=dict(**_shuffled, data=_third, block=16),
-    blocks_4=dict(**_shuffled, data=_third, block=4),
-    drawn_16=dict(**_shuffled, data=_drawn, block=16),
+    # what pretraining is worth, also where the structure of images is gone: in 16 and 256 blocks
+    whole=dict(**_shuffled, data=_quarter, block=64),
+    blocks_16=dict(**_shuffled, data=_quarter, block=16),
+    blocks_4=dict(**_shuffled, data=_quarter, block=4),
+    photo=dict(**_few, data=dict(**_domain, domain="photo"), block=64),
+    art=dict(**_few, data=dict(**_domain, domain="art_painting"), block=64),
+    cartoon=dict(**_few, data=dict(**_domain, domain="cartoon"), block=64),
     # where two fine-tunings end, and which modules had to move
     barrier=dict(
-        type="barrier", data=_third, **_tuned, points=11, images=500, statistics_images=512, draws=2
+        type="barrier",
+        data=_quarter,
+        **_tuned,
+        points=11,
+        images=500,
+        statistics_images=512,
+        draws=2,
     ),
     criticality=dict(
         type="criticality",
-        data=_third,
+        data=_quarter,
         **_tuned,
         alphas=6,
         sigmas=5,
@@ -81,12 +90,15 @@ benchmarks = dict(
     dense_structure=dict(type="dense_structure", data=_streets, size=(192, 256)),
 )
 baselines = dict(_delete_=True)
-primary = "blocks_16.relative_drop"
+primary = "whole.relative_drop"
 columns = (
+    "whole.relative_drop",
     "blocks_16.relative_drop",
     "blocks_4.relative_drop",
-    "drawn_16.relative_drop",
     "blocks_16.speed",
+    "photo.relative_drop",
+    "art.relative_drop",
+    "cartoon.relative_drop",
     "barrier.barrier",
     "criticality.rewind_drop",
     "cka.mean",

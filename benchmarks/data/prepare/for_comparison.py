@@ -100,14 +100,23 @@ def prepare_camvid(*, out: str, mirror: str | None = None) -> None:
         ValueError: ``out`` holds something else.
         FileNotFoundError, OSError: the original cannot be had.
     """
+    _prepare_once("camvid", Path(out), _move_folders, mirror=mirror)
 
-    def move(original: Path, folder: Path) -> str:
-        parts = sorted(visible(original.iterdir()))
-        for part in parts:
-            part.rename(folder / part.name)
-        return ", ".join(part.name for part in parts)
 
-    _prepare_once("camvid", Path(out), move, mirror=mirror)
+def prepare_pacs(*, out: str, mirror: str | None = None) -> None:
+    """Writes 420 images of PACS as ``out/{art_painting,cartoon,photo}/<class>/*.jpg``, 20 of each
+    of 7 classes; does nothing when they are there.
+
+    Args, Raises: as :func:`prepare_camvid`.
+    """
+    _prepare_once("pacs", Path(out), _move_folders, mirror=mirror)
+
+
+def _move_folders(original: Path, folder: Path) -> str:
+    parts = sorted(visible(original.iterdir()))
+    for part in parts:
+        part.rename(folder / part.name)
+    return ", ".join(part.name for part in parts)
 
 
 def _prepare_once(
@@ -190,6 +199,7 @@ PREPARERS: dict[str, Callable[..., None]] = {
     "tracks": prepare_tracks,
     "caltech101": prepare_caltech101,
     "camvid": prepare_camvid,
+    "pacs": prepare_pacs,
     "transfer": prepare_transfer,
 }
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.data.prepare.download import download
-from benchmarks.data.prepare.published import bccd, caltech101, camvid, coco100
+from benchmarks.data.prepare.published import bccd, caltech101, camvid, coco100, pacs
 from pretrain.files import sha256_of
 from pretrain.names import check_choice
 from pretrain.progress import Progress
@@ -95,6 +95,17 @@ ORIGINALS = {
         inner="BCCD",
         unchanged=("BCCD/Annotations/*.xml", "BCCD/JPEGImages/*.jpg"),
         digest="803449d6f9e5c5d4161bcb1d099d19af4490d0e24dd4f39ce33f73ba6df7a920",
+    ),
+    "pacs": Original(
+        title="PACS: photos, paintings and cartoons of 7 kinds of things, 420 images, 227×227",
+        url="https://github.com/MachineLearning2020/Homework3-PACS/archive/d586a6c.zip",
+        file="pacs.zip",
+        megabytes=190,
+        rights="for research; its authors ask for a citation: Li et al., ICCV 2017",
+        packed="domain_pacs3",
+        unpack=pacs,
+        unchanged=("*/*/*.jpg",),
+        digest="c4320a84942551c2745cf8e344db640667c22daf1987ed037374383028a385d7",
     ),
     "coco100": Original(
         title="COCO: 100 photos of train2017 with panoptic labels",

@@ -24,6 +24,7 @@ from pretrain.files import atomic_write
 from pretrain.progress import Progress
 
 CALTECH_PHOTOS = Path(__file__).with_name("caltech101_photos.txt")
+PACS_IMAGES = Path(__file__).with_name("pacs_images.txt")
 SHORT_SIDE = 128
 _JPEG = dict(quality=85)
 _CAMVID_PARTS = ("train", "val")
@@ -66,6 +67,31 @@ def caltech_photos() -> list[str]:
     for line in read_lines(CALTECH_PHOTOS)[1:]:
         kind, *numbers = line.split()
         names += [f"{kind}/image_{int(number):04d}.jpg" for number in numbers]
+    return names
+
+
+def pacs(archive: Path, target: Path, progress: Progress | None = None) -> None:
+    """The zip file with PACS -> ``<domain>/<class>/*.jpg`` of the images in ``PACS_IMAGES``,
+    unchanged.
+
+    Raises:
+        ValueError: the archive cannot be unpacked or lacks an image.
+    """
+    images = pacs_images()
+    with _unzipped(archive, near=target) as folder:
+        root = _only(folder, "*/**/art_painting", archive).parent
+        for done, name in enumerate(images, start=1):
+            place(_existing(root / name, archive), target / name)
+            if progress is not None:
+                progress("images", done, len(images))
+
+
+def pacs_images() -> list[str]:
+    """Returns the images of PACS that we read: ``domain/class/NAME.jpg``, sorted."""
+    names = []
+    for line in read_lines(PACS_IMAGES)[1:]:
+        folder, *stems = line.split()
+        names += [f"{folder}/{stem}.jpg" for stem in stems]
     return names
 
 

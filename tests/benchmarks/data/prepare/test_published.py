@@ -20,9 +20,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.data.prepare import SETS, originals, prepare_sets
-from benchmarks.data.prepare.for_comparison import prepare_caltech101, prepare_camvid
+from benchmarks.data.prepare.for_comparison import prepare_caltech101, prepare_camvid, prepare_pacs
 from benchmarks.data.prepare.originals import ORIGINALS, content_digest
-from benchmarks.data.prepare.published import caltech_photos
+from benchmarks.data.prepare.published import caltech_photos, pacs_images
 
 from .conftest import bccd, camvid, coco100, image_bytes
 
@@ -60,6 +60,9 @@ def published(name: str) -> bytes:
     """The archive of a small original, in the layout in which it is published."""
     if name == "caltech101":
         return caltech_zip()
+    if name == "pacs":
+        files = {f"PACS/{image}": image.encode() for image in [*pacs_images(), "photo/dog/no.jpg"]}
+        return zip_of(files, "Homework3-PACS-d586a6c")
     if name == "bccd":
         own = {key.removeprefix("det_bccd/"): value for key, value in bccd().items()}
         return zip_of(own | {"BCCD/JPEGImages/B9.jpg": b"of no list"}, "BCCD_Dataset-d272fb1")
@@ -143,6 +146,14 @@ def test_camvid_keeps_its_masks(publish: Callable[..., None], tmp_path: Path) ->
     assert not (tmp_path / "camvid" / "test").exists()
 
 
+def test_pacs_is_a_folder_of_domains(publish: Callable[..., None], tmp_path: Path) -> None:
+    publish("pacs", published("pacs"))
+    prepare_pacs(out=str(tmp_path / "pacs"))
+    files = {path.relative_to(tmp_path / "pacs").as_posix() for path in tmp_path.rglob("*/*/*.jpg")}
+    assert files == set(pacs_images()) and len(files) == 420
+    assert (tmp_path / "pacs" / "photo/dog/056_0005.jpg").read_text() == "photo/dog/056_0005.jpg"
+
+
 @pytest.mark.parametrize("name", ["camvid", "bccd", "coco100"])
 def test_what_the_mirror_gives_comes_from_the_publisher_too(
     publish: Callable[..., None], name: str, archives: Path, tmp_path: Path
@@ -193,7 +204,7 @@ def test_archives_that_are_none_or_something_else(
 
 
 def test_digests_are_those_of_the_mirror(shared_data: Path, tmp_path: Path) -> None:
-    for name in ("camvid", "bccd", "coco100"):
+    for name in ("camvid", "bccd", "coco100", "pacs"):
         own = ORIGINALS[name]
         with tarfile.open(shared_data / f"{own.packed}.tar") as archive:
             archive.extractall(tmp_path, filter="data")
@@ -204,3 +215,6 @@ def test_photos_are_those_of_the_mirror(shared_data: Path) -> None:
     with tarfile.open(shared_data / f"{ORIGINALS['caltech101'].packed}.tar") as archive:
         names = [info.name.partition("/")[2] for info in archive if info.isfile()]
     assert sorted(names) == sorted(caltech_photos()) and len(names) == 3562
+    with tarfile.open(shared_data / f"{ORIGINALS['pacs'].packed}.tar") as archive:
+        names = [info.name.partition("/")[2] for info in archive if info.isfile()]
+    assert sorted(names) == sorted(pacs_images())
