@@ -14,7 +14,11 @@ Knob:     epochs and images of the analyses
 
 _base_ = "real.py"
 title = "Why features transfer: analyses of networks of one budget"
-prepare = dict(pacs=dict(out="data/real/pacs"))
+_sets = "data/scenes_factors"
+prepare = dict(
+    pacs=dict(out="data/real/pacs"),
+    scenes=dict(out=_sets, images=20, size=96, seed=0, factors=10),
+)
 budget = dict(samples=12_000)
 overrides = {
     "_delete_": True,
@@ -85,9 +89,10 @@ benchmarks = dict(
     distance=dict(type="distance", data=_photographed),
     alignment=dict(type="alignment", data=_photographed, **_images),
     dead_units=dict(type="dead_units", data=_photographed, **_images),
-    # what features hold on to
+    # what features hold on to, and what they ignore
     positional_bias=dict(type="positional_bias", data=_streets, size=(192, 256), images=300),
     dense_structure=dict(type="dense_structure", data=_streets, size=(192, 256)),
+    invariances=dict(type="invariances", data=dict(type="ImageSets", root=_sets, layout="scenes")),
 )
 baselines = dict(_delete_=True)
 primary = "whole.relative_drop"
@@ -107,5 +112,7 @@ columns = (
     "dead_units.dead",
     "positional_bias.R2",
     "dense_structure.cell_rank",
+    "invariances.occlusion_top10",
+    "invariances.viewpoint_top10",
 )
 next_step = "then pixelpretext analyse --list for analyses of single networks"
