@@ -176,6 +176,34 @@ def pixel_positives(
     return distances < pos_radius_diag
 
 
+def shared_boxes(geometry: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns where views lie that are shared with others, in the views' own unit squares.
+
+    Args:
+        geometry: (B, 2, 3) maps of upright views, mirrored or not. other: (B, 2, 3), likewise.
+
+    Returns:
+        (B, 4) x1, y1, x2, y2 in the view's unit square, with x2 ≤ x1 or y2 ≤ y1 where nothing is
+        shared; (B, 2) bool, whether the view is mirrored in x and in y.
+
+    Raises:
+        ValueError: a turned view, whose shared region is no box.
+    """
+    corners = []
+    for maps in (geometry, other):
+        if maps[..., 0, 1].any() or maps[..., 1, 0].any():
+            raise ValueError("a turned view: the region it shares is no box; set rotation=0")
+        size, start = maps[..., [0, 1], [0, 1]], maps[..., 2]
+        corners.append((torch.minimum(start, start + size), torch.maximum(start, start + size)))
+    low = torch.maximum(corners[0][0], corners[1][0])
+    high = torch.minimum(corners[0][1], corners[1][1])
+    size, start = geometry[..., [0, 1], [0, 1]], geometry[..., 2]
+    mirrored = size < 0
+    first, second = (low - start) / size, (high - start) / size
+    low, high = torch.where(mirrored, second, first), torch.where(mirrored, first, second)
+    return torch.cat([low, high], -1), mirrored
+
+
 def inside(points: Tensor, geometry: Tensor) -> Tensor:
     """Returns which points (B, N, 2) of the source's unit square lie within the views (B, 2, 3):
     (B, N) bool.
