@@ -15,6 +15,8 @@ class Needs:
         masked: view groups that the trained network encodes with cells hidden
             (``encode.online(group, mask=encode.mask(group))``), for which the backbone gets a mask
             token.
+        may_read: view groups that the trained network encodes where the recipe makes them, such as
+            small local views.
         target: view groups that its EMA copy, the target network, encodes; empty: there is none.
         images: view groups of which it reads the images alone.
         views: views of each group; objectives use the first ones.
@@ -27,6 +29,7 @@ class Needs:
 
     online: tuple[str, ...] = ("global",)
     masked: tuple[str, ...] = ()
+    may_read: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     views: int = 2

@@ -219,7 +219,7 @@ def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
         return
     groups: set[str] = set()
     for objective in model.objectives:
-        groups.update(objective.needs.groups)
+        groups.update(objective.needs.groups, objective.needs.may_read)
     for group in sorted(groups):
         sized = [view for view in views.get(group, ()) if hasattr(view, "size")]
         for index, view in enumerate(sized):

@@ -58,12 +58,15 @@ class BarePasses:
         self._online = _copy(model.backbone)
         self._target = None if model.target_backbone is None else _copy(model.target_backbone)
         self._passes: dict[str, Callable[[], None]] = {}
-        make = dict(online=self._trained_pass, masked=self._trained_pass, target=self._target_pass)
-        for kind, pass_of in make.items():
-            groups: set[str] = set()
-            for objective in model.objectives:
-                groups.update(getattr(objective.needs, kind))
-            for group in sorted(groups):
+        groups: dict[str, set[str]] = {"online": set(), "masked": set(), "target": set()}
+        for objective in model.objectives:
+            needs = objective.needs
+            groups["online"].update(needs.online, batch.views.keys() & needs.may_read)
+            groups["masked"].update(needs.masked)
+            groups["target"].update(needs.target)
+        for kind, names in groups.items():
+            pass_of = self._target_pass if kind == "target" else self._trained_pass
+            for group in sorted(names):
                 for index, view in enumerate(batch.views[group].images.unbind(1)):
                     self._passes[f"{kind} {group}[{index}]"] = pass_of(view)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from mmengine.registry import TRANSFORMS
 from pretrain import geometry
 from pretrain.structures import Photometric, Views
 from pretrain.views.crop import Crop, cut, sample_crop
+from pretrain.views.overlapping import Overlap, draw_overlapping
 from pretrain.views.photometric import (
     PhotometricSpec,
     build_spec,
     check_probability,
     check_range,
+    none,
     sample,
 )
 from pretrain.views.photometric_cv2 import apply_cv2_planar
@@ -41,6 +45,11 @@ class ViewSpec(PhotometricSpec):
         rotation: degrees in [0, 45]; the crop is turned by an angle from U(−rotation, rotation) and
             trimmed so that nothing from outside the image, or outside the view of ``within``,
             enters (see ``views.region``).
+        overlap: what the crop must share with views drawn before it, an :class:`Overlap` or a dict
+            of its fields; with an upright view only.
+        same_as: (group, index) of a view whose crop and mirroring this one repeats, without
+            photometrics and without a draw of its own, cut from the source at its own ``size``: a
+            clean view for a teacher. All other settings stay at their defaults.
     """
 
     size: int | tuple[int, int]
@@ -49,6 +58,8 @@ class ViewSpec(PhotometricSpec):
     flip: float = 0.5
     within: str | None = None
     rotation: float = 0.0
+    overlap: Overlap | dict | None = None
+    same_as: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,6 +85,22 @@ class ViewSpec(PhotometricSpec):
             or not 0 <= self.rotation <= 45
         ):
             raise ValueError(f"rotation={self.rotation!r}: must be degrees in [0, 45]")
+        if self.overlap is not None:
+            self.overlap = build_spec(Overlap, self.overlap, "overlap")
+            if self.turned:
+                raise ValueError("overlap: not of a view that is turned or within another")
+        if self.same_as is not None:
+            self.same_as = tuple(self.same_as)
+            self._require_nothing_else()
+
+    def _require_nothing_else(self) -> None:
+        """Raises a ValueError if a twin has settings of its own besides its size."""
+        for field in fields(self):
+            if field.name not in ("size", "same_as") and getattr(self, field.name) != field.default:
+                raise ValueError(
+                    f"{field.name}={getattr(self, field.name)!r}: a view with same_as="
+                    f"{self.same_as} repeats that one; it has a size alone"
+                )
 
     @property
     def turned(self) -> bool:
@@ -138,6 +165,7 @@ class ViewRecipe:
             name: self._build_group(name, views) for name, views in groups.items()
         }
         self._check_parents()
+        self._stages = self._order()
 
     @staticmethod
     def _build_group(name: str, views: Any) -> tuple[ViewSpec, ...]:
@@ -161,9 +189,10 @@ class ViewRecipe:
 
     def _check_parents(self) -> None:
         """Raises a ValueError unless every ``within`` names one upright view."""
-        parents = [
-            name for name, specs in self.specs.items() if len(specs) == 1 and not specs[0].turned
-        ]
+        parents = []
+        for name, specs in self.specs.items():
+            if len(specs) == 1 and not specs[0].turned and specs[0].same_as is None:
+                parents.append(name)
         for name, specs in self.specs.items():
             for position, spec in enumerate(specs):
                 if spec.within is not None and spec.within not in parents:
@@ -172,6 +201,61 @@ class ViewRecipe:
                         "of one view that is neither turned nor nested; here: "
                         f"{', '.join(map(repr, parents)) or 'none'}"
                     )
+
+    def _order(self) -> tuple[tuple[str, int], ...]:
+        """Returns (group, index) of every view in the order of their draws: by group, first those
+        that depend on no other group, then those that overlap, lie within or repeat others.
+
+        Raises:
+            ValueError: a view that depends on one that is not there, or that is drawn later.
+        """
+        stages: list[list[tuple[str, int]]] = [[], [], [], []]
+        for name, specs in self.specs.items():
+            for index, spec in enumerate(specs):
+                stages[self._stage(name, spec)].append((name, index))
+        order = tuple(chain.from_iterable(stages))
+        for place, (name, index) in enumerate(order):
+            spec = self.specs[name][index]
+            if spec.same_as is None and spec.overlap is None:
+                continue
+            earlier = order[:place]
+            known = [view for view in earlier if self.specs[view[0]][view[1]].same_as is None]
+            if spec.same_as is not None and spec.same_as not in known:
+                raise ValueError(
+                    f"groups[{name!r}][{index}]: same_as={spec.same_as}: must be a view that is no "
+                    f"repetition itself; here: {', '.join(map(str, known))}"
+                )
+            if spec.overlap is not None:
+                self._check_partners(name, index, known)
+        return order
+
+    def _stage(self, name: str, spec: ViewSpec) -> int:
+        if spec.same_as is not None:
+            return 3
+        if any(other.within is not None for other in self.specs[name]):
+            return 2
+        return int(spec.overlap is not None and spec.overlap.group != name)
+
+    def _check_partners(self, name: str, index: int, known: Sequence[tuple[str, int]]) -> None:
+        """Raises a ValueError unless the views that a view is to overlap are upright and known."""
+        overlap = self.specs[name][index].overlap
+        partners = self._partners(overlap, known)
+        first_of_own = overlap.group == name and index == 0
+        turned = [view for view in partners if self.specs[view[0]][view[1]].turned]
+        if turned or not (partners or first_of_own):
+            raise ValueError(
+                f"groups[{name!r}][{index}]: {overlap}: must name upright views that do not depend "
+                "on this group"
+            )
+
+    @staticmethod
+    def _partners(overlap: Overlap, known: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those of the views drawn so far that a view is to overlap."""
+        partners = []
+        for name, index in known:
+            if name == overlap.group and overlap.view in (None, index):
+                partners.append((name, index))
+        return partners
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -191,11 +275,12 @@ class ViewRecipe:
         if height < 1 or width < 1:
             raise ValueError(f"image of {height}×{width} pixels: both must be at least 1")
         source = (height, width)
-        views: dict[str, tuple[PlannedView, ...]] = {}
-        for nested in (False, True):  # views within others are drawn after these
-            for name, specs in self.specs.items():
-                if any(spec.within is not None for spec in specs) == nested:
-                    views[name] = self._plan_group(specs, source, views, rng)
+        planned: dict[tuple[str, int], PlannedView] = {}
+        for place in self._stages:
+            planned[place] = self._plan_view(place, source, planned, rng)
+        views = {}
+        for name, specs in self.specs.items():
+            views[name] = tuple(planned[name, index] for index in range(len(specs)))
         need = 0.0
         for name, specs in self.specs.items():
             for spec, view in zip(specs, views[name], strict=True):
@@ -203,33 +288,44 @@ class ViewRecipe:
                 need = max(need, min(1.0, max(spec.size[0] / rows, spec.size[1] / columns)))
         return Plan(source, views, (math.ceil(height * need), math.ceil(width * need)))
 
-    def _plan_group(
+    def _plan_view(
         self,
-        specs: tuple[ViewSpec, ...],
+        place: tuple[str, int],
         source: tuple[int, int],
-        parents: Mapping,
+        planned: Mapping[tuple[str, int], PlannedView],
         rng: np.random.Generator,
-    ) -> tuple[PlannedView, ...]:
-        """Draws the views of one group; ``parents``: planned views that they may lie in."""
-        planned = []
-        for spec in specs:
-            limits = dict(scale=spec.scale, ratio=spec.ratio, flip=spec.flip, rng=rng)
-            if not spec.turned:
-                crop: Crop | Region = sample_crop(*source, **limits)
-            elif spec.within is None:
-                crop = Region(
-                    torch.from_numpy(sample_region(*source, rotation=spec.rotation, **limits))
-                )
-            else:
-                (parent,) = self.specs[spec.within]
-                local = torch.from_numpy(
-                    sample_region(*parent.size, rotation=spec.rotation, **limits)
-                )
-                crop = Region(
-                    geometry.compose(_map_of(parents[spec.within][0].crop, source), local)
-                )
-            planned.append(PlannedView(crop, sample(spec, rng)))
-        return tuple(planned)
+    ) -> PlannedView:
+        """Draws one view; ``planned``: those that it may depend on."""
+        spec = self.specs[place[0]][place[1]]
+        if spec.same_as is not None:
+            return PlannedView(planned[spec.same_as].crop, none())
+        limits = dict(scale=spec.scale, ratio=spec.ratio, flip=spec.flip, rng=rng)
+        if spec.overlap is not None:
+            crop = self._overlapping(spec.overlap, source, planned, limits)
+        elif not spec.turned:
+            crop: Crop | Region = sample_crop(*source, **limits)
+        elif spec.within is None:
+            crop = Region(
+                torch.from_numpy(sample_region(*source, rotation=spec.rotation, **limits))
+            )
+        else:
+            (parent,) = self.specs[spec.within]
+            local = torch.from_numpy(sample_region(*parent.size, rotation=spec.rotation, **limits))
+            outer = _map_of(planned[spec.within, 0].crop, source)
+            crop = Region(geometry.compose(outer, local))
+        return PlannedView(crop, sample(spec, rng))
+
+    def _overlapping(
+        self,
+        overlap: Overlap,
+        source: tuple[int, int],
+        planned: Mapping[tuple[str, int], PlannedView],
+        limits: dict[str, Any],
+    ) -> Crop:
+        """Draws a crop that shares a region with views drawn before."""
+        draw = functools.partial(sample_crop, *source, **limits)
+        partners = [planned[view].crop for view in self._partners(overlap, planned)]
+        return draw_overlapping(overlap, partners, source=source, draw=draw)
 
     def render(
         self, image: np.ndarray, plan: Plan, *, photometrics: bool = False
