@@ -12,13 +12,19 @@ import pytest
 from PIL import Image
 
 import benchmarks.data as data_sets
-from benchmarks.data import ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder
+from benchmarks.data import (
+    ClassFolder,
+    DepthFolder,
+    ImageSets,
+    KeypointPairs,
+    SegmentationFolder,
+)
 from benchmarks.data.base import LabelledData
 from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, folder_of
 from benchmarks.data.layout_list import as_text, describe
 from benchmarks.data.layouts import LAYOUTS, declare, find_layout, layouts_with
 
-READERS = (ClassFolder, DepthFolder, KeypointPairs, SegmentationFolder)
+READERS = (ClassFolder, DepthFolder, ImageSets, KeypointPairs, SegmentationFolder)
 
 
 @pytest.fixture
@@ -166,6 +172,9 @@ def test_readers_take_what_they_read_from_a_command_line() -> None:
     assert DepthFolder.arguments("plain", "R", depth) == dict(root="R", layout="plain") | depth
     assert DepthFolder.arguments("plain", "R", masks) is None
     assert KeypointPairs.arguments("pfwillow", "R", {}) == dict(root="R", layout="pfwillow")
+    few = dict(factors="viewpoint")
+    assert ImageSets.arguments("aloi", "R", few) == dict(root="R", layout="aloi") | few
+    assert ImageSets.arguments("voc", "R", {}) is None
 
 
 def test_messages_name_the_layouts_that_would_do() -> None:
@@ -204,5 +213,11 @@ def test_the_list_says_where_files_lie() -> None:
         "`ROOT/crops/{train,val}/<class>` or `ROOT/crops/<class>`",
     )
     titles = [line for line in as_text().splitlines() if not line.startswith(" ")]
-    assert titles == ["masks of classes:", "depth maps:", "keypoints:", "class folders:"]
+    assert titles == [
+        "masks of classes:",
+        "depth maps:",
+        "keypoints:",
+        "sets of images in which one factor varies:",
+        "class folders:",
+    ]
     assert "`" not in as_text()
