@@ -39,8 +39,9 @@ from benchmarks.report.pictures.analysis.barrier import BARRIER
 from pretrain.progress import Progress
 
 Ends = tuple[State, State]  # the final weights of two classifiers, with buffers
-_OWN = ("barrier", "drop", "barrier_uncalibrated", "epsilon", "delta")
-_CONTROL = ("random_barrier", "random_drop", "random_barrier_uncalibrated")
+_OWN = ("barrier", "drop", "barrier_uncalibrated", "apart", "epsilon", "delta")
+_CONTROL = ("random_barrier", "random_drop", "random_barrier_uncalibrated", "random_apart")
+_UNITS = dict(drop="points", apart="1", delta="1")  # of the others: nats
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,13 @@ class Pair:
 
     Attributes:
         line: between both ends.
+        apart: distance between their parameters, without the classifiers'.
         basin: around them; None where nobody asked.
         delta: δ of ``basin`` where it holds, else NaN.
     """
 
     line: Line
+    apart: float
     basin: Basin | None = None
     delta: float = math.nan
 
@@ -140,9 +143,10 @@ def run(
     """Fine-tunes the network twice and measures what lies between, for each pair of seeds.
 
     Metrics, means over pairs: ``barrier`` in nats, ``drop`` of the accuracy in points,
-    ``barrier_uncalibrated``; the same with ``random_`` of two random starts; ``epsilon`` of the
-    basin and ``delta``, the shortest of the tried lengths beyond which the loss rises by 2 ε (NaN
-    where a pair has none).
+    ``barrier_uncalibrated``, and ``apart``, the distance between both networks' parameters without
+    the classifiers'; the same with ``random_`` of two random starts; ``epsilon`` of the basin and
+    ``delta``, the shortest of the tried lengths beyond which the loss rises by 2 ε (NaN where a
+    pair has none).
 
     Raises:
         ValueError, ConfigError: a mistake in recipe or data; an image that cannot be read.
@@ -174,13 +178,13 @@ def _metrics(own: Sequence[Pair], control: Sequence[Pair]) -> dict[str, Metric]:
     values: dict[str, list[float]] = {}
     for prefix, pairs in (("", own), ("random_", control)):
         for pair in pairs:
-            for name, value in pair.line.metrics().items():
+            for name, value in (pair.line.metrics() | dict(apart=pair.apart)).items():
                 values.setdefault(prefix + name, []).append(value)
     values["epsilon"] = [pair.basin.epsilon for pair in own]
     values["delta"] = [pair.delta for pair in own]
     metrics = {}
     for name, of_pairs in values.items():
-        unit = "points" if name.endswith("drop") else "1" if name == "delta" else "nats"
+        unit = _UNITS.get(name.removeprefix("random_"), "nats")
         better = "higher" if name == "delta" else "lower"
         metrics[name] = Metric(fmean(of_pairs), unit, better)
     return metrics
@@ -242,9 +246,12 @@ class _Bench:
         if self.landscape is None:
             self._open(trained[0])
         line = self._line((first, second), f"between seeds {seeds[0]} and {seeds[1]}")
+        inner = [name for name, _ in self.landscape.classifier.named_parameters()]
+        inner = [name for name in inner if name.startswith("backbone.")]
+        apart = distance(first, second, inner)
         if not around:
-            return Pair(line)
-        return Pair(line, *self._basin((first, second), line, seed=seeds[0]))
+            return Pair(line, apart)
+        return Pair(line, apart, *self._basin((first, second), line, seed=seeds[0]))
 
     def _open(self, trajectory: Trajectory) -> None:
         """Reads the images as a classifier takes them."""

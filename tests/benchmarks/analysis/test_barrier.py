@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.analysis.barrier import BENCHMARK, Settings
 from benchmarks.analysis.fine_tunings import fine_tuned
@@ -62,11 +63,15 @@ def test_lines_begin_and_end_at_the_fine_tuned_networks(
 ) -> None:
     (line,) = record.counts["lines"]
     assert line["share"] == [0, 0.25, 0.5, 0.75, 1]
-    network = FeatureExtractor.load(RESNET + "&seed=9")
+    network, ends = FeatureExtractor.load(RESNET + "&seed=9"), []
     for place, seed in ((0, 0), (-1, 1)):
-        trajectory = fine_tuned(network, data, settings, seed=seed)
-        metrics, _ = evaluate(trajectory.classifier(), data.val)
+        classifier = fine_tuned(network, data, settings, seed=seed).classifier()
+        metrics, _ = evaluate(classifier, data.val)
         assert line["top1_uncalibrated"][place] == pytest.approx(metrics["top1"].value)
+        ends.append(torch.cat([own.flatten() for own in classifier.backbone.parameters()]))
+    apart = float((ends[0] - ends[1]).detach().norm())
+    assert record.metrics["apart"].value == pytest.approx(apart, rel=1e-5)
+    assert record.metrics["random_apart"].value > apart  # they started apart, too
 
 
 def test_metrics_follow_from_the_lines(record: Record) -> None:
