@@ -50,6 +50,8 @@ MISTAKES = {
 # The same with an output that cannot be written: it must be refused before what else is wrong is
 # met.
 OUTPUTS = [
+    ("analyse", ["cka", "{none}.pth", "--data", "classes:{none}", "--out", "{blocked}"]),
+    ("analyse", ["cka", "{none}.pth", "--data", "classes:{none}", "--report", "{blocked}"]),
     ("compare", ["{root}/configs/comparisons/quickstart.py", "--work-dir", "{blocked}"]),
     ("draw_pairs", ["{root}/configs/quick/scenes64.py", "{blocked}"]),
     (
