@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -13,6 +15,7 @@ from pretrain.backbones.timm_backbone import Features
 from pretrain.masking import Masking
 from pretrain.modes import evaluating
 from pretrain.names import check_choice
+from pretrain.reference import Reference, resized
 from pretrain.structures import Batch
 
 
@@ -47,6 +50,17 @@ class Encodings(Protocol):
     def target(self, group: str) -> list[Features]:
         """Returns the target network's features, without gradient."""
 
+    def reference(
+        self, group: str, *, grid: tuple[int, int] | None = None, resize: str = "area"
+    ) -> list[Features]:
+        """Returns the frozen network's features, without gradient.
+
+        Args:
+            group: name of a view group in the batch.
+            grid: (h, w) that all maps are brought to; None = as they are.
+            resize: how, see :func:`pretrain.reference.resized`.
+        """
+
 
 class BatchEncodings:
     """Lazy online and target encodings of one batch.
@@ -58,6 +72,7 @@ class BatchEncodings:
         batch: normalised batch.
         online: trained backbone.
         target: its EMA copy, or None if no objective asked for one.
+        reference: the frozen network, or None if no objective asked for one.
         masking: draws the cells that are hidden; None: nobody asks for them.
         second_norms: the online network's BatchNorms for adversarial images, or None if no
             objective asked for them.
@@ -72,6 +87,7 @@ class BatchEncodings:
         online: nn.Module,
         target: nn.Module | None,
         *,
+        reference: Reference | None = None,
         masking: Masking | None = None,
         second_norms: SecondNorms | None = None,
         normalisation: tuple[Tensor, Tensor] | None = None,
@@ -79,7 +95,7 @@ class BatchEncodings:
         epoch: float = 0.0,
     ) -> None:
         self._batch, self._online, self._target = batch, online, target
-        self._masking, self._masks = masking, {}
+        self._reference, self._masking, self._masks = reference, masking, {}
         self.progress, self.epoch = progress, epoch
         self._second_norms, self._normalisation = second_norms, normalisation
         self._cache: dict[tuple[str, str], list[Features]] = {}
@@ -193,6 +209,33 @@ class BatchEncodings:
                     self._target(v) for v in self._batch.views[group].images.unbind(1)
                 ]
         return self._cache["target", group]
+
+    def reference(
+        self, group: str, *, grid: tuple[int, int] | None = None, resize: str = "area"
+    ) -> list[Features]:
+        """See :meth:`Encodings.reference`; encoded once, whatever the grids that are asked for.
+
+        Raises:
+            RuntimeError: there is no reference, because no objective declared a group that it
+                encodes.
+        """
+        if self._reference is None:
+            raise RuntimeError(
+                "no reference network: name the group in Needs(reference=…) of the objective that "
+                "calls encode.reference"
+            )
+        if ("reference", group) not in self._cache:
+            encode = functools.partial(self._reference.encode, normalisation=self._normalisation)
+            views = self._batch.views[group].images.unbind(1)
+            self._cache["reference", group] = list(map(encode, views))
+        features = self._cache["reference", group]
+        if grid is None:
+            return features
+        on_grid = []
+        for view in features:
+            maps = {stride: resized(cells, grid, resize) for stride, cells in view.pyramid.items()}
+            on_grid.append(replace(view, pyramid=maps))
+        return on_grid
 
     def encoded(self, group: str) -> list[Features] | None:
         """Returns each view's pooled vector and deepest online map, detached, if some objective

@@ -17,6 +17,7 @@ from pretrain.engine.model import TrainedModel
 from pretrain.masking import Masking
 from pretrain.needs import Needs
 from pretrain.objectives.parts.base import target_copy
+from pretrain.reference import Reference, ReferenceSettings
 from pretrain.structures import Batch
 from pretrain.terms import is_loss
 
@@ -33,13 +34,15 @@ class Pretrainer(TrainedModel):
             BYOL: 0.99 → 1).
         masking: how cells are hidden for the objectives that ask for it, a dict of the fields of
             :class:`pretrain.masking.Masking`; None takes its defaults.
+        reference: which frozen network the objectives that ask for one get, a dict of the fields of
+            :class:`pretrain.reference.ReferenceSettings`; None takes its defaults.
         group: view group whose features hooks look at; one that the trained network sees.
         data_preprocessor: registry dict of the module that applies photometrics and normalises on
             the device.
 
     Raises:
-        ValueError: no objectives, momentum outside [0, 1], an illegal ``masking`` or one that no
-            objective uses, or a group that the trained network does not see.
+        ValueError: no objectives, momentum outside [0, 1], an illegal ``masking`` or ``reference``
+            or one that no objective uses, or a group that the trained network does not see.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Pretrainer(TrainedModel):
         momentum: dict[str, float] | None = None,
         *,
         masking: dict[str, Any] | None = None,
+        reference: dict[str, Any] | None = None,
         group: str = "global",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
@@ -69,6 +73,7 @@ class Pretrainer(TrainedModel):
         self.masking = self._prepare_masks(needs, masking)
         if any(each.target for each in needs):
             self.target_backbone = target_copy(self.backbone)
+        self.reference = self._prepare_reference(needs, reference)
         wanted = any(each.second_norms for each in needs)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
@@ -96,6 +101,7 @@ class Pretrainer(TrainedModel):
             batch,
             self.backbone,
             self.target_backbone,
+            reference=self.reference,
             masking=self.masking,
             second_norms=self.second_norms,
             normalisation=self._normalisation(),
@@ -129,6 +135,35 @@ class Pretrainer(TrainedModel):
             raise ValueError(f"masking={options}: no objective hides cells; leave it out")
         return None
 
+    def _prepare_reference(
+        self, needs: Sequence[Needs], options: dict[str, Any] | None
+    ) -> Reference | None:
+        """Returns the frozen network, None if nobody asks; one that changes is saved."""
+        if not any(each.reference for each in needs):
+            if options is not None:
+                raise ValueError(f"reference={options}: no objective asks for it; leave it out")
+            return None
+        reference = Reference(
+            build(ReferenceSettings, options or {}, where="reference."), self.backbone
+        )
+        if reference.settings.refresh_every is not None:
+            if self.target_backbone is None:
+                raise ValueError(
+                    "reference.refresh_every: no objective has a target network to take its place"
+                )
+            self.reference_backbone = reference.network
+        return reference
+
+    @property
+    def remakes_start(self) -> bool:
+        """Whether a resumed run needs the weights again that the run began with."""
+        return self.reference is not None and self.reference.settings.refresh_every is None
+
+    def begun(self) -> None:
+        """Fills the frozen network."""
+        if self.reference is not None:
+            self.reference.begin(self.backbone)
+
     def _normalisation(self) -> tuple[Tensor, Tensor] | None:
         """Mean and std of pixels in [0, 1], if the preprocessor knows them."""
         preprocessor = self.data_preprocessor
@@ -148,11 +183,18 @@ class Pretrainer(TrainedModel):
         return [self.backbone, *([] if self.target_backbone is None else [self.target_backbone])]
 
     def describe(self) -> dict[str, Any]:
-        """Returns plain values for checkpoints: enough to build the backbone again."""
-        return {
+        """Returns plain values for checkpoints: enough to build the backbone again, and what the
+        frozen network is.
+        """
+        described = {
             "backbone": self.backbone.config,
             "normalisation": self.data_preprocessor.normalisation,
         }
+        if self.remakes_start:
+            described["reference"] = dict(
+                fingerprint=self.reference.fingerprint, licence=self.reference.licence
+            )
+        return described
 
     def momentum_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every (online, target) pair of modules of the model."""
@@ -162,10 +204,15 @@ class Pretrainer(TrainedModel):
         return pairs
 
     def copies(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Returns the momentum pairs, and each BatchNorm with its twin for adversarial images."""
-        return self.momentum_pairs() + (
-            [] if self.second_norms is None else self.second_norms.twins(self.backbone)
-        )
+        """Returns the momentum pairs, each BatchNorm with its twin for adversarial images, and a
+        reference that is saved.
+        """
+        pairs = self.momentum_pairs()
+        if self.second_norms is not None:
+            pairs += self.second_norms.twins(self.backbone)
+        if hasattr(self, "reference_backbone"):
+            pairs.append((self.backbone, self.reference_backbone))
+        return pairs
 
     def momentum_at(self, progress: float) -> float:
         """Returns the momentum at ``progress`` in [0, 1] of the run's optimiser steps."""
@@ -173,14 +220,16 @@ class Pretrainer(TrainedModel):
         return self._momentum_end - span * (math.cos(math.pi * progress) + 1) / 2
 
     def remarks(self, steps_per_epoch: int) -> list[str]:
-        """How long the targets remember."""
+        """How long the targets remember, and which network is the reference."""
+        remarks = [] if self.reference is None else [str(self.reference)]
         momentum = self._momentum_start
         if self.target_backbone is None or not 0 < momentum < 1:
-            return []
+            return remarks
         steps = math.log(0.5) / math.log(momentum)
         return [
+            *remarks,
             f"targets: momentum {momentum:g} at the start, so half of what they hold is replaced "
-            f"in {steps:,.0f} steps, {steps / steps_per_epoch:.2g} epochs"
+            f"in {steps:,.0f} steps, {steps / steps_per_epoch:.2g} epochs",
         ]
 
     @torch.no_grad()
@@ -205,3 +254,5 @@ class Pretrainer(TrainedModel):
             for name in getattr(self.backbone, "shared_with_target", ()):
                 self.target_backbone.get_parameter(name).copy_(self.backbone.get_parameter(name))
         self.momentum_step += 1
+        if hasattr(self, "reference_backbone") and self.reference.due(int(self.momentum_step)):
+            self.reference_backbone.load_state_dict(self.target_backbone.state_dict())

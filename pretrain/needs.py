@@ -18,6 +18,8 @@ class Needs:
         may_read: view groups that the trained network encodes where the recipe makes them, such as
             small local views.
         target: view groups that its EMA copy, the target network, encodes; empty: there is none.
+        reference: view groups that a frozen network encodes (``encode.reference(group)``), which
+            the model then has.
         images: view groups of which it reads the images alone.
         views: views of each group; objectives use the first ones.
         any_views: whether it uses all views where a recipe makes more.
@@ -31,6 +33,7 @@ class Needs:
     masked: tuple[str, ...] = ()
     may_read: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     views: int = 2
     any_views: bool = False
@@ -41,4 +44,5 @@ class Needs:
     @property
     def groups(self) -> tuple[str, ...]:
         """All view groups that it reads, sorted by name."""
-        return tuple(sorted({*self.online, *self.masked, *self.target, *self.images}))
+        encoded = {*self.online, *self.masked, *self.target, *self.reference}
+        return tuple(sorted(encoded | {*self.images}))

@@ -170,7 +170,7 @@ def _prepare(
     with undisturbed_random():  # what follows must not shift what the run draws
         hooks = [_build_hook(f"hooks[{i}]", h) for i, h in enumerate(cfg.get("hooks") or [])]
         check_hooks(hooks, model)
-        if checkpoint is None:
+        if checkpoint is None or model.remakes_start:
             start = begin(model, cfg)
         try:
             optimizer = build_optimizer(model, cfg.optimizer.to_dict(), schedule.lr(0))

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import pkgutil
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,10 +205,11 @@ def _arguments(cls: Any) -> tuple[dict[str, Any], bool]:
 
 
 def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
-    """Checks that the network takes the views that objectives read.
+    """Checks that the networks take the views that objectives read.
 
     Args:
-        model: with ``objectives`` and, as a rule, a ``backbone`` that can tell (``check_size``).
+        model: with ``objectives`` and, as a rule, a ``backbone`` that can tell (``check_size``), as
+            its ``reference``, if it has one, then can.
         views: view group -> what the recipe makes, each with a ``size`` (H, W).
 
     Raises:
@@ -217,10 +218,24 @@ def check_sizes(model: nn.Module, views: Mapping[str, Sequence[Any]]) -> None:
     check = getattr(getattr(model, "backbone", None), "check_size", None)
     if check is None:
         return
-    groups: set[str] = set()
+    trained: set[str] = set()
+    frozen: set[str] = set()
     for objective in model.objectives:
-        groups.update(objective.needs.groups, objective.needs.may_read)
-    for group in sorted(groups):
+        needs = objective.needs
+        trained.update(needs.online, needs.masked, needs.may_read, needs.target, needs.images)
+        frozen.update(needs.reference)
+    _check_groups(check, sorted(trained), views)
+    if frozen:
+        _check_groups(model.reference.check_size, sorted(frozen), views)
+
+
+def _check_groups(
+    check: Callable[[tuple[int, int]], None],
+    groups: Iterable[str],
+    views: Mapping[str, Sequence[Any]],
+) -> None:
+    """Checks all views of the groups with the ``check_size`` of a network."""
+    for group in groups:
         sized = [view for view in views.get(group, ()) if hasattr(view, "size")]
         for index, view in enumerate(sized):
             try:

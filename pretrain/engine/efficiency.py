@@ -2,8 +2,9 @@
 
 Step efficiency = (time of the bare passes that the objectives need) / (time of the whole step). The
 bare passes are one forward and backward per online view and per view with cells hidden, and one
-forward without gradient per target view, each alone, on the batch of the step. What is missing to 1
-is what heads, losses, photometrics, optimiser, targets and the program around them cost.
+forward without gradient per view of the target and of a reference, each alone, on the batch of the
+step. What is missing to 1 is what heads, losses, photometrics, optimiser, targets and the program
+around them cost.
 """
 
 from __future__ import annotations
@@ -58,14 +59,18 @@ class BarePasses:
         self._online = _copy(model.backbone)
         self._target = None if model.target_backbone is None else _copy(model.target_backbone)
         self._passes: dict[str, Callable[[], None]] = {}
-        groups: dict[str, set[str]] = {"online": set(), "masked": set(), "target": set()}
+        self._reference = getattr(model, "reference", None)
+        kinds = ("online", "masked", "target", "reference")
+        groups: dict[str, set[str]] = {kind: set() for kind in kinds}
         for objective in model.objectives:
             needs = objective.needs
             groups["online"].update(needs.online, batch.views.keys() & needs.may_read)
             groups["masked"].update(needs.masked)
             groups["target"].update(needs.target)
+            groups["reference"].update(needs.reference)
+        passes = dict(target=self._target_pass, reference=self._reference_pass)
         for kind, names in groups.items():
-            pass_of = self._target_pass if kind == "target" else self._trained_pass
+            pass_of = passes.get(kind, self._trained_pass)
             for group in sorted(names):
                 for index, view in enumerate(batch.views[group].images.unbind(1)):
                     self._passes[f"{kind} {group}[{index}]"] = pass_of(view)
@@ -91,6 +96,13 @@ class BarePasses:
         def run() -> None:
             with torch.no_grad(), self._cast():
                 self._target(images)
+
+        return run
+
+    def _reference_pass(self, images: Tensor) -> Callable[[], None]:
+        def run() -> None:
+            with self._cast():
+                self._reference.encode(images)
 
         return run
 

@@ -62,6 +62,19 @@ class TrainedModel(BaseModel):
         """Returns plain values for checkpoints: enough to build the model again."""
         raise NotImplementedError
 
+    @property
+    def remakes_start(self) -> bool:
+        """Whether a resumed run needs the weights again that the run began with."""
+        return False
+
+    def begun(self) -> None:
+        """Called when the weights are in place that a run begins with; when a run is resumed, only
+        if the model :attr:`remakes_start`, before its checkpoint is loaded.
+
+        Raises:
+            ValueError, OSError: it needs further weights, which cannot be read.
+        """
+
     def copies(self) -> list[tuple[nn.Module, nn.Module]]:
         """Returns every (original, copy) pair of modules that begin with equal weights.
 

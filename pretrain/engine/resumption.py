@@ -135,6 +135,14 @@ class Resumption:
         self._require_optimizer(optimizer)
 
     def _require_model(self, model: nn.Module) -> None:
+        was = self._content["meta"].get("reference")
+        now = model.describe().get("reference") if was else None
+        if now != was:
+            raise ConfigError(
+                f"--resume {self._path}: the run was held to another reference network "
+                f"({was['fingerprint']}, now {now and now['fingerprint']}): what it began with has "
+                "changed; put the start weights back"
+            )
         theirs, own = self._content["state_dict"], model.state_dict()
         wrong = [
             name for name in own if name not in theirs or theirs[name].shape != own[name].shape

@@ -95,9 +95,16 @@ def begin(model: TrainedModel, cfg: Config) -> StartReport | None:
             f"load_from={path!r} and model.backbone.start={spec!r}: a run begins with one of the "
             "two; leave one out"
         )
+    report = None
     if spec:
-        return load_backbone(model, spec)
-    return load_start(model, path, cfg.model.get("objectives") or ()) if path else None
+        report = load_backbone(model, spec)
+    elif path:
+        report = load_start(model, path, cfg.model.get("objectives") or ())
+    try:
+        model.begun()
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"model.reference: {error}") from error
+    return report
 
 
 def load_backbone(model: TrainedModel, spec: str) -> StartReport:
