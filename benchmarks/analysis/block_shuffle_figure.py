@@ -106,11 +106,15 @@ def _gather(sources: Sources) -> dict[str, Shuffles]:
                 arms = sheets.setdefault(_but_blocks(record), {})
                 arms.setdefault(arm, {}).setdefault(record.protocol["block"], []).append(record)
     styles, made = looks(sources.arms or sources.runs), {}
-    for number, arms in enumerate(sheets.values(), start=1):
+    for arms in sheets.values():
         blocks = sorted({block for own in arms.values() for block in own}, key=_strength)
-        floor = _first(arms).counts["largest_class"]
-        sheet = Shuffles(blocks, arms, styles, floor)
-        made[f"protocol {number}" if len(sheets) > 1 else ""] = sheet
+        first = _first(arms)
+        title = ""
+        if len(sheets) > 1:
+            data = first.protocol["data"]
+            title = f"{data['classes']} classes, {data['train_images']} training images"
+            title += f" ({first.protocol_hash})" if title in made else ""
+        made[title] = Shuffles(blocks, arms, styles, first.counts["largest_class"])
     return made
 
 

@@ -86,11 +86,11 @@ def test_mistakes_in_settings(changes: dict[str, Any], message: str) -> None:
         settings(**changes)
 
 
-def shuffled(block: int | str, top1: float) -> Record:
+def shuffled(block: int | str, top1: float, data: object = "toys") -> Record:
     metrics = {}
     for name in BENCHMARK.metrics:
         metrics[name] = Metric(top1 / 2 if name.startswith("random_") else top1, "%")
-    protocol = dict(block=block, recipe=f"hash of {block}", data="toys")
+    protocol = dict(block=block, recipe=f"hash of {block}", data=data)
     return Record("block_shuffle", metrics, protocol, counts=dict(largest_class=10.0))
 
 
@@ -104,3 +104,15 @@ def test_the_figure_orders_blocks_and_gathers_seeds(tmp_path: Path) -> None:
     draw_figures((FIGURE,), sources, tmp_path, console=Console(quiet=True))
     text = (tmp_path / "pictures/block_shuffle.svg").read_text()
     assert "optimisation speed" in text and 'id="arm:a"' in text
+
+
+def test_other_data_have_a_sheet_of_their_own() -> None:
+    photos, drawings = (dict(classes=n, train_images=90, train_content=str(n)) for n in (5, 7))
+    runs = [
+        Run(shuffled(8, 70, photos)),
+        Run(shuffled(1, 60, photos)),
+        Run(shuffled(8, 9, drawings)),
+    ]
+    sheets = FIGURE.gather(Sources(arms=["a"], runs=dict(a=runs)))
+    assert list(sheets) == ["5 classes, 90 training images", "7 classes, 90 training images"]
+    assert [sheet.blocks for sheet in sheets.values()] == [[1, 8], [8]]
