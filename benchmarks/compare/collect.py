@@ -47,17 +47,18 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
         spec, state = folder.spec(), folder.state()
         if not spec.train or not folder.checkpoint(train=True).is_file():
             continue
+        samples = folder.stopped.samples if folder.stopped else spec.samples
         seconds = folder.progress().get("seconds") or state.get("pretrain_seconds")
-        cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": spec.samples}
+        cost: dict[str, Any] = {"arm": trial.arm.name, "seed": trial.seed, "samples": samples}
         cost |= tuning.get(trial.arm.name, {})
         if seconds:
-            cost |= {"minutes": seconds / 60, "images_per_s": spec.samples / seconds}
+            cost |= {"minutes": seconds / 60, "images_per_s": samples / seconds}
             cost["device_seconds"] = seconds * max(1, plan.resources.gpus)
         if state.get("peak_memory_bytes"):
             cost["peak_memory_gb"] = state["peak_memory_bytes"] / 1e9
         budget = budgets.get(trial.arm.name)
         if budget and budget.flops_per_sample:
-            cost["pflops"] = budget.flops_per_sample * spec.samples / 1e15
+            cost["pflops"] = budget.flops_per_sample * samples / 1e15
         costs.append(cost)
     return costs
 

@@ -67,12 +67,14 @@ def plain(value: Any) -> Any:
 
 def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, Any]:
     """Reads a recipe and merges overrides in order (dotted keys as in ``--cfg-options``;
-    ``_delete_`` is honoured).
+    ``_delete_`` is honoured, ``custom_imports`` are imported).
 
     Raises:
         PlanError: an override changes a key below something that the recipe does not have.
     """
     # Imported here, because a trial's process needs the rest of this file without torch.
+    from mmengine.utils import import_modules_from_strings
+
     from pretrain.engine.config_file import read_config
 
     config = read_config(path)
@@ -80,6 +82,11 @@ def load_config(path: Path, *changes: dict[str, Any], where: str) -> dict[str, A
         for key in change:
             _check_override(config.to_dict(), key, where)
         config.merge_from_dict(plain(change))
+        if "custom_imports" in change:  # those of the file were imported when it was read
+            try:
+                import_modules_from_strings(**plain(change["custom_imports"]))
+            except (ImportError, TypeError) as error:
+                raise PlanError(f"{where}: custom_imports: {error}") from error
     return without_helpers(config.to_dict())
 
 

@@ -58,12 +58,15 @@ def spent_of_budget(kind: str, costs: Sequence[dict[str, Any]]) -> dict[str, flo
     return spent
 
 
-def budget_sentence(kind: str, spent: Mapping[str, float]) -> str:
+def budget_sentence(
+    kind: str, spent: Mapping[str, float], *, arms: str = "all trained arms"
+) -> str:
     """Returns which budget was equal, and the arms that spent over 1 % more than the least of it.
 
     Args:
         kind: ``samples``, ``flops`` or ``seconds``.
         spent: arm -> what it spends, in ``UNITS``; at least one.
+        arms: which these are, in words.
     """
     least = min(spent, key=lambda arm: spent[arm])
     above = []
@@ -74,7 +77,7 @@ def budget_sentence(kind: str, spent: Mapping[str, float]) -> str:
     most = max(spent.values()) / spent[least] - 1
     if not above:
         return (
-            f"Budget: equal {unit} in all trained arms, {spent[least]:,.6g} per trial; they differ "
+            f"Budget: equal {unit} in {arms}, {spent[least]:,.6g} per trial; they differ "
             f"by {most:.2%}".replace("%", " %")
             + ". The other costs are what that took."
         )

@@ -30,7 +30,9 @@ from benchmarks.compare.margins import margins
 from benchmarks.compare.origins import RECORDS, origins_of
 from benchmarks.compare.page import Report, write_report
 from benchmarks.compare.parts import Plan
+from benchmarks.compare.screens import screens
 from benchmarks.compare.search import arm_settings, tuning_notes
+from benchmarks.compare.stopping import as_plain, collect_stopped, stopping_sentences, without
 from benchmarks.compare.table import (
     Comparison,
     as_json,
@@ -38,7 +40,6 @@ from benchmarks.compare.table import (
     build_table,
     frame,
     ranking,
-    screens,
     verdicts,
 )
 from benchmarks.core.record import write_all
@@ -79,7 +80,7 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     all of it.
     """
     runs, baselines, folder = collect_runs(plan), collect_baselines(plan), plan.work_dir
-    costs = collect_costs(plan, budgets)
+    costs, stopped = collect_costs(plan, budgets), collect_stopped(plan)
     comparison = build_table(
         runs,
         primary=plan.primary,
@@ -92,14 +93,14 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
         statistics=[STATISTICS[name] for name in plan.statistics],
         planned=plan.planned if set(plan.planned or ()) <= set(runs) else None,
         failures=collect_failures(plan),
+        stopped=stopped,
         title=plan.title,
     )
-    spent = spent_of_budget(plan.budget_kind, costs)
-    if spent:
-        notes = (*comparison.table.notes, budget_sentence(plan.budget_kind, spent))
-        comparison.table = replace(comparison.table, notes=notes)
+    notes = [*comparison.table.notes, *_budget_notes(plan, comparison, costs)]
+    comparison.table = replace(comparison.table, notes=tuple(notes))
+    comparison.stopping = as_plain(plan, stopped)
     columns = [column.name for column in comparison.metrics]
-    comparison.margins = margins(plan.arms, runs, columns)
+    comparison.margins = margins(plan.arms, without(stopped, runs), columns)
     records = [run.record for run in chain(*runs.values())]
     expected = len(plan.trials) * len(plan.benchmarks)
     write_all(records, folder / RECORDS)
@@ -128,6 +129,18 @@ def finish(plan: Plan, budgets: dict[str, ArmBudget], *, console: Console) -> bo
     return len(records) == expected
 
 
+def _budget_notes(plan: Plan, comparison: Comparison, costs: Sequence[dict[str, Any]]) -> list[str]:
+    """Sentences on which budget was equal, and on trials that did not get theirs."""
+    stopped = comparison.stopped
+    full = [cost for cost in costs if cost["arm"] not in stopped]
+    spent = spent_of_budget(plan.budget_kind, full)
+    notes = stopping_sentences(plan, stopped)
+    if spent:
+        arms = "all trained arms without a stopped trial" if stopped else "all trained arms"
+        notes.append(budget_sentence(plan.budget_kind, spent, arms=arms))
+    return notes
+
+
 def _page(plan: Plan, comparison: Comparison, *, measured: int, expected: int) -> Report:
     """The page without its pictures and records."""
     note = (
@@ -137,6 +150,8 @@ def _page(plan: Plan, comparison: Comparison, *, measured: int, expected: int) -
     alerts = []
     if measured < expected:
         alerts.append(f"INCOMPLETE: {measured} of {expected} records are there.")
+    if comparison.stopped:
+        alerts.append(stopping_sentences(plan, comparison.stopped)[0])
     commands, configs = [], {}
     for trial in started(plan.trials):
         config, training = trial.directory / "config.py", trial.directory / "pretrain"

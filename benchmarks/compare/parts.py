@@ -163,6 +163,41 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Stopping:
+    """When trials end before their budget is spent, see :mod:`benchmarks.compare.stopping`.
+
+    Attributes:
+        type: ``median`` or ``halving``.
+        metric: ``benchmark.metric`` that decides, of ``EvaluationHook``.
+        after: samples before which no trial is stopped; of ``halving``, its first rung.
+        trials: of ``median``: how many must have finished before any is stopped.
+        factor: of ``halving``: one in so many goes on at each rung.
+    """
+
+    type: str
+    metric: str
+    after: int
+    trials: int = 4
+    factor: int = 3
+
+    @property
+    def hash(self) -> str:
+        """Changes with anything that may change what is stopped."""
+        return config_hash(asdict(self))
+
+    def __str__(self) -> str:
+        if self.type == "median":
+            return (
+                f"the median of {self.metric} of the finished trials at the same number of "
+                f"samples, from {self.after:,} samples and {self.trials} finished trials on"
+            )
+        return (
+            f"asynchronous successive halving by {self.metric}, one in {self.factor} at "
+            f"{self.after:,} samples and at {self.factor} times as many each time"
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked comparison; :mod:`benchmarks.compare.plan` explains the keys."""
 
@@ -186,6 +221,7 @@ class Plan:
     next_step: str = ""
     resources: Resources = Resources()
     searches: tuple[Search, ...] = ()
+    stopping: Stopping | None = None
 
     @property
     def name(self) -> str:

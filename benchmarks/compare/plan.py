@@ -22,6 +22,7 @@ A comparison config is a Python file with these keys (``KEYS`` below is the list
     planned = ("PixPro", "SimCLR")      # one difference to be tested alone, named before the run
     expected_sd = 0.8                   # spread over seeds in the primary metric's unit, for the
     # line that says beforehand what can be seen; an earlier table of the same benchmark comes first
+    stopping = dict(type="median", …)   # end poor trials early: benchmarks/compare/stopping.py
     resources = dict(gpus=1, cpus=4)    # what one trial needs, also memory_gb and hours
     title = "…"                         # of the report
     next_step = "…"                     # the last line on screen
@@ -56,6 +57,7 @@ from benchmarks.compare.names import (
 from benchmarks.compare.parts import Arm, Baseline, Evaluation, Membership, Plan, Trial
 from benchmarks.compare.prepare import check_prepare
 from benchmarks.compare.search import check_searches, read_search, with_tuned
+from benchmarks.compare.stopping import check_stopping, read_stopping
 from benchmarks.compare.sweep import expand
 from benchmarks.evaluate.suite import find_benchmark
 from benchmarks.report.statistics import STATISTICS
@@ -82,6 +84,7 @@ KEYS = (
     "title",
     "next_step",
     "resources",
+    "stopping",
 )
 REQUIRED = ("base", "budget", "arms", "benchmarks", "primary")
 BUDGETS = ("samples", "flops", "seconds")
@@ -115,8 +118,6 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
     columns = tuple(raw.get("columns", ()))
     for key in (raw["primary"], *columns):
         _check_metric(key, benchmarks)
-    with plan_errors():
-        resources = build(Resources, raw.get("resources", {}), where="resources.")
     searches = []
     for arm, source in zip(arms, written, strict=True):
         if "tune" in source.spec:
@@ -143,10 +144,17 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
         expected_sd=_expected_sd(raw.get("expected_sd")),
         title=raw.get("title", path.stem),
         next_step=raw.get("next_step", ""),
-        resources=resources,
+        resources=_resources(raw.get("resources", {})),
         searches=tuple(searches),
+        stopping=read_stopping(raw.get("stopping")),
     )
+    check_stopping(plan.stopping, plan.recipes)
     return with_tuned(plan)
+
+
+def _resources(raw: Any) -> Resources:
+    with plan_errors():
+        return build(Resources, raw, where="resources.")
 
 
 def _budget(raw: Any) -> tuple[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -18,12 +18,28 @@ PRETRAINING_SHARE = 0.9  # of a trial's work; how far its evaluation is, is not 
 
 
 def run_watched(
-    executor: Executor, jobs: Sequence[Job], *, console: Console, attempts: int = 1
+    executor: Executor,
+    jobs: Sequence[Job],
+    *,
+    console: Console,
+    attempts: int = 1,
+    look: Callable[[], None] = lambda: None,
 ) -> list[Failure]:
-    """Runs jobs, each of which may fail ``attempts`` times, and shows how far they are; returns the
-    failures that remain.
+    """Runs jobs and shows how far they are; returns the failures that remain.
+
+    Args:
+        executor: runs them.
+        jobs: to be run.
+        console: where progress is shown.
+        attempts: how often each may fail.
+        look: called every second or so.
     """
-    with display(Monitor(jobs, executor.at_once), console) as watch:
+    with display(Monitor(jobs, executor.at_once), console) as show:
+
+        def watch(status: Status) -> None:
+            look()
+            show(status)
+
         return executor.run(jobs, watch, attempts=attempts)
 
 

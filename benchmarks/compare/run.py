@@ -28,6 +28,8 @@ from benchmarks.compare.prepare import prepare
 from benchmarks.compare.progress import run_watched
 from benchmarks.compare.redo import discard
 from benchmarks.compare.search import check_apart, tuning_notes, with_tuned
+from benchmarks.compare.stopper import Stopper
+from benchmarks.compare.stopping import check_stopping_apart, keep_decisions
 from benchmarks.compare.trial_folder import TRAINER, TrialFolder, make_spec
 from benchmarks.compare.tuning import run_searches
 from benchmarks.evaluate.suite import Task
@@ -100,12 +102,20 @@ def run_comparison(plan: Plan, options: Options) -> int:
         if jobs:
             line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
             options.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        failures += run_watched(
-            options.executor, jobs, console=options.console, attempts=options.attempts
-        )
+        failures += _run(plan, jobs, options)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, [*given_up, *failures], complete=complete, console=options.console)
     return 1 if failures or given_up else 0
+
+
+def _run(plan: Plan, jobs: Sequence[Job], options: Options) -> list[Failure]:
+    """Runs jobs, and stops trials where the plan has a rule for that; returns the failures."""
+    watching = {}
+    if plan.stopping is not None:
+        watching["look"] = Stopper(plan, options.console).look
+    return run_watched(
+        options.executor, jobs, console=options.console, attempts=options.attempts, **watching
+    )
 
 
 def _jobs(plan: Plan, options: Options) -> tuple[list[Job], list[Failure]]:
@@ -150,6 +160,7 @@ def _check(plan: Plan) -> dict[str, Task]:
     samples = {arm.name: int(plan.budget_amount) for arm in plan.arms} if known else {}
     check_arms(plan, samples)
     check_sizes(plan, tasks)
+    check_stopping_apart(plan, tasks)
     for search in plan.searches[:1]:  # all have one benchmark
         tuning = open_task(search.benchmark)
         if tuning.metrics is not None:
@@ -218,7 +229,9 @@ def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -
         if trial.arm.train:
             config = with_samples(config, budgets[trial.arm.name].samples)
         spec = make_spec(trial, config, benchmarks=plan.benchmarks, trainer=options.trainer)
-        TrialFolder(trial.directory).write(spec, config)
+        folder = TrialFolder(trial.directory)
+        folder.write(spec, config)
+        keep_decisions(folder, plan.stopping)
 
 
 def _announce(plan: Plan, jobs: Sequence[Job], options: Options) -> None:

@@ -150,9 +150,9 @@ def check_apart(search: Search, tuning: Task, tasks: Mapping[str, Task]) -> None
     Raises:
         PlanError: they share images; says how many and the first one.
     """
-    own = _scored(tuning)
+    own = scored_files(tuning)
     for name, task in tasks.items():
-        shared = shared_images(_scored(task), own)
+        shared = shared_images(scored_files(task), own)
         if shared:
             raise PlanError(
                 f"arm {search.arm.name!r}: tune: {len(shared)} of the {len(own)} images that its "
@@ -161,7 +161,7 @@ def check_apart(search: Search, tuning: Task, tasks: Mapping[str, Task]) -> None
             )
 
 
-def _scored(task: Task) -> list[Path]:
+def scored_files(task: Task) -> list[Path]:
     """Files of the images that a benchmark scores; none where its data set does not tell."""
     return list(getattr(getattr(task.data, "val", None), "files", ()))
 

@@ -153,6 +153,10 @@ def _state(job: Job, holder: Owner | None, monitor: Monitor) -> JobState:
             job.name, "running", phase, fraction, details, left, failures, host=holder.host
         )
     if _is_done(job.directory):
+        stopped = TrialFolder(job.directory).stopped
+        if stopped is not None:
+            details = f"stopped after {stopped.samples:,} samples"
+            return JobState(job.name, "done", "stopped", 1.0, details)
         return JobState(job.name, "done", "done", 1.0)
     phase, fraction, details = monitor.describe(job.name)
     if failures:
@@ -244,6 +248,8 @@ def _names(jobs: Sequence[JobState]) -> str:
 
 
 def _name(job: JobState) -> str:
+    if job.phase == "stopped":
+        return f"{job.name} ({job.details})"
     if job.state == "waiting" and job.phase == "pretraining":
         return f"{job.name} (stopped at {job.fraction:.0%})"
     return job.name

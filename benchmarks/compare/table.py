@@ -7,21 +7,21 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
 import pandas as pd
-import rich.table
 
 from benchmarks.compare.configs import differences, flatten
 from benchmarks.compare.costs import COSTS, mean_costs
 from benchmarks.compare.fairness import Fairness, by_value
 from benchmarks.compare.margins import Margin, margin_table
 from benchmarks.compare.names import check_names
+from benchmarks.compare.stopping import Short, without
 from benchmarks.core.record import Record
 from benchmarks.core.statistics import Interval
-from benchmarks.report.renderers import plain_rows, to_frame, to_markdown, to_screen
+from benchmarks.report.renderers import plain_rows, to_frame, to_markdown
 from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
@@ -30,7 +30,6 @@ from benchmarks.report.statistics.ranking import Ranking, rank
 from benchmarks.report.statistics.ranks import with_rankings
 from benchmarks.report.statistics.sentences import against, rank_text, summary
 from benchmarks.report.table import (
-    Cell,
     Column,
     Entry,
     Table,
@@ -42,6 +41,7 @@ from benchmarks.report.table import (
 
 RANK, ARM, SEEDS = Column("rank"), Column("arm", is_text=True), Column("seeds", digits=0)
 LETTERS, FAILED = Column("letters", is_text=True), Column("failed seeds", digits=0)
+STOPPED = Column("stopped seeds", digits=0)
 
 
 @dataclass
@@ -61,6 +61,8 @@ class Comparison:
         planned: the pair that the plan names, if both arms have two seeds in common.
         failures: arm -> seed -> how often its trial failed, which has not finished.
         margins: what each key of a sweep does by itself.
+        stopped: arm -> seed -> what its training got, which was ended before its budget was spent.
+        stopping: the rule that did so and what it did, for JSON; None without one.
     """
 
     table: Table
@@ -74,6 +76,8 @@ class Comparison:
     planned: PlannedPair | None = None
     failures: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     margins: tuple[Margin, ...] = ()
+    stopped: Mapping[str, Mapping[int, Short]] = field(default_factory=dict)
+    stopping: dict[str, Any] | None = None
 
     @property
     def metrics(self) -> list[Column]:
@@ -99,10 +103,12 @@ def build_table(
     statistics: Sequence[Statistic] = (),
     planned: tuple[str, str] | None = None,
     failures: Mapping[str, Mapping[int, int]] | None = None,
+    stopped: Mapping[str, Mapping[int, Short]] | None = None,
     title: str = "",
 ) -> Comparison:
-    """Orders the arms, the best mean of the primary metric first, an arm that has none last. Ranks
-    are those that an arm may have, see :class:`Ranking`; arms with fewer than two seeds have none.
+    """Orders the arms, the best mean of the primary metric first, an arm that has none last, behind
+    those with a stopped trial. Ranks are those that an arm may have, see :class:`Ranking`; arms
+    with fewer than two seeds or a stopped trial have none.
 
     Args:
         arms: arm -> its runs, one per trial and benchmark; all arms, also those without any yet.
@@ -117,6 +123,7 @@ def build_table(
             arms, without any with the first of the table.
         planned: two arms that were to be compared before anything ran.
         failures: arm -> seed -> how often its trial failed, which has not finished.
+        stopped: arm -> seed -> what it got, of the trials that ended before their budget was spent.
         title: above the table.
 
     Raises:
@@ -125,6 +132,7 @@ def build_table(
         PlanError: ``primary`` or a column names a metric that no record has.
     """
     baselines, settings, failures = baselines or {}, settings or {}, failures or {}
+    stopped = stopped or {}
     runs = list(chain(*arms.values(), *baselines.values()))
     try:
         records, known = require_one_protocol(runs), metrics_of(runs)
@@ -134,8 +142,8 @@ def build_table(
         check_names("metric:", [primary, *columns], known)
     shown = [primary, *(column for column in columns or known if column != primary)]
     first = known.get(primary, Column(primary, better="higher"))
-    means = _ranked(arms, first)
-    rankings = _rankings(arms, shown)
+    means = _ranked(arms, first, stopped)
+    rankings = _rankings(without(stopped, arms), shown)
     places, spent, entries = _places(rankings.get(primary)), mean_costs(costs), []
     for arm in means:
         seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
@@ -143,7 +151,9 @@ def build_table(
         cells |= places.get(arm, {}) | spent.get(arm, {})
         if failures:
             cells[FAILED.name] = len(failures.get(arm, ()))
-        kind = "first" if cells.get(RANK.name) == "1" else ""
+        if stopped:
+            cells[STOPPED.name] = len(stopped.get(arm, ()))
+        kind = "stopped" if arm in stopped else "first" if cells.get(RANK.name) == "1" else ""
         entries.append(Entry(arm, arms[arm], cells, kind=kind))
     for name, own in baselines.items():
         if not set(metrics_of(own)).isdisjoint(shown):
@@ -153,11 +163,7 @@ def build_table(
         title=title,
         before=(RANK, ARM, *_keys(settings), LETTERS),
         metrics=shown,
-        after=(
-            SEEDS,
-            *([FAILED] if failures else []),
-            *(cost for cost in COSTS if cost.name in set().union(*spent.values())),
-        ),
+        after=(SEEDS, *_counts(failures, stopped), *_known_costs(spent)),
         statistics=with_rankings(statistics, rankings),
         references=tuple(untrained) or tuple(means)[:1],
         intervals=_intervals(rankings),
@@ -167,13 +173,22 @@ def build_table(
         primary=first,
         means=means,
         records=records,
-        values=_values(arms),
+        values=_values(arms, stopped),
         fairness=fairness,
         untrained=tuple(untrained),
         rankings=rankings,
-        planned=_planned(arms, planned, primary),
+        planned=None if set(planned or ()) & set(stopped) else _planned(arms, planned, primary),
         failures=failures,
+        stopped=stopped,
     )
+
+
+def _counts(failures: Mapping[str, Any], stopped: Mapping[str, Any]) -> list[Column]:
+    return [*([FAILED] if failures else []), *([STOPPED] if stopped else [])]
+
+
+def _known_costs(spent: Mapping[str, Mapping[str, float]]) -> list[Column]:
+    return [cost for cost in COSTS if cost.name in set().union(*spent.values())]
 
 
 def _keys(settings: Mapping[str, Mapping[str, str]]) -> list[Column]:
@@ -228,29 +243,35 @@ def _advice(error: TableError) -> str:
     )
 
 
-def _ranked(arms: Mapping[str, Sequence[Run]], primary: Column) -> dict[str, Interval | None]:
-    """Arm -> mean of the primary metric, the best first; None where no run has it."""
+def _ranked(
+    arms: Mapping[str, Sequence[Run]], primary: Column, stopped: Mapping[str, Any]
+) -> dict[str, Interval | None]:
+    """Arm -> mean of the primary metric, the best first, stopped ones last; None: no run has it."""
     means: dict[str, Interval | None] = {}
     for arm, runs in arms.items():
         sample = sample_of(arm, runs, primary.name)
         means[arm] = mean_over_runs(sample) if sample.runs else None
 
-    def place(arm: str) -> float:
+    def place(arm: str) -> tuple[bool, float]:
         mean = means[arm]
         if mean is None or not mean.defined:
-            return math.inf
-        return mean.mean if primary.better == "lower" else -mean.mean
+            return arm in stopped, math.inf
+        return arm in stopped, mean.mean if primary.better == "lower" else -mean.mean
 
     return {arm: means[arm] for arm in sorted(means, key=place)}
 
 
-def _values(arms: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
+def _values(
+    arms: Mapping[str, Sequence[Run]], stopped: Mapping[str, Mapping[int, Short]]
+) -> list[dict[str, Any]]:
     values = []
     for arm, runs in arms.items():
         for run in runs:
+            short = stopped.get(arm, {}).get(run.pair)
+            mark = dict(stopped=short.samples) if short else {}
             for name, metric in run.record.metrics.items():
                 place = dict(arm=arm, seed=run.pair, column=run.column(name))
-                values.append(place | dict(value=metric.value))
+                values.append(place | dict(value=metric.value) | mark)
     return values
 
 
@@ -297,7 +318,7 @@ def ranking(comparison: Comparison) -> list[str]:
 
 def _unranked(comparison: Comparison, ranking: Ranking) -> list[str]:
     ranked = {arm.arm for arm in ranking.arms}
-    others = [arm for arm in comparison.means if arm not in ranked]
+    others = [arm for arm in without(comparison.stopped, comparison.means) if arm not in ranked]
     if not others:
         return []
     return [f"Not ranked: {', '.join(others)}; a rank needs two seeds, with a number in each."]
@@ -359,6 +380,7 @@ def as_json(comparison: Comparison) -> str:
             "rows": plain_rows(frame(comparison)),
             "values": values,
             "rankings": rankings,
+            "stopping": comparison.stopping,
             "planned": asdict(comparison.planned) if comparison.planned else None,
             "margins": list(map(asdict, comparison.margins)),
             "held_equal": comparison.fairness.equal,
@@ -367,33 +389,3 @@ def as_json(comparison: Comparison) -> str:
         indent=1,
         default=str,
     )
-
-
-def screens(comparison: Comparison) -> list[rich.table.Table]:
-    """Returns the results and, where there are any, further statistics and costs, each as a table
-    made to fit 80 characters.
-    """
-    metrics = [column.name for column in comparison.metrics]
-    failed = [FAILED.name] if comparison.failures else []
-    names = [RANK.name, ARM.name, LETTERS.name, *metrics, SEEDS.name, *failed]
-    results = comparison.table.select(names)
-    short = {RANK.name: "#", LETTERS.name: "ties", SEEDS.name: "n", FAILED.name: "failed"}
-    parts = [to_screen(replace(results, notes=()), short=short)]
-    further, costs = [], []
-    for column in comparison.table.columns:
-        if column in COSTS:
-            costs.append(column)
-        elif column.name not in names and not column.is_text:  # keys stand in the arms' names
-            further.append(replace(column, label=""))  # here its name must say which metric
-    titles = ("Further statistics", "Cost of pretraining, mean over seeds")
-    for title, columns in zip(titles, (further, costs), strict=True):
-        if columns:
-            parts.append(to_screen(_beside_arms(comparison.table, columns, title=title)))
-    return parts
-
-
-def _beside_arms(table: Table, columns: Sequence[Column], *, title: str) -> Table:
-    """Some columns beside the arms' names; rows without any value are left out."""
-    part = table.select([ARM.name, *(column.name for column in columns)])
-    rows = [row for row in part.rows if set(row.cells[1:]) != {Cell()}]
-    return Table(title, (ARM, *columns), tuple(rows))

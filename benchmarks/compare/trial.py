@@ -25,6 +25,7 @@ from pretrain.places import import_path
 # An earlier process of this trial may still be writing its last checkpoint; then this one goes on
 # from there.
 LOCK_SECONDS = 40.0
+LOOK_SECONDS = 1.0  # between two looks at whether the training has to end early
 
 
 class TrainerFailed(RuntimeError):
@@ -45,11 +46,12 @@ def run_trial(directory: Path) -> None:
         if not checkpoint.is_file():
             if spec.train:
                 pretrain(folder, spec, lock=lock)
+                checkpoint = folder.checkpoint(train=True)
             else:
                 initialise(folder)
         for benchmark in folder.missing():
             measure(folder, spec, benchmark=benchmark, checkpoint=checkpoint)
-        folder.note(phase="done")
+        folder.note(phase="done", error="")
 
 
 def initialise(folder: TrialFolder) -> None:
@@ -75,6 +77,8 @@ def measure(
         "config": spec.hash,
         "settings": benchmark.hash,
     }
+    if folder.stopped:
+        origin["stopped"] = folder.stopped.samples
     replace(record, subject={**record.subject, "trial": origin}).append(folder.records)
     folder.spend(evaluation_seconds=time.monotonic() - started)
 
@@ -91,8 +95,12 @@ def pretrain(folder: TrialFolder, spec: TrialSpec, *, lock: int) -> None:
         SystemExit: this process was told to stop, see :func:`_train`.
     """
     folder.note(phase="pretraining")
+    if _has_ended_early(folder, spec):
+        return
     arguments = [str(folder.config), "--work-dir", str(folder.training), "--resume", "auto"]
-    code = _train([*spec.trainer, *arguments], folder, lock=lock)
+    code = _train([*spec.trainer, *arguments], folder, spec, lock=lock)
+    if _has_ended_early(folder, spec):
+        return
     if code != 0:
         raise TrainerFailed(f"pretraining ended with exit code {code}; see its messages above")
     final = folder.checkpoint(train=True)
@@ -100,15 +108,40 @@ def pretrain(folder: TrialFolder, spec: TrialSpec, *, lock: int) -> None:
         raise TrainerFailed(f"pretraining ended without an error but left no {final}")
 
 
-def _train(command: Sequence[str], folder: TrialFolder, *, lock: int) -> int:
-    """Runs the trainer, noting its seconds and its memory; returns its exit code.
+def _batch(spec: TrialSpec) -> int:
+    """Samples per step."""
+    return spec.config["schedule.global_batch"]
+
+
+def _has_ended_early(folder: TrialFolder, spec: TrialSpec) -> bool:
+    """Whether the training has come as far as it may, short of its end; notes how far."""
+    if folder.stop_after is None or folder.checkpoint(train=True).is_file():
+        return False
+    from pretrain.engine.checkpoints import saved_steps  # torch: not before training has ended
+
+    for step, checkpoint in saved_steps(folder.training)[-1:]:
+        if step * _batch(spec) >= folder.stop_after:
+            folder.end_early(step * _batch(spec), checkpoint)
+            return True
+    return False
+
+
+def _is_due(folder: TrialFolder, spec: TrialSpec) -> bool:
+    """Whether the training has to end at its next checkpoint."""
+    limit = folder.stop_after
+    return limit is not None and folder.progress().get("step", 0) * _batch(spec) >= limit
+
+
+def _train(command: Sequence[str], folder: TrialFolder, spec: TrialSpec, *, lock: int) -> int:
+    """Runs the trainer, noting its seconds and its memory, and ends it if it is stopped early;
+    returns its exit code.
 
     Raises:
         SystemExit: this process got SIGTERM; so did the trainer, which has ended by then.
     """
     environment = {**os.environ, **import_path(), **inheritance()}
     process = subprocess.Popen(command, pass_fds=(lock,), env=environment)
-    stopped = False
+    stopped = due = False
 
     def stop(number: int, frame: object) -> None:
         nonlocal stopped
@@ -116,7 +149,7 @@ def _train(command: Sequence[str], folder: TrialFolder, *, lock: int) -> int:
         process.terminate()
 
     previous = signal.signal(signal.SIGTERM, stop)
-    last, peak = time.monotonic(), 0
+    last, looked, peak = time.monotonic(), time.monotonic(), 0
     try:
         while process.poll() is None:
             with suppress(ProcessLookupError):  # it ended meanwhile, or the system does not tell
@@ -125,6 +158,11 @@ def _train(command: Sequence[str], folder: TrialFolder, *, lock: int) -> int:
             if time.monotonic() - last > 5:
                 folder.spend(pretrain_seconds=time.monotonic() - last)
                 last = time.monotonic()
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if not due and _is_due(folder, spec):
+                    due = True
+                    process.terminate()  # it writes a checkpoint and ends
     finally:
         signal.signal(signal.SIGTERM, previous)
         process.kill()
@@ -141,8 +179,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (directory,) = sys.argv[1:] if arguments is None else arguments
     try:
         run_trial(Path(directory))
-    except TrainerFailed as error:
-        sys.exit(str(error))  # a traceback of this process would hide the trainer's
+    except Exception as error:
+        TrialFolder(Path(directory)).note(phase="failed", error=f"{type(error).__name__}: {error}")
+        if isinstance(error, TrainerFailed):
+            sys.exit(str(error))  # a traceback of this process would hide the trainer's
+        raise
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A trial's folder: what was asked for, what has been done, what is missing.
 
 The folder holds what was asked for (``trial.json``, ``config.py``), what is going on
-(``state.json``, ``log.txt``), the training's own folder (``pretrain/``) or the untrained network
+(``state.json``, ``log.txt``, and where trials may be stopped ``stopping.json`` and
+``stopped.json``), the training's own folder (``pretrain/``) or the untrained network
 (``untrained.pth``), and the results (``records.jsonl``). Whether something is missing is read from
 these alone, so a trial killed at any moment goes on where it stood, on any machine.
 """
@@ -23,6 +24,7 @@ from benchmarks.core.record import Record, read_all
 from pretrain.files import atomic_write, read_dict, sha256_of
 
 TRAINER = (sys.executable, "-m", "benchmarks.commands", "train")
+FINAL = "final.pth"  # of a training that came to its end
 SHOWN_DIFFERENCES = 8  # of a stale trial, in the message
 
 
@@ -82,6 +84,14 @@ def make_spec(
     )
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """How far a training came that was stopped: samples, and the name of its checkpoint."""
+
+    samples: int
+    checkpoint: str
+
+
 class TrialFolder:
     """The folder of one trial, which need not be there yet.
 
@@ -89,6 +99,7 @@ class TrialFolder:
         config: the resolved recipe, budget included.
         training: folder of the trainer.
         curve: what the trainer logged, step by step.
+        evaluations: what ``EvaluationHook`` measured on the way.
         records: results, a line each.
     """
 
@@ -97,7 +108,9 @@ class TrialFolder:
         self.config, self.records = path / "config.py", path / "records.jsonl"
         self.training = path / "pretrain"
         self.curve = self.training / "curve.csv"
+        self.evaluations = self.training / "evaluations.jsonl"
         self._spec, self._state = path / "trial.json", path / "state.json"
+        self._decision, self._stopped = path / "stopping.json", path / "stopped.json"
 
     @property
     def is_written(self) -> bool:
@@ -118,8 +131,45 @@ class TrialFolder:
         return Attempts(self.path, self.request)
 
     def checkpoint(self, *, train: bool) -> Path:
-        """Returns the file of the network that is evaluated, trained or as it was initialised."""
-        return self.training / "final.pth" if train else self.path / "untrained.pth"
+        """Returns the file of the network that is evaluated: trained, as far as it came if it was
+        stopped, or as it was initialised.
+        """
+        if not train:
+            return self.path / "untrained.pth"
+        stopped = self.stopped
+        return self.training / (stopped.checkpoint if stopped else FINAL)
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What :mod:`benchmarks.compare.stopper` has decided on the trial; may be empty."""
+        return read_dict(self._decision)
+
+    def decide(self, decision: dict[str, Any]) -> None:
+        """Writes a decision."""
+        atomic_write(self._decision, json.dumps(decision))
+
+    def forget_decision(self) -> None:
+        """Removes the decision: the trial goes on to its full budget."""
+        self._decision.unlink(missing_ok=True)
+        self._stopped.unlink(missing_ok=True)
+
+    @property
+    def stop_after(self) -> int | None:
+        """Samples after which its training has to end; None: at its budget."""
+        return self.decision.get("stop")
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """How far its training came; None: it was not stopped, or had reached its end."""
+        content = read_dict(self._stopped) if self.stop_after is not None else {}
+        if not content or (self.training / FINAL).is_file():
+            return None
+        return Stopped(**content)
+
+    def end_early(self, samples: int, checkpoint: Path) -> None:
+        """Notes that the training has ended with this checkpoint, as it had to."""
+        stopped = Stopped(samples, checkpoint.name)
+        atomic_write(self._stopped, json.dumps(asdict(stopped)))
 
     def write(self, spec: TrialSpec, config: dict[str, Any]) -> None:
         """Makes or renews the folder; benchmarks may be added or changed at any time, the
@@ -160,16 +210,17 @@ class TrialFolder:
         return TrialSpec(**content)
 
     def measured(self) -> dict[str, Record]:
-        """Returns benchmark name -> newest record made by this pretraining with the settings that
-        were asked for.
+        """Returns benchmark name -> newest record made by this pretraining, as far as it came, with
+        the settings that were asked for.
         """
-        spec = self.spec()
+        spec, stopped = self.spec(), self.stopped
+        samples = stopped.samples if stopped else None
         wanted = [(spec.hash, benchmark.name, benchmark.hash) for benchmark in spec.benchmarks]
         newest = {}
         for record in read_all(self.records) if self.records.is_file() else []:
             origin = record.subject.get("trial", {})
             key = origin.get("config"), origin.get("benchmark"), origin.get("settings")
-            if key in wanted:
+            if key in wanted and origin.get("stopped") == samples:
                 newest[origin["benchmark"]] = record
         return newest
 

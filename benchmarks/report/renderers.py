@@ -63,7 +63,7 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
         cells = []
         for cell, text in zip(row.cells, line, strict=True):
             cells.append(Text(short.get(text, text), style="bold" if cell.best else ""))
-        screen.add_row(*cells, style="dim" if row.kind == "baseline" else None)
+        screen.add_row(*cells, style="dim" if row.kind in ("baseline", "stopped") else None)
     return screen
 
 

@@ -83,8 +83,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells, one per column, and what kind of row they are: ``baseline``, ``first`` or nothing
-    special.
+    """Cells, one per column, and what kind of row they are: ``baseline``, ``first``, ``stopped``
+    (its trainings ended before their budget was spent) or nothing special.
     """
 
     cells: tuple[Cell, ...]
@@ -162,7 +162,8 @@ class Entry:
         name: what statistics call the row.
         runs: those whose metrics it shows.
         cells: column before or after the metrics -> what stands there.
-        kind: as in :class:`Row`. Baselines never compete for the best.
+        kind: as in :class:`Row`. Baselines never compete for the best, nor do stopped arms,
+            which are part of no further statistic either.
     """
 
     name: str
@@ -224,13 +225,16 @@ def build(
         own = known.get(name, Column(name, better="higher"))
         own = replace(own, digits=(digits or {}).get(name, 2))
         samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
-        for column, values in _metric_columns(own, samples, statistics, references):
+        compared = []
+        for entry, sample in zip(entries, samples, strict=True):
+            compared.append(replace(sample, runs=()) if entry.kind == "stopped" else sample)
+        for column, values in _metric_columns(own, samples, compared, statistics, references):
             if column is own:
                 values = _replaced(entries, values, (intervals or {}).get(name, {}))
                 add(own, values, _best(entries, values, own.better) if mark_best else ())
             else:
                 add(column, values)
-        notes += _sentences(own, samples, statistics)
+        notes += _sentences(own, compared, statistics)
     for column in after:
         add_stated(column)
     rows = zip(entries, zip(*cells, strict=True), strict=True)
@@ -247,12 +251,22 @@ def build(
 def _metric_columns(
     own: Column,
     samples: Sequence[Sample],
+    compared: Sequence[Sample],
     statistics: Sequence[Statistic],
     references: Sequence[str],
 ) -> Iterator[tuple[Column, list[Value]]]:
-    """Yields a metric's own column, then those of further statistics, with their values."""
+    """Yields a metric's own column, then those of further statistics, with their values.
+
+    Args:
+        own: the metric's.
+        samples: one per row.
+        compared: the same, without runs where further statistics take no account of the row.
+        statistics: further ones.
+        references: rows that statistics of pairs compare with.
+    """
     for statistic in dict.fromkeys((INTERVAL, *statistics)):
-        for heading, values in statistic.columns(samples, references).items():
+        shown = samples if statistic is INTERVAL else compared
+        for heading, values in statistic.columns(shown, references).items():
             if heading:
                 label = dict(label=heading, group=own.group, digits=own.digits)
                 yield Column(f"{own.name} {heading}", **label), values
@@ -336,10 +350,10 @@ def _replaced(
 
 
 def _best(entries: Sequence[Entry], means: Sequence[Value], better: str) -> list[int]:
-    """Rows with the best mean among several entries that are no baseline; all of equal ones."""
+    """Rows with the best mean among several entries that compete; all of equal ones."""
     competing = {}
     for row, (entry, value) in enumerate(zip(entries, means, strict=True)):
-        if entry.kind != "baseline" and isinstance(value, Interval):
+        if entry.kind not in ("baseline", "stopped") and isinstance(value, Interval):
             competing[row] = value.mean
     values = list(filter(math.isfinite, competing.values()))
     if len(competing) < 2 or not values:

@@ -37,10 +37,12 @@ def _value(record: dict[str, Any], metric: str) -> float:
 
 def rank(column: str, metric: str, cells: Cells, table: dict[str, Any]) -> dict[str, Any] | None:
     """The ranking of a column, shaped as in the table; None for fewer than two arms of two seeds
-    with a number in each.
+    with a number in each. Arms with a trial that was stopped early are not ranked.
     """
     complete: Cells = {}
     for arm, runs in cells.items():
+        if any("stopped" in run["subject"]["trial"] for run in runs.values()):
+            continue
         if len(runs) > 1 and all(math.isfinite(_value(run, metric)) for run in runs.values()):
             complete[arm] = runs
     if len(complete) < 2:

@@ -26,6 +26,7 @@ from pretrain.names import suggestion
 
 ROOT = "work_dirs"
 KINDS = ("comparison", "trial", "baseline", "training", "evaluation")
+_FAILURES = "failures.json"
 _TRIAL, _TABLE, _BUDGET, _BASELINE = "trial.json", "table.json", "budget.json", "record.json"
 _RECORDS = ".jsonl"
 
@@ -199,8 +200,12 @@ def _trial(name: str, folder: Path) -> Entry:
         state = "done"
     elif state == "done":
         state = "waiting"  # for benchmarks that were added
-    file = folder / ("state.json" if noted else _TRIAL)
+    file, failures = folder / ("state.json" if noted else _TRIAL), folder / _FAILURES
     error = noted.get("error", "") if state == "failed" else ""
+    # One that was killed, or lost its machine, could not say so itself.
+    if state not in ("done", "failed") and failures.is_file():
+        if _changed(failures) > _changed(file):
+            state, error = "failed", read_dict(failures).get("reason", "")
     return Entry(name, "trial", state, folder, _changed(file), records, error)
 
 

@@ -200,6 +200,12 @@ def _repeat_trial(
     _require_settings(origin, benchmarks)
     _require_data(spec, benchmarks, training=spec.train and not evaluation)
     network = stored.checkpoint(train=spec.train)
+    if stored.stopped and not evaluation:
+        raise ValueError(
+            f"{origin.folder}: the trial was stopped after {stored.stopped.samples:,} of "
+            f"{spec.samples:,} samples, at a checkpoint that a repetition would not meet again; "
+            "--evaluation measures that checkpoint anew"
+        )
     if evaluation and not network.is_file():
         raise FileNotFoundError(
             f"{network}: the network of the record is gone; without --evaluation it is trained anew"

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 # Writes what tools/train.py writes. The arm's fake score stands in its learning rate; fail.txt and
-# slow.txt beside the recipe make it fail or wait (seconds per step).
+# slow.txt beside the recipe make it fail or wait (seconds per step). With an EvaluationHook in the
+# recipe it is evaluated at every step, and SIGTERM makes it write a checkpoint and end.
 TRAINER = """
-import json, os, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
-config = {}
+config, stop = {}, []
 exec(open(sys.argv[1]).read(), config)
 work = Path(sys.argv[sys.argv.index("--work-dir") + 1])
 work.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,16 @@ for step in range(done + 1, total + 1):
     (work / "step.tmp").replace(work / "step.json")  # it may be killed in between
     progress = {"step": step, "total": total, "samples_per_s": 100 * lr, "seconds": step}
     (work / "progress.json").write_text(json.dumps(progress))
+    score = {"value": (lr * 10 + config["seed"]) * step / total, "unit": "%", "better": "higher"}
+    if config.get("hooks"):
+        signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+        record = {"benchmark": "toy", "metrics": {"score": score}, "protocol": {},
+                  "subject": {"spec": f"step {step}"}}
+        with open(work / "evaluations.jsonl", "a") as file:
+            file.write(json.dumps(record) + "\\n")
+    if stop and step < total:
+        (work / f"iter_{step}.pth").write_text(json.dumps({"score": score["value"]}))
+        sys.exit(75)
 rows += [f"{s},{s * schedule['global_batch']},{lr},{1 / s},{100 * lr}" for s in range(1, total + 1)]
 (work / "curve.csv").write_text("\\n".join(rows) + "\\n")
 (work / "final.pth").write_text(json.dumps({"score": lr * 10 + config["seed"]}))

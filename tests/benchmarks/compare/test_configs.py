@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,18 @@ def test_differences_are_by_value_and_name_what_is_absent() -> None:
         "d: (absent) → 5",
     ]
     assert config_hash({"a": 1, "b": 2}) == config_hash({"b": 2, "a": 1}) != config_hash({"a": 1})
+
+
+def test_modules_that_an_override_names_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    (tmp_path / "imported_by_an_override.py").write_text("import os; os.environ['SEEN'] = 'yes'")
+    monkeypatch.setenv("SEEN", "no")
+    named = {"custom_imports": {"imports": ["imported_by_an_override"]}}
+    config = load_config(tmp_path / "recipe.py", named, where="arm 'a'")
+    assert config["custom_imports"] == named["custom_imports"] and os.environ["SEEN"] == "yes"
+    with pytest.raises(PlanError, match="arm 'a': custom_imports: .*no_such_module"):
+        wrong = {"custom_imports": {"imports": ["no_such_module"]}}
+        load_config(tmp_path / "recipe.py", wrong, where="arm 'a'")

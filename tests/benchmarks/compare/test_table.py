@@ -13,6 +13,7 @@ from rich.console import Console
 from benchmarks.compare.fairness import compare_configs
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.page import Report, write_report
+from benchmarks.compare.screens import screens
 from benchmarks.compare.table import (
     Comparison,
     as_json,
@@ -20,7 +21,6 @@ from benchmarks.compare.table import (
     build_table,
     frame,
     ranking,
-    screens,
     verdicts,
 )
 from benchmarks.core.record import Metric, Record

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmarks.compare.executors.attempts import Attempts
 from benchmarks.core.record import Metric, Record
 from benchmarks.runs.registry import entries, find, runs
 from benchmarks.runs.tracking import NAME_TAG
@@ -83,6 +84,17 @@ class TestRegistry:
         assert find(root, str(root / "alone")).config == {"seed": 3, "schedule.lr": 0.5}
         with pytest.raises(ValueError, match="no run 'cmp/d/seed_0'.*did you mean 'cmp/"):
             find(root, "cmp/d/seed_0")
+
+    def test_a_trial_that_was_killed_has_failed_until_it_runs_again(self, root: Path) -> None:
+        folder = root / "cmp" / "d" / "seed_0"
+        write_trial(folder, "d", None, phase="pretraining")
+        assert find(root, "cmp/d/seed_0").state == "pretraining"
+        Attempts(folder).count("exit code 137 on node7")
+        os.utime(folder / "state.json", (1, 1))
+        entry = find(root, "cmp/d/seed_0")
+        assert (entry.state, entry.error) == ("failed", "exit code 137 on node7")
+        os.utime(folder / "failures.json", (0, 0))  # its state is newer: it runs again
+        assert find(root, "cmp/d/seed_0").state == "pretraining"
 
     def test_a_benchmark_that_was_added_is_waited_for(self, root: Path) -> None:
         file = root / "cmp/a/seed_0/trial.json"
