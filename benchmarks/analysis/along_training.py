@@ -128,7 +128,7 @@ def judge(
     proposed = candidates(columns["dse"])
     choice = judge_pick(proposed[0], values)
     agreed = agreement(columns["dse"], values)
-    three = choice.regret - max(values[place] for place in proposed) + values[choice.pick]
+    three = values[choice.best] - max(values[place] for place in proposed)
     regrets = (choice.regret, choice.gain, three, choice.last_regret, choice.chance_regret)
     metrics = dict(tau=Metric(agreed.tau, "1"))
     for name, value in zip(_REGRETS, regrets, strict=True):
