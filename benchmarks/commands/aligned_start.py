@@ -92,7 +92,7 @@ def run(
         )
     norms = "as trained" if unscaled else "initial norms"
     shown = names if len(names) < 5 else [*names[:2], "…", names[-1]]
-    print(f"{out}: filters {filters}, {norms}, of {len(names)} layers: {', '.join(shown)}")
+    print(f"{out}: filters {filters}, {norms}, {len(names)} of the layers: {', '.join(shown)}")
 
 
 COMMAND = Command(description=__doc__, examples=EXAMPLES, add_arguments=add_arguments, run=run)

@@ -226,7 +226,7 @@ def test_the_file_starts_a_training_and_is_read_by_benchmarks(
     command = (checkpoint, "--out", out, "--layers", 2, "--data", image_folder, "--size", 32)
     assert run_tool("aligned_start", *command, "--images", 6) == 0
     printed = capsys.readouterr().out
-    assert printed == f"{out}: filters drawn, initial norms, of 2 layers: conv1.0, conv1.3\n"
+    assert printed == f"{out}: filters drawn, initial norms, 2 of the layers: conv1.0, conv1.3\n"
     content = read_checkpoint(out)
     assert not any(name.startswith("objectives.") for name in content["state_dict"])
     assert content["meta"]["start"]["layers"] == 2
