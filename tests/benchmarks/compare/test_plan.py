@@ -278,7 +278,16 @@ def test_the_comparison_of_objectives_holds_all_that_are_published_under_one_sch
 
 
 @pytest.mark.parametrize(
-    "name", ["boxes", "families", "random_labels", "supcon", "clae", "clae_compute"]
+    "name",
+    [
+        "boxes",
+        "families",
+        "random_labels",
+        "random_label_transfer",
+        "supcon",
+        "clae",
+        "clae_compute",
+    ],
 )
 def test_comparisons_of_one_question_have_their_arms(name: str) -> None:
     """Their arms differ in more than the objective, on purpose; schedules are one."""
