@@ -16,6 +16,7 @@ from pretrain.backbones.second_norms import SecondNorms
 from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
+from pretrain.masking import Masking
 from pretrain.objectives.parts.base import Objective, target_copy
 from pretrain.structures import Batch, Views
 
@@ -130,7 +131,12 @@ def test_geometry_is_needed_where_the_page_says_so(
     options = {
         key: 16 if key == "hidden" else value for key, value in options.items() if key != "weight"
     }
-    backbone = MODELS.build(dict(tiny_backbone))
+    hides = registered()[name].needs.masked
+    small = dict(patch_size=8, img_size=32, embed_dim=24, depth=1, num_heads=2)
+    vit = dict(type="TimmBackbone", name="vit_tiny_patch16_224", **small)
+    backbone = MODELS.build(vit if hides else dict(tiny_backbone))
+    if hides:
+        backbone.add_mask_token()
     objective = MODELS.build(dict(options, features=backbone.info))
     boxes = torch.tensor([[[0, 0, 0.8, 0.8], [0.9, 0.2, 0.1, 1]]] * 2, dtype=torch.float64)
 
@@ -143,6 +149,7 @@ def test_geometry_is_needed_where_the_page_says_so(
             batch,
             backbone,
             target_copy(backbone),
+            masking=Masking(),
             second_norms=SecondNorms(backbone),
             normalisation=(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)),
         )

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from heads.precision import full_precision, no_autocast
+from pretrain.names import check_choice
+from pretrain.ranges import check_positive
 
 
 class Centre(nn.Module):
@@ -93,6 +95,57 @@ def _total(x: Tensor) -> Tensor:
     if get_world_size() > 1:
         dist.all_reduce(x)
     return x
+
+
+class Sharpening(nn.Module):
+    """The way from a teacher's logits to its distributions over prototypes.
+
+    Args:
+        prototypes: K.
+        how: ``sinkhorn`` (DINOv2) or ``centring`` (DINO, iBOT).
+        start, end: τ in the first epoch and after the warm-up; above 0.07 it is unstable.
+        warmup_epochs: see :func:`warmed_temperature`; 0 = ``end`` throughout.
+        momentum: of the centre.
+
+    Raises:
+        ValueError: another ``how``, or a τ that is not positive.
+    """
+
+    def __init__(
+        self,
+        prototypes: int,
+        *,
+        how: str = "sinkhorn",
+        start: float = 0.04,
+        end: float = 0.07,
+        warmup_epochs: int = 30,
+        momentum: float = 0.9,
+    ) -> None:
+        super().__init__()
+        check_choice("sharpening.how", how, ("sinkhorn", "centring"))
+        check_positive(**{"sharpening.start": start, "sharpening.end": end})
+        self.start, self.end, self.warmup_epochs = start, end, warmup_epochs
+        self.centre = Centre(prototypes, momentum) if how == "centring" else None
+
+    @torch.no_grad()
+    def forward(self, z: Tensor, *, epoch: float, training: bool = True) -> Tensor:
+        """Returns distributions (n, K) of logits z (n, K).
+
+        Args:
+            z: the logits. epoch: of the run, for τ.
+            training: whether the centre is to move by these logits (:meth:`move`).
+        """
+        tau = warmed_temperature(self.start, self.end, epochs=self.warmup_epochs, epoch=epoch)
+        if self.centre is None:
+            return sinkhorn(z, tau)
+        if training:
+            self.centre.observe(z)
+        return self.centre(z, tau)
+
+    def move(self) -> None:
+        """Moves the centre, if there is one; once a step, after the losses."""
+        if self.centre is not None:
+            self.centre.move()
 
 
 def warmed_temperature(start: float, end: float, *, epochs: int, epoch: float) -> float:
