@@ -5,6 +5,7 @@ The comparisons do this themselves.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,30 +38,33 @@ def add_arguments(parser: CommandLine) -> None:
         "--held-back",
         type=float,
         default=0.2,
-        help="share of each Caltech class kept for val (default 0.2)",
+        help="share of each class kept for val, of sets that have no such part (default 0.2)",
     )
 
 
 def run(*, names: Sequence[str], out: str, mirror: str | None, held_back: float) -> None:
     """Makes the data sets, or lists them."""
-    from benchmarks.data.prepare.for_comparison import PREPARERS
+    from benchmarks.data.prepare.for_comparison import PUBLISHED
     from pretrain.names import check_names
 
     if not names:
         _print_list()
         return
-    check_names("data set:", names, ("caltech101", "camvid", "pacs"))
+    check_names("data set:", names, PUBLISHED)
     for name in names:
-        folder = Path(out) / name
-        own = dict(held_back=held_back) if name == "caltech101" else {}
-        PREPARERS[name](out=str(folder), mirror=mirror, **own)
+        folder, prepare = Path(out) / name, PUBLISHED[name]
+        splits = "held_back" in inspect.signature(prepare).parameters
+        options = {"held_back": held_back} if splits else {}
+        prepare(out=str(folder), mirror=mirror, **options)
         print(f"{name}: {folder}")
 
 
 def _print_list() -> None:
+    from benchmarks.data.prepare.for_comparison import PUBLISHED
     from benchmarks.data.prepare.originals import ORIGINALS
 
-    for name, original in ORIGINALS.items():
+    for name in PUBLISHED:
+        original = ORIGINALS[name]
         print(f"{name:<12}{original.title}")
         print(f"{'':<12}some {original.megabytes} MB from {original.url}")
         print(f"{'':<12}rights: {original.rights}")

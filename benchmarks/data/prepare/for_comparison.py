@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.data.prepare.folders import is_prepared, new_folder, write_origin
-from benchmarks.data.prepare.originals import BACKGROUND, mirror_of, open_original
+from benchmarks.data.prepare.originals import BACKGROUND, ORIGINALS, mirror_of, open_original
 from benchmarks.data.prepare.run import prepare_sets
 from pretrain.data.folders import visible
 from pretrain.data.scenes.regions import write_tracks
@@ -202,6 +202,10 @@ PREPARERS: dict[str, Callable[..., None]] = {
     "pacs": prepare_pacs,
     "transfer": prepare_transfer,
 }
+
+
+# Those that make a folder of one published data set.
+PUBLISHED = {name: PREPARERS[name] for name in ORIGINALS if name in PREPARERS}
 
 
 def check_arguments(name: str, arguments: Any) -> None:

@@ -16,7 +16,7 @@ from benchmarks.compare.budget import with_samples
 from benchmarks.compare.configs import write_config
 from benchmarks.compare.parts import Evaluation, Plan
 from benchmarks.compare.plan import load_plan
-from benchmarks.compare.trial_folder import StaleTrial, TrialFolder, make_spec
+from benchmarks.compare.trial_folder import StaleTrial, Stopped, TrialFolder, make_spec
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all
 from pretrain.engine.build import build_runner
@@ -173,6 +173,38 @@ def test_failures_are_told_and_leave_their_state(
     idle = make(plan, "strong/seed_0", (sys.executable, "-c", "pass"))
     with pytest.raises(trials.TrainerFailed, match="left no .*final.pth"):
         trials.run_trial(idle.path)
+
+
+def test_a_trial_that_was_to_be_stopped_when_it_was_killed_ends_at_its_checkpoint(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = make(plan, "weak/seed_0", trainer)
+    folder.training.mkdir()
+    (folder.training / "iter_4.pth").write_text('{"score": 1.5}')
+    folder.decide({"rule": "r", "course": [], "stop": 32})
+    trials.run_trial(folder.path)
+    (record,) = read_all(folder.records)
+    assert calls(tmp_path) == [] and record.metrics["score"].value == 1.5
+    assert record.subject["trial"]["stopped"] == 32 and folder.missing() == []
+    assert folder.stopped == Stopped(32, "iter_4.pth")
+    folder.forget_decision()  # then it goes on, and that record counts no more
+    assert len(folder.missing()) == 1 and folder.stopped is None
+    trials.run_trial(folder.path)
+    assert folder.measured()["toy"].metrics["score"].value == pytest.approx(2.0)
+    folder.decide({"rule": "r", "course": [], "stop": 32})
+    assert folder.stopped is None and folder.missing() == []  # it has come to its end
+
+
+def test_a_trial_that_was_killed_before_it_had_come_so_far_trains_until_then(
+    plan: Plan, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = make(plan, "weak/seed_0", trainer)
+    folder.training.mkdir()
+    (folder.training / "iter_3.pth").write_text('{"score": 1.5}')
+    folder.decide({"rule": "r", "course": [], "stop": 32})
+    trials.run_trial(folder.path)
+    assert len(calls(tmp_path)) == 1  # too fast to be stopped, it came to its end
+    assert folder.stopped is None and folder.measured()["toy"].subject["trial"]["seed"] == 0
 
 
 def test_two_processes_never_work_on_one_trial(

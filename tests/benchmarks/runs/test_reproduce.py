@@ -13,6 +13,7 @@ from rich.console import Console
 from benchmarks.compare.executors import Local
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.run import Options, run_comparison
+from benchmarks.compare.trial_folder import TrialFolder
 from benchmarks.runs.reproduce import Comeback
 
 RunTool = Callable[..., int]
@@ -91,3 +92,21 @@ def test_a_number_without_an_interval_must_be_the_same() -> None:
     assert Comeback("a.b", 1.0, 1.0, None, "").came_back
     changed = Comeback("a.b", 1.0, 1.1, None, "")
     assert not changed.came_back and "has no interval" in str(changed)
+
+
+def test_a_stopped_trial_is_measured_again_at_its_checkpoint_and_not_trained(
+    finished: Path, run_tool: RunTool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, folder = finished.read_text(), TrialFolder(Path(WEAK))
+    checkpoint = folder.training / "iter_5.pth"
+    (folder.training / "final.pth").rename(checkpoint)
+    folder.decide({"rule": "r", "course": [], "stop": 40})
+    folder.end_early(40, checkpoint)
+    record = json.loads(folder.records.read_text())
+    record["subject"]["trial"]["stopped"] = 40
+    folder.records.write_text(json.dumps(record) + "\n")
+    assert run_tool("reproduce", WEAK, "--out", "again") == 2
+    assert "was stopped after 40 of 80 samples" in capsys.readouterr().err
+    assert run_tool("reproduce", WEAK, "--evaluation", "--out", "measured") == 0
+    assert "toy.score: 2 came back exactly" in capsys.readouterr().out
+    assert finished.read_text() == before

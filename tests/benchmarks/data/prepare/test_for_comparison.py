@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.prepare import prepare
 from benchmarks.data.prepare.for_comparison import (
+    PUBLISHED,
     prepare_caltech101,
     prepare_camvid,
     split_classes,
@@ -149,3 +151,20 @@ def test_sets_and_tracks_of_scenes_are_written_for_a_comparison(tmp_path: Path) 
     assert tracks.read_bytes() == before and b'"video": "seq_0000"' in before
     with pytest.raises(PlanError, match="prepare tracks: .*holds no seq_"):
         prepare(dict(tracks=dict(out=str(tracks), sequences=str(tmp_path / "none"))))
+
+
+def test_the_command_lists_and_makes_what_is_published(
+    mirror: str,
+    tmp_path: Path,
+    run_tool: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_tool("prepare_data") == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[0] != " "]
+    assert listed == list(PUBLISHED) and {"caltech101", "camvid", "pacs"} <= set(listed)
+    options = ["--out", tmp_path / "real", "--mirror", mirror, "--held-back", 0.5]
+    assert run_tool("prepare_data", "caltech101", "camvid", *options) == 0
+    assert len(files(tmp_path / "real" / "caltech101" / "val")) == 10
+    assert (tmp_path / "real" / "camvid" / "train" / "1.jpg").is_file()
+    assert run_tool("prepare_data", "scenes", *options) == 2
+    assert "unknown data set: 'scenes'" in capsys.readouterr().err
