@@ -44,7 +44,8 @@ class ImageSets(LabelledData):
         root: Folder of the data set.
         layout: One of those with sets in :mod:`benchmarks.data.layouts`: ``got10k``, ``aloi``,
             ``pascal3d`` or ``scenes``.
-        factors: Only these; empty: all that the data set has.
+        factors: Only these, a list of them or one text with commas; empty: all that the data set
+            has.
         every: Take every n-th set of each class and factor.
 
     Attributes:
@@ -76,7 +77,7 @@ class ImageSets(LabelledData):
         self.side, self._every = declared.side, every
         sets = declared.read(self.root)
         there = {one.factor for one in sets}
-        chosen = (factors,) if isinstance(factors, str) else tuple(factors)
+        chosen = factors.split(",") if isinstance(factors, str) and factors else tuple(factors)
         for factor in chosen:
             check_choice("factors", factor, [name for name in FACTORS if name in there])
         wanted = [one for one in sets if not chosen or one.factor in chosen]

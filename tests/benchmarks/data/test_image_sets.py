@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from benchmarks.data import ImageSets
+from benchmarks.evaluate.run import make_tasks
 from benchmarks.evaluate.suite import make_task
 from pretrain.data.scenes import write_scenes
 
@@ -157,6 +158,10 @@ def test_every_object_of_aloi_is_a_set_and_a_class(objects: Path) -> None:
 def test_factors_and_sets_can_be_chosen(objects: Path) -> None:
     data = ImageSets(objects, "aloi", factors="viewpoint")
     assert data.factors == ("viewpoint",) and len(data) == 12
+    spec = f"aloi:{objects}?factors=illumination_direction,viewpoint"
+    (task,) = make_tasks(["invariances"], [spec], [], quick=True)
+    assert task.data.factors == ("viewpoint", "illumination_direction")
+    assert ImageSets(objects, "aloi", factors="").factors == task.data.factors
     with pytest.raises(ValueError, match="factors='illumination_colour' is not one of viewpoint"):
         ImageSets(objects, "aloi", factors=("viewpoint", "illumination_colour"))
     with pytest.raises(ValueError, match="every=0 must be at least 1"):
