@@ -23,6 +23,7 @@ HONOURED: list[dict[str, Any]] = [
     {"hooks.1.type": "C"},
     {"hooks": [dict(type="D")]},
     {"loader": dict(_delete_=True, batch=4)},
+    {"loader._delete_": True, "loader.batch": 4},
     {"new": None},
 ]
 
