@@ -81,11 +81,15 @@ class Covariance:
         self._scatter = torch.zeros(dimension, dimension, dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
-        """Counts vectors (n, d), centred piece by piece, so that a large mean costs no digits."""
-        rows = rows.to("cpu", torch.float64)
-        mean, total = rows.mean(0), self.count + len(rows)
-        centred, shift = rows - mean, mean - self.mean
-        self._scatter += centred.T @ centred
+        """Counts vectors (n, d), centred piece by piece, so that a large mean costs no digits;
+        multiplied where they lie.
+        """
+        rows = rows.double()
+        own = rows.mean(0)
+        centred = rows - own
+        scatter, mean = (centred.T @ centred).cpu(), own.cpu()
+        total, shift = self.count + len(rows), mean - self.mean
+        self._scatter += scatter
         self._scatter += torch.outer(shift, shift) * (self.count * len(rows) / total)
         self.mean += shift * (len(rows) / total)
         self.count = total
