@@ -31,6 +31,7 @@ DEAREST = (
     "csrc/test_cuda_compiles",
     "benchmarks/transfer/test_trial",
     "benchmarks/compare/test_run",
+    "benchmarks/compare/test_stopping",
     "tools/test_wheel",
     "configs/test_recipes",
     "benchmarks/transfer/test_labels",

@@ -45,7 +45,7 @@ def read_course(path: Path, metric: str, *, batch: int, now: float) -> list[Read
     """Returns what an ``evaluations.jsonl`` holds of a metric, each number of samples once.
 
     Args:
-        path: of the file, which may be missing or end in half a line.
+        path: of the file, which may be missing, and hold a part of a line.
         metric: ``benchmark.metric``.
         batch: samples per step.
         now: time of the readings.
@@ -54,10 +54,11 @@ def read_course(path: Path, metric: str, *, batch: int, now: float) -> list[Read
     course: dict[int, Reading] = {}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
     for line in lines:
-        if not line.endswith("\n") or not line.strip():
+        try:
+            record = json.loads(line) if line.endswith("\n") else {}
+        except ValueError:  # a process was killed while it wrote it
             continue
-        record = json.loads(line)
-        if record["benchmark"] == kind and name in record["metrics"]:
+        if record.get("benchmark") == kind and name in record["metrics"]:
             samples = batch * int(record["subject"]["spec"].removeprefix("step "))
             measured = record["metrics"][name]
             value = math.nan if measured["value"] is None else measured["value"]
@@ -138,6 +139,7 @@ class Stopper:
                     f"samples, {self.rule.metric} = {reading.value:.4g}",
                     markup=False,
                     highlight=False,
+                    soft_wrap=True,
                 )
                 break
         if new:
