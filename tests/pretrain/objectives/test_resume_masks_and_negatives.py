@@ -1,4 +1,4 @@
-"""What SimMIM, iBOT and AdCo draw or keep continues exactly in a run that was killed."""
+"""What SimMIM, iBOT, DINO and AdCo draw or keep continues exactly in a run that was killed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pretrain.engine.config import PretrainConfig
 OBJECTIVES = {
     "SimMIM": dict(mask_size=8, mask_ratio=0.5),
     "IBOT": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
+    "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
 }
 
