@@ -67,7 +67,7 @@ class Panels:
     Attributes:
         panels: at least one.
         styles: arm -> its look.
-        from_zero: the vertical axes begin at 0.
+        from_zero: the vertical axes begin at 0, or below where a value does.
     """
 
     panels: Sequence[Panel]
@@ -165,7 +165,9 @@ def _draw_panel(axes: Axes, panel: Panel, sheet: Panels) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k, 1.5M
     if sheet.from_zero:
-        axes.set_ylim(bottom=0)
+        axes.update_datalim([(axes.dataLim.x0, 0)])
+        axes.autoscale_view()
+        axes.set_ylim(bottom=min(0, axes.dataLim.y0))
 
 
 def _smallest(panel: Panel) -> float:

@@ -22,7 +22,7 @@ def _panels(records: Records) -> Sequence[Panel]:
 
 
 def _gather(sources: Sources) -> dict[str, Panels]:
-    return sheets(sources, "cka", _panels)
+    return sheets(sources, "cka", _panels, from_zero=True)
 
 
 CKA = Figure(

@@ -17,7 +17,7 @@ def _panels(records: Records) -> Sequence[Panel]:
 
 
 def _gather(sources: Sources) -> dict[str, Panels]:
-    return sheets(sources, "distance", _panels)
+    return sheets(sources, "distance", _panels, from_zero=True)
 
 
 DISTANCE = Figure(

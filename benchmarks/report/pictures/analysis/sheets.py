@@ -16,7 +16,11 @@ Records = Mapping[str, Sequence[Record]]
 
 
 def sheets(
-    sources: Sources, benchmark: str, panels: Callable[[Records], Sequence[Panel]]
+    sources: Sources,
+    benchmark: str,
+    panels: Callable[[Records], Sequence[Panel]],
+    *,
+    from_zero: bool = False,
 ) -> dict[str, Panels]:
     """A sheet for each name under which a comparison has the benchmark, with the name as its title
     where there are several.
@@ -25,6 +29,7 @@ def sheets(
         sources: of the page.
         benchmark: whose records of networks are drawn.
         panels: called with arm -> its records, one per seed.
+        from_zero: the vertical axes show 0.
     """
     by_name: dict[str, dict[str, list[Record]]] = {}
     for arm, runs in sources.runs.items():
@@ -35,7 +40,7 @@ def sheets(
     styles = looks(sources.arms or sources.runs)
     drawn = {}
     for name, records in by_name.items():
-        drawn[name if len(by_name) > 1 else ""] = Panels(panels(records), styles)
+        drawn[name if len(by_name) > 1 else ""] = Panels(panels(records), styles, from_zero)
     return drawn
 
 
