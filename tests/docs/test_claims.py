@@ -19,7 +19,7 @@ from benchmarks.runs.ledger.registry import PAPERS
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "docs" / "results" / "records"
 #: Records that no comparison makes.
-OTHERS = {"upsamplers_scenes", "gaussian_labels"}
+OTHERS = {"upsamplers", "gaussian_labels"}
 
 
 def all_tests() -> Iterator[Test]:

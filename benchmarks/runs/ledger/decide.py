@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmarks.core.record import Record, is_baseline, upsampler_of
 from benchmarks.core.statistics import Interval, interval_of_runs
+from benchmarks.core.upsamplers import family
 from benchmarks.report.runs import Run, Sample, sample_of
 from benchmarks.report.statistics.ranking import rank
 from benchmarks.runs.ledger.claim import Above, Claim, Halves, Larger, Narrower, Test
@@ -221,8 +222,8 @@ def read_runs(file: Path) -> dict[str, list[Run]]:
     """Reads published records: arm -> its runs.
 
     Records of a comparison name their arm, seed and benchmark. Others, of ``pixelpretext evaluate``
-    and ``analyse``, have the upsampler as their arm where they name one, paired by network, else
-    the network's spec. Trivial predictors are no arms.
+    and ``analyse``, have the upsampler (without the number of its file's folder) as their arm where
+    they name one, paired by network, else the network's spec. Trivial predictors are no arms.
 
     Args:
         file: JSON lines, packed.
@@ -237,7 +238,7 @@ def read_runs(file: Path) -> dict[str, list[Run]]:
         else:
             request = record.subject.get("request", {})
             benchmark = request.get("benchmark", record.benchmark)
-            spec, upsampler = str(record.subject["spec"]), upsampler_of(record.subject)
+            spec, upsampler = str(record.subject["spec"]), family(upsampler_of(record.subject))
             arm, pair = (spec, 0) if upsampler == "none" else (upsampler, spec)
         runs.setdefault(arm, []).append(Run(record, f"{arm}/{pair}", pair, benchmark))
     return runs

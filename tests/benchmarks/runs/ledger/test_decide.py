@@ -168,7 +168,10 @@ def test_a_claim_is_seen_if_all_its_tests_are() -> None:
 def test_networks_behind_upsamplers_are_paired(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "toy.jsonl.gz", "wt", encoding="utf-8") as file:
         for network, value in enumerate([10.0, 20.0, 30.0]):
-            for spec, gain in (("bilinear", 0.0), ("jbu", 7.0 + network)):
+            for spec, gain in (
+                ("bilinear", 0.0),
+                (f"jbu:up/jbu_{network}/final.pth", 7.0 + network),
+            ):
                 subject = dict(spec=f"{network}.pth", backbone={}, upsampler=dict(spec=spec))
                 metrics = dict(score=Metric(value + gain, "%"))
                 file.write(Record("task", metrics, {}, subject=subject).to_json() + "\n")
