@@ -14,11 +14,8 @@ Knob:     epochs and images of the analyses
 
 _base_ = "real.py"
 title = "Why features transfer: analyses of networks of one budget"
-_sets = "data/scenes_factors"
-prepare = dict(
-    pacs=dict(out="data/real/pacs"),
-    scenes=dict(out=_sets, images=20, size=96, seed=0, factors=10),
-)
+_sets = "data/factors"
+prepare = dict(pacs=dict(out="data/real/pacs"), factors=dict(out=_sets, factors=10))
 budget = dict(samples=12_000)
 overrides = {
     "_delete_": True,
@@ -92,7 +89,9 @@ benchmarks = dict(
     # what features hold on to, and what they ignore
     positional_bias=dict(type="positional_bias", data=_streets, size=(192, 256), images=300),
     dense_structure=dict(type="dense_structure", data=_streets, size=(192, 256)),
-    invariances=dict(type="invariances", data=dict(type="ImageSets", root=_sets, layout="scenes")),
+    invariances=dict(
+        type="invariances", data=dict(type="ImageSets", root=_sets, layout="scenes"), size=64
+    ),
 )
 baselines = dict(_delete_=True)
 primary = "whole.relative_drop"

@@ -9,8 +9,8 @@ from benchmarks.runs.ledger.claim import Above, Claim, Halves, Larger, Paper
 _COMPARE = "python tools/compare.py configs/comparisons/{}.py".format
 _WHY = dict(
     commands=(_COMPARE("why"),),
-    scale="pretrained on 2,806 photos of Caltech-101, fine-tuned on a third of them at 64 px; 0.5 "
-    "million parameters, 12,000 samples, three seeds",
+    scale="pretrained on 2,806 photos of Caltech-101, fine-tuned on a quarter of them at 64 px; "
+    "0.5 million parameters, 12,000 samples, three seeds",
 )
 #: The arms of configs/comparisons/why.py that were pretrained.
 _PRETRAINED = ("SimCLR", "PixContrast", "PixPro", "SupCon", "CIM")
@@ -114,6 +114,12 @@ _GAUSS = dict(
     scale="Gaussian inputs of 10 dimensions, 512 points, a ReLU network 256-64, eight seeds",
 )
 
+_ONWARD = dict(
+    commands=(_COMPARE("random_label_transfer"),),
+    scale="random labels of 480 generated scenes in 50 classes at 32 px, then objects of other "
+    "scenes; 24,000 samples, networks of two widths without normalisation, three seeds",
+)
+_onward = partial(Above, records="random_label_transfer", first="wide", second="narrow")
 _first_layer = partial(Larger, records="random_labels", arms=("random_labels",))
 
 RANDOM_LABELS = Paper(
@@ -194,12 +200,39 @@ RANDOM_LABELS = Paper(
             ),
         ),
         Claim(
-            claim="Negative transfer comes from silent late units, and wider late layers heal it.",
-            place="figure 1, negative transfer; settings as a course project reads them",
-            confirms="fewer dead units and higher accuracy downstream with wider late layers",
-            commands=("python tools/analyse.py dead_units CHECKPOINT --data classes:ROOT",),
-            scale="VGG16, CIFAR-10 in two disjoint halves, 80 epochs",
-            needs="a GPU for a day: VGG16 of several widths, 80 epochs on 20,000 images each",
+            claim="Learning random labels of many classes harms what is learnt next, and wider "
+            "late layers heal it.",
+            place="figure 1, negative transfer (VGG16, CIFAR-10, 50 classes); settings as a course "
+            "project reads them",
+            confirms="optimisation speed after random labels below that from scratch for the "
+            "narrow network, and the loss smaller for the wide one",
+            **_ONWARD,
+            tests=(
+                Larger(
+                    records="random_label_transfer",
+                    arms=("narrow",),
+                    column="transfer.trained_gain",
+                    than=0.0,
+                    smaller=True,
+                ),
+                _onward(column="transfer.trained_gain"),
+            ),
+        ),
+        Claim(
+            claim="Behind the harm are units of late layers that are silent on the new images.",
+            place="figure 1 and what is said of it",
+            confirms="more dead units in the last layer after random labels than in the untrained "
+            "network, and fewer in the wide network than in the narrow one",
+            **_ONWARD,
+            tests=(
+                Above(
+                    records="random_label_transfer",
+                    column="dead_units.dead_last",
+                    first="narrow_untrained",
+                    second="narrow",
+                ),
+                _onward(column="dead_units.dead_last"),
+            ),
         ),
     ),
 )
