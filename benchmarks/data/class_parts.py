@@ -190,6 +190,7 @@ def _advice(error: PartsError) -> str:
 
 
 def labels_of(source: FilesBelow, names: tuple[str, ...]) -> np.ndarray:
+    """(n,) int64, the place of every file's class among the names."""
     number = {name: i for i, name in enumerate(names)}
     labels = np.empty(len(source), np.int64)
     for index in range(len(source)):
