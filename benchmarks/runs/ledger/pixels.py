@@ -29,7 +29,7 @@ PIXPRO = Paper(
             "of the official README: VOC 58.8 AP against 55.5 to 57.6",
             confirms="dense retrieval with PixPro's features above SimCLR's, on scenes and on "
             "streets, whether or not the memory holds the drive that is scored",
-            commands=(_COMPARE("scenes"), _COMPARE("real")),
+            commands=(_COMPARE("scenes"), _COMPARE("real"), _COMPARE("objectives")),
             scale=f"{_SCENES('20,000')}; {_PHOTOS}",
             tests=(
                 _scenes(first="PixPro", second="SimCLR"),
@@ -42,7 +42,7 @@ PIXPRO = Paper(
             claim="PixContrast gives better dense features than image-level contrast.",
             place="the paper's ablation of pixel-level pretext tasks; its numbers UNCONFIRMED",
             confirms="the same for PixContrast",
-            commands=(_COMPARE("scenes"), _COMPARE("real")),
+            commands=(_COMPARE("scenes"), _COMPARE("real"), _COMPARE("objectives")),
             scale=f"{_SCENES('20,000')}; {_PHOTOS}",
             tests=(
                 _scenes(first="PixContrast", second="SimCLR"),
@@ -56,12 +56,13 @@ PIXPRO = Paper(
             place="the paper's comparison of its two pretext tasks; numbers UNCONFIRMED. A "
             "re-implementation reports VOC 54.1 AP against 52.2",
             confirms="dense retrieval with PixPro's features above PixContrast's",
-            commands=(_COMPARE("scenes"), _COMPARE("real")),
+            commands=(_COMPARE("scenes"), _COMPARE("real"), _COMPARE("objectives")),
             scale=f"{_SCENES('20,000')}; {_PHOTOS}",
             tests=(
                 _scenes(first="PixPro", second="PixContrast"),
                 _photos(first="PixPro", second="PixContrast"),
                 _drives(first="PixPro", second="PixContrast"),
+                _every(first="PixPro", second="PixContrast"),
             ),
         ),
         Claim(
