@@ -47,6 +47,14 @@ class Encodings(Protocol):
         hidden; the same tensor for all objectives.
         """
 
+    def hidden_cells(self, group: str) -> Tensor:
+        """Returns the numbers of the hidden cells of :meth:`mask` among all B · V · h · w, (n,)
+        int64, ascending.
+
+        Masks are drawn on the CPU, so that n is known there: indexing by ``mask`` itself would wait
+        for the device.
+        """
+
     def target(self, group: str) -> list[Features]:
         """Returns the target network's features, without gradient."""
 
@@ -95,7 +103,9 @@ class BatchEncodings:
         epoch: float = 0.0,
     ) -> None:
         self._batch, self._online, self._target = batch, online, target
-        self._reference, self._masking, self._masks = reference, masking, {}
+        self._reference, self._masking = reference, masking
+        self._masks: dict[str, Tensor] = {}
+        self._hidden_cells: dict[str, Tensor] = {}
         self.progress, self.epoch = progress, epoch
         self._second_norms, self._normalisation = second_norms, normalisation
         self._cache: dict[tuple[str, str], list[Features]] = {}
@@ -129,8 +139,15 @@ class BatchEncodings:
             images = self._batch.views[group].images
             grid = self._online.patch_grid(tuple(images.shape[-2:]))
             drawn = self._masking.draw(*images.shape[:2], grid=grid)
+            cells = drawn.flatten().nonzero()[:, 0]
             self._masks[group] = drawn.to(images.device, non_blocking=True)
+            self._hidden_cells[group] = cells.to(images.device, non_blocking=True)
         return self._masks[group]
+
+    def hidden_cells(self, group: str) -> Tensor:
+        """See :meth:`Encodings.hidden_cells`."""
+        self.mask(group)
+        return self._hidden_cells[group]
 
     def online(
         self,

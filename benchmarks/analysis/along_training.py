@@ -130,11 +130,12 @@ def judge(
     agreed = agreement(columns["dse"], values)
     three = values[choice.best] - max(values[place] for place in proposed)
     regrets = (choice.regret, choice.gain, three, choice.last_regret, choice.chance_regret)
-    metrics = dict(tau=Metric(agreed.tau, "1"))
+    metrics = dict(tau=Metric(agreed.tau, "1", "higher"))
     for name, value in zip(_REGRETS, regrets, strict=True):
         metrics[name] = Metric(value, unit, "higher" if name == "gain" else "lower")
     for name in _TAUS[1:]:
-        metrics[name] = Metric(kendall(columns[name.removeprefix("tau_")], values), "1")
+        own_tau = kendall(columns[name.removeprefix("tau_")], values)
+        metrics[name] = Metric(own_tau, "1", "higher")
     counts = dict(
         checkpoints=columns,
         pick=columns["samples"][choice.pick],

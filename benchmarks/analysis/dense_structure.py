@@ -91,8 +91,8 @@ def run(
             progress("cluster", number + 1, len(groups))
     structure = Structure(*np.mean(parts, 0).tolist(), dimension(torch.cat(drawn)))
     metrics = metrics_of(structure)
-    metrics["cell_rank"] = Metric(effective_rank(torch.cat(drawn)), "1")
-    metrics["rank_me"] = Metric(rank_me(torch.cat(vectors)), "1")
+    metrics["cell_rank"] = Metric(effective_rank(torch.cat(drawn)), "1", "higher")
+    metrics["rank_me"] = Metric(rank_me(torch.cat(vectors)), "1", "higher")
     counts = _counts(groups, np.array(parts), images=len(data.val))
     return Result(metrics, counts, facts=dict(stride=extractor.stride, compared=groups.size))
 
@@ -100,10 +100,10 @@ def run(
 def metrics_of(structure: Structure) -> dict[str, Metric]:
     """The three parts, and the class part that DSE adds to the weighted dimension."""
     return dict(
-        class_part=Metric(structure.class_part, "1"),
-        inter=Metric(structure.inter, "1"),
+        class_part=Metric(structure.class_part, "1", "higher"),
+        inter=Metric(structure.inter, "1", "higher"),
         intra=Metric(structure.intra, "1", "lower"),
-        dimension=Metric(structure.dimension, "1"),
+        dimension=Metric(structure.dimension, "1", "higher"),
     )
 
 

@@ -163,9 +163,9 @@ def record(name: str, seed: int, outcome: Outcome) -> Record:
     metrics = dict(
         misalignment=Metric(outcome.misalignment, "1", "lower"),
         random_basis=Metric(outcome.random_basis, "1", "lower"),
-        rise=Metric(centre - first, "1"),
-        fall=Metric(centre - last, "1"),
-        labels_learnt=Metric(100 * outcome.accuracy, "%"),
+        rise=Metric(centre - first, "1", "higher"),
+        fall=Metric(centre - last, "1", "higher"),
+        labels_learnt=Metric(100 * outcome.accuracy, "%", "higher"),
     )
     trial = dict(arm=name, seed=seed, benchmark="gaussian_labels")
     subject = dict(spec=f"gaussian_labels {name}", backbone=dict(hidden=case.hidden), trial=trial)

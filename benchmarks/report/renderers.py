@@ -45,7 +45,7 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
 
     Args:
         table: any.
-        short: name of a row -> what to print for it, where that is too long.
+        short: name -> what to print for it, in headings and cells, where it is too long.
     """
     short = short or {}
     caption = "\n".join([table.caption] * bool(table.caption) + list(table.notes))
@@ -53,7 +53,7 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
         title=escape(table.title), caption=escape(caption) or None, title_justify="left"
     )
     for column in table.columns:
-        heading = short.get(column.name, column.heading)
+        heading = _shortened(column.heading, short)
         if column.group:  # several metrics fit 80 characters if each heading takes three lines
             heading = heading.replace(f"{column.group}.", f"{column.group}\n", 1)
             heading = heading.replace(" [", "\n[")
@@ -62,9 +62,15 @@ def to_screen(table: Table, *, short: Mapping[str, str] | None = None) -> rich.t
     for row, line in zip(table.rows, _named(table), strict=True):
         cells = []
         for cell, text in zip(row.cells, line, strict=True):
-            cells.append(Text(short.get(text, text), style="bold" if cell.best else ""))
+            cells.append(Text(_shortened(text, short), style="bold" if cell.best else ""))
         screen.add_row(*cells, style="dim" if row.kind in ("baseline", "stopped") else None)
     return screen
+
+
+def _shortened(text: str, short: Mapping[str, str]) -> str:
+    for name, brief in short.items():
+        text = text.replace(name, brief)
+    return text
 
 
 def print_tables(
@@ -91,7 +97,7 @@ def print_tables(
     for table in tables:
         screen = to_screen(table, short=short)
         if _least_width(screen) > console.width:
-            screen = _turned(screen)
+            screen = min(screen, _turned(screen), key=_least_width)
         console.print(screen)
     for line in full_names(short):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -103,7 +109,7 @@ def _least_width(screen: rich.table.Table) -> int:
     """
     widths = []
     for column in screen.columns:
-        cells = [len(cell) for cell in column.cells]
+        cells = map(len, map(str, column.cells))
         widths.append(max([_HEADING, *cells]) + 3)  # the rule and a blank on either side
     return sum(widths) + 1
 

@@ -122,16 +122,19 @@ class IBOT(Objective):
         """
         mask = encode.mask("global")
         online = _cells(encode.online("global", mask=mask), self.stride)
-        target = _cells(encode.target("global"), self.stride)  # (B, V, N, D)
+        target = _cells(encode.target("global"), self.stride)  # (B·V·N, D)
         hidden = mask.flatten(2)
-        counts = torch.ones_like(hidden) if self.visible_weight else hidden
+        if not self.visible_weight:  # the head is dear: cells that do not count are left out
+            chosen = encode.hidden_cells("global")
+            online, target = online.index_select(0, chosen), target.index_select(0, chosen)
         with torch.no_grad():
-            z = self.target_head(target[counts])
+            z = self.target_head(target)
             q = self.sharpening(z, epoch=encode.epoch, training=self.training)
-        rows = self._losses(online[counts], q, hold=encode.epoch < self.hold_epochs)
-        losses = rows.new_zeros(counts.shape).masked_scatter(counts, rows)
+        losses = self._losses(online, q, hold=encode.epoch < self.hold_epochs)
+        if not self.visible_weight:
+            losses = losses.new_zeros(hidden.numel()).index_copy(0, chosen, losses)
         loss = masked_mean(
-            losses.flatten(0, 1),
+            losses.view(-1, hidden.shape[2]),
             hidden.flatten(0, 1),
             visible_weight=self.visible_weight,
             count_empty=self.count_empty,
@@ -163,5 +166,6 @@ class IBOT(Objective):
 
 
 def _cells(views: list[Features], stride: int) -> Tensor:
-    """The cells of all views, (B, V, N, D)."""
-    return torch.stack([view.map(stride).flatten(2).transpose(1, 2) for view in views], 1)
+    """The cells of all views, (B·V·N, D), those of an image's first view first."""
+    cells = [view.map(stride).flatten(2).transpose(1, 2) for view in views]
+    return torch.stack(cells, 1).flatten(0, 2)

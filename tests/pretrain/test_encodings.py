@@ -112,6 +112,9 @@ def test_a_step_draws_once_and_encodes_once() -> None:
     encode = BatchEncodings(batch, backbone, None, masking=Masking(share=1.0))
     mask = encode.mask("global")
     assert mask is encode.mask("global") and mask.shape == (3, 2, 4, 4)
+    cells = torch.zeros(mask.numel(), dtype=torch.bool)
+    cells[encode.hidden_cells("global")] = True
+    assert torch.equal(cells, mask.flatten()) and cells.any()
     first = encode.online("global", mask=mask)
     assert encode.online("global", mask=mask) is first and len(calls) == 2
     plain = encode.online("global")
