@@ -100,10 +100,17 @@ TRANSFER = Paper(
             claim="Networks move less from a pretrained start than from a random one.",
             place="table 2: distances 157 to 237 against 785 to 812 (pretrained network as origin)",
             confirms="distance between two fine-tunings of a network below that of two random "
-            "starts; DomainNet and CheXpert as published",
-            commands=("python tools/analyse.py barrier CHECKPOINT --data …",),
-            scale="DomainNet and CheXpert, ResNet-50 without BatchNorm, ImageNet weights",
-            needs="ImageNet weights of a Fixup-ResNet-50 and the two data sets",
+            "starts",
+            **_WHY,
+            tests=(
+                Larger(
+                    records="why",
+                    arms=_PRETRAINED,
+                    column="barrier.apart",
+                    than="random_apart",
+                    smaller=True,
+                ),
+            ),
         ),
     ),
 )
