@@ -144,17 +144,12 @@ def build_table(
     first = known.get(primary, Column(primary, better="higher"))
     means = _ranked(arms, first, stopped)
     rankings = _rankings(without(stopped, arms), shown)
-    places, spent, entries = _places(rankings.get(primary)), mean_costs(costs), []
-    for arm in means:
-        seeds = max(len(sample_of(arm, arms[arm], column).runs) for column in shown)
-        cells = {ARM.name: arm, SEEDS.name: seeds, **settings.get(arm, {})}
-        cells |= places.get(arm, {}) | spent.get(arm, {})
-        if failures:
-            cells[FAILED.name] = len(failures.get(arm, ()))
-        if stopped:
-            cells[STOPPED.name] = len(stopped.get(arm, ()))
-        kind = "stopped" if arm in stopped else "first" if cells.get(RANK.name) == "1" else ""
-        entries.append(Entry(arm, arms[arm], cells, kind=kind))
+    spent = mean_costs(costs)
+    cells = _cells({arm: arms[arm] for arm in means}, shown, failures=failures, stopped=stopped)
+    for own in (settings, _places(rankings.get(primary)), spent):
+        for arm, extra in own.items():
+            cells[arm] |= extra
+    entries = [Entry(arm, arms[arm], cells[arm], kind=_kind(cells[arm], stopped)) for arm in means]
     for name, own in baselines.items():
         if not set(metrics_of(own)).isdisjoint(shown):
             entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
@@ -181,6 +176,32 @@ def build_table(
         failures=failures,
         stopped=stopped,
     )
+
+
+def _cells(
+    arms: Mapping[str, Sequence[Run]],
+    columns: Sequence[str],
+    *,
+    failures: Mapping[str, Mapping[int, int]],
+    stopped: Mapping[str, Mapping[int, Short]],
+) -> dict[str, dict[str, Any]]:
+    """Arm -> its name and how many seeds it has, lacks and was stopped in."""
+    cells: dict[str, dict[str, Any]] = {}
+    for arm, runs in arms.items():
+        seeds = max(len(sample_of(arm, runs, column).runs) for column in columns)
+        cells[arm] = {ARM.name: arm, SEEDS.name: seeds}
+        if failures:
+            cells[arm][FAILED.name] = len(failures.get(arm, ()))
+        if stopped:
+            cells[arm][STOPPED.name] = len(stopped.get(arm, ()))
+    return cells
+
+
+def _kind(cells: Mapping[str, Any], stopped: Mapping[str, Any]) -> str:
+    """How an arm's row is drawn."""
+    if cells[ARM.name] in stopped:
+        return "stopped"
+    return "first" if cells.get(RANK.name) == "1" else ""
 
 
 def _counts(failures: Mapping[str, Any], stopped: Mapping[str, Any]) -> list[Column]:
