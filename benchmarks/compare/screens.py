@@ -8,7 +8,8 @@ from dataclasses import replace
 import rich.table
 
 from benchmarks.compare.costs import COSTS
-from benchmarks.compare.table import ARM, FAILED, LETTERS, RANK, SEEDS, STOPPED, Comparison
+from benchmarks.compare.rows import ARM, FAILED, LETTERS, RANK, SEEDS, STOPPED
+from benchmarks.compare.table import Comparison
 from benchmarks.report.renderers import to_screen
 from benchmarks.report.table import Cell, Column, Table
 

@@ -14,10 +14,22 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.compare.configs import differences, flatten
-from benchmarks.compare.costs import COSTS, mean_costs
+from benchmarks.compare.costs import mean_costs
 from benchmarks.compare.fairness import Fairness, by_value
 from benchmarks.compare.margins import Margin, margin_table
 from benchmarks.compare.names import check_names
+from benchmarks.compare.rows import (
+    ARM,
+    LETTERS,
+    RANK,
+    SEEDS,
+    count_cells,
+    count_columns,
+    key_columns,
+    kind_of_row,
+    known_costs,
+    rank_cells,
+)
 from benchmarks.compare.stopping import Short, without
 from benchmarks.core.record import Record
 from benchmarks.core.statistics import Interval
@@ -28,7 +40,7 @@ from benchmarks.report.statistics.intervals import mean_over_runs
 from benchmarks.report.statistics.planned import PlannedPair, planned_pair
 from benchmarks.report.statistics.ranking import Ranking, rank
 from benchmarks.report.statistics.ranks import with_rankings
-from benchmarks.report.statistics.sentences import against, rank_text, summary
+from benchmarks.report.statistics.sentences import against, summary
 from benchmarks.report.table import (
     Column,
     Entry,
@@ -38,10 +50,6 @@ from benchmarks.report.table import (
     metrics_of,
     require_one_protocol,
 )
-
-RANK, ARM, SEEDS = Column("rank"), Column("arm", is_text=True), Column("seeds", digits=0)
-LETTERS, FAILED = Column("letters", is_text=True), Column("failed seeds", digits=0)
-STOPPED = Column("stopped seeds", digits=0)
 
 
 @dataclass
@@ -145,20 +153,24 @@ def build_table(
     means = _ranked(arms, first, stopped)
     rankings = _rankings(without(stopped, arms), shown)
     spent = mean_costs(costs)
-    cells = _cells({arm: arms[arm] for arm in means}, shown, failures=failures, stopped=stopped)
-    for own in (settings, _places(rankings.get(primary)), spent):
+    cells = count_cells(
+        {arm: arms[arm] for arm in means}, shown, failures=failures, stopped=stopped
+    )
+    for own in (settings, rank_cells(rankings.get(primary)), spent):
         for arm, extra in own.items():
             cells[arm] |= extra
-    entries = [Entry(arm, arms[arm], cells[arm], kind=_kind(cells[arm], stopped)) for arm in means]
+    entries = [
+        Entry(arm, arms[arm], cells[arm], kind=kind_of_row(cells[arm], stopped)) for arm in means
+    ]
     for name, own in baselines.items():
         if not set(metrics_of(own)).isdisjoint(shown):
             entries.append(Entry(name, own, {ARM.name: name}, kind="baseline"))
     table = build(
         entries,
         title=title,
-        before=(RANK, ARM, *_keys(settings), LETTERS),
+        before=(RANK, ARM, *key_columns(settings), LETTERS),
         metrics=shown,
-        after=(SEEDS, *_counts(failures, stopped), *_known_costs(spent)),
+        after=(SEEDS, *count_columns(failures, stopped), *known_costs(spent)),
         statistics=with_rankings(statistics, rankings),
         references=tuple(untrained) or tuple(means)[:1],
         intervals=_intervals(rankings),
@@ -178,45 +190,6 @@ def build_table(
     )
 
 
-def _cells(
-    arms: Mapping[str, Sequence[Run]],
-    columns: Sequence[str],
-    *,
-    failures: Mapping[str, Mapping[int, int]],
-    stopped: Mapping[str, Mapping[int, Short]],
-) -> dict[str, dict[str, Any]]:
-    """Arm -> its name and how many seeds it has, lacks and was stopped in."""
-    cells: dict[str, dict[str, Any]] = {}
-    for arm, runs in arms.items():
-        seeds = max(len(sample_of(arm, runs, column).runs) for column in columns)
-        cells[arm] = {ARM.name: arm, SEEDS.name: seeds}
-        if failures:
-            cells[arm][FAILED.name] = len(failures.get(arm, ()))
-        if stopped:
-            cells[arm][STOPPED.name] = len(stopped.get(arm, ()))
-    return cells
-
-
-def _kind(cells: Mapping[str, Any], stopped: Mapping[str, Any]) -> str:
-    """How an arm's row is drawn."""
-    if cells[ARM.name] in stopped:
-        return "stopped"
-    return "first" if cells.get(RANK.name) == "1" else ""
-
-
-def _counts(failures: Mapping[str, Any], stopped: Mapping[str, Any]) -> list[Column]:
-    return [*([FAILED] if failures else []), *([STOPPED] if stopped else [])]
-
-
-def _known_costs(spent: Mapping[str, Mapping[str, float]]) -> list[Column]:
-    return [cost for cost in COSTS if cost.name in set().union(*spent.values())]
-
-
-def _keys(settings: Mapping[str, Mapping[str, str]]) -> list[Column]:
-    keys = dict.fromkeys(chain(*settings.values()))
-    return [Column(key, is_text=True) for key in keys]
-
-
 def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
     rankings = {}
     for column in columns:
@@ -224,14 +197,6 @@ def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict
         if ranking is not None:
             rankings[column] = ranking
     return rankings
-
-
-def _places(ranking: Ranking | None) -> dict[str, dict[str, str]]:
-    """Arm -> its cells of rank and letters."""
-    places = {}
-    for arm in ranking.arms if ranking else ():
-        places[arm.arm] = {RANK.name: rank_text(arm), LETTERS.name: arm.letters}
-    return places
 
 
 def _intervals(rankings: Mapping[str, Ranking]) -> dict[str, dict[str, Interval]]:
