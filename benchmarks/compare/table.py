@@ -156,8 +156,8 @@ def build_table(
     cells = count_cells(
         {arm: arms[arm] for arm in means}, shown, failures=failures, stopped=stopped
     )
-    for own in (settings, rank_cells(rankings.get(primary)), spent):
-        for arm, extra in own.items():
+    for by_arm in (settings, rank_cells(rankings.get(primary)), spent):
+        for arm, extra in by_arm.items():
             cells[arm] |= extra
     entries = [
         Entry(arm, arms[arm], cells[arm], kind=kind_of_row(cells[arm], stopped)) for arm in means
