@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -44,6 +45,36 @@ def check_names(where: str, given: Iterable[str], legal: Iterable[str]) -> None:
         if str(name) not in legal:
             near = suggestion(str(name), legal)
             raise ValueError(f"unknown {where} {name!r}{near}; legal: {', '.join(legal) or 'none'}")
+
+
+def find_declared(what: str, name: str, known: Mapping[str, Any], *, attribute: str) -> Any:
+    """Returns one of ``known``, or what a module outside this project declares.
+
+    Args:
+        what: kind of thing, for the message.
+        name: short name, or a module's dotted name.
+        known: by short name.
+        attribute: of a module, under which it declares one.
+
+    Returns:
+        The thing; None where the module does not declare any.
+
+    Raises:
+        ValueError: neither a short name nor a module; with a suggestion.
+        ModuleNotFoundError: the module is there, something that it needs is not.
+    """
+    if name in known:
+        return known[name]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and not name.startswith(error.name):
+            raise
+        raise ValueError(
+            f"{what} {name!r} is not one of {', '.join(known)}, nor a module's dotted name"
+            f"{suggestion(name, known)}"
+        ) from error
+    return getattr(module, attribute, None)
 
 
 def printable(text: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.analysis.barrier_figure import BARRIER
 from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned, untrained
 from benchmarks.analysis.interpolation import (
     Basin,
@@ -35,7 +36,6 @@ from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data import ClassFolder
-from benchmarks.report.pictures.analysis.barrier import BARRIER
 from pretrain.progress import Progress
 
 Ends = tuple[State, State]  # the final weights of two classifiers, with buffers

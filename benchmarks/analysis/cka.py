@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.analysis.cka_figure import CKA
 from benchmarks.analysis.images import evenly_spread, read_images
 from benchmarks.analysis.references import load_reference, reference_fact
 from benchmarks.analysis.similarity import MinibatchCKA, centred_products
@@ -27,7 +28,6 @@ from benchmarks.core.record import Metric
 from benchmarks.core.vectors import check_settings, require_finite
 from benchmarks.data import ClassFolder
 from benchmarks.data.class_folder import ClassSplit
-from benchmarks.report.pictures.analysis.cka import CKA
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 

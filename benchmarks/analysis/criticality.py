@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.analysis.criticality_figure import CRITICALITY
 from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned
 from benchmarks.analysis.interpolation import State, distance, interpolate
 from benchmarks.analysis.landscape import Images, Landscape, Scored
@@ -31,7 +32,6 @@ from benchmarks.core.benchmark import Benchmark, Result, in_subject
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data import ClassFolder
-from benchmarks.report.pictures.analysis.criticality import CRITICALITY
 from pretrain.progress import Progress
 
 HEAD = "head"

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.analysis.distance_figure import DISTANCE
 from benchmarks.analysis.modules import module_parameters
 from benchmarks.analysis.references import load_reference, reference_fact
 from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
 from benchmarks.data import ClassFolder
-from benchmarks.report.pictures.analysis.distance import DISTANCE
 from pretrain.progress import Progress
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +37,7 @@ from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
 from pretrain.annotations import build, fit_all
-from pretrain.names import suggestion
+from pretrain.names import find_declared, suggestion
 
 MODULES = (
     retrieval,
@@ -138,18 +137,7 @@ def find_benchmark(kind: str) -> Benchmark:
     Raises:
         ValueError: neither; with a suggestion.
     """
-    if kind in BENCHMARKS:
-        return BENCHMARKS[kind]
-    try:
-        module = importlib.import_module(kind)
-    except ModuleNotFoundError as error:
-        if error.name and not kind.startswith(error.name):
-            raise  # the module is there, something that it needs is not
-        raise ValueError(
-            f"benchmark {kind!r} is not one of {', '.join(BENCHMARKS)}, nor a module's dotted name"
-            f"{suggestion(kind, BENCHMARKS)}"
-        ) from error
-    benchmark = getattr(module, "BENCHMARK", None)
+    benchmark = find_declared("benchmark", kind, BENCHMARKS, attribute="BENCHMARK")
     if not isinstance(benchmark, Benchmark):
         raise ValueError(
             f"benchmark {kind!r}: the module must end in BENCHMARK = Benchmark(name=…, about=…, "

@@ -7,7 +7,6 @@ module anywhere that ends in ``EXECUTOR = ItsClass``; the fields of its class ar
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,7 @@ from benchmarks.compare.executors.local import Local
 from benchmarks.compare.executors.ray import Ray
 from benchmarks.compare.executors.slurm import Slurm
 from pretrain.annotations import build
-from pretrain.names import suggestion
+from pretrain.names import find_declared
 
 EXECUTORS: dict[str, type[Executor]] = {
     "local": Local,
@@ -31,18 +30,7 @@ def find_executor(name: str) -> type[Executor]:
     Raises:
         ValueError: neither; with a suggestion.
     """
-    if name in EXECUTORS:
-        return EXECUTORS[name]
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and not name.startswith(error.name):
-            raise  # the module is there, something that it needs is not
-        raise ValueError(
-            f"executor {name!r} is not one of {', '.join(EXECUTORS)}, nor a module's dotted name"
-            f"{suggestion(name, EXECUTORS)}"
-        ) from error
-    kind = getattr(module, "EXECUTOR", None)
+    kind = find_declared("executor", name, EXECUTORS, attribute="EXECUTOR")
     if not (isinstance(kind, type) and issubclass(kind, Executor)):
         raise ValueError(
             f"executor {name!r}: the module must end in EXECUTOR = a class derived from Executor "

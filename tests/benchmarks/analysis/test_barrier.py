@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.analysis.barrier import BENCHMARK, Settings
+from benchmarks.analysis.barrier_figure import BARRIER
 from benchmarks.analysis.fine_tunings import fine_tuned
 from benchmarks.analysis.interpolation import barrier
 from benchmarks.core.extractor import FeatureExtractor
@@ -17,7 +18,6 @@ from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
 from benchmarks.finetune.run import evaluate
 from benchmarks.report.figures import Sources
-from benchmarks.report.pictures.analysis.barrier import BARRIER
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics.bootstrap import image_sums
 

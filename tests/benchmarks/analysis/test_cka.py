@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from benchmarks.analysis.cka import BENCHMARK, Settings
+from benchmarks.analysis.cka_figure import CKA
 from benchmarks.analysis.similarity import debiased_cka, linear_cka
 from benchmarks.analysis.stages import stage_outputs
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
 from benchmarks.report.figures import Sources
-from benchmarks.report.pictures.analysis.cka import CKA
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics.bootstrap import image_sums
 

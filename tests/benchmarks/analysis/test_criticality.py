@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.analysis.criticality import BENCHMARK, Settings
+from benchmarks.analysis.criticality_figure import CRITICALITY
 from benchmarks.analysis.fine_tunings import fine_tuned
 from benchmarks.analysis.landscape import Images, Landscape
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.data import ClassFolder
 from benchmarks.report.figures import Sources
-from benchmarks.report.pictures.analysis.criticality import CRITICALITY
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics.bootstrap import image_sums
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from benchmarks.analysis.distance import BENCHMARK, Settings, distances
+from benchmarks.analysis.distance_figure import DISTANCE
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.report.figures import Sources
-from benchmarks.report.pictures.analysis.distance import DISTANCE
 from benchmarks.report.runs import Run
 
 NETWORK = "random:resnet10t?output_stride=8&layers=(1,1,0,0)&channels=(8,16,16,16)&stem_width=8"

@@ -40,7 +40,7 @@ class Mixed:
         return torch.cat([colours, torch.stack(extra, 1)], 1)
 
     def describe(self) -> dict[str, Any]:
-        return dict(spec="mixed")
+        return dict(spec="mixed", backbone=dict(type="Mixed"))
 
 
 @pytest.fixture
@@ -162,7 +162,9 @@ def test_trivial_predictors_are_known_on_paper(toy_data: Callable[..., Any]) -> 
     assert noise.metrics["R2"].value <= 0 and abs(noise.metrics["share"].value) < 5
 
 
-def test_the_figure_follows_the_planes(measure: Callable[..., Record], tmp_path: Path) -> None:
+def test_the_figure_follows_the_planes(
+    measure: Callable[..., Record], toy_data: Callable[..., Any], tmp_path: Path
+) -> None:
     records = [measure(strength=0.3), measure(strength=1.0)]
     runs = {name: [Run(record)] for name, record in zip("ab", records, strict=True)}
     (sheet,) = FIGURE.gather(Sources(runs=runs)).values()
@@ -172,6 +174,8 @@ def test_the_figure_follows_the_planes(measure: Callable[..., Record], tmp_path:
     other = Run(measure(Settings(size=SIZE, rounds=1)))
     assert len(FIGURE.gather(Sources(runs=runs | dict(c=[other])))) == 2  # protocols never meet
     assert FIGURE.gather(Sources(runs=dict(a=[]))) == {}
+    noise = Run(BENCHMARK.measure_baseline("noise", toy_data(), SMALL, stride=8))
+    assert FIGURE.gather(Sources(runs=dict(noise=[noise]))) == {}  # it is no network
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from itertools import chain
 
 import numpy as np
 
+from benchmarks.analysis.sheets import Records, sheets
 from benchmarks.report.figures import Figure, Sources
-from benchmarks.report.pictures.analysis.sheets import Records, sheets
 from benchmarks.report.pictures.curves import Panel, Panels, draw_panels
 
 _SHOWN = {

@@ -1,7 +1,8 @@
-"""What the analyses' figures have in common: a sheet per column of a comparison, a line per arm."""
+"""What the analyses' figures have in common: a sheet per column, a line per arm."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ def sheets(
     *,
     from_zero: bool = False,
 ) -> dict[str, Panels]:
-    """A sheet for each name under which a comparison has the benchmark, with the name as its title
-    where there are several.
+    """A sheet for each name under which a comparison has the benchmark, its title where there are
+    several; records of unequal protocol never share one.
 
     Args:
         sources: of the page.
@@ -31,16 +32,20 @@ def sheets(
         panels: called with arm -> its records, one per seed.
         from_zero: the vertical axes show 0.
     """
-    by_name: dict[str, dict[str, list[Record]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = {}
     for arm, runs in sources.runs.items():
         for run in runs:
             if run.record.benchmark == benchmark and not is_baseline(run.record):
-                arms = by_name.setdefault(run.benchmark or benchmark, {})
-                arms.setdefault(arm, []).append(run.record)
+                key = run.benchmark or benchmark, run.record.protocol_hash
+                groups.setdefault(key, {}).setdefault(arm, []).append(run.record)
     styles = looks(sources.arms or sources.runs)
+    protocols = Counter(name for name, _ in groups)
     drawn = {}
-    for name, records in by_name.items():
-        drawn[name if len(by_name) > 1 else ""] = Panels(panels(records), styles, from_zero)
+    for (name, protocol), records in groups.items():
+        title = name if len(protocols) > 1 else ""
+        if protocols[name] > 1:
+            title = f"{name}, protocol {protocol}"
+        drawn[title] = Panels(panels(records), styles, from_zero)
     return drawn
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from benchmarks.analysis.sheets import Records, profile, sheets
 from benchmarks.report.figures import Figure, Sources
-from benchmarks.report.pictures.analysis.sheets import Records, profile, sheets
 from benchmarks.report.pictures.curves import Panel, Panels, draw_panels
 
 

@@ -1,1 +1,0 @@
-"""Figures of the analyses, drawn from their records."""
