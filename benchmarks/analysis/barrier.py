@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.analysis.barrier_figure import BARRIER
-from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned, untrained
+from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned, random_start
 from benchmarks.analysis.interpolation import (
     Basin,
     State,
@@ -157,7 +157,7 @@ def run(
         seeds = (2 * number, 2 * number + 1)
         own.append(bench.measure((extractor, extractor), seeds))
         if settings.two_starts:
-            starts = (untrained(extractor, seed=seeds[0]), untrained(extractor, seed=seeds[1]))
+            starts = tuple(random_start(extractor, number=seed) for seed in seeds)
             control.append(bench.measure(starts, seeds, around=False))
     counts = dict(
         lines=[pair.line.curves() for pair in own],

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Literal
 
 from benchmarks.analysis.block_shuffle_figure import FIGURE
-from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned, named, untrained
+from benchmarks.analysis.fine_tunings import FineTuned, Trajectory, fine_tuned, named, random_start
 from benchmarks.core.benchmark import Benchmark, Result, in_subject
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric
@@ -72,7 +72,7 @@ def run(
         inputs=dict(type="BlockShuffle", block=settings.block),
     )
     own = tune(extractor, progress=named(progress, "pretrained"))
-    random = tune(untrained(extractor, seed=seed), progress=named(progress, "random start"))
+    random = tune(random_start(extractor, number=seed), progress=named(progress, "random start"))
     metrics, counts = _measure(own, data, settings, progress=named(progress, "pretrained"))
     others, their_counts = _measure(
         random, data, settings, progress=named(progress, "random start")

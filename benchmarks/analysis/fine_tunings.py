@@ -35,6 +35,10 @@ from pretrain.engine.distributed import current_device
 from pretrain.progress import Progress
 from pretrain.random_state import undisturbed_random
 
+#: Seed of the first control. Pretrainings have small seeds, and a control of seed 0 would be the
+#: very network from which a pretraining of seed 0 began.
+FIRST_CONTROL = 10_000
+
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -147,7 +151,7 @@ def fine_tuned(
     process makes is waited for: two arms of a comparison may share their random start.
 
     Args:
-        extractor: the network to start from; stays as it is. :func:`untrained` gives the same
+        extractor: the network to start from; stays as it is. :func:`random_start` gives the same
             architecture with random weights.
         data: class folders.
         settings: of the analysis.
@@ -188,8 +192,14 @@ def fine_tuned(
     )
 
 
-def untrained(extractor: FeatureExtractor, *, seed: int = 0) -> FeatureExtractor:
-    """The same architecture and normalisation with weights drawn by ``seed``."""
+def random_start(extractor: FeatureExtractor, *, number: int = 0) -> FeatureExtractor:
+    """The same architecture and normalisation with random weights.
+
+    Args:
+        extractor: the network whose control it is.
+        number: which of them; its seed is ``FIRST_CONTROL + number``.
+    """
+    seed = FIRST_CONTROL + number
     with undisturbed_random():
         torch.manual_seed(seed)
         backbone = MODELS.build(extractor.backbone.architecture)

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.analysis.barrier import BENCHMARK, Settings
 from benchmarks.analysis.barrier_figure import BARRIER
-from benchmarks.analysis.fine_tunings import fine_tuned
+from benchmarks.analysis.fine_tunings import FIRST_CONTROL, fine_tuned
 from benchmarks.analysis.interpolation import barrier
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
@@ -103,7 +103,7 @@ def test_fine_tunings_are_shared_and_pairs_are_averaged(
     """A random start of the first network's control is this network; the second pair is new."""
     before = set(work_dir.rglob("final.pth"))
     assert len(before) == 4
-    network = FeatureExtractor.load(RESNET + "&seed=0")
+    network = FeatureExtractor.load(f"{RESNET}&seed={FIRST_CONTROL}")
     two = replace(settings, two_starts=False, pairs=2)
     other = BENCHMARK.measure(network, data, two)
     assert len(set(work_dir.rglob("final.pth")) - before) == 3

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.analysis.fine_tunings import FineTuned, fine_tuned, untrained
+from benchmarks.analysis.fine_tunings import FIRST_CONTROL, FineTuned, fine_tuned, random_start
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import ClassFolder
 from benchmarks.finetune.recipe import fit
@@ -92,13 +92,15 @@ def test_less_than_an_epoch_has_no_speed(split_folder: Path) -> None:
         _ = trajectory.speed
 
 
-def test_an_untrained_network_has_the_same_shape_and_other_weights() -> None:
+def test_a_random_start_has_the_same_shape_and_other_weights() -> None:
     extractor = FeatureExtractor.load(NETWORK + "?seed=5")
     extractor.mean = (0.1, 0.2, 0.3)
-    fresh = untrained(extractor, seed=3)
+    fresh = random_start(extractor, number=3)
     assert fresh.fingerprint == FeatureExtractor.load(fresh.spec).fingerprint
     assert fresh.fingerprint != extractor.fingerprint and fresh.mean == (0.1, 0.2, 0.3)
     assert fresh.backbone.config == extractor.backbone.config
+    start = FeatureExtractor.load(f"{NETWORK}?seed={FIRST_CONTROL + 3}")
+    assert fresh.fingerprint == start.fingerprint
 
 
 @pytest.mark.parametrize(
