@@ -1,5 +1,5 @@
-"""Every objective of the suite, three seeds each, on the embedded data set "scenes", one network
-and one schedule.
+"""Every objective for pretraining from scratch on the embedded data set "scenes": one network, one
+schedule, three seeds each. DINO, KoLeo and iBOT are not among them: they go on from a backbone.
 
 Launch:   python tools/compare.py configs/comparisons/objectives.py
 Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on
