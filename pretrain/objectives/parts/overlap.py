@@ -25,12 +25,14 @@ def overlap_cells(features: Tensor, geometry: Tensor, other: Tensor, *, side: in
 
     Returns:
         (B, n², D), row by row; of images whose views share nothing (:func:`shares_region`) cells
-        that mean nothing. Cost O(B·D·H·W).
+        of the whole view, which are no match. Cost O(B·D·H·W).
 
     Raises:
         ValueError: a turned view.
     """
     boxes, mirrored = shared_boxes(geometry, other)
+    shared = (boxes[:, :2] < boxes[:, 2:]).all(1, keepdim=True)
+    boxes = torch.where(shared, boxes, boxes.new_tensor([0, 0, 1, 1]))
     height, width = features.shape[2:]
     cells = box_cells(features, boxes * boxes.new_tensor([width, height, width, height]), side=side)
     for axis, flipped in ((3, mirrored[:, 0]), (2, mirrored[:, 1])):
@@ -59,5 +61,12 @@ def box_cells(features: Tensor, boxes: Tensor, *, side: int) -> Tensor:
 
 def shares_region(geometry: Tensor, other: Tensor) -> Tensor:
     """Returns which images' two upright views (B, 2, 3) share a region: (B,) bool."""
+    return shared_part(geometry, other) > 0
+
+
+def shared_part(geometry: Tensor, other: Tensor) -> Tensor:
+    """Returns how much of an upright view (B, 2, 3) lies within another: (B,) in [0, 1] of its
+    area.
+    """
     boxes, _ = shared_boxes(geometry, other)
-    return ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+    return (boxes[:, 2:] - boxes[:, :2]).clamp_min(0).prod(1)

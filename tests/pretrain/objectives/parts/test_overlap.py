@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pretrain.geometry import from_box, shared_boxes
-from pretrain.objectives.parts.overlap import box_cells, overlap_cells, shares_region
+from pretrain.objectives.parts.overlap import (
+    box_cells,
+    overlap_cells,
+    shared_part,
+    shares_region,
+)
 
 
 def view(*box: float) -> Tensor:
@@ -65,6 +70,24 @@ def test_nothing_shared_and_turned_views() -> None:
     turned[0, 0, 1] = 0.1
     with pytest.raises(ValueError, match="a turned view"):
         shared_boxes(one, turned)
+
+
+def test_views_that_share_nothing_give_finite_cells(wave: Callable[..., Tensor]) -> None:
+    """Far apart in one direction alone, where the shared box would have a negative area."""
+    features = wave(0, 1, 2, 8, 8).requires_grad_()
+    one, two = view(0, 0, 100, 450), view(450, 0, 400, 450)
+    cells = overlap_cells(features, one, two, side=4)
+    assert torch.allclose(cells, overlap_cells(features, one, one, side=4))
+    cells.sum().backward()
+    assert torch.isfinite(features.grad).all()
+
+
+def test_how_much_of_a_view_lies_within_another() -> None:
+    one, two = view(0, 0, 200, 100), view(400, 0, 150, 50)
+    assert shared_part(one, two).item() == pytest.approx(50 * 50 / (200 * 100))
+    assert shared_part(two, one).item() == pytest.approx(50 * 50 / (250 * 50))
+    assert shared_part(one, one).item() == 1
+    assert shared_part(one, view(300, 200, 400, 300)).item() == 0
 
 
 def test_gradients_reach_the_map() -> None:
