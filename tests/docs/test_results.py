@@ -146,3 +146,13 @@ def test_what_is_said_of_trivial_predictors_on_photos_follows_from_the_table() -
     assert inside == ["SimCLR", "PixPro"] and usual < float(rows["PixContrast"]["retrieval.mIoU"])
     assert all(float(rows[arm]["other_drives.mIoU"]) < others for arm in trained)
     assert all(around(arm, "knn.top1", float(pixels["knn.top1"])) for arm in trained)
+
+
+def test_what_is_said_of_labels_follows_from_the_table() -> None:
+    """All trained arms above the untrained network in every column, no two of them apart."""
+    trained = ("SupCon_balanced", "SupCon", "SimCLR", "CrossEntropy")
+    for column in ("linear.top1", "linear.top5", "knn.top1"):
+        above = pairs("supcon", column)
+        for arm in trained:
+            assert above[frozenset((arm, "untrained"))] == arm
+        assert not any(above[frozenset(pair)] for pair in itertools.combinations(trained, 2))
