@@ -64,6 +64,20 @@ def test_what_is_said_of_the_quickstart_follows_from_its_table() -> None:
     assert above[frozenset(("SimCLR", "PixContrast"))] is None
 
 
+def test_what_is_said_of_pixpros_settings_follows_from_the_table() -> None:
+    """Without propagation below all others that were trained; those are above untrained."""
+    above = pairs("ablation_pixpro", "retrieval.mIoU")
+    without = "PixPro+propagation=without"
+    for pair, winner in above.items():
+        if "untrained" in pair or without in pair:
+            assert winner is not None and winner != "untrained"
+            assert winner != without or "untrained" in pair
+        else:
+            assert winner is None
+    nearest = pairs("ablation_pixpro", "knn.top1")
+    assert nearest[frozenset((without, "untrained"))] is None
+
+
 def test_what_is_said_of_the_photos_follows_from_the_table() -> None:
     usual, others = pairs("real", "retrieval.mIoU"), pairs("real", "other_drives.mIoU")
     nearest = pairs("real", "knn.top1")
