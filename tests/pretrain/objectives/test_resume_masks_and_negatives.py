@@ -1,4 +1,4 @@
-"""What SimMIM, iBOT, DINO and AdCo draw or keep continues exactly in a run that was killed."""
+"""What SimMIM, iBOT, DINO, AdCo and SlotCon draw or keep continues exactly in a killed run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ OBJECTIVES = {
     "IBOT": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
+    "SlotCon": dict(slots=4, hidden=8, dim=4),
 }
 
 
