@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -64,16 +65,25 @@ class Pretrainer(TrainedModel):
         if not 0 <= self._momentum_start <= self._momentum_end <= 1:
             raise ValueError(f"momentum={momentum}: must hold 0 <= start <= end <= 1")
         self.backbone = MODELS.build(backbone)
+        settings = build(ReferenceSettings, reference or {}, where="reference.")
+        frozen = settings.build()
+        features = self.backbone.info
+        if frozen is not None:
+            features = replace(features, reference=frozen.info)
         self.weights = [float(o.get("weight", 1.0)) for o in objectives]
         self.objectives = nn.ModuleList()
         for objective in objectives:
             options = {name: value for name, value in objective.items() if name != "weight"}
-            self.objectives.append(MODELS.build({**options, "features": self.backbone.info}))
+            self.objectives.append(MODELS.build({**options, "features": features}))
         needs = [objective.needs for objective in self.objectives]
         self.masking = self._prepare_masks(needs, masking)
         if any(each.target for each in needs):
             self.target_backbone = target_copy(self.backbone)
-        self.reference = self._prepare_reference(needs, reference)
+        self.reference = None
+        if any(each.reference for each in needs):
+            self.reference = self._prepare_reference(settings, frozen)
+        elif reference is not None:
+            raise ValueError(f"reference={reference}: no objective asks for it; leave it out")
         wanted = any(each.second_norms for each in needs)
         self.second_norms = SecondNorms(self.backbone) if wanted else None
         self.register_buffer("momentum_step", torch.zeros((), dtype=torch.int64))
@@ -136,17 +146,13 @@ class Pretrainer(TrainedModel):
         return None
 
     def _prepare_reference(
-        self, needs: Sequence[Needs], options: dict[str, Any] | None
-    ) -> Reference | None:
-        """Returns the frozen network, None if nobody asks; one that changes is saved."""
-        if not any(each.reference for each in needs):
-            if options is not None:
-                raise ValueError(f"reference={options}: no objective asks for it; leave it out")
-            return None
-        reference = Reference(
-            build(ReferenceSettings, options or {}, where="reference."), self.backbone
-        )
-        if reference.settings.refresh_every is not None:
+        self, settings: ReferenceSettings, network: nn.Module | None
+    ) -> Reference:
+        """Returns the frozen network, None standing for the trained one; one that changes is
+        saved.
+        """
+        reference = Reference(settings, target_copy(self.backbone) if network is None else network)
+        if settings.refresh_every is not None:
             if self.target_backbone is None:
                 raise ValueError(
                     "reference.refresh_every: no objective has a target network to take its place"

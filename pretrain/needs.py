@@ -21,6 +21,8 @@ class Needs:
         reference: view groups that a frozen network encodes (``encode.reference(group)``), which
             the model then has.
         images: view groups of which it reads the images alone.
+        twins: (group, other) pairs: the views of ``group`` must repeat those of ``other`` one by
+            one (``ViewSpec.same_as``).
         views: views of each group; objectives use the first ones.
         any_views: whether it uses all views where a recipe makes more.
         labels: whether every image must carry a label, or -1.
@@ -35,6 +37,7 @@ class Needs:
     target: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
+    twins: tuple[tuple[str, str], ...] = ()
     views: int = 2
     any_views: bool = False
     labels: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +39,10 @@ class ReferenceSettings:
     refresh_every: int | None = None
     refreshes: int = 3
 
+    def build(self) -> nn.Module | None:
+        """Returns the network of ``backbone``, not yet filled; None without one."""
+        return None if self.backbone is None else MODELS.build(dict(self.backbone))
+
     def __post_init__(self) -> None:
         if self.backbone is not None and not self.backbone.get("start"):
             raise ValueError(
@@ -68,22 +71,18 @@ class Reference:
 
     Args:
         settings: which network.
-        backbone: the trained one, built and not yet filled.
+        network: it, built and not yet filled.
 
     Attributes:
-        network: the network.
+        network: as above.
         normalisation: (mean, std), each (3, 1, 1), of its images; None = the batch's.
         licence: what its weights may be used for; None where they are the trained backbone's own.
         fingerprint: of its weights as it began; empty before.
     """
 
-    def __init__(self, settings: ReferenceSettings, backbone: nn.Module) -> None:
+    def __init__(self, settings: ReferenceSettings, network: nn.Module) -> None:
         self.settings = settings
-        if settings.backbone is None:
-            self.network = copy.deepcopy(backbone)
-        else:
-            self.network = MODELS.build(dict(settings.backbone))
-        self.network.requires_grad_(False).eval()
+        self.network = network.requires_grad_(False).eval()
         self.normalisation: tuple[Tensor, Tensor] | None = None
         self.licence: str | None = None
         self.fingerprint = ""

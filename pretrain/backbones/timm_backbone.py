@@ -29,12 +29,18 @@ _TRAINING = ("output_stride", "img_size", "drop_path_rate", "drop_rate", "freeze
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What a backbone gives: ``channels`` {stride in pixels: D of that map}, ``vector``: width of
-    the pooled vector.
+    """What a backbone gives.
+
+    Attributes:
+        channels: {stride in pixels: D of that map}.
+        vector: width of the pooled vector.
+        reference: what the frozen network beside it gives, where that is of another architecture
+            (``reference.backbone`` of the model); None = the same.
     """
 
     channels: dict[int, int]
     vector: int
+    reference: FeatureInfo | None = None
 
     def pick(self, stride: int | None) -> int:
         """Returns ``stride`` if there is a map at it, the deepest map's stride for None.

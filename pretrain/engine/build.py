@@ -25,7 +25,13 @@ from pretrain.data import (
 )
 from pretrain.data.sources import NO_LABEL
 from pretrain.engine import checkpoints
-from pretrain.engine.check import Settings, check_config, check_sizes, check_wiring
+from pretrain.engine.check import (
+    Settings,
+    check_config,
+    check_sizes,
+    check_twins,
+    check_wiring,
+)
 from pretrain.engine.config import PretrainConfig
 from pretrain.engine.distributed import current_device, from_first_rank, open_group
 from pretrain.engine.hooks.nonfinite import NonFiniteHook
@@ -164,6 +170,7 @@ def _prepare(
     reason = getattr(source, "unlabelled", "")
     labelled = _labelled(source)
     check_wiring(model.objectives, groups, labelled=labelled, classes=classes, reason=reason)
+    check_twins(model.objectives, recipe.specs)
     check_sizes(model, recipe.specs)
     _require_labels(model, source)
     start = None

@@ -244,6 +244,28 @@ def _check_groups(
                 raise ConfigError(f"views.groups.{group}[{index}].size: {error}") from error
 
 
+def check_twins(objectives: Iterable[Any], views: Mapping[str, Sequence[Any]]) -> None:
+    """Checks that groups repeat those that objectives compare them with, view by view.
+
+    Args:
+        objectives: objective modules.
+        views: view group -> what the recipe makes, each with ``same_as``.
+
+    Raises:
+        ConfigError: names the objective, the group and what it should hold.
+    """
+    for objective in objectives:
+        for group, other in objective.needs.twins:
+            wanted = [(other, index) for index in range(len(views[other]))]
+            actual = [getattr(view, "same_as", None) for view in views[group]]
+            if actual != wanted:
+                repeats = ", ".join(f"dict(size=…, same_as={place})" for place in wanted)
+                raise ConfigError(
+                    f"views.groups.{group}: {type(objective).__name__} compares its views with "
+                    f"those of {other!r} one by one, so it must be [{repeats}]"
+                )
+
+
 def check_wiring(
     objectives: Iterable[Any],
     groups: Mapping[str, int],

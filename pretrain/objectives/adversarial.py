@@ -214,6 +214,8 @@ class Adversarial(Objective):
         needs, name = self.objective.needs, type(self.objective).__name__
         if needs.masked:
             raise ValueError(f"objective {name}: views of which cells are hidden are not attacked")
+        if needs.reference:
+            raise ValueError(f"objective {name}: views held to a frozen network are not attacked")
         if self.source != "both" and not (needs.views == 2 or needs.any_views):
             raise ValueError(
                 f"source={self.source!r}: {name} does not compare two views of a group; use "

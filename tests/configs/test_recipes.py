@@ -114,6 +114,7 @@ def made_small(recipe: str, image_folder: Path, work_dir: Path) -> PretrainConfi
         schedule.pop(key, None)
     schedule.update(samples=16, global_batch=8, accumulate=min(2, schedule.get("accumulate", 1)))
     values["loader"] = dict(values.get("loader", {}), workers=0)
+    values["optimizer"].pop("heads_first", None)  # two steps are less than an epoch
     values["engine"] = dict(values.get("engine", {}), precision="fp32")
     return PretrainConfig(dict(values, vis_backends=[], work_dir=str(work_dir)))
 

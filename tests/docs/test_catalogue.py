@@ -18,6 +18,7 @@ from pretrain.engine.check import register_all
 from pretrain.geometry import from_box
 from pretrain.masking import Masking
 from pretrain.objectives.parts.base import Objective, target_copy
+from pretrain.reference import Reference, ReferenceSettings
 from pretrain.structures import Batch, Views
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,6 +150,7 @@ def test_geometry_is_needed_where_the_page_says_so(
             batch,
             backbone,
             target_copy(backbone),
+            reference=Reference(ReferenceSettings(), target_copy(backbone)),
             masking=Masking(),
             second_norms=SecondNorms(backbone),
             normalisation=(torch.zeros(3, 1, 1), torch.ones(3, 1, 1)),

@@ -164,7 +164,7 @@ def test_another_network_with_its_own_normalisation_and_size(tmp_path: Path) -> 
     settings = ReferenceSettings(
         backbone=dict(other, start=str(tmp_path / "teacher.pth")), size=(48, 48)
     )
-    reference = Reference(settings, TimmBackbone("test_resnet"))
+    reference = Reference(settings, settings.build())
     reference.begin(TimmBackbone("test_resnet"))
     assert "teacher.pth" in str(reference) and "licence of the weights: BSD" in str(reference)
     pixels = torch.rand(2, 2, 3, 24, 24)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from pretrain.objectives.gram import cell_cosines, gram_loss
 from pretrain.objectives.parts.reduce import mean_over_valid, sum_over_processes
 from pretrain.objectives.pixcontrast import pixcontrast_loss
 from pretrain.objectives.pixpro import pixpro_loss
@@ -31,7 +32,9 @@ def losses(
     """Every loss that is averaged or gathered across processes."""
     y, k = (features[:, 0], features[:, 1]), (features[:, 1].detach(), features[:, 0].detach())
     rows = torch.ones(len(features), 6, dtype=torch.bool)
+    cosines = [cell_cosines(view.flatten(2).mT) for view in (y[0], k[0])]
     return {
+        "gram": gram_loss(*cosines),
         "nt_xent": nt_xent(features.mean((3, 4)), 0.3),
         "pixpro": pixpro_loss(y, k, positives),
         "pixpro_skip": pixpro_loss(y, k, positives, count_empty=False),
@@ -61,7 +64,9 @@ def two_processes(in_two_processes: Callable[..., list]) -> list[dict]:
     return in_two_processes(part_of)
 
 
-@pytest.mark.parametrize("name", ["nt_xent", "pixpro", "pixpro_skip", "pixcontrast", "mean"])
+@pytest.mark.parametrize(
+    "name", ["gram", "nt_xent", "pixpro", "pixpro_skip", "pixcontrast", "mean"]
+)
 def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     features, positives, valid = inputs()
     leaf = features.clone().requires_grad_()
