@@ -38,7 +38,7 @@ from benchmarks.report.runs import Run, sample_of
 from benchmarks.report.statistics import Statistic
 from benchmarks.report.statistics.intervals import mean_over_runs
 from benchmarks.report.statistics.planned import PlannedPair, planned_pair
-from benchmarks.report.statistics.ranking import Ranking, rank
+from benchmarks.report.statistics.ranking import Ranking, intervals_of, rankings_of
 from benchmarks.report.statistics.ranks import with_rankings
 from benchmarks.report.statistics.sentences import against, summary
 from benchmarks.report.table import (
@@ -151,7 +151,7 @@ def build_table(
     shown = [primary, *(column for column in columns or known if column != primary)]
     first = known.get(primary, Column(primary, better="higher"))
     means = _ranked(arms, first, stopped)
-    rankings = _rankings(without(stopped, arms), shown)
+    rankings = rankings_of(without(stopped, arms), shown)
     spent = mean_costs(costs)
     cells = count_cells(
         {arm: arms[arm] for arm in means}, shown, failures=failures, stopped=stopped
@@ -173,7 +173,7 @@ def build_table(
         after=(SEEDS, *count_columns(failures, stopped), *known_costs(spent)),
         statistics=with_rankings(statistics, rankings),
         references=tuple(untrained) or tuple(means)[:1],
-        intervals=_intervals(rankings),
+        intervals=intervals_of(rankings),
     )
     return Comparison(
         table=table,
@@ -188,24 +188,6 @@ def build_table(
         failures=failures,
         stopped=stopped,
     )
-
-
-def _rankings(arms: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
-    rankings = {}
-    for column in columns:
-        ranking = rank([sample_of(arm, runs, column) for arm, runs in arms.items()])
-        if ranking is not None:
-            rankings[column] = ranking
-    return rankings
-
-
-def _intervals(rankings: Mapping[str, Ranking]) -> dict[str, dict[str, Interval]]:
-    """Column -> arm -> its interval, over images too where their counts are kept."""
-    intervals: dict[str, dict[str, Interval]] = {}
-    for column, ranking in rankings.items():
-        own = {arm.arm: Interval(arm.mean, arm.half, arm.n) for arm in ranking.arms}
-        intervals[column] = own
-    return intervals
 
 
 def _planned(

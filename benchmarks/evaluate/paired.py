@@ -1,5 +1,5 @@
-"""Upsamplers measured on several networks: means with intervals over the networks, and differences
-to bilinear.
+"""Upsamplers measured on several networks: means with intervals over networks and images,
+ranks, and differences to bilinear.
 
 Every network is its own pair: what upsamplers do is compared on the same features, so the (much
 larger) spread between networks does not hide it.
@@ -8,14 +8,17 @@ larger) spread between networks does not hide it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import filterfalse
+from itertools import chain, filterfalse
 
 from benchmarks.core.record import Record, by_protocol, is_baseline, upsampler_of
 from benchmarks.core.upsamplers import family
 from benchmarks.report.renderers import to_markdown
 from benchmarks.report.runs import Run
 from benchmarks.report.statistics import DIFFERENCE
-from benchmarks.report.table import Column, Entry, Table, build
+from benchmarks.report.statistics.ranking import Ranking, intervals_of, rankings_of
+from benchmarks.report.statistics.ranks import RANKS, with_rankings
+from benchmarks.report.statistics.sentences import against, summary
+from benchmarks.report.table import Column, Entry, Table, build, metrics_of
 
 REFERENCE = "bilinear"
 UPSAMPLER, NETWORKS = Column("upsampler", is_text=True), Column("networks", digits=0)
@@ -47,7 +50,9 @@ def paired_tables(records: Sequence[Record]) -> str:
                 f"{REFERENCE} was not run on {', '.join(sorted(lacking))}: nothing to compare with"
             )
         head = f"**{group[0].benchmark}, protocol {group[0].protocol_hash}**"
-        parts += [head, "", *to_markdown(_table(measured)), ""]
+        runs = _runs(measured)
+        rankings = rankings_of(runs, list(metrics_of(list(chain(*runs.values())))))
+        parts += [head, "", *to_markdown(_table(runs, rankings)), "", *_sentences(rankings), ""]
     if not parts:
         raise ValueError(
             "no protocol has records of two or more networks; intervals need several (different "
@@ -65,17 +70,35 @@ def _by_upsampler(group: Sequence[Record]) -> dict[str, dict[str, Record]]:
     return measured
 
 
-def _table(measured: dict[str, dict[str, Record]]) -> Table:
+def _runs(measured: dict[str, dict[str, Record]]) -> dict[str, list[Run]]:
+    """{upsampler: its runs, one per network}."""
+    runs: dict[str, list[Run]] = {}
+    for upsampler, records in measured.items():
+        own = [Run(record, f"{upsampler} on {spec}", spec) for spec, record in records.items()]
+        runs[upsampler] = own
+    return runs
+
+
+def _table(runs: dict[str, list[Run]], rankings: dict[str, Ranking]) -> Table:
     """A row per upsampler; its values and differences are over the networks that it was run on."""
     entries = []
-    for upsampler, records in measured.items():
-        runs = [Run(record, f"{upsampler} on {spec}", spec) for spec, record in records.items()]
-        cells = {UPSAMPLER.name: upsampler, NETWORKS.name: len(runs)}
-        entries.append(Entry(upsampler, runs, cells))
+    for upsampler, own in runs.items():
+        entries.append(Entry(upsampler, own, {UPSAMPLER.name: upsampler, NETWORKS.name: len(own)}))
     return build(
         entries,
         before=(UPSAMPLER,),
         after=(NETWORKS,),
-        statistics=(DIFFERENCE,),
+        statistics=with_rankings((RANKS, DIFFERENCE), rankings),
         references=(REFERENCE,),
+        intervals=intervals_of(rankings),
     )
+
+
+def _sentences(rankings: dict[str, Ranking]) -> list[str]:
+    """What may be said below a table: of its first metric at length, of each other in one line."""
+    if not rankings:
+        return []
+    first, *others = rankings.values()
+    control = against(first, REFERENCE)
+    sentences = [f"Arms are upsamplers, seeds are networks. {first.column}:", *first.sentences]
+    return [*sentences, *([control] if control else []), *map(summary, others)]

@@ -41,13 +41,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from benchmarks.report.runs import Sample
+from benchmarks.core.statistics import Interval
+from benchmarks.report.runs import Run, Sample, sample_of
 from benchmarks.report.statistics.grid import Grid, grid_of, image_noise
 from benchmarks.report.statistics.letters import tie_letters
 from benchmarks.report.statistics.pairs import (
@@ -224,6 +225,30 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
         absent=absent,
     )
     return replace(ranking, sentences=sentences_of(ranking))
+
+
+def rankings_of(rows: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
+    """Column -> what may be said of the order of its rows, of those that can be ranked.
+
+    Args:
+        rows: name -> its runs; baselines are no rows.
+        columns: of metrics.
+    """
+    rankings = {}
+    for column in columns:
+        ranking = rank([sample_of(name, runs, column) for name, runs in rows.items()])
+        if ranking is not None:
+            rankings[column] = ranking
+    return rankings
+
+
+def intervals_of(rankings: Mapping[str, Ranking]) -> dict[str, dict[str, Interval]]:
+    """Column -> row -> its own interval, over images too where their counts are kept."""
+    intervals: dict[str, dict[str, Interval]] = {}
+    for column, ranking in rankings.items():
+        own = {arm.arm: Interval(arm.mean, arm.half, arm.n) for arm in ranking.arms}
+        intervals[column] = own
+    return intervals
 
 
 def _pairs(grid: Grid, pairs: Pairs) -> tuple[PairEstimate, ...]:

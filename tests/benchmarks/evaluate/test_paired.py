@@ -27,11 +27,43 @@ def test_values_and_paired_differences() -> None:
     assert table[2].split("|")[1:-1] == [
         " upsampler ",
         " mIoU [%] ",
+        " ranks ",
         " minus bilinear ",
         " networks ",
     ]
-    assert table[5].split("|")[1:-1] == [" jbu ", " 16.00 ± 76.24 ", " 1.00 ± 12.71 ", " 2 "]
-    assert table[4].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " – ", " 2 "]
+    assert table[5].split("|")[1:-1] == [
+        " jbu ",
+        " 16.00 ± 76.24 ",
+        " 1–2 A ",
+        " 1.00 ± 12.71 ",
+        " 2 ",
+    ]
+    assert table[4].split("|")[1:-1] == [" bilinear ", " 15.00 ± 63.53 ", " 1–2 A ", " – ", " 2 "]
+    text = "\n".join(table[7:])
+    assert "The two best, jbu and bilinear, are not apart" in text
+    assert "Against bilinear – not apart from it: jbu." in text
+
+
+def test_upsamplers_that_are_apart_have_other_ranks_and_intervals_cover_images() -> None:
+    """Of ten images bilinear has 4, 5, 4 right on the networks a, b, c, guided 8, 10, 8."""
+    records = []
+    for upsampler, counts in {"bilinear": (4, 5, 4), "guided": (8, 10, 8)}.items():
+        for network, right in zip("abc", counts, strict=True):
+            hits = [1] * right + [0] * (10 - right)
+            one = record(network, upsampler, 10.0 * right)
+            records.append(replace(one, counts=dict(mIoU=hits)))
+    text = paired_tables(records)
+    table = text.splitlines()
+    assert [line.split("|")[3] for line in table[4:6]] == [" 2 B ", " 1 A "]
+    assert "over seeds and images (10 images" in text
+
+    def cell(text: str) -> str:
+        return text.splitlines()[5].split("|")[2]
+
+    # Networks alone: t of two degrees times their standard error, 4.303 · 6.667.
+    assert cell(paired_tables([replace(one, counts={}) for one in records])) == " 86.67 ± 28.68 "
+    # Images add variance, and degrees of freedom as well.
+    assert cell(text) == " 86.67 ± 25.20 "
 
 
 def test_lower_is_better_stands_in_the_heading_and_a_missing_value_in_the_cell() -> None:
