@@ -8,25 +8,17 @@ from collections.abc import Mapping
 import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from heads.precision import full_precision, no_autocast
 from heads.prototypes import PrototypeHead
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
 from pretrain.encodings import Encodings
 from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.reduce import mean_over_valid
-from pretrain.objectives.parts.sharpening import Sharpening, entropy
+from pretrain.objectives.parts.sharpening import Sharpening, cross_entropies, entropy
 from pretrain.ranges import check_not_negative, check_positive
 from pretrain.structures import Batch
-
-
-def cross_entropies(logits: Tensor, q: Tensor, temperature: float) -> Tensor:
-    """Returns −Σ_K q · log softmax(logits/τ) for each row: logits (n, K), q (n, K) -> (n,)."""
-    with no_autocast(logits):
-        return -(q * F.log_softmax(full_precision(logits) / temperature, 1)).sum(1)
 
 
 def masked_mean(

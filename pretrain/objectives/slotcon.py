@@ -17,7 +17,7 @@ from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.overlap import overlap_cells, shares_region
 from pretrain.objectives.parts.reduce import gather, mean_over_valid
-from pretrain.objectives.parts.sharpening import Centre, entropy
+from pretrain.objectives.parts.sharpening import Centre, cross_entropies, entropy
 from pretrain.ranges import check_positive, check_share
 from pretrain.structures import Batch
 
@@ -71,9 +71,7 @@ def grouping_loss(scores: Tensor, q: Tensor, shared: Tensor, temperature: float)
     Returns:
         Scalar; 0 if no image counts. Not less than the mean entropy of q.
     """
-    with no_autocast(scores):
-        losses = -(q * F.log_softmax(full_precision(scores) / temperature, 2)).sum(2)
-        return mean_over_valid(losses.mean(1), shared)
+    return mean_over_valid(cross_entropies(scores, q, temperature).mean(1), shared)
 
 
 def slot_contrast(

@@ -10,6 +10,7 @@ import torch
 from mmengine.dist import get_world_size
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
 from pretrain.names import check_choice
@@ -155,6 +156,12 @@ def warmed_temperature(start: float, end: float, *, epochs: int, epoch: float) -
     if epochs < 2:
         return end
     return start + (end - start) * min(1.0, int(epoch) / (epochs - 1))
+
+
+def cross_entropies(logits: Tensor, q: Tensor, temperature: float) -> Tensor:
+    """Returns −Σ_K q · log softmax(logits/τ) for each row: logits (…, K), q (…, K) -> (…)."""
+    with no_autocast(logits):
+        return -(q * F.log_softmax(full_precision(logits) / temperature, -1)).sum(-1)
 
 
 def entropy(q: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.encodings import BatchEncodings
 from pretrain.geometry import identity
 from pretrain.masking import Masking
-from pretrain.objectives.ibot import IBOT, cross_entropies, masked_mean
+from pretrain.objectives.ibot import IBOT, masked_mean
 from pretrain.objectives.parts.base import target_copy
-from pretrain.objectives.parts.sharpening import Centre
+from pretrain.objectives.parts.sharpening import Centre, cross_entropies
 from pretrain.structures import Batch, Views
 
 MASKS = torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 1, 1], [0, 0, 0, 1]], dtype=torch.bool)
