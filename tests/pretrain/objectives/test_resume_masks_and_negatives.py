@@ -1,4 +1,4 @@
-"""What SimMIM, iBOT, DINO, AdCo and SlotCon draw or keep continues exactly in a killed run."""
+"""What objectives draw or keep from step to step continues exactly in a run that was killed."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ OBJECTIVES = {
     "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
     "SlotCon": dict(slots=4, hidden=8, dim=4),
+    "CrIBo": dict(
+        clusters=4, images=6, images_from=0.5, prototypes=8, hidden=8, bottleneck=4, hold_epochs=0
+    ),
 }
 
 
