@@ -103,6 +103,8 @@ def made_small(recipe: str, image_folder: Path, work_dir: Path) -> PretrainConfi
     hides = [MODELS.get(o["type"]).needs.masked for o in values["model"]["objectives"]]
     # Only a ViT has cells to hide.
     values["model"]["backbone"] = dict(VIT if any(hides) else RESNET)
+    if (values["model"].get("reference") or {}).get("backbone"):
+        values["model"]["reference"]["backbone"] = RESNET | dict(start=start_file(work_dir))
     for objective in values["model"]["objectives"]:
         if "hidden" in objective:
             objective["hidden"] = 32
@@ -117,6 +119,16 @@ def made_small(recipe: str, image_folder: Path, work_dir: Path) -> PretrainConfi
     values["optimizer"].pop("heads_first", None)  # two steps are less than an epoch
     values["engine"] = dict(values.get("engine", {}), precision="fp32")
     return PretrainConfig(dict(values, vis_backends=[], work_dir=str(work_dir)))
+
+
+def start_file(folder: Path) -> str:
+    """Writes weights of the tiny ResNet into a new folder beside this one; returns the file."""
+    network = MODELS.build(dict(RESNET))
+    state = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    path = folder.with_name(f"{folder.name}_start") / "start.pth"
+    path.parent.mkdir()
+    torch.save(dict(state_dict=state, meta=dict(backbone=network.config)), path)
+    return str(path)
 
 
 @every_recipe

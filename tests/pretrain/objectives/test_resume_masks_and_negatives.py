@@ -16,6 +16,7 @@ OBJECTIVES = {
     "SimMIM": dict(mask_size=8, mask_ratio=0.5),
     "IBOT": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
+    "Distillation": dict(momentum=0.5),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
     "SlotCon": dict(slots=4, hidden=8, dim=4),
     "CrIBo": dict(

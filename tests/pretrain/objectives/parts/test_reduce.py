@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from pretrain.objectives.distillation import RunningScale, distillation_loss
 from pretrain.objectives.gram import cell_cosines, gram_loss
 from pretrain.objectives.parts.reduce import mean_over_valid, sum_over_processes
 from pretrain.objectives.pixcontrast import pixcontrast_loss
@@ -32,8 +33,10 @@ def losses(
     """Every loss that is averaged or gathered across processes."""
     y, k = (features[:, 0], features[:, 1]), (features[:, 1].detach(), features[:, 0].detach())
     rows = torch.ones(len(features), 6, dtype=torch.bool)
+    standard = RunningScale(5).double()(k[0].movedim(1, -1).flatten(0, 2))
     cosines = [cell_cosines(view.flatten(2).mT) for view in (y[0], k[0])]
     return {
+        "distillation": distillation_loss(y[0].movedim(1, -1).flatten(0, 2), standard),
         "gram": gram_loss(*cosines),
         "nt_xent": nt_xent(features.mean((3, 4)), 0.3),
         "pixpro": pixpro_loss(y, k, positives),
@@ -65,7 +68,7 @@ def two_processes(in_two_processes: Callable[..., list]) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    "name", ["gram", "nt_xent", "pixpro", "pixpro_skip", "pixcontrast", "mean"]
+    "name", ["distillation", "gram", "nt_xent", "pixpro", "pixpro_skip", "pixcontrast", "mean"]
 )
 def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     features, positives, valid = inputs()
