@@ -17,6 +17,7 @@ OBJECTIVES = {
     "IBOT": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "Distillation": dict(momentum=0.5),
+    "LeJEPA": dict(hidden=8, dim=4, directions=8, cells=4),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
     "SlotCon": dict(slots=4, hidden=8, dim=4),
     "CrIBo": dict(

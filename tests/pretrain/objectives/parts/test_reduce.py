@@ -10,6 +10,7 @@ from torch import distributed as dist
 
 from pretrain.objectives.distillation import RunningScale, distillation_loss
 from pretrain.objectives.gram import cell_cosines, gram_loss
+from pretrain.objectives.lejepa import place_invariance, sigreg
 from pretrain.objectives.parts.reduce import mean_over_valid, sum_over_processes
 from pretrain.objectives.pixcontrast import pixcontrast_loss
 from pretrain.objectives.pixpro import pixpro_loss
@@ -34,9 +35,13 @@ def losses(
     y, k = (features[:, 0], features[:, 1]), (features[:, 1].detach(), features[:, 0].detach())
     rows = torch.ones(len(features), 6, dtype=torch.bool)
     standard = RunningScale(5).double()(k[0].movedim(1, -1).flatten(0, 2))
+    cells, others = (features[:, view].flatten(2).mT for view in (0, 1))
+    places = (cells, [cells, others], [torch.eye(6).bool().expand_as(positives), positives])
     cosines = [cell_cosines(view.flatten(2).mT) for view in (y[0], k[0])]
     return {
         "distillation": distillation_loss(y[0].movedim(1, -1).flatten(0, 2), standard),
+        "sigreg": sigreg(features.mean((3, 4)), torch.eye(5, dtype=torch.float64)),
+        "places": place_invariance(*places),
         "gram": gram_loss(*cosines),
         "nt_xent": nt_xent(features.mean((3, 4)), 0.3),
         "pixpro": pixpro_loss(y, k, positives),
@@ -67,9 +72,7 @@ def two_processes(in_two_processes: Callable[..., list]) -> list[dict]:
     return in_two_processes(part_of)
 
 
-@pytest.mark.parametrize(
-    "name", ["distillation", "gram", "nt_xent", "pixpro", "pixpro_skip", "pixcontrast", "mean"]
-)
+@pytest.mark.parametrize("name", sorted(losses(*inputs())))
 def test_two_processes_equal_one(two_processes: list[dict], name: str) -> None:
     features, positives, valid = inputs()
     leaf = features.clone().requires_grad_()
