@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
@@ -44,6 +45,12 @@ def split_options(spec: str) -> tuple[str, dict[str, Any]]:
     if twice is not None:
         raise ValueError(f"spec {spec!r}: {twice}= is given twice; give it once")
     return source, {name: literal(value) for name, value in pairs}
+
+
+def spec_of(source: str, options: Mapping[str, Any]) -> str:
+    """Returns the description that :func:`split_options` splits into these two."""
+    pairs = [f"{name}={quote(str(value), safe='/:+(),. ')}" for name, value in options.items()]
+    return "?".join(filter(None, (source, "&".join(pairs))))
 
 
 def literal(text: str) -> Any:

@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   pixelpretext compare comparisons/scenes --redo PixPro     discard its results, run it again
   pixelpretext compare comparisons/scenes --table-only      run nothing, rebuild table and page
   pixelpretext compare comparisons/scenes --retry           try again what failed three times
+  pixelpretext compare comparisons/scenes --forecast        say first how long it will take
   pixelpretext compare status work_dirs/scenes              what runs, waits, is done, has failed
 
 If you run it again after an interruption, it does only what is missing.
@@ -82,6 +83,7 @@ def add_arguments(parser: CommandLine) -> None:
         help="how often a trial may fail until it is given up and the rest goes on (default: 3)",
     )
     parser.add_argument("--retry", action="store_true", help="try those again that were given up")
+    parser.add_argument("--forecast", action="store_true", help="say first how long it will take")
 
 
 def run(
@@ -96,6 +98,7 @@ def run(
     table_only: bool,
     attempts: int,
     retry: bool,
+    forecast: bool,
 ) -> int:
     """Loads the plan and runs it; returns 1 if a trial failed."""
     from benchmarks.compare.plan import load_plan
@@ -109,6 +112,7 @@ def run(
         table_only=table_only,
         attempts=attempts,
         retry=retry,
+        forecast=forecast,
     )
     return run_comparison(load_plan(config, work_dir), options)
 

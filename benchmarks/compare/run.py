@@ -19,6 +19,7 @@ from benchmarks.compare.executors import Executor, Local
 from benchmarks.compare.executors.attempts import ATTEMPTS
 from benchmarks.compare.executors.base import Failure, Job
 from benchmarks.compare.finish import finish
+from benchmarks.compare.forecast import forecast
 from benchmarks.compare.foresight import foresight
 from benchmarks.compare.jobs import missing_jobs, unfinished
 from benchmarks.compare.names import PlanError, check_names
@@ -49,6 +50,7 @@ class Options:
         table_only: run nothing, rebuild table and page.
         attempts: how often a trial or baseline may fail until it is given up.
         retry: try those again that were given up.
+        forecast: measure with short pilots how long it will take, and say so.
         trainer: command that trains, see :class:`~benchmarks.compare.trial_folder.TrialSpec`.
     """
 
@@ -58,6 +60,7 @@ class Options:
     table_only: bool = False
     attempts: int = ATTEMPTS
     retry: bool = False
+    forecast: bool = False
     trainer: Sequence[str] = TRAINER
     console: Console = field(default_factory=Console)
 
@@ -102,6 +105,9 @@ def run_comparison(plan: Plan, options: Options) -> int:
         if jobs:
             line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
             options.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if options.forecast:
+                line = _forecast(plan, budgets, tasks, options=options)
+                options.console.print(line, markup=False, highlight=False, soft_wrap=True)
         failures += _run(plan, jobs, options)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, [*given_up, *failures], complete=complete, console=options.console)
@@ -209,17 +215,55 @@ def _measure(
     """Returns the budgets of recipes by name, as far as possible from their ``record``."""
 
     def pilot(names: Sequence[str]) -> dict[str, float]:
-        return run_pilots(
-            {name: recipes[name] for name in names},
-            record.parent / "pilots",
-            executor=options.executor,
-            resources=plan.resources,
-            trainer=options.trainer,
-            console=options.console,
-        )
+        chosen = {name: recipes[name] for name in names}
+        return _pilots(plan, options, chosen, record.parent / "pilots")
 
     kind, amount = plan.budget_kind, plan.budget_amount
     return plan_budgets(recipes, record, kind=kind, amount=amount, pilot=pilot)
+
+
+def _pilots(
+    plan: Plan, options: Options, recipes: dict[str, dict[str, Any]], folder: Path
+) -> dict[str, float]:
+    """Returns seconds per image of recipes by name."""
+    return run_pilots(
+        recipes,
+        folder,
+        executor=options.executor,
+        resources=plan.resources,
+        trainer=options.trainer,
+        console=options.console,
+    )
+
+
+def _forecast(
+    plan: Plan, budgets: dict[str, ArmBudget], tasks: dict[str, Task], *, options: Options
+) -> str:
+    """Returns how long the missing trials will take; pilots run for it where none has yet."""
+    trials = [
+        trial
+        for trial in unfinished(plan.trials)
+        if not options.only or trial.arm.name in options.only
+    ]
+    samples, seconds, unknown = {}, {}, {}
+    for trial in trials:
+        if trial.arm.train:
+            budget = budgets[trial.arm.name]
+            samples[trial.arm.name] = budget.samples
+            if budget.seconds_per_sample is None:
+                unknown[trial.arm.name] = plan.recipes[trial.arm.name]
+            else:
+                seconds[trial.arm.name] = budget.seconds_per_sample
+    if unknown:
+        seconds |= _pilots(plan, options, unknown, plan.work_dir / "pilots")
+    return forecast(
+        plan,
+        trials,
+        samples=samples,
+        seconds=seconds,
+        tasks=tasks,
+        at_once=options.executor.at_once,
+    )
 
 
 def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -> None:

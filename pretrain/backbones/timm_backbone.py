@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader
 from timm.layers import PatchEmbed
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from pretrain.names import suggestion
 
@@ -21,6 +22,7 @@ from pretrain.names import suggestion
 _FILLING = (
     "pretrained",
     "checkpoint_activations",
+    "frozen_statistics",
 )  # how it gets weights and trains: no architecture
 _SINCOS = ("freeze_patches", "position_resize")  # SinCosViT's own, unknown to timm
 # What it sees, drops and holds fixed in training: the weights are the same ones with other values.
@@ -93,6 +95,9 @@ class TimmBackbone(nn.Module):
         name: timm model name (``resnet50``, ``vit_small_patch16_224``, ``convnext_tiny``, …).
         output_stride: 32, 16 or 8 for networks that can dilate (ResNet, ConvNeXt); None keeps the
             network's own.
+        frozen_statistics: BatchNorms keep the running statistics that they begin with and normalise
+            by them in training as well. For post-training: small batches of augmented crops would
+            replace statistics that belong to the weights, even at a learning rate of 0.
         checkpoint_activations: recompute activations in the backward pass: less memory, about one
             more forward of time. BatchNorm's running statistics then move twice per step; batch
             statistics, used in training, do not change.
@@ -121,6 +126,7 @@ class TimmBackbone(nn.Module):
         output_stride: int | None = None,
         *,
         checkpoint_activations: bool = False,
+        frozen_statistics: bool = False,
         out_indices: Sequence[int] | None = None,
         start: str | None = None,
         init_cfg: dict[str, Any] | None = None,
@@ -128,6 +134,7 @@ class TimmBackbone(nn.Module):
     ) -> None:
         super().__init__()
         self.start = start
+        self.frozen_statistics = frozen_statistics
         self._mask: Tensor | None = None
         if init_cfg is not None and (
             init_cfg.get("type") != "Pretrained" or set(init_cfg) != {"type", "checkpoint"}
@@ -205,6 +212,17 @@ class TimmBackbone(nn.Module):
                 f"{height} × {width} pixels: {name} takes whole patches of {patch[0]} × "
                 f"{patch[1]}; the nearest is {near[0]} × {near[1]}"
             )
+
+    def train(self, mode: bool = True) -> TimmBackbone:
+        """As of every module; BatchNorms stay in evaluation mode where their statistics are
+        frozen.
+        """
+        super().train(mode)
+        if self.frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
 
     def init_weights(self) -> None:
         """Fills the network from ``init_cfg``; without one it stays as timm drew it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pretrain.specs import split_options
+from pretrain.specs import spec_of, split_options
 
 
 def test_options_behind_a_folder() -> None:
@@ -14,3 +14,9 @@ def test_options_behind_a_folder() -> None:
     )
     with pytest.raises(ValueError, match=r"train= is given twice; give it once"):
         split_options("data?train=a&val=c&train=b")
+
+
+def test_a_spec_is_written_as_it_is_read() -> None:
+    options = dict(licence="CC BY 4.0 & more", depth=2, layers=(1, 2), text="a+b")
+    assert split_options(spec_of("a b/c.pth", options)) == ("a b/c.pth", options)
+    assert spec_of("timm:resnet18", {}) == "timm:resnet18"

@@ -31,6 +31,8 @@ class Statistic:
         heading: Of its column, with ``{reference}`` for the name of the row compared with. Empty:
             its values stand in the metric's own column.
         explanation: One sentence below the table: what the numbers are and what they assume.
+        reads_rankings: ``compute`` also takes ``rankings``, column -> its ranking of all arms, so
+            that a comparison need not rank twice.
 
     Raises:
         ValueError: another ``scope``.
@@ -41,6 +43,7 @@ class Statistic:
     compute: Callable[..., Any]
     heading: str = ""
     explanation: str = ""
+    reads_rankings: bool = False
 
     def __post_init__(self) -> None:
         check_choice("scope", self.scope, SCOPES)

@@ -46,17 +46,23 @@ RANKS = Statistic(
         "ranks: the places that an arm may have in this metric, all at once with at least 95 % "
         "confidence; arms that share a letter are not apart."
     ),
+    reads_rankings=True,
 )
 
 
 def with_rankings(
     statistics: Sequence[Statistic], rankings: Mapping[str, Ranking]
 ) -> list[Statistic]:
-    """The statistics, with a ``ranks`` that takes these rankings instead of computing them again.
+    """The statistics; those that read rankings take these instead of computing them again.
 
     Args:
         statistics: of a table.
         rankings: see :func:`ranks`.
     """
-    known = replace(RANKS, compute=partial(ranks, rankings=rankings))
-    return [known if statistic is RANKS else statistic for statistic in statistics]
+    known = []
+    for statistic in statistics:
+        if statistic.reads_rankings:
+            compute = partial(statistic.compute, rankings=rankings)
+            statistic = replace(statistic, compute=compute)
+        known.append(statistic)
+    return known

@@ -35,6 +35,7 @@ MISTAKES = {
     "import": ["{none}.pth"],
     "make_scenes": ["{file}", "--images", "1"],
     "pair_upsamplers": ["{none}.jsonl"],
+    "post_train": ["{none}.pth", "--images", "{none}", "--masks", "camvid:{none}"],
     "prepare_transfer": ["{none}", "--sets", "nothing"],
     "audit": ["{none}"],
     "reproduce": ["{none}.jsonl:1"],
@@ -70,6 +71,10 @@ OUTPUTS = [
     ("make_scenes", ["{blocked}"]),
     ("pair_upsamplers", ["{none}.jsonl", "--out", "{blocked}"]),
     ("aligned_start", ["{none}.pth", "--out", "{blocked}"]),
+    (
+        "post_train",
+        ["{none}.pth", "--images", "{none}", "--masks", "voc:{none}", "--work-dir", "{blocked}"],
+    ),
     ("rescale", ["{none}.pth", "--out", "{blocked}"]),
     ("robustness", ["{none}.pth", "--data", "corrupted:{none}", "--out", "{blocked}"]),
     ("robustness", ["--sheet", "{none}.jpg", "--out", "{blocked}"]),

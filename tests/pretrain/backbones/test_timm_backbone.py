@@ -68,6 +68,19 @@ def test_activation_checkpointing_changes_memory_not_gradients() -> None:
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
 
 
+def test_frozen_statistics_stay_and_are_used_in_training() -> None:
+    images = torch.randn(4, 3, 32, 32) * 3 + 1
+    frozen = TimmBackbone("test_resnet", frozen_statistics=True)
+    before = {name: value.clone() for name, value in frozen.named_buffers()}
+    expected = frozen.eval()(images).vector
+    assert torch.equal(frozen.train()(images).vector, expected) and frozen.training
+    assert all(torch.equal(value, before[name]) for name, value in frozen.named_buffers())
+    assert "frozen_statistics" not in frozen.config
+    moving = TimmBackbone("test_resnet")
+    moving.load_state_dict(frozen.state_dict())
+    assert not torch.allclose(moving.train()(images).vector, expected)
+
+
 def test_options_reach_the_network() -> None:
     assert (
         TimmBackbone("resnet10t", channels=(16, 32, 64, 128), stem_width=16).info.channels[32]

@@ -1,0 +1,74 @@
+"""post_train.py on a few CPU cores: small heads, small images and short trainings, and for lack of
+a published network a ViT that was trained on the photos of real.py.
+
+Launch:   python tools/train.py configs/quick/simclr_vit_photos64.py
+          python tools/compare.py configs/comparisons/post_train_small.py
+Hardware: 2 CPU cores
+Result:   none measured; our own recipe
+Knob:     budget
+"""
+
+_base_ = "post_train.py"
+title = "Post-training a small ViT"
+prepare = dict(caltech101=dict(out="data/real/caltech101"), camvid=dict(out="data/real/camvid"))
+budget = dict(samples=5_000)
+_vit = dict(img_size=64, patch_size=8, embed_dim=192, depth=4, num_heads=3)
+_start = "work_dirs/simclr_vit_photos64/final.pth"
+_photos = {
+    "jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
+    "grey": 0.2,
+    "blur": None,
+    "size": 64,
+}
+overrides = {
+    "source": dict(root="data/real/caltech101/train"),
+    "model.backbone": dict(
+        _delete_=True, type="TimmBackbone", name="vit_tiny_patch16_224", start=_start, **_vit
+    ),
+    "model.objectives": [dict(type="DenseCL", hidden=256, dim=128, entries=1024)],
+    "model.momentum": dict(start=0.99, end=1.0),
+    "views.groups.global.0": _photos,
+    "views.groups.global.1": _photos,
+    "loader.workers": 0,
+    "schedule.global_batch": 16,
+    "schedule.warmup_samples": 250,
+    "optimizer.heads_first": 0.1,
+    "engine": dict(precision="fp32", checkpoint_every=100, log_every=10, sync_bn=False),
+    "hooks": [],
+    "vis_backends": [],
+}
+
+_prototypes = dict(
+    prototypes=512, hidden=256, bottleneck=64, hold_epochs=0.0, sharpening=dict(end=0.04)
+)
+_local = dict(size=32, scale=(0.05, 0.4), jitter=dict(brightness=0.4, contrast=0.4), grey=0.2)
+arms = {
+    "PixPro": dict(
+        overrides={"model.objectives": [dict(type="PixPro", hidden=256, dim=128)]},
+    ),
+    "iBOT++": dict(
+        overrides={"model.objectives": [dict(type="IBOT", visible_weight=1.0, **_prototypes)]}
+    ),
+    "DINO+KoLeo": dict(
+        overrides={
+            "model.objectives": [
+                dict(type="DINO", **_prototypes),
+                dict(type="KoLeo", weight=0.1),
+            ],
+            "views.groups.local": [_local] * 2,
+        }
+    ),
+}
+
+_masks = dict(_delete_=True, layout="camvid", root="data/real/camvid")
+_retrieval = dict(size=(96, 128), memory_size=51_200)
+_probe = dict(size=(96, 128))
+benchmarks = dict(
+    retrieval_1=dict(data=dict(**_masks, every=(100, 1)), **_retrieval),
+    retrieval_5=dict(data=dict(**_masks, every=(20, 1)), **_retrieval),
+    retrieval_50=dict(data=dict(**_masks, every=(2, 1)), **_retrieval),
+    probe_1=dict(data=dict(**_masks, every=(100, 1)), **_probe),
+    probe_5=dict(data=dict(**_masks, every=(20, 1)), **_probe),
+    probe_50=dict(data=dict(**_masks, every=(2, 1)), **_probe),
+)
+baselines = dict(majority=dict(stride=8), position=dict(stride=8))
