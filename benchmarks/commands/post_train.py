@@ -1,4 +1,4 @@
-"""Is a published backbone better after post-training on your images?
+"""Asks whether a published backbone gets better by post-training on your images.
 
 Writes a comparison of the untouched backbone with post-trained ones and one from scratch, and runs
 it.

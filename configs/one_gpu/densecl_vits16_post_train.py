@@ -24,5 +24,5 @@ schedule = dict(global_batch=64, epochs=25, lr_rule="none", lr=1e-4, lr_min=0.0)
 # The heads are fresh and good weights are not: at first heads alone are trained, then ten times as
 # fast as the backbone.
 optimizer = dict(
-    type="AdamW", weight_decay=0.04, weight_decay_end=0.5, backbone_lr=0.1, heads_first=1.0
+    type="AdamW", weight_decay=0.04, weight_decay_end=0.5, backbone_lr=0.1, heads_first=0.25
 )
