@@ -187,17 +187,18 @@ def shared_boxes(geometry: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         shared; (B, 2) bool, whether the view is mirrored in x and in y.
 
     Raises:
-        ValueError: a turned view, whose shared region is no box.
+        ValueError: a turned view, whose shared region is no box; for maps on the CPU.
     """
     corners = []
     for maps in (geometry, other):
-        if maps[..., 0, 1].any() or maps[..., 1, 0].any():
+        # Elsewhere the check would wait for the device; recipes are checked when a run begins.
+        if maps.device.type == "cpu" and (maps[..., 0, 1].any() or maps[..., 1, 0].any()):
             raise ValueError("a turned view: the region it shares is no box; set rotation=0")
-        size, start = maps[..., [0, 1], [0, 1]], maps[..., 2]
+        size, start = maps.diagonal(dim1=-2, dim2=-1), maps[..., 2]
         corners.append((torch.minimum(start, start + size), torch.maximum(start, start + size)))
     low = torch.maximum(corners[0][0], corners[1][0])
     high = torch.minimum(corners[0][1], corners[1][1])
-    size, start = geometry[..., [0, 1], [0, 1]], geometry[..., 2]
+    size, start = geometry.diagonal(dim1=-2, dim2=-1), geometry[..., 2]
     mirrored = size < 0
     first, second = (low - start) / size, (high - start) / size
     low, high = torch.where(mirrored, second, first), torch.where(mirrored, first, second)

@@ -23,6 +23,8 @@ class Needs:
         images: view groups of which it reads the images alone.
         twins: (group, other) pairs: the views of ``group`` must repeat those of ``other`` one by
             one (``ViewSpec.same_as``).
+        upright: whether none of its views may be turned, because it lays a common grid into what
+            two of them share (:func:`pretrain.objectives.parts.overlap.overlap_cells`).
         views: views of each group; objectives use the first ones.
         any_views: whether it uses all views where a recipe makes more.
         labels: whether every image must carry a label, or -1.
@@ -38,6 +40,7 @@ class Needs:
     reference: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     twins: tuple[tuple[str, str], ...] = ()
+    upright: bool = False
     views: int = 2
     any_views: bool = False
     labels: bool = False

@@ -30,6 +30,7 @@ from pretrain.engine.check import (
     check_config,
     check_sizes,
     check_twins,
+    check_upright,
     check_wiring,
 )
 from pretrain.engine.config import PretrainConfig
@@ -171,6 +172,7 @@ def _prepare(
     labelled = _labelled(source)
     check_wiring(model.objectives, groups, labelled=labelled, classes=classes, reason=reason)
     check_twins(model.objectives, recipe.specs)
+    check_upright(model.objectives, recipe.specs)
     check_sizes(model, recipe.specs)
     _require_labels(model, source)
     start = None

@@ -266,6 +266,33 @@ def check_twins(objectives: Iterable[Any], views: Mapping[str, Sequence[Any]]) -
                 )
 
 
+def check_upright(objectives: Iterable[Any], views: Mapping[str, Sequence[Any]]) -> None:
+    """Checks that no view is turned of those that an objective lays a common grid into.
+
+    Args:
+        objectives: objective modules.
+        views: view group -> what the recipe makes, each with ``rotation`` and ``same_as``.
+
+    Raises:
+        ConfigError: names the objective and the view.
+    """
+    turned = set()
+    for group, specs in views.items():
+        for index, spec in enumerate(specs):
+            own_group, own_index = spec.same_as or (group, index)
+            if views[own_group][own_index].rotation > 0:
+                turned.add((group, index))
+    for objective in objectives:
+        needs = objective.needs
+        affected = sorted(view for view in turned if view[0] in (*needs.groups, *needs.may_read))
+        if needs.upright and affected:
+            group, index = affected[0]
+            raise ConfigError(
+                f"views.groups.{group}[{index}]: {type(objective).__name__} lays a grid into the "
+                "region that two views share, which is no box where one is turned; set rotation=0"
+            )
+
+
 def check_wiring(
     objectives: Iterable[Any],
     groups: Mapping[str, int],

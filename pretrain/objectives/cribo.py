@@ -69,12 +69,17 @@ def cluster_cells(
         for _ in range(rounds):
             cost = place_weight * _nearest_member(apart, labels, clusters) - unit @ centres.mT
             labels = transport(_within_unit(cost), sizes, sharpness).argmax(2)
-            members = F.one_hot(labels, clusters).to(unit)  # (B, M, k)
+            members = _members(labels, clusters).to(unit)
             # From here on clusters keep their sizes; 0.01 cells for an empty one (authors' code).
             sizes = members.sum(1, keepdim=True) + 0.01
             sizes = sizes / sizes.sum(2, keepdim=True)
             centres = F.normalize(members.mT @ unit, dim=2)
         return labels
+
+
+def _members(labels: Tensor, clusters: int) -> Tensor:
+    """Which cells (B, N) belong to which clusters, (B, N, k) bool."""
+    return labels[..., None] == torch.arange(clusters, device=labels.device)
 
 
 def _nearest_member(apart: Tensor, labels: Tensor, clusters: int) -> Tensor:
@@ -125,7 +130,7 @@ def region_means(cells: Tensor, labels: Tensor, clusters: int) -> tuple[Tensor, 
         cells: (B, N, D). labels: (B, N). clusters: k.
     """
     with no_autocast(cells):
-        members = F.one_hot(labels, clusters).to(full_precision(cells))
+        members = _members(labels, clusters).to(full_precision(cells))
         counts = members.sum(1)
         means = members.mT @ full_precision(cells) / counts.clamp_min(1)[..., None]
         return means, counts > 0
@@ -183,19 +188,15 @@ def most_similar(x: Tensor, candidates: Tensor, valid: Tensor) -> tuple[Tensor, 
 
 
 class Regions(NamedTuple):
-    """What both views of the images show of the same clusters.
+    """What two views of the images show of the same clusters.
 
     Attributes:
-        online: (2, n, D) regions in the online network's views. target: (2, n, D) the target's.
-        rows: (n,) int64, which of the B·k clusters they are.
-        every: (2, B, k, D) the target's of all clusters. valid: (B, k) bool, those that both views
-            show.
+        online: (2, B, k, D) of the online network. target: (2, B, k, D) of the target.
+        valid: (B, k) bool, clusters that both views show; the others do not count.
     """
 
     online: Tensor
     target: Tensor
-    rows: Tensor
-    every: Tensor
     valid: Tensor
 
 
@@ -284,17 +285,20 @@ class CrIBo(Objective):
         both views show; ``returned``: share of them whose nearest one of other images leads back.
         """
         regions = self._regions(batch, encode)
-        self._latest = regions.every, regions.valid
-        logits = self.head(regions.online, hold=encode.epoch < self.hold_epochs)  # (2, n, K)
-        q = self._distributions(regions.target, encode.epoch, observe=self.training)
-        everywhere = torch.ones_like(regions.rows, dtype=torch.bool)
-        views, agreed = self._agreement(logits, q, everywhere.expand(2, -1))
+        self._latest = regions.target, regions.valid
+        valid = regions.valid.flatten()
+        counts = valid.expand(2, -1)
+        # (2, n, K), n = B·k: how many are valid is not waited for
+        logits = self.head(regions.online.flatten(1, 2), hold=encode.epoch < self.hold_epochs)
+        target = regions.target.flatten(1, 2)
+        q = self._distributions(target, counts, encode.epoch, observe=self.training)
+        views, agreed = self._agreement(logits, q, counts)
         images = doubt = returned = views.new_zeros(())
         if self.queue is not None and encode.epoch >= self.images_from:
             nearest, back = self._of_other_images(regions)
-            q = self._distributions(nearest, encode.epoch, observe=False)
+            q = self._distributions(nearest, back, encode.epoch, observe=False)
             images, doubt = self._agreement(logits, q, back)
-            returned = mean_over_valid(back.to(views).mean(0), everywhere)
+            returned = mean_over_valid(back.to(views).mean(0), valid)
         return {
             "loss": views + self.images_weight * images,
             "views": views,
@@ -337,24 +341,26 @@ class CrIBo(Objective):
             mean, present = region_means(cells, part, self.clusters)
             means.append(mean)
             shown.append(present)
-        every, valid = torch.stack(means), shown[0] & shown[1]
-        rows = valid.flatten().nonzero()[:, 0]
         online = []
         for view, part in zip(encode.online("global")[:2], labels.chunk(2, 1), strict=True):
             cells = view.map(self.stride).flatten(2).mT
-            online.append(region_means(cells, part, self.clusters)[0].flatten(0, 1)[rows])
-        return Regions(torch.stack(online), every.flatten(1, 2)[:, rows], rows, every, valid)
+            online.append(region_means(cells, part, self.clusters)[0])
+        return Regions(torch.stack(online), torch.stack(means), shown[0] & shown[1])
 
     def _starts(self, images: int, cells: int) -> Tensor:
         """Draws the cells that clusters begin with, (images, k) int64 on the CPU, none twice."""
         return torch.rand(images, cells).argsort(1)[:, : self.clusters]
 
     @torch.no_grad()
-    def _distributions(self, regions: Tensor, epoch: float, *, observe: bool) -> Tensor:
-        """The target's distributions (2, n, K) of regions (2, n, D)."""
-        z = self.target_head(regions)
-        q = self.sharpening(z.flatten(0, 1), epoch=epoch, training=observe)
-        return q.unflatten(0, z.shape[:2])
+    def _distributions(
+        self, regions: Tensor, counts: Tensor, epoch: float, *, observe: bool
+    ) -> Tensor:
+        """The target's distributions (2, n, K) of regions (2, n, D), of which some count, (2, n)
+        bool.
+        """
+        z, counts = self.target_head(regions).flatten(0, 1), counts.flatten()
+        q = self.sharpening(z, epoch=epoch, training=observe, counts=counts)
+        return q.unflatten(0, regions.shape[:2])
 
     def _agreement(self, logits: Tensor, q: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Mean over both directions of the cross-entropy of one view's logits with the other's
@@ -377,14 +383,15 @@ class CrIBo(Objective):
         that it was searched in, and whether its other view leads back, (2, n) bool: to the same
         cluster among those of all images of the step.
         """
-        everyone = gather(regions.every.transpose(0, 1))  # (W·B, 2, k, D)
+        everyone = gather(regions.target.transpose(0, 1))  # (W·B, 2, k, D)
         valid = gather(regions.valid.to(everyone)).flatten() > 0
-        own = regions.rows + get_rank() * regions.valid.numel()
+        own = torch.arange(regions.valid.numel(), device=valid.device)
+        own = own + get_rank() * len(own)
         nearest, back = [], []
         for view in range(2):
-            pair, exists = self.queue.nearest(regions.target[view], view)
+            pair, exists = self.queue.nearest(regions.target[view].flatten(0, 1), view)
             candidates = everyone[:, 1 - view].flatten(0, 1)
             place = most_similar(pair[1 - view], candidates, valid)[1]
             nearest.append(pair[view])
-            back.append(exists & (place == own))
+            back.append(regions.valid.flatten() & exists & (place == own))
         return torch.stack(nearest), torch.stack(back)

@@ -123,7 +123,7 @@ class PaKA(Objective):
             heads with ``against="reference"``.
     """
 
-    needs = Needs(target=("global",), any_views=True)
+    needs = Needs(target=("global",), any_views=True, upright=True)
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class PaKA(Objective):
         reads = dict(online=(), masked=(student,)) if masked else dict(online=(student,))
         reads[against] = (teacher,)
         views = 1 if self.own_pairs else 2
-        self.needs = Needs(**reads, views=views, any_views=True, attacked=student)
+        self.needs = Needs(**reads, upright=True, views=views, any_views=True, attacked=student)
 
     def bounds(self, batch: Batch, terms: Mapping[str, Tensor]) -> Bounds:
         """Collapsed: cells of an image that are all equal, of either side, are aligned with

@@ -16,7 +16,7 @@ from pretrain.encodings import Encodings
 from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective, target_copy
 from pretrain.objectives.parts.overlap import overlap_cells, shares_region
-from pretrain.objectives.parts.reduce import gather, mean_over_valid
+from pretrain.objectives.parts.reduce import gather, mean_over_valid, sum_over_processes
 from pretrain.objectives.parts.sharpening import Centre, cross_entropies, entropy
 from pretrain.ranges import check_positive, check_share
 from pretrain.structures import Batch
@@ -75,45 +75,109 @@ def grouping_loss(scores: Tensor, q: Tensor, shared: Tensor, temperature: float)
 
 
 def slot_contrast(
-    query: Slots, key: Slots, predictor: Callable[[Tensor], Tensor], temperature: float
+    query: Slots, key: Slots, predictor: Callable[[Tensor, Tensor], Tensor], temperature: float
 ) -> Tensor:
     """InfoNCE of slots that are active in both views, times 2τ; negatives are all other active
     slots of the target, of all images and processes.
 
     Args:
         query: of the online network's view. key: of the target's other view, no gradient.
-        predictor: (n, D) -> (n, D).
+        predictor: of slots (n, D) and which of them count (n,) bool -> (n, D).
         temperature: τ.
 
     Returns:
         Scalar, the mean over the anchors of all processes; 0 without an anchor. Cost O(n·M·D) time,
-        O(n·M) memory for n anchors here and M keys, at most min(K, N) of each image.
+        O(n·M) memory for n = B·min(K, N) rows here and M = W·n keys: no image has more active slots
+        than cells, and how many there are is not waited for.
     """
-    anchors = (query.active & key.active).flatten()
-    rows = anchors.nonzero()[:, 0]
-    if len(rows) < 2:  # BatchNorm takes no fewer; rows that are no anchors do not count
-        rows = torch.arange(2, device=rows.device)
-    z = predictor(query.vectors.flatten(0, 1)[rows])
+    most = min(query.scores.shape[1], query.scores[0, 0].numel())
+    anchors, places = _first_ones(query.active & key.active, most)
+    z = predictor(_at(query.vectors, places).flatten(0, 1), anchors.flatten())
     with no_autocast(z), torch.no_grad():
         keys = F.normalize(full_precision(key.vectors), dim=2)
-        own = keys.flatten(0, 1)[rows]
-        others, held = _active_keys(keys, key)
+        own = _at(keys, places).flatten(0, 1)
+        active, chosen = _first_ones(key.active, most)
+        others = gather(_at(keys, chosen)).flatten(0, 1)
+        held = gather(active.to(keys)).flatten() > 0
     with no_autocast(z):
         z = F.normalize(full_precision(z), dim=1) / temperature
         logits = (z @ others.T).masked_fill(~held, torch.finfo(z.dtype).min)
         losses = logits.logsumexp(1) - (z * own).sum(1)
-    return 2 * temperature * mean_over_valid(losses, anchors[rows])
+    return 2 * temperature * mean_over_valid(losses, anchors.flatten())
 
 
-def _active_keys(keys: Tensor, slots: Slots) -> tuple[Tensor, Tensor]:
-    """Keys (M, D) of all processes, and which of them are active (M,) bool.
+def _first_ones(mask: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Places (B, count) of a mask's (B, K) ones, filled up with others, and which are ones."""
+    held, places = mask.to(torch.float32).topk(count, 1)
+    return held > 0, places
 
-    No image has more active slots than cells, so only so many of its keys (B, K, D) are sent.
+
+def _at(vectors: Tensor, places: Tensor) -> Tensor:
+    """Vectors (B, K, D) at places (B, n): (B, n, D)."""
+    return vectors.gather(1, places[..., None].expand(-1, -1, vectors.shape[2]))
+
+
+class CountedNorm(nn.Module):
+    """BatchNorm of rows over those that count, in all processes.
+
+    Args:
+        width: D. momentum: weight of the new statistics. epsilon: added to the variance.
     """
-    most = min(keys.shape[1], slots.scores[0, 0].numel())
-    held, places = slots.active.to(keys).topk(most, 1)
-    chosen = keys.gather(1, places[..., None].expand(-1, -1, keys.shape[2]))
-    return gather(chosen).flatten(0, 1), gather(held).flatten() > 0
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int, *, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
+        """Normalises x (n, D) by its rows ``counts`` (n,) bool; in evaluation mode by the running
+        statistics.
+        """
+        with no_autocast(x):
+            x = full_precision(x)
+            mean, variance = self.running_mean, self.running_var
+            if self.training:
+                weights = counts[:, None].to(x)
+                number = sum_over_processes(weights.sum())
+                mean = sum_over_processes((x * weights).sum(0)) / number.clamp_min(1)
+                distance = (x - mean).square() * weights
+                variance = sum_over_processes(distance.sum(0)) / number.clamp_min(1)
+                self._remember(mean, variance, number)
+            return (x - mean) * (variance + self.epsilon).rsqrt() * self.weight + self.bias
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, number: Tensor) -> None:
+        rate = self.momentum * (number > 1)
+        unbiased = variance * number / (number - 1).clamp_min(1)
+        self.running_mean.lerp_(mean.to(self.running_mean), rate.to(self.running_mean))
+        self.running_var.lerp_(unbiased.to(self.running_var), rate.to(self.running_var))
+
+
+class Predictor(nn.Module):
+    """(Linear, :class:`CountedNorm`, GELU) twice, Linear: (n, dim) -> (n, dim).
+
+    Args:
+        dim: D. hidden: width inside.
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        widths = (dim, hidden, hidden, dim)
+        self.layers = nn.ModuleList(map(nn.Linear, widths[:-1], widths[1:]))
+        self.norms = nn.ModuleList([CountedNorm(hidden), CountedNorm(hidden)])
+        for layer in self.layers:
+            _start_small(layer)
+
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
+        """Predicts from rows x, of which ``counts`` (n,) bool are normalised together."""
+        for layer, norm in zip(self.layers, self.norms, strict=False):
+            x = F.gelu(norm(layer(x), counts))
+        return self.layers[-1](x)
 
 
 @MODELS.register_module()
@@ -135,7 +199,7 @@ class SlotCon(Objective):
             [0, 1], ``slots`` below 2.
     """
 
-    needs = Needs(target=("global",))
+    needs = Needs(target=("global",), upright=True)
 
     def __init__(
         self,
@@ -163,8 +227,8 @@ class SlotCon(Objective):
         self.temperature, self.dense_weight = temperature, dense_weight
         self.online_temperature, self.target_temperature = online_temperature, target_temperature
         self.stride = features.pick(stride)
-        self.projector = _gelu_mlp(features.channels[self.stride], hidden, dim, of_cells=True)
-        self.predictor = _gelu_mlp(dim, hidden, dim, of_cells=False)
+        self.projector = _projector(features.channels[self.stride], hidden, dim)
+        self.predictor = Predictor(dim, hidden)
         self.prototypes = nn.Embedding(slots, dim)
         self.target_projector = target_copy(self.projector)
         self.target_prototypes = target_copy(self.prototypes)
@@ -245,16 +309,17 @@ def _on_common_grid(slots: list[Slots], first: Tensor, second: Tensor) -> list[T
     ]
 
 
-def _gelu_mlp(channels: int, hidden: int, out: int, *, of_cells: bool) -> nn.Sequential:
-    """The authors' head: (linear, BatchNorm, GELU) twice, linear; of maps or of rows."""
+def _projector(channels: int, hidden: int, out: int) -> nn.Sequential:
+    """The authors' head for maps: (1×1 convolution, BatchNorm, GELU) twice, 1×1 convolution."""
     modules: list[nn.Module] = []
     for width in (channels, hidden):
-        if of_cells:
-            modules += [nn.Conv2d(width, hidden, 1), nn.BatchNorm2d(hidden), nn.GELU()]
-        else:
-            modules += [nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU()]
-    modules.append(nn.Conv2d(hidden, out, 1) if of_cells else nn.Linear(hidden, out))
-    for linear in modules[::3]:
-        nn.init.trunc_normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
+        modules += [nn.Conv2d(width, hidden, 1), nn.BatchNorm2d(hidden), nn.GELU()]
+    modules.append(nn.Conv2d(hidden, out, 1))
+    for layer in modules[::3]:
+        _start_small(layer)
     return nn.Sequential(*modules)
+
+
+def _start_small(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)

@@ -32,9 +32,11 @@ def overlap_cells(features: Tensor, geometry: Tensor, other: Tensor, *, side: in
     """
     boxes, mirrored = shared_boxes(geometry, other)
     shared = (boxes[:, :2] < boxes[:, 2:]).all(1, keepdim=True)
-    boxes = torch.where(shared, boxes, boxes.new_tensor([0, 0, 1, 1]))
+    low, high = torch.where(shared, boxes[:, :2], 0.0), torch.where(shared, boxes[:, 2:], 1.0)
     height, width = features.shape[2:]
-    cells = box_cells(features, boxes * boxes.new_tensor([width, height, width, height]), side=side)
+    (x1, y1), (x2, y2) = low.unbind(1), high.unbind(1)
+    boxes = torch.stack([x1 * width, y1 * height, x2 * width, y2 * height], 1)
+    cells = box_cells(features, boxes, side=side)
     for axis, flipped in ((3, mirrored[:, 0]), (2, mirrored[:, 1])):
         cells = torch.where(flipped[:, None, None, None], cells.flip(axis), cells)
     return cells.flatten(2).transpose(1, 2)
@@ -55,8 +57,9 @@ def box_cells(features: Tensor, boxes: Tensor, *, side: int) -> Tensor:
     """
     with no_autocast(features):
         features = full_precision(features)
-        parts = list(boxes.to(features).split(1))
-        return roi_align(features, parts, output_size=side, sampling_ratio=-1, aligned=True)
+        images = torch.arange(len(boxes), device=boxes.device)[:, None]
+        boxes = torch.cat([images, boxes], 1).to(features)
+        return roi_align(features, boxes, output_size=side, sampling_ratio=-1, aligned=True)
 
 
 def shares_region(geometry: Tensor, other: Tensor) -> Tensor:

@@ -44,10 +44,17 @@ class Centre(nn.Module):
             return ((full_precision(z) - self.centre) / temperature).softmax(-1)
 
     @torch.no_grad()
-    def observe(self, z: Tensor) -> None:
-        """Keeps the sum of logits (…, K) for :meth:`move`, in place of what was kept before."""
+    def observe(self, z: Tensor, counts: Tensor | None = None) -> None:
+        """Keeps the sum of logits (…, K) for :meth:`move`, in place of what was kept before;
+        ``counts``, (…) bool: only of these rows.
+        """
         rows = full_precision(z).flatten(0, -2)
-        self._seen = torch.cat([rows.sum(0), rows.new_tensor([len(rows)])])
+        if counts is None:
+            number = rows.new_full((1,), len(rows))
+        else:
+            rows = rows * counts.flatten()[:, None]
+            number = counts.sum(dtype=rows.dtype).view(1)
+        self._seen = torch.cat([rows.sum(0), number])
 
     @torch.no_grad()
     def move(self) -> None:
@@ -63,7 +70,9 @@ class Centre(nn.Module):
 
 
 @torch.no_grad()
-def sinkhorn(z: Tensor, temperature: float, *, rounds: int = 3) -> Tensor:
+def sinkhorn(
+    z: Tensor, temperature: float, *, rounds: int = 3, counts: Tensor | None = None
+) -> Tensor:
     """Sinkhorn–Knopp over the rows of all processes: distributions of which every prototype gets
     about an equal share.
 
@@ -73,10 +82,11 @@ def sinkhorn(z: Tensor, temperature: float, *, rounds: int = 3) -> Tensor:
     Args:
         z: (n, K) logits; n may differ between processes and be 0. temperature: τ > 0.
         rounds: at least 1.
+        counts: (n,) bool, the rows that take part; None = all.
 
     Returns:
-        (n, K) float, rows of sum 1. Cost O(n·K) time and memory; 1 + 2·rounds reductions of at most
-        K numbers.
+        (n, K) float, rows of sum 1, those that take no part 0. Cost O(n·K) time and memory; 1 +
+        2·rounds reductions of at most K numbers.
     """
     with no_autocast(z):
         z = full_precision(z) / temperature
@@ -84,10 +94,13 @@ def sinkhorn(z: Tensor, temperature: float, *, rounds: int = 3) -> Tensor:
         if get_world_size() > 1:
             dist.all_reduce(highest, dist.ReduceOp.MAX)
         shares = (z - highest).exp()
+        if counts is not None:
+            shares = shares * counts[:, None]
         shares /= _total(shares.sum())
         for _ in range(rounds):
             shares /= _total(shares.sum(0)) * z.shape[1]
-            shares /= shares.sum(1, keepdim=True)
+            sums = shares.sum(1, keepdim=True)
+            shares /= sums if counts is None else torch.where(counts[:, None], sums, 1)
         return shares
 
 
@@ -129,18 +142,22 @@ class Sharpening(nn.Module):
         self.centre = Centre(prototypes, momentum) if how == "centring" else None
 
     @torch.no_grad()
-    def forward(self, z: Tensor, *, epoch: float, training: bool = True) -> Tensor:
+    def forward(
+        self, z: Tensor, *, epoch: float, training: bool = True, counts: Tensor | None = None
+    ) -> Tensor:
         """Returns distributions (n, K) of logits z (n, K).
 
         Args:
             z: the logits. epoch: of the run, for τ.
             training: whether the centre is to move by these logits (:meth:`move`).
+            counts: (n,) bool, the rows that matter; the others' distributions mean nothing. None =
+                all.
         """
         tau = warmed_temperature(self.start, self.end, epochs=self.warmup_epochs, epoch=epoch)
         if self.centre is None:
-            return sinkhorn(z, tau)
+            return sinkhorn(z, tau, counts=counts)
         if training:
-            self.centre.observe(z)
+            self.centre.observe(z, counts)
         return self.centre(z, tau)
 
     def move(self) -> None:

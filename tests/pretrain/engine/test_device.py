@@ -120,7 +120,10 @@ def step(model: TrainedModel, batch: Batch) -> None:
 def built(config: dict[str, Any]) -> TrainedModel:
     """Builds a model as the engine does, on the CPU, and moves it to the device."""
     register_all()
-    return MODELS.build(config).to("meta").train()
+    model = MODELS.build(config)
+    if getattr(model, "reference", None) is not None:
+        model.reference.network.to("meta")  # it moves in a run's first step
+    return model.to("meta").train()
 
 
 @pytest.mark.parametrize("recipe", QUICK)

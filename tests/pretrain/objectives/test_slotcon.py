@@ -14,9 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
+from pretrain.engine.check import check_upright
+from pretrain.engine.settings import ConfigError
 from pretrain.geometry import from_box
 from pretrain.objectives.parts.sharpening import Centre
 from pretrain.objectives.slotcon import (
+    CountedNorm,
+    Predictor,
     SlotCon,
     Slots,
     group_cells,
@@ -24,8 +28,15 @@ from pretrain.objectives.slotcon import (
     slot_contrast,
 )
 from pretrain.structures import Batch, Views
+from pretrain.views.recipe import ViewRecipe
 
 INFO = FeatureInfo({8: 6}, 6)
+TURNED, TWIN = dict(size=32, rotation=20), ("turned", 0)
+
+
+def as_it_is(z: Tensor, counts: Tensor) -> Tensor:
+    """Predicts nothing."""
+    return z
 
 
 def rows_of(scores: Tensor) -> Tensor:
@@ -50,7 +61,7 @@ def test_numbers_of_the_official_code(wave: Callable[..., Tensor]) -> None:
         q = centre(rows_of(key.scores), 0.07)
         losses.append(grouping_loss(rows_of(query.scores), q, everywhere, 0.1))
         assert losses[-1].item() == pytest.approx(dense, abs=6e-7)
-        losses.append(slot_contrast(query, key, nn.Identity(), 0.2))
+        losses.append(slot_contrast(query, key, as_it_is, 0.2))
         assert losses[-1].item() == pytest.approx(slots, abs=6e-7)
     assert sum(losses).item() / 2 == pytest.approx(2.445882, abs=6e-7)
 
@@ -82,7 +93,7 @@ def test_slots_and_contrast_equal_loops() -> None:
         losses.append(-math.log(values[anchor] / sum(values.values())))
     assert 0 < len(anchors) < len(keys) < 12
     expected = 2 * 0.2 * sum(losses) / len(losses)
-    assert slot_contrast(query, key, nn.Identity(), 0.2).item() == pytest.approx(expected)
+    assert slot_contrast(query, key, as_it_is, 0.2).item() == pytest.approx(expected)
 
 
 def test_lengths_of_cells_and_prototypes_and_the_order_of_cells() -> None:
@@ -102,13 +113,29 @@ def test_no_slot_is_active_in_both_views_or_no_region_is_shared() -> None:
     x[:, 0] = 1
     leaf = x.clone().requires_grad_()
     query, key = group_cells(leaf, prototypes, 0.07), group_cells(x.flip(1), prototypes, 0.07)
-    contrast = slot_contrast(query, key, nn.BatchNorm1d(2).double(), 0.2)
+    contrast = slot_contrast(query, key, Predictor(2, 4).double(), 0.2)
     nowhere = torch.zeros(1, dtype=torch.bool)
     q = rows_of(key.scores).softmax(2)
     dense = grouping_loss(rows_of(query.scores), q, nowhere, 0.1)
     (contrast + dense).backward()
     assert contrast.item() == dense.item() == 0
     assert torch.equal(leaf.grad, torch.zeros_like(leaf))
+
+
+def test_statistics_of_the_rows_that_count() -> None:
+    torch.manual_seed(0)
+    norm, plain = CountedNorm(3), nn.BatchNorm1d(3)
+    counts = torch.tensor([True, False, True, True, False])
+    for _ in range(3):
+        x = torch.randn(5, 3)
+        assert torch.allclose(norm(x, counts)[counts], plain(x[counts]), atol=1e-6)
+    assert torch.allclose(norm.running_mean, plain.running_mean)
+    assert torch.allclose(norm.running_var, plain.running_var)
+    before = norm.running_var.clone()
+    assert torch.isfinite(norm(x, torch.zeros(5, dtype=torch.bool))).all()
+    assert torch.equal(norm.running_var, before)
+    x = torch.randn(5, 3)
+    assert torch.allclose(norm.eval()(x, counts), plain.eval()(x), atol=1e-6)
 
 
 class Encode:
@@ -206,10 +233,14 @@ def losses_of(part: slice) -> dict[str, Tensor]:
         key = group_cells(y[part], prototypes, 0.07)
         q = rows_of(key.scores).softmax(2)
     shared = torch.tensor([True, False, True, True])[part]
-    results = {}
+
+    def predictor(z: Tensor, counts: Tensor) -> Tensor:
+        return norm(F.linear(z, weight), counts)
+
+    results, norm = {}, CountedNorm(5).double()
     for name, loss in (
         ("dense", grouping_loss(rows_of(query.scores), q, shared, 0.1)),
-        ("slots", slot_contrast(query, key, lambda z: F.linear(z, weight), 0.2)),
+        ("slots", slot_contrast(query, key, predictor, 0.2)),
     ):
         leaves = (prototypes, weight, x)
         gradients = torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True)
@@ -217,6 +248,7 @@ def losses_of(part: slice) -> dict[str, Tensor]:
         for leaf, gradient in zip(("prototypes", "weight", "cells"), gradients, strict=True):
             if gradient is not None:
                 results[f"{name}.{leaf}"] = gradient
+    results["mean"], results["var"] = norm.running_mean, norm.running_var
     return results
 
 
@@ -247,8 +279,20 @@ def test_more_cells_than_prototypes_and_fewer() -> None:
         slots = group_cells(x, torch.randn(prototypes, 5).double(), 0.07)
         assert slots.active.sum(1).le(min(side**2, prototypes)).all()
         all_equal = Slots(slots.scores, torch.ones_like(slots.vectors), slots.active)
-        collapsed = slot_contrast(all_equal, all_equal, nn.Identity(), 0.2).item()
+        collapsed = slot_contrast(all_equal, all_equal, as_it_is, 0.2).item()
         assert collapsed == pytest.approx(0.4 * math.log(int(slots.active.sum())))
+
+
+def test_a_recipe_with_a_turned_view_is_refused_at_start() -> None:
+    upright = dict(size=32)
+    for groups in (
+        {"global": [upright, TURNED]},
+        {"turned": [TURNED], "global": [upright, dict(size=32, same_as=TWIN)]},
+    ):
+        specs = ViewRecipe(groups).specs
+        with pytest.raises(ConfigError, match=r"views.groups.global\[1\]: SlotCon .* rotation=0"):
+            check_upright([small()], specs)
+    check_upright([small()], ViewRecipe({"global": [upright] * 2, "other": [TURNED]}).specs)
 
 
 @pytest.mark.parametrize(

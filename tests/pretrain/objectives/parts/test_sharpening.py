@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.objectives.parts.sharpening import Centre, entropy, sinkhorn, warmed_temperature
+from pretrain.objectives.parts.sharpening import (
+    Centre,
+    Sharpening,
+    entropy,
+    sinkhorn,
+    warmed_temperature,
+)
 
 ROW = [0.262826, 0.246618, 0.000009, 0, 0.319647, 0, 0.095620, 0.075280]
 SHARES = [0.800260, 1.295933, 0.499831, 0.307690, 1.295039, 0.371594, 0.377185, 1.052469]
@@ -87,3 +93,15 @@ def test_two_processes_equal_one(in_two_processes: Callable[..., list]) -> None:
     assert torch.allclose(first["uneven"], whole) and second["uneven"].shape == (0, 8)
     assert torch.allclose(first["c"], 0.1 * teacher().mean(0))
     assert torch.equal(first["c"], second["c"])
+
+
+@pytest.mark.parametrize("how", ["sinkhorn", "centring"])
+def test_rows_that_do_not_count_change_nothing(how: str) -> None:
+    counts = torch.tensor([True, False, True, True, False, True])
+    whole, part = (Sharpening(8, how=how).double() for _ in range(2))
+    q = whole(teacher(), epoch=0, counts=counts)
+    assert torch.allclose(q[counts], part(teacher()[counts], epoch=0))
+    for sharpening in (whole, part):
+        sharpening.move()
+    if how == "centring":
+        assert torch.allclose(whole.centre.centre, part.centre.centre)
