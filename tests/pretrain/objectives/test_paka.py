@@ -164,7 +164,7 @@ def setting(images: slice = slice(0, 4), **options: Any) -> tuple:
     maps = from_box(torch.cat([boxes, boxes + 0.5], 2))  # two squares of half the side
     views = Views(torch.randn(4, 2, 3, 32, 32).double()[images], maps[images])
     batch = Batch({"global": views}, None, torch.arange(4)[images])
-    reference = Reference(ReferenceSettings(), backbone)
+    reference = Reference(ReferenceSettings(), target_copy(backbone))
     reference.begin(backbone)
     encode = BatchEncodings(
         batch, backbone, target_copy(backbone), reference=reference, masking=Masking(share=1.0)
