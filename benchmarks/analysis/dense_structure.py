@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from benchmarks.analysis.dense_structure_figure import FIGURE
 from benchmarks.analysis.stand_ins import Noise
@@ -25,8 +24,8 @@ from benchmarks.core.maps import grid_of, require_directions, require_grid
 from benchmarks.core.record import Metric
 from benchmarks.data import SegmentationFolder
 from benchmarks.frozen.baselines import ColourPosition, run_stand_in
-from pretrain.hooks.dense_structure import Structure, dimension, group_parts
-from pretrain.hooks.feature_statistics import cells_as_rows, effective_rank, rank_me
+from pretrain.hooks.dense_structure import Structure, dimension, measure_group, spread_groups
+from pretrain.hooks.feature_statistics import effective_rank, rank_me
 from pretrain.progress import Progress
 
 
@@ -68,7 +67,15 @@ def run(
         ValueError: fewer images than a group, fewer cells in a group than clusters, size and stride
             that do not fit, a feature that is zero or not finite (named image).
     """
-    groups = _groups(len(data.val), settings)
+    if len(data.val) < settings.group:
+        raise ValueError(
+            f"group={settings.group}, but the val part has {len(data.val)} images; use a smaller "
+            "group"
+        )
+    groups = spread_groups(len(data.val), images=settings.images, group=settings.group)
+    options = dict(
+        clusters=settings.clusters, each=-(-settings.rank_cells // groups.size), seed=settings.seed
+    )
     grid = grid_of(settings.size, extractor.stride)
     if settings.clusters > settings.group * grid[0] * grid[1]:
         raise ValueError(
@@ -82,10 +89,9 @@ def run(
         maps = extractor.maps(images)
         require_grid(maps.shape[2:], grid, extractor.stride)
         require_directions(maps.norm(dim=1), ids, data.val.name)
-        draw = np.random.default_rng([settings.seed, number])
-        uniforms = torch.from_numpy(draw.random(settings.clusters))
-        parts.append(group_parts(cells_as_rows(maps), uniforms))
-        drawn.append(_draw_cells(maps, draw, each=-(-settings.rank_cells // groups.size)).cpu())
+        own_parts, cells = measure_group(maps, number, **options)
+        parts.append(own_parts)
+        drawn.append(cells.cpu())
         vectors.append(extractor.vector(images).cpu())
         if progress:
             progress("cluster", number + 1, len(groups))
@@ -105,32 +111,6 @@ def metrics_of(structure: Structure) -> dict[str, Metric]:
         intra=Metric(structure.intra, "1", "lower"),
         dimension=Metric(structure.dimension, "1", "higher"),
     )
-
-
-def _groups(images: int, settings: Settings) -> np.ndarray:
-    """(groups, group) numbers of images: evenly spread, those of one group as far apart as can be,
-    so that neighbours such as frames of a video do not make a group alike.
-
-    Raises:
-        ValueError: fewer images than a group.
-    """
-    whole = min(images, settings.images) // settings.group
-    if not whole:
-        raise ValueError(
-            f"group={settings.group}, but the val part has {images} images; use a smaller group"
-        )
-    chosen = np.arange(whole * settings.group) * images // (whole * settings.group)
-    return chosen.reshape(settings.group, whole).T
-
-
-def _draw_cells(maps: Tensor, draw: np.random.Generator, *, each: int) -> Tensor:
-    """(B · each, D) cells of maps (B, D, h, w), drawn without replacement from each image."""
-    cells = maps.flatten(2).transpose(1, 2)  # (B, N, D)
-    chosen = []
-    for image in cells:
-        places = draw.permutation(len(image))[:each]
-        chosen.append(image[torch.from_numpy(places).to(image.device)])
-    return torch.cat(chosen)
 
 
 def _counts(groups: np.ndarray, parts: np.ndarray, *, images: int) -> dict[str, Any]:

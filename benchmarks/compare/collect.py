@@ -14,6 +14,8 @@ from benchmarks.compare.parts import Plan, Trial
 from benchmarks.compare.search import known_result
 from benchmarks.compare.trial_folder import TrialFolder
 from benchmarks.report.runs import Run
+from pretrain.hooks.structure_advice import scores
+from pretrain.hooks.structure_course import read_course
 
 
 def started(trials: Sequence[Trial]) -> list[Trial]:
@@ -35,8 +37,8 @@ def collect_runs(plan: Plan) -> dict[str, list[Run]]:
 
 def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, Any]]:
     """Returns one dict per trained trial: samples, images/s while training, minutes, peak memory,
-    PFLOPs, device-seconds (a trial without GPUs has one device: its cores),
-    and of a tuned arm the minutes of its search.
+    PFLOPs, device-seconds (a trial without GPUs has one device: its cores), of a tuned arm the
+    minutes of its search, and what ``DenseStructureHook`` measured, if there is one.
     """
     costs, tuning = [], {}
     for search in plan.searches:
@@ -59,8 +61,22 @@ def collect_costs(plan: Plan, budgets: dict[str, ArmBudget]) -> list[dict[str, A
         budget = budgets.get(trial.arm.name)
         if budget and budget.flops_per_sample:
             cost["pflops"] = budget.flops_per_sample * samples / 1e15
-        costs.append(cost)
+        costs.append(cost | _dense_structure(folder))
     return costs
+
+
+def _dense_structure(folder: TrialFolder) -> dict[str, float]:
+    """Samples at which DSE of a training was highest, and how like its start its last cells are;
+    empty without ``DenseStructureHook``.
+    """
+    _, looks = read_course(folder.training)
+    if not looks:
+        return {}
+    highest = looks[int(scores(looks).argmax())]
+    values: dict[str, float] = {"dse_samples": highest.samples}
+    if looks[-1].cosine is not None:
+        values["cosine_to_start"] = looks[-1].cosine
+    return values
 
 
 def collect_curves(plan: Plan) -> dict[str, list[Path]]:

@@ -1,4 +1,6 @@
-"""What the arms of a comparison cost: columns of the table."""
+"""What the arms of a comparison cost, and what their trainings say of themselves: columns of the
+table.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,9 @@ COSTS = (
     Column("pflops", "PFLOPs", digits=3),
     Column("device_seconds", "device-s", digits=0),
     Column("tuning_minutes", "tuning min", digits=1),
+    # of DenseStructureHook, where a training has it
+    Column("dse_samples", "DSE highest at [samples]", digits=0),
+    Column("cosine_to_start", "cosine to start", digits=3),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,16 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return steps[-1][1] if steps else None
 
 
-def tidy(work_dir: str | Path, keep: int) -> None:
-    """Points ``last_checkpoint`` at the newest file; removes all but ``keep`` and leftovers."""
+def tidy(work_dir: str | Path, keep: int, *, spared: Collection[int] = ()) -> None:
+    """Points ``last_checkpoint`` at the newest file; removes leftovers, and all checkpoints but the
+    newest ``keep`` and those of the steps ``spared``.
+    """
     steps = saved_steps(work_dir)
     if not steps:
         return
     atomic_write(Path(work_dir) / POINTER, str(steps[-1][1].resolve()))
-    for _, path in steps[:-keep]:
-        path.unlink()
+    for step, path in steps[:-keep]:
+        if step not in spared:
+            path.unlink()
     for leftover in Path(work_dir).glob(".iter_*.tmp.pth"):
         leftover.unlink()

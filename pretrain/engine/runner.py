@@ -53,6 +53,11 @@ class PretrainRunner(Runner):
         start: what the model was filled with before its first step, None for nothing.
         lock: the mark on ``work_dir``, given free when training ends, however it ends.
         hooks: Hooks (objects or registry dicts) in addition to mmengine's timer.
+
+    Attributes:
+        start: which weights the run began with, as its checkpoints' ``meta`` says it; empty: random
+            ones.
+        spared: steps whose checkpoints stay on disk beside the newest; hooks fill it.
     """
 
     def __init__(
@@ -76,7 +81,8 @@ class PretrainRunner(Runner):
         self._rng: list[dict[str, Any]] | None = None
         self._resume_path, self._origin, self._lock = resume, origin, lock
         self._started = time.time()
-        self._start = {} if start is None else start.meta
+        self.start = {} if start is None else start.meta
+        self.spared: set[int] = set()
         removed = ("logger", "param_scheduler", "checkpoint", "sampler_seed", "runtime_info")
         super().__init__(
             model=model,
@@ -170,7 +176,7 @@ class PretrainRunner(Runner):
         self.train_loop._iter = meta["iter"]
         self.sampler.load_state(checkpoint["sampler"])
         self.train_seconds = meta["seconds"]
-        self._start = {name: meta[name] for name in META if name in meta}
+        self.start = {name: meta[name] for name in META if name in meta}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         rank, size = get_rank(), get_world_size()
         if len(checkpoint["rng"]) == size:
@@ -238,7 +244,7 @@ class PretrainRunner(Runner):
             "seed": self.cfg.seed,
             "origin": self._origin,
             "cfg": self.cfg.pretty_text,
-            **self._start,
+            **self.start,
             **self.raw_model.describe(),
             "experiment_name": self.experiment_name,
             "time": time.strftime("%Y-%m-%dT%H:%M:%S"),

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from pretrain.hooks.clustering import k_means
-from pretrain.hooks.feature_statistics import entropy_rank, unit_rows
+from pretrain.hooks.feature_statistics import cells_as_rows, entropy_rank, unit_rows
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,52 @@ def group_parts(cells: Tensor, uniforms: Tensor) -> tuple[float, float]:
     """
     unit = unit_rows(cells)
     return class_parts(unit, k_means(unit, uniforms))
+
+
+def spread_groups(total: int, *, images: int, group: int) -> np.ndarray:
+    """(groups, group) numbers of images: evenly spread, those of one group as far apart as can be,
+    so that neighbours such as frames of a video do not make a group alike.
+
+    Args:
+        total: images there are, at least a group. images: used at most, rounded down to whole
+            groups.
+        group: images whose cells are clustered together.
+    """
+    whole = min(total, images) // group
+    chosen = np.arange(whole * group) * total // (whole * group)
+    return chosen.reshape(group, whole).T
+
+
+def measure_group(
+    maps: Tensor, number: int, *, clusters: int, each: int, seed: int
+) -> tuple[tuple[float, float], Tensor]:
+    """M_inter and M_intra of one group of images, and the cells that it gives to M_dim.
+
+    What is drawn depends on seed and number alone, so every network is measured at the same places.
+
+    Args:
+        maps: (B, D, h, w), one per image of the group.
+        number: of the group, from 0.
+        clusters: of the group. each: cells of an image that M_dim counts.
+        seed: at least 0.
+
+    Returns:
+        The two parts, and (B · each, D) cells.
+    """
+    draw = np.random.default_rng([seed, number])
+    uniforms = torch.from_numpy(draw.random(clusters))
+    parts = group_parts(cells_as_rows(maps), uniforms)
+    return parts, _draw_cells(maps, draw, each=each)
+
+
+def _draw_cells(maps: Tensor, draw: np.random.Generator, *, each: int) -> Tensor:
+    """(B · each, D) cells of maps (B, D, h, w), drawn without replacement from each image."""
+    cells = maps.flatten(2).transpose(1, 2)  # (B, N, D)
+    chosen = []
+    for image in cells:
+        places = draw.permutation(len(image))[:each]
+        chosen.append(image[torch.from_numpy(places).to(image.device)])
+    return torch.cat(chosen)
 
 
 def estimate(class_part: Sequence[float], dimensions: Sequence[float]) -> np.ndarray:

@@ -18,11 +18,11 @@ FINAL = "final.pth"  # the weights without training state, written when the run 
 @HOOKS.register_module()
 class SaveHook(Hook):
     """Writes ``iter_N.pth`` every ``every`` optimiser steps and at the end, then ``final.pth``;
-    keeps the newest.
+    keeps the newest, and those that hooks name in ``runner.spared``.
 
     Args:
         every: optimiser steps between checkpoints.
-        keep: how many stay on disk.
+        keep: how many of the newest stay on disk.
     """
 
     priority = "VERY_LOW"
@@ -34,7 +34,7 @@ class SaveHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Removes what a killed process left half written."""
         if is_main_process():
-            checkpoints.tidy(runner.work_dir, self.keep)
+            checkpoints.tidy(runner.work_dir, self.keep, spared=runner.spared)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -57,7 +57,7 @@ class SaveHook(Hook):
             runner.save_checkpoint(path, steps=steps)
             self._saved = steps
             if is_main_process():
-                checkpoints.tidy(runner.work_dir, self.keep)
+                checkpoints.tidy(runner.work_dir, self.keep, spared=runner.spared)
 
     def after_train(self, runner: Runner) -> None:
         """Writes ``final.pth`` if the run reached its end."""

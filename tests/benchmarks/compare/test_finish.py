@@ -31,6 +31,7 @@ from benchmarks.compare.trial_folder import TrialFolder, make_spec
 from benchmarks.core.record import Metric, Record, read_all
 from benchmarks.report.figures import Figure, Sources
 from pretrain.files import atomic_write
+from pretrain.hooks.structure_course import Look, write_course
 
 Write = Callable[..., TrialFolder]
 
@@ -114,6 +115,22 @@ def test_costs_are_those_of_trainings_that_ended(plan: Plan, write: Write) -> No
     atomic_write(folder.training / "progress.json", json.dumps({"seconds": 20.0}))
     (cost,) = collect_costs(plan, {})  # the trainer's own clock leaves its start-up out
     assert cost["images_per_s"] == 4.0 and "pflops" not in cost
+
+
+def test_dense_structure_stands_beside_the_costs(plan: Plan, write: Write) -> None:
+    folder = write("weak/seed_0", 3.0)
+    write("weak/seed_1", 3.0)
+    looks = []
+    for place, intra in enumerate((0.2, 0.1, 0.3)):
+        cosine = None if place == 1 else 1 - 0.1 * place
+        own = dict(step=place, samples=40 * place, cosine=cosine, loss=None)
+        looks.append(Look(inter=0.5, intra=intra, dimension=9.0, **own))
+    write_course(folder.training, {}, looks)
+    watched, other = collect_costs(plan, {})
+    assert (watched["dse_samples"], watched["cosine_to_start"]) == (40, pytest.approx(0.8))
+    assert "dse_samples" not in other
+    write_course(folder.training, {}, looks[:2])  # a course without a start
+    assert "cosine_to_start" not in collect_costs(plan, {})[0]
 
 
 def test_curves_checkpoints_and_recipes_by_arm(plan: Plan, write: Write) -> None:
