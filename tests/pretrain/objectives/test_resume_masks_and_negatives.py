@@ -18,6 +18,7 @@ OBJECTIVES = {
     "DINO": dict(prototypes=8, hidden=8, bottleneck=4, sharpening=dict(how="centring")),
     "Distillation": dict(momentum=0.5),
     "LeJEPA": dict(hidden=8, dim=4, directions=8, cells=4),
+    "NeCo": dict(hidden=8, dim=4, side=2, entries=16, entering=3),
     "AdCo": dict(hidden=8, dim=4, negatives=16, negative_lr=0.5),
     "SlotCon": dict(slots=4, hidden=8, dim=4),
     "CrIBo": dict(
