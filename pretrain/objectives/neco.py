@@ -66,7 +66,7 @@ class NeCo(Objective):
             ``entries`` below 1.
     """
 
-    needs = Needs(target=("global",), may_read=("local",))
+    needs = Needs(target=("global",), may_read=("local",), upright=True)
 
     def __init__(
         self,

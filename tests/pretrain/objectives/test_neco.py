@@ -13,10 +13,13 @@ from torch.nn import functional as F
 
 from pretrain.backbones.timm_backbone import FeatureInfo, TimmBackbone
 from pretrain.encodings import BatchEncodings
+from pretrain.engine.check import check_upright
+from pretrain.engine.settings import ConfigError
 from pretrain.geometry import from_box, identity
 from pretrain.objectives.neco import NeCo, cosines, cross_entropy
 from pretrain.objectives.parts.base import target_copy
 from pretrain.structures import Batch, Views
+from pretrain.views.recipe import ViewRecipe
 
 INFO = FeatureInfo({8: 4}, 4)
 
@@ -220,6 +223,13 @@ def test_references_come_from_the_queue_once_it_holds_cells() -> None:
     assert entered.pushed == 4 * 3 and entered.held == 5
     everything = target.movedim(1, -1).flatten(0, 2)
     assert torch.cdist(entered.keys, everything).min(1).values.max() < 1e-6
+
+
+def test_turned_local_views_are_refused_when_a_run_begins() -> None:
+    large = dict(size=32)
+    recipe = ViewRecipe({"global": [large, large], "local": [dict(size=16, rotation=10)]})
+    with pytest.raises(ConfigError, match=r"views.groups.local\[0\]: NeCo lays a grid"):
+        check_upright([NeCo(INFO, hidden=4, dim=4)], recipe.specs)
 
 
 @pytest.mark.parametrize(
