@@ -57,8 +57,7 @@ def sigreg(z: Tensor, directions: Tensor, *, knots: int = 17, end: float = 3.0) 
     with no_autocast(z):
         z = full_precision(z)
         count = len(z) * get_world_size()
-        t, weights, normal = _trapezoid(knots, end)
-        t, weights, normal = t.to(z), weights.to(z), normal.to(z)
+        t, weights, normal = (values.to(z) for values in _trapezoid(knots, end, z.device))
         means = sum_over_processes(_sums(z, directions.to(z), t)) / count  # (2, S, M, knots)
         distances = (means[0] - normal).square() + means[1].square()
         return count * (distances * weights).sum(-1).mean()
@@ -71,12 +70,14 @@ def known_values(count: int) -> tuple[float, float]:
     return gaussian, count * float((weights * (1 - normal).square()).sum())
 
 
-def _trapezoid(knots: int, end: float) -> tuple[Tensor, Tensor, Tensor]:
+def _trapezoid(
+    knots: int, end: float, device: torch.device | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Knots t, their weights times e^(−t²/2), doubled, and e^(−t²/2); each (knots,) float64."""
-    t = torch.linspace(0, end, knots, dtype=torch.float64)
+    t = torch.linspace(0, end, knots, dtype=torch.float64, device=device)
     normal = (-t.square() / 2).exp()
     weights = torch.full_like(t, 2 * end / (knots - 1))
-    weights[[0, -1]] /= 2
+    weights[:: knots - 1] /= 2  # both ends
     return t, weights * normal, normal
 
 
