@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,31 @@ def test_comparisons_of_fine_tuning_take_the_networks_of_others(name: str) -> No
         plan.budget_amount == other.budget_amount and len(plan.seeds) == 3 and len(plan.arms) == 3
     )
     assert {b.type for b in plan.benchmarks} == {"transfer"} and not plan.baselines
+
+
+def test_the_analyses_take_the_networks_of_the_comparison_on_photos() -> None:
+    plan, other = (load_plan(f"configs/comparisons/{name}.py") for name in ("why", "real"))
+    configs = {t.name: (t.config, t.arm.train) for t in plan.trials}
+    assert {t.name: (t.config, t.arm.train) for t in other.trials}.items() <= configs.items()
+    assert {arm.name for arm in plan.arms} - {arm.name for arm in other.arms} == {"SupCon", "CIM"}
+    assert plan.budget_amount == other.budget_amount and plan.seeds == other.seeds
+
+
+def test_the_analyses_of_one_network_share_their_fine_tunings() -> None:
+    """Whole images, barrier and criticality train the same classifiers."""
+    plan = load_plan("configs/comparisons/why.py")
+    named = {benchmark.name: benchmark for benchmark in plan.benchmarks}
+    whole, *others = (named[name] for name in ("whole", "barrier", "criticality"))
+    settings = BENCHMARKS[whole.type].settings(**whole.settings)
+    assert settings.block == settings.size  # one block: nothing is shuffled
+    tuning = settings.finetuning(0)
+    shown = {"model.inputs": dict(type="BlockShuffle", block=settings.block)}
+    for other in others:
+        own = BENCHMARKS[other.type].settings(**other.settings)
+        assert other.data == whole.data
+        assert own.finetuning(0) == replace(tuning, options=dict(tuning.options) | shown)
+        for key in ("checkpoints", "curve_images"):
+            assert getattr(own, key) == getattr(settings, key), key
 
 
 def test_the_comparison_of_objectives_holds_all_that_are_published_under_one_schedule() -> None:
