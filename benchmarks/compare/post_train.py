@@ -138,7 +138,8 @@ def write_comparison(request: Request, folder: Path) -> Written:
     if request.seeds:
         raw["seeds"] = check_seeds("--seeds", request.seeds)
     raw["overrides"] |= _lengths(raw["budget"], count)
-    left_out = _choose_arms(raw, request.arms)
+    _hold_to(raw, backbone)
+    left_out = _choose_arms(raw, request.arms, stride=backbone.stride)
     _fit_views(raw, request, stride=backbone.stride)
     _judge(raw, request, stride=backbone.stride)
     path = folder / "post_train.py"
@@ -221,8 +222,21 @@ def _recipe(raw: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
     return load_config(path, raw.get("overrides", {}), arm.get("overrides", {}), where="arm")
 
 
-def _choose_arms(raw: dict[str, Any], wanted: Sequence[str]) -> dict[str, str]:
+def _hold_to(raw: dict[str, Any], backbone: Backbone) -> None:
+    """Puts the backbone in the place of the template's where arms learn from a frozen one."""
+    for arm in raw["arms"].values():
+        reference = arm.get("overrides", {}).get("model.reference", {})
+        if "backbone" in reference:
+            reference["backbone"] = backbone.config
+
+
+def _choose_arms(raw: dict[str, Any], wanted: Sequence[str], *, stride: int) -> dict[str, str]:
     """Leaves the wanted arms, without any all that suit the backbone; returns why others do not.
+
+    Args:
+        raw: the comparison, whose arms are changed.
+        wanted: names.
+        stride: of the backbone; cells of another size would not be judged alike.
 
     Raises:
         ValueError: an unknown arm, or a wanted one that does not suit the backbone.
@@ -233,8 +247,7 @@ def _choose_arms(raw: dict[str, Any], wanted: Sequence[str]) -> dict[str, str]:
         if wanted and name not in (CONTROL, *wanted):
             continue
         try:
-            with torch.device("meta"):
-                MODELS.build(_recipe(raw, arm)["model"])
+            _require_fitting(_recipe(raw, arm)["model"], stride)
         except ValueError as error:
             if wanted:
                 raise ValueError(f"--arms {name}: {error}") from error
@@ -243,6 +256,14 @@ def _choose_arms(raw: dict[str, Any], wanted: Sequence[str]) -> dict[str, str]:
             chosen[name] = arm
     raw["arms"] = chosen
     return left_out
+
+
+def _require_fitting(model: dict[str, Any], stride: int) -> None:
+    """Raises a ValueError for a model that cannot be built, or whose cells have another stride."""
+    with torch.device("meta"):
+        own = MODELS.build(model).backbone.info.pick(None)
+    if own != stride:
+        raise ValueError(f"its network has stride {own}, the backbone {stride}")
 
 
 def _fit_views(raw: dict[str, Any], request: Request, *, stride: int) -> None:

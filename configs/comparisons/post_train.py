@@ -22,7 +22,16 @@ overrides = {
     "schedule.warmup_samples": 12_500,
 }
 
+_published = dict(
+    type="TimmBackbone", name="vit_small_patch16_224", start="timm:vit_small_patch16_224.dino"
+)
+_fresh = {
+    "schedule.lr": 5e-4,
+    "optimizer.backbone_lr": 1.0,
+    "optimizer.heads_first": 0.0,
+}
 _prototypes = dict(prototypes=8192, hold_epochs=0.0, sharpening=dict(end=0.04))
+_densecl = dict(type="DenseCL", hidden=2048, dim=128, entries=65_536)
 _local = dict(size=96, scale=(0.05, 0.25), jitter=dict(brightness=0.4, contrast=0.4), grey=0.2)
 arms = {
     "untouched": dict(train=False),
@@ -30,6 +39,25 @@ arms = {
     "PixPro": dict(overrides={"model.objectives": [dict(type="PixPro", hidden=2048)]}),
     "iBOT++": dict(
         overrides={"model.objectives": [dict(type="IBOT", visible_weight=1.0, **_prototypes)]}
+    ),
+    # clean views of the target network lead; then: the untouched backbone holds cells together
+    "PaKA": dict(
+        overrides={
+            "model.objectives": [dict(type="PaKA", teacher="clean")],
+            "views.groups.clean": [
+                dict(size=224, same_as=("global", 0)),
+                dict(size=224, same_as=("global", 1)),
+            ],
+        }
+    ),
+    "DenseCL+Gram": dict(
+        overrides={
+            "model.objectives": [_densecl, dict(type="Gram", twins="large", weight=2.0)],
+            "views.groups.large": [
+                dict(size=448, same_as=("global", 0)),
+                dict(size=448, same_as=("global", 1)),
+            ],
+        }
     ),
     # the plain control: as many steps from the same start, nothing dense
     "DINO+KoLeo": dict(
@@ -41,13 +69,20 @@ arms = {
             "views.groups.local": [_local] * 4,
         }
     ),
+    # a smaller network of the same stride learns the cells of the untouched one
+    "distilled": dict(
+        overrides={
+            "model.backbone": dict(_delete_=True, type="TimmBackbone", name="vit_tiny_patch16_224"),
+            "model.reference": dict(backbone=_published),
+            "model.objectives": [dict(type="Distillation")],
+            **_fresh,
+        }
+    ),
     "scratch": dict(
         overrides={
             "model.backbone.start": None,
             "model.backbone.frozen_statistics": False,
-            "schedule.lr": 5e-4,
-            "optimizer.backbone_lr": 1.0,
-            "optimizer.heads_first": 0.0,
+            **_fresh,
         }
     ),
 }

@@ -13,7 +13,14 @@ title = "Post-training a small ViT"
 prepare = dict(caltech101=dict(out="data/real/caltech101"), camvid=dict(out="data/real/camvid"))
 budget = dict(samples=5_000)
 _vit = dict(img_size=64, patch_size=8, embed_dim=192, depth=4, num_heads=3)
-_start = "work_dirs/simclr_vit_photos64/final.pth"
+_published = dict(
+    type="TimmBackbone",
+    name="vit_tiny_patch16_224",
+    start="work_dirs/simclr_vit_photos64/final.pth",
+    **_vit,
+)
+_student = dict(img_size=64, patch_size=8, embed_dim=96, depth=2, num_heads=3)
+_densecl = dict(type="DenseCL", hidden=256, dim=128, entries=1024)
 _photos = {
     "jitter": dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
     "grey": 0.2,
@@ -22,10 +29,8 @@ _photos = {
 }
 overrides = {
     "source": dict(root="data/real/caltech101/train"),
-    "model.backbone": dict(
-        _delete_=True, type="TimmBackbone", name="vit_tiny_patch16_224", start=_start, **_vit
-    ),
-    "model.objectives": [dict(type="DenseCL", hidden=256, dim=128, entries=1024)],
+    "model.backbone": dict(_delete_=True, **_published),
+    "model.objectives": [_densecl],
     "model.momentum": dict(start=0.99, end=1.0),
     "views.groups.global.0": _photos,
     "views.groups.global.1": _photos,
@@ -42,12 +47,38 @@ _prototypes = dict(
     prototypes=512, hidden=256, bottleneck=64, hold_epochs=0.0, sharpening=dict(end=0.04)
 )
 _local = dict(size=32, scale=(0.05, 0.4), jitter=dict(brightness=0.4, contrast=0.4), grey=0.2)
+_fresh = {
+    "schedule.lr": 5e-4,
+    "optimizer.backbone_lr": 1.0,
+    "optimizer.heads_first": 0.0,
+}
 arms = {
+    "_delete_": True,
+    "untouched": dict(train=False),
+    "DenseCL": dict(),
     "PixPro": dict(
         overrides={"model.objectives": [dict(type="PixPro", hidden=256, dim=128)]},
     ),
     "iBOT++": dict(
         overrides={"model.objectives": [dict(type="IBOT", visible_weight=1.0, **_prototypes)]}
+    ),
+    "PaKA": dict(
+        overrides={
+            "model.objectives": [dict(type="PaKA", teacher="clean", hidden=256, dim=128)],
+            "views.groups.clean": [
+                dict(size=64, same_as=("global", 0)),
+                dict(size=64, same_as=("global", 1)),
+            ],
+        }
+    ),
+    "DenseCL+Gram": dict(
+        overrides={
+            "model.objectives": [_densecl, dict(type="Gram", twins="large", weight=2.0)],
+            "views.groups.large": [
+                dict(size=128, same_as=("global", 0)),
+                dict(size=128, same_as=("global", 1)),
+            ],
+        }
     ),
     "DINO+KoLeo": dict(
         overrides={
@@ -56,6 +87,23 @@ arms = {
                 dict(type="KoLeo", weight=0.1),
             ],
             "views.groups.local": [_local] * 2,
+        }
+    ),
+    "distilled": dict(
+        overrides={
+            "model.backbone": dict(
+                _delete_=True, type="TimmBackbone", name="vit_tiny_patch16_224", **_student
+            ),
+            "model.reference": dict(backbone=_published),
+            "model.objectives": [dict(type="Distillation")],
+            **_fresh,
+        }
+    ),
+    "scratch": dict(
+        overrides={
+            "model.backbone.start": None,
+            "model.backbone.frozen_statistics": False,
+            **_fresh,
         }
     ),
 }

@@ -29,6 +29,7 @@ from pretrain.engine.config import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = str(ROOT / "configs/comparisons/post_train_small.py")
+ARMS = ["DenseCL", "PixPro", "PaKA", "DenseCL+Gram", "DINO+KoLeo", "distilled", "scratch"]
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=1, num_heads=2)
 
 
@@ -101,8 +102,11 @@ def test_the_comparison_is_the_template_with_the_users_own(
     assert untouched["optimizer"]["heads_first"] == round(0.1 * 400 / 24, 4)
     recipes = plan.recipes
     assert recipes["scratch"]["model"]["backbone"]["start"] is None
-    sizes = [view["size"] for view in recipes["DINO+KoLeo"]["views"]["groups"]["local"]]
-    assert sizes == [16, 16]  # half of the large views, in whole cells
+    teacher = recipes["distilled"]["model"]["reference"]["backbone"]
+    assert teacher == untouched["model"]["backbone"]
+    groups = [recipes[arm]["views"]["groups"] for arm in ("DINO+KoLeo", "DenseCL+Gram")]
+    sizes = [view["size"] for view in (*groups[0]["local"], *groups[1]["large"])]
+    assert sizes == [16, 16, 64, 64]  # half and twice the large views, in whole cells
     every = {benchmark.name: benchmark.data.get("every") for benchmark in plan.benchmarks}
     assert every["retrieval_1"] == every["probe_1"] == (100, 1)
     assert every["retrieval_5"] == (20, 1) and every["probe_50"] == (2, 1)
@@ -149,6 +153,12 @@ def test_mistakes_are_named(
 ) -> None:
     with pytest.raises((ValueError, OSError), match=words):
         write_comparison(replace(request_, **changes), tmp_path / "out")
+
+
+def test_a_student_of_another_stride_is_left_out(request_: Request, tmp_path: Path) -> None:
+    asked = replace(request_, backbone=request_.backbone.replace("&output_stride=8", ""))
+    written = write_comparison(asked, tmp_path / "out")
+    assert written.left_out["distilled"] == "its network has stride 8, the backbone 32"
 
 
 def trained(config: dict[str, object], folder: Path) -> Path:
@@ -243,10 +253,12 @@ def test_the_forecast_adds_up(request_: Request, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["post_train", "post_train_small"])
 def test_shipped_templates_are_sound(name: str) -> None:
     plan = load_plan(f"configs/comparisons/{name}.py")
+    assert {arm.name for arm in plan.arms} == {CONTROL, "iBOT++", *ARMS}
     assert {arm.name for arm in plan.arms if not arm.train} == {CONTROL}
     recipes = plan.recipes
-    starts = {arm: recipe["model"]["backbone"]["start"] for arm, recipe in recipes.items()}
-    assert starts.pop("scratch") is None and len(set(starts.values())) == 1 and len(starts) >= 4
+    starts = {arm: recipe["model"]["backbone"].get("start") for arm, recipe in recipes.items()}
+    assert starts.pop("scratch") is starts.pop("distilled") is None
+    assert len(set(starts.values())) == 1
     assert len({str(recipe["schedule"]) for arm, recipe in recipes.items() if arm in starts}) == 1
     named = {column.partition(".")[0] for column in plan.columns}
     assert named == {benchmark.name for benchmark in plan.benchmarks}
