@@ -117,6 +117,7 @@ def run(
     """Writes the comparison and runs it; returns 1 if a trial failed."""
     from rich.console import Console
 
+    from benchmarks.compare.chosen import chosen_checkpoints, chosen_sentences
     from benchmarks.compare.executors import Local
     from benchmarks.compare.plan import load_plan
     from benchmarks.compare.post_train import Request, conclusion, write_comparison
@@ -139,7 +140,8 @@ def run(
     if dry_run:
         return 0
     code = run_comparison(plan, Options(executor=Local(jobs=jobs), forecast=True, console=console))
-    console.print(conclusion(folder), markup=False, highlight=False, soft_wrap=True)
+    for line in [*chosen_sentences(chosen_checkpoints(plan), plan.primary), conclusion(folder)]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return code
 
 

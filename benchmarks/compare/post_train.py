@@ -34,6 +34,7 @@ from pretrain.weights.start import UNKNOWN
 CONTROL = "untouched"
 _HEADS_FIRST = 0.1  # share of the images for which only heads are trained
 _WARMUP = 0.05
+_CHECKPOINTS = 8  # of each training, among which dense structure advises one
 _START_OPTIONS = ("weights", "layout", "licence")
 _MEANINGLESS = ("seed", "map_stride")
 
@@ -137,7 +138,7 @@ def write_comparison(request: Request, folder: Path) -> Written:
         raw["budget"] = dict(request.budget)
     if request.seeds:
         raw["seeds"] = check_seeds("--seeds", request.seeds)
-    raw["overrides"] |= _lengths(raw["budget"], count)
+    raw["overrides"] |= _lengths(raw, count)
     _hold_to(raw, backbone)
     left_out = _choose_arms(raw, request.arms, stride=backbone.stride)
     _fit_views(raw, request, stride=backbone.stride)
@@ -203,16 +204,18 @@ def _overrides(
         yield "schedule.lr", request.lr / recipe["optimizer"].get("backbone_lr", 1.0)
 
 
-def _lengths(budget: Mapping[str, float], images: int) -> dict[str, Any]:
-    """Returns for how long the rate rises and only heads are trained; of budgets that are yet to be
-    measured nobody knows.
+def _lengths(raw: Mapping[str, Any], images: int) -> dict[str, Any]:
+    """Returns for how long the rate rises and only heads are trained, and how often a checkpoint is
+    written; of budgets that are yet to be measured nobody knows.
     """
-    samples = budget.get("samples")
+    samples = raw["budget"].get("samples")
     if samples is None:
         return {"schedule.warmup_samples": 0, "optimizer.heads_first": 0.0}
+    steps = samples // _recipe(raw, {})["schedule"]["global_batch"]
     return {
         "schedule.warmup_samples": int(_WARMUP * samples),
         "optimizer.heads_first": round(_HEADS_FIRST * samples / images, 4),
+        "engine.checkpoint_every": max(1, int(steps) // _CHECKPOINTS),
     }
 
 

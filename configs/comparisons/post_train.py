@@ -20,6 +20,8 @@ overrides = {
     "source": dict(_delete_=True, type="ImageFolder", root="data/photos", labels=False),
     "optimizer.heads_first": 0.1,
     "schedule.warmup_samples": 12_500,
+    "engine.checkpoint_every": 488,
+    "hooks": [dict(type="DenseStructureHook", images=256)],
 }
 
 _published = dict(
@@ -33,6 +35,16 @@ _fresh = {
 _prototypes = dict(prototypes=8192, hold_epochs=0.0, sharpening=dict(end=0.04))
 _densecl = dict(type="DenseCL", hidden=2048, dim=128, entries=65_536)
 _local = dict(size=96, scale=(0.05, 0.25), jitter=dict(brightness=0.4, contrast=0.4), grey=0.2)
+# NeCo's views are not mirrored and overlap
+_changes = dict(
+    flip=0.0, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, p=0.8), grey=0.2
+)
+_large = dict(
+    size=224, scale=(0.25, 1.0), overlap=dict(group="global", share=0.02, of="image"), **_changes
+)
+_small = dict(
+    size=96, scale=(0.05, 0.25), overlap=dict(group="global", share=0.01, of="image"), **_changes
+)
 arms = {
     "untouched": dict(train=False),
     "DenseCL": dict(),
@@ -57,6 +69,13 @@ arms = {
                 dict(size=448, same_as=("global", 0)),
                 dict(size=448, same_as=("global", 1)),
             ],
+        }
+    ),
+    "NeCo": dict(
+        overrides={
+            "model.objectives": [dict(type="NeCo")],
+            "views.groups.global": [_large, _large],
+            "views.groups.local": [_small] * 4,
         }
     ),
     # the plain control: as many steps from the same start, nothing dense

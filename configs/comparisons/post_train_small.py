@@ -38,8 +38,10 @@ overrides = {
     "schedule.global_batch": 16,
     "schedule.warmup_samples": 250,
     "optimizer.heads_first": 0.1,
-    "engine": dict(precision="fp32", checkpoint_every=100, log_every=10, sync_bn=False),
-    "hooks": [],
+    "engine": dict(
+        precision="fp32", checkpoint_every=40, keep_checkpoints=1, log_every=10, sync_bn=False
+    ),
+    "hooks": [dict(type="DenseStructureHook", images=64)],
     "vis_backends": [],
 }
 
@@ -52,6 +54,15 @@ _fresh = {
     "optimizer.backbone_lr": 1.0,
     "optimizer.heads_first": 0.0,
 }
+_changes = dict(
+    flip=0.0, jitter=dict(brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8), grey=0.2
+)
+_large = dict(
+    size=64, scale=(0.25, 1.0), overlap=dict(group="global", share=0.02, of="image"), **_changes
+)
+_small = dict(
+    size=32, scale=(0.05, 0.25), overlap=dict(group="global", share=0.01, of="image"), **_changes
+)
 arms = {
     "_delete_": True,
     "untouched": dict(train=False),
@@ -64,7 +75,7 @@ arms = {
     ),
     "PaKA": dict(
         overrides={
-            "model.objectives": [dict(type="PaKA", teacher="clean", hidden=256, dim=128)],
+            "model.objectives": [dict(type="PaKA", teacher="clean", hidden=256, dim=128, side=4)],
             "views.groups.clean": [
                 dict(size=64, same_as=("global", 0)),
                 dict(size=64, same_as=("global", 1)),
@@ -78,6 +89,13 @@ arms = {
                 dict(size=128, same_as=("global", 0)),
                 dict(size=128, same_as=("global", 1)),
             ],
+        }
+    ),
+    "NeCo": dict(
+        overrides={
+            "model.objectives": [dict(type="NeCo", hidden=256, dim=128, side=4, entries=1024)],
+            "views.groups.global": [_large, _large],
+            "views.groups.local": [_small] * 2,
         }
     ),
     "DINO+KoLeo": dict(

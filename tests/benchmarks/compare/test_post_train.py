@@ -29,7 +29,7 @@ from pretrain.engine.config import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = str(ROOT / "configs/comparisons/post_train_small.py")
-ARMS = ["DenseCL", "PixPro", "PaKA", "DenseCL+Gram", "DINO+KoLeo", "distilled", "scratch"]
+ARMS = "DenseCL PixPro PaKA DenseCL+Gram NeCo DINO+KoLeo distilled scratch".split()
 VIT = dict(img_size=32, patch_size=8, embed_dim=24, depth=1, num_heads=2)
 
 
@@ -79,13 +79,7 @@ def test_the_comparison_is_the_template_with_the_users_own(
     assert written.images == 24 and written.backbone.licence == "CC BY 4.0"
     assert list(written.left_out) == ["iBOT++"] and "needs a ViT" in written.left_out["iBOT++"]
     plan = load_plan(written.path, tmp_path / "out")
-    assert [arm.name for arm in plan.arms] == [
-        CONTROL,
-        "DenseCL",
-        "PixPro",
-        "DINO+KoLeo",
-        "scratch",
-    ]
+    assert [arm.name for arm in plan.arms] == [CONTROL, *ARMS]
     assert plan.seeds == (3, 4) and "CC BY 4.0" in plan.title and not plan.prepare
     (untouched,) = (t.config for t in plan.trials if t.name == f"{CONTROL}/seed_3")
     assert untouched["model"]["backbone"] == dict(
