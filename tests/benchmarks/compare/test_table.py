@@ -26,7 +26,7 @@ from benchmarks.compare.table import (
 from benchmarks.core.record import Metric, Record
 from benchmarks.report.figures import Figure, Picture
 from benchmarks.report.runs import Run
-from benchmarks.report.statistics import DIFFERENCE, RANKS
+from benchmarks.report.statistics import DIFFERENCE, RANKS, VERDICT
 from benchmarks.report.table import TableError
 
 NAN = float("nan")
@@ -292,6 +292,21 @@ def test_nothing_finished_yet_is_an_empty_table() -> None:
     names = ["rank", "arm", "seeds", "letters", "seg.mIoU", "seg.mIoU ±"]
     assert list(frame(comparison)) == names
     assert "nothing as a whole" in as_markdown(comparison)
+
+
+def test_verdicts_have_a_line_for_each_arm_and_metric() -> None:
+    comparison = build_table(
+        ARMS, primary="seg.mIoU", fairness=FAIR, statistics=[VERDICT], untrained=["none"]
+    )
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    for screen in screens(comparison):
+        console.print(screen)
+    # As above: ± 8.40 separates A from none alone.
+    lines = [line for line in out.getvalue().splitlines() if "8.40" in line]
+    assert [line.split("│")[2].strip() for line in lines] == ["A", "B"]
+    assert "seg.mIoU" in lines[0] and "+10.00 ± 8.40, better" in lines[0]
+    assert "+5.00 ± 8.40, not separable" in lines[1]
 
 
 def test_tables_fit_a_terminal_of_80_characters() -> None:
