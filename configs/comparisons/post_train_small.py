@@ -38,9 +38,11 @@ overrides = {
     "schedule.global_batch": 16,
     "schedule.warmup_samples": 250,
     "optimizer.heads_first": 0.1,
-    "engine": dict(
-        precision="fp32", checkpoint_every=40, keep_checkpoints=1, log_every=10, sync_bn=False
-    ),
+    "engine.precision": "fp32",
+    "engine.sync_bn": False,
+    "engine.checkpoint_every": 40,
+    "engine.keep_checkpoints": 1,
+    "engine.log_every": 10,
     "hooks": [dict(type="DenseStructureHook", images=64)],
     "vis_backends": [],
 }

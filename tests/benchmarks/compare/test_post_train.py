@@ -26,6 +26,7 @@ from benchmarks.evaluate.suite import make_task
 from benchmarks.export.run import export
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
+from pretrain.hooks.structure_course import read_course
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = str(ROOT / "configs/comparisons/post_train_small.py")
@@ -130,6 +131,22 @@ def test_a_vit_gets_every_arm_and_folders_become_a_list(
     assert source["type"] == "FileList" and len(Path(source["path"]).read_text().split()) == 16
 
 
+def test_every_arm_trains_from_a_vit(request_: Request, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(timm.create_model("vit_tiny_patch16_224", **VIT).state_dict(), tmp_path / "vit.pth")
+    options = "&".join(f"{name}={value}" for name, value in VIT.items())
+    backbone = f"{tmp_path / 'vit.pth'}?backbone=vit_tiny_patch16_224&{options}"
+    asked = replace(request_, backbone=backbone, budget=dict(samples=12))
+    written = write_comparison(asked, tmp_path / "out")
+    assert not written.left_out
+    for arm, recipe in load_plan(written.path, tmp_path / "out").recipes.items():
+        hooks = [dict(recipe["hooks"][0], images=8, clusters=2, rank_cells=8)]
+        trained({**with_samples(recipe, 12), "hooks": hooks}, tmp_path / arm)
+        _, looks = read_course(tmp_path / arm)
+        assert [look.step for look in looks] == [0, 1, 2, 3], arm
+        assert looks[0].cosine == pytest.approx(1) and looks[-1].cosine < 1, arm
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -157,7 +174,7 @@ def test_a_student_of_another_stride_is_left_out(request_: Request, tmp_path: Pa
 
 def trained(config: dict[str, object], folder: Path) -> Path:
     """Trains a resolved recipe; returns its checkpoint."""
-    run = {**config, "work_dir": str(folder), "vis_backends": [], "hooks": []}
+    run = {**config, "work_dir": str(folder)}
     build_runner(PretrainConfig(run)).train()
     return folder / "final.pth"
 
@@ -176,7 +193,7 @@ def test_a_hundred_steps_at_a_rate_of_nothing_reproduce_every_score_of_the_untou
 ) -> None:
     asked = replace(request_, lr=1e-30, classes=[f"classes:{image_folder}?held_back=0.5"])
     plan = load_plan(write_comparison(asked, tmp_path / "out").path, tmp_path / "out")
-    config = with_samples(plan.recipes["DenseCL"], 400)
+    config = {**with_samples(plan.recipes["DenseCL"], 400), "hooks": []}
     write_config(config, tmp_path / "config.py")
     evaluation.make_untrained(tmp_path / "config.py", tmp_path / "untouched.pth")
     cheap = [
