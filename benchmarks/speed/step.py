@@ -10,6 +10,7 @@ process, on one thread.
 
 from __future__ import annotations
 
+import inspect
 import statistics
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from benchmarks.speed import measuring
 from benchmarks.speed.measuring import CLOCKS
 from pretrain.backbones.timm_backbone import Features
 from pretrain.command_line import Command, CommandLine, execute
+from pretrain.encodings import BatchEncodings
 from pretrain.engine.check import register_all
 from pretrain.engine.efficiency import BarePasses, seconds, synchronise
 from pretrain.engine.optim import DTYPES, PrecisionOptimWrapper, build_optimizer
@@ -38,8 +40,23 @@ from pretrain.views.recipe import ViewRecipe
 
 # Photometrics of this recipe, the papers' own, at the size asked for.
 RECIPE = "_base_/views_pixpro224"
-EXAMPLES = """example: python -m benchmarks.speed.step --backbone resnet50 --size 224 --batch 256 \\
-    --hidden 4096 --precision bf16 --device cuda"""
+#: What can be timed, by the name on the command line.
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    **{name: dict(type=name) for name in ("PixPro", "PixContrast", "SimCLR", "BYOL", "DINO")},
+    "IBOT": dict(type="IBOT"),
+    "IBOT++": dict(type="IBOT", visible_weight=1.0),
+}
+OPTIMIZERS = {
+    "Lars": (dict(type="Lars", momentum=0.9, weight_decay=1e-5), 0.1),
+    "AdamW": (dict(type="AdamW", weight_decay=0.05), 1e-3),
+}
+#: Share of the source's area that a local view shows, as in DINOv2.
+LOCAL_SCALE = (0.05, 0.32)
+EXAMPLES = """examples:
+  python -m benchmarks.speed.step --backbone resnet50 --size 224 --batch 256 --hidden 4096 \\
+      --precision bf16 --device cuda
+  python -m benchmarks.speed.step --backbone vit_small_patch16_224 --size 224 --batch 8 \\
+      --objective DINO --local 8 --hidden 2048 --optimizer AdamW"""
 COLUMNS = (
     "hidden",
     "images/s",
@@ -53,8 +70,6 @@ COLUMNS = (
     "rest",
     "peak GiB",
 )
-
-
 SHARES = ("step efficiency", "photometrics", "heads + loss", "optimiser", "EMA")
 
 
@@ -66,8 +81,12 @@ class StepSettings:
     output_stride: int | None = None  # 32, 16 or 8; None = the network's own
     size: int = 96  # pixels of a view
     batch: int = 64  # images per step, each with two views
-    objective: str = "PixPro"  # registered name
+    objective: str = "PixPro"  # one of OBJECTIVES
+    prototypes: int | None = None  # of its head; None = the objective's own, or it has none
+    local: int = 0  # small views of each image beside the two large ones
+    local_size: int | None = None  # pixels; None = near 3/7 of ``size``, in whole patches of 16
     hidden: int | None = 512  # width inside projectors; None = the objective's own
+    optimizer: str = "Lars"  # or "AdamW"
     precision: str = "fp32"  # fp32, bf16 or fp16
     device: str = "cpu"  # torch's name
     channels_last: bool = True  # memory layout, as the engine's default
@@ -76,14 +95,26 @@ class StepSettings:
     warmup: int = 2  # repetitions that do not count
     repetitions: int = 7  # repetitions that count
 
+    @property
+    def side(self) -> int:
+        """Pixels of a local view: 96 beside 224, as in the papers."""
+        return self.local_size or max(16, 16 * round(3 * self.size / 7 / 16))
 
-def example_batch(size: int, count: int) -> Batch:
+
+def example_batch(size: int, count: int, *, local: int = 0, local_size: int = 96) -> Batch:
     """Returns a batch of ``count`` noise images as it leaves the workers: uint8 views, photometrics
     still to apply.
+
+    Args:
+        size: of the two large views, in pixels. count: of images.
+        local: number of small views. local_size: of these, in pixels.
     """
     groups = Config.fromfile(find_config(RECIPE)).views.groups.to_dict()
-    for view in (view for views in groups.values() for view in views):
+    for view in groups["global"]:
         view["size"] = size
+    if local:
+        small = dict(groups["global"][0], size=local_size, scale=LOCAL_SCALE)
+        groups["local"] = [small] * local
     recipe = ViewRecipe(groups)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (375, 500, 3), dtype=np.uint8)
@@ -95,8 +126,21 @@ def example_batch(size: int, count: int) -> Batch:
 
 
 def _model(settings: StepSettings) -> dict[str, Any]:
-    """The config of the model that is timed."""
-    objective: dict[str, Any] = dict(type=settings.objective)
+    """The config of the model that is timed.
+
+    Raises:
+        ValueError: prototypes or local views for an objective that has no use for them.
+    """
+    objective = dict(OBJECTIVES[settings.objective])
+    kind = MODELS.get(objective["type"])
+    if settings.local and "local" not in kind.needs.may_read:
+        raise ValueError(f"local={settings.local}: {settings.objective} reads no local views")
+    if settings.prototypes is not None:
+        if "prototypes" not in inspect.signature(kind).parameters:
+            raise ValueError(
+                f"prototypes={settings.prototypes}: {settings.objective} has no prototypes"
+            )
+        objective["prototypes"] = settings.prototypes
     if settings.hidden is not None:
         objective["hidden"] = settings.hidden
     backbone = dict(
@@ -117,14 +161,23 @@ class GivenEncodings:
     Args:
         online: group -> features of its views; leaves of the graph. target: likewise, without
             gradient.
+        masks: encodings that draw the cells to hide.
     """
 
+    progress = epoch = 0.0
+
     def __init__(
-        self, online: dict[str, list[Features]], target: dict[str, list[Features]]
+        self,
+        online: dict[str, list[Features]],
+        target: dict[str, list[Features]],
+        masks: BatchEncodings,
     ) -> None:
         self._online, self._target = online, target
+        self.mask, self.hidden_cells = masks.mask, masks.hidden_cells
 
-    def online(self, group: str, images: Tensor | None = None) -> list[Features]:
+    def online(
+        self, group: str, images: Tensor | None = None, *, mask: Tensor | None = None
+    ) -> list[Features]:
         """Returns the given features, also where an objective hides parts of the images."""
         return self._online[group]
 
@@ -154,13 +207,14 @@ class Step:
             for part in (self.model.backbone, self.model.target_backbone):
                 if part is not None:
                     part.compile()
-        optimizer = build_optimizer(
-            self.model, dict(type="Lars", momentum=0.9, weight_decay=1e-5), lr=0.1
-        )
+        options, rate = OPTIMIZERS[settings.optimizer]
+        optimizer = build_optimizer(self.model, dict(options), lr=rate)
         self.wrapper = PrecisionOptimWrapper(
             optimizer, settings.precision, device_type=self.device.type
         )
-        self.batch = example_batch(settings.size, settings.batch)
+        self.batch = example_batch(
+            settings.size, settings.batch, local=settings.local, local_size=settings.side
+        )
         if self.device.type == "cuda":
             self.batch = self.batch.pin_memory()
 
@@ -205,7 +259,9 @@ class Step:
 
         def run() -> None:
             with self.wrapper.optim_context(self.model):
-                terms = self.model.objectives[0](batch, GivenEncodings(online, target))
+                masks = BatchEncodings(batch, self.model.backbone, None, masking=self.model.masking)
+                given = GivenEncodings(online, target, masks)
+                terms = self.model.objectives[0](batch, given)
             total_loss(terms).backward()
 
         with undisturbed_random(self.device):
@@ -272,9 +328,12 @@ def describe(settings: StepSettings) -> str:
     """Returns one line: what was timed on what."""
     stride = settings.output_stride or "own"
     compiled = ", compiled" if settings.compile else ""
+    local = f" and {settings.local} of {settings.side} px" if settings.local else ""
+    prototypes = "" if settings.prototypes is None else f", {settings.prototypes} prototypes"
     return (
-        f"{settings.objective}, {settings.backbone} (output stride {stride}), {settings.size} "
-        f"px, batch {settings.batch} × 2 views, {settings.precision}{compiled}, "
+        f"{settings.objective}{prototypes}, {settings.backbone} (output stride {stride}), "
+        f"{settings.size} px, batch {settings.batch} × 2 views{local}, {settings.optimizer}, "
+        f"{settings.precision}{compiled}, "
         f"{measuring.machine(settings.device)}, {torch.get_num_threads()} thread(s), "
         f"torch {torch.__version__}; {settings.clock} clock, medians of "
         f"{settings.repetitions} repetitions"
@@ -293,14 +352,23 @@ def add_arguments(parser: CommandLine) -> None:
     parser.add_argument(
         "--objective",
         default=default.objective,
-        choices=("PixPro", "PixContrast", "SimCLR", "BYOL"),
+        choices=tuple(OBJECTIVES),
+        help="IBOT and IBOT++ hide cells, so they need a ViT",
     )
+    parser.add_argument("--prototypes", type=int, help="the objective's own if left out")
+    parser.add_argument(
+        "--local", type=int, default=default.local, help="small views of each image, for DINO"
+    )
+    parser.add_argument(
+        "--local-size", type=int, help="their pixels; near 3/7 of --size if left out"
+    )
+    parser.add_argument("--optimizer", default=default.optimizer, choices=tuple(OPTIMIZERS))
     parser.add_argument(
         "--hidden",
         type=int,
         nargs="+",
         default=[512, 4096],
-        help="widths inside the projector, one row each",
+        help="widths inside projectors and heads, one row each",
     )
     parser.add_argument("--precision", default=default.precision, choices=tuple(DTYPES))
     parser.add_argument("--compile", action="store_true", help="torch.compile on the backbones")

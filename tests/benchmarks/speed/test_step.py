@@ -5,6 +5,8 @@ ones.
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,6 +25,7 @@ from benchmarks.speed.step import (
 from pretrain.command_line import execute
 
 TOY = StepSettings(backbone="test_resnet", size=32, batch=4, hidden=8, warmup=0, repetitions=1)
+VIT = replace(TOY, backbone="test_vit", prototypes=8, optimizer="AdamW")
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,48 @@ def test_shares_add_up(objective: str) -> None:
     assert sum(values[name] for name in shares) == pytest.approx(1)
     assert all(values[name] > 0 for name in shares[:-1])
     assert values["images/s"] == pytest.approx(1e3 * 4 / values["ms/step"])
+
+
+@pytest.mark.parametrize(
+    ("options", "passes"),
+    [
+        (dict(objective="IBOT++"), {"masked global": 2, "target global": 2}),
+        (
+            dict(objective="DINO", local=3),
+            {"online global": 2, "online local": 3, "target global": 2},
+        ),
+    ],
+)
+def test_steps_with_hidden_cells_and_with_local_views(
+    options: dict, passes: dict[str, int]
+) -> None:
+    settings = replace(VIT, **options)
+    values = measure(settings)
+    assert sum(values[name] for name in (*SHARES, "rest")) == pytest.approx(1)
+    assert 0 < values["heads + loss"] < 1 and values["step efficiency"] > 0
+    timed = Counter(name.partition("[")[0] for name in Step(settings).bare().measure())
+    assert timed == passes
+
+
+def test_local_views_are_smaller_in_size_and_region() -> None:
+    assert [StepSettings(size=size).side for size in (224, 96, 32)] == [96, 48, 16]
+    batch = example_batch(64, 6, local=3, local_size=32)
+    assert batch.views["local"].images.shape == (6, 3, 3, 32, 32)
+    areas = batch.views["local"].geometry[..., :2].det().abs()
+    assert batch.views["global"].images.shape[1] == 2 and areas.max() < 0.33
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--objective BYOL --local 2", "local=2: BYOL reads no local views"),
+        ("--prototypes 8", "prototypes=8: PixPro has no prototypes"),
+        ("--objective IBOT", "an objective that hides cells needs a ViT"),
+    ],
+)
+def test_mistakes_are_named(options: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(COMMAND, "step", ["--backbone", "test_resnet", *options.split()]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_step_trains_and_targets_follow() -> None:
