@@ -89,7 +89,9 @@ def advise(
     agreeing = int((by_share == highest).sum())
     overruled = _overruling(agreeing, len(by_share), from_random=from_random)
     doubts = _doubts(looks, highest, classes=classes, ranks=ranks)
-    if agreeing < len(by_share):
+    if not len(by_share):
+        doubts.append("there are too few images to tell whether others would agree")
+    elif agreeing < len(by_share):
         doubts.append(f"{agreeing} of {len(by_share)} shares of the images agree")
     if highest != dse.argmax():
         doubts.append(

@@ -106,7 +106,9 @@ def test_each_share_has_its_own_balance() -> None:
 def test_a_run_without_shares_has_none() -> None:
     looks = course(shares=[()] * 5)
     assert share_scores(looks).shape == (0, 5)
-    assert advise(looks, from_random=False).place == 2
+    advice = advise(looks, from_random=False)
+    assert advice.place == 2 and advice.strength == "a weak hint"
+    assert "there are too few images to tell whether others would agree" in advice.doubts
 
 
 def test_a_checkpoint_that_is_gone_is_not_advised_but_spoken_of() -> None:
