@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import finetune
 from benchmarks.analysis import (
+    advised,
     aligned_start,
     alignment,
     along_training,
@@ -64,6 +65,7 @@ MODULES = (
     barrier,
     criticality,
     along_training,
+    advised,
     invariances,
 )
 

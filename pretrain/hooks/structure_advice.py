@@ -2,7 +2,8 @@
 
 DSE reads no labels, so it may be wrong, and its weight λ depends on which checkpoints a run has.
 The advice therefore names every reason for doubt that can be seen without labels. Where one of them
-leaves DSE no say, the last checkpoint is advised, as it would be without DSE.
+leaves DSE no say, the last checkpoint is advised, as it would be without DSE; or the start, if the
+run began from given weights and the last one has lost structure or turned away from them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from pretrain.hooks.dense_structure import balance, candidates, estimate
 from pretrain.hooks.structure_course import Look
 
 FEW = 5  # checkpoints; λ is a quotient of two standard deviations over them
+TINY = 1e-12  # parts are 0 where all cells are alike
+# Parts in the order of a look's shares, and what a fall of each is a share of.
+_PARTS = {"class_part": "inter", "dimension": "dimension"}
+_NAMES = {"class_part": "M_inter − M_intra", "dimension": "M_dim"}
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class Advice:
         dse: of each. balance: λ of these checkpoints.
         highest: place of the highest DSE among those that can still be had.
         proposed: places of the highest local maxima, at most three, the highest first.
-        place: of the advised checkpoint: the highest, or the last where DSE has no say.
+        place: of the advised checkpoint: the highest, or where DSE has no say the last or the
+            start.
         overruled: why DSE has no say; empty where it has.
+        lost: what speaks against the last one, so that the start is advised in its place.
         doubts: why its say is weak, a clause each.
     """
 
@@ -41,6 +48,7 @@ class Advice:
     proposed: tuple[int, ...]
     place: int
     overruled: str
+    lost: str
     doubts: tuple[str, ...]
 
     @property
@@ -71,7 +79,11 @@ def share_scores(looks: Sequence[Look]) -> np.ndarray:
 
 
 def advise(
-    looks: Sequence[Look], *, from_random: bool, kept: Collection[int] | None = None
+    looks: Sequence[Look],
+    *,
+    from_random: bool,
+    kept: Collection[int] | None = None,
+    limits: Limits | None = None,
 ) -> Advice:
     """Weighs the checkpoints of a run.
 
@@ -79,6 +91,7 @@ def advise(
         looks: at least one, in their order.
         from_random: whether the run began from random weights.
         kept: steps of which the weights can still be had, the last among them; None: all.
+        limits: None takes the defaults.
     """
     classes = np.array([look.class_part for look in looks])
     ranks = np.array([look.dimension for look in looks])
@@ -88,6 +101,8 @@ def advise(
     by_share = np.where(there, share_scores(looks), -np.inf).argmax(1)
     agreeing = int((by_share == highest).sum())
     overruled = _overruling(agreeing, len(by_share), from_random=from_random)
+    lost = "" if from_random or not overruled else _losses(looks, limits or Limits())
+    instead = 0 if lost and looks[0].step == 0 else last
     doubts = _doubts(looks, highest, classes=classes, ranks=ranks)
     if not len(by_share):
         doubts.append("there are too few images to tell whether others would agree")
@@ -105,51 +120,102 @@ def advise(
         balance=balance(classes, ranks),
         highest=highest,
         proposed=tuple(candidates(dse)),
-        place=last if overruled else highest,
+        place=instead if overruled else highest,
         overruled=overruled,
+        lost=lost,
         doubts=tuple(doubts),
     )
 
 
 @dataclass(frozen=True)
-class Fall:
-    """DSE of the newest checkpoint lies below the best so far, although the loss improved.
+class Limits:
+    """What counts as a fall, and as drift; ours.
 
     Attributes:
-        best, now: the two checkpoints.
-        dse: of both. loss: of both; where the best is the start, that of the checkpoint after it.
+        fall: share of M_dim, or of M_inter for M_inter − M_intra, by which that part must lie below
+            its highest value so far.
+        drift: share of the way from the start's cells to unrelated ones, see :func:`drift_share`.
+
+    Raises:
+        ValueError: a share outside (0, 1].
     """
 
+    fall: float = 0.1
+    drift: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, share in vars(self).items():
+            if not 0 < share <= 1:
+                raise ValueError(f"{name}={share}: must be in (0, 1]")
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A part of the structure lies below its highest value, although the loss improved.
+
+    Attributes:
+        part: its name. before, after: its values. size: of the fall, in the unit of
+            :class:`Limits`.
+        best, now: the checkpoints that have them.
+        loss: of both; where the best is the start, that of the checkpoint after it.
+    """
+
+    part: str
+    size: float
+    before: float
+    after: float
     best: Look
     now: Look
-    dse: tuple[float, float]
     loss: tuple[float, float]
 
 
-def find_fall(looks: Sequence[Look], *, least: float) -> Fall | None:
+def find_fall(looks: Sequence[Look], least: float) -> Fall | None:
     """Tells whether dense structure has fallen while the loss improved.
 
-    It has if DSE lies below the best so far on all images and on every share of them, and one part
-    has fallen by ``least``: M_inter − M_intra by that share of M_inter, or M_dim by that share of
-    itself. DSE alone would not do: λ makes much of small changes in a run that hardly changes.
+    It has if one of its parts lies below its highest value so far by ``least``, and on every share
+    of the images. The parts are looked at by themselves: in DSE one of them may make up for the
+    other, and λ makes much of small changes in a run that hardly changes.
 
     Args:
-        looks: in their order; with fewer than three λ says nothing.
-        least: share that counts as a fall.
+        looks: in their order. least: see :class:`Limits`.
+
+    Returns:
+        The larger fall, if there is any.
     """
-    dse, now = scores(looks), looks[-1]
-    place = int(dse.argmax())
-    if len(looks) < 3 or place == len(looks) - 1:
-        return None
-    best, by_share = looks[place], share_scores(looks)
-    of_classes = best.class_part - now.class_part >= least * best.inter
-    of_ranks = best.dimension - now.dimension >= least * best.dimension
-    everywhere = bool((by_share[:, -1] < by_share[:, place]).all())
-    before = looks[max(place, 1)].loss
+    falls = []
+    for number, (part, unit) in enumerate(_PARTS.items()):
+        fall = _fall_of(looks, number, part=part, unit=unit)
+        if fall is not None and fall.size >= least:
+            falls.append(fall)
+    return max(falls, key=lambda fall: fall.size, default=None)
+
+
+def _fall_of(looks: Sequence[Look], number: int, *, part: str, unit: str) -> Fall | None:
+    """The fall of one part, however small, if the loss improved.
+
+    Args:
+        number: of the part in a look's shares. part, unit: attributes of a look.
+    """
+    values = np.array([getattr(look, part) for look in looks])
+    place, now = int(values.argmax()), looks[-1]
+    best = looks[place]
+    everywhere = True
+    for old, new in zip(best.shares, now.shares, strict=True):
+        everywhere &= new[number] < old[number]
+    before = looks[min(max(place, 1), len(looks) - 1)].loss
     improved = before is not None and now.loss is not None and now.loss < before
-    if not (of_classes or of_ranks) or not everywhere or not improved:
+    if not everywhere or not improved:
         return None
-    return Fall(best, now, (float(dse[place]), float(dse[-1])), (before, now.loss))
+    lost = float(values[place] - values[-1])
+    return Fall(
+        part=_NAMES[part],
+        size=lost / max(getattr(best, unit), TINY),
+        before=float(values[place]),
+        after=float(values[-1]),
+        best=best,
+        now=now,
+        loss=(before, now.loss),
+    )
 
 
 def drift_share(cosine: float, unrelated: float) -> float:
@@ -182,6 +248,20 @@ def _overruling(agreeing: int, shares: int, *, from_random: bool) -> str:
     return ""
 
 
+def _losses(looks: Sequence[Look], limits: Limits) -> str:
+    """What the last checkpoint has lost since the start of a run from given weights."""
+    losses, last = [], looks[-1]
+    fall = find_fall(looks, limits.fall)
+    if fall is not None:
+        losses.append(f"its {fall.part} has fallen from {fall.before:.4g} to {fall.after:.4g}")
+    if last.drift is not None and last.drift >= limits.drift:
+        losses.append(
+            f"its cells have gone {100 * last.drift:.0f} % of the way from the start's to "
+            "unrelated ones"
+        )
+    return " and ".join(losses)
+
+
 def _doubts(
     looks: Sequence[Look], highest: int, *, classes: np.ndarray, ranks: np.ndarray
 ) -> list[str]:
@@ -190,7 +270,7 @@ def _doubts(
     if len(looks) < FEW:
         doubts.append(f"λ comes from {len(looks)} checkpoints, fewer than {FEW}")
     by_class, by_rank = int(classes.argmax()), int(ranks.argmax())
-    if by_class != by_rank:
+    if classes[by_rank] < classes.max() and ranks[by_class] < ranks.max():
         doubts.append(
             f"M_inter − M_intra is highest at step {looks[by_class].step:,}, M_dim at step "
             f"{looks[by_rank].step:,}, so the choice hangs on λ"

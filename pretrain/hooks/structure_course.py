@@ -15,6 +15,7 @@ from pretrain.files import atomic_path, atomic_write
 from pretrain.hooks.dense_structure import Structure
 
 COURSE = "dense_structure.jsonl"  # how it was measured, then a line per checkpoint
+RANDOM = "random weights"  # what the course says a run began with that loaded none
 START_CELLS = "dense_structure_start.pth"
 
 
@@ -26,6 +27,8 @@ class Look(Structure):
         step: optimiser steps done; 0 is the network as the run began.
         samples: images seen by then.
         cosine: mean cosine of cells to what they were at the start; None where that is not known.
+        drift: how far they have gone on the way to unrelated cells of the start, see
+            :func:`pretrain.hooks.structure_advice.drift_share`; None likewise.
         loss: its mean over the steps since the look before; None at the start.
         shares: class part and dimension on each of several shares of the images, which tell what
             another choice of images would have changed.
@@ -34,6 +37,7 @@ class Look(Structure):
     step: int
     samples: int
     cosine: float | None
+    drift: float | None
     loss: float | None
     shares: tuple[tuple[float, float], ...] = ()
 

@@ -49,45 +49,38 @@ def _reason(advice: Advice, names: Mapping[int, str]) -> str:
     highest, newest = advice.dse[advice.highest], advice.dse[-1]
     if not advice.overruled:
         return f"its DSE is highest, {highest:.4f}; the last has {newest:.4f}"
-    if top == last:
-        return f"it is the last one; its DSE is highest, too, which says little: {advice.overruled}"
-    return (
-        f"it is the last one. DSE is highest at step {top.step:,} ({names[top.step]}), but has no "
-        f"say here: {advice.overruled}"
-    )
+    where = "the last has the highest DSE, which says little here"
+    if top != last:
+        where = f"DSE is highest at step {top.step:,} ({names[top.step]}), but has no say here"
+    if not advice.lost:
+        return f"it is the last one, as without DSE; {where}: {advice.overruled}"
+    if advice.look == last:
+        return f"it is the last one, although {advice.lost}; {where}: {advice.overruled}"
+    return f"it is the untouched one; of the last, {advice.lost}. {where}: {advice.overruled}"
 
 
-def fall_text(fall: Fall, kept: str) -> str:
+def fall_text(fall: Fall, best: str) -> str:
     """Warning that dense structure falls while the loss improves.
 
     Args:
-        fall: what happened. kept: what to call the best checkpoint so far, which stays on disk.
+        fall: what happened. best: what to call the checkpoint before the fall.
     """
-    best, now = fall.best, fall.now
     return (
-        f"step {now.step:,}: dense structure has fallen while the loss improved.\n"
-        f"  DSE {fall.dse[0]:.4f} at step {best.step:,} -> {fall.dse[1]:.4f}, lower on every share "
-        f"of the images; M_inter − M_intra {best.class_part:.4f} -> {now.class_part:.4f}, M_dim "
-        f"{best.dimension:.1f} -> {now.dimension:.1f}; loss {fall.loss[0]:.4f} -> "
-        f"{fall.loss[1]:.4f}\n"
-        "  No label was read: this is a reason to measure, not a result. Compare "
-        f"{kept} with the newest checkpoint by pixelpretext evaluate. If the newest is worse, "
-        "train with a lower learning rate (optimizer.backbone_lr), fewer blocks "
-        "(optimizer.train_blocks) or fewer steps."
+        f"step {fall.now.step:,}: dense structure has fallen while the loss improved.\n"
+        f"  {fall.part} {fall.before:.4g} at step {fall.best.step:,} -> {fall.after:.4g}, lower on "
+        f"every share of the images; loss {fall.loss[0]:.4f} -> {fall.loss[1]:.4f}\n"
+        f"  No label was read: this is a reason to measure, not a result. Compare {best} with the "
+        "newest checkpoint by pixelpretext evaluate. If the newest is worse, train with a lower "
+        "learning rate (optimizer.backbone_lr), fewer blocks (optimizer.train_blocks) or fewer "
+        "steps."
     )
 
 
-def drift_text(now: Look, *, unrelated: float, limit: float) -> str:
-    """Warning that the cells have turned away from those of the start.
-
-    Args:
-        now: the present checkpoint. unrelated: mean cosine of different cells at the start.
-        limit: share of the way from 1 to that.
-    """
+def drift_text(now: Look) -> str:
+    """Warning that the cells of a checkpoint have turned away from those of the start."""
     return (
         f"step {now.step:,}: cells have turned away from the start's: mean cosine "
-        f"{now.cosine:.3f}, where 1 is unchanged and unrelated cells of the start have "
-        f"{unrelated:.3f} (limit: {100 * limit:.0f} % of the way).\n"
+        f"{now.cosine:.3f}, {100 * now.drift:.0f} % of the way from unchanged to unrelated cells.\n"
         "  What the start knew may be lost. If that was not wanted, lower the learning rate "
         "(optimizer.backbone_lr) or train fewer blocks (optimizer.train_blocks)."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
@@ -19,9 +20,10 @@ from pretrain.engine.settings import ConfigError
 from pretrain.engine.sharding import is_sharded
 from pretrain.hooks.dense_structure import candidates
 from pretrain.hooks.feature_statistics import pair_cosines
-from pretrain.hooks.structure_advice import advise, drift_share, find_fall, scores
+from pretrain.hooks.structure_advice import Limits, advise, drift_share, find_fall, scores
 from pretrain.hooks.structure_course import (
     COURSE,
+    RANDOM,
     Look,
     read_course,
     read_start_cells,
@@ -45,10 +47,10 @@ class DenseStructureHook(Hook):
     - ``dense_structure.jsonl`` in the work_dir has a line per checkpoint, ``curve.csv`` the latest
       values as ``watch/structure.…``.
     - Beside the newest checkpoints, those of the ``keep`` highest local maxima of DSE stay on disk,
-      with λ over the checkpoints so far.
-    - A run that began from given weights is warned when DSE has fallen while the loss improved, and
-      when its cells have turned away from what they were at the start; again only after a recovery.
-      In runs from random weights neither means harm.
+      with λ over the checkpoints so far, and those where a part of it is highest.
+    - A run that began from given weights is warned when a part has fallen while the loss improved,
+      and when its cells have turned away from what they were at the start; again only after a
+      recovery. In runs from random weights neither means harm.
     - At its end the run says which checkpoint is advised, why, and how sure that is.
 
     The first process measures, the others wait. Weights, modes and random numbers stay as they are.
@@ -62,9 +64,7 @@ class DenseStructureHook(Hook):
         rank_cells: cells that M_dim counts, equally many of each image; drift is theirs, too.
         weights: ``online`` or ``target`` backbone.
         keep: how many local maxima keep their checkpoints.
-        fall: by which share a part must have fallen to be told of, see
-            :func:`pretrain.hooks.structure_advice.find_fall`.
-        drift: share of the way from the start's cells to unrelated ones from which it is told.
+        fall, drift: see :class:`pretrain.hooks.structure_advice.Limits`.
         seed: of the places of cells and of the starts of k-means.
 
     Raises:
@@ -95,12 +95,9 @@ class DenseStructureHook(Hook):
                 raise ValueError(
                     f"DenseStructureHook.{name}={value}: must be at least {least[name]}"
                 )
-        for name, share in dict(fall=fall, drift=drift).items():
-            if not 0 < share <= 1:
-                raise ValueError(f"DenseStructureHook.{name}={share}: must be in (0, 1]")
         check_choice("DenseStructureHook.weights", weights, ("online", "target"))
         self.size, self.weights, self.keep = size, weights, keep
-        self.fall, self.drift = fall, drift
+        self.limits = Limits(fall, drift)
         self._counts = dict(counts, seed=seed)
         self._meter: StructureMeter | None = None
         self._facts: dict[str, Any] = {}
@@ -133,7 +130,7 @@ class DenseStructureHook(Hook):
         size = self.size or self._size_of_views(runner)
         source = runner.train_dataloader.dataset.source
         self._meter = StructureMeter(source, MeterSettings(size=size, **self._counts))
-        began = runner.start.get("start", {}).get("source", "random weights")
+        began = runner.start.get("start", {}).get("source", RANDOM)
         self._facts = dict(self._meter.facts(), weights=self.weights, start=began)
         if runner.iter == 0:
             self._look(runner, 0)
@@ -179,12 +176,16 @@ class DenseStructureHook(Hook):
         if step == 0:
             self._start = reading.cells
             write_start_cells(runner.work_dir, reading.cells)
-        known = self._start is not None
+        cosine = drift = None
+        if self._start is not None:
+            cosine = pair_cosines(reading.cells, self._start)[0]
+            drift = drift_share(cosine, pair_cosines(self._start, self._start)[1])
         look = Look(
             **vars(reading.structure),
             step=step,
             samples=step * runner.schedule.global_batch,
-            cosine=pair_cosines(reading.cells, self._start)[0] if known else None,
+            cosine=cosine,
+            drift=drift,
             loss=loss,
             shares=reading.shares,
         )
@@ -207,21 +208,20 @@ class DenseStructureHook(Hook):
     def _spare(self, runner: Runner) -> None:
         """Says which checkpoints stay on disk."""
         if self._looks:
-            best = candidates(scores(self._looks), most=self.keep)
-            runner.spared = {self._looks[place].step for place in best}
+            places = candidates(scores(self._looks), most=self.keep)
+            places.append(int(np.argmax([look.class_part for look in self._looks])))
+            places.append(int(np.argmax([look.dimension for look in self._looks])))
+            runner.spared = {self._looks[place].step for place in places}
 
     def _judge(self, runner: Runner, look: Look) -> None:
         """Warns of a fall, and of drift, each once until it recovers."""
-        fall = find_fall(self._looks, least=self.fall)
+        fall = find_fall(self._looks, self.limits.fall)
         self._falling = 0 if fall is None else self._falling + 1
         if self._falling == PATIENCE:
-            runner.logger.warning(fall_text(fall, self._name(runner, fall.best)))
-        if look.cosine is None:
-            return
-        unrelated = pair_cosines(self._start, self._start)[1]
-        drifted = drift_share(look.cosine, unrelated) >= self.drift
+            runner.logger.warning(fall_text(fall, self._name(fall.best)))
+        drifted = look.drift is not None and look.drift >= self.limits.drift
         if drifted and not self._drifted:
-            runner.logger.warning(drift_text(look, unrelated=unrelated, limit=self.drift))
+            runner.logger.warning(drift_text(look))
         self._drifted = drifted
 
     def after_run(self, runner: Runner) -> None:
@@ -231,11 +231,11 @@ class DenseStructureHook(Hook):
         names = {step: str(path) for step, path in saved_steps(runner.work_dir)}
         names[runner.max_iters] = str(Path(runner.work_dir) / FINAL)
         if not self._looks[0].step:
-            names[0] = self._name(runner, self._looks[0])
-        advice = advise(self._looks, from_random=not runner.start, kept=names)
+            names[0] = self._name(self._looks[0])
+        advice = advise(self._looks, from_random=not runner.start, kept=names, limits=self.limits)
         runner.logger.info(advice_text(advice, names, images=self._meter.images))
 
-    def _name(self, runner: Runner, look: Look) -> str:
+    def _name(self, look: Look) -> str:
         """What to call a checkpoint."""
         if look.step:
             return f"iter_{look.step}.pth"

@@ -123,7 +123,7 @@ def test_dense_structure_stands_beside_the_costs(plan: Plan, write: Write) -> No
     looks = []
     for place, intra in enumerate((0.2, 0.1, 0.3)):
         cosine = None if place == 1 else 1 - 0.1 * place
-        own = dict(step=place, samples=40 * place, cosine=cosine, loss=None)
+        own = dict(step=place, samples=40 * place, cosine=cosine, drift=None, loss=None)
         looks.append(Look(inter=0.5, intra=intra, dimension=9.0, **own))
     write_course(folder.training, {}, looks)
     watched, other = collect_costs(plan, {})

@@ -16,7 +16,9 @@ from pretrain.hooks.structure_course import (
     write_start_cells,
 )
 
-START = Look(inter=0.5, intra=0.25, dimension=7.0, step=0, samples=0, cosine=1.0, loss=None)
+START = Look(
+    inter=0.5, intra=0.25, dimension=7.0, step=0, samples=0, cosine=1.0, drift=0.0, loss=None
+)
 LATER = Look(
     inter=0.1 + 0.2,
     intra=1 / 3,
@@ -24,6 +26,7 @@ LATER = Look(
     step=3,
     samples=12,
     cosine=None,
+    drift=None,
     loss=-1.5,
     shares=((0.1, 5.0), (0.2, 6.0)),
 )
