@@ -143,23 +143,18 @@ def judge(
         candidates=[columns["samples"][place] for place in proposed],
         tau_interval=[agreed.low, agreed.high],
         tau_p=agreed.p,
-        gain_over_images=over_images(
-            [records[place]["quality"] for place in (choice.pick, -1)], quality
-        ),
+        gain_over_images=_over_images([records[choice.pick], records[-1]], quality),
     )
     return metrics, counts
 
 
-def over_images(records: Sequence[Record], quality: str) -> list[float] | None:
+def _over_images(records: Sequence[dict[str, Record]], quality: str) -> list[float] | None:
     """The difference of two checkpoints' quality, and ± its 95 % interval over images; None where
     the records do not keep enough.
-
-    Args:
-        records: of retrieval, of both. quality: metric of these.
     """
     rows = []
     for number, record in enumerate(records):
-        rows.append(Sample(str(number), quality, (Run(record),)))
+        rows.append(Sample(str(number), quality, (Run(record["quality"]),)))
     difference = bootstrap_difference(*rows)
     return None if difference is None else [difference.mean, difference.half]
 

@@ -18,7 +18,7 @@ from benchmarks.compare.trial_folder import TrialFolder
 from pretrain.engine.checkpoints import saved_steps
 from pretrain.files import atomic_write, read_dict
 from pretrain.hooks.structure_advice import Advice, advise
-from pretrain.hooks.structure_course import read_course
+from pretrain.hooks.structure_course import RANDOM, read_course
 
 _FILE = "chosen.json"
 
@@ -84,7 +84,7 @@ def _advice(trial: Trial) -> Advice | None:
     kept = {step for step, _ in saved_steps(folder.training)}
     return advise(
         looks,
-        from_random=facts.get("start") == "random weights",
+        from_random=facts.get("start") == RANDOM,
         kept=kept | {0, looks[-1].step},
     )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from benchmarks import finetune
 from benchmarks.analysis import (
-    advised,
     aligned_start,
     alignment,
     along_training,
@@ -65,7 +64,6 @@ MODULES = (
     barrier,
     criticality,
     along_training,
-    advised,
     invariances,
 )
 

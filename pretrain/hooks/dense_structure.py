@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pretrain.hooks.clustering import k_means
+from pretrain.clustering import k_means
 from pretrain.hooks.feature_statistics import cells_as_rows, entropy_rank, unit_rows
 
 
@@ -55,7 +55,7 @@ def class_parts(cells: Tensor, labels: Tensor) -> tuple[float, float]:
 
     Args:
         cells: (n, D) of length 1, float64.
-        labels: (n,) int64 from 0 without a gap, as :func:`pretrain.hooks.clustering.k_means` gives.
+        labels: (n,) int64 from 0 without a gap, as :func:`pretrain.clustering.k_means` gives.
     """
     sizes = torch.bincount(labels)
     if len(sizes) < 2:

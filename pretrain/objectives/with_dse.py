@@ -13,12 +13,14 @@ from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
 from pretrain.backbones.timm_backbone import FeatureInfo, Features
+from pretrain.clustering import k_means
 from pretrain.encodings import Encodings
-from pretrain.hooks.clustering import k_means
-from pretrain.hooks.feature_statistics import SAME_DIRECTION
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.ranges import check_not_negative
 from pretrain.structures import Batch
+
+# Unit cells in float32 differ by about this much although they mean the same.
+SAME_CELL = 1e-5
 
 
 class Parts(NamedTuple):
@@ -104,7 +106,7 @@ def _entropy_rank(cells: Tensor) -> Tensor:
 def _singular(rows: Tensor) -> Tensor:
     """(r,) singular values of rows (n, D) that are not zero."""
     singular = torch.linalg.svdvals(rows)
-    return singular[singular > SAME_DIRECTION * math.sqrt(len(rows))]
+    return singular[singular > SAME_CELL * math.sqrt(len(rows))]
 
 
 @MODELS.register_module()

@@ -26,7 +26,7 @@ def course(folder: Path, best: int) -> None:
     looks = []
     for step in (0, 5, 10):
         inter, rank = (1.0, 9.0) if step == best else (0.5, 4.0 + step / 10)
-        place = dict(step=step, samples=8 * step, cosine=1.0, loss=None)
+        place = dict(step=step, samples=8 * step, cosine=1.0, drift=0.0, loss=None)
         looks.append(Look(inter=inter, intra=0.1, dimension=rank, **place))
     write_course(folder, dict(start="start.pth"), looks)
 

@@ -75,7 +75,6 @@ TUNED = (
     "criticality",
     "aligned_start",
     "along_training",
-    "advised",
 )
 # These compare a network with a second one, and so do tests of their own.
 COMPARED = ("cka", "distance")

@@ -13,9 +13,9 @@ from mmengine.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from pretrain.clustering import k_means
 from pretrain.engine.check import register_all
 from pretrain.geometry import identity
-from pretrain.hooks.clustering import k_means
 from pretrain.model import Pretrainer
 from pretrain.objectives.with_dse import WithDSE, dse_parts
 from pretrain.structures import Batch, Views

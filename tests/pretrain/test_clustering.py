@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pretrain.hooks.clustering import k_means, lloyd, spread_starts
+from pretrain.clustering import k_means, lloyd, spread_starts
 
 
 def uniforms(count: int, seed: int = 0) -> Tensor:
