@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from pretrain.backbones.timm_backbone import Features
 from pretrain.modes import evaluating
 from pretrain.names import check_choice
-from pretrain.weights.filling import weights_fingerprint
+from pretrain.weights.filling import fill, weights_fingerprint
 from pretrain.weights.start import read_start
 
 #: How maps of another grid are brought to the one that is asked for. It is part of a method.
@@ -91,13 +91,15 @@ class Reference:
         """Fills the network: with the trained backbone as it is now, or with its own start.
 
         Raises:
-            ValueError, OSError: see :func:`pretrain.weights.start.read_start`.
+            ValueError, OSError: see :func:`pretrain.weights.start.read_start`; weights that do not
+                fill the whole network.
         """
         if self.settings.backbone is None:
             self.network.load_state_dict(backbone.state_dict())
         else:
             found = read_start(self.network.start, self.network)
-            self.network.load_state_dict(found.state)
+            # The file may hold a mask token more, where its network was trained with hidden cells.
+            fill(self.network, found.state, prefix="", source=self.network.start)
             self.licence = found.licence
             if found.normalisation is not None:
                 self.normalisation = _as_maps(found.normalisation)

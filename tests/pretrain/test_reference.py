@@ -159,6 +159,7 @@ def test_another_network_with_its_own_normalisation_and_size(tmp_path: Path) -> 
     network = MODELS.build(dict(other))
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
     state = {f"backbone.{name}": value for name, value in network.state_dict().items()}
+    state["backbone.mask_token"] = torch.zeros(48)  # as of a network trained by iBOT
     meta = dict(backbone=network.config, normalisation=dict(mean=mean, std=std), licence="BSD")
     torch.save(dict(state_dict=state, meta=meta), tmp_path / "teacher.pth")
     settings = ReferenceSettings(
@@ -222,6 +223,14 @@ def test_mistakes_are_named(image_folder: Path, tmp_path: Path) -> None:
     gone = dict(backbone=dict(VIT, start="nowhere.pth"))
     with pytest.raises(ConfigError, match="model.reference: nowhere.pth: no such checkpoint"):
         check(config(image_folder, tmp_path / "run", reference=gone))
+    torch.manual_seed(0)
+    part = {f"backbone.{name}": v for name, v in MODELS.build(dict(VIT)).state_dict().items()}
+    del part["backbone.model.norm.weight"]
+    meta = dict(backbone=MODELS.build(dict(VIT)).config)
+    torch.save(dict(state_dict=part, meta=meta), tmp_path / "part.pth")
+    incomplete = dict(backbone=dict(VIT, start=str(tmp_path / "part.pth")))
+    with pytest.raises(ConfigError, match="model.reference: .*part.pth does not fill the backbone"):
+        check(config(image_folder, tmp_path / "run", reference=incomplete))
     plain = BatchEncodings(Batch({}, None, torch.arange(1)), TimmBackbone("test_resnet"), None)
     with pytest.raises(RuntimeError, match=r"name the group in Needs\(reference"):
         plain.reference("global")

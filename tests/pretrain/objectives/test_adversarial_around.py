@@ -232,6 +232,8 @@ def test_the_memory_is_that_of_the_inner_objective() -> None:
         (dict(form="joint"), r"form='joint': PixPro does not take a third view"),
         (dict(form="joint", objective=SIMCLR, source="both"), r"form='joint' with source='both'"),
         (dict(objective=SUPERVISED), r"source='anchor': Supervised does not compare two views"),
+        (dict(objective=dict(type="IBOT")), r"IBOT: views of which cells are hidden"),
+        (dict(objective=dict(type="Gram")), r"Gram: views held to a frozen network"),
         (dict(objective=CIM, source="other"), r"source='other': CIM does not compare two views"),
         (dict(objective=dict(PIXPRO, weight=2.0)), r"its weight belongs to Adversarial"),
         (dict(objective=dict(type="Adversarial", objective=SIMCLR)), r"not an attacked one"),
