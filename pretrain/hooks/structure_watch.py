@@ -11,10 +11,10 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from pretrain.engine.checkpoints import saved_steps
-from pretrain.engine.distributed import current_device
+from pretrain.engine.distributed import current_device, from_first_rank
 from pretrain.engine.hooks.saving import FINAL
 from pretrain.engine.settings import ConfigError
 from pretrain.engine.sharding import is_sharded
@@ -118,16 +118,16 @@ class DenseStructureHook(Hook):
                 "hooks: DenseStructureHook: one process alone cannot run a model sharded by FSDP; "
                 "use engine.strategy='ddp', or leave the hook out"
             )
-        if is_main_process():
-            try:
-                with undisturbed_random(current_device()):
-                    self._begin(runner)
-            except ValueError as error:
-                raise ConfigError(f"hooks: DenseStructureHook: {error}") from error
-        barrier()
+        try:
+            from_first_rank(lambda: self._begin(runner))
+        except ValueError as error:
+            raise ConfigError(f"hooks: DenseStructureHook: {error}") from error
 
     def _begin(self, runner: Runner) -> None:
         size = self.size or self._size_of_views(runner)
+        network = self._network(runner)
+        if hasattr(network, "check_size"):
+            network.check_size(size)
         source = runner.train_dataloader.dataset.source
         self._meter = StructureMeter(source, MeterSettings(size=size, **self._counts))
         began = runner.start.get("start", {}).get("source", RANDOM)
@@ -157,15 +157,14 @@ class DenseStructureHook(Hook):
         if step % runner.settings.checkpoint_every and step != runner.max_iters:
             return
         if is_main_process():
-            with undisturbed_random(current_device()):
-                self._look(runner, step)
+            self._look(runner, step)
         barrier()
 
     def _look(self, runner: Runner, step: int) -> None:
         """Measures the present weights, writes and tells what they are."""
-        model = runner.raw_model
-        network = model.backbone if self.weights == "online" else model.target_backbone
-        reading = self._meter.read(network, model.data_preprocessor)
+        with undisturbed_random(current_device()):
+            preprocess = runner.raw_model.data_preprocessor
+            reading = self._meter.read(self._network(runner), preprocess)
         loss = float(torch.stack(self._losses).mean()) if self._losses else None
         self._losses = []
         if reading is None:
@@ -234,6 +233,11 @@ class DenseStructureHook(Hook):
             names[0] = self._name(self._looks[0])
         advice = advise(self._looks, from_random=not runner.start, kept=names, limits=self.limits)
         runner.logger.info(advice_text(advice, names, images=self._meter.images))
+
+    def _network(self, runner: Runner) -> nn.Module:
+        """The backbone that is measured."""
+        model = runner.raw_model
+        return model.backbone if self.weights == "online" else model.target_backbone
 
     def _name(self, look: Look) -> str:
         """What to call a checkpoint."""

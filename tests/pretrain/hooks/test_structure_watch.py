@@ -211,3 +211,8 @@ def test_what_does_not_fit_the_run_ends_it_before_its_first_step(
         build_runner(make(tmp_path / "b", [WATCH | dict(images=30, group=30)])).train()
     with pytest.raises(ConfigError, match="clusters=99: a group of 3 images of .* has 48 cells"):
         build_runner(make(tmp_path / "c", [WATCH | dict(clusters=99)])).train()
+    vit = dict(patch_size=8, img_size=32, embed_dim=24, depth=1, num_heads=2)
+    config = make(tmp_path / "d", [WATCH | dict(size=(36, 36))])
+    config.model.backbone = dict(type="TimmBackbone", name="vit_tiny_patch16_224", **vit)
+    with pytest.raises(ConfigError, match="DenseStructureHook: .*36"):
+        build_runner(config).train()
