@@ -1,6 +1,6 @@
 """Summarises evaluations of upsamplers on several networks.
 
-Means with intervals, and differences from bilinear.
+Means with intervals and ranks, and differences from bilinear.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ EXAMPLES = """example:
   done
   pixelpretext pair-upsamplers work_dirs/upsamplers.jsonl --out work_dirs/upsamplers.md
 
-The repetitions are the networks: 95 % t-intervals are over them. Differences from bilinear are
-computed network by network."""
+The repetitions are the networks: 95 % intervals and ranks are over them, and over images where
+records count these. Differences from bilinear are computed network by network."""
 
 
 def add_arguments(parser: CommandLine) -> None:
