@@ -1,5 +1,5 @@
 """Every objective for pretraining from scratch on the embedded data set "scenes": one network, one
-schedule, three seeds each. DINO, KoLeo and iBOT are not among them: they go on from a backbone.
+schedule, three seeds each. Those that go on from a published backbone are in post_train.py.
 
 Launch:   python tools/compare.py configs/comparisons/objectives.py
 Hardware: 2 CPU cores, within six hours; killed or interrupted, the same command goes on
@@ -32,6 +32,9 @@ arms = dict(
     PixPro=dict(),
     CIM=dict(config=_quick("cim")),
     SimMIM=dict(config=_quick("simmim")),
+    SlotCon=dict(config=_quick("slotcon")),
+    CrIBo=dict(config=_quick("cribo")),
+    LeJEPA_cells=dict(config=_quick("lejepa")),
     # with an adversary
     Adversarial_SimCLR=dict(config=_quick("clae_simclr")),
 )
