@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pretrain.command_line import Command, CommandLine, read_pairs
+from pretrain.command_line import Command, CommandLine, as_typed, read_pairs
 
 EXAMPLES = """examples:
   pixelpretext post-train timm:vit_small_patch16_224.dino --images data/photos \\
@@ -140,7 +140,8 @@ def run(
     if dry_run:
         return 0
     code = run_comparison(plan, Options(executor=Local(jobs=jobs), forecast=True, console=console))
-    for line in [*chosen_sentences(chosen_checkpoints(plan), plan.primary), conclusion(folder)]:
+    chosen = chosen_sentences(chosen_checkpoints(plan), plan.primary)
+    for line in [*chosen, as_typed(conclusion(folder, plan.seeds[0]))]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return code
 

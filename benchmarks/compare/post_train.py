@@ -329,11 +329,12 @@ def _arguments(spec: str, reader: type[LabelledData], *, option: str) -> dict[st
     return arguments
 
 
-def conclusion(folder: Path) -> str:
+def conclusion(folder: Path, seed: int) -> str:
     """The last line: whether any arm lies above the untouched backbone, and what to try next.
 
     Args:
         folder: of the comparison; its ``table.json`` is there.
+        seed: whose weights are named.
     """
     rankings = read_dict(folder / "table.json").get("rankings", {})
     groups: dict[str, dict[str, list[str]]] = {BETTER: {}, WORSE: {}, NEITHER: {}}
@@ -349,11 +350,11 @@ def conclusion(folder: Path) -> str:
         )
     if groups[BETTER]:
         best = max(groups[BETTER], key=lambda arm: len(groups[BETTER][arm]))
-        network = folder / best / "seed_0" / "pretrain" / "final.pth"
+        network = folder / best / f"seed_{seed}" / "pretrain" / "final.pth"
         return (
-            f"Above {CONTROL}: {_listed(groups[BETTER])}. Next: repeat it on images and masks "
-            "that chose nothing; pixelpretext export "
-            f"{network} --to timm gives the weights away."
+            f"Above {CONTROL}: {_listed(groups[BETTER])} ({len(rankings)} of the table's columns "
+            "are judged, each at 95 %). Next: repeat it on masks that chose nothing, then "
+            f"pixelpretext export {network} --to timm."
         )
     below = f" Below it: {_listed(groups[WORSE])}." if groups[WORSE] else ""
     return (

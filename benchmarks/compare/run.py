@@ -50,7 +50,8 @@ class Options:
         table_only: run nothing, rebuild table and page.
         attempts: how often a trial or baseline may fail until it is given up.
         retry: try those again that were given up.
-        forecast: measure with short pilots how long it will take, and say so.
+        forecast: measure how long it will take, by short pilots and by an untrained arm's first
+            trial, and say so before the rest.
         trainer: command that trains, see :class:`~benchmarks.compare.trial_folder.TrialSpec`.
     """
 
@@ -106,8 +107,7 @@ def run_comparison(plan: Plan, options: Options) -> int:
             line = foresight(plan, tasks[plan.primary.split(".", 1)[0]])
             options.console.print(line, markup=False, highlight=False, soft_wrap=True)
             if options.forecast:
-                line = _forecast(plan, budgets, tasks, options=options)
-                options.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                jobs = _forecast(plan, budgets, jobs, options=options)
         failures += _run(plan, jobs, options)
         complete = finish(plan, budgets, console=options.console)
     _report(plan, [*given_up, *failures], complete=complete, console=options.console)
@@ -237,33 +237,40 @@ def _pilots(
 
 
 def _forecast(
-    plan: Plan, budgets: dict[str, ArmBudget], tasks: dict[str, Task], *, options: Options
-) -> str:
-    """Returns how long the missing trials will take; pilots run for it where none has yet."""
-    trials = [
-        trial
-        for trial in unfinished(plan.trials)
-        if not options.only or trial.arm.name in options.only
-    ]
-    samples, seconds, unknown = {}, {}, {}
-    for trial in trials:
-        if trial.arm.train:
-            budget = budgets[trial.arm.name]
-            samples[trial.arm.name] = budget.samples
-            if budget.seconds_per_sample is None:
-                unknown[trial.arm.name] = plan.recipes[trial.arm.name]
-            else:
-                seconds[trial.arm.name] = budget.seconds_per_sample
+    plan: Plan, budgets: dict[str, ArmBudget], jobs: Sequence[Job], *, options: Options
+) -> list[Job]:
+    """Says how long the missing trials will take; returns the jobs that are left.
+
+    The first trial without training is done for it, and pilots run of arms whose speed is unknown.
+    """
+    trials = {trial.name: trial for trial in plan.trials}
+    untrained = [job for job in jobs if job.name in trials and not trials[job.name].arm.train]
+    run_watched(options.executor, untrained[:1], console=options.console)
+    evaluation = None
+    for job in untrained[:1]:
+        folder = TrialFolder(job.directory)
+        if not folder.missing():
+            evaluation = folder.state().get("evaluation_seconds")
+            jobs = [other for other in jobs if other is not job]
+    missing = [trials[job.name] for job in jobs if job.name in trials]
+    seconds, unknown = {}, {}
+    for arm in dict.fromkeys(trial.arm.name for trial in missing if trial.arm.train):
+        if budgets[arm].seconds_per_sample is None:
+            unknown[arm] = plan.recipes[arm]
+        else:
+            seconds[arm] = budgets[arm].seconds_per_sample
     if unknown:
         seconds |= _pilots(plan, options, unknown, plan.work_dir / "pilots")
-    return forecast(
-        plan,
-        trials,
-        samples=samples,
-        seconds=seconds,
-        tasks=tasks,
-        at_once=options.executor.at_once,
-    )
+    if missing:
+        line = forecast(
+            missing,
+            samples={arm: budget.samples for arm, budget in budgets.items()},
+            seconds=seconds,
+            evaluation=evaluation,
+            at_once=options.executor.at_once,
+        )
+        options.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return list(jobs)
 
 
 def _write_trials(plan: Plan, budgets: dict[str, ArmBudget], options: Options) -> None:

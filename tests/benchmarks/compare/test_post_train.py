@@ -22,7 +22,6 @@ from benchmarks.compare.parts import Evaluation
 from benchmarks.compare.plan import load_plan
 from benchmarks.compare.post_train import CONTROL, Request, conclusion, write_comparison
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.evaluate.suite import make_task
 from benchmarks.export.run import export
 from pretrain.engine.build import build_runner
 from pretrain.engine.config import PretrainConfig
@@ -232,33 +231,26 @@ def table(folder: Path, *pairs: tuple[str, str, str | None]) -> Path:
 
 
 def test_the_last_line(tmp_path: Path) -> None:
-    above = conclusion(table(tmp_path, ("A", CONTROL, "A"), (CONTROL, "B", CONTROL)))
-    assert above.startswith(f"Above {CONTROL}: A in retrieval_5.mIoU.")
+    above = conclusion(table(tmp_path, ("A", CONTROL, "A"), (CONTROL, "B", CONTROL)), 0)
+    assert above.startswith(f"Above {CONTROL}: A in retrieval_5.mIoU (1 of the table")
     assert f"pixelpretext export {tmp_path}/A/seed_0/pretrain/final.pth --to timm" in above
-    below = conclusion(table(tmp_path, ("A", CONTROL, None), (CONTROL, "B", CONTROL)))
+    below = conclusion(table(tmp_path, ("A", CONTROL, None), (CONTROL, "B", CONTROL)), 0)
     assert below.startswith(f"No arm lies above {CONTROL}. Below it: B in retrieval_5.mIoU. Next:")
-    neither = conclusion(table(tmp_path, ("A", CONTROL, None), ("A", "B", "A")))
+    neither = conclusion(table(tmp_path, ("A", CONTROL, None), ("A", "B", "A")), 0)
     assert neither.startswith(f"No arm lies above {CONTROL}. Next: keep the published weights")
-    assert "--seeds 0 1 2" in conclusion(table(tmp_path))
+    assert "--seeds 0 1 2" in conclusion(table(tmp_path), 0)
 
 
 def test_the_forecast_adds_up(request_: Request, tmp_path: Path) -> None:
+    """Three trainings of 20 minutes and six trials of 5 minutes, two at once."""
     plan = load_plan(write_comparison(request_, tmp_path / "out").path, tmp_path / "out")
-    tasks = {}
-    for benchmark in plan.benchmarks[:1]:
-        config = dict(type=benchmark.type, data=benchmark.data, **benchmark.settings)
-        tasks[benchmark.name] = make_task(benchmark.name, config)
     trials = [trial for trial in plan.trials if trial.arm.name in (CONTROL, "DenseCL")]
-    line = forecast(
-        plan,
-        trials,
-        samples=dict(DenseCL=400),
-        seconds=dict(DenseCL=3.0),
-        tasks=tasks,
-        at_once=2,
-    )
-    # Three trainings of 20 minutes, two at once; encoding five images costs next to nothing.
-    assert line.startswith("Forecast: about 30 min 0") and "(DenseCL 20 min 00 s each)" in line
+    speed = dict(samples=dict(DenseCL=400), seconds=dict(DenseCL=3.0))
+    line = forecast(trials, **speed, evaluation=300.0, at_once=2)
+    assert line.startswith("Forecast: about 45 min 00 s for 6 trials, 2 at once (a training takes:")
+    assert "DenseCL 20 min 00 s; the benchmarks of a trial 5 min 00 s)" in line
+    unknown = forecast(trials, **speed, evaluation=None, at_once=1)
+    assert "about 1 h 00 min for 6 trials, 1 at once" in unknown and "on top" in unknown
 
 
 @pytest.mark.parametrize("name", ["post_train", "post_train_small"])

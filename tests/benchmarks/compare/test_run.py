@@ -90,6 +90,21 @@ def test_a_comparison_runs_only_what_is_missing(
         run(path, trainer, only=["waek"])
 
 
+def test_a_forecast_does_an_untrained_trial_first_and_leaves_the_rest(
+    toy: Toy, trainer: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, printed = run(toy("seeds = (0, 1)"), trainer, forecast=True)
+    line = next(line for line in printed.splitlines() if line.startswith("Forecast: about "))
+    # Pilots run 24 steps at 100 · rate images a second, as the trainer pretends.
+    assert " for 5 trials, 2 at once" in line and "weak 4 s, strong 0 s; the benchmarks of" in line
+    trained = [name for name in calls(tmp_path) if "pilots" not in name and "seed_" in name]
+    assert code == 0 and len(trained) == 4
+    measured = (tmp_path / "evaluations.txt").read_text().splitlines()
+    assert "untrained/seed_0" in measured[0] and len(measured) == 6
+    code, printed = run(toy("seeds = (0, 1)"), trainer, forecast=True)
+    assert code == 0 and "Forecast" not in printed
+
+
 def test_data_that_is_not_there_stops_before_any_training(
     toy: Toy, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
