@@ -156,7 +156,9 @@ class NeCo(Objective):
             return
         for view, queue in zip(encode.target("global"), self.queues, strict=False):
             cells = view.map(self.stride).flatten(2)  # (B, D, H·W)
-            chosen = self.draw(cells.shape[2], (len(cells), self.entering)).to(cells.device)
+            chosen = self.draw(cells.shape[2], (len(cells), self.entering)).to(
+                cells.device, non_blocking=True
+            )
             chosen = chosen[:, None].expand(-1, cells.shape[1], -1)
             keys = self.target_head(cells.gather(2, chosen)[..., None])  # (B, dim, entering, 1)
             queue.push(keys[..., 0].mT)
@@ -180,7 +182,7 @@ class NeCo(Objective):
         """
         shape = len(target), self.side**2
         cells = target.movedim(1, -1).flatten(0, 2)
-        references = cells[self.draw(len(cells), shape).to(cells.device)]
+        references = cells[self.draw(len(cells), shape).to(cells.device, non_blocking=True)]
         if not hasattr(self, "queues"):
             return references
         queue = self.queues[large]

@@ -40,7 +40,9 @@ from pretrain.structures import Batch, Views, collate
 from pretrain.views.preprocessor import ViewPreprocessor
 
 ROOT = Path(__file__).resolve().parents[3]
-QUICK = sorted(path.stem for path in (ROOT / "configs" / "quick").glob("*.py"))
+#: The regulariser's k-means looks at its clusters in every round.
+WAITING = {"dse_simclr_scenes64"}
+QUICK = sorted({path.stem for path in (ROOT / "configs" / "quick").glob("*.py")} - WAITING)
 UPSAMPLERS = sorted(path.stem for path in (ROOT / "configs" / "upsamplers").glob("*.py"))
 IMAGES = 4
 
