@@ -20,8 +20,8 @@ COSTS = (
     Column("device_seconds", "device-s", digits=0),
     Column("tuning_minutes", "tuning min", digits=1),
     # of DenseStructureHook, where a training has it
-    Column("dse_samples", "DSE highest at [samples]", digits=0),
-    Column("cosine_to_start", "cosine to start", digits=3),
+    Column("dse_samples", "best DSE at", digits=0),
+    Column("cosine_to_start", "start cosine", digits=3),
 )
 
 
