@@ -72,7 +72,10 @@ class PrototypeHead(nn.Module):
         z = self.mlp(x)
         with no_autocast(z):
             z = F.normalize(full_precision(z), dim=-1)
-            unit = F.normalize(full_precision(self.prototypes), dim=1)
-        if hold:
-            unit = unit.detach() + 0 * unit
+            prototypes = full_precision(self.prototypes)
+            if hold:
+                z, prototypes = z + 0 * prototypes[0, 0], prototypes.detach()
+            # Not F.normalize: a division's gradient goes over all K·256 numbers several times more.
+            lengths = prototypes.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            unit = prototypes * lengths.reciprocal()
         return F.linear(z, unit)

@@ -50,6 +50,7 @@ OPTIMIZERS = {
     "Lars": (dict(type="Lars", momentum=0.9, weight_decay=1e-5), 0.1),
     "AdamW": (dict(type="AdamW", weight_decay=0.05), 1e-3),
 }
+HELD = 1.0  # epochs that are done, as many as prototypes are held by default
 #: Share of the source's area that a local view shows, as in DINOv2.
 LOCAL_SCALE = (0.05, 0.32)
 EXAMPLES = """examples:
@@ -106,8 +107,7 @@ def example_batch(size: int, count: int, *, local: int = 0, local_size: int = 96
     still to apply.
 
     Args:
-        size: of the two large views, in pixels. count: of images.
-        local: number of small views. local_size: of these, in pixels.
+        size, local_size: of views, in pixels. count: of images. local: of small views.
     """
     groups = Config.fromfile(find_config(RECIPE)).views.groups.to_dict()
     for view in groups["global"]:
@@ -164,7 +164,7 @@ class GivenEncodings:
         masks: encodings that draw the cells to hide.
     """
 
-    progress = epoch = 0.0
+    progress, epoch = 0.0, HELD
 
     def __init__(
         self,
@@ -203,6 +203,7 @@ class Step:
         if settings.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model.train()
+        self.model.epoch = HELD
         if settings.compile:
             for part in (self.model.backbone, self.model.target_backbone):
                 if part is not None:
