@@ -11,7 +11,7 @@ are made once: `whole`, `barrier` and `criticality` share theirs, and all arms s
 random starts.
 
 Launch:   python tools/compare.py configs/comparisons/why.py --work-dir work_dirs/real
-Hardware: 2 CPU cores, estimated at 45 minutes behind real.py, 20 more without it
+Hardware: 2 CPU cores, estimated at 40 minutes behind real.py, 20 more without it
 Result:   none measured; our own recipe
 Knob:     epochs and images of the analyses
 """
