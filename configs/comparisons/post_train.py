@@ -21,7 +21,11 @@ overrides = {
     "optimizer.heads_first": 0.1,
     "schedule.warmup_samples": 12_500,
     "engine.checkpoint_every": 488,
-    "hooks": [dict(type="DenseStructureHook", images=256)],
+    "hooks": [
+        dict(type="DenseStructureHook", images=256),
+        dict(type="CollapseHook", every=500),
+        dict(type="ThroughputHook", every=100),
+    ],
 }
 
 _published = dict(
