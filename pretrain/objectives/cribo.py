@@ -182,9 +182,10 @@ def most_similar(x: Tensor, candidates: Tensor, valid: Tensor) -> tuple[Tensor, 
     """Returns for each x (n, D) its largest cosine with a valid candidate (m, D), −∞ where none is
     valid, and that candidate's place: (n,), (n,) int64.
     """
-    cosines = F.normalize(x, dim=1) @ F.normalize(candidates, dim=1).to(x).T
-    best = cosines.masked_fill(~valid, -torch.inf).max(1)
-    return best.values, best.indices
+    with no_autocast(x):  # the nearest ones differ by less than half precision tells apart
+        cosines = F.normalize(x, dim=1) @ F.normalize(candidates, dim=1).to(x).T
+        best = cosines.masked_fill(~valid, -torch.inf).max(1)
+        return best.values, best.indices
 
 
 class Regions(NamedTuple):
@@ -292,19 +293,19 @@ class CrIBo(Objective):
         logits = self.head(regions.online.flatten(1, 2), hold=encode.epoch < self.hold_epochs)
         target = regions.target.flatten(1, 2)
         q = self._distributions(target, counts, encode.epoch, observe=self.training)
-        views, agreed = self._agreement(logits, q, counts)
-        images = doubt = returned = views.new_zeros(())
+        views, entropy = self._agreement(logits, q, counts)
+        images = images_entropy = returned = views.new_zeros(())
         if self.queue is not None and encode.epoch >= self.images_from:
             nearest, back = self._of_other_images(regions)
             q = self._distributions(nearest, back, encode.epoch, observe=False)
-            images, doubt = self._agreement(logits, q, back)
+            images, images_entropy = self._agreement(logits, q, back)
             returned = mean_over_valid(back.to(views).mean(0), valid)
         return {
             "loss": views + self.images_weight * images,
             "views": views,
             "images": images,
-            "entropy": agreed,
-            "images_entropy": doubt,
+            "entropy": entropy,
+            "images_entropy": images_entropy,
             "regions": regions.valid.sum(1).float().mean(),
             "returned": returned,
         }
@@ -373,8 +374,8 @@ class CrIBo(Objective):
         for view in range(2):
             cost = cross_entropies(logits[1 - view], q[view], self.tau)
             losses.append(mean_over_valid(cost, counts[view]))
-            doubt = -torch.xlogy(q[view], q[view]).sum(1)
-            entropies.append(mean_over_valid(doubt, counts[view]))
+            entropy = -torch.xlogy(q[view], q[view]).sum(1)
+            entropies.append(mean_over_valid(entropy, counts[view]))
         return sum(losses) / 2, sum(entropies) / 2
 
     @torch.no_grad()

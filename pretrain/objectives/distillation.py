@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.registry import MODELS
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
@@ -17,6 +15,7 @@ from pretrain.encodings import Encodings
 from pretrain.needs import Needs
 from pretrain.objectives.parts.base import Bounds, Objective
 from pretrain.objectives.parts.held import Held, HeldViews
+from pretrain.objectives.parts.reduce import sum_over_processes
 from pretrain.ranges import check_not_negative, check_share
 from pretrain.structures import Batch
 
@@ -87,20 +86,13 @@ class RunningScale(nn.Module):
 
     def _moved(self, y: Tensor, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance moved towards those of y (n, D) of all processes."""
-        sums = _total(torch.cat([y.sum(0), y.new_tensor([len(y)])]))
+        sums = sum_over_processes(torch.cat([y.sum(0), y.new_tensor([len(y)])]))
         count = sums[-1]
         own = sums[:-1] / count
-        own_variance = _total((y - own).square().sum()) / (count * len(own))
+        own_variance = sum_over_processes((y - own).square().sum()) / (count * len(own))
         weight = (1 / (self.steps + 1)).clamp_min(1 - self.momentum).to(y.dtype)
         between = weight * (1 - weight) * (own - mean).square().mean()
         return torch.lerp(mean, own, weight), torch.lerp(variance, own_variance, weight) + between
-
-
-def _total(x: Tensor) -> Tensor:
-    """The sum of x over all processes."""
-    if get_world_size() > 1:
-        dist.all_reduce(x)
-    return x
 
 
 def best_constant(y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""PaKA: which cells of an image are alike is to be what the teacher's cells say."""
+"""PaKA: the student's cells of an image are to resemble each other as the teacher's do."""
 
 from __future__ import annotations
 

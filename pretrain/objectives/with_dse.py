@@ -40,8 +40,11 @@ class Parts(NamedTuple):
 
     @property
     def dse(self) -> Tensor:
-        """(inter − intra) / scale + dimension."""
-        return (self.inter - self.intra) / self.scale + self.dimension
+        """(inter − intra) / scale + dimension; the first term is 0, with no gradient, where all
+        cells are equal: their clusters, and a gradient that grows as 1 / scale, would be rounding.
+        """
+        classes = (self.inter - self.intra) / self.scale.clamp_min(SAME_CELL)
+        return classes.where(self.scale > SAME_CELL, 0) + self.dimension
 
 
 def dse_parts(cells: Tensor, starts: Tensor, image_starts: Tensor) -> Parts:

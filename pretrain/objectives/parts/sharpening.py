@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from heads.precision import full_precision, no_autocast
 from pretrain.names import check_choice
+from pretrain.objectives.parts.reduce import sum_over_processes
 from pretrain.ranges import check_positive
 
 
@@ -85,7 +86,8 @@ def sinkhorn(
         counts: (n,) bool, the rows that take part; None = all.
 
     Returns:
-        (n, K) float, rows of sum 1, those that take no part 0. Cost O(n·K) time and memory; 1 +
+        (n, K) float, rows of sum 1, those that take no part 0, also where none does. Cost O(n·K)
+        time and memory; 1 +
         2·rounds reductions of at most K numbers.
     """
     with no_autocast(z):
@@ -96,19 +98,13 @@ def sinkhorn(
         shares = (z - highest).exp()
         if counts is not None:
             shares = shares * counts[:, None]
-        shares /= _total(shares.sum())
+        least = torch.finfo(shares.dtype).tiny  # sums are 0 where no row takes part
+        shares /= sum_over_processes(shares.sum()).clamp_min(least)
         for _ in range(rounds):
-            shares /= _total(shares.sum(0)) * z.shape[1]
+            shares /= sum_over_processes(shares.sum(0)).clamp_min(least) * z.shape[1]
             sums = shares.sum(1, keepdim=True)
             shares /= sums if counts is None else torch.where(counts[:, None], sums, 1)
         return shares
-
-
-def _total(x: Tensor) -> Tensor:
-    """The sum of x over all processes."""
-    if get_world_size() > 1:
-        dist.all_reduce(x)
-    return x
 
 
 class Sharpening(nn.Module):

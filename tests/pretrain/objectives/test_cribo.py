@@ -17,6 +17,7 @@ from pretrain.objectives.cribo import (
     CrIBo,
     RegionQueue,
     cluster_cells,
+    most_similar,
     region_means,
     transport,
 )
@@ -210,12 +211,16 @@ def test_the_way_there_and_back_equals_loops() -> None:
     assert not back[:, regions.valid.flatten()].all()
 
 
-def test_an_empty_queue_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    objective, batch = small(images_from=0.0), batch_of(BOXES)
+@pytest.mark.parametrize("how", ["centring", "sinkhorn"])
+def test_an_empty_queue_leads_nowhere(how: str) -> None:
+    objective, batch = small(images_from=0.0, sharpening=dict(how=how)), batch_of(BOXES)
     terms = objective(batch, maps())
     assert terms["returned"] == terms["images"] == 0
     terms["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in objective.head.parameters())
+
+
+def test_a_queue_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = RegionQueue(6, clusters=2, dim=3).double()
     torch.manual_seed(0)
     queue.push_regions(torch.randn(2, 4, 2, 3).double(), torch.rand(4, 2) < 0.7)
@@ -223,6 +228,16 @@ def test_an_empty_queue_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = queue.nearest(x, 0)[0]
     monkeypatch.setattr("pretrain.objectives.cribo.CHUNK", 2)
     assert torch.equal(queue.nearest(x, 0)[0], whole)
+
+
+def test_mixed_precision_finds_the_same_region() -> None:
+    """Candidates whose cosines differ by less than bfloat16's steps."""
+    angles = torch.linspace(0.1, 0.05, 50)
+    candidates = torch.stack([angles.cos(), angles.sin()], 1)
+    valid = torch.ones(50, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        cosine, place = most_similar(torch.tensor([[1.0, 0.0]]), candidates, valid)
+    assert place.item() == 49 and cosine.item() == pytest.approx(math.cos(0.05), abs=1e-6)
 
 
 def test_views_without_a_common_region_cost_nothing() -> None:

@@ -46,6 +46,7 @@ def test_numbers_of_ibots_and_dinov2s_codes() -> None:
         (dict(visible_weight=0.5), 1.959308),
     ):
         assert masked_mean(cells, MASKS, **options).item() == pytest.approx(value, abs=6e-7)
+    assert cells[MASKS].mean().item() == pytest.approx(2.017154, abs=6e-7)  # pooled over cells
     nothing = torch.zeros_like(MASKS)
     plain = masked_mean(cells, nothing, visible_weight=1.0)
     assert plain.item() == pytest.approx(1.566289, abs=6e-7)

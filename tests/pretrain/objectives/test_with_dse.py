@@ -127,10 +127,20 @@ def test_degenerate_cells_have_finite_gradients(kind: str) -> None:
     starts = torch.tensor([0.1, 0.4, 0.6, 0.9])
     parts = dse_parts(cells, starts, starts)
     assert float(parts.intra.detach()) == 0
+    parts.dse.backward()
+    assert torch.isfinite(cells.grad).all()
     if kind != "equal":
         assert float(parts.inter.detach()) == pytest.approx(math.sqrt(2))
-        parts.dse.backward()
-        assert torch.isfinite(cells.grad).all()
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-7])
+def test_collapsed_cells_are_worth_one_dimension_and_pull_nowhere(rounding: float) -> None:
+    noise = torch.randn(2, 8, 3, generator=torch.Generator().manual_seed(0))
+    cells = (1 + rounding * noise).requires_grad_()
+    dse = dse_parts(cells, THIRDS, THIRDS).dse
+    dse.backward()
+    assert float(dse.detach()) == pytest.approx(1 / 3)
+    assert float(cells.grad.norm()) < 1e-3
 
 
 def batch(images: int = 6, views: int = 2) -> Batch:

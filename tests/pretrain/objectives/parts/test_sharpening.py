@@ -76,6 +76,10 @@ def test_the_teachers_temperature_warms_up(epoch: float, temperature: float) -> 
     assert warmed_temperature(0.04, 0.07, epochs=0, epoch=0) == 0.07
 
 
+def test_no_row_takes_part_in_sinkhorn() -> None:
+    assert not sinkhorn(teacher(), 0.07, counts=torch.zeros(6, dtype=torch.bool)).any()
+
+
 def of_rank(rank: int) -> dict[str, Tensor]:
     """Rows are split 4 to 2, and once 6 to 0."""
     rows = teacher()[:4] if rank == 0 else teacher()[4:]

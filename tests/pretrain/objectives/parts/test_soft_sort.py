@@ -67,6 +67,17 @@ def test_layers_of_49_wires() -> None:
             assert len(wires) == len(set(wires)) and set(wires) <= set(range(49))
 
 
+def test_how_soft_an_order_of_close_cosines_is() -> None:
+    """49 cosines of spread 0.1: little of a reference lies at its own rank, and the entropy is
+    nearly that of no order at all.
+    """
+    x = 0.1 * torch.randn(200, 49, generator=torch.Generator().manual_seed(0))
+    shares = SoftSort(49)(x)
+    own = shares.gather(2, x.argsort(1).argsort(1)[..., None])
+    assert own.mean().item() == pytest.approx(0.12, abs=0.01)
+    assert -torch.xlogy(shares, shares).sum(2).mean().item() == pytest.approx(3.17, abs=0.05)
+
+
 def test_every_share_has_a_logarithm_in_float32() -> None:
     """Wide, steep and narrow; also where autocast would go to bfloat16."""
     x = torch.randn(64, 49, generator=torch.Generator().manual_seed(0))
