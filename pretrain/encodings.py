@@ -259,8 +259,8 @@ class BatchEncodings:
         asked for this group.
 
         The group's own pixels if they were encoded, else the images last given for it, or its own
-        with cells hidden. Finer maps
-        are left out: kept until the next step, they would hold most of the activations' memory.
+        with cells hidden. Finer maps are left out: kept until the next step, they would hold most
+        of the activations' memory.
         """
         features = self._cache.get(("online", group), self._latest.get(group))
         if features is None:

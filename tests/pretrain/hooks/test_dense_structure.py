@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pretrain.clustering import k_means
 from pretrain.hooks.dense_structure import (
     Structure,
     balance,
@@ -62,6 +63,10 @@ def test_cells_that_move_together_lose_structure(
 
 
 def test_k_means_finds_the_clusters_of_the_vectors(cells: Tensor) -> None:
+    labels = k_means(cells, THIRDS)
+    assert labels.tolist() == LABELS.tolist()
+    means = torch.stack([cells[labels == label].mean(0) for label in range(3)])
+    assert (cells - means[labels]).square().sum().item() == pytest.approx(0.334526, abs=6e-7)
     inter, intra = group_parts(7 * cells.float(), THIRDS)  # lengths do not matter
     assert (inter, intra) == pytest.approx((1.740711, 0.144805), abs=1e-5)
 
