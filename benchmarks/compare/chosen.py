@@ -17,8 +17,7 @@ from benchmarks.compare.parts import Evaluation, Plan, Trial
 from benchmarks.compare.trial_folder import TrialFolder
 from pretrain.engine.checkpoints import saved_steps
 from pretrain.files import atomic_write, read_dict
-from pretrain.hooks.structure_advice import Advice, advise
-from pretrain.hooks.structure_course import RANDOM, read_course
+from pretrain.hooks.structure_advice import Advice, advise_run
 
 _FILE = "chosen.json"
 
@@ -78,15 +77,7 @@ def _advice(trial: Trial) -> Advice | None:
     folder = TrialFolder(trial.directory)
     if not trial.arm.train or not folder.checkpoint(train=True).is_file():
         return None
-    facts, looks = read_course(folder.training)
-    if not looks:
-        return None
-    kept = {step for step, _ in saved_steps(folder.training)}
-    return advise(
-        looks,
-        from_random=facts.get("start") == RANDOM,
-        kept=kept | {0, looks[-1].step},
-    )
+    return advise_run(folder.training)
 
 
 def _measured(trial: Trial, step: int, *, benchmark: Evaluation, metric: str) -> float:

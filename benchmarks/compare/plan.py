@@ -109,7 +109,7 @@ def load_plan(path: str | Path, work_dir: str | Path | None = None) -> Plan:
             f"{path}: missing or empty: {', '.join(missing)}; required are {', '.join(REQUIRED)}"
         )
     folder = Path(work_dir) if work_dir else Path("work_dirs") / path.stem
-    kind, amount = _budget(raw["budget"])
+    kind, amount = read_budget(raw["budget"])
     seeds = check_seeds("seeds", raw.get("seeds", (0,)))
     common = raw.get("overrides", {})
     written = expand(raw["arms"], raw["base"], common)
@@ -157,7 +157,12 @@ def _resources(raw: Any) -> Resources:
         return build(Resources, raw, where="resources.")
 
 
-def _budget(raw: Any) -> tuple[str, float]:
+def read_budget(raw: Any) -> tuple[str, float]:
+    """Returns kind and amount of a comparison's ``budget``.
+
+    Raises:
+        PlanError: not exactly one kind, an unknown one, or an amount that is not above 0.
+    """
     if not isinstance(raw, dict) or len(raw) != 1:
         forms = "=…), dict(".join(BUDGETS)
         raise PlanError(f"budget = {raw!r}: give exactly one of dict({forms}=…)")

@@ -6,6 +6,7 @@ the user's backbone, images, masks and sizes, and is written as an ordinary comp
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmengine.registry import MODELS
 
 from benchmarks.compare.configs import find_config, load_config, without_helpers, write_config
 from benchmarks.compare.names import check_names, check_seeds
+from benchmarks.compare.plan import read_budget
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data import ClassFolder, SegmentationFolder
 from benchmarks.data.base import LabelledData
@@ -129,6 +131,7 @@ def write_comparison(request: Request, folder: Path) -> Written:
     template = find_config(request.template, "--template", folder="comparisons")
     raw = without_helpers(read_config(template).to_dict())
     raw.pop("prepare", None)  # of the template's own data
+    _check_numbers(request)
     backbone = read_backbone(request)
     source, count = _source(request.images, folder)
     raw["overrides"] = raw.get("overrides", {}) | dict(_overrides(request, raw, backbone=backbone))
@@ -146,6 +149,18 @@ def write_comparison(request: Request, folder: Path) -> Written:
     path = folder / "post_train.py"
     write_config(raw, path, header=f"written by pixelpretext post-train from {request.template}")
     return Written(path, backbone, count, left_out)
+
+
+def _check_numbers(request: Request) -> None:
+    """Raises a ValueError for an amount that is not above 0."""
+    if request.budget:
+        read_budget(dict(request.budget))
+    asked = {"--batch": request.batch, "--lr": request.lr, "--view-size": request.view_size}
+    if request.size is not None:
+        asked["--size"] = min(request.size)
+    for option, value in asked.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{option}: {value} must be greater than 0")
 
 
 def read_backbone(request: Request) -> Backbone:
@@ -348,15 +363,18 @@ def conclusion(folder: Path, seed: int) -> str:
             f"Nothing can be said of any arm against {CONTROL}: that needs two seeds of both. "
             "Next: the same command with --seeds 0 1 2."
         )
+    below = f" Below it: {_listed(groups[WORSE])}." if groups[WORSE] else ""
     if groups[BETTER]:
-        best = max(groups[BETTER], key=lambda arm: len(groups[BETTER][arm]))
+        gains = {arm: len(columns) for arm, columns in groups[BETTER].items()}
+        for arm, columns in groups[WORSE].items():
+            gains[arm] = gains.get(arm, 0) - len(columns)
+        best = max(groups[BETTER], key=gains.get)
         network = folder / best / f"seed_{seed}" / "pretrain" / "final.pth"
         return (
             f"Above {CONTROL}: {_listed(groups[BETTER])} ({len(rankings)} of the table's columns "
-            "are judged, each at 95 %). Next: repeat it on masks that chose nothing, then "
-            f"pixelpretext export {network} --to timm."
+            f"are judged, each at 95 %).{below} Next: repeat it on masks that chose nothing, then "
+            f"pixelpretext export {shlex.quote(str(network))} --to timm."
         )
-    below = f" Below it: {_listed(groups[WORSE])}." if groups[WORSE] else ""
     return (
         f"No arm lies above {CONTROL}.{below} Next: keep the published weights, or try more images "
         "of your own kind, a longer --budget, or a smaller --lr."

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from pretrain.engine.checkpoints import saved_steps
 from pretrain.hooks.dense_structure import balance, candidates, estimate
-from pretrain.hooks.structure_course import Look
+from pretrain.hooks.structure_course import RANDOM, Look, read_course
 
 FEW = 5  # checkpoints; λ is a quotient of two standard deviations over them
 TINY = 1e-12  # parts are 0 where all cells are alike
@@ -124,6 +126,30 @@ def advise(
         overruled=overruled,
         lost=lost,
         doubts=tuple(doubts),
+    )
+
+
+def advise_run(folder: str | Path) -> Advice | None:
+    """What DSE says of the checkpoints of a run whose training is over, by the run's own limits;
+    None of a run without ``DenseStructureHook``.
+
+    Args:
+        folder: of the run. The weights of its last look can be had, as ``final.pth`` if it reached
+            its end; those of its start, too.
+
+    Raises:
+        ValueError: what the hook wrote is damaged.
+    """
+    facts, looks = read_course(folder)
+    if not looks:
+        return None
+    kept = {step for step, _ in saved_steps(folder)}
+    own_limits = {name: facts[name] for name in vars(Limits()) if name in facts}
+    return advise(
+        looks,
+        from_random=facts.get("start") == RANDOM,
+        kept=kept | {0, looks[-1].step},
+        limits=Limits(**own_limits),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,13 @@ from pretrain.engine.settings import ConfigError
 from pretrain.engine.sharding import is_sharded
 from pretrain.hooks.dense_structure import candidates
 from pretrain.hooks.feature_statistics import pair_cosines
-from pretrain.hooks.structure_advice import Limits, advise, drift_share, find_fall, scores
+from pretrain.hooks.structure_advice import (
+    Limits,
+    advise_run,
+    drift_share,
+    find_fall,
+    scores,
+)
 from pretrain.hooks.structure_course import (
     COURSE,
     RANDOM,
@@ -35,6 +42,7 @@ from pretrain.hooks.structure_text import advice_text, drift_text, fall_text, lo
 from pretrain.names import check_choice
 from pretrain.random_state import undisturbed_random
 
+_LOSSES = "dense_structure_losses"  # in checkpoints that are written between two looks
 PATIENCE = 2  # checkpoints running that must show a fall before it is told
 
 
@@ -145,7 +153,19 @@ class DenseStructureHook(Hook):
                 )
         self._looks = [look for look in looks if look.step <= runner.iter]
         self._start = read_start_cells(runner.work_dir) if self._looks else None
+        for count in range(1, len(self._looks) + 1):
+            self._warnings(self._looks[:count])  # so that none is repeated, and none comes late
         self._spare(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keeps the losses since the last look: a run may be stopped between two of them."""
+        if self._losses:
+            checkpoint[_LOSSES] = torch.stack(self._losses).cpu()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Goes on with them."""
+        if is_main_process() and _LOSSES in checkpoint:
+            self._losses = list(checkpoint[_LOSSES].to(current_device()))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -189,11 +209,12 @@ class DenseStructureHook(Hook):
             shares=reading.shares,
         )
         self._looks.append(look)
-        write_course(runner.work_dir, self._facts, self._looks)
+        write_course(runner.work_dir, self._facts | vars(self.limits), self._looks)
         self._publish(runner, look)
         self._spare(runner)
         if runner.start:
-            self._judge(runner, look)
+            for warning in self._warnings(self._looks):
+                runner.logger.warning(warning)
 
     def _publish(self, runner: Runner, look: Look) -> None:
         dse = float(scores(self._looks)[-1])
@@ -212,16 +233,23 @@ class DenseStructureHook(Hook):
             places.append(int(np.argmax([look.dimension for look in self._looks])))
             runner.spared = {self._looks[place].step for place in places}
 
-    def _judge(self, runner: Runner, look: Look) -> None:
-        """Warns of a fall, and of drift, each once until it recovers."""
-        fall = find_fall(self._looks, self.limits.fall)
+    def _warnings(self, looks: Sequence[Look]) -> list[str]:
+        """What the last of these looks warns of, fall and drift, each once until it recovers.
+
+        Args:
+            looks: one more than the last time.
+        """
+        warnings = []
+        fall = find_fall(looks, self.limits.fall)
         self._falling = 0 if fall is None else self._falling + 1
         if self._falling == PATIENCE:
-            runner.logger.warning(fall_text(fall, self._name(fall.best)))
-        drifted = look.drift is not None and look.drift >= self.limits.drift
+            warnings.append(fall_text(fall, self._name(fall.best)))
+        drift = looks[-1].drift
+        drifted = drift is not None and drift >= self.limits.drift
         if drifted and not self._drifted:
-            runner.logger.warning(drift_text(look))
+            warnings.append(drift_text(looks[-1]))
         self._drifted = drifted
+        return warnings
 
     def after_run(self, runner: Runner) -> None:
         """Says which checkpoint is advised, when the run has come to its end."""
@@ -231,7 +259,7 @@ class DenseStructureHook(Hook):
         names[runner.max_iters] = str(Path(runner.work_dir) / FINAL)
         if not self._looks[0].step:
             names[0] = self._name(self._looks[0])
-        advice = advise(self._looks, from_random=not runner.start, kept=names, limits=self.limits)
+        advice = advise_run(runner.work_dir)
         runner.logger.info(advice_text(advice, names, images=self._meter.images))
 
     def _network(self, runner: Runner) -> nn.Module:

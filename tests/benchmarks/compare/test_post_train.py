@@ -156,6 +156,9 @@ def test_every_arm_trains_from_a_vit(request_: Request, tmp_path: Path) -> None:
         (dict(masks="nowhere"), "--masks 'nowhere': write LAYOUT:ROOT"),
         (dict(images=["nowhere"]), "root=nowhere does not exist"),
         (dict(template="post_trian"), "--template: .*did you mean"),
+        (dict(budget=dict(samples="100k")), "budget samples = '100k': must be a number above 0"),
+        (dict(batch=0), "--batch: 0 must be greater than 0"),
+        (dict(view_size=-32), "--view-size: -32 must be greater than 0"),
     ],
 )
 def test_mistakes_are_named(
@@ -234,6 +237,7 @@ def test_the_last_line(tmp_path: Path) -> None:
     above = conclusion(table(tmp_path, ("A", CONTROL, "A"), (CONTROL, "B", CONTROL)), 0)
     assert above.startswith(f"Above {CONTROL}: A in retrieval_5.mIoU (1 of the table")
     assert f"pixelpretext export {tmp_path}/A/seed_0/pretrain/final.pth --to timm" in above
+    assert "at 95 %). Below it: B in retrieval_5.mIoU. Next:" in above
     below = conclusion(table(tmp_path, ("A", CONTROL, None), (CONTROL, "B", CONTROL)), 0)
     assert below.startswith(f"No arm lies above {CONTROL}. Below it: B in retrieval_5.mIoU. Next:")
     neither = conclusion(table(tmp_path, ("A", CONTROL, None), ("A", "B", "A")), 0)

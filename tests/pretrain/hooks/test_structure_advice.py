@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from pretrain.hooks.dense_structure import estimate
 from pretrain.hooks.structure_advice import (
     Limits,
     advise,
+    advise_run,
     drift_share,
     find_fall,
     scores,
     share_scores,
 )
-from pretrain.hooks.structure_course import Look
+from pretrain.hooks.structure_course import RANDOM, Look, write_course
 from pretrain.hooks.structure_text import MOST_ROWS, advice_text, drift_text, fall_text
 
 CLASSES, RANKS = (0.10, 0.30, 0.25, 0.28, 0.20), (40.0, 50.0, 60.0, 52.0, 45.0)
@@ -221,6 +223,23 @@ def test_a_last_checkpoint_that_has_lost_gives_way_to_the_start() -> None:
     )
     mild = Limits(fall=0.9, drift=0.9)
     assert advise(looks, from_random=False, limits=mild).place == 4
+
+
+def test_a_finished_run_is_judged_by_its_own_limits(tmp_path: Path) -> None:
+    """Checkpoints that are gone are not advised; start and last can always be had."""
+    looks = course()
+    write_course(tmp_path, dict(start="timm:x", fall=0.1, drift=0.5), looks)
+    assert advise_run(tmp_path).highest == 4  # DSE .677, the start's is .524
+    (tmp_path / "iter_200.pth").touch()
+    assert advise_run(tmp_path) == advise(looks, from_random=False, kept=(0, 200, 400))
+    shares = [[(0.9, 90.0)] * 4, *([part] * 4 for part in zip(CLASSES[1:], RANKS[1:], strict=True))]
+    for fall, place in ((0.1, 0), (0.9, 4)):
+        facts = dict(start="timm:x", fall=fall, drift=0.9)
+        write_course(tmp_path, facts, course(shares=shares))
+        assert advise_run(tmp_path).place == place
+    write_course(tmp_path, dict(start=RANDOM), looks)
+    assert advise_run(tmp_path).place == 4
+    assert advise_run(tmp_path / "elsewhere") is None
 
 
 def test_drift_is_measured_by_how_alike_unrelated_cells_are() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,10 @@ from pretrain.engine.build import build_runner
 from pretrain.engine.checkpoints import saved_steps
 from pretrain.engine.config import PretrainConfig
 from pretrain.engine.settings import ConfigError
+from pretrain.hooks import structure_watch
 from pretrain.hooks.dense_structure import Structure
-from pretrain.hooks.structure_advice import scores
-from pretrain.hooks.structure_course import COURSE, read_course
+from pretrain.hooks.structure_advice import Fall, find_fall, scores
+from pretrain.hooks.structure_course import COURSE, Look, read_course
 from pretrain.hooks.structure_meter import Reading, StructureMeter
 from pretrain.hooks.structure_watch import DenseStructureHook
 
@@ -82,6 +86,20 @@ class EndsAfter(Hook):
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         if batch_idx == self.step:
             raise KeyboardInterrupt
+
+
+@HOOKS.register_module()
+class StopsAfter(Hook):
+    """Stops the process's training after a step, in good order, as a scheduler does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        if runner.iter + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def log_of(folder: Path) -> str:
@@ -149,6 +167,52 @@ def test_a_resumed_run_has_the_course_of_an_uninterrupted_one(
     assert whole.read_text() == course.read_text()
     files = [{path.name for path in folder.glob("iter_*.pth")} for folder in tmp_path.iterdir()]
     assert files[0] == files[1]
+
+
+def test_a_run_stopped_between_two_looks_has_that_course_too(
+    make: Callable[..., PretrainConfig], tmp_path: Path
+) -> None:
+    """A scheduler stops a run after any step; the loss is a mean since the look before."""
+    build_runner(make(tmp_path / "whole", [WATCH], every=4)).train()
+    stopped = make(tmp_path / "stopped", [WATCH, dict(type="StopsAfter", step=6)], every=4)
+    with pytest.raises(SystemExit):
+        build_runner(stopped).train()
+    assert saved_steps(tmp_path / "stopped")[-1][0] == 6
+    build_runner(make(tmp_path / "stopped", [WATCH], every=4), resume=True).train()
+    whole, course = (tmp_path / name / COURSE for name in ("whole", "stopped"))
+    assert whole.read_text() == course.read_text()
+
+
+def test_a_resumed_run_repeats_no_warning_and_delays_none(
+    make: Callable[..., PretrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cells turn away at step 2; at 4 and 6 dense structure lies below the start while the loss
+    improved.
+    """
+    build_runner(make(tmp_path / "start", [], steps=1)).train()
+    options = dict(start=tmp_path / "start" / "final.pth", steps=8)
+    inter = iter([0.9, 0.5, 0.5, 0.5, 0.5])
+    cells = iter([torch.eye(4), *[torch.eye(4).roll(1, 0)] * 4])
+
+    def read(self: StructureMeter, network: nn.Module, preprocess: nn.Module) -> Reading:
+        return Reading(Structure(next(inter), 0.0, 7.0), (), next(cells))
+
+    def loss_falls(looks: list[Look], least: float) -> Fall | None:
+        falling = [replace(look, loss=9.0 - look.step) for look in looks]
+        return find_fall(falling, least)
+
+    monkeypatch.setattr(StructureMeter, "read", read)
+    monkeypatch.setattr(structure_watch, "find_fall", loss_falls)
+    with pytest.raises(KeyboardInterrupt):
+        build_runner(
+            make(tmp_path / "run", [WATCH, dict(type="EndsAfter", step=5)], **options)
+        ).train()
+    build_runner(make(tmp_path / "run", [WATCH], **options), resume=True).train()
+    logs = sorted((tmp_path / "run").glob("*/*.log"))  # one for two launches in one second
+    log = "".join(path.read_text() for path in logs)
+    assert log.count("WARNING") == 2
+    assert "WARNING - step 2: cells have turned away" in log
+    assert "WARNING - step 6: dense structure has fallen" in log
 
 
 def test_measured_otherwise_is_an_error_and_without_a_start_there_is_no_drift(
