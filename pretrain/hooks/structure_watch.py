@@ -104,6 +104,8 @@ class DenseStructureHook(Hook):
                     f"DenseStructureHook.{name}={value}: must be at least {least[name]}"
                 )
         check_choice("DenseStructureHook.weights", weights, ("online", "target"))
+        if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
+            raise ValueError(f"DenseStructureHook.size={size!r}: must be (height, width) in pixels")
         self.size, self.weights, self.keep = size, weights, keep
         self.limits = Limits(fall, drift)
         self._counts = dict(counts, seed=seed)

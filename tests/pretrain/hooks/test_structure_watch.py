@@ -258,6 +258,7 @@ def test_a_hundred_times_the_rate_is_flagged(
         (dict(images=4), "images=4: must be at least 8"),
         (dict(clusters=1), "clusters=1: must be at least 2"),
         (dict(keep=0), "keep=0: must be at least 1"),
+        (dict(size=96), "size=96: must be \\(height, width\\) in pixels"),
         (dict(weights="best"), "weights='best' is not one of online, target"),
     ],
 )
