@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,15 @@ def run_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
             return ended.code
 
     return run
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Computes with one thread: sums depend on how many there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
