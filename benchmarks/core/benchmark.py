@@ -3,7 +3,8 @@
 A benchmark is a module that ends in ``BENCHMARK = Benchmark(...)``; docs/adding_a_benchmark.md
 shows a whole one. The protocol of its records holds every field of its settings, so that a setting
 which changes the number cannot be forgotten; the few that must stay out are declared by
-:func:`speed_only`, :func:`in_subject` or :func:`shown_as`.
+:func:`speed_only`, :func:`in_subject` or :func:`shown_as`. A setting that came later is declared by
+:func:`added`, so that older records keep their protocol.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.core.record import Metric, Record, versions
 from pretrain.progress import Progress
 
 _ROLE = "outside the protocol"  # key of a field's metadata
+_ADDED = "added later"  # another one
 _CPU = torch.device("cpu")
 
 
@@ -42,6 +44,16 @@ def shown_as(key: str, **default: Any) -> Any:
         default: ``default=`` or ``default_factory=``, as :func:`dataclasses.field` takes them.
     """
     return field(metadata={_ROLE: key}, **default)
+
+
+def added(default: Any) -> Any:
+    """A setting that older records do not have: an entry of the protocol only where its value is
+    not the default, so that a run with the default keeps the column of those records.
+
+    Args:
+        default: what runs did before there was the setting; must never change.
+    """
+    return field(default=default, metadata={_ADDED: True})
 
 
 def role_of(setting: Field[Any]) -> str | None:
@@ -242,7 +254,8 @@ class Benchmark:
         """
         protocol: dict[str, Any] = {} if "data" in facts else dict(data=data.protocol)
         for setting in fields(self.settings):
-            if role_of(setting) is None:
-                value = getattr(settings, setting.name)
+            value = getattr(settings, setting.name)
+            as_before = _ADDED in setting.metadata and value == setting.default
+            if role_of(setting) is None and not as_before:
                 protocol[setting.name] = list(value) if isinstance(value, tuple) else value
         return protocol | dict(facts)

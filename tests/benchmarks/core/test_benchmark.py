@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.core.benchmark import Benchmark, Result, in_subject, shown_as, speed_only
+from benchmarks.core.benchmark import Benchmark, Result, added, in_subject, shown_as, speed_only
 from benchmarks.core.record import Metric, is_baseline
 
 
@@ -22,6 +22,7 @@ class Settings:
     fraction: float = shown_as("labels", default=0.5)
     name: str = in_subject("a")
     batch_size: int = speed_only(2)
+    window: int = added(0)
 
 
 def run(network: Any, data: Any, settings: Settings, *, progress: Any = None) -> Result:
@@ -54,6 +55,15 @@ def test_the_protocol_is_data_settings_and_facts() -> None:
     assert record.protocol == dict(data=dict(images=2), sizes=[4, 8], **facts)
     assert record.benchmark == "toy" and record.subject == dict(backbone={}, spec="n", name="a")
     assert record.cost.keys() == {"seconds", "bytes"} and record.versions["device"] == "cpu"
+
+
+def test_a_setting_that_came_later_leaves_older_protocols_as_they_were() -> None:
+    """It is an entry where, and only where, the run differs from what was done before."""
+    before, changed = (
+        TOY.measure(NETWORK, DATA, settings) for settings in (Settings(), Settings(window=3))
+    )
+    assert "window" not in before.protocol and changed.protocol["window"] == 3
+    assert before.protocol_hash != changed.protocol_hash
 
 
 def test_a_trivial_predictor_gets_what_it_needs_and_stands_for_itself() -> None:
