@@ -56,6 +56,11 @@ def added(default: Any) -> Any:
     return field(default=default, metadata={_ADDED: True})
 
 
+def came_later(setting: Field[Any]) -> bool:
+    """Whether a field of settings was declared by :func:`added`."""
+    return _ADDED in setting.metadata
+
+
 def role_of(setting: Field[Any]) -> str | None:
     """Why a field of settings is no entry of the protocol: ``speed``, ``subject``, or the entry
     that stands for it; None for the fields that are entries themselves.
@@ -255,7 +260,7 @@ class Benchmark:
         protocol: dict[str, Any] = {} if "data" in facts else dict(data=data.protocol)
         for setting in fields(self.settings):
             value = getattr(settings, setting.name)
-            as_before = _ADDED in setting.metadata and value == setting.default
+            as_before = came_later(setting) and value == setting.default
             if role_of(setting) is None and not as_before:
                 protocol[setting.name] = list(value) if isinstance(value, tuple) else value
         return protocol | dict(facts)
