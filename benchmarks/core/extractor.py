@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.core.features import Cells, FeatureSettings, Reading
+from benchmarks.core.maps import grid_of
 from benchmarks.weights.checkpoint import Checkpoint
-from pretrain.backbones.timm_backbone import Features, TimmBackbone
+from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.modes import evaluating
 from pretrain.random_state import undisturbed_random
 from pretrain.specs import parse_spec
@@ -75,6 +77,7 @@ class FeatureExtractor:
         self.pyramid, self.licence = dict(pyramid or {}), licence
         self.upsampler, self.task_stride = upsampler, task_stride
         self.samples_seen = samples_seen
+        self._reading: Reading | None = None
         self.map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
@@ -145,10 +148,42 @@ class FeatureExtractor:
         image itself.
         """
         other = copy.copy(self)
-        if hasattr(upsampler, "bind"):
-            upsampler = copy.copy(upsampler).bind(other.features)
-        other.upsampler, other.task_stride = upsampler, task_stride
-        return other
+        other.task_stride = task_stride
+        return other._behind(upsampler)
+
+    def reading(self, settings: FeatureSettings) -> FeatureExtractor:
+        """The same network, not copied, whose maps and vectors are exactly those that the settings
+        name.
+
+        Raises:
+            ValueError: the network does not have what the settings ask for.
+        """
+        if self.map_stride != max(self.backbone.info.channels):
+            raise ValueError(
+                f"map_stride={self.map_stride} and layers={settings.layers} both choose a map; "
+                "leave map_stride out"
+            )
+        other = copy.copy(self)
+        other._reading = Reading(self.backbone, settings)
+        other.map_stride = other._reading.stride
+        return other._behind(self.upsampler)
+
+    @property
+    def feature_settings(self) -> FeatureSettings | None:
+        """What :meth:`reading` was given; None: the network's own map and vector."""
+        return None if self._reading is None else self._reading.settings
+
+    def cells(self, size: tuple[int, int]) -> Cells:
+        """Says where the cells of the network's own grid lie on images of (H, W) pixels, and which
+        of them are padding.
+
+        Raises:
+            ValueError: a size that is no multiple of the stride, unless the features' settings name
+                a rule of padding.
+        """
+        if self._reading is not None:
+            return self._reading.cells(size)
+        return Cells(size, grid_of(size, self.map_stride), (0, 0), size)
 
     @property
     def stride(self) -> int:
@@ -158,6 +193,8 @@ class FeatureExtractor:
     @property
     def channels(self) -> int:
         """C of ``maps``."""
+        if self._reading is not None:
+            return self._reading.channels
         return self.backbone.info.channels[self.map_stride]
 
     @torch.inference_mode()
@@ -168,6 +205,12 @@ class FeatureExtractor:
         if self.upsampler is None:
             return features
         height, width = images.shape[-2:]
+        if self._reading is not None and self.cells((height, width)).padded != (height, width):
+            raise ValueError(
+                f"images of {height} × {width} pixels are padded (pad="
+                f"{self._reading.settings.pad!r}): an upsampler would place their features "
+                "wrongly; choose a size of whole patches"
+            )
         size = height // self.task_stride, width // self.task_stride
         # At most a piece passes through the image's own size, as a stack of fixed factors does on
         # its way to any grid.
@@ -185,12 +228,19 @@ class FeatureExtractor:
     @torch.no_grad()
     def features(self, normalised: Tensor) -> Tensor:
         """:meth:`encode` of images (B, 3, H, W) that are normalised already."""
-        return self._encoded(normalised).map(self.map_stride).float()
+        with self._frozen(normalised):
+            if self._reading is not None:
+                return self._reading.maps(normalised).float()
+            return self.backbone(normalised).map(self.map_stride).float()
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], un-normalised, to (B, C) float32."""
-        return self._encoded(self.normalise(images)).vector.float()
+        normalised = self.normalise(images)
+        with self._frozen(normalised):
+            if self._reading is not None:
+                return self._reading.vector(normalised).float()
+            return self.backbone(normalised).vector.float()
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Encodes one black image of (H, W) pixels, so that a refusal shows before any work.
@@ -213,12 +263,14 @@ class FeatureExtractor:
             weights=self.weights,
             backbone=getattr(self.backbone, "config", {}),
             stride=self.stride,
-            map_channels=info.channels[self.map_stride],
+            map_channels=self.channels,
             vector_channels=info.vector,
             mean=self.mean,
             std=self.std,
             fingerprint=self.fingerprint,
         )
+        if self.feature_settings is not None:
+            described["features"] = self.feature_settings.describe()
         if self.licence is not None:
             described["licence"] = self.licence
         if self.upsampler is not None:
@@ -238,10 +290,18 @@ class FeatureExtractor:
         """
         return normalise(images, self.mean, self.std, self.device)
 
-    def _encoded(self, normalised: Tensor) -> Features:
-        """The network's whole answer to images (B, 3, H, W) that are normalised already."""
+    @contextmanager
+    def _frozen(self, normalised: Tensor) -> Iterator[None]:
+        """What encoding images (B, 3, H, W) takes: evaluation mode, refusals as sentences."""
         with evaluating(self.backbone), refused_sizes(self.backbone, normalised):
-            return self.backbone(normalised)
+            yield
+
+    def _behind(self, upsampler: Any) -> FeatureExtractor:
+        """Puts an upsampler behind this copy."""
+        if hasattr(upsampler, "bind"):
+            upsampler = copy.copy(upsampler).bind(self.features)
+        self.upsampler = upsampler
+        return self
 
 
 @contextmanager
@@ -311,8 +371,8 @@ def describe_upsampler(upsampler: Any) -> dict[str, Any]:
 
 
 def identity(described: Mapping[str, Any]) -> str:
-    """First 12 hex digits of a hash of weights, architecture and normalisation: what makes a
-    network this one.
+    """First 12 hex digits of a hash of weights, architecture and normalisation, and of what is read
+    where that was chosen: what makes a network this one.
 
     Dilation, attention heads and colours change features and leave the weights' fingerprint as it
     is.
@@ -321,6 +381,7 @@ def identity(described: Mapping[str, Any]) -> str:
         described: what :meth:`FeatureExtractor.describe` says, from a record that was read as well.
     """
     parts = [described[name] for name in ("fingerprint", "backbone", "mean", "std")]
+    parts += [described["features"]] if "features" in described else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -5,22 +5,17 @@ was drawn.
 from __future__ import annotations
 
 import math
-from types import MethodType
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 from timm.layers import build_sincos2d_pos_embed
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
+from pretrain.backbones.positions import require_factor, use_factor
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.names import check_choice
-
-# What CIM's released code adds to the number of cells, so that rounding never makes a table one
-# cell too small.
-_SPARE = 0.1
 
 
 @MODELS.register_module()
@@ -76,12 +71,8 @@ class SinCosViT(TimmBackbone):
         model.pos_embed.requires_grad_(False)
         model.patch_embed.requires_grad_(not freeze_patches)
         if position_resize == "factor":
-            if model.num_prefix_tokens != (model.cls_token is not None) or model.no_embed_class:
-                raise ValueError(
-                    f"position_resize='factor': {name!r} has register tokens, or a class token "
-                    "without a position; take position_resize='timm'"
-                )
-            model._pos_embed = MethodType(_add_positions, model)
+            require_factor(model, f"position_resize='factor': {name!r}")
+            use_factor(model)
 
     @staticmethod
     @torch.no_grad()
@@ -102,36 +93,3 @@ class SinCosViT(TimmBackbone):
         table = build_sincos2d_pos_embed(list(model.patch_embed.grid_size), model.embed_dim)
         model.pos_embed.zero_()
         model.pos_embed[:, model.pos_embed.shape[1] - len(table) :] = table
-
-
-def _add_positions(model: VisionTransformer, patches: Tensor) -> Tensor:
-    """Takes the place of timm's method: tokens (B, P + h·w, D) of embedded patches (B, h, w, D),
-    positions added."""
-    grid = (patches.shape[1], patches.shape[2])
-    tokens = patches.flatten(1, 2)
-    prefix = model.num_prefix_tokens
-    if prefix:
-        # Not len(): an exported network takes any batch.
-        tokens = torch.cat([model.cls_token.expand(tokens.shape[0], -1, -1), tokens], 1)
-    table = resized_by_factor(model.pos_embed[:, prefix:], tuple(model.patch_embed.grid_size), grid)
-    return model.pos_drop(tokens + torch.cat([model.pos_embed[:, :prefix], table], 1))
-
-
-def resized_by_factor(table: Tensor, own: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-    """Resizes a position table bicubically, without antialiasing, as CIM's released code does.
-
-    Args:
-        table: (1, H·W, D) float.
-        own: its grid (H, W).
-        grid: (h, w) of the result. Coordinates follow from the factors (h + 0.1) / H and (w + 0.1)
-            / W, not from the sizes.
-
-    Returns:
-        (1, h·w, D), dtype of ``table``; the table itself if the grid is its own.
-    """
-    if grid == own:
-        return table
-    maps = table.float().unflatten(1, own).permute(0, 3, 1, 2)
-    factors = tuple((new + _SPARE) / old for new, old in zip(grid, own, strict=True))
-    maps = F.interpolate(maps, scale_factor=factors, mode="bicubic", align_corners=False)
-    return maps.flatten(2).transpose(1, 2).to(table.dtype)

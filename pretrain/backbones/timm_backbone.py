@@ -167,8 +167,7 @@ class TimmBackbone(nn.Module):
             )
         if checkpoint_activations:
             self.model.set_grad_checkpointing()
-        stages = self.model.feature_info
-        stages = stages if isinstance(stages, list) else stages.info
+        stages = self.stages
         self.out_indices = None if out_indices is None else tuple(out_indices)
         if self.out_indices and not all(0 <= index < len(stages) for index in self.out_indices):
             raise ValueError(
@@ -186,6 +185,13 @@ class TimmBackbone(nn.Module):
     def config(self) -> dict[str, Any]:
         """What the network was built with, as plain values."""
         return dict(self._config)
+
+    @property
+    def stages(self) -> list[dict[str, Any]]:
+        """What timm says of each stage (block, for a ViT): ``num_chs`` channels at stride
+        ``reduction``, from module ``module``."""
+        stages = self.model.feature_info
+        return stages if isinstance(stages, list) else stages.info
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from mmengine.registry import MODELS
 from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
 
 from benchmarks.core.extractor import FeatureExtractor
-from pretrain.backbones.sincos_vit import SinCosViT, resized_by_factor
+from pretrain.backbones.positions import resized_by_factor
+from pretrain.backbones.sincos_vit import SinCosViT
 from pretrain.backbones.timm_backbone import architecture
 
 SMALL = dict(
