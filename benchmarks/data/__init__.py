@@ -1,5 +1,5 @@
 """Labelled images that benchmarks read: masks, depth maps and class folders with two parts each,
-keypoint pairs, and sets of images in which one factor varies.
+keypoint pairs, sets of images in which one factor varies, and videos.
 """
 
 from benchmarks.data.class_folder import ClassFolder
@@ -8,6 +8,7 @@ from benchmarks.data.image_sets import ImageSets
 from benchmarks.data.keypoints import KeypointPairs
 from benchmarks.data.segmentation import SegmentationFolder
 from benchmarks.data.transfer_folder import TransferFolder
+from benchmarks.data.videos import VideoFolder
 
 __all__ = [
     "ClassFolder",
@@ -16,4 +17,5 @@ __all__ = [
     "KeypointPairs",
     "SegmentationFolder",
     "TransferFolder",
+    "VideoFolder",
 ]

@@ -19,7 +19,7 @@ class LabelledData(ABC):
 
     Attributes:
         labels: What of a :class:`~benchmarks.data.layout.Layout` it reads: ``masks``, ``depth``,
-            ``points``, ``sets`` or ``class_folders``.
+            ``points``, ``sets``, ``videos`` or ``class_folders``.
         word: What messages call one of these.
     """
 
@@ -38,9 +38,9 @@ class LabelledData(ABC):
 
     @property
     def groups(self) -> list[int] | None:
-        """Which of :attr:`scored_files` (of pairs, where pairs are scored) belong together, a
-        number from 0 for each; None: every image stands alone. Records keep it beside their counts,
-        it is no part of a protocol.
+        """Which of :attr:`scored_files` (of pairs or objects, where these are scored) belong
+        together, a number from 0 for each; None: every image stands alone. Records keep it beside
+        their counts, it is no part of a protocol.
         """
         return None
 

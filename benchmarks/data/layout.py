@@ -106,6 +106,20 @@ class Sets:
 
 
 @dataclass(frozen=True)
+class Videos:
+    """Videos with a mask of objects for every frame.
+
+    Attributes:
+        files: The folder of masks; frames lie in the layout's ``images``. Each holds a folder per
+            sequence, whose names are in ``listing``.
+        about: What raw values mean, for the list of layouts.
+    """
+
+    files: str
+    about: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """One way of laying out a labelled data set, in one declaration.
 
@@ -121,6 +135,7 @@ class Layout:
         depth: Depth maps, if there are any.
         points: Keypoints, if there are any.
         sets: Sets of images in which one factor varies, if there are any.
+        videos: Videos with masks of objects, if there are any.
         class_folders: Folder that holds class folders, empty for the root itself; None: there are
             none.
         splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
@@ -137,6 +152,7 @@ class Layout:
     depth: DepthMaps | None = None
     points: Points | None = None
     sets: Sets | None = None
+    videos: Videos | None = None
     class_folders: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     inner: str = ""
@@ -151,7 +167,9 @@ class Layout:
         return "*/" in self.images
 
     def has(self, labels: str) -> bool:
-        """Whether it has ``masks``, ``depth``, ``points``, ``sets`` or ``class_folders``."""
+        """Whether it has ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or
+        ``class_folders``.
+        """
         return getattr(self, labels) is not None
 
     def split(self, name: str) -> str:

@@ -10,6 +10,7 @@ _TITLES = {
     "depth": "depth maps",
     "points": "keypoints",
     "sets": "sets of images in which one factor varies",
+    "videos": "videos with masks of objects",
     "class_folders": "class folders",
 }
 
@@ -18,7 +19,7 @@ def describe(labels: str) -> list[tuple[str, str, str, str]]:
     """Lists the layouts that have these labels.
 
     Args:
-        labels: ``masks``, ``depth``, ``points``, ``sets`` or ``class_folders``.
+        labels: ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or ``class_folders``.
 
     Returns:
         (name, where images lie, where labels lie, what their raw values mean) of each; paths stand
@@ -50,6 +51,8 @@ def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
         return layout.name, "", "", own.about
     if labels == "sets":
         return layout.name, f"`{own.files}`", "", own.about
+    if layout.name == "sequence":
+        return layout.name, f"`{layout.images}` folder", f"`{own.files}` folder", own.about
     if layout.name == "plain":
         where = f"`{layout.images}` folder, may hold `{{split}}`, or names with stars"
         return layout.name, where, f"`{own.files}` likewise", own.about

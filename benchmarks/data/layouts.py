@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.groups import frame_blocks
-from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, Sets, folder_of
+from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, Sets, Videos, folder_of
 from benchmarks.data.layouts_plain import plain_layout
 from benchmarks.data.points import read_pts_coord
 from benchmarks.data.sets.aloi import read_aloi
@@ -37,7 +37,7 @@ def declare(layout: Layout) -> None:
 
 
 def layouts_with(labels: str) -> list[str]:
-    """Names of the layouts that have ``masks``, ``depth``, ``points``, ``sets`` or
+    """Names of the layouts that have ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or
     ``class_folders``.
     """
     return [name for name, layout in LAYOUTS.items() if layout.has(labels)]
@@ -291,6 +291,29 @@ declare(
             side=224,
             about="objects of one class seen from the same side (instance) or from six sides "
             "(instance_viewpoint), cut out by their boxes",
+        ),
+    )
+)
+declare(
+    Layout(
+        "davis2017",
+        images="JPEGImages/480p",
+        videos=Videos(
+            "Annotations/480p",
+            about="a folder per sequence; numbers of objects, 255 is background",
+        ),
+        inner="DAVIS",
+        listing="ImageSets/2017/{split}.txt",
+    )
+)
+declare(
+    Layout(
+        "sequence",  # by options; here stand their names
+        images="frames=",
+        videos=Videos(
+            "masks=",
+            about="one video; numbers of objects, 255 is background; `binary=True`: one object of "
+            "all values above 0",
         ),
     )
 )
