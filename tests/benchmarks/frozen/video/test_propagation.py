@@ -73,7 +73,11 @@ def by_loops(query: Tensor, frames: list[Tensor], labels: list[Tensor], rule: Ru
                             seen.append((float(cosine), label[:, i, j]))
             seen.sort(key=lambda one: -one[0])
             kept = seen[: rule.neighbours]
-            weights = torch.tensor([one[0] for one in kept]).div(rule.temperature).exp()
+            weights = (
+                torch.tensor([one[0] for one in kept], dtype=query.dtype)
+                .div(rule.temperature)
+                .exp()
+            )
             carried[:, row, column] = sum(
                 weight * one[1] for weight, one in zip(weights / weights.sum(), kept, strict=True)
             )
