@@ -32,6 +32,7 @@ from benchmarks.frozen import (
     linear,
     retrieval,
     robustness,
+    video,
 )
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
@@ -50,6 +51,7 @@ MODULES = (
     decoder,
     cam,
     correspondence,
+    video,
     finetune,
     transfer,
     block_shuffle,

@@ -192,3 +192,40 @@ def _write_got10k(root: Path, videos: int = 4, levels: int = 9) -> Path:
 def write_got10k() -> Callable[..., Path]:
     """Writes a toy train part of GOT-10k into a folder and returns it; see ``_write_got10k``."""
     return _write_got10k
+
+
+def _write_davis(root: Path, frames: int = 5) -> Path:
+    """Two sequences of 40 x 64 pixels in the layout of DAVIS-2017, part val: squares that move over
+    noise, one object in the first and two in the second; palette masks in which 255 is void.
+    """
+    rng = np.random.default_rng(0)
+    names = ("bike", "two-dogs")
+    (root / "ImageSets/2017").mkdir(parents=True)
+    (root / "ImageSets/2017/val.txt").write_text("\n".join(names) + "\n")
+    for objects, name in enumerate(names, start=1):
+        folders = root / "JPEGImages/480p" / name, root / "Annotations/480p" / name
+        for folder in folders:
+            folder.mkdir(parents=True)
+        for frame in range(frames):
+            image = rng.integers(90, 160, (40, 64, 3))
+            mask = np.zeros((40, 64), np.uint8)
+            for number in range(1, objects + 1):
+                window = (
+                    slice(16 * number - 12, 16 * number + 4),
+                    slice(8 + 4 * frame, 24 + 4 * frame),
+                )
+                mask[window], image[window] = number, COLOURS[number]
+            mask[-2:] = 255
+            Image.fromarray(image.astype(np.uint8)).save(
+                folders[0] / f"{frame:05d}.jpg", quality=95
+            )
+            palette = Image.fromarray(mask, mode="P")
+            palette.putpalette(rng.integers(0, 255, 768, dtype=np.uint8).tolist())
+            palette.save(folders[1] / f"{frame:05d}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_davis() -> Callable[..., Path]:
+    """Writes a toy part of DAVIS-2017 into a folder and returns it; see ``_write_davis``."""
+    return _write_davis

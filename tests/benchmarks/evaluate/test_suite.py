@@ -23,6 +23,7 @@ from benchmarks.data import (
     ImageSets,
     KeypointPairs,
     SegmentationFolder,
+    VideoFolder,
 )
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
@@ -44,6 +45,7 @@ BASE = {
     "alignment": dict(images=4, leading=4, bases=3, draws=3),
     "dead_units": dict(images=4),
     "dense_structure": dict(size=(40, 48), images=4, group=2, clusters=3, rank_cells=20),
+    "video": dict(short_side=32, long_multiple=8, last_frames=2, radius=2),
     "positional_bias": dict(size=(40, 48), images=2, rounds=1, black_directions=0),
 }
 # Another legal value of settings that take words, or not any number; the others: see another().
@@ -59,6 +61,7 @@ OTHER = dict(
     rule="strict",
     runs=("random:test_resnet?output_stride=8&seed=1",),
     severities=(2,),
+    shape="disc",
     stride=8,
     train_at="low",
     upsampler="nearest",
@@ -86,7 +89,9 @@ FROZEN = [name for name in BENCHMARKS if name not in TUNED + COMPARED]
 def base_of(name: str) -> dict[str, Any]:
     """Settings of a benchmark that are small enough for toy data."""
     quick = BENCHMARKS[name].quick
-    small = dict(size=(40, 48) if isinstance(quick.get("size"), tuple) else 32)
+    sized = any(setting.name == "size" for setting in fields(BENCHMARKS[name].settings))
+    side = (40, 48) if isinstance(quick.get("size"), tuple) else 32
+    small = dict(size=side) if sized else {}
     return dict(quick) | small | BASE.get(name, {})
 
 
@@ -120,9 +125,15 @@ def toy_sets(tmp_path_factory: pytest.TempPathFactory, write_got10k: Callable[..
     return write_got10k(tmp_path_factory.mktemp("sets"))
 
 
+@pytest.fixture(scope="module")
+def toy_videos(tmp_path_factory: pytest.TempPathFactory, write_davis: Callable[..., Path]) -> Path:
+    """Folder of toy videos with masks of objects."""
+    return write_davis(tmp_path_factory.mktemp("videos"))
+
+
 @pytest.fixture
 def open_task(
-    toy_root: Path, toy_pairs: Path, toy_sets: Path, image_folder: Path
+    toy_root: Path, toy_pairs: Path, toy_sets: Path, toy_videos: Path, image_folder: Path
 ) -> Callable[..., Task]:
     """Opens a benchmark by name on toy data, with changed settings."""
 
@@ -133,6 +144,7 @@ def open_task(
         DepthFolder: depth | dict(root=toy_root),
         KeypointPairs: dict(root=toy_pairs),
         ImageSets: dict(root=toy_sets, layout="got10k"),
+        VideoFolder: dict(root=toy_videos),
         ClassFolder: dict(root=image_folder),
     }
 
