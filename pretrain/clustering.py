@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_DISTANCES = 1 << 25  # between points and centres at once: 256 MB of float64
+
 
 def k_means(
     points: Tensor, uniforms: Tensor, *, rounds: int = 20, tolerance: float = 1e-4
@@ -34,8 +36,8 @@ def spread_starts(points: Tensor, uniforms: Tensor) -> Tensor:
     its nearest start so far (Arthur and Vassilvitskii, 2007).
 
     Args:
-        points: (n, D) float64.
-        uniforms: (k,) in [0, 1), one per start.
+        points: (n, D) float64 or float32.
+        uniforms: (k,) float64 in [0, 1), one per start.
 
     Returns:
         (k, D); fewer rows where every point equals a start already. Cost O(n·k·D).
@@ -44,7 +46,7 @@ def spread_starts(points: Tensor, uniforms: Tensor) -> Tensor:
     starts = [points[first]]
     nearest = (points - starts[0]).square().sum(1)  # (n,)
     for uniform in uniforms[1:]:
-        heights = nearest.cumsum(0)
+        heights = nearest.cumsum(0, dtype=torch.float64)
         if not heights[-1] > 0:
             break
         drawn = torch.searchsorted(heights, uniform.to(heights) * heights[-1], right=True)
@@ -59,13 +61,14 @@ def lloyd(
     """Lloyd's rounds: every point to its nearest centre, every centre to the mean of its points.
 
     A cluster that loses all its points takes the point farthest from its own centre. Ends after
-    ``rounds``, or when no centre moves by more than ``tolerance``. Cost O(rounds · n · k · D).
+    ``rounds``, or when no centre moves by more than ``tolerance``. Sums are float64 whatever the
+    points are. Cost O(rounds · n · k · D).
 
     Args:
-        points: (n, D) float64.
-        starts: (k, D) float64 centres to begin with, k ≤ n.
+        points: (n, D) float64 or float32.
+        starts: (k, D) centres to begin with, of the same type, k ≤ n.
         rounds: at most.
-        tolerance: a distance, in the points' unit.
+        tolerance: a distance, in the points' unit; 0 ends when no point changes its cluster.
 
     Returns:
         Centres (k, D), and the labels (n,) int64 to which they belong.
@@ -73,8 +76,12 @@ def lloyd(
     centres = starts
     for _ in range(rounds):
         labels = _assign(points, centres)
-        sums = torch.zeros_like(centres).index_add_(0, labels, points)
-        moved = sums / torch.bincount(labels, minlength=len(centres))[:, None]
+        sums = torch.zeros_like(centres, dtype=torch.float64)
+        piece = max(1, _DISTANCES // points.shape[1])
+        for part, own in zip(points.split(piece), labels.split(piece), strict=True):
+            sums.index_add_(0, own, part.double())
+        counts = torch.bincount(labels, minlength=len(centres))
+        moved = (sums / counts[:, None]).to(points)
         shift = (moved - centres).norm(dim=1).max()
         centres = moved
         if shift <= tolerance:
@@ -84,10 +91,20 @@ def lloyd(
 
 def _assign(points: Tensor, centres: Tensor) -> Tensor:
     """(n,) the nearest centre of each point, the first among equals; no cluster without a point."""
-    distances = torch.cdist(points, centres, compute_mode="use_mm_for_euclid_dist")
-    nearest, labels = distances.min(1)
+    nearest, labels = nearest_centres(points, centres)
     for empty in (torch.bincount(labels, minlength=len(centres)) == 0).nonzero().flatten():
         shared = torch.bincount(labels, minlength=len(centres))[labels] > 1
         farthest = torch.where(shared, nearest, -torch.ones_like(nearest)).argmax()
         labels[farthest], nearest[farthest] = empty, 0
     return labels
+
+
+def nearest_centres(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance to the nearest centre of each point (n, D), and which one it is, the first among
+    equals: (n,) each.
+    """
+    parts = []
+    for part in points.split(max(1, _DISTANCES // len(centres))):
+        parts.append(torch.cdist(part, centres, compute_mode="use_mm_for_euclid_dist").min(1))
+    nearest, labels = zip(*parts, strict=True)
+    return torch.cat(nearest), torch.cat(labels)

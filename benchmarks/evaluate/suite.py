@@ -34,6 +34,7 @@ from benchmarks.frozen import (
     robustness,
     video,
 )
+from benchmarks.frozen.clusters import discovery, overcluster
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.transfer import run as transfer
@@ -52,6 +53,8 @@ MODULES = (
     cam,
     correspondence,
     video,
+    overcluster,
+    discovery,
     finetune,
     transfer,
     block_shuffle,

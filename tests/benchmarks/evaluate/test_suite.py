@@ -45,6 +45,11 @@ BASE = {
     "alignment": dict(images=4, leading=4, bases=3, draws=3),
     "dead_units": dict(images=4),
     "dense_structure": dict(size=(40, 48), images=4, group=2, clusters=3, rank_cells=20),
+    "overcluster": dict(
+        size=(40, 48), mask_size=(20, 24), clusters=6, components=2, iterations=3, restarts=2
+    )
+    | dict(points_per_cluster=8),
+    "discovery": dict(size=(40, 48), clusters=3, iterations=3, restarts=2),
     "video": dict(short_side=32, long_multiple=8, last_frames=2, radius=2),
     "positional_bias": dict(size=(40, 48), images=2, rounds=1, black_directions=0),
 }
@@ -52,10 +57,12 @@ BASE = {
 OTHER = dict(
     backend="faiss-cpu",
     cache_bytes=0,
+    clustering="spread",
     compat=("crop-scale-2",),
     corruptions=("fog",),
     loss="relative",
     mask="positive",
+    matching="iou",
     placement="shard",
     relative_to="image",
     rule="strict",

@@ -1,0 +1,1 @@
+"""Measures without labels in training: clusters of frozen cells held against masks of classes."""
