@@ -130,6 +130,15 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) 
                 future.cancel()
 
 
+def sample_keys(images: int, needed: int, seed: int) -> Iterator[tuple[int, int]]:
+    """Yields (epoch, image) of so many training samples: a permutation of the images per epoch."""
+    for number in range(needed):
+        epoch, place = divmod(number, images)
+        if place == 0:
+            order = np.random.default_rng([seed, 3, epoch]).permutation(images)
+        yield epoch, int(order[place])
+
+
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
     """Content key of a data set: first 12 hex digits of SHA-256 over its rows (names and file
     sizes, no paths above the root), so that a moved copy keeps its protocol hash and a changed one

@@ -131,7 +131,21 @@ def classes_by_place(
     everywhere: bool,
     progress: Progress | None,
 ) -> SegmentationTally:
-    """Scores the most frequent class of the train part, of all pixels or at the same pixel.
+    """Scores what :func:`place_classes` predicts, with its arguments, on masks of the same size."""
+    prediction = place_classes(data, settings, everywhere=everywhere, progress=progress)
+    tally = SegmentationTally(data.classes)
+    score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
+    return tally
+
+
+def place_classes(
+    data: SegmentationFolder,
+    settings: LabelSettings,
+    *,
+    everywhere: bool,
+    progress: Progress | None,
+) -> Tensor:
+    """The most frequent class of the train part, of all pixels or at the same pixel: (H, W) int64.
 
     Args:
         data: masks.
@@ -150,11 +164,9 @@ def classes_by_place(
             counts.index_add_(0, index, torch.ones(len(index), dtype=torch.int32))
     counts = counts.view(height, width, data.classes)
     prediction = counts.sum((0, 1)).argmax().expand(height, width)
-    if not everywhere:
-        prediction = torch.where(counts.any(-1), counts.argmax(-1), prediction)
-    tally = SegmentationTally(data.classes)
-    score_everywhere(tally, prediction, split=data.val, settings=settings, progress=progress)
-    return tally
+    if everywhere:
+        return prediction
+    return torch.where(counts.any(-1), counts.argmax(-1), prediction)
 
 
 class DepthByPlace:

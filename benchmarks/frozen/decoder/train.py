@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.data.label_maps import IGNORE
-from benchmarks.data.loading import ordered_map, resize_image, resize_mask
+from benchmarks.data.loading import ordered_map, resize_image, resize_mask, sample_keys
 from benchmarks.data.pairs import PairSplit, RandomCrop
 from benchmarks.frozen.decoder.network import DecoderNetwork, loss_of
 from benchmarks.frozen.decoder.settings import Settings
@@ -103,22 +103,15 @@ def train_batches(split: PairSplit, settings: Settings) -> Iterator[tuple[Tensor
     window: list[tuple[np.ndarray, np.ndarray]] = []
     needed = settings.steps * settings.images_per_step
     for view in ordered_map(
-        lambda key: _view(split, key, settings), _keys(len(split), needed, settings.seed), 64
+        lambda key: _view(split, key, settings),
+        sample_keys(len(split), needed, settings.seed),
+        64,
     ):
         window.append(view)
         if len(window) == settings.images_per_step:
             images, masks = (np.stack(parts) for parts in zip(*window, strict=True))
             yield torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)
             window = []
-
-
-def _keys(images: int, needed: int, seed: int) -> Iterator[tuple[int, int]]:
-    """(epoch, image) of every sample."""
-    for number in range(needed):
-        epoch, place = divmod(number, images)
-        if place == 0:
-            order = np.random.default_rng([seed, 3, epoch]).permutation(images)
-        yield epoch, int(order[place])
 
 
 def _view(

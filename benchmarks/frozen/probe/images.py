@@ -9,7 +9,7 @@ rounded, kept or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,13 +34,13 @@ class Kept:
 
     def __init__(self, budget: int) -> None:
         self.left = budget
-        self._held: dict[tuple[str, int], tuple[Tensor, ...]] = {}
+        self._held: dict[Hashable, tuple[Tensor, ...]] = {}
 
-    def get(self, key: tuple[str, int]) -> tuple[Tensor, ...] | None:
+    def get(self, key: Hashable) -> tuple[Tensor, ...] | None:
         """What is kept under a key; None if nothing is."""
         return self._held.get(key)
 
-    def put(self, key: tuple[str, int], tensors: tuple[Tensor, ...]) -> None:
+    def put(self, key: Hashable, tensors: tuple[Tensor, ...]) -> None:
         """Keeps tensors if the budget allows; views are copied, lest they keep their whole batch
         alive.
         """
