@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.features import Cells
 from benchmarks.frozen.linear_segmentation.head import LinearHead
+from benchmarks.frozen.linear_segmentation.settings import Settings
+from benchmarks.frozen.linear_segmentation.sliding import Window, resize
 from benchmarks.frozen.probe.images import Kept, budget_of
 from benchmarks.frozen.probe.readout import OwnGrid, Unfolded, read_out
 
@@ -24,11 +27,13 @@ class Encoded:
         features: (B, C, h, w) float32 on the network's own grid.
         prepared: what the read-out computed of images and features, images along the first axis.
         readout: where the head meets the upsampler.
+        cells: where the cells lie on images that the network pads; None for others.
     """
 
     features: Tensor
     prepared: tuple[Tensor, ...]
     readout: OwnGrid
+    cells: Cells | None
 
 
 class Encoder:
@@ -38,13 +43,14 @@ class Encoder:
         extractor: anything with ``encode``, ``normalise``, ``device`` and ``task_stride``.
         plain: whether heads are 1×1 convolutions alone: before a linear upsampler instead of
             behind it they give the same scores for less.
-        cache_bytes: kept at most.
+        settings: how scores of padded images are placed, and how much is kept.
     """
 
-    def __init__(self, extractor: FeatureExtractor, *, plain: bool, cache_bytes: int) -> None:
+    def __init__(self, extractor: FeatureExtractor, *, plain: bool, settings: Settings) -> None:
         self.extractor, self.plain = extractor, plain
         self.device = torch.device(extractor.device)
-        self.kept = Kept(budget_of(cache_bytes, extractor.device))
+        self._cut = settings.padded == "cut"
+        self._kept = Kept(budget_of(settings.cache_bytes, extractor.device))
 
     @torch.no_grad()
     def encode(self, images: Tensor, keys: Sequence[Hashable | None]) -> Encoded:
@@ -55,11 +61,12 @@ class Encoder:
             keys: of each view, equal for equal pixels; None: it does not recur, so that nothing is
                 kept of it.
         """
-        readout = self._readout(tuple(images.shape[-2:]))
-        held = [None if key is None else self.kept.get(key) for key in keys]
+        size = tuple(images.shape[-2:])
+        readout, cells = self._readout(size), self._padding(size)
+        held = [None if key is None else self._kept.get(key) for key in keys]
         if all(tensors is not None for tensors in held):
             features, *prepared = (torch.cat(parts) for parts in zip(*held, strict=True))
-            return Encoded(features, tuple(prepared), readout)
+            return Encoded(features, tuple(prepared), readout, cells)
         features = self.extractor.encode(images)
         prepared = ()
         if self.extractor.upsampler is not None:
@@ -67,23 +74,50 @@ class Encoder:
         for row, key in enumerate(keys):
             if key is not None:
                 rows = tuple(tensor[row : row + 1] for tensor in (features, *prepared))
-                self.kept.put(key, rows)
-        return Encoded(features, prepared, readout)
+                self._kept.put(key, rows)
+        return Encoded(features, prepared, readout, cells)
 
     def scores(self, head: LinearHead, encoded: Encoded, kept: Tensor | None = None) -> Tensor:
-        """Class scores (B, K, h', w') on the network's grid, or on the upsampler's.
+        """Class scores (B, K, h', w') that cover the images evenly: on the network's grid, or on
+        the upsampler's.
 
         Args:
             head: of these features.
             encoded: as :meth:`encode` returns it.
             kept: see :meth:`LinearHead.forward`.
         """
-        if not self.plain:
+        if self.plain:
+            weight, bias = head.classify.weight[..., 0, 0], head.classify.bias
+            weight, bias = encoded.readout.fold(weight, bias)
+            scores = encoded.readout.apply(
+                encoded.features, encoded.prepared, weight=weight, bias=bias
+            )
+        else:
             upsampled = encoded.prepared[0] if encoded.prepared else encoded.features
-            return head(upsampled, kept)
-        classify = head.classify
-        weight, bias = encoded.readout.fold(classify.weight[..., 0, 0], classify.bias)
-        return encoded.readout.apply(encoded.features, encoded.prepared, weight=weight, bias=bias)
+            scores = head(upsampled, kept)
+        if encoded.cells is None or not self._cut:
+            return scores
+        cells = encoded.cells
+        return Window(*cells.before, *cells.image).of(resize(scores, cells.padded))
+
+    def _padding(self, size: tuple[int, int]) -> Cells | None:
+        """Where cells lie on images of (H, W) pixels, if the network pads these.
+
+        Raises:
+            ValueError: there is an upsampler, which would place padded features wrongly.
+        """
+        if getattr(self.extractor, "feature_settings", None) is None:
+            return None
+        cells = self.extractor.cells(size)
+        if cells.padded == cells.image:
+            return None
+        if self.extractor.upsampler is not None:
+            raise ValueError(
+                f"views of {size[0]} × {size[1]} pixels are padded to {cells.padded[0]} × "
+                f"{cells.padded[1]}: an upsampler would place their features wrongly; choose a "
+                "size of whole patches"
+            )
+        return cells
 
     def _readout(self, size: tuple[int, int]) -> OwnGrid:
         """How images of (H, W) pixels are read out."""

@@ -23,6 +23,7 @@ from benchmarks.frozen.linear_segmentation.scoring import read_views, score
 from benchmarks.frozen.linear_segmentation.settings import Settings
 from benchmarks.frozen.linear_segmentation.training import train
 from pretrain.progress import Progress
+from pretrain.random_state import undisturbed_random
 
 NAME = "linear_segmentation"
 #: What is measured beside, where the number reported is the best of several.
@@ -58,9 +59,10 @@ def run(
             finite.
     """
     outputs = data.classes + settings.spare_outputs
-    head = LinearHead(extractor.channels, outputs, settings=settings, distributed=distributed)
+    with undisturbed_random():
+        head = LinearHead(extractor.channels, outputs, settings=settings, distributed=distributed)
     head = head.to(extractor.device).eval()
-    encoder = Encoder(extractor, plain=head.plain, cache_bytes=settings.cache_bytes)
+    encoder = Encoder(extractor, plain=head.plain, settings=settings)
     chosen = Evaluations(settings, settings.course(len(data.train)).iterations)
     shared = dict(settings=settings, distributed=distributed, progress=progress)
 

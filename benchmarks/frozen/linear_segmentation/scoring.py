@@ -106,7 +106,9 @@ def predict(
     rounds = list(dict.fromkeys(rounds))
     for scale, flip in rounds:
         shown = view if scale == 1 else short_sided(image, settings, scale)
-        pixels = torch.from_numpy(np.ascontiguousarray(shown[:, ::-1] if flip else shown))
+        pixels = torch.from_numpy(
+            np.array(shown[:, ::-1] if flip else shown)
+        )  # Pillow's are read-only
         name = ("val", index, scale, flip) if settings.evaluations > 1 else None
         scores = scores_of_image(
             head, encoder, pixels.permute(2, 0, 1), name=name, settings=settings

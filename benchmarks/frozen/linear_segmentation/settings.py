@@ -18,6 +18,7 @@ _CHOICES = dict(
     schedule=tuple(SCHEDULES),
     length_in=("iterations", "epochs"),
     small_images=SMALL,
+    padded=("cut", "stretched"),
 )
 
 
@@ -44,7 +45,7 @@ class Settings:
     flip_by: str = "image"  # or batch: one coin for the whole batch
     photometric: bool = True  # of ratio-crops: brightness, contrast, saturation, hue
     hue: float = 0.5  # largest shift of the hue, in turns of the circle
-    mask_side: int = 0  # masks are trained and scored at this side; 0: at the views' own size
+    mask_side: int = 0  # masks are trained and scored as squares of it; 0: at the views' own size
     # The head: dropout of channels, BatchNorm, 1×1 convolution
     dropout: float = 0.1
     batch_norm: bool = True  # its statistics over all processes
@@ -65,6 +66,9 @@ class Settings:
     test_view: str = "own"
     window_stride: int = 341  # pixels between windows of own; 0: the whole image at once
     small_images: str = "whole"  # one smaller than the window: one window, or square ones
+    # scores of views that the network pads to whole patches: cut out of the padded area, or
+    # stretched over the view as if there were no padding, as DINOv2's evaluation does
+    padded: str = "cut"
     scales: tuple[float, ...] = (1.0,)  # of the short side; class probabilities are averaged
     flip_test: bool = False  # each of them mirrored as well
     spare_outputs: int = 0  # classes that no pixel has, counted with IoU 0
@@ -122,20 +126,10 @@ class Settings:
                 f"size={self.size!r}: a centre crop cannot be larger than "
                 f"short_side={self.short_side}"
             )
-        if self.test_view == "own" and self.mask_side:
-            raise ValueError(
-                f"mask_side={self.mask_side}: test_view='own' scores masks at their own size; use "
-                "mask_side=0, or test_view='squash'"
-            )
         if self.spare_outputs and not self.absent_as_zero:
             raise ValueError(
                 f"spare_outputs={self.spare_outputs}: outputs that no pixel has would count "
                 "whenever they are predicted and not otherwise; set absent_as_zero=True"
-            )
-        if self.schedule in ("dinov3", "poly") and self.length_in == "epochs" and self.warmup:
-            raise ValueError(
-                f"warmup={self.warmup} counts iterations, but length_in='epochs'; give length in "
-                "iterations, or warmup=0"
             )
 
     def course(self, images: int) -> Course:

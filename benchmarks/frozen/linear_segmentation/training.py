@@ -122,14 +122,14 @@ def backward(
     pixels = (labels != IGNORE).sum()
     if distributed:
         dist.all_reduce(pixels)
-    encoded = encoder.encode(batch.images, batch.views)
-    kept = kept_channels(batch.keys, encoded.features.shape[1], settings)
-    scores = encoder.scores(head, encoded, None if kept is None else kept.to(encoder.device))
-    if len(labels):
+    if batch.keys:
+        encoded = encoder.encode(batch.images, batch.views)
+        kept = kept_channels(batch.keys, encoded.features.shape[1], settings)
+        scores = encoder.scores(head, encoded, None if kept is None else kept.to(encoder.device))
         scores = resize(scores, tuple(labels.shape[1:]))
         loss = F.cross_entropy(scores, labels, ignore_index=IGNORE, reduction="sum")
-    else:
-        loss = scores.sum()  # 0, with gradients of 0
+    else:  # 0, with gradients of 0; BatchNorm waits for every process
+        loss = head(torch.zeros(0, head.classify.in_channels, 1, 1, device=encoder.device)).sum()
     loss = loss / pixels.clamp_min(1)
     loss.backward()
     loss = loss.detach()

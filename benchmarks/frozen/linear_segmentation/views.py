@@ -66,8 +66,9 @@ def scored_view(image: np.ndarray, labels: np.ndarray, settings: Settings) -> Vi
         image: (h, w, 3) uint8. labels: (h, w) classes or ``IGNORE``.
     """
     if settings.test_view == "own":
-        return short_sided(image, settings), labels
-    image, labels = _whole(image, labels, settings.test_view, settings)
+        image = short_sided(image, settings)
+    else:
+        image, labels = _whole(image, labels, settings.test_view, settings)
     return image, scored_mask(labels, settings)
 
 

@@ -39,6 +39,15 @@ BASE = {
     "knn": dict(size=32, neighbours=5, backend="torch"),
     "probe": PROBE,
     "depth_probe": PROBE,
+    "linear_segmentation": dict(
+        size=(40, 48),
+        short_side=40,
+        window_stride=24,
+        length=4,
+        images_per_step=2,
+        warmup=1,
+        absent_as_zero=True,
+    ),
     "decoder": dict(size=(40, 48), dim=4, steps=2, images_per_step=2),
     "robustness": dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)),
     "correspondence": dict(size=(32, 32)),
@@ -55,22 +64,36 @@ BASE = {
 }
 # Another legal value of settings that take words, or not any number; the others: see another().
 OTHER = dict(
+    area=(0.5, 1.0),
     backend="faiss-cpu",
     cache_bytes=0,
     clustering="spread",
     compat=("crop-scale-2",),
     corruptions=("fog",),
+    drops=(2,),
+    flip_by="batch",
+    length_in="epochs",
+    long_side=44,
     loss="relative",
     mask="positive",
     matching="iou",
+    optimiser="sgd",
+    padded="stretched",
     placement="shard",
     relative_to="image",
+    ratio=(0.5, 1.5),
+    rounding="down",
     rule="strict",
     runs=("random:test_resnet?output_stride=8&seed=1",),
+    scales=(1.0, 2.0),
+    schedule="cosine",
     severities=(2,),
     shape="disc",
+    small_images="square",
     stride=8,
+    test_view="squash",
     train_at="low",
+    train_view="squash",
     upsampler="nearest",
     weight_decays=(1e-2, 1e-3),
     weights_dtype="float16",
@@ -309,7 +332,11 @@ def test_a_part_without_any_label_is_refused_before_any_work(
         | {kind: kind + "/{split}"}
         | options
     )
-    for name in ("depth", "depth_probe") if kind == "depth" else ("retrieval", "probe", "decoder"):
+    for name in (
+        ("depth", "depth_probe")
+        if kind == "depth"
+        else ("retrieval", "probe", "decoder", "linear_segmentation")
+    ):
         with pytest.raises(
             ValueError,
             match=f"no (pixel is labelled|depth is known): .* {part} part .{len(files)}, ",
