@@ -26,6 +26,9 @@ EXAMPLES = """examples:
       --data classes:data/flowers
   pixelpretext evaluate final.pth --benchmark retrieval --baselines \\
       --data "plain:data/mine?images=img/{split}&masks=lab/{split}&classes=7&ignore=255"
+  pixelpretext evaluate timm:vit_small_patch14_dinov2 --preset hummingbird-voc \\
+      --data voc:data/VOCdevkit/VOC2012
+  pixelpretext evaluate --preset hummingbird-voc --explain
 
 networks: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
   random:NAME, each with ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the
@@ -36,6 +39,8 @@ data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes withou
   ?limit=N,M ?names=FILE,FILE take fewer; docs/data.md explains options, folders and mask values
 upsamplers: KIND, KIND:FILE or none, from the table in docs/upsamplers.md; several run one after the
   other, and bilinear always runs too
+presets: a published protocol with all its settings, held against the published numbers; a changed
+  setting renames it; docs/presets.md
 benchmarks: --benchmarks lists them with what they read and measure, their settings and trivial
   predictors; name your own module by its dotted name, see docs/adding_a_benchmark.md
 torchrun --nproc-per-node N -m benchmarks.commands evaluate … shares the images of some benchmarks
@@ -45,23 +50,24 @@ torchrun --nproc-per-node N -m benchmarks.commands evaluate … shares the image
 def add_arguments(parser: CommandLine) -> None:
     """Declares what the command takes."""
     parser.add_argument(
-        "networks", nargs="+", help="CHECKPOINT, timm:NAME or random:NAME, see below"
+        "networks", nargs="*", help="CHECKPOINT, timm:NAME or random:NAME, see below"
     )
     parser.add_argument(
-        "--benchmark", nargs="+", required=True, metavar="NAME", help="what to measure"
+        "--benchmark", nargs="+", default=[], metavar="NAME", help="what to measure"
     )
     parser.add_listing(
         "--benchmarks", _benchmarks, help="list the benchmarks and their settings, and exit"
     )
-    parser.add_argument("--data", nargs="+", required=True, metavar="LAYOUT:ROOT", help="see below")
+    _add_presets(parser)
+    parser.add_argument("--data", nargs="+", default=[], metavar="LAYOUT:ROOT", help="see below")
     parser.add_listing("--layouts", _layouts, help="list the layouts of --data, and exit")
     parser.add_argument(
         "--set",
         dest="settings",
         nargs="+",
         default=[],
-        metavar="BENCHMARK.KEY=VALUE",
-        help="settings of a benchmark",
+        metavar="NAME.KEY=VALUE",
+        help="settings of a benchmark, or changes of a preset",
     )
     parser.add_weights()
     parser.add_argument(
@@ -88,6 +94,26 @@ def add_arguments(parser: CommandLine) -> None:
     _add_outputs(parser)
 
 
+def _add_presets(parser: CommandLine) -> None:
+    parser.add_argument(
+        "--preset", nargs="+", default=[], metavar="NAME", help="published protocols to measure by"
+    )
+    parser.add_listing("--presets", _presets, help="list the presets, and exit")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print every setting of the presets with its source and what changing it does",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[], metavar="SEED", help="of presets that train"
+    )
+    parser.add_argument(
+        "--published-as",
+        metavar="MODEL",
+        help="row of the presets' published numbers that the network is (default: timm's name)",
+    )
+
+
 def _add_outputs(parser: CommandLine) -> None:
     parser.add_argument(
         "--report",
@@ -108,16 +134,34 @@ def _benchmarks() -> str:
     return as_text()
 
 
+def _presets() -> str:
+    from benchmarks.evaluate.presets.explain import as_text
+
+    return as_text()
+
+
 def _layouts() -> str:
     from benchmarks.data.layout_list import as_text
 
     return as_text()
 
 
-def run(**arguments: Any) -> None:
-    """Evaluates."""
+def run(*, explain: bool, **arguments: Any) -> None:
+    """Evaluates, or explains presets.
+
+    Raises:
+        ValueError: no network or no data to evaluate, no preset to explain; else as
+            :func:`benchmarks.evaluate.run.evaluate`.
+    """
+    from benchmarks.evaluate.presets.explain import print_explained
     from benchmarks.evaluate.run import Options, evaluate
 
+    if explain:
+        print_explained(arguments["preset"])
+        return
+    for name, what in (("networks", "a network"), ("data", "--data LAYOUT:ROOT")):
+        if not arguments[name]:
+            raise ValueError(f"nothing to evaluate: name {what} (--help lists what is legal)")
     evaluate(Options(**arguments))
 
 

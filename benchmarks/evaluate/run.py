@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,17 +17,17 @@ from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
-from benchmarks.data.layouts import LAYOUTS
+from benchmarks.evaluate.arguments import settings_of, split_data
 from benchmarks.evaluate.page import write_page
+from benchmarks.evaluate.presets.choose import make_preset_tasks
+from benchmarks.evaluate.presets.compare import compare
 from benchmarks.evaluate.suite import Task, find_benchmark, make_task
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.report.renderers import print_tables
 from heads.upsamplers.base import Upsampler
-from pretrain.command_line import read_pairs
 from pretrain.files import require_writable
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars
-from pretrain.specs import literal, split_options
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,20 @@ class Options:
         weights: ``online`` or ``target``, of our checkpoints.
         upsampler: specs of :func:`load_upsampler`.
         upsampled_stride: pixels per upsampled feature; None: the task's own.
+        preset: names of presets, in place of benchmarks; ``settings`` then name these.
+        seeds: of the training of presets; empty: their own.
+        published_as: the row of published numbers that the network is; None: timm's name tells.
         quick: reduced settings. baselines: trivial predictors as well.
         report: folder of a page; None: no page. device: None: cuda where it is. out: file of
             records.
     """
 
     networks: Sequence[str]
-    benchmark: Sequence[str]
     data: Sequence[str]
+    benchmark: Sequence[str] = ()
+    preset: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    published_as: str | None = None
     settings: Sequence[str] = ()
     weights: str = "online"
     upsampler: Sequence[str] = ()
@@ -77,7 +84,7 @@ def evaluate(options: Options) -> None:
             require_writable(options.report, "--report", folder=True)
         written = RecordFile(options.out, console)
         upsamplers = _load_upsamplers(options, device, console)
-        tasks = make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
+        tasks = _tasks(options)
         _check_networks(options, tasks)
         records: list[Record] = []
         try:
@@ -100,8 +107,42 @@ def evaluate(options: Options) -> None:
         finally:
             if rank == 0 and records:
                 print_tables(evaluation_tables(records), console)
+                for line in map(str, compare(records)):
+                    console.print(line, markup=False, highlight=False, soft_wrap=True)
                 written.summarise()
         written.require_whole()
+
+
+def _tasks(options: Options) -> list[Task]:
+    """Opens the data of what is to be measured: benchmarks, or presets.
+
+    Raises:
+        ValueError, OSError: as :func:`make_tasks` and
+            :func:`benchmarks.evaluate.presets.choose.make_preset_tasks`; options that do not go
+            together.
+    """
+    if bool(options.benchmark) == bool(options.preset):
+        raise ValueError("name what to measure by --benchmark or by --preset, one of the two")
+    if options.benchmark:
+        if options.seeds or options.published_as:
+            raise ValueError("--seeds and --published-as belong to --preset")
+        return make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
+    if options.quick:
+        raise ValueError(
+            "--quick would change nearly every setting of a preset; take fewer images by ?limit= "
+            "behind the folder, or change settings by --set"
+        )
+    if options.upsampled_stride is not None:
+        raise ValueError("--upsampled-stride belongs to --benchmark; a preset has its own")
+    if options.published_as and len(options.networks) > 1:
+        raise ValueError("--published-as names the row of one network; evaluate them one by one")
+    return make_preset_tasks(
+        options.preset,
+        options.data,
+        options.settings,
+        seeds=tuple(options.seeds),
+        model=options.published_as,
+    )
 
 
 def make_tasks(
@@ -119,18 +160,7 @@ def make_tasks(
         ValueError: no or several data sets for a benchmark, one that none reads, an unknown
             benchmark, setting or layout.
     """
-    chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
-    form, example = (
-        f"BENCHMARK.KEY=VALUE with a benchmark of {', '.join(names)}",
-        f"{names[0]}.size=64",
-    )
-    for key, value in read_pairs(
-        settings, option="--set", example=example, parse=str, form=form
-    ).items():
-        name, dot, field = key.rpartition(".")  # the name may be a module's, with dots of its own
-        if not value or not dot or name not in chosen:
-            raise ValueError(f"--set {f'{key}={value}'!r}: write {form}, as in {example}")
-        chosen[name][field] = literal(value)
+    chosen = settings_of(names, settings, word="BENCHMARK")
     opened: dict[type, Any] = {}  # what reads the data -> the data
     tasks, unread = [], list(data)
     for name, own in chosen.items():
@@ -138,7 +168,7 @@ def make_tasks(
         reader = benchmark.data
         readable = {}
         for item in data:
-            arguments = _data_of(item, reader)
+            arguments = reader.arguments(*split_data(item))
             if arguments is not None:
                 readable[item] = arguments
         unread = [item for item in unread if item not in readable]
@@ -157,17 +187,6 @@ def make_tasks(
             "it out"
         )
     return tasks
-
-
-def _data_of(item: str, reader: type) -> dict[str, Any] | None:
-    """Arguments for the class that reads a benchmark's data, from ``LAYOUT:ROOT``; None if the item
-    is none for it.
-    """
-    layout, colon, rest = item.partition(":")
-    if not colon or layout not in LAYOUTS:
-        raise ValueError(f"--data {item!r}: write LAYOUT:ROOT, layouts are {', '.join(LAYOUTS)}")
-    root, options = split_options(rest)
-    return reader.arguments(layout, root, options)
 
 
 def _run_all(
@@ -189,7 +208,8 @@ def _run_all(
             for task in tasks:  # the last one's images, too, before the first one's work
                 task.check(extractor)
             _require_fitting(upsamplers, extractor, console)
-            for task, seen in _behind_upsamplers(options, tasks, extractor, upsamplers=upsamplers):
+            prepared = chain.from_iterable(task.prepared(extractor) for task in tasks)
+            for task, seen in _behind_upsamplers(options, prepared, upsamplers):
                 behind = "" if seen.upsampler is None else f" {seen.upsampler.spec}"
                 with bars.bar(f"{spec}{behind} {task.name}") as progress:
                     record = task.benchmark.measure(
@@ -201,7 +221,10 @@ def _run_all(
                     )
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
                 protocols[(task.name, *needs.values())] = task, needs
-                yield replace(record, subject=record.subject | dict(request=_request(task, seen)))
+                record = replace(
+                    record, subject=record.subject | dict(request=_request(task, seen))
+                )
+                yield task.signed(record)
         for task, needs in protocols.values() if options.baselines else ():
             if not task.benchmark.baselines:
                 console.print(
@@ -212,7 +235,7 @@ def _run_all(
                     record = task.benchmark.measure_baseline(
                         name, task.data, task.settings, progress=progress, **needs
                     )
-                yield record
+                yield task.signed(record)
 
 
 def _request(task: Task, network: FeatureExtractor) -> dict[str, Any]:
@@ -288,15 +311,13 @@ def _require_fitting(
 
 def _behind_upsamplers(
     options: Options,
-    tasks: list[Task],
-    extractor: FeatureExtractor,
-    *,
+    prepared: Iterable[tuple[Task, FeatureExtractor]],
     upsamplers: Mapping[str, Upsampler | None],
 ) -> Iterator[tuple[Task, FeatureExtractor]]:
     """Yields what to run on one network: benchmarks of maps behind every upsampler, and on the
     network's own grid where that is something else.
     """
-    for task in tasks:
+    for task, extractor in prepared:
         stride = task.benchmark.upsampled_stride
         if stride is None:
             yield task, extractor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ from benchmarks.analysis import (
     which_checkpoint,
 )
 from benchmarks.core.benchmark import Benchmark
+from benchmarks.core.record import Record
 from benchmarks.frozen import (
     cam,
     correspondence,
@@ -119,6 +121,21 @@ class Task:
         size = getattr(self.settings, "size", None)
         if size is not None:
             extractor.check_size((size, size) if isinstance(size, int) else size)
+
+    def prepared(self, extractor: Any) -> Iterator[tuple[Task, Any]]:
+        """Yields what to run on a network: the task and the network as it is read. A preset may
+        yield itself several times, with other settings.
+
+        Args:
+            extractor: what is going to be measured.
+        """
+        yield self, extractor
+
+    def signed(self, record: Record) -> Record:
+        """Returns a record of this task with what the task adds to it: nothing, unless it is a
+        preset.
+        """
+        return record
 
     def view(self, extractor: Any) -> Any:
         """Returns the network as the benchmark reads it without an upsampler: dense ones ask for a

@@ -50,9 +50,9 @@ COMPAT = ("blue-std-0.255", "crop-scale-2")
 
 
 @dataclass(frozen=True)
-class Settings(retrieval.Settings):
-    """The settings of retrieval; of the quirks only ``COMPAT``. Labels take 4 · p² bytes per memory
-    entry.
+class Settings(retrieval.MemorySettings):
+    """The settings of the memory; of the quirks only ``COMPAT``. Labels take 4 · p² bytes for each
+    of its entries.
     """
 
     def __post_init__(self) -> None:

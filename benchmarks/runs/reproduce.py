@@ -289,6 +289,7 @@ def _repeat_evaluation(origin: Origin, folder: Path, *, progress: Progress) -> d
     from benchmarks.core.commands import choose_device
     from benchmarks.core.extractor import FeatureExtractor
     from benchmarks.core.upsamplers import load_upsampler
+    from benchmarks.evaluate.presets.choose import task_again
     from benchmarks.evaluate.suite import make_task
 
     ((name, record),) = origin.records.items()
@@ -300,12 +301,15 @@ def _repeat_evaluation(origin: Origin, folder: Path, *, progress: Progress) -> d
             "said so; measure it again with pixelpretext evaluate"
         )
     spec, weights = record.subject["spec"], record.subject["weights"]
-    task = make_task(request["benchmark"], request["config"])
-    network = FeatureExtractor.load(spec, weights=weights, device=device)
+    config = request["config"]
+    task = task_again(config) if "preset" in config else make_task(request["benchmark"], config)
+    loaded = FeatureExtractor.load(spec, weights=weights, device=device)
+    ((task, network),) = task.prepared(loaded)
     if request["upsampler"] is not None:
         upsampler = load_upsampler(request["upsampler"], device)
         network = network.through(upsampler, request["upsampled_stride"])
-    again = task.benchmark.measure(network, task.data, task.settings, progress=progress)
+    measured = task.benchmark.measure(network, task.data, task.settings, progress=progress)
+    again = task.signed(measured)
     replace(again, subject={**again.subject, "request": request}).append(folder / "records.jsonl")
     return {name: again}
 

@@ -13,6 +13,6 @@ re-implementation, whose quirks are ``COMPAT``.
 """
 
 from benchmarks.frozen.retrieval.run import BENCHMARK
-from benchmarks.frozen.retrieval.settings import COMPAT, Settings
+from benchmarks.frozen.retrieval.settings import COMPAT, MemorySettings, Settings
 
-__all__ = ["BENCHMARK", "COMPAT", "Settings"]
+__all__ = ["BENCHMARK", "COMPAT", "MemorySettings", "Settings"]

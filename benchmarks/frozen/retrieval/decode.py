@@ -9,7 +9,7 @@ from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.neighbours import DistributedIndex, Index
 from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.frozen.retrieval.encode import encode
-from benchmarks.frozen.retrieval.settings import Settings
+from benchmarks.frozen.retrieval.settings import MemorySettings
 
 _PIECE_BYTES = 64 << 20  # of class scores at once: gigabytes otherwise, with many classes
 
@@ -38,7 +38,7 @@ def retrieve(
     index: Index,
     labels: Tensor,
     scale: float,
-    settings: Settings,
+    settings: MemorySettings,
 ) -> Tensor:
     """Soft labels (B, C, h, w) float32 of a batch.
 

@@ -20,7 +20,7 @@ from benchmarks.frozen.retrieval.decode import retrieve
 from benchmarks.frozen.retrieval.memory import build_memory, place, share_of
 from benchmarks.frozen.retrieval.memory_need import check_batch
 from benchmarks.frozen.retrieval.patches import PatchLabels
-from benchmarks.frozen.retrieval.settings import Settings
+from benchmarks.frozen.retrieval.settings import MemorySettings
 from pretrain.progress import Progress
 
 
@@ -40,7 +40,7 @@ class Labeller:
     """
 
     extractor: FeatureExtractor
-    settings: Settings
+    settings: MemorySettings
     index: Index
     labels: Tensor
     scale: float
@@ -81,7 +81,7 @@ class Labeller:
 def fill_memory(
     extractor: FeatureExtractor,
     train: PairSplit,
-    settings: Settings,
+    settings: MemorySettings,
     *,
     labelling: PatchLabels,
     progress: Progress | None,
@@ -140,7 +140,9 @@ def fill_memory(
     )
 
 
-def facts_of(settings: Settings, *, stride: int, backend: str, effective: int) -> dict[str, Any]:
+def facts_of(
+    settings: MemorySettings, *, stride: int, backend: str, effective: int
+) -> dict[str, Any]:
     """What the protocol holds beside data and settings.
 
     Args:
@@ -159,7 +161,7 @@ def facts_of(settings: Settings, *, stride: int, backend: str, effective: int) -
 
 
 def _batches(
-    split: PairSplit, settings: Settings, *, progress: Progress | None, distributed: bool
+    split: PairSplit, settings: MemorySettings, *, progress: Progress | None, distributed: bool
 ) -> Iterator[LabelledBatch | None]:
     """This process's batches, filled up with None: all take part in a sharded search equally
     often.

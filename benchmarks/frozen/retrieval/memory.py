@@ -23,12 +23,12 @@ from benchmarks.data.pairs import LabelledBatch, PairSplit, RandomCrop
 from benchmarks.frozen.retrieval.encode import encode
 from benchmarks.frozen.retrieval.memory_need import MemoryNeed, check_memory
 from benchmarks.frozen.retrieval.patches import PatchLabels, PatchMemory, select_patches
-from benchmarks.frozen.retrieval.settings import Settings, per_image_limit
+from benchmarks.frozen.retrieval.settings import MemorySettings, per_image_limit
 from pretrain.progress import Progress
 
 
 def train_batches(
-    split: PairSplit, settings: Settings, part: tuple[int, int] | None = None
+    split: PairSplit, settings: MemorySettings, part: tuple[int, int] | None = None
 ) -> Iterator[LabelledBatch]:
     """Yields the train batches of the memory in their order: batch, then pass; augmented if the
     settings say so.
@@ -42,7 +42,7 @@ def train_batches(
 
 def stored_patches(
     batch: LabelledBatch,
-    settings: Settings,
+    settings: MemorySettings,
     *,
     grid: tuple[int, int],
     labelling: PatchLabels,
@@ -61,7 +61,7 @@ def stored_patches(
 def build_memory(
     extractor: FeatureExtractor,
     split: PairSplit,
-    settings: Settings,
+    settings: MemorySettings,
     *,
     grid: tuple[int, int],
     backend: str,
@@ -161,7 +161,7 @@ def _gather_rows(rows: Tensor) -> Tensor:
 def _allocate(
     keys: Tensor,
     split: PairSplit,
-    settings: Settings,
+    settings: MemorySettings,
     *,
     labelling: PatchLabels,
     part: tuple[int, int],

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.core.benchmark import Benchmark, Result
@@ -15,6 +16,7 @@ from benchmarks.core.maps import grid_of
 from benchmarks.core.neighbours import backend_of_networks
 from benchmarks.core.scores import SEGMENTATION_METRICS, SegmentationTally
 from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data.loading import resize_mask
 from benchmarks.data.pairs import LabelledBatch
 from benchmarks.frozen.baselines import ColourPosition, run_stand_in
 from benchmarks.frozen.retrieval.label import facts_of, fill_memory
@@ -65,10 +67,18 @@ def run(
     )
     tally = SegmentationTally(scored_classes(data.classes, settings.compat))
     for scores, batch in labeller.label(data.val, progress):
-        tally.add_scores(scores, batch)
+        tally.add_scores(scores, _scored(batch, settings))
     if distributed:
         tally.gather(torch.device(extractor.device))
     return _result(tally, settings, facts=labeller.facts, cost=labeller.cost)
+
+
+def _scored(batch: LabelledBatch, settings: Settings) -> LabelledBatch:
+    """The batch with masks of the size that is scored, each pixel the label under its centre."""
+    if settings.mask_size is None:
+        return batch
+    masks = np.stack([resize_mask(mask, settings.mask_size) for mask in batch.masks.numpy()])
+    return replace(batch, masks=torch.from_numpy(masks))
 
 
 def class_labels(data: SegmentationFolder, settings: Settings) -> ClassLabels:
@@ -143,7 +153,7 @@ def _by_place(
     tally = SegmentationTally(labelling.width)
     for batch in data.val.batches(settings.size, settings.batch_size):
         scores = shares.permute(2, 0, 1).float().expand(len(batch.ids), -1, -1, -1)
-        tally.add_scores(scores, batch)
+        tally.add_scores(scores, _scored(batch, settings))
     backend = backend_of_networks(settings.backend)
     facts = facts_of(settings, stride=stride, backend=backend, effective=effective)
     return _result(tally, settings, facts=facts)

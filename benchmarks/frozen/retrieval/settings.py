@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.core.benchmark import speed_only
+from benchmarks.core.benchmark import added, speed_only
 from benchmarks.core.neighbours import BACKENDS
 from pretrain.names import check_choice
 
@@ -21,8 +21,9 @@ COMPAT = (
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Every number the result depends on, apart from data and network.
+class MemorySettings:
+    """How the memory is filled and asked: every number that labels from it depend on, apart from
+    data and network.
 
     The defaults are the full protocol; ``memory_size=102_400, passes=1, augment=False`` is a quick
     one.
@@ -79,6 +80,21 @@ class Settings:
                 f"passes={self.passes} without augment would store every patch {self.passes} "
                 "times; use 1"
             )
+
+
+@dataclass(frozen=True)
+class Settings(MemorySettings):
+    """Every number the result depends on, apart from data and network."""
+
+    # (H, W) of the masks that are scored; None: those of ``size``
+    mask_size: tuple[int, int] | None = added(None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_size is not None:
+            object.__setattr__(self, "mask_size", tuple(self.mask_size))
+            if min(self.mask_size) < 1:
+                raise ValueError(f"mask_size={self.mask_size} must be greater than 0")
 
 
 def scored_classes(classes: int, compat: tuple[str, ...]) -> int:

@@ -76,6 +76,7 @@ OTHER = dict(
     long_side=44,
     loss="relative",
     mask="positive",
+    mask_size=(20, 24),
     matching="iou",
     optimiser="sgd",
     padded="stretched",
