@@ -183,7 +183,6 @@ def _allocate(
     images = min(part[1] * settings.batch_size, len(split)) - part[0] * settings.batch_size
     patch_pixels = settings.size[0] * settings.size[1] // cells
     home = torch.device("cpu") if backend == "faiss-cpu" else keys.device
-    copied = backend == "faiss-gpu" or (backend == "faiss-cpu" and settings.dtype == "float16")
     need = MemoryNeed(
         len(split) * per_image,
         width,
@@ -191,7 +190,7 @@ def _allocate(
         patch_pixels,
         settings.dtype,
         shards=world if settings.placement == "shard" else 1,
-        copies=2 if copied else 1,
+        copies=2 if backend == "faiss-gpu" else 1,
         label_dtype=labelling.dtype,
         word=labelling.word,
     )

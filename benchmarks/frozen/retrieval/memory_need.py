@@ -26,7 +26,7 @@ class MemoryNeed:
         patch_pixels: p², decides how labels are stored.
         dtype: of the keys, ``float32`` or ``float16``.
         shards: processes that share the keys; labels are held whole by each.
-        copies: of the keys held at once (2 where a float16 or GPU faiss index copies them).
+        copies: of the keys held at once (2 where a GPU faiss index copies them).
         label_dtype: of the labels; None: as ``patch_pixels`` decides.
         word: what the C values of a label are, for messages.
     """

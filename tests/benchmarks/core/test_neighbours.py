@@ -60,6 +60,39 @@ def test_half_precision_keys_keep_the_neighbours(
 
 
 @pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
+def test_half_precision_keys_are_rounded_and_nothing_else(
+    unit_vectors: tuple[torch.Tensor, torch.Tensor], backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Products are those of float32, whatever the size of the pieces that are widened."""
+    monkeypatch.setattr(neighbours, "_WIDENED_KEYS", 700)
+    keys, queries = unit_vectors
+    similarity, found = build_index(keys.half(), backend).search(queries, 30)
+    expected, where = brute_force(keys.half().float(), queries, 30)
+    assert torch.equal(found, where)
+    torch.testing.assert_close(similarity, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("order", ["best last", "best first", "all in one block"])
+@pytest.mark.parametrize("count", [1, 63, 64, 65, 1500])
+def test_the_order_of_the_keys_does_not_matter(
+    order: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are skipped by their largest similarity: none may be skipped that holds a neighbour,
+    also where all neighbours share one block or every chunk beats the one before.
+    """
+    monkeypatch.setitem(neighbours.KEY_CHUNK, "cpu", 320)
+    generator = torch.Generator().manual_seed(0)
+    angles = torch.rand(count, generator=generator).mul(3).sort(descending=order != "best first")[0]
+    if order == "all in one block":
+        angles[count // 2 : count // 2 + 20] /= 1000
+    keys = torch.stack([angles.cos(), angles.sin()], 1)
+    similarity, found = build_index(keys, "torch").search(torch.eye(2), 10)
+    expected, where = brute_force(keys, torch.eye(2), 10)
+    torch.testing.assert_close(similarity, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(keys[found], keys[where], atol=1e-3, rtol=0)  # ties in float32
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss-cpu"])
 def test_more_neighbours_than_keys_are_clamped(backend: str) -> None:
     keys = torch.eye(4)
     similarity, found = build_index(keys, backend).search(keys[:2], 30)
