@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core.extractor import FeatureExtractor, refused_sizes
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.sizes import refused_sizes
 from pretrain.modes import evaluating
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.core.features import Cells, FeatureSettings, Reading
 from benchmarks.core.maps import grid_of
+from benchmarks.core.sizes import refused_sizes
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.modes import evaluating
@@ -302,37 +303,6 @@ class FeatureExtractor:
             upsampler = copy.copy(upsampler).bind(self.features)
         self.upsampler = upsampler
         return self
-
-
-@contextmanager
-def refused_sizes(backbone: nn.Module, images: Tensor) -> Iterator[None]:
-    """Turns a network's refusal of the size of its input, in timm an ``AssertionError``, into a
-    sentence.
-
-    Args:
-        backbone: with an ``info``, as extractors have them.
-        images: (B, 3, H, W), about to be encoded.
-
-    Raises:
-        ValueError: the network refused; names the nearest size that fits, where that is one of
-            whole patches.
-    """
-    try:
-        yield
-    except AssertionError as error:
-        height, width = images.shape[-2:]
-        name = getattr(backbone, "config", {}).get("name", "the network")
-        patch = max(backbone.info.channels)
-        fitting = " × ".join(str(max(1, round(side / patch)) * patch) for side in (height, width))
-        hint = ""
-        if height % patch or width % patch:
-            hint = (
-                f"; both sides must be multiples of {patch}, the nearest size is {fitting}; set "
-                "it by size="
-            )
-        raise ValueError(
-            f"images of {height} × {width} pixels: {name} refuses this size ({error}){hint}"
-        ) from error
 
 
 def normalise(

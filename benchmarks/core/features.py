@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -157,6 +158,9 @@ class Reading:
         stages = backbone.stages
         self._layers = _resolved(settings.layers, len(stages), self._name)
         self._step = max(stage["reduction"] for stage in stages)
+        # timm resamples the table of RADIO's plain ViTs once, when it loads their weights.
+        radio = "_radio_" in self._name and isinstance(self._model, VisionTransformer)
+        self._only_size = backbone.own_size if radio else None
         self.stride = settings.stride or self._common_stride(stages)
         self._tokens = self._class_tokens()
         if not self._tokens:
@@ -184,6 +188,13 @@ class Reading:
         centre = self.settings.pad == "centre"
         before = tuple(lack // 2 if centre else 0 for lack in missing)
         padded = tuple(side + lack for side, lack in zip(size, missing, strict=True))
+        if self._only_size not in (None, padded):
+            own = " × ".join(map(str, self._only_size))
+            raise ValueError(
+                f"images of {padded[0]} × {padded[1]} pixels: {self._name} follows RADIO's rule of "
+                f"positions at {own} alone; take naflex{self._name}, or build it for these images "
+                f"by ?img_size={padded}"
+            )
         grid = tuple(max(1, side // self.stride) for side in padded)
         return Cells(tuple(size), grid, before, padded)
 
@@ -281,7 +292,8 @@ class Reading:
         norm = final_norm(self._model, stages[last]["num_chs"])
         if norm is None:
             raise ValueError(
-                f"norm=True: {self._name} has no norm after its last layer; read it with norm=False"
+                f"norm=True: timm keeps no norm of {self._name} that fits its last map; read it "
+                "with norm=False"
             )
         same = len({stage["reduction"] for stage in stages}) == 1  # blocks: the norm fits them all
         return [norm if same or layer == last else None for layer in self._layers]

@@ -9,7 +9,8 @@ import torch
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from benchmarks.core.extractor import normalise, refused_sizes
+from benchmarks.core.extractor import normalise
+from benchmarks.core.sizes import refused_sizes
 from benchmarks.finetune import shuffle  # noqa: F401 — checkpoints name BlockShuffle
 from benchmarks.finetune.head import PooledHead
 from benchmarks.weights.checkpoint import Checkpoint

@@ -29,7 +29,7 @@ from pretrain.weights.filling import (
     weights_fingerprint,
 )
 from pretrain.weights.layouts import IMAGENET
-from pretrain.weights.network import Imported, import_networks
+from pretrain.weights.network import Imported, import_networks, timm_normalisation
 from pretrain.weights.recognise import Unrecognised
 
 #: Where our checkpoints keep their networks.
@@ -155,7 +155,8 @@ class Checkpoint:
 
         Args:
             which: ``online`` or ``target``.
-            backbone: timm name, for files that do not show their architecture.
+            backbone: timm name, for files that do not show their architecture; with a tag, images
+                are normalised as timm states it for those weights.
             options: Of the network, on top of what the file or the name gives.
             layout: Name of a layout of others, ``auto`` to recognise it.
 
@@ -176,7 +177,8 @@ class Checkpoint:
                 ) from error
             network = TimmBackbone(backbone, **options)
             report = fill(network.model, self.state, source=self.source)
-            return LoadedNetwork(network, report, IMAGENET)
+            colours = timm_normalisation(backbone) if "." in backbone else IMAGENET
+            return LoadedNetwork(network, report, colours)
         if which not in imported.backbones:
             raise ValueError(
                 f"weights={which!r}: {self.source} is not one of our checkpoints: it holds one "

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import timm
 import torch
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
@@ -16,7 +15,7 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pretrain.names import suggestion
+from pretrain.backbones.timm_networks import check_timm_name, create_network, options_of
 
 # What the options of a backbone's config are about. Said here and nowhere else.
 _FILLING = (
@@ -141,25 +140,15 @@ class TimmBackbone(nn.Module):
         ):
             raise ValueError(f"init_cfg={init_cfg}: write dict(type='Pretrained', checkpoint=FILE)")
         self.init_cfg = init_cfg
-        if not timm.is_model(name.split(".")[0]):
-            hint = suggestion(name, timm.list_models())
-            raise ValueError(
-                f"backbone name={name!r} is not a timm model{hint} (timm.list_models() lists all)"
-            )
+        check_timm_name(name)
         self._config = dict(name=name, output_stride=output_stride, **options)
         if output_stride is not None:
             options["output_stride"] = output_stride
-        if "dynamic_img_size" in _options_of(name):
+        if "dynamic_img_size" in options_of(name):
             options.setdefault(
                 "dynamic_img_size", True
             )  # ViTs: position embeddings follow the size of the input
-        try:
-            self.model = timm.create_model(name, num_classes=0, **options)
-        except (TypeError, AssertionError) as error:
-            reason = str(error) or "an illegal value"
-            raise ValueError(
-                f"backbone {name!r} does not take these options {options}: {reason}"
-            ) from error
+        self.model = create_network(name, options)
         if not hasattr(self.model, "forward_intermediates"):
             raise ValueError(
                 f"backbone {name!r}: timm gives no intermediate features for it; choose a "
@@ -179,12 +168,28 @@ class TimmBackbone(nn.Module):
             deepest[stage["reduction"]] = index
             channels[stage["reduction"]] = stage["num_chs"]
         self._stage_of = dict(sorted(deepest.items()))
-        self.info = FeatureInfo(dict(sorted(channels.items())), self.model.num_features)
+        # Networks with a layer between pooling and classifier, such as MobileNets, give its output.
+        width = getattr(self.model, "head_hidden_size", self.model.num_features)
+        self.info = FeatureInfo(dict(sorted(channels.items())), width)
 
     @property
     def config(self) -> dict[str, Any]:
         """What the network was built with, as plain values."""
         return dict(self._config)
+
+    @property
+    def own_size(self) -> tuple[int, int] | None:
+        """(H, W) in pixels that the network was built for; None where timm does not say."""
+        size = self._config.get("img_size")
+        if size is not None:
+            return (size, size) if isinstance(size, int) else tuple(size)
+        known = getattr(self.model, "pretrained_cfg", None) or {}
+        return tuple(known["input_size"][-2:]) if "input_size" in known else None
+
+    @property
+    def takes_size(self) -> bool:
+        """Whether the network can be built for images of another size (``img_size=``)."""
+        return "img_size" in inspect.signature(type(self.model).__init__).parameters
 
     @property
     def stages(self) -> list[dict[str, Any]]:
@@ -323,6 +328,7 @@ class TimmBackbone(nn.Module):
     @property
     def _normalises(self) -> bool:
         if hasattr(self.model, "blocks"):
+            # Where it is the identity (EVA-02, BEiT), timm keeps the norm behind the pooling.
             return isinstance(getattr(self.model, "norm", None), nn.Module)
         return isinstance(self.model, ConvNeXt) and not isinstance(self.model.norm_pre, nn.Identity)
 
@@ -355,15 +361,3 @@ def weight_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _without(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in names}
-
-
-def _options_of(name: str) -> set[str]:
-    """Names of the constructor arguments of the class behind a timm model (ViTs take
-    ``dynamic_img_size``).
-    """
-    module = inspect.getmodule(timm.model_entrypoint(name.split(".")[0]))
-    names: set[str] = set()
-    for _, cls in inspect.getmembers(module, inspect.isclass):
-        if cls.__module__ == module.__name__:
-            names |= inspect.signature(cls.__init__).parameters.keys()
-    return names

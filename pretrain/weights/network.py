@@ -58,7 +58,8 @@ def import_networks(
         content: What :func:`pretrain.checkpoint_file.read_checkpoint` gives.
         source: What to call it in errors.
         layout: A layout's name, or ``auto``.
-        backbone: timm name; None infers the architecture from shapes.
+        backbone: timm name; None infers the architecture from shapes. Behind a tag stand the mean
+            and standard deviation that timm states for those weights.
         options: Of the network, on top of what the name or the shapes give.
         weights: ``online`` or ``target`` takes that network alone, None whatever is there.
 
@@ -95,7 +96,9 @@ def import_networks(
         raise ValueError(
             f"{source} holds two architectures, {config} and {others[0]}; take one with --weights"
         )
-    normalisation = match.layout.normalisation or _timm_normalisation(config["name"])
+    tagged = backbone is not None and "." in backbone
+    normalisation = None if tagged else match.layout.normalisation
+    normalisation = normalisation or timm_normalisation(config["name"])
     return Imported(match, backbones, loads, normalisation, account(contents, match, filled))
 
 
@@ -234,7 +237,7 @@ def _resize_positions(model: nn.Module, state: dict[str, Tensor]) -> tuple[str, 
     return (f"pos_embed resized from {side}x{side} to {grid[0]}x{grid[1]}",)
 
 
-def _timm_normalisation(name: str) -> dict[str, tuple[float, ...]]:
+def timm_normalisation(name: str) -> dict[str, tuple[float, ...]]:
     """What timm states for a name, with its tag if it has one."""
     known = timm.get_pretrained_cfg(name)
     return dict(mean=known.mean, std=known.std) if known is not None else IMAGENET

@@ -226,7 +226,7 @@ def test_illegal_settings(options: dict[str, Any], message: str) -> None:
         (CONVNEXT, dict(layers=(2, 3)), r"convnext_tiny have strides \[16, 32\]; bring them"),
         (CONVNEXT, dict(class_token="concatenate"), "convnext_tiny has no class token"),
         (CONVNEXT, dict(vector="class_token"), "vector='class_token': convnext_tiny has no"),
-        ("random:test_resnet", {}, "norm=True: test_resnet has no norm .* norm=False"),
+        ("random:test_resnet", {}, "norm=True: timm keeps no norm of test_resnet .* norm=False"),
         (CONVNEXT + "&map_stride=8", {}, "map_stride=8 and layers=.* both choose a map"),
     ],
 )
