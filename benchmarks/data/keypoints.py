@@ -2,68 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain, permutations
+import random
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.data.base import LabelledData
-from benchmarks.data.layout import Points
+from benchmarks.data.correspondences.folders import read_folders
+from benchmarks.data.correspondences.pair import KeypointImage, PairSet, PointPair
+from benchmarks.data.layout import Layout, Points
 from benchmarks.data.layouts import LAYOUTS, layouts_with, require_root
-from benchmarks.data.loading import file_size, fingerprint
-from pretrain.data.decode import DecodeError, decode_file, probe
-from pretrain.data.folders import EXTENSIONS, is_image, visible
+from benchmarks.data.loading import fingerprint
+from pretrain.data.decode import decode_file
 from pretrain.files import sha256_of
 from pretrain.names import check_choice
 
-_SLACK = 1.0  # pixels that a keypoint may lie outside its image: annotators clicked on the border
-
-
-@dataclass(frozen=True)
-class KeypointImage:
-    """One image and its keypoints; point k of every image in ``folder`` marks the same part of an
-    object.
-
-    Attributes:
-        path: of the image. folder: the subset it belongs to.
-        size: (H, W) in pixels.
-        points: (K, 2) float64 x, y in pixels, the image's corner at (0, 0).
-    """
-
-    path: Path
-    folder: str
-    size: tuple[int, int]
-    points: np.ndarray
-
-    @property
-    def box(self) -> tuple[float, float]:
-        """(height, width) in pixels of the keypoints' bounding box, what stands for the object's
-        box in PF-WILLOW.
-        """
-        width, height = np.ptp(self.points, axis=0)
-        return float(height), float(width)
-
 
 class KeypointPairs(LabelledData):
-    """Image pairs with corresponding keypoints; there is no train part, nothing is fitted.
+    """Image pairs with corresponding keypoints; nothing is fitted, so there is one part.
 
-    Every ordered pair of two images of a folder is a pair.
+    Pairs are those that the data set lists. Where each image has a file of keypoints beside it,
+    every ordered pair of two images of a folder is a pair.
 
     Args:
-        root: Folder of the subsets, or the folder around it.
+        root: Folder of the data set, or the folder around it.
         layout: One of those with keypoints in :mod:`benchmarks.data.layouts`: ``pfwillow`` (Ham et
-            al. 2016, arXiv 1511.05065).
+            al. 2016, arXiv 1511.05065), ``spair``, ``pfpascal``, ``ap10k``, ``pfwillow-pairs``.
+        part: Of a layout with lists; empty takes its first, the test part.
         every: Take every n-th pair.
+        per_category: Take at most so many pairs of each category, drawn; 0 = all.
+        seed: Of this draw.
+        viewpoint: Take the pairs of this difference of viewpoint only, 0, 1 or 2 (``spair``).
         allow_shared: Accept pairs of an image with its own copy; the protocol then counts these
             images (``shared_images``).
+
+    Attributes:
+        images: List of :class:`KeypointImage`.
+        pairs: List of :class:`PointPair`, the order of results.
+        relative_to: ``box`` or ``image``: what distances are shares of in this data set.
 
     Raises:
         FileNotFoundError: no such folder.
         ValueError: no pair; an image without keypoints or the reverse; two images of one name; a
             copy of an image in its subset; a file that is not readable; keypoints that are not
-            finite, lie outside their image or whose number differs within a subset.
+            finite, lie outside their image or whose number differs within a subset; an option that
+            the layout does not know.
     """
 
     labels, word = "points", "keypoint"
@@ -73,29 +59,44 @@ class KeypointPairs(LabelledData):
         root: str | Path,
         layout: str = "pfwillow",
         *,
+        part: str = "",
         every: int = 1,
+        per_category: int = 0,
+        seed: int = 0,
+        viewpoint: int | None = None,
         allow_shared: bool = False,
     ) -> None:
         check_choice("layout", layout, layouts_with(self.labels))
         self.root, self.layout = Path(root).expanduser(), layout
-        points = LAYOUTS[layout].points
-        self.relative_to = points.relative_to
         if type(every) is not int or every < 1:
             raise ValueError(f"every={every!r} must be at least 1, a whole number")
+        if type(per_category) is not int or per_category < 0:
+            raise ValueError(f"per_category={per_category!r} must be 0 (all) or a whole number")
+        check_choice("viewpoint", viewpoint, (None, 0, 1, 2))
         require_root(self.root)
-        self.images = _read_folders(self.root, points)
-        self.pairs = _ordered_pairs(self.images)[::every]
+        declared = LAYOUTS[layout]
+        self.relative_to = declared.points.relative_to
+        found, self._settings = _read(self.root, declared, part)
+        self.images = found.images
+        pairs = found.pairs if viewpoint is None else _of_viewpoint(found.pairs, viewpoint, layout)
+        if per_category:
+            pairs = _draw(pairs, per_category, seed)
+            self._settings |= dict(per_category=per_category, seed=seed)
+        if viewpoint is not None:
+            self._settings["viewpoint"] = viewpoint
+        self.pairs: list[PointPair] = pairs[::every]
         if not self.pairs:
+            listed = self._settings.get("part")
+            lack = "no two images with keypoints in one folder"
             raise ValueError(
-                f"{self.root}: no two images with keypoints in one folder; layout {layout!r} is "
-                f"{points.about}"
+                f"{self.root}: {f'no pair in part {listed!r}' if listed else lack}; layout "
+                f"{layout!r} is {declared.points.about}"
             )
-        rows = []
-        for image in self.images:
-            name = f"{image.folder}/{image.path.name}"
-            rows.append((name, file_size(image.path), image.points.tobytes().hex()))
-        self._settings = dict(layout=layout, every=every, content=fingerprint(rows))
-        self._settings |= _check_copies(self.images, allow_shared=allow_shared)
+        self._settings |= dict(layout=layout, every=every, content=fingerprint(found.rows))
+        if isinstance(declared.points, Points):
+            self._settings |= _check_copies(self.images, allow_shared=allow_shared)
+        else:
+            self._settings["pair_list"] = self._pair_list()
 
     @property
     def scored_files(self) -> list[Path]:
@@ -105,73 +106,76 @@ class KeypointPairs(LabelledData):
     @property
     def protocol(self) -> dict[str, Any]:
         """See :class:`LabelledData`."""
-        used = set(chain.from_iterable(self.pairs))
+        used = set(chain.from_iterable(pair.images for pair in self.pairs))
         return dict(**self._settings, images=len(used), pairs=len(self.pairs))
 
     @property
     def groups(self) -> list[int]:
-        """The subset of each pair, by its number: pairs of one subset share images, as sources and
-        as targets, so that only subsets are drawn independently.
+        """The category of each pair, by its number: pairs of one category share images, as sources
+        and as targets, so that only categories are drawn independently.
         """
-        folders = [self.images[source].folder for source, _ in self.pairs]
-        numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
-        return [numbers[folder] for folder in folders]
+        categories = [pair.category for pair in self.pairs]
+        numbers = {category: number for number, category in enumerate(dict.fromkeys(categories))}
+        return [numbers[category] for category in categories]
 
     def read(self, index: int) -> np.ndarray:
         """Reads image ``index`` as (H, W, 3) uint8 RGB.
 
         Raises:
-            ValueError: not readable; names the file.
+            ValueError: not readable, or of another size than its annotation says; names the file.
         """
-        return decode_file(self.images[index].path)
-
-
-def _read_folders(root: Path, points: Points) -> list[KeypointImage]:
-    """All annotated images below ``root``, by folder and name; names that begin with a dot are left
-    out.
-    """
-    files = visible(root.rglob(points.files))
-    images = [_read_image(file, root, points) for file in files]
-    known = {image.path for image in images}
-    for folder in dict.fromkeys(file.parent for file in files):
-        bare = [path.name for path in _images_in(folder) if path not in known]
-        if bare:
+        image = self.images[index]
+        pixels = decode_file(image.path)
+        if pixels.shape[:2] != image.size:
+            sizes = "{1} x {0}".format(*pixels.shape), "{1} x {0}".format(*image.size)
             raise ValueError(
-                f"{folder}: {len(bare)} images without keypoints, the first: {bare[:3]}; "
-                f"{points.files.replace('*', 'NAME')} belongs next to each"
+                f"{image.path} has {sizes[0]} pixels, but its points were annotated on {sizes[1]}; "
+                "use the original image"
             )
-    return images
+        return pixels
+
+    def _pair_list(self) -> str:
+        """Hash of the names of all pairs, in order."""
+        rows = []
+        for pair in self.pairs:
+            rows.append((self.images[pair.source].name, self.images[pair.target].name))
+        return fingerprint(rows)
 
 
-def _images_in(folder: Path) -> list[Path]:
-    return [path for path in visible(folder.iterdir()) if is_image(path)]
+def _read(root: Path, layout: Layout, part: str) -> tuple[PairSet, dict[str, Any]]:
+    """All pairs of a part, and what the protocol says of the part."""
+    if isinstance(layout.points, Points):
+        if part:
+            raise ValueError(f"part={part!r}: layout {layout.name!r} has no parts; leave it out")
+        return read_folders(root, layout.points.files, layout.points.read), {}
+    part = part or layout.points.parts[0]
+    check_choice("part", part, layout.points.parts)
+    inner = root / layout.inner
+    return layout.points.read(inner if inner.is_dir() else root, part), dict(part=part)
 
 
-def _read_image(file: Path, root: Path, points: Points) -> KeypointImage:
-    """The image beside a file of keypoints, with these."""
-    before, _, behind = points.files.partition("*")
-    stem = file.name.removeprefix(before).removesuffix(behind)
-    near = [path for path in _images_in(file.parent) if path.stem == stem]
-    if not near:
-        raise ValueError(
-            f"{file} has no image next to it: looked for {stem} with {', '.join(EXTENSIONS)}"
-        )
-    if len(near) > 1:
-        names = [path.name for path in near]
-        raise ValueError(f"{file} has {len(near)} images next to it, {names}: leave one there")
-    try:
-        height, width = probe(near[0].read_bytes())
-    except DecodeError as error:
-        raise ValueError(f"{near[0]}: {error}") from error
-    marks = points.read(file)
-    outside = (marks < -_SLACK) | (marks > np.array([width, height]) + _SLACK)
-    if outside.any():
-        first = marks[outside.any(1)][0].tolist()
-        raise ValueError(
-            f"{file}: keypoint {first} lies outside its image of {width} x {height} pixels "
-            "(upright)"
-        )
-    return KeypointImage(near[0], file.parent.relative_to(root).as_posix(), (height, width), marks)
+def _of_viewpoint(pairs: list[PointPair], viewpoint: int, layout: str) -> list[PointPair]:
+    """The pairs of one difference of viewpoint."""
+    if any(pair.viewpoint is None for pair in pairs):
+        raise ValueError(f"viewpoint={viewpoint}: layout {layout!r} does not annotate viewpoints")
+    chosen = [pair for pair in pairs if pair.viewpoint == viewpoint]
+    if not chosen:
+        raise ValueError(f"viewpoint={viewpoint}: no pair of this part differs so in viewpoint")
+    return chosen
+
+
+def _draw(pairs: Iterable[PointPair], count: int, seed: int) -> list[PointPair]:
+    """At most ``count`` pairs of each category: the first ones after a shuffle of its own by the
+    seed, so that the draw of one category does not depend on the others.
+    """
+    categories: dict[str, list[PointPair]] = {}
+    for pair in pairs:
+        categories.setdefault(pair.category, []).append(pair)
+    chosen = []
+    for members in categories.values():
+        random.Random(seed).shuffle(members)
+        chosen.extend(members[:count])
+    return chosen
 
 
 def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[str, int]:
@@ -192,17 +196,3 @@ def _check_copies(images: list[KeypointImage], *, allow_shared: bool) -> dict[st
                 "protocol then says so"
             )
     return dict(shared_images=copies) if copies else {}
-
-
-def _ordered_pairs(images: list[KeypointImage]) -> list[tuple[int, int]]:
-    """(source, target) indices of every ordered pair within a folder."""
-    folders: dict[str, list[int]] = {}
-    for index, image in enumerate(images):
-        folders.setdefault(image.folder, []).append(index)
-    for folder, members in folders.items():
-        counts = {len(images[i].points) for i in members}
-        if len(counts) > 1:
-            raise ValueError(
-                f"folder {folder!r}: images have {sorted(counts)} keypoints; all must have the same"
-            )
-    return list(chain.from_iterable(permutations(members, 2) for members in folders.values()))

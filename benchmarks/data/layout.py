@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data.correspondences.pair import PairSet
 from benchmarks.data.label_maps import value_table
 from benchmarks.data.sets.image_set import ImageSet
 
@@ -89,6 +90,23 @@ class Points:
 
 
 @dataclass(frozen=True)
+class PointPairs:
+    """Pairs of images with points that both show, as the data set or its authors list them.
+
+    Attributes:
+        read: Reads a part below a root.
+        parts: Names of the parts, the first is taken unless the user names one.
+        relative_to: What distances are measured against: ``box`` or ``image``.
+        about: How files look, for messages and the list of layouts.
+    """
+
+    read: Callable[[Path, str], PairSet]
+    parts: tuple[str, ...]
+    relative_to: str
+    about: str
+
+
+@dataclass(frozen=True)
 class Sets:
     """Sets of images in which one factor varies.
 
@@ -133,7 +151,7 @@ class Layout:
         images: Where images lie.
         masks: Masks of classes, if there are any.
         depth: Depth maps, if there are any.
-        points: Keypoints, if there are any.
+        points: Keypoints beside each image or by lists of pairs, if there are any.
         sets: Sets of images in which one factor varies, if there are any.
         videos: Videos with masks of objects, if there are any.
         class_folders: Folder that holds class folders, empty for the root itself; None: there are
@@ -150,7 +168,7 @@ class Layout:
     images: str = ""
     masks: Masks | None = None
     depth: DepthMaps | None = None
-    points: Points | None = None
+    points: Points | PointPairs | None = None
     sets: Sets | None = None
     videos: Videos | None = None
     class_folders: str | None = None

@@ -11,10 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.data.correspondences.ap10k import PARTS as AP10K_PARTS
+from benchmarks.data.correspondences.ap10k import read_ap10k
+from benchmarks.data.correspondences.proposal_flow import read_pf_pascal, read_pf_willow
+from benchmarks.data.correspondences.pts_coord import read_pts_coord
+from benchmarks.data.correspondences.spair import read_spair
 from benchmarks.data.groups import frame_blocks
-from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, Sets, Videos, folder_of
+from benchmarks.data.layout import (
+    DepthMaps,
+    Layout,
+    Masks,
+    PointPairs,
+    Points,
+    Sets,
+    Videos,
+    folder_of,
+)
 from benchmarks.data.layouts_plain import plain_layout
-from benchmarks.data.points import read_pts_coord
 from benchmarks.data.sets.aloi import read_aloi
 from benchmarks.data.sets.got10k import read_got10k
 from benchmarks.data.sets.pascal3d import read_pascal3d
@@ -256,6 +269,59 @@ declare(
             relative_to="box",
             about="SUBSET/NAME.png next to SUBSET/NAME.mat with the variable 'pts_coord'",
         ),
+    )
+)
+declare(
+    Layout(
+        "pfwillow-pairs",
+        points=PointPairs(
+            read=read_pf_willow,
+            parts=("test",),
+            relative_to="box",
+            about="SUBSET/NAME.png and test_pairs.csv, the published list: two images, 10 x and 10 "
+            "y of each",
+        ),
+        inner="PF-dataset",
+    )
+)
+declare(
+    Layout(
+        "pfpascal",
+        points=PointPairs(
+            read=read_pf_pascal,
+            parts=("test", "val"),
+            relative_to="image",
+            about="JPEGImages/NAME.jpg and {part}_pairs_pf_pascal.csv: two images, class, XA, YA, "
+            "XB, YB; boxes from Annotations/CLASS/NAME.mat",
+        ),
+        inner="PF-dataset-PASCAL",
+    )
+)
+declare(
+    Layout(
+        "spair",
+        points=PointPairs(
+            read=read_spair,
+            parts=("test", "val", "trn"),
+            relative_to="box",
+            about="Layout/large/{part}.txt, PairAnnotation/{part}/PAIR.json and "
+            "JPEGImages/CLASS/NAME.jpg",
+        ),
+        inner="SPair-71k",
+    )
+)
+declare(
+    Layout(
+        "ap10k",
+        points=PointPairs(
+            read=read_ap10k,
+            parts=AP10K_PARTS,
+            relative_to="box",
+            about="annotations/ap10k-{train,test,val}-split1.json and data/NAME.jpg, from which "
+            "the pairs of one species, of two (part=test_cross_species) or of two families "
+            "(part=test_cross_family) are made",
+        ),
+        inner="ap-10k",
     )
 )
 declare(
