@@ -30,7 +30,7 @@ class KeypointPairs(LabelledData):
     Args:
         root: Folder of the data set, or the folder around it.
         layout: One of those with keypoints in :mod:`benchmarks.data.layouts`: ``pfwillow`` (Ham et
-            al. 2016, arXiv 1511.05065), ``spair``, ``pfpascal``, ``ap10k``, ``pfwillow-pairs``.
+            al. 2016, arXiv 1511.05065), ``spair``, ``pfpascal``, ``ap10k``, ``willow-list``.
         part: Of a layout with lists; empty takes its first, the test part.
         every: Take every n-th pair.
         per_category: Take at most so many pairs of each category, drawn; 0 = all.

@@ -273,7 +273,7 @@ declare(
 )
 declare(
     Layout(
-        "pfwillow-pairs",
+        "willow-list",
         points=PointPairs(
             read=read_pf_willow,
             parts=("test",),

@@ -4,7 +4,9 @@ frozen evaluation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,97 @@ def _write_willow(root: Path, points: int = 4) -> Path:
 def write_willow() -> Callable[[Path], Path]:
     """Writes toy keypoint pairs into a folder and returns it."""
     return _write_willow
+
+
+def _put_noise(path: Path, size: tuple[int, int], seed: int) -> None:
+    """A photo of noise, (H, W) pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def _put_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def _write_spair(root: Path) -> Path:
+    """Two classes of three images, all ordered pairs in the test list, 3 or 4 points of each."""
+    names, rng = [], np.random.default_rng(1)
+    for category in ("cat", "bus"):
+        sizes = {name: (40 + 8 * name, 56 - 8 * name) for name in range(3)}
+        for name, size in sizes.items():
+            _put_noise(root / f"JPEGImages/{category}/{name}.jpg", size, seed=name)
+        for number, (source, target) in enumerate(permutations(sizes, 2)):
+            points, content = (
+                3 + number % 2,
+                dict(category=category, viewpoint_variation=number % 3),
+            )
+            for side, image in (("src", source), ("trg", target)):
+                height, width = sizes[image]
+                content[f"{side}_imname"] = f"{image}.jpg"
+                content[f"{side}_imsize"] = [width, height, 3]
+                content[f"{side}_bndbox"] = [2, 4, width - 3, height - 6]
+                places = rng.integers(2, 38, (points, 2)) * [width / 40, height / 40]
+                content[f"{side}_kps"] = places.round().astype(int).tolist()
+            names.append(f"{number:06d}-{source}-{target}:{category}")
+            _put_json(root / f"PairAnnotation/test/{names[-1]}.json", content)
+    (root / "Layout/large").mkdir(parents=True)
+    (root / "Layout/large/test.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+def _write_pfpascal(root: Path) -> Path:
+    """One pair of each of two classes; the first target's box is annotated."""
+    lines = ["source_image,target_image,class,XA,YA,XB,YB"]
+    for number, folder in ((1, "aeroplane"), (7, "car")):
+        pair = [f"2008_{number}{side}" for side in "ab"]
+        for name in pair:
+            _put_noise(root / f"JPEGImages/{name}.jpg", (40, 56), seed=number)
+        files = [f"PF-dataset-PASCAL/JPEGImages/{name}.jpg" for name in pair]
+        lines.append(f"{files[0]},{files[1]},{number},3;9;20.5,4;8;30,5;11;22,6;10;31")
+        if folder == "aeroplane":
+            (root / "Annotations" / folder).mkdir(parents=True)
+            box = dict(bbox=np.array([[4.0, 6, 34, 26]]), kps=np.ones((4, 2)))
+            savemat(root / "Annotations" / folder / f"{pair[1]}.mat", box)
+    (root / "test_pairs_pf_pascal.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def _write_ap10k(root: Path) -> Path:
+    """Two families of two species each, 8 images of one animal a species, and one image of two."""
+    kinds, images, marks, rng = [], [], [], np.random.default_rng(2)
+    for number, (family, species) in enumerate(
+        (("Felidae", "cat"), ("Felidae", "lion"), ("Canidae", "dog"), ("Canidae", "wolf"))
+    ):
+        kinds.append(dict(id=number, name=species, supercategory=family))
+        for index in range(8):
+            image = 10 * number + index
+            images.append(dict(id=image, file_name=f"{image:012d}.jpg", height=40, width=56))
+            seen = rng.random(17) < 0.6
+            table = np.stack([rng.integers(0, 56, 17), rng.integers(0, 40, 17), 2 * seen], 1)
+            mark = dict(image_id=image, category_id=number, iscrowd=0, bbox=[5, 6, 30, 20])
+            marks.append(mark | dict(keypoints=table.ravel().tolist()))
+            _put_noise(root / f"data/{image:012d}.jpg", (40, 56), seed=image)
+    marks.append(marks[0])  # a second animal on the first image, which is left out
+    for part, name in enumerate(("train", "test", "val")):
+        own = [image for image in images if image["id"] % 3 == part]
+        ids = {image["id"] for image in own}
+        content = dict(images=own, annotations=[m for m in marks if m["image_id"] in ids])
+        file = root / f"annotations/ap10k-{name}-split1.json"
+        _put_json(file, content | dict(categories=kinds))
+    return root
+
+
+@pytest.fixture(scope="session")
+def write_point_pairs() -> Callable[[str, Path], Path]:
+    """Returns ``write(layout, folder)``: writes a toy set of pairs in a published layout."""
+    writers = dict(spair=_write_spair, pfpascal=_write_pfpascal, ap10k=_write_ap10k)
+
+    def write(layout: str, root: Path) -> Path:
+        return writers[layout](root)
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,12 @@ def test_each_layout_of_sets_has_its_line() -> None:
         assert f"| `{name}` | {images} | {about} |" in lines
 
 
+def test_each_layout_of_keypoints_has_its_line() -> None:
+    lines = PAGE.splitlines()
+    for name, _, _, about in describe("points"):
+        assert f"| `{name}` | {about} |" in lines
+
+
 def test_the_page_and_the_list_know_every_layout() -> None:
     for name in LAYOUTS:
         assert f"\n  {name:<12}" in as_text()

@@ -21,7 +21,7 @@ class Frame:
     Args:
         image: (H, W) in pixels.
         size: (H, W) of the input in pixels.
-        shape: As in :class:`Settings`.
+        fit: As in :class:`Settings`.
         cells: Where the map's cells lie on the input, if the network pads it; None: the map covers
             the input evenly.
 
@@ -33,19 +33,19 @@ class Frame:
 
     image: tuple[int, int]
     size: tuple[int, int]
-    shape: str = "squash"
+    fit: str = "squash"
     cells: Cells | None = None
 
     @property
     def scale(self) -> tuple[float, float]:
         """See the class."""
         across, down = self.size[1] / self.image[1], self.size[0] / self.image[0]
-        return (across, down) if self.shape == "squash" else (min(across, down),) * 2
+        return (across, down) if self.fit == "squash" else (min(across, down),) * 2
 
     @property
     def inside(self) -> tuple[int, int]:
         """See the class."""
-        if self.shape == "squash":
+        if self.fit == "squash":
             return self.size
         height, width = (max(1, round(side * self.scale[0])) for side in self.image)
         return min(height, self.size[0]), min(width, self.size[1])
@@ -53,7 +53,7 @@ class Frame:
     @property
     def offset(self) -> tuple[int, int]:
         """See the class."""
-        if self.shape != "letterbox":
+        if self.fit != "letterbox":
             return 0, 0
         height, width = self.inside
         return (self.size[1] - width) // 2, (self.size[0] - height) // 2
@@ -61,7 +61,7 @@ class Frame:
     def to_cells(self, points: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         """Places (K, 2) on a map of (h, w) cells of points (K, 2) in the image's pixels."""
         cells = np.array(grid[::-1])
-        if self.shape == "squash" and self.cells is None:
+        if self.fit == "squash" and self.cells is None:
             return points * cells / np.array(self.image[::-1])
         before, sides = self._area
         return (self.to_input(points) + before) * cells / sides
@@ -69,7 +69,7 @@ class Frame:
     def to_image(self, places: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         """Points (K, 2) in the image's pixels of places (K, 2) on a map of (h, w) cells."""
         height, width = grid
-        if self.shape == "squash" and self.cells is None:
+        if self.fit == "squash" and self.cells is None:
             return places * (self.image[1] / width, self.image[0] / height)
         before, sides = self._area
         return (places * (sides / (width, height)) - before - self.offset) / self.scale
@@ -97,9 +97,9 @@ class Frame:
     def draw(self, pixels: np.ndarray, settings: Settings) -> np.ndarray:
         """The input (H, W, 3) uint8 of an image (h, w, 3) uint8 of this frame."""
         resample = FILTERS[settings.resample]
-        if self.shape == "squash":
+        if self.fit == "squash":
             return resize_image(pixels, self.size, resample)
-        if self.shape == "corner":  # padded first, then resized
+        if self.fit == "corner":  # padded first, then resized
             sides = tuple(round(side / self.scale[0]) for side in self.size)
             padded = _pasted(pixels, sides, offset=(0, 0), fill=settings.fill)
             return resize_image(padded, self.size, resample)

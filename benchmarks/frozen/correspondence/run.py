@@ -83,7 +83,7 @@ def _encode(
     """Yields number, frame and unit-norm map (C, h, w) of each of the images, in order."""
     ids, size = sorted(images), settings.batch_size
     cells = _padded_cells(extractor, settings.size)
-    frames = {i: Frame(data.images[i].size, settings.size, settings.shape, cells) for i in ids}
+    frames = {i: Frame(data.images[i].size, settings.size, settings.fit, cells) for i in ids}
     loaded = ordered_map(lambda i: frames[i].draw(data.read(i), settings), ids, 2 * size)
     for start in range(0, len(ids), size):
         batch = ids[start : start + size]

@@ -90,6 +90,6 @@ def _relative_errors(
     length = max(pair.box if side == "box" else target.size)
     if settings.frame == "image":
         return np.linalg.norm(points - pair.target_points, axis=1) / length
-    frame = Frame(target.size, settings.size, settings.shape)
+    frame = Frame(target.size, settings.size, settings.fit)
     apart = frame.to_input(points) - frame.to_input(pair.target_points)
     return np.linalg.norm(apart, axis=1) / (length * frame.length_scale)

@@ -21,7 +21,7 @@ FILTERS = {
 #: Fields that take one of a few words.
 CHOICES = dict(
     relative_to=("", "box", "image"),
-    shape=("squash", "letterbox", "corner"),
+    fit=("squash", "letterbox", "corner"),
     resample=tuple(FILTERS),
     source=("cell", "rounded", "bilinear", "bilinear-corners"),
     answer=("nearest", "soft"),
@@ -45,7 +45,7 @@ class Settings:
     batch_size: int = speed_only(8)  # images encoded at once
     # how an image comes to that size: squash (aspect ratio not kept), letterbox (kept, in the
     # middle, offset rounded down), corner (kept, at the upper left)
-    shape: str = added("squash")
+    fit: str = added("squash")
     fill: int = added(0)  # grey value, 0 to 255, of what letterbox and corner add
     resample: str = added("bilinear")  # filter of the resizing, with antialiasing (Pillow's)
     # the source's feature: of the cell that holds the point, of the nearest cell number (which is

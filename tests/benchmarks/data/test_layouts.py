@@ -52,7 +52,7 @@ def test_a_name_is_declared_once(declared: Callable[[Layout], None]) -> None:
 
 def test_layouts_are_found_by_what_they_hold() -> None:
     assert layouts_with("depth") == ["scenes", "plain"]
-    assert layouts_with("points") == ["pfwillow"]
+    assert layouts_with("points") == ["pfwillow", "willow-list", "pfpascal", "spair", "ap10k"]
     assert layouts_with("class_folders") == ["scenes", "classes", "domains"]
     assert len(layouts_with("masks")) == 7 and "classes" not in layouts_with("masks")
 
@@ -117,8 +117,9 @@ def test_a_layout_of_keypoints_brings_its_reader(
         put(tmp_path / "dogs" / f"{name}.png", noise(ord(name)))
         (tmp_path / "dogs" / f"kp_{name}.csv").write_text("1,2\n3,4.5\n")
     data = KeypointPairs(tmp_path, "csv")
-    assert data.pairs == [(0, 1), (1, 0)] and data.relative_to == "image"
-    assert data.images[0].points.tolist() == [[1, 2], [3, 4.5]]
+    assert [pair.images for pair in data.pairs] == [(0, 1), (1, 0)]
+    assert data.relative_to == "image"
+    assert data.pairs[0].source_points.tolist() == [[1, 2], [3, 4.5]]
     assert data.protocol["layout"] == "csv" and data.protocol["pairs"] == 2
     put(tmp_path / "dogs" / "c.png", noise(3))
     with pytest.raises(ValueError, match=r"\['c.png'\]; kp_NAME.csv belongs next to each"):
@@ -126,7 +127,7 @@ def test_a_layout_of_keypoints_brings_its_reader(
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="layout 'csv' is NAME.png beside kp_NAME"):
         KeypointPairs(tmp_path / "none", "csv")
-    with pytest.raises(ValueError, match="layout='scenes' is not one of pfwillow, csv"):
+    with pytest.raises(ValueError, match="layout='scenes' is not one of pfwillow, .*, csv"):
         KeypointPairs(tmp_path, "scenes")
 
 
@@ -179,7 +180,8 @@ def test_readers_take_what_they_read_from_a_command_line() -> None:
 
 def test_messages_name_the_layouts_that_would_do() -> None:
     assert DepthFolder.wanted() == "layout with depth maps (scenes, plain)"
-    assert KeypointPairs.wanted() == "layout with keypoints (pfwillow)"
+    points = "pfwillow, willow-list, pfpascal, spair, ap10k"
+    assert KeypointPairs.wanted() == f"layout with keypoints ({points})"
     assert SegmentationFolder.wanted().startswith("layout with masks (ade20k, voc, ")
 
 

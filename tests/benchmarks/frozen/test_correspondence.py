@@ -30,12 +30,14 @@ def willow(tmp_path: Path, write_willow: Callable[[Path], Path]) -> KeypointPair
 def test_pairs_are_ordered_within_a_subset(willow: KeypointPairs) -> None:
     folders = [image.folder for image in willow.images]
     assert folders == ["bottle"] * 2 + ["car(S)"] * 3
-    assert willow.pairs == [(0, 1), (1, 0), (2, 3), (2, 4), (3, 2), (3, 4), (4, 2), (4, 3)]
+    pairs = [pair.images for pair in willow.pairs]
+    assert pairs == [(0, 1), (1, 0), (2, 3), (2, 4), (3, 2), (3, 4), (4, 2), (4, 3)]
     assert all(image.size == willow.read(i).shape[:2] for i, image in enumerate(willow.images))
     assert willow.protocol["pairs"] == 8 and willow.protocol["images"] == 5
-    assert KeypointPairs(willow.root, every=4).pairs == [(0, 1), (3, 2)]
-    height, width = willow.images[0].box
-    x, y = willow.images[0].points.T
+    every = KeypointPairs(willow.root, every=4).pairs
+    assert [pair.images for pair in every] == [(0, 1), (3, 2)]
+    height, width = willow.pairs[1].box
+    x, y = willow.pairs[1].target_points.T
     assert (height, width) == pytest.approx((y.max() - y.min(), x.max() - x.min()))
 
 
@@ -53,7 +55,7 @@ def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         KeypointPairs(tmp_path / "nowhere")
     with pytest.raises(
-        ValueError, match="layout='pfwilow' is not one of pfwillow; did you mean 'pfwillow'"
+        ValueError, match="layout='pfwilow' is not one of .*; did you mean 'pfwillow'"
     ):
         KeypointPairs(root, layout="pfwilow")
     with pytest.raises(ValueError, match="every=0 must be at least 1"):
@@ -86,7 +88,8 @@ def test_mistakes_are_named(tmp_path: Path, write_willow: Callable[[Path], Path]
 def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list[np.ndarray]:
     """‖prediction − truth‖ / L of every keypoint, pair by pair, in loops."""
     results = []
-    for source, target in data.pairs:
+    for pair in data.pairs:
+        source, target = pair.images
         unit = []
         for index in (source, target):
             pixels = np.asarray(
@@ -100,7 +103,7 @@ def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list
             unit.append(maps / np.linalg.norm(maps, axis=0))
         a, b = data.images[source], data.images[target]
         grid, errors = unit[0].shape[1:], []
-        for (x, y), truth in zip(a.points, b.points, strict=True):
+        for (x, y), truth in zip(pair.source_points, pair.target_points, strict=True):
             feature = unit[0][:, int(y / a.size[0] * grid[0]), int(x / a.size[1] * grid[1])]
             best, found = -2.0, (0.0, 0.0)
             for row in range(grid[0]):
@@ -112,7 +115,7 @@ def transfer_slowly(network: Any, data: KeypointPairs, relative_to: str) -> list
                             (column + 0.5) / grid[1] * b.size[1],
                             (row + 0.5) / grid[0] * b.size[0],
                         )
-            x, y = b.points.T
+            x, y = pair.target_points.T
             side = max(np.ptp(x), np.ptp(y)) if relative_to == "box" else max(b.size)
             errors.append(np.hypot(*(np.array(found) - truth)) / side)
         results.append(np.array(errors))
@@ -131,7 +134,7 @@ def test_equals_the_slow_reimplementation(
     for alpha in (0.05, 0.1, 0.15):
         wanted = 100 * np.mean([np.mean(error <= alpha) for error in expected])
         assert record.metrics[f"PCK@{alpha}"].value == pytest.approx(wanted)
-    assert record.counts["pairs"] == [list(pair) for pair in willow.pairs]
+    assert record.counts["pairs"] == [list(pair.images) for pair in willow.pairs]
 
 
 def test_only_images_of_pairs_are_encoded(willow: KeypointPairs, colour_grid: Any) -> None:
@@ -190,13 +193,13 @@ def test_answers_without_looking(willow: KeypointPairs, colour_grid: Any) -> Non
         correspondence.BENCHMARK.measure_baseline(name, willow, settings)
         for name in ("identity", "centre")
     )
-    for number, (source, target) in enumerate(willow.pairs):
-        a, b = willow.images[source], willow.images[target]
-        distance = np.hypot(*(a.points * np.array(b.size[::-1]) / a.size[::-1] - b.points).T) / max(
-            b.box
-        )
+    for number, pair in enumerate(willow.pairs):
+        a, b = (willow.images[index] for index in pair.images)
+        moved = pair.source_points * np.array(b.size[::-1]) / a.size[::-1]
+        distance = np.hypot(*(moved - pair.target_points).T) / max(pair.box)
         np.testing.assert_allclose(identity.counts["relative_error"][number], distance, atol=1e-6)
-        distance = np.hypot(*(np.array(b.size[::-1]) / 2 - b.points).T) / max(b.box)
+        middle = np.array(b.size[::-1]) / 2
+        distance = np.hypot(*(middle - pair.target_points).T) / max(pair.box)
         np.testing.assert_allclose(centre.counts["relative_error"][number], distance, atol=1e-6)
     network = correspondence.BENCHMARK.measure(colour_grid(8), willow, settings)
     assert network.protocol_hash == identity.protocol_hash == centre.protocol_hash
@@ -227,12 +230,12 @@ def test_identity_on_the_real_pairs(shared_data: Path, tmp_path: Path) -> None:
 def test_a_prediction_that_is_no_number_is_refused_not_counted_as_a_miss(
     willow: KeypointPairs,
 ) -> None:
-    predicted = {pair: willow.images[pair[1]].points.copy() for pair in willow.pairs}
+    predicted = [pair.target_points.copy() for pair in willow.pairs]
     settings = correspondence.Settings(size=SIZE)
     result = correspondence.result_of(willow, settings, predicted)
     assert result.metrics["PCK@0.1"].value == 100
-    predicted[willow.pairs[1]][0, 0] = np.nan
-    target = willow.images[willow.pairs[1][1]].path.name
+    predicted[1][0, 0] = np.nan
+    target = willow.images[willow.pairs[1].target].path.name
     with pytest.raises(
         ValueError, match=f"{target}: a pair without keypoints, or with a point or prediction"
     ):
