@@ -1,11 +1,12 @@
-"""Labelled images that benchmarks read: masks, depth maps and class folders with two parts each,
-keypoint pairs, sets of images in which one factor varies, and videos.
+"""Labelled images that benchmarks read: masks, depth maps, surface normals and class folders with
+two parts each, keypoint pairs, sets of images in which one factor varies, and videos.
 """
 
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.data.depth import DepthFolder
 from benchmarks.data.image_sets import ImageSets
 from benchmarks.data.keypoints import KeypointPairs
+from benchmarks.data.normals import NormalFolder
 from benchmarks.data.segmentation import SegmentationFolder
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.data.videos import VideoFolder
@@ -15,6 +16,7 @@ __all__ = [
     "DepthFolder",
     "ImageSets",
     "KeypointPairs",
+    "NormalFolder",
     "SegmentationFolder",
     "TransferFolder",
     "VideoFolder",

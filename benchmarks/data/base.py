@@ -19,7 +19,7 @@ class LabelledData(ABC):
 
     Attributes:
         labels: What of a :class:`~benchmarks.data.layout.Layout` it reads: ``masks``, ``depth``,
-            ``points``, ``sets``, ``videos`` or ``class_folders``.
+            ``normals``, ``points``, ``sets``, ``videos`` or ``class_folders``.
         word: What messages call one of these.
     """
 
@@ -63,8 +63,10 @@ class LabelledData(ABC):
         """
         if not LAYOUTS[layout].has(cls.labels):
             return None
-        if layout == "plain" and ("depth" in options) != (cls.labels == "depth"):
-            return None
+        if layout == "plain":
+            kind = next((name for name in ("depth", "normals") if name in options), "masks")
+            if kind != cls.labels:
+                return None
         return dict(root=root, layout=layout) | dict(options)
 
     @classmethod

@@ -135,12 +135,12 @@ def check_label_map(
 def check_size(
     labels: np.ndarray, path: Path, *, size: tuple[int, int], image: Path, cure: str = ""
 ) -> None:
-    """Compares the size of a label map (h, w) with ``size`` (H, W) of its upright image.
+    """Compares the size of a label map (h, w, …) with ``size`` (H, W) of its upright image.
 
     Raises:
         ValueError: they differ; names both files.
     """
-    if labels.shape != tuple(size):
+    if labels.shape[:2] != tuple(size):
         raise ValueError(
             f"{path} is {labels.shape[1]}x{labels.shape[0]} pixels, its image {image} (upright) is "
             f"{size[1]}x{size[0]}; a label map must have its image's size{cure}"

@@ -56,17 +56,50 @@ class Masks:
 
 
 @dataclass(frozen=True)
+class PairLists:
+    """Text files that name the pairs of a part, an image and a label map per line.
+
+    Attributes:
+        files: Name of the list of a part below the root, with ``{split}``.
+        images: Folders below the root that a line's image may count from; the first that holds it.
+        labels: Likewise of the label map.
+    """
+
+    files: str
+    images: tuple[str, ...] = ("",)
+    labels: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True)
 class DepthMaps:
     """Depth maps.
 
     Attributes:
-        files: Where they lie, see :class:`Layout`.
+        files: Where they lie, see :class:`Layout`; empty where lists say it.
         scale: Values per metre; None: 1000 for whole numbers, 1 for floats.
         about: What raw values mean, for the list of layouts.
+        lists: Lists that name the pairs of each part; None: the names of the files pair them.
+        arrays: Name of the array of depths in a single file that holds the whole set, see
+            :mod:`benchmarks.data.nyu_labelled`; empty: every map is a file.
     """
 
     files: str
     scale: float | None = None
+    about: str = ""
+    lists: PairLists | None = None
+    arrays: str = ""
+
+
+@dataclass(frozen=True)
+class NormalMaps:
+    """Maps of surface normals.
+
+    Attributes:
+        files: Where they lie, see :class:`Layout`.
+        about: What raw values mean, for the list of layouts.
+    """
+
+    files: str
     about: str = ""
 
 
@@ -141,7 +174,7 @@ class Videos:
 class Layout:
     """One way of laying out a labelled data set, in one declaration.
 
-    ``images`` and the files of masks and depth maps are paths below the root in which ``{split}``
+    ``images`` and the files of masks, depth maps and normals are paths below the root in which ``{split}``
     stands for the part. Without a star they are folders, and files of one stem make a pair. Each
     ``*`` stands for a piece of a file's or folder's name, and files whose pieces are equal make a
     pair; the files' ending may be left out.
@@ -152,6 +185,7 @@ class Layout:
         masks: Masks of classes, if there are any.
         depth: Depth maps, if there are any.
         points: Keypoints beside each image or by lists of pairs, if there are any.
+        normals: Maps of surface normals, if there are any.
         sets: Sets of images in which one factor varies, if there are any.
         videos: Videos with masks of objects, if there are any.
         class_folders: Folder that holds class folders, empty for the root itself; None: there are
@@ -169,6 +203,7 @@ class Layout:
     masks: Masks | None = None
     depth: DepthMaps | None = None
     points: Points | PointPairs | None = None
+    normals: NormalMaps | None = None
     sets: Sets | None = None
     videos: Videos | None = None
     class_folders: str | None = None
@@ -185,7 +220,7 @@ class Layout:
         return "*/" in self.images
 
     def has(self, labels: str) -> bool:
-        """Whether it has ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or
+        """Whether it has ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos`` or
         ``class_folders``.
         """
         return getattr(self, labels) is not None
@@ -195,7 +230,7 @@ class Layout:
         return self.splits.get(name, name)
 
     def label_files(self, labels: str, split: str) -> str:
-        """Where the ``masks`` or ``depth`` maps of a split lie."""
+        """Where the ``masks``, ``depth`` maps or ``normals`` of a split lie."""
         files = getattr(self, labels).files
         return self.masks.of_split.get(split, files) if labels == "masks" else files
 

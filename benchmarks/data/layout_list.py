@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from benchmarks.data.layout import Layout
 from benchmarks.data.layouts import LAYOUTS, layouts_with
+from benchmarks.data.nyu_labelled import FILE, SPLITS
 
 _TITLES = {
     "masks": "masks of classes",
     "depth": "depth maps",
+    "normals": "surface normals",
     "points": "keypoints",
     "sets": "sets of images in which one factor varies",
     "videos": "videos with masks of objects",
@@ -19,7 +21,8 @@ def describe(labels: str) -> list[tuple[str, str, str, str]]:
     """Lists the layouts that have these labels.
 
     Args:
-        labels: ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or ``class_folders``.
+        labels: ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos`` or
+            ``class_folders``.
 
     Returns:
         (name, where images lie, where labels lie, what their raw values mean) of each; paths stand
@@ -56,6 +59,12 @@ def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
     if layout.name == "plain":
         where = f"`{layout.images}` folder, may hold `{{split}}`, or names with stars"
         return layout.name, where, f"`{own.files}` likewise", own.about
+    if labels == "depth" and own.lists:
+        lists = _path(layout, own.lists.files)
+        return layout.name, f"named in {lists}", "named beside them", own.about
+    if labels == "depth" and own.arrays:
+        where = f"`images` in `{FILE}`, parts by `{SPLITS}`"
+        return layout.name, where, f"`{own.arrays}` in the same", own.about
     images, files = _path(layout, layout.images), _path(layout, own.files)
     if layout.listing:
         images += f", names from {_path(layout, layout.listing)}"

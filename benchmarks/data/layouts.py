@@ -21,6 +21,8 @@ from benchmarks.data.layout import (
     DepthMaps,
     Layout,
     Masks,
+    NormalMaps,
+    PairLists,
     PointPairs,
     Points,
     Sets,
@@ -50,8 +52,8 @@ def declare(layout: Layout) -> None:
 
 
 def layouts_with(labels: str) -> list[str]:
-    """Names of the layouts that have ``masks``, ``depth``, ``points``, ``sets``, ``videos`` or
-    ``class_folders``.
+    """Names of the layouts that have ``masks``, ``depth``, ``normals``, ``points``, ``sets``,
+    ``videos`` or ``class_folders``.
     """
     return [name for name, layout in LAYOUTS.items() if layout.has(labels)]
 
@@ -64,7 +66,7 @@ def find_layout(
     Args:
         root: What the user named.
         name: One of the layouts that have these labels.
-        labels: ``masks`` or ``depth``.
+        labels: ``masks``, ``depth`` or ``normals``.
         options: Of ``plain``, see :func:`benchmarks.data.layouts_plain.plain_layout`; None stands
             for options that are not given.
 
@@ -258,6 +260,64 @@ declare(
             "`ignore=`",
         ),
         depth=DepthMaps("depth=", about="millimetres or metres, or `scale=` values per metre"),
+        normals=NormalMaps(
+            "normals=", about="8-bit RGB: each component is 2v/255 − 1; (0, 0, 0) is not known"
+        ),
+    )
+)
+declare(
+    Layout(
+        "nyu",
+        depth=DepthMaps(
+            "",
+            scale=1000,
+            lists=PairLists(
+                "nyu_{split}.txt",
+                images=("", "sync", "official_splits/test"),
+                labels=("", "sync", "official_splits/test"),
+            ),
+            about="millimetres in 16 bits; published: 24,231 train and 654 test images",
+        ),
+        splits={"val": "test"},
+    )
+)
+declare(
+    Layout(
+        "nyu-labelled",
+        depth=DepthMaps(
+            "",
+            scale=1,
+            arrays="rawDepths",
+            about="metres as measured, holes are 0; published: 795 train and 654 test images",
+        ),
+        splits={"val": "test"},
+    )
+)
+declare(
+    Layout(
+        "nyu-labelled-filled",
+        depth=DepthMaps(
+            "",
+            scale=1,
+            arrays="depths",
+            about="metres, holes filled in by the authors; published: 795 train and 654 test images",
+        ),
+        splits={"val": "test"},
+    )
+)
+declare(
+    Layout(
+        "kitti-eigen",
+        depth=DepthMaps(
+            "",
+            scale=256,
+            lists=PairLists(
+                "kitti_eigen_{split}.txt", images=("", "input"), labels=("", "gt_depth")
+            ),
+            about="256 values per metre in 16 bits; published: 23,158 train images and 652 of 697 "
+            "test images that have depth",
+        ),
+        splits={"val": "test"},
     )
 )
 declare(

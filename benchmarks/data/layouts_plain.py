@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.data.label_maps import MOST_CLASSES, RAW_VALUES
-from benchmarks.data.layout import DepthMaps, Layout, Masks
+from benchmarks.data.layout import DepthMaps, Layout, Masks, NormalMaps
 
 _ADVICE = (
     "if the values of this mask are the classes, write values={values} instead of classes= "
@@ -18,8 +18,8 @@ def plain_layout(labels: str, options: Mapping[str, Any]) -> Layout:
     """Makes a layout of the options that were given.
 
     Args:
-        labels: ``masks`` or ``depth``.
-        options: ``images`` and ``masks`` or ``depth``: where files lie, see
+        labels: ``masks``, ``depth`` or ``normals``.
+        options: ``images`` and ``masks``, ``depth`` or ``normals``: where files lie, see
             :class:`benchmarks.data.layout.Layout`. To masks belong ``classes`` (C), ``first`` (raw
             value of class 0), ``ignore`` (raw value or values that count nowhere) and ``values``
             (raw values of classes 0, 1, …, in place of ``classes`` and ``first``).
@@ -27,17 +27,22 @@ def plain_layout(labels: str, options: Mapping[str, Any]) -> Layout:
     Raises:
         ValueError: options that are missing, do not belong together or are illegal.
     """
-    return _plain_masks(options) if labels == "masks" else _plain_depth(options)
+    if labels == "masks":
+        return _plain_masks(options)
+    return _plain_maps(labels, options)
 
 
-def _plain_depth(options: Mapping[str, Any]) -> Layout:
-    missing = sorted({"images", "depth"} - set(options))
+def _plain_maps(labels: str, options: Mapping[str, Any]) -> Layout:
+    missing = sorted({"images", labels} - set(options))
     if missing:
+        word = {"depth": "depth maps", "normals": "surface normals"}[labels]
         raise ValueError(
-            f"layout='plain' of depth maps needs images= and depth=; missing {missing}"
+            f"layout='plain' of {word} needs images= and {labels}=; missing {missing}"
         )
-    images, depth = _paths(images=options["images"], depth=options["depth"])
-    return Layout("plain", images, depth=DepthMaps(depth))
+    images, files = _paths(**{name: options[name] for name in ("images", labels)})
+    if labels == "depth":
+        return Layout("plain", images, depth=DepthMaps(files))
+    return Layout("plain", images, normals=NormalMaps(files))
 
 
 def _plain_masks(options: Mapping[str, Any]) -> Layout:

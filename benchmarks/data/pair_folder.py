@@ -5,13 +5,14 @@ one rule.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.data.base import LabelledData
 from benchmarks.data.layouts import find_layout
-from benchmarks.data.pairing import Pair, part_pairs
+from benchmarks.data.pair_lists import Pair
+from benchmarks.data.pairing import part_pairs
 from benchmarks.data.pairs import PairSplit
 from benchmarks.data.parts import check_parts
 from benchmarks.data.selection import Parts
@@ -57,15 +58,21 @@ class PairFolder(LabelledData):
         self.root, self._layout = find_layout(
             Path(root).expanduser(), layout, labels=self.labels, options=options
         )
-        pairs = part_pairs(self.root, self._layout, parts=parts, labels=self.labels, word=self.word)
-        self.train, self.val = map(self._open, pairs)
+        self.train, self.val = self._splits(parts)
         self._settings = parts.protocol
         self._settings |= {name: value for name, value in settings.items() if value is not None}
-        self._settings |= check_parts(
-            self.train.files, self.val.files, allow_shared=allow_shared, cure=_CURE
-        )
+        self._settings |= self._shared(allow_shared)
         for part, split in zip(parts.names, (self.train, self.val), strict=True):
             split.require_labels(part)
+
+    def _splits(self, parts: Parts) -> Iterable[PairSplit]:
+        """Makes the train and the val part."""
+        pairs = part_pairs(self.root, self._layout, parts=parts, labels=self.labels, word=self.word)
+        return map(self._open, pairs)
+
+    def _shared(self, allow_shared: bool) -> dict[str, int]:
+        """See :func:`benchmarks.data.parts.check_parts`."""
+        return check_parts(self.train.files, self.val.files, allow_shared=allow_shared, cure=_CURE)
 
     @abstractmethod
     def _open(self, pairs: list[Pair]) -> PairSplit:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from benchmarks.data.label_maps import ENDINGS
 from benchmarks.data.layout import Layout, folder_of
+from benchmarks.data.pair_lists import Pair, listed_pairs
 from benchmarks.data.selection import BOTH, Parts, Selection
 from pretrain.data.folders import EXTENSIONS, is_hidden, visible
-
-Pair = tuple[Path, Path]
-
 
 def part_pairs(
     root: Path, layout: Layout, *, parts: Parts = BOTH, labels: str = "masks", word: str = "mask"
@@ -24,14 +22,19 @@ def part_pairs(
         root: Folder of the data set.
         layout: Where files lie in it.
         parts: What the parts are called and what each takes.
-        labels: ``masks`` or ``depth``, of the layout.
+        labels: ``masks``, ``depth`` or ``normals``, of the layout.
         word: What messages call a label map.
 
     Raises:
         FileNotFoundError, ValueError: as :class:`benchmarks.data.SegmentationFolder`.
     """
+    lists = layout.depth.lists if labels == "depth" else None
     pairs = []
     for split, selection in zip(parts.names, parts.selections, strict=True):
+        if lists is not None:
+            own = layout.split(split)
+            pairs.append(listed_pairs(root, lists, own, selection=selection, word=word))
+            continue
         files = layout.label_files(labels, split)
         pairs.append(find_pairs(root, layout, split, files=files, selection=selection, word=word))
     return pairs

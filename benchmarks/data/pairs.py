@@ -114,14 +114,20 @@ class PairSplit:
         self, pairs: list[tuple[Path, Path]], *, root: Path, resize_labels: bool = False
     ) -> None:
         self._pairs, self._resize_labels = pairs, resize_labels
-        rows = []
-        for image, labels in pairs:
-            rows.append((_below(image, root), file_size(image), file_size(labels)))
-        self.fingerprint = fingerprint(rows)
+        self.fingerprint = fingerprint(self.content(root))
         self._cache: dict[tuple[int, int], dict[int, View]] = {}
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def content(self, root: Path) -> list[tuple[str, ...]]:
+        """What a protocol's content key is made of, a row per image: names below the folder of the
+        data set and sizes of files.
+        """
+        rows = []
+        for image, labels in self._pairs:
+            rows.append((_below(image, root), file_size(image), file_size(labels)))
+        return rows
 
     @property
     def files(self) -> list[Path]:

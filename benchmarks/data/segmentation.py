@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.data.label_maps import IGNORE, class_numbers
 from benchmarks.data.layout import Masks
 from benchmarks.data.pair_folder import PairFolder
-from benchmarks.data.pairing import Pair
+from benchmarks.data.pair_lists import Pair
 from benchmarks.data.pairs import PairSplit
 from benchmarks.data.selection import Parts
 

@@ -1,0 +1,181 @@
+"""Training and applying a linear head on frozen features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.data.pairs import LabelledBatch, PairSplit
+from benchmarks.frozen.surfaces.schedules import Schedule
+from benchmarks.frozen.surfaces.settings import Settings
+from benchmarks.frozen.surfaces.views import scored_batches
+from pretrain.progress import Progress
+
+_INITIAL_STD = 0.01  # of the convolution's weights; its bias starts at 0
+
+
+class LinearHead(nn.Module):
+    """BatchNorm (optional), a 1×1 convolution and bilinear enlargement, in this order.
+
+    A 1×1 convolution of enlarged features is the enlarged convolution, so only its outputs are
+    enlarged; BatchNorm's statistics are those of the features' own grid.
+
+    Args:
+        channels: C of the features.
+        outputs: K.
+        settings: ``batch_norm``, ``enlarge`` and the seed of the initial weights.
+    """
+
+    def __init__(self, channels: int, outputs: int, settings: Settings) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels) if settings.batch_norm else nn.Identity()
+        self.read = nn.Conv2d(channels, outputs, 1)
+        generator = torch.Generator().manual_seed(settings.seed)
+        weight = torch.randn(self.read.weight.shape, generator=generator) * _INITIAL_STD
+        self.read.weight.data.copy_(weight)
+        nn.init.zeros_(self.read.bias)
+        self.enlarge = settings.enlarge
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, K, h · enlarge, w · enlarge)."""
+        outputs = self.read(self.norm(features))
+        if self.enlarge == 1:
+            return outputs
+        return F.interpolate(
+            outputs, scale_factor=self.enlarge, mode="bilinear", align_corners=False
+        )
+
+
+#: The loss of a group of images: outputs (B, K, h, w), labels (B, H, W, …), step.
+Loss = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def make_head(extractor: FeatureExtractor, outputs: int, settings: Settings) -> LinearHead:
+    """Makes a head for a network's features; one black image tells how many channels they have.
+
+    Raises:
+        ValueError: the network refuses the size of the images.
+    """
+    for size in dict.fromkeys((settings.size, settings.crop_size or settings.frame_size)):
+        black = torch.zeros(1, 3, *size, dtype=torch.uint8)
+        channels = encode(extractor, black).shape[1]
+    return LinearHead(channels, outputs, settings).to(extractor.device)
+
+
+def encode(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features (B, C, h, w) of images (B, 3, H, W) uint8, as a head may be trained on them."""
+    return extractor.maps(images).clone()  # a copy made outside of inference mode may be saved
+
+
+def fit(
+    head: LinearHead,
+    extractor: FeatureExtractor,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    settings: Settings,
+    loss: Loss,
+    look: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+) -> float:
+    """Trains the head, in place and in full precision.
+
+    Args:
+        head: Changed.
+        extractor: Gives the features.
+        batches: Images (B, 3, h, w) uint8 and labels (B, h, w, …), one batch per step.
+        settings: Optimiser and schedule.
+        loss: Of ``images_per_loss`` images; groups are averaged.
+        look: Called with the number of steps done every ``look_every`` steps and after the last.
+        progress: Called with ("train", steps done, steps).
+
+    Returns:
+        The loss, mean over the last tenth of the steps.
+
+    Raises:
+        ValueError: a loss that is not finite; names the step.
+    """
+    schedule = _schedule(settings)
+    optimiser = torch.optim.AdamW(head.parameters(), weight_decay=settings.weight_decay)
+    losses: list[float] = []
+    head.train()
+    for step, (images, labels) in enumerate(batches):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+            group["betas"] = (schedule.momentum(step), settings.beta2)
+        features, labels = encode(extractor, images), labels.to(extractor.device)
+        with torch.enable_grad():
+            value = _grouped(loss, head(features), labels, step=step, size=settings.images_per_loss)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+        if settings.clip:
+            nn.utils.clip_grad_norm_(head.parameters(), settings.clip)
+        optimiser.step()
+        losses.append(float(value.detach()))
+        if not math.isfinite(losses[-1]):
+            raise ValueError(f"step {step + 1}: the loss is {losses[-1]}; choose a smaller lr")
+        done = step + 1
+        if look and (done % settings.look_every == 0 or done == settings.steps):
+            look(done)
+            head.train()
+        if progress:
+            progress("train", done, settings.steps)
+    head.eval()
+    last = losses[-max(1, len(losses) // 10) :]
+    return sum(last) / len(last)
+
+
+@torch.no_grad()
+def predict(
+    head: LinearHead,
+    extractor: FeatureExtractor,
+    split: PairSplit,
+    *,
+    settings: Settings,
+    decode: Callable[[Tensor], Tensor],
+    unmirror: Callable[[Tensor], Tensor],
+    progress: Progress | None = None,
+) -> Iterator[tuple[Tensor, LabelledBatch]]:
+    """Yields predictions (B, K', H, W) of all images of a split in order, with their batch.
+
+    Args:
+        head: Trained; put into eval mode.
+        extractor: Gives the features.
+        split: The part that is scored.
+        settings: Size, mirrored test images, batch.
+        decode: Outputs (B, K, h, w) -> predictions (B, K', H, W) at the images' size.
+        unmirror: Predictions of mirrored images, turned back in space, -> those of the images.
+        progress: Called with ("score", batches done, batches).
+    """
+    head.eval()
+    total = split.batch_count(settings.batch_size)
+    for done, batch in enumerate(scored_batches(split, settings), start=1):
+        prediction = decode(head(encode(extractor, batch.images)))
+        if settings.flip_test:
+            mirrored = decode(head(encode(extractor, batch.images.flip(-1))))
+            prediction = (prediction + unmirror(mirrored.flip(-1))) / 2
+        yield prediction, batch
+        if progress:
+            progress("score", done, total)
+
+
+def _grouped(loss: Loss, outputs: Tensor, labels: Tensor, *, step: int, size: int) -> Tensor:
+    """Mean of the losses of groups of ``size`` images."""
+    pairs = zip(outputs.split(size), labels.split(size), strict=True)
+    return torch.stack([loss(*pair, step) for pair in pairs]).mean()
+
+
+def _schedule(settings: Settings) -> Schedule:
+    return Schedule(
+        settings.schedule,
+        settings.lr,
+        settings.steps,
+        settings.warmup_steps,
+        warmup_from=settings.warmup_from,
+        floor=settings.floor,
+        beta1=settings.beta1,
+    )
