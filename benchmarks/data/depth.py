@@ -130,4 +130,6 @@ class DepthFolder(PairFolder):
 
     def picture(self, index: int, settings: Any) -> np.ndarray:
         """See :class:`benchmarks.data.base.LabelledData`."""
+        if not self._layout.depth.arrays:
+            return super().picture(index, settings)
         return resize_image(self.val.load(index)[0], settings.size)

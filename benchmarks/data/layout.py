@@ -174,10 +174,10 @@ class Videos:
 class Layout:
     """One way of laying out a labelled data set, in one declaration.
 
-    ``images`` and the files of masks, depth maps and normals are paths below the root in which ``{split}``
-    stands for the part. Without a star they are folders, and files of one stem make a pair. Each
-    ``*`` stands for a piece of a file's or folder's name, and files whose pieces are equal make a
-    pair; the files' ending may be left out.
+    ``images`` and the files of masks, depth maps and normals are paths below the root in which
+    ``{split}`` stands for the part. Without a star they are folders, and files of one stem make a
+    pair. Each ``*`` stands for a piece of a file's or folder's name, and files whose pieces are
+    equal make a pair; the files' ending may be left out.
 
     Attributes:
         name: What users call it.

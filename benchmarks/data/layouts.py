@@ -300,7 +300,7 @@ declare(
             "",
             scale=1,
             arrays="depths",
-            about="metres, holes filled in by the authors; published: 795 train and 654 test images",
+            about="metres, holes filled in; published: 795 train and 654 test images",
         ),
         splits={"val": "test"},
     )

@@ -36,9 +36,7 @@ def _plain_maps(labels: str, options: Mapping[str, Any]) -> Layout:
     missing = sorted({"images", labels} - set(options))
     if missing:
         word = {"depth": "depth maps", "normals": "surface normals"}[labels]
-        raise ValueError(
-            f"layout='plain' of {word} needs images= and {labels}=; missing {missing}"
-        )
+        raise ValueError(f"layout='plain' of {word} needs images= and {labels}=; missing {missing}")
     images, files = _paths(**{name: options[name] for name in ("images", labels)})
     if labels == "depth":
         return Layout("plain", images, depth=DepthMaps(files))

@@ -41,14 +41,14 @@ def resize_image(
 
 
 def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes (h, w) labels to ``size`` (H, W): pixel i takes the label under its own centre, (i +
-    0.5) · h / H.
+    """Resizes (h, w, …) labels to ``size`` (H, W): pixel i takes the label under its own centre,
+    (i + 0.5) · h / H.
     """
-    if mask.shape == tuple(size):
+    if mask.shape[:2] == tuple(size):
         return mask
     rows, columns = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
-        for old, new in zip(mask.shape, size, strict=True)
+        for old, new in zip(mask.shape[:2], size, strict=True)
     )
     return mask[rows[:, None], columns[None, :]]
 

@@ -41,9 +41,9 @@ class NormalSplit(PairSplit):
             raise ValueError(f"{path}: not readable as a normal map ({error})") from error
         if picture.mode != "RGB" or path.suffix.lower() not in _ENDINGS:
             raise ValueError(
-                f"{path} is a {path.suffix} file of mode {picture.mode}; a normal map must be 8-bit "
-                f"RGB without loss ({', '.join(_ENDINGS)}), n = 2v / 255 − 1, (0, 0, 0) where not "
-                "known"
+                f"{path} is a {path.suffix} file of mode {picture.mode}; a normal map must be "
+                f"8-bit RGB without loss ({', '.join(_ENDINGS)}), n = 2v / 255 − 1, (0, 0, 0) "
+                "where not known"
             )
         return normals_of(np.array(picture))
 

@@ -52,8 +52,9 @@ def listed_pairs(
     lines = _without(selection.exclude, _read(path, word), path=path)
     lines = lines[:: selection.every][: selection.limit]
     images, labels = zip(*lines, strict=True)
-    found = _below(root, images, folders=lists.images, listing=path)
-    return list(zip(found, _below(root, labels, folders=lists.labels, listing=path), strict=True))
+    image_files = _below(root, images, folders=lists.images, path=path)
+    label_files = _below(root, labels, folders=lists.labels, path=path)
+    return list(zip(image_files, label_files, strict=True))
 
 
 def _read(path: Path, word: str) -> list[tuple[str, str]]:
@@ -97,16 +98,17 @@ def _fits(pattern: str, name: str) -> bool:
     return fnmatchcase(name if "/" in pattern else name.rpartition("/")[2], pattern)
 
 
-def _below(root: Path, names: Sequence[str], *, folders: Sequence[str], listing: Path) -> list[Path]:
-    """The files of these names, all in the first of the folders that holds the first name."""
+def _below(root: Path, names: Sequence[str], *, folders: Sequence[str], path: Path) -> list[Path]:
+    """The files of these names, all in the first of the folders that holds the first name; ``path``
+    is the list that names them.
+    """
     places = [root / folder for folder in folders]
     holding = next((place for place in places if (place / names[0]).is_file()), places[0])
     files = [holding / name for name in names]
     missing = [file for file in files if not file.is_file()]
     if missing:
-        tried = ", ".join(str(place) for place in places)
         raise FileNotFoundError(
-            f"{listing}: {len(missing)} of {len(files)} files are missing, the first: "
-            f"{missing[0]}; paths of the list count from one of {tried}"
+            f"{path}: {len(missing)} of {len(files)} files are missing, the first: {missing[0]}; "
+            f"paths of the list count from one of {', '.join(map(str, places))}"
         )
     return files

@@ -13,6 +13,7 @@ from benchmarks.data.pair_lists import Pair, listed_pairs
 from benchmarks.data.selection import BOTH, Parts, Selection
 from pretrain.data.folders import EXTENSIONS, is_hidden, visible
 
+
 def part_pairs(
     root: Path, layout: Layout, *, parts: Parts = BOTH, labels: str = "masks", word: str = "mask"
 ) -> list[list[Pair]]:

@@ -40,6 +40,8 @@ from benchmarks.frozen import (
 from benchmarks.frozen.clusters import discovery, overcluster
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
+from benchmarks.frozen.surfaces import depth as depth_bins
+from benchmarks.frozen.surfaces import normals
 from benchmarks.transfer import run as transfer
 from pretrain.annotations import build, fit_all
 from pretrain.names import find_declared, suggestion
@@ -53,6 +55,8 @@ MODULES = (
     probe,
     depth_probe,
     linear_segmentation,
+    depth_bins,
+    normals,
     decoder,
     cam,
     correspondence,

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from benchmarks.data import DepthFolder, SegmentationFolder
+from benchmarks.data import DepthFolder, NormalFolder, SegmentationFolder
 
 COLOURS = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]], np.uint8)
 
@@ -120,6 +120,33 @@ def toy_depth(toy_root: Path) -> Callable[..., DepthFolder]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def normals_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 4 train and 2 val images of 40 x 48 pixels whose colours are those of their normal
+    maps, which have some unknown pixels.
+    """
+    root = tmp_path_factory.mktemp("toy_normals")
+    rng = np.random.default_rng(7)
+    for split, count in (("train", 4), ("val", 2)):
+        for index in range(count):
+            blocks = rng.normal(size=(5, 6, 3)) * 0.4 + (0, 0, 1)
+            vectors = np.kron(blocks, np.ones((8, 8, 1)))
+            vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+            values = ((vectors + 1) * 127.5).round().astype(np.uint8)
+            truth = np.where(rng.random((40, 48, 1)) < 0.1, 0, values).astype(np.uint8)
+            for kind, pixels in (("img", values), ("norm", truth)):
+                path = root / split / f"{index:06d}_{kind}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    return root
+
+
+@pytest.fixture
+def toy_normals(normals_root: Path) -> NormalFolder:
+    """The toy set with surface normals."""
+    return NormalFolder(normals_root, images="{split}/*_img.png", normals="{split}/*_norm.png")
 
 
 def _write_willow(root: Path, points: int = 4) -> Path:

@@ -8,12 +8,12 @@ from benchmarks.core.benchmark import speed_only
 from benchmarks.frozen.surfaces.schedules import SCHEDULES
 from pretrain.names import check_choice
 
-FITS = ("refuse", "resize", "centre", "bottom")
-SELECTIONS = ("last", "best")
-_POSITIVE = ("steps", "images_per_step", "images_per_loss", "lr", "enlarge", "look_every")
+SIZINGS = ("refuse", "resize", "centre", "bottom")
+PADDED_CELLS = ("cut", "stretch")
+_POSITIVE = ("steps", "images_per_step", "images_per_loss", "lr", "enlarge")
 _SHARES = ("flip", "colour", "warmup_from", "floor", "beta1", "beta2")
 QUICK = dict(
-    size=(128, 128), fit="resize", steps=300, warmup_steps=30, images_per_step=8, images_per_loss=8
+    size=(128, 128), sizing="resize", steps=300, warmup_steps=30, images_per_step=8, images_per_loss=8
 )
 
 
@@ -25,7 +25,7 @@ class Settings:
     size: tuple[int, int] = (480, 640)
     # an image of another size: refuse it, resize it (aspect ratio not kept), or cut size out of its
     # centre or out of the bottom (columns from the centre)
-    fit: str = "refuse"
+    sizing: str = "refuse"
     # (top, left, bottom, right) of such an image that train views are cut from; () takes all of it
     train_frame: tuple[int, ...] = ()
     crop_size: tuple[int, ...] = ()  # (H, W) of random train crops; () takes the whole frame
@@ -36,6 +36,9 @@ class Settings:
     tint: tuple[float, float] = (0.9, 1.1)  # factor of each channel
     batch_norm: bool = True  # of the features, before the 1×1 convolution
     enlarge: int = 1  # the head's map is this many times the features', bilinearly
+    # maps of padded images: cut the padding off, or stretch the map over the image as if there were
+    # none (published so for DINOv2: predictions lie up to half of the padding away)
+    padded_cells: str = "cut"
     steps: int = 38_400  # optimiser steps
     images_per_step: int = 16
     # the loss is computed of so many images and averaged over them, as processes do
@@ -49,9 +52,6 @@ class Settings:
     warmup_steps: int = 12_800
     warmup_from: float = 1e-3  # factor that the cosine's warm-up starts from
     floor: float = 1e-8  # factor that the cosine ends at
-    # which weights are scored: the last ones, or the best of several looks at the scored part
-    select: str = "last"
-    look_every: int = 800  # steps between looks
     flip_test: bool = True  # the prediction is the mean with that of the mirrored image
     seed: int = 0  # of initial weights, order and augmentation
     batch_size: int = speed_only(4)  # images scored at once
@@ -59,9 +59,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("size", "train_frame", "crop_size", "gamma", "brightness", "tint"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        check_choice("fit", self.fit, FITS)
+        check_choice("sizing", self.sizing, SIZINGS)
+        check_choice("padded_cells", self.padded_cells, PADDED_CELLS)
         check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("select", self.select, SELECTIONS)
         self._check_sizes()
         for name in (*_POSITIVE, "batch_size"):
             if not getattr(self, name) > 0:
@@ -90,9 +90,7 @@ class Settings:
         check_rectangle("train_frame", self.train_frame, self.size)
         height, width = self.frame_size
         crop = self.crop_size
-        if crop and (
-            len(crop) != 2 or not 0 < crop[0] <= height or not 0 < crop[1] <= width
-        ):
+        if crop and (len(crop) != 2 or not 0 < crop[0] <= height or not 0 < crop[1] <= width):
             raise ValueError(
                 f"crop_size={crop!r} must be () or (H, W) within train views of {height} × {width}"
             )

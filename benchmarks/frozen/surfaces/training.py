@@ -80,6 +80,7 @@ def fit(
     settings: Settings,
     loss: Loss,
     look: Callable[[int], None] | None = None,
+    look_every: int = 1,
     progress: Progress | None = None,
 ) -> float:
     """Trains the head, in place and in full precision.
@@ -90,7 +91,8 @@ def fit(
         batches: Images (B, 3, h, w) uint8 and labels (B, h, w, …), one batch per step.
         settings: Optimiser and schedule.
         loss: Of ``images_per_loss`` images; groups are averaged.
-        look: Called with the number of steps done every ``look_every`` steps and after the last.
+        look: Called with the number of steps done every so many steps and after the last.
+        look_every: Steps between looks.
         progress: Called with ("train", steps done, steps).
 
     Returns:
@@ -119,7 +121,7 @@ def fit(
         if not math.isfinite(losses[-1]):
             raise ValueError(f"step {step + 1}: the loss is {losses[-1]}; choose a smaller lr")
         done = step + 1
-        if look and (done % settings.look_every == 0 or done == settings.steps):
+        if look and (done % look_every == 0 or done == settings.steps):
             look(done)
             head.train()
         if progress:
@@ -127,6 +129,38 @@ def fit(
     head.eval()
     last = losses[-max(1, len(losses) // 10) :]
     return sum(last) / len(last)
+
+
+def on_image(
+    maps: Tensor,
+    size: tuple[int, int],
+    *,
+    extractor: FeatureExtractor,
+    settings: Settings,
+    bicubic: bool = False,
+) -> Tensor:
+    """Brings maps (B, K, h, w) to the size (H, W) of the images that they belong to.
+
+    Args:
+        maps: Of the features' area, padding included.
+        size: (H, W) in pixels.
+        extractor: Says where its cells lie.
+        settings: ``padded_cells``.
+        bicubic: Bicubically with the corners' centres aligned, instead of bilinearly.
+
+    Returns:
+        (B, K, H, W).
+    """
+    cells_of = getattr(extractor, "cells", None)  # stand-ins for a network never pad
+    padded, (top, left) = tuple(size), (0, 0)
+    if cells_of is not None and settings.padded_cells == "cut":
+        cells = cells_of(size)
+        padded, (top, left) = cells.padded, cells.before
+    mode = dict(mode="bilinear", align_corners=False)
+    if bicubic:
+        mode = dict(mode="bicubic", align_corners=True)
+    resized = F.interpolate(maps, size=padded, **mode)
+    return resized[:, :, top : top + size[0], left : left + size[1]]
 
 
 @torch.no_grad()

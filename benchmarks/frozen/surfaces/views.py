@@ -27,24 +27,24 @@ def fitted(split: PairSplit, index: int, settings: Settings) -> View:
     """Reads an image (H, W, 3) uint8 and its labels at ``settings.size``.
 
     Raises:
-        ValueError: not readable, or a size that ``settings.fit`` does not bring to it; names the
+        ValueError: not readable, or a size that ``settings.sizing`` does not bring to it; names the
             file.
     """
     image, labels = split.load(index)
     size, shape = settings.size, image.shape[:2]
     if shape == size:
         return image, labels
-    if settings.fit == "resize":
+    if settings.sizing == "resize":
         return resize_image(image, size), resize_mask(labels, size)
     top, left = shape[0] - size[0], (shape[1] - size[1]) // 2
-    if settings.fit == "refuse" or min(top, left) < 0:
-        cure = "fit=resize, centre or bottom brings images to size"
-        if settings.fit != "refuse":
-            cure = f"fit={settings.fit} cuts size out of larger images only"
+    if settings.sizing == "refuse" or min(top, left) < 0:
+        cure = "sizing=resize, centre or bottom brings images to size"
+        if settings.sizing != "refuse":
+            cure = f"sizing={settings.sizing} cuts size out of larger images only"
         raise ValueError(
             f"{split.name(index)} has {shape[0]} × {shape[1]} pixels, but size={size}; {cure}"
         )
-    top = top // 2 if settings.fit == "centre" else top
+    top = top // 2 if settings.sizing == "centre" else top
     window = slice(top, top + size[0]), slice(left, left + size[1])
     return np.ascontiguousarray(image[window]), labels[window]
 

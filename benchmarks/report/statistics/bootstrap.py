@@ -21,7 +21,11 @@ from benchmarks.report.statistics.contract import Statistic
 RESAMPLES = 2000
 _BLOCK = 1 << 23  # weights in memory at once: 64 MB
 # Metrics of depth: sums over pixels of an image, their divisor, and what follows the division.
-_DEPTH = {"RMSE": ("squared_error", np.sqrt), "delta1": ("within", np.asarray)}
+_DEPTH = {
+    "RMSE": ("squared_error", np.sqrt),
+    "pooled_RMSE": ("squared_error", np.sqrt),
+    "delta1": ("within", np.asarray),
+}
 
 
 @dataclass(frozen=True)

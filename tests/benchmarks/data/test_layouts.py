@@ -17,14 +17,24 @@ from benchmarks.data import (
     DepthFolder,
     ImageSets,
     KeypointPairs,
+    NormalFolder,
     SegmentationFolder,
+    VideoFolder,
 )
 from benchmarks.data.base import LabelledData
 from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, folder_of
 from benchmarks.data.layout_list import as_text, describe
 from benchmarks.data.layouts import LAYOUTS, declare, find_layout, layouts_with
 
-READERS = (ClassFolder, DepthFolder, ImageSets, KeypointPairs, SegmentationFolder)
+READERS = (
+    ClassFolder,
+    DepthFolder,
+    ImageSets,
+    KeypointPairs,
+    NormalFolder,
+    SegmentationFolder,
+    VideoFolder,
+)
 
 
 @pytest.fixture
@@ -51,8 +61,16 @@ def test_a_name_is_declared_once(declared: Callable[[Layout], None]) -> None:
 
 
 def test_layouts_are_found_by_what_they_hold() -> None:
-    assert layouts_with("depth") == ["scenes", "plain"]
     assert layouts_with("points") == ["pfwillow", "willow-list", "pfpascal", "spair", "ap10k"]
+    assert layouts_with("depth") == [
+        "scenes",
+        "plain",
+        "nyu",
+        "nyu-labelled",
+        "nyu-labelled-filled",
+        "kitti-eigen",
+    ]
+    assert layouts_with("normals") == ["plain"]
     assert layouts_with("class_folders") == ["scenes", "classes", "domains"]
     assert len(layouts_with("masks")) == 7 and "classes" not in layouts_with("masks")
 
@@ -172,6 +190,10 @@ def test_readers_take_what_they_read_from_a_command_line() -> None:
     assert SegmentationFolder.arguments("plain", "R", depth) is None
     assert DepthFolder.arguments("plain", "R", depth) == dict(root="R", layout="plain") | depth
     assert DepthFolder.arguments("plain", "R", masks) is None
+    normals = dict(images="i", normals="n")
+    assert NormalFolder.arguments("plain", "R", normals) == dict(root="R", layout="plain") | normals
+    assert NormalFolder.arguments("plain", "R", depth) is None
+    assert SegmentationFolder.arguments("plain", "R", normals) is None
     assert KeypointPairs.arguments("pfwillow", "R", {}) == dict(root="R", layout="pfwillow")
     few = dict(factors="viewpoint")
     assert ImageSets.arguments("aloi", "R", few) == dict(root="R", layout="aloi") | few
@@ -179,9 +201,10 @@ def test_readers_take_what_they_read_from_a_command_line() -> None:
 
 
 def test_messages_name_the_layouts_that_would_do() -> None:
-    assert DepthFolder.wanted() == "layout with depth maps (scenes, plain)"
     points = "pfwillow, willow-list, pfpascal, spair, ap10k"
     assert KeypointPairs.wanted() == f"layout with keypoints ({points})"
+    assert DepthFolder.wanted().startswith("layout with depth maps (scenes, plain, nyu, ")
+    assert NormalFolder.wanted() == "layout with normal maps (plain)"
     assert SegmentationFolder.wanted().startswith("layout with masks (ade20k, voc, ")
 
 
@@ -218,8 +241,10 @@ def test_the_list_says_where_files_lie() -> None:
     assert titles == [
         "masks of classes:",
         "depth maps:",
+        "surface normals:",
         "keypoints:",
         "sets of images in which one factor varies:",
+        "videos with masks of objects:",
         "class folders:",
     ]
     assert "`" not in as_text()

@@ -22,6 +22,7 @@ from benchmarks.data import (
     DepthFolder,
     ImageSets,
     KeypointPairs,
+    NormalFolder,
     SegmentationFolder,
     VideoFolder,
 )
@@ -33,6 +34,7 @@ DENSE = dict(
     size=(40, 48), passes=1, memory_size=10_000, augment=True, neighbours=5, backend="torch"
 )
 PROBE = dict(size=(40, 48), epochs=1, least_steps=2)
+SURFACES = dict(size=(40, 48), steps=2, warmup_steps=0, images_per_step=2, images_per_loss=2)
 BASE = {
     "retrieval": DENSE,
     "depth": DENSE,
@@ -48,6 +50,8 @@ BASE = {
         warmup=1,
         absent_as_zero=True,
     ),
+    "depth_bins": SURFACES | dict(bins=8),
+    "normals": SURFACES,
     "decoder": dict(size=(40, 48), dim=4, steps=2, images_per_step=2),
     "robustness": dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)),
     "correspondence": dict(size=(32, 32)),
@@ -73,29 +77,37 @@ OTHER = dict(
     clustering="spread",
     compat=("crop-scale-2",),
     corruptions=("fog",),
+    crop_size=(24, 24),
     drops=(2,),
     fit="letterbox",
     flip_by="batch",
     frame="input",
+    gradient_between="images",
+    images_per_loss=1,
     length_in="epochs",
     long_side=44,
     loss="relative",
     mask="positive",
     mask_size=(20, 24),
     matching="iou",
+    normal_loss="kappa",
     optimiser="sgd",
     outside="zero",
     padded="stretched",
     place="corner",
     placement="shard",
-    relative_to="image",
     ratio=(0.5, 1.5),
     resample="bicubic",
+    relative_to="image",
+    resize="bicubic",
     rounding="down",
     rule="strict",
     runs=("random:test_resnet?output_stride=8&seed=1",),
     scales=(1.0, 2.0),
     schedule="cosine",
+    scored=(0, 0, 20, 20),
+    select="best",
+    sizing="centre",
     severities=(2,),
     shape="disc",
     small_images="square",
@@ -103,6 +115,7 @@ OTHER = dict(
     stride=8,
     test_view="squash",
     train_at="low",
+    train_frame=(0, 0, 32, 40),
     train_view="squash",
     upsampler="nearest",
     weight_decays=(1e-2, 1e-3),
@@ -173,13 +186,20 @@ def toy_videos(tmp_path_factory: pytest.TempPathFactory, write_davis: Callable[.
 
 @pytest.fixture
 def open_task(
-    toy_root: Path, toy_pairs: Path, toy_sets: Path, toy_videos: Path, image_folder: Path
+    toy_root: Path,
+    toy_pairs: Path,
+    toy_sets: Path,
+    toy_videos: Path,
+    image_folder: Path,
+    normals_root: Path,
 ) -> Callable[..., Task]:
     """Opens a benchmark by name on toy data, with changed settings."""
 
     masks = dict(layout="plain", images="images/{split}", masks="masks/{split}", classes=3)
     depth = dict(layout="plain", images="images/{split}", depth="depth/{split}")
+    normals = dict(layout="plain", images="{split}/*_img.png", normals="{split}/*_norm.png")
     arguments = {
+        NormalFolder: normals | dict(root=normals_root),
         SegmentationFolder: masks | dict(root=toy_root, ignore=255),
         DepthFolder: depth | dict(root=toy_root),
         KeypointPairs: dict(root=toy_pairs),
