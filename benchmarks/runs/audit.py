@@ -172,7 +172,7 @@ def _check_record(record: dict[str, Any], hashes: dict[str, str], check: _Check)
     for name, metric in record["metrics"].items():
         counts = counts_of(record["counts"], name)
         if counts is not None and metric["value"] is not None:
-            check.equal(f"{place}, {name} and its counts", metric["value"], metric_of(counts, name))
+            check.equal(f"{place}, {name} and its counts", metric["value"], metric_of(counts))
 
 
 def _check_values(

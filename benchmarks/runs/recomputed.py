@@ -67,11 +67,14 @@ def rank(column: str, metric: str, cells: Cells, table: dict[str, Any]) -> dict[
     return names | dict(arms=arms, pairs=pairs) | facts
 
 
-def counts_of(counts: dict[str, Any], metric: str) -> dict[str, np.ndarray] | None:
-    """Per image numerators and denominators (n, k), and the images' numbers (n,)."""
+def counts_of(counts: dict[str, Any], metric: str) -> dict[str, Any] | None:
+    """Per image numerators and denominators (n, k), the images' numbers (n,), and whether the
+    metric is the root of their ratio.
+    """
     table = counts.get("per_image", {})
     images = np.array(table.get("image", []), int)
-    depth = {"RMSE": "squared_error", "delta1": "within"}
+    depth = {"RMSE": "squared_error", "pooled_RMSE": "squared_error", "delta1": "within"}
+    squared = False
     aligned = "aligned_" if metric.startswith("aligned_") else ""
     part = aligned + depth.get(metric.removeprefix("aligned_"), "")
     keeps_shares = "Y" in table and "average_drop" not in table  # CAM of older versions
@@ -92,17 +95,19 @@ def counts_of(counts: dict[str, Any], metric: str) -> dict[str, np.ndarray] | No
             above, below = intersection.sum(1), true.sum(1)
     elif part in table and metric.removeprefix("aligned_") in depth:
         above, below = np.array(table[part], float), np.array(table["known"], float)
+        squared = part.endswith("squared_error")
     else:
         return None
     size = len(images)
-    return dict(above=above.reshape(size, -1), below=below.reshape(size, -1), images=images)
+    above, below = above.reshape(size, -1), below.reshape(size, -1)
+    return dict(above=above, below=below, images=images, squared=squared)
 
 
-def metric_of(counts: dict[str, np.ndarray], name: str, draws: np.ndarray | None = None) -> Any:
+def metric_of(counts: dict[str, Any], draws: np.ndarray | None = None) -> Any:
     """The metric on all images, or on each draw of them.
 
     Args:
-        counts: of :func:`_counts`.
+        counts: of :func:`counts_of`.
         draws: (R, n) how often each image is drawn.
     """
     weights = np.ones((1, len(counts["images"]))) if draws is None else draws
@@ -111,7 +116,7 @@ def metric_of(counts: dict[str, np.ndarray], name: str, draws: np.ndarray | None
     present = np.isfinite(ratios)
     with np.errstate(invalid="ignore"):
         mean = np.where(present, ratios, 0).sum(1) / present.sum(1)
-    result = np.sqrt(mean) if name.endswith("RMSE") else 100 * mean
+    result = np.sqrt(mean) if counts["squared"] else 100 * mean
     return float(result[0]) if draws is None else result
 
 
@@ -138,7 +143,7 @@ def _image_noise(runs: Sequence[dict[Any, Any]], seeds: list[Any], metric: str) 
     weights, lacking = times[:, numbers], np.zeros(_RESAMPLES, bool)
     metrics = np.full((_RESAMPLES, size, len(seeds)), np.nan)
     for (row, place), counts in cells.items():
-        metrics[:, row, place] = metric_of(counts, metric, weights)
+        metrics[:, row, place] = metric_of(counts, weights)
         occurs = counts["below"].sum(0) > 0
         lacking |= ((weights @ counts["below"] == 0) & occurs).any(1)
     usable = np.all([np.isfinite(metrics[:, row, place]) for row, place in cells], axis=0)
@@ -166,7 +171,7 @@ def _cell_counts(
             counts = counts_of(record["counts"], metric)
             if counts is None:
                 return None
-            again = metric_of(counts, metric)
+            again = metric_of(counts)
             same = next(iter(cells.values()), counts)["images"]
             if not np.isclose(again, _value(record, metric), rtol=1e-6):
                 return None

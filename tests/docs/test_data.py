@@ -12,7 +12,7 @@ from benchmarks.data.layouts import LAYOUTS
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("labels", ["masks", "depth", "videos"])
+@pytest.mark.parametrize("labels", ["masks", "depth", "normals", "videos"])
 def test_each_declared_layout_has_its_line(labels: str) -> None:
     lines = PAGE.splitlines()
     for name, images, files, about in describe(labels):

@@ -96,8 +96,8 @@ def run(
         ``pooled_RMSE``, and with ``select="best"`` the step and the AbsRel of each look.
 
     Raises:
-        ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite, nothing
-            to score.
+        ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite,
+            nothing to score.
     """
     started = time.perf_counter()
     looks: dict[int, DepthImages] = {}

@@ -94,8 +94,8 @@ def run(
         Metrics of :mod:`benchmarks.frozen.surfaces.normal_scores`; counts per image.
 
     Raises:
-        ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite, nothing
-            to score.
+        ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite,
+            nothing to score.
     """
     started = time.perf_counter()
     head = make_head(extractor, LOSSES[settings.normal_loss], settings)

@@ -9,11 +9,16 @@ from benchmarks.frozen.surfaces.schedules import SCHEDULES
 from pretrain.names import check_choice
 
 SIZINGS = ("refuse", "resize", "centre", "bottom")
-PADDED_CELLS = ("cut", "stretch")
+PADDED = ("cut", "stretched")
 _POSITIVE = ("steps", "images_per_step", "images_per_loss", "lr", "enlarge")
 _SHARES = ("flip", "colour", "warmup_from", "floor", "beta1", "beta2")
 QUICK = dict(
-    size=(128, 128), sizing="resize", steps=300, warmup_steps=30, images_per_step=8, images_per_loss=8
+    size=(128, 128),
+    sizing="resize",
+    steps=300,
+    warmup_steps=30,
+    images_per_step=8,
+    images_per_loss=8,
 )
 
 
@@ -38,17 +43,17 @@ class Settings:
     enlarge: int = 1  # the head's map is this many times the features', bilinearly
     # maps of padded images: cut the padding off, or stretch the map over the image as if there were
     # none (published so for DINOv2: predictions lie up to half of the padding away)
-    padded_cells: str = "cut"
+    padded: str = "cut"
     steps: int = 38_400  # optimiser steps
     images_per_step: int = 16
     # the loss is computed of so many images and averaged over them, as processes do
     images_per_loss: int = 2
     lr: float = 3e-4  # AdamW's peak learning rate
     weight_decay: float = 1e-4  # of AdamW, on all parameters
-    beta1: float = 0.9  # of AdamW; the schedule one-cycle sets its own
-    beta2: float = 0.999
+    beta1: float = 0.9  # of AdamW; one-cycle sets its own
+    beta2: float = 0.99
     clip: float = 35.0  # largest norm of the gradient; 0 does not clip
-    schedule: str = "cosine"  # of the learning rate per step, see schedules.py
+    schedule: str = "one-cycle"  # of the learning rate per step, see schedules.py
     warmup_steps: int = 12_800
     warmup_from: float = 1e-3  # factor that the cosine's warm-up starts from
     floor: float = 1e-8  # factor that the cosine ends at
@@ -60,7 +65,7 @@ class Settings:
         for name in ("size", "train_frame", "crop_size", "gamma", "brightness", "tint"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         check_choice("sizing", self.sizing, SIZINGS)
-        check_choice("padded_cells", self.padded_cells, PADDED_CELLS)
+        check_choice("padded", self.padded, PADDED)
         check_choice("schedule", self.schedule, SCHEDULES)
         self._check_sizes()
         for name in (*_POSITIVE, "batch_size"):

@@ -145,7 +145,7 @@ def on_image(
         maps: Of the features' area, padding included.
         size: (H, W) in pixels.
         extractor: Says where its cells lie.
-        settings: ``padded_cells``.
+        settings: ``padded``.
         bicubic: Bicubically with the corners' centres aligned, instead of bilinearly.
 
     Returns:
@@ -153,7 +153,7 @@ def on_image(
     """
     cells_of = getattr(extractor, "cells", None)  # stand-ins for a network never pad
     padded, (top, left) = tuple(size), (0, 0)
-    if cells_of is not None and settings.padded_cells == "cut":
+    if cells_of is not None and settings.padded == "cut":
         cells = cells_of(size)
         padded, (top, left) = cells.padded, cells.before
     mode = dict(mode="bilinear", align_corners=False)

@@ -238,13 +238,17 @@ def test_metrics_of_depth_and_of_single_images() -> None:
     table = dict(image=[0, 1], squared_error=[4.0, 12.0], within=[1, 3], known=[2, 2])
     counts = dict(per_image=table, top1=[1, 0, 1, 1])
     for name, value in dict(RMSE=2.0, delta1=100.0, top1=75.0).items():
-        assert recomputed.metric_of(recomputed.counts_of(counts, name), name) == value
+        assert recomputed.metric_of(recomputed.counts_of(counts, name)) == value
     assert recomputed.counts_of(counts, "other") is None
+    # a mean over images of roots, beside the root of the pooled mean
+    both = dict(per_image=table | dict(RMSE=[1.0, 4.0]))
+    for name, value in dict(RMSE=2.5, pooled_RMSE=2.0).items():
+        assert recomputed.metric_of(recomputed.counts_of(both, name)) == value
     table = dict(image=[0, 1, 5], ADCC=[30.0, None, 60.0], Y=[0.5] * 3, average_drop=[0.0] * 3)
     own = recomputed.counts_of(dict(per_image=table), "ADCC")  # None: has no part in the mean
-    assert recomputed.metric_of(own, "ADCC") == pytest.approx(45.0)
+    assert recomputed.metric_of(own) == pytest.approx(45.0)
     draws = np.array([[0.0, 3.0, 0.0], [2.0, 0.0, 1.0]])
-    drawn = recomputed.metric_of(own, "ADCC", draws)
+    drawn = recomputed.metric_of(own, draws)
     assert np.isnan(drawn[0]) and drawn[1] == pytest.approx(40.0)
     del table["average_drop"]  # CAM of older versions: shares
     assert recomputed.counts_of(dict(per_image=table), "ADCC") is None

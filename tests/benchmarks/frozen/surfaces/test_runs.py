@@ -19,7 +19,15 @@ from benchmarks.frozen.surfaces.normal_scores import METRICS, NormalImages, angl
 from benchmarks.frozen.surfaces.training import LinearHead, on_image, predict
 from benchmarks.report.statistics.bootstrap import image_sums
 
-SMALL = dict(size=(40, 48), steps=60, warmup_steps=5, images_per_step=4, images_per_loss=2, lr=0.3)
+SMALL = dict(
+    size=(40, 48),
+    steps=60,
+    warmup_steps=5,
+    images_per_step=4,
+    images_per_loss=2,
+    lr=0.3,
+    schedule="cosine",
+)
 AUGMENTED = dict(colour=0.5, rotate=2.5, crop_size=(24, 32))
 
 
@@ -81,9 +89,9 @@ def test_padding_is_cut_or_stretched() -> None:
             ramp,
             (40, 48),
             extractor=extractor,
-            settings=depth.Settings(size=(40, 48), padded_cells=kind),
+            settings=depth.Settings(size=(40, 48), padded=kind),
         )
-        for kind in ("cut", "stretch")
+        for kind in ("cut", "stretched")
     )
     assert torch.equal(cut[0, 0, :, 0], torch.arange(4.0, 44.0))
     assert torch.equal(stretched, F.interpolate(ramp, (40, 48), mode="bilinear"))
@@ -92,7 +100,7 @@ def test_padding_is_cut_or_stretched() -> None:
 def test_networks_of_several_layers_and_padding_are_read(toy_depth: Callable) -> None:
     extractor = reading("centre", layers=(2, 5, 8, 11), norm=False, class_token="concatenate")
     settings = depth.Settings(
-        **SMALL | dict(steps=2, warmup_steps=0), batch_norm=False, enlarge=4, padded_cells="stretch"
+        **SMALL | dict(steps=2, warmup_steps=0), batch_norm=False, enlarge=4, padded="stretched"
     )
     record = depth.BENCHMARK.measure(extractor, toy_depth(), settings)
     assert record.metrics["RMSE"].value < 10

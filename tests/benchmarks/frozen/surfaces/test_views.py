@@ -53,15 +53,15 @@ def agree(image: np.ndarray, labels: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("fit", "size", "corner"),
+    ("sizing", "size", "corner"),
     [
         ("refuse", (40, 60), (0, 0)),
         ("centre", (20, 31), (10, 14)),
         ("bottom", (20, 31), (20, 14)),
     ],
 )
-def test_images_are_brought_to_size(fit: str, size: tuple[int, int], corner: Any) -> None:
-    image, labels = fitted(Places(), 2, settings_of(fit=fit, size=size))
+def test_images_are_brought_to_size(sizing: str, size: tuple[int, int], corner: Any) -> None:
+    image, labels = fitted(Places(), 2, settings_of(sizing=sizing, size=size))
     assert labels.shape == size and tuple(image[0, 0, :2]) == corner and agree(image, labels)
 
 
@@ -70,15 +70,15 @@ def test_the_bottom_is_kittis_crop() -> None:
         def load(self, index: int) -> View:
             return np.zeros((375, 1242, 3), np.uint8), np.arange(375 * 1242.0).reshape(375, 1242)
 
-    _, labels = fitted(Kitti(), 0, settings_of(fit="bottom", size=(352, 1216)))
+    _, labels = fitted(Kitti(), 0, settings_of(sizing="bottom", size=(352, 1216)))
     assert labels.shape == (352, 1216) and labels[0, 0] == (375 - 352) * 1242 + 13
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(size=(40, 64)), r"0\.png has 40 × 60 pixels, but size=\(40, 64\); fit=resize"),
-        (dict(size=(40, 64), fit="centre"), "fit=centre cuts size out of larger images only"),
+        (dict(size=(40, 64)), r"0\.png has 40 × 60 pixels, but size=\(40, 64\); sizing=resize"),
+        (dict(size=(40, 64), sizing="centre"), "sizing=centre cuts size out of larger images only"),
     ],
 )
 def test_another_size_is_refused_by_name(changes: dict, message: str) -> None:
@@ -150,7 +150,7 @@ def test_scored_batches_are_the_whole_part_in_order() -> None:
     ("changes", "message"),
     [
         (dict(size=(40,)), "size="),
-        (dict(fit="crop"), "fit='crop' is not one of"),
+        (dict(sizing="crop"), "sizing='crop' is not one of"),
         (dict(crop_size=(41, 20)), r"within train views of 40 × 60"),
         (dict(train_frame=(0, 0, 41, 60)), "train_frame=.* within an image of 40 × 60"),
         (dict(scored=(3, 3, 2, 9)), "scored="),
