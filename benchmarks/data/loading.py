@@ -8,6 +8,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,13 +131,13 @@ def ordered_map(function: Callable[[In], Out], items: Iterable[In], ahead: int) 
                 future.cancel()
 
 
-def sample_keys(images: int, needed: int, seed: int) -> Iterator[tuple[int, int]]:
-    """Yields (epoch, image) of so many training samples: a permutation of the images per epoch."""
-    for number in range(needed):
-        epoch, place = divmod(number, images)
-        if place == 0:
-            order = np.random.default_rng([seed, 3, epoch]).permutation(images)
-        yield epoch, int(order[place])
+def sample_keys(images: int, seed: int) -> Iterator[tuple[int, int]]:
+    """Yields (epoch, image) of training samples without end: a permutation of the images per
+    epoch.
+    """
+    for epoch in count():
+        for image in np.random.default_rng([seed, 3, epoch]).permutation(images):
+            yield epoch, int(image)
 
 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ def train_batches(split: PairSplit, settings: Settings) -> Iterator[tuple[Tensor
     needed = settings.steps * settings.images_per_step
     for view in ordered_map(
         lambda key: _view(split, key, settings),
-        sample_keys(len(split), needed, settings.seed),
+        islice(sample_keys(len(split), settings.seed), needed),
         64,
     ):
         window.append(view)

@@ -52,7 +52,8 @@ class Settings:
     init_std: float = 0.01  # of the weights, biases 0; 0: both uniform within ±1/√C
     # Training
     length: int = 40_000
-    length_in: str = "iterations"  # or epochs, whose last batch may be smaller
+    length_in: str = "iterations"  # or epochs
+    drop_last: bool = False  # the last images of an epoch that do not fill a batch
     images_per_step: int = 16  # over all processes
     optimiser: str = "adamw"  # β 0.9, 0.999; or sgd
     lr: float = 1e-3  # the peak
@@ -116,6 +117,11 @@ class Settings:
             raise ValueError(f"drops={self.drops!r} must be epochs from 1 on")
 
     def _check_together(self) -> None:
+        if self.window_stride > min(self.size):
+            raise ValueError(
+                f"window_stride={self.window_stride} is more than the shorter side of "
+                f"size={self.size!r}: pixels between the windows would get no class"
+            )
         if self.test_view != "own" and self.scales != (1.0,):
             raise ValueError(
                 f"scales={self.scales!r}: only test_view='own' has several sizes, found "
@@ -136,9 +142,17 @@ class Settings:
         """How long training on so many images is.
 
         Raises:
-            ValueError: a warm-up that does not end, or more evaluations than iterations.
+            ValueError: no whole batch, a warm-up that does not end, or more evaluations than
+                iterations.
         """
         per_epoch = -(-images // self.images_per_step)
+        if self.drop_last:
+            per_epoch = images // self.images_per_step
+        if not per_epoch:
+            raise ValueError(
+                f"images_per_step={self.images_per_step} is more than the {images} train images, "
+                "and drop_last=True leaves none of them"
+            )
         by_epochs = self.length_in == "epochs"
         iterations = self.length * per_epoch if by_epochs else self.length
         if self.warmup >= iterations and self.schedule in ("dinov3", "poly"):

@@ -178,17 +178,22 @@ def iteration_keys(
     images: int, settings: Settings, course: Course
 ) -> Iterator[list[tuple[int, int]]]:
     """Yields (epoch, image) of every sample of each iteration: a permutation of the images per
-    epoch. Epochs run on into each other where the length is one in iterations; else the last batch
-    of each is what is left.
+    epoch. Its last images, if they fill no batch, are a smaller one, or are left out
+    (``drop_last``); where the length is one in iterations and they are not left out, the next epoch
+    fills it.
     """
-    by_epochs = settings.length_in == "epochs"
-    needed = images * settings.length if by_epochs else course.iterations * settings.images_per_step
-    keys: list[tuple[int, int]] = []
-    for number, key in enumerate(sample_keys(images, needed, settings.seed), start=1):
+    runs_on = settings.length_in == "iterations" and not settings.drop_last
+    done, keys = 0, []
+    for number, key in enumerate(sample_keys(images, settings.seed), start=1):
+        if done == course.iterations:
+            return
         keys.append(key)
-        ends = by_epochs and number % images == 0
-        if len(keys) == settings.images_per_step or ends:
+        whole = len(keys) == settings.images_per_step
+        ends = number % images == 0 and not runs_on
+        if whole or (ends and not settings.drop_last):
             yield keys
+            done += 1
+        if whole or ends:
             keys = []
 
 

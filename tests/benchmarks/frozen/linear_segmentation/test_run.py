@@ -139,6 +139,13 @@ def test_a_short_last_batch_belongs_to_the_epoch() -> None:
     batches = list(iteration_keys(6, run_on, run_on.course(6)))
     assert [len(keys) for keys in batches] == [4] * 5
     assert batches[1][2][0] == 1 and batches[1][1][0] == 0
+    for dropped in (replace(settings, drop_last=True), replace(run_on, drop_last=True)):
+        course = dropped.course(6)
+        batches = list(iteration_keys(6, dropped, course))
+        assert [len(keys) for keys in batches] == [4] * course.iterations
+        assert [keys[0][0] for keys in batches] == list(range(course.iterations))
+    with pytest.raises(ValueError, match="more than the 3 train images, and drop_last=True"):
+        replace(settings, drop_last=True).course(3)
 
 
 def test_one_coin_for_a_batch_or_one_for_each_image(toy_data: Any) -> None:
@@ -332,22 +339,28 @@ def test_labels_that_are_all_ignored_give_no_gradient(
     assert not any(parameter.grad.any() for parameter in head.parameters())
 
 
-def _measure_in_group(rank: int, settings: Settings, data: SegmentationFolder) -> dict[str, Any]:
+def _measure_in_group(
+    rank: int, several: list[Settings], data: SegmentationFolder
+) -> list[dict[str, Any]]:
     from tests.benchmarks.conftest import ColourGrid
 
-    record = BENCHMARK.measure(ColourGrid(), data, settings, distributed=True)
-    return dict(loss=record.counts["loss"], confusion=record.counts["confusion"])
+    measured = []
+    for settings in several:
+        record = BENCHMARK.measure(ColourGrid(), data, settings, distributed=True)
+        measured.append(dict(loss=record.counts["loss"], confusion=record.counts["confusion"]))
+    return measured
 
 
 def test_two_processes_equal_one(in_two_processes: Any, colour_grid: Any, toy_data: Any) -> None:
-    """A batch of 4 over 2 processes, and one of 1 that leaves the second without an image."""
-    for settings in (
+    """Batches of 4 over 2 processes, and one of 1 that leaves the second without an image."""
+    several = [
         replace(SMALL, length=5, warmup=1, dropout=0.2, evaluations=2),
         replace(CENTRE, images_per_step=5, length=2, batch_norm=True),
-    ):
-        data = toy_data()
-        one = measure(colour_grid(), data, settings)
-        for two in in_two_processes(_measure_in_group, settings, data):
+    ]
+    groups = in_two_processes(_measure_in_group, several, toy_data())
+    for settings, *both in zip(several, *groups, strict=True):
+        one = measure(colour_grid(), toy_data(), settings)
+        for two in both:
             assert two["loss"] == pytest.approx(one.counts["loss"], rel=1e-4)
             assert two["confusion"] == one.counts["confusion"]
 

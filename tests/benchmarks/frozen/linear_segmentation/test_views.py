@@ -28,7 +28,13 @@ IMAGE = RNG.integers(0, 256, (30, 45, 3), dtype=np.uint8)
 LABELS = RNG.integers(0, 4, (30, 45)).astype(np.int16)
 FILL = np.array([0.25, 0.5, 0.75], np.float32)
 PLAIN = Settings(
-    size=(24, 24), short_side=24, ratio=(1, 1), largest_share=1.0, flip=0.0, photometric=False
+    size=(24, 24),
+    short_side=24,
+    window_stride=16,
+    ratio=(1, 1),
+    largest_share=1.0,
+    flip=0.0,
+    photometric=False,
 )
 
 
@@ -200,6 +206,7 @@ def test_contrast_before_and_after_the_hue_are_different() -> None:
         (dict(size=(0, 2)), r"size=\(0, 2\) must be two positive numbers"),
         (dict(test_view="squash", scales=(1.0, 2.0)), "only test_view='own' has several sizes"),
         (dict(train_view="centre", short_side=10), "a centre crop cannot be larger than short_sid"),
+        (dict(window_stride=25), "window_stride=25 is more than the shorter side of size=.24, 24."),
         (dict(spare_outputs=1), "spare_outputs=1: .* set absent_as_zero=True"),
     ],
 )

@@ -1,0 +1,19 @@
+"""The linear probe that upsamplers are compared by, with AnyUp's schedule, on ADE20K: a step per
+epoch, from the peak to nearly 0. Nothing comparable is published in the sources that we could read,
+so that this is the protocol without a number.
+
+Launch:   pixelpretext evaluate BACKBONE --preset anyup-probe-ade --data ade20k:ROOT
+Hardware: one GPU
+Result:   not reproduced by us
+Knob:     --upsampler SPEC, once for each; bilinear is always beside
+"""
+
+_base_ = "jafar-probe-ade.py"
+title = "ADE20K by the probe of upsamplers, AnyUp's schedule, label 0 counted"
+sources = dict(
+    ANY="wimmerth/anyup, commit 351807a of April 2026; its evaluation code is not released"
+)
+train = dict(
+    schedule=("cosine-epochs", "ANY: README, ½(1 + cos(πe/20)) in epoch e", "other last steps"),
+)
+published = []
