@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from benchmarks.data.label_maps import check_size
@@ -95,9 +96,9 @@ class PairSplit:
     """Image and label map pairs of one part of a data set; what a label map holds is
     :meth:`read_labels`' matter.
 
-    Resizing: images bilinear with antialiasing, label maps by the label under the pixel's centre,
-    both straight to the asked size without keeping the aspect ratio; scores are those of the
-    resized label map.
+    Resizing: images bilinear with antialiasing unless :meth:`batches` is told otherwise, label maps
+    by the label under the pixel's centre, both straight to the asked size without keeping the
+    aspect ratio; scores are those of the resized label map.
 
     Args:
         pairs: The files.
@@ -115,7 +116,7 @@ class PairSplit:
     ) -> None:
         self._pairs, self._resize_labels = pairs, resize_labels
         self.fingerprint = fingerprint(self.content(root))
-        self._cache: dict[tuple[int, int], dict[int, View]] = {}
+        self._cache: dict[tuple[tuple[int, int], Image.Resampling], dict[int, View]] = {}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -201,6 +202,7 @@ class PairSplit:
         part: tuple[int, int] | None = None,
         passes: int = 1,
         crop: RandomCrop | None = None,
+        resample: Image.Resampling = Image.Resampling.BILINEAR,
     ) -> Iterator[LabelledBatch]:
         """Yields the split in order, batch by batch, all passes of a batch one after the other.
 
@@ -216,7 +218,7 @@ class PairSplit:
         ids = range(first * batch_size, min(end * batch_size, len(self)))
 
         def views_of(index: int) -> list[View]:
-            return self._views(index, size, passes=passes, crop=crop)
+            return self._views(index, size, passes=passes, crop=crop, resample=resample)
 
         window: list[list[View]] = []
         start = ids.start
@@ -240,25 +242,36 @@ class PairSplit:
         return -(-len(self) // batch_size)
 
     def _views(
-        self, index: int, size: tuple[int, int], *, passes: int, crop: RandomCrop | None
+        self,
+        index: int,
+        size: tuple[int, int],
+        *,
+        passes: int,
+        crop: RandomCrop | None,
+        resample: Image.Resampling,
     ) -> list[View]:
         if crop is None:
-            return [self._resized(index, tuple(size))] * passes
+            return [self._resized(index, tuple(size), resample)] * passes
         image, mask = self.load(index)
         views = []
         for repeat in range(passes):
             top, left, h, w = crop.box(*mask.shape, (repeat, index))
             window = slice(top, top + h), slice(left, left + w)
-            part = resize_image(np.ascontiguousarray(image[window]), size)
+            part = resize_image(np.ascontiguousarray(image[window]), size, resample)
             views.append((part, resize_mask(mask[window], size)))
         return views
 
-    def _resized(self, index: int, size: tuple[int, int]) -> View:
-        cache = self._cache.setdefault(size, {})
+    def _resized(
+        self,
+        index: int,
+        size: tuple[int, int],
+        resample: Image.Resampling = Image.Resampling.BILINEAR,
+    ) -> View:
+        cache = self._cache.setdefault((size, resample), {})
         if index in cache:
             return cache[index]
         image, mask = self.load(index)
-        pair = resize_image(image, size), resize_mask(mask, size)
+        pair = resize_image(image, size, resample), resize_mask(mask, size)
         if len(self) * size[0] * size[1] * (3 + self.label_bytes) <= CACHE_BYTES:
             cache[index] = pair
         return pair

@@ -38,6 +38,8 @@ from benchmarks.frozen import (
     video,
 )
 from benchmarks.frozen.clusters import discovery, overcluster
+from benchmarks.frozen.patch_labels import knn as patch_knn
+from benchmarks.frozen.patch_labels import logistic as patch_logistic
 from benchmarks.frozen.probe import depth as depth_probe
 from benchmarks.frozen.probe import segmentation as probe
 from benchmarks.frozen.surfaces import depth as depth_bins
@@ -63,6 +65,8 @@ MODULES = (
     video,
     overcluster,
     discovery,
+    patch_knn,
+    patch_logistic,
     finetune,
     transfer,
     block_shuffle,

@@ -33,6 +33,7 @@ from pretrain.names import check_choice, suggestion
 DENSE = dict(
     size=(40, 48), passes=1, memory_size=10_000, augment=True, neighbours=5, backend="torch"
 )
+PATCHES = dict(size=(40, 48), resample="bilinear", held_back=0.4)
 PROBE = dict(size=(40, 48), epochs=1, least_steps=2)
 SURFACES = dict(size=(40, 48), steps=2, warmup_steps=0, images_per_step=2, images_per_loss=2)
 BASE = {
@@ -64,6 +65,8 @@ BASE = {
     | dict(points_per_cluster=8),
     "discovery": dict(size=(40, 48), clusters=3, iterations=3, restarts=2),
     "video": dict(short_side=32, long_multiple=8, last_frames=2, radius=2),
+    "patch_knn": PATCHES | dict(neighbours=(1, 3), backend="torch"),
+    "patch_logistic": PATCHES | dict(inverse_penalties=(0.1,), iterations=20),
     "positional_bias": dict(size=(40, 48), images=2, rounds=1, black_directions=0),
 }
 # Another legal value of settings that take words, or not any number; the others: see another().
@@ -86,9 +89,10 @@ OTHER = dict(
     images_per_loss=1,
     length_in="epochs",
     long_side=44,
+    distances=("euclidean",),
     loss="relative",
     mask="positive",
-    mask_size=(20, 24),
+    mask_size=(16, 24),
     matching="iou",
     normal_loss="kappa",
     optimiser="sgd",
