@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.core.record import Metric, Record, versions
+from benchmarks.data.loading import waited_seconds
 from pretrain.progress import Progress
 
 _ROLE = "outside the protocol"  # key of a field's metadata
@@ -76,7 +77,7 @@ class Result:
         metrics: name -> value, unit and direction.
         counts: per image or class, JSON values only, from which intervals are bootstrapped.
         cost: bytes, seconds of single phases, …; the seconds of the whole run are added unless
-            given.
+            given, and those of waiting for images.
         facts: what the protocol holds beside the settings: sizes that follow from data and network,
             the back-end that ``auto`` became. A fact takes the place of the setting of its name.
         subject: what the run adds to the network's description of itself.
@@ -177,9 +178,10 @@ class Benchmark:
             ValueError, OSError, MemoryError: those of ``run``; a fact that its trivial predictors
                 need and ``run`` does not state.
         """
-        started = time.perf_counter()
+        started, waited = time.perf_counter(), waited_seconds()
         shared = dict(distributed=True) if distributed and self.distributed else {}
         result = self.run(network, data, settings, progress=progress, **shared)
+        result.cost["waiting_seconds"] = waited_seconds() - waited
         record = self.record(
             result,
             data,

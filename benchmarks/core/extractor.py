@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.features import Cells, FeatureSettings, Reading
+from benchmarks.core.kept_maps import KeptMaps
 from benchmarks.core.maps import grid_of
 from benchmarks.core.sizes import refused_sizes
 from benchmarks.weights.checkpoint import Checkpoint
@@ -79,6 +80,7 @@ class FeatureExtractor:
         self.upsampler, self.task_stride = upsampler, task_stride
         self.samples_seen = samples_seen
         self._reading: Reading | None = None
+        self._kept: KeptMaps | None = None
         self.map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
@@ -152,6 +154,17 @@ class FeatureExtractor:
         other.task_stride = task_stride
         return other._behind(upsampler)
 
+    def keeping(self, kept: KeptMaps) -> FeatureExtractor:
+        """The same network, not copied, that encodes an image once: ``maps`` of all its copies
+        behind upsamplers are kept.
+
+        Args:
+            kept: empty.
+        """
+        other = copy.copy(self)
+        other._kept = kept
+        return other
+
     def reading(self, settings: FeatureSettings) -> FeatureExtractor:
         """The same network, not copied, whose maps and vectors are exactly those that the settings
         name.
@@ -165,7 +178,7 @@ class FeatureExtractor:
                 "leave map_stride out"
             )
         other = copy.copy(self)
-        other._reading = Reading(self.backbone, settings)
+        other._reading, other._kept = Reading(self.backbone, settings), None
         other.map_stride = other._reading.stride
         return other._behind(self.upsampler)
 
@@ -201,8 +214,10 @@ class FeatureExtractor:
     @torch.inference_mode()
     def maps(self, images: Tensor) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], as they are, to (B, C, h, w) float32."""
-        normalised = self.normalise(images)
-        features = self.features(normalised)
+        if self._kept is None:
+            features = self.encode(images)
+        else:
+            features = self._kept.maps(images, self.encode, self.device)
         if self.upsampler is None:
             return features
         height, width = images.shape[-2:]
@@ -216,7 +231,7 @@ class FeatureExtractor:
         # At most a piece passes through the image's own size, as a stack of fixed factors does on
         # its way to any grid.
         piece = max(1, _PIECE_BYTES // (4 * features.shape[1] * height * width))
-        parts = zip(normalised.split(piece), features.split(piece), strict=True)
+        parts = zip(self.normalise(images).split(piece), features.split(piece), strict=True)
         return torch.cat([self.upsampler.upsample(*part, size).float() for part in parts])
 
     @torch.no_grad()

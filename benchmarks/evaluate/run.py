@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept_maps import KeptMaps
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.evaluate.arguments import settings_of, split_data
@@ -208,6 +209,9 @@ def _run_all(
             for task in tasks:  # the last one's images, too, before the first one's work
                 task.check(extractor)
             _require_fitting(upsamplers, extractor, console)
+            kept = KeptMaps()
+            if len(tasks) > 1 or len(upsamplers) > 1:
+                extractor = extractor.keeping(kept)
             prepared = chain.from_iterable(task.prepared(extractor) for task in tasks)
             for task, seen in _behind_upsamplers(options, prepared, upsamplers):
                 behind = "" if seen.upsampler is None else f" {seen.upsampler.spec}"
@@ -225,6 +229,8 @@ def _run_all(
                     record, subject=record.subject | dict(request=_request(task, seen))
                 )
                 yield task.signed(record)
+            if kept.taken:
+                console.print(f"{spec}: {kept}", markup=False, soft_wrap=True)
         for task, needs in protocols.values() if options.baselines else ():
             if not task.benchmark.baselines:
                 console.print(

@@ -9,7 +9,7 @@ from benchmarks.report.runs import Run
 from benchmarks.report.table import Column, Entry, Table, build, protocol_title
 
 NETWORK, UPSAMPLER = Column("network", is_text=True), Column("upsampler", is_text=True)
-SECONDS = Column("s", digits=1)
+SECONDS, WAITING = Column("s", digits=1), Column("waiting [%]", digits=0)
 
 
 def evaluation_tables(records: Sequence[Record]) -> list[Table]:
@@ -26,7 +26,7 @@ def evaluation_tables(records: Sequence[Record]) -> list[Table]:
             list(map(_entry, group)),
             **protocol_title(group[0]),
             before=(NETWORK, UPSAMPLER) if upsampled else (NETWORK,),
-            after=(SECONDS,),
+            after=(SECONDS, WAITING),
             mark_best=True,
         )
         tables.append(table)
@@ -35,9 +35,11 @@ def evaluation_tables(records: Sequence[Record]) -> list[Table]:
 
 def _entry(record: Record) -> Entry:
     spec, baseline = str(record.subject.get("spec", "?")), is_baseline(record)
+    seconds, waiting = (record.cost.get(key) for key in ("seconds", "waiting_seconds"))
     cells = {
         NETWORK.name: spec,
         UPSAMPLER.name: None if baseline else upsampler_of(record.subject),
-        SECONDS.name: record.cost.get("seconds"),
+        SECONDS.name: seconds,
+        WAITING.name: 100 * waiting / seconds if seconds and waiting is not None else None,
     }
     return Entry(spec, [Run(record, spec)], cells, kind="baseline" if baseline else "")

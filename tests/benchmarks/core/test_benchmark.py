@@ -54,7 +54,10 @@ def test_the_protocol_is_data_settings_and_facts() -> None:
     facts = dict(backend="torch", stride=4, labels=5.0)
     assert record.protocol == dict(data=dict(images=2), sizes=[4, 8], **facts)
     assert record.benchmark == "toy" and record.subject == dict(backbone={}, spec="n", name="a")
-    assert record.cost.keys() == {"seconds", "bytes"} and record.versions["device"] == "cpu"
+    assert (
+        record.cost.keys() == {"seconds", "bytes", "waiting_seconds"}
+        and record.versions["device"] == "cpu"
+    )
 
 
 def test_a_setting_that_came_later_leaves_older_protocols_as_they_were() -> None:

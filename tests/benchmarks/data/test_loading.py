@@ -77,3 +77,16 @@ def test_a_fingerprint_is_that_of_its_rows_text() -> None:
 def test_a_size_is_text(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert file_size(tmp_path / "a") == "5"
+
+
+def test_waiting_is_counted_and_work_meanwhile_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three results are ready while the reader works; a slow fourth is waited for."""
+    monkeypatch.setattr(loading, "usable_cores", lambda: 1)
+    results = ordered_map(lambda number: time.sleep(0.2 * (number == 3)), range(5), 2)
+    next(results)
+    time.sleep(0.05)
+    before = loading.waited_seconds()
+    next(results)
+    ready = loading.waited_seconds() - before
+    list(results)
+    assert ready < 0.05 < 0.15 < loading.waited_seconds() - before

@@ -51,11 +51,18 @@ def marked(table: Table) -> list[tuple[int, int]]:
 def test_the_best_network_of_each_column() -> None:
     table, alone = evaluation_tables(RECORDS)
     headings = [column.heading for column in table.columns]
-    assert headings == ["network", "upsampler", "mIoU [%]", "average_drop [%] ↓", "s"]
+    assert headings == [
+        "network",
+        "upsampler",
+        "mIoU [%]",
+        "average_drop [%] ↓",
+        "s",
+        "waiting [%]",
+    ]
     lines = table.lines()
-    assert lines[0] == ["a.pth", "none", "10.00", "50.00", "1.0"]
+    assert lines[0] == ["a.pth", "none", "10.00", "50.00", "1.0", "–"]
     assert lines[2][3] == "not defined"
-    assert lines[3] == ["majority", "–", "99.00", "–", "1.0"]
+    assert lines[3] == ["majority", "–", "99.00", "–", "1.0", "–"]
     assert marked(table) == [(1, 2), (1, 3), (2, 2)]
     assert marked(alone) == []  # nobody to be better than
 
@@ -69,7 +76,7 @@ def test_the_metric_says_which_way_it_is_better_and_not_its_name() -> None:
         records.append(Record("toy", dict(error=error, uniform_mse=mse), {}, subject=subject))
     (table,) = evaluation_tables(records)
     headings = [column.heading for column in table.columns]
-    assert headings == ["network", "error [%]", "uniform_mse [feature²] ↓", "s"]
+    assert headings == ["network", "error [%]", "uniform_mse [feature²] ↓", "s", "waiting [%]"]
     assert marked(table) == [(0, 2), (1, 1)]
 
 
