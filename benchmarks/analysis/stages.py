@@ -34,8 +34,10 @@ def stage_outputs(extractor: FeatureExtractor, images: Tensor) -> list[Tensor]:
         images: (B, 3, H, W) uint8, or float in [0, 1], un-normalised.
 
     Raises:
-        ValueError: a size that the network refuses.
+        ValueError: a size that the network refuses; an extractor whose features were chosen by
+            settings.
     """
+    extractor.require_whole("the analysis of stages")
     normalised = extractor.normalise(images)
     backbone = extractor.backbone
     with evaluating(backbone), refused_sizes(backbone, normalised):

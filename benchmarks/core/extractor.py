@@ -187,6 +187,21 @@ class FeatureExtractor:
         """What :meth:`reading` was given; None: the network's own map and vector."""
         return None if self._reading is None else self._reading.settings
 
+    def require_whole(self, reader: str) -> None:
+        """Does nothing if the network is read as it is.
+
+        Args:
+            reader: what passes over :class:`FeatureSettings`, as it opens the message.
+
+        Raises:
+            ValueError: features were chosen by :meth:`reading`.
+        """
+        if self._reading is not None:
+            raise ValueError(
+                f"{reader} reads the network's own stages: layers, norm, positions and padding "
+                "cannot be chosen for it; leave the features' settings out"
+            )
+
     def cells(self, size: tuple[int, int]) -> Cells:
         """Says where the cells of the network's own grid lie on images of (H, W) pixels, and which
         of them are padding.

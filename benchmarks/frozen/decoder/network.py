@@ -56,8 +56,9 @@ def make_network(
 
     Raises:
         ValueError: a size that is not a multiple of the deepest stride used; an upsampler that
-            cannot be trained here.
+            cannot be trained here; an extractor whose features were chosen by settings.
     """
+    extractor.require_whole("the decoder")
     channels = extractor.backbone.info.channels
     deepest = max(*channels, settings.stride)
     if any(side % deepest for side in settings.size):

@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from benchmarks.analysis.stages import stage_outputs
 from benchmarks.core.extractor import FeatureExtractor, identity
 from benchmarks.core.features import FeatureSettings
+from benchmarks.frozen.decoder.network import make_network
+from benchmarks.frozen.decoder.settings import Settings
 from pretrain.backbones.positions import factor_positions
 
 VIT = "random:vit_tiny_patch16_224?depth=3&embed_dim=24&num_heads=2&img_size=64"
@@ -244,3 +247,38 @@ def test_sizes_that_are_not_whole_patches(networks: dict[str, FeatureExtractor])
     # Networks of stages answer without an error, each by its own rule of rounding.
     with pytest.raises(ValueError, match="convnext_tiny takes multiples of 32, .* 192 × 288"):
         networks[CONVNEXT].reading(FeatureSettings()).maps(images(197, 285))
+
+
+def test_readers_of_the_whole_network_refuse_what_they_would_pass_over(
+    networks: dict[str, FeatureExtractor],
+) -> None:
+    read = networks[VIT].reading(FeatureSettings((0, 1)))
+    with pytest.raises(ValueError, match="the decoder reads the network's own stages: layers"):
+        make_network(read, 3, Settings())
+    with pytest.raises(ValueError, match="the analysis of stages reads the network's own stages"):
+        stage_outputs(read, images(64, 64))
+
+
+def test_maps_without_a_known_place_are_refused() -> None:
+    """timm states strides 12 and 17 for CrossViT, whose maps have 14 × 14 cells at every size."""
+    crossvit = FeatureExtractor.load("random:crossvit_tiny_240")
+    read = crossvit.reading(FeatureSettings(norm=False, pad="corner"))
+    with pytest.raises(
+        ValueError, match="maps of 14 × 14 cells where its stride 17 promises 15 × "
+    ):
+        read.maps(images(240, 240))
+
+
+def test_radios_plain_vits_follow_its_rule_at_one_size() -> None:
+    small = "depth=1&embed_dim=24&num_heads=2"
+    read = FeatureExtractor.load(f"random:vit_base_patch16_radio_v3?{small}")
+    read = read.reading(FeatureSettings(norm=False))
+    message = r"512 × 512 alone; take naflexvit_base_patch16_radio_v3, or .*\?img_size=\(64, 96\)"
+    with pytest.raises(ValueError, match=message):
+        read.maps(images(64, 96))
+    for spec in (
+        f"random:vit_base_patch16_radio_v3?{small}&img_size=(64, 96)",
+        f"random:naflexvit_base_patch16_radio_v3?{small}",
+    ):
+        built = FeatureExtractor.load(spec).reading(FeatureSettings(norm=False))
+        assert built.maps(images(64, 96)).shape == (2, 24, 4, 6)
