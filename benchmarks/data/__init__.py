@@ -1,5 +1,6 @@
 """Labelled images that benchmarks read: masks, depth maps, surface normals and class folders with
-two parts each, keypoint pairs, sets of images in which one factor varies, and videos.
+two parts each, keypoint pairs, sets of images in which one factor varies, videos, and views with
+depth.
 """
 
 from benchmarks.data.class_folder import ClassFolder
@@ -10,6 +11,7 @@ from benchmarks.data.normals import NormalFolder
 from benchmarks.data.segmentation import SegmentationFolder
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.data.videos import VideoFolder
+from benchmarks.data.view_pairs import ViewPairs
 
 __all__ = [
     "ClassFolder",
@@ -20,4 +22,5 @@ __all__ = [
     "SegmentationFolder",
     "TransferFolder",
     "VideoFolder",
+    "ViewPairs",
 ]

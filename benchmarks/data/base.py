@@ -19,7 +19,7 @@ class LabelledData(ABC):
 
     Attributes:
         labels: What of a :class:`~benchmarks.data.layout.Layout` it reads: ``masks``, ``depth``,
-            ``normals``, ``points``, ``sets``, ``videos`` or ``class_folders``.
+            ``normals``, ``points``, ``sets``, ``videos``, ``views`` or ``class_folders``.
         word: What messages call one of these.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.data.correspondences.pair import PairSet
+from benchmarks.data.correspondences.view import View
 from benchmarks.data.label_maps import value_table
 from benchmarks.data.sets.image_set import ImageSet
 
@@ -171,6 +172,19 @@ class Videos:
 
 
 @dataclass(frozen=True)
+class Views:
+    """Views of objects with depth and cameras.
+
+    Attributes:
+        read: Reads all views below a root.
+        about: How files look, for messages and the list of layouts.
+    """
+
+    read: Callable[[Path], list[View]]
+    about: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """One way of laying out a labelled data set, in one declaration.
 
@@ -188,6 +202,7 @@ class Layout:
         normals: Maps of surface normals, if there are any.
         sets: Sets of images in which one factor varies, if there are any.
         videos: Videos with masks of objects, if there are any.
+        views: Views of objects with depth and cameras, if there are any.
         class_folders: Folder that holds class folders, empty for the root itself; None: there are
             none.
         splits: Our words ``train`` and ``val`` -> the layout's; others are taken as they are.
@@ -206,6 +221,7 @@ class Layout:
     normals: NormalMaps | None = None
     sets: Sets | None = None
     videos: Videos | None = None
+    views: Views | None = None
     class_folders: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
     inner: str = ""
@@ -220,8 +236,8 @@ class Layout:
         return "*/" in self.images
 
     def has(self, labels: str) -> bool:
-        """Whether it has ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos`` or
-        ``class_folders``.
+        """Whether it has ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos``,
+        ``views`` or ``class_folders``.
         """
         return getattr(self, labels) is not None
 

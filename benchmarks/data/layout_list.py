@@ -13,6 +13,7 @@ _TITLES = {
     "points": "keypoints",
     "sets": "sets of images in which one factor varies",
     "videos": "videos with masks of objects",
+    "views": "views of objects with depth and cameras",
     "class_folders": "class folders",
 }
 
@@ -21,7 +22,7 @@ def describe(labels: str) -> list[tuple[str, str, str, str]]:
     """Lists the layouts that have these labels.
 
     Args:
-        labels: ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos`` or
+        labels: ``masks``, ``depth``, ``normals``, ``points``, ``sets``, ``videos``, ``views`` or
             ``class_folders``.
 
     Returns:
@@ -50,7 +51,7 @@ def _row(layout: Layout, labels: str) -> tuple[str, str, str, str]:
             return layout.name, where, "", "`domain=` names one"
         return layout.name, f"`{below}/{{train,val}}/<class>` or `{below}/<class>`", "", ""
     own = getattr(layout, labels)
-    if labels == "points":
+    if labels in ("points", "views"):
         return layout.name, "", "", own.about
     if labels == "sets":
         return layout.name, f"`{own.files}`", "", own.about

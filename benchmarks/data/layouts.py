@@ -11,11 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data.correspondences.ap10k import PARTS as AP10K_PARTS
-from benchmarks.data.correspondences.ap10k import read_ap10k
-from benchmarks.data.correspondences.proposal_flow import read_pf_pascal, read_pf_willow
-from benchmarks.data.correspondences.pts_coord import read_pts_coord
-from benchmarks.data.correspondences.spair import read_spair
+from benchmarks.data.correspondences.declarations import CORRESPONDENCES
 from benchmarks.data.groups import frame_blocks
 from benchmarks.data.layout import (
     DepthMaps,
@@ -23,8 +19,6 @@ from benchmarks.data.layout import (
     Masks,
     NormalMaps,
     PairLists,
-    PointPairs,
-    Points,
     Sets,
     Videos,
     folder_of,
@@ -53,7 +47,7 @@ def declare(layout: Layout) -> None:
 
 def layouts_with(labels: str) -> list[str]:
     """Names of the layouts that have ``masks``, ``depth``, ``normals``, ``points``, ``sets``,
-    ``videos`` or ``class_folders``.
+    ``videos``, ``views`` or ``class_folders``.
     """
     return [name for name, layout in LAYOUTS.items() if layout.has(labels)]
 
@@ -320,70 +314,8 @@ declare(
         splits={"val": "test"},
     )
 )
-declare(
-    Layout(
-        "pfwillow",
-        points=Points(
-            "*.mat",
-            read=read_pts_coord,
-            relative_to="box",
-            about="SUBSET/NAME.png next to SUBSET/NAME.mat with the variable 'pts_coord'",
-        ),
-    )
-)
-declare(
-    Layout(
-        "willow-list",
-        points=PointPairs(
-            read=read_pf_willow,
-            parts=("test",),
-            relative_to="box",
-            about="SUBSET/NAME.png and test_pairs.csv, the published list: two images, 10 x and 10 "
-            "y of each",
-        ),
-        inner="PF-dataset",
-    )
-)
-declare(
-    Layout(
-        "pfpascal",
-        points=PointPairs(
-            read=read_pf_pascal,
-            parts=("test", "val"),
-            relative_to="image",
-            about="JPEGImages/NAME.jpg and {part}_pairs_pf_pascal.csv: two images, class, XA, YA, "
-            "XB, YB; boxes from Annotations/CLASS/NAME.mat",
-        ),
-        inner="PF-dataset-PASCAL",
-    )
-)
-declare(
-    Layout(
-        "spair",
-        points=PointPairs(
-            read=read_spair,
-            parts=("test", "val", "trn"),
-            relative_to="box",
-            about="Layout/large/{part}.txt, PairAnnotation/{part}/PAIR.json and "
-            "JPEGImages/CLASS/NAME.jpg",
-        ),
-        inner="SPair-71k",
-    )
-)
-declare(
-    Layout(
-        "ap10k",
-        points=PointPairs(
-            read=read_ap10k,
-            parts=AP10K_PARTS,
-            relative_to="box",
-            about="annotations/ap10k-{train,test,val}-split1.json and data/NAME.jpg, from which "
-            "the pairs of one species, of two (part=test_cross_species) or of two families "
-            "(part=test_cross_family) are made",
-        ),
-        inner="ap-10k",
-    )
-)
+for _layout in CORRESPONDENCES:
+    declare(_layout)
 declare(
     Layout(
         "got10k",

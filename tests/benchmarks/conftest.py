@@ -249,10 +249,50 @@ def _write_ap10k(root: Path) -> Path:
     return root
 
 
+def _write_navi(root: Path) -> Path:
+    """One object, a ball of 4 cm radius whose colour at x is 128 · (1 + x / 4 cm): 4 photos in the
+    wild and 6 of two multiview sets, of 128 × 96 pixels, from 20 cm, turned by 25 degrees each.
+    """
+    sets = dict(wild_set=range(4), multiview_00_pixel=range(3), multiview_01_canon=range(3, 6))
+    for number, (name, turns) in enumerate(sets.items()):
+        cameras, folder = [], root / "duck" / name
+        for turn in turns:
+            camera = _photograph_ball(folder, f"{turn:03d}", np.radians(25 * turn + 5 * number))
+            cameras.append(dict(filename=f"{turn:03d}.jpg", image_size=[96, 128], camera=camera))
+        _put_json(folder / "annotations.json", cameras)
+    _put_json(root / "bare/wild_set/annotations.json", [])  # an object without a multiview set
+    return root
+
+
+def _photograph_ball(folder: Path, name: str, turn: float) -> dict[str, Any]:
+    """Writes photo and depth of the ball, turned about the vertical; returns the camera."""
+    radius, focal, away = 40.0, 150.0, np.array([3.0, -2.0, 200.0])  # mm, pixels, mm
+    rows, columns = np.mgrid[:96, :128] + 0.5
+    rays = np.stack([(columns - 64) / focal, (rows - 48) / focal, np.ones((96, 128))], -1)
+    along, square = rays @ away, (rays**2).sum(-1)
+    inner = along**2 - square * (away @ away - radius**2)
+    hit = inner > 0
+    depth = np.where(hit, (along - np.sqrt(np.maximum(inner, 0))) / square, 0)
+    cos, sin = np.cos(turn), np.sin(turn)
+    rotation = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    points = (rays * depth[..., None] - away) @ rotation  # Rᵀ (x − t)
+    colours = np.where(hit[..., None], 127.5 * (1 + points / radius), 0).clip(0, 255)
+    for part in ("images", "depth"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    photo = Image.fromarray(colours.round().astype(np.uint8))
+    photo.save(folder / f"images/{name}.jpg", quality=100, subsampling=0)
+    inverse = np.where(hit, 65_535 * 10 / np.where(hit, depth, 1), 0).round()
+    Image.fromarray(inverse.astype(np.uint16)).save(folder / f"depth/{name}.png")
+    quaternion = [2 * np.cos(turn / 2), 0, 2 * np.sin(turn / 2), 0]
+    return dict(q=quaternion, t=away.tolist(), focal_length=focal)
+
+
 @pytest.fixture(scope="session")
 def write_point_pairs() -> Callable[[str, Path], Path]:
     """Returns ``write(layout, folder)``: writes a toy set of pairs in a published layout."""
-    writers = dict(spair=_write_spair, pfpascal=_write_pfpascal, ap10k=_write_ap10k)
+    writers = dict(
+        spair=_write_spair, pfpascal=_write_pfpascal, ap10k=_write_ap10k, navi=_write_navi
+    )
 
     def write(layout: str, root: Path) -> Path:
         return writers[layout](root)

@@ -25,9 +25,10 @@ def test_each_layout_of_sets_has_its_line() -> None:
         assert f"| `{name}` | {images} | {about} |" in lines
 
 
-def test_each_layout_of_keypoints_has_its_line() -> None:
+@pytest.mark.parametrize("labels", ["points", "views"])
+def test_each_layout_of_pairs_has_its_line(labels: str) -> None:
     lines = PAGE.splitlines()
-    for name, _, _, about in describe("points"):
+    for name, _, _, about in describe(labels):
         assert f"| `{name}` | {about} |" in lines
 
 

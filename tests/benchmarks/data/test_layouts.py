@@ -20,6 +20,7 @@ from benchmarks.data import (
     NormalFolder,
     SegmentationFolder,
     VideoFolder,
+    ViewPairs,
 )
 from benchmarks.data.base import LabelledData
 from benchmarks.data.layout import DepthMaps, Layout, Masks, Points, folder_of
@@ -34,6 +35,7 @@ READERS = (
     NormalFolder,
     SegmentationFolder,
     VideoFolder,
+    ViewPairs,
 )
 
 
@@ -245,6 +247,7 @@ def test_the_list_says_where_files_lie() -> None:
         "keypoints:",
         "sets of images in which one factor varies:",
         "videos with masks of objects:",
+        "views of objects with depth and cameras:",
         "class folders:",
     ]
     assert "`" not in as_text()

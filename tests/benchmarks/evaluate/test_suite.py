@@ -25,6 +25,7 @@ from benchmarks.data import (
     NormalFolder,
     SegmentationFolder,
     VideoFolder,
+    ViewPairs,
 )
 from benchmarks.evaluate.suite import BENCHMARKS, Task, find_benchmark, make_task
 from pretrain.names import check_choice, suggestion
@@ -56,6 +57,7 @@ BASE = {
     "decoder": dict(size=(40, 48), dim=4, steps=2, images_per_step=2),
     "robustness": dict(size=32, weight_decays=(1e-1,), corruptions=("contrast",), severities=(1,)),
     "correspondence": dict(size=(32, 32)),
+    "matching": dict(size=(96, 96), copy_side=0, stride=4, matches=40),
     "alignment": dict(images=4, leading=4, bases=3, draws=3),
     "dead_units": dict(images=4),
     "dense_structure": dict(size=(40, 48), images=4, group=2, clusters=3, rank_cells=20),
@@ -79,6 +81,7 @@ OTHER = dict(
     cache_bytes=0,
     clustering="spread",
     compat=("crop-scale-2",),
+    copy_side=192,
     corruptions=("fog",),
     crop_size=(24, 24),
     drops=(2,),
@@ -188,12 +191,21 @@ def toy_videos(tmp_path_factory: pytest.TempPathFactory, write_davis: Callable[.
     return write_davis(tmp_path_factory.mktemp("videos"))
 
 
+@pytest.fixture(scope="module")
+def toy_views(
+    tmp_path_factory: pytest.TempPathFactory, write_point_pairs: Callable[[str, Path], Path]
+) -> Path:
+    """Folder of toy views with depth."""
+    return write_point_pairs("navi", tmp_path_factory.mktemp("views"))
+
+
 @pytest.fixture
 def open_task(
     toy_root: Path,
     toy_pairs: Path,
     toy_sets: Path,
     toy_videos: Path,
+    toy_views: Path,
     image_folder: Path,
     normals_root: Path,
 ) -> Callable[..., Task]:
@@ -209,6 +221,7 @@ def open_task(
         KeypointPairs: dict(root=toy_pairs),
         ImageSets: dict(root=toy_sets, layout="got10k"),
         VideoFolder: dict(root=toy_videos),
+        ViewPairs: dict(root=toy_views, every=1),
         ClassFolder: dict(root=image_folder),
     }
 
