@@ -65,17 +65,27 @@ class Encoder:
         readout, cells = self._readout(size), self._padding(size)
         held = [None if key is None else self._kept.get(key) for key in keys]
         if all(tensors is not None for tensors in held):
-            features, *prepared = (torch.cat(parts) for parts in zip(*held, strict=True))
-            return Encoded(features, tuple(prepared), readout, cells)
-        features = self.extractor.encode(images)
-        prepared = ()
-        if self.extractor.upsampler is not None:
-            prepared = readout.prepare(self.extractor.normalise(images), features)
+            features, *rest = (torch.cat(parts) for parts in zip(*held, strict=True))
+            prepared = tuple(rest)
+        else:
+            features = self.extractor.encode(images)
+            prepared = self._prepared(images, features, readout) if readout.folded else ()
+            self._keep(keys, (features, *prepared))
+        if not readout.folded:  # upsampled features are large, and computed anew
+            prepared = self._prepared(images, features, readout)
+        return Encoded(features, prepared, readout, cells)
+
+    def _prepared(self, images: Tensor, features: Tensor, readout: OwnGrid) -> tuple[Tensor, ...]:
+        """What a read-out computes of images and their features."""
+        if self.extractor.upsampler is None:
+            return ()
+        return readout.prepare(self.extractor.normalise(images), features)
+
+    def _keep(self, keys: Sequence[Hashable | None], tensors: tuple[Tensor, ...]) -> None:
+        """Keeps the rows of views that recur."""
         for row, key in enumerate(keys):
             if key is not None:
-                rows = tuple(tensor[row : row + 1] for tensor in (features, *prepared))
-                self._kept.put(key, rows)
-        return Encoded(features, prepared, readout, cells)
+                self._kept.put(key, tuple(tensor[row : row + 1] for tensor in tensors))
 
     def scores(self, head: LinearHead, encoded: Encoded, kept: Tensor | None = None) -> Tensor:
         """Class scores (B, K, h', w') that cover the images evenly: on the network's grid, or on

@@ -237,8 +237,10 @@ def test_a_plain_head_before_an_upsampler_equals_one_behind_it(
     gradients = []
     for plain in (True, False):
         encoder = Encoder(network, plain=plain, settings=CENTRE)
-        encoded = encoder.encode(batch.images, batch.views)
-        assert encoder.scores(head, encoded).shape == (4, 3, 20, 20)
+        first, kept = (
+            encoder.scores(head, encoder.encode(batch.images, batch.views)) for _ in range(2)
+        )
+        assert first.shape == (4, 3, 20, 20) and torch.equal(first, kept)
         head.zero_grad()
         loss = backward(head, encoder, batch, CENTRE, distributed=False)
         gradients.append([loss, *(p.grad.clone() for p in head.parameters())])
