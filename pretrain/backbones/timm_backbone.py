@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 from timm.layers import PatchEmbed
 from timm.models.convnext import ConvNeXt
+from timm.models.naflexvit import NaFlexVit
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -207,17 +208,23 @@ class TimmBackbone(nn.Module):
         """Raises a ValueError for inputs of (H, W) pixels that the network's patch embedding
         refuses.
 
-        Arithmetic alone, nothing is encoded: timm itself fails with an ``AssertionError``, at the
-        first image.
+        Arithmetic alone, nothing is encoded: timm itself fails at the first image, with an
+        ``AssertionError``, or in NaFlex's networks with a ``RuntimeError`` that names no patch.
         """
-        embedding = getattr(self.model, "patch_embed", None)
-        if not isinstance(embedding, PatchEmbed) or embedding.img_size is None:
-            return
         name, (height, width) = self._config["name"], size
-        own, patch = embedding.img_size, embedding.patch_size
-        if embedding.strict_img_size and tuple(size) != tuple(own):
-            raise ValueError(f"{height} × {width} pixels: {name} takes {own[0]} × {own[1]} alone")
-        if not embedding.dynamic_img_pad and (height % patch[0] or width % patch[1]):
+        if isinstance(self.model, NaFlexVit):
+            patch, pads = self.model.embeds.patch_size, False
+        else:
+            embedding = getattr(self.model, "patch_embed", None)
+            if not isinstance(embedding, PatchEmbed) or embedding.img_size is None:
+                return
+            patch, pads, own = embedding.patch_size, embedding.dynamic_img_pad, embedding.img_size
+            if embedding.strict_img_size and tuple(size) != tuple(own):
+                hint = f"; build it with img_size={tuple(size)}" if self.takes_size else ""
+                raise ValueError(
+                    f"{height} × {width} pixels: {name} takes {own[0]} × {own[1]} alone{hint}"
+                )
+        if not pads and (height % patch[0] or width % patch[1]):
             near = [max(1, round(n / cell)) * cell for n, cell in zip(size, patch, strict=True)]
             raise ValueError(
                 f"{height} × {width} pixels: {name} takes whole patches of {patch[0]} × "

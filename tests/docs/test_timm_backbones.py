@@ -299,9 +299,33 @@ def measured(name: str, family: Family) -> tuple[str, ...]:
         has = "yes" if torch.allclose(plain, normed, atol=1e-4) else "**no**"
         same(plain, normed if has == "yes" else raw)
         assert not torch.allclose(normed, raw, atol=1e-2)
+    check_class_token(extractor, normalised, raw)
     step = str(max(backbone.info.channels))
     where = place_of(model, norm)
     return step, prefix(model), positions(model), others, where, has, pooled(model)
+
+
+def check_class_token(
+    extractor: FeatureExtractor, normalised: torch.Tensor, raw: torch.Tensor
+) -> None:
+    """It is the first of timm's prefix tokens, or there is none and it is refused."""
+    model = extractor.backbone.model
+    settings = FeatureSettings(norm=False, class_token="concatenate", vector="class_token")
+    if not prefix(model).startswith("class"):
+        with pytest.raises(ValueError, match="has no class token"):
+            extractor.reading(settings)
+        return
+    with torch.no_grad():
+        ((_, tokens),) = model.forward_intermediates(
+            normalised,
+            indices=[len(extractor.backbone.stages) - 1],
+            intermediates_only=True,
+            return_prefix_tokens=True,
+        )
+    read = extractor.reading(settings)
+    token = tokens[:, 0, :, None, None].expand_as(raw)
+    same(read.features(normalised), torch.cat([raw, token], 1))
+    assert read.channels == 2 * raw.shape[1]
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> None:

@@ -168,3 +168,10 @@ def test_sizes_are_checked_without_encoding() -> None:
         vit.check_size((48, 60))
     with pytest.raises(ValueError, match="48 × 48 pixels: test_vit takes 32 × 32 alone"):
         TimmBackbone("test_vit", img_size=32, dynamic_img_size=False).check_size((48, 48))
+    flexible = TimmBackbone("naflexvit_base_patch16_siglip", depth=1, embed_dim=24, num_heads=2)
+    flexible.check_size((48, 64))
+    with pytest.raises(ValueError, match="whole patches of 16 × 16; the nearest is 48 × 64"):
+        flexible.check_size((48, 60))
+    beit = TimmBackbone("beit_base_patch16_224", depth=1, embed_dim=24, num_heads=2)
+    with pytest.raises(ValueError, match=r"224 × 224 alone; build it with img_size=\(96, 144\)"):
+        beit.check_size((96, 144))
