@@ -19,6 +19,7 @@ QUICK = dict(
     warmup_steps=30,
     images_per_step=8,
     images_per_loss=8,
+    lr=3e-3,
 )
 
 
