@@ -114,10 +114,8 @@ _waited = 0.0
 
 
 def waited_seconds() -> float:
-    """Seconds that this process has waited for images so far, a clock to be read twice.
-
-    Under 5 % of an evaluation says that reading overlaps with encoding; more, that the cores which
-    decode are too few for the device.
+    """Seconds that this process has waited for images so far, a clock to be read twice: where it
+    runs fast, the cores that decode are too few for the device that encodes.
     """
     return _waited
 

@@ -92,6 +92,28 @@ def test_what_is_said_of_the_photos_follows_from_the_table() -> None:
     assert nearest[frozenset(("SimCLR", "PixContrast"))] is None
 
 
+def test_what_is_said_of_an_adversarys_pair_follows_from_the_tables() -> None:
+    """CLAE below SimCLR in every column under both budgets, and above the untrained network; the
+    differences printed are those of the tables.
+    """
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    columns = ("linear.top1", "knn.top1", "retrieval.mIoU")
+    for name, budget in (("clae", "equal samples"), ("clae_compute", "equal compute")):
+        content = json.loads((ROOT / f"docs/results/{name}.json").read_text(encoding="utf-8"))
+        cells = []
+        for column in columns:
+            (pair,) = (
+                pair
+                for pair in content["rankings"][column]["pairs"]
+                if {pair["first"], pair["second"]} == {"SimCLR", "CLAE"}
+            )
+            assert pair["above"] == pair["first"] == "SimCLR"
+            cells.append(f"−{pair['difference']:.1f} ± {pair['half']:.1f}")
+        assert f"| {budget} | {' | '.join(cells)} |" in page
+    for column in columns:
+        assert pairs("clae", column)[frozenset(("CLAE", "random"))] == "CLAE"
+
+
 def test_published_tables_follow_from_their_records(
     run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
