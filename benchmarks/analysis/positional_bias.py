@@ -154,7 +154,8 @@ class _Source:
             maps = self.extractor.maps(split.take(batch, self.settings.size).images).cpu()
             require_grid(maps.shape[2:], self.grid, self.extractor.stride)
             require_finite(maps.flatten(1), batch, split=split, what="features are")
-            for image, own, cleaned in zip(batch, maps, self.black.clean(maps), strict=True):
+            cleaned_maps = self.black.clean(maps.double())
+            for image, own, cleaned in zip(batch, maps, cleaned_maps, strict=True):
                 draw = np.random.default_rng([self.settings.seed, part, image])
                 order = torch.from_numpy(draw.permutation(len(self.places)))
                 yield Cells(image, own.double().flatten(1).T, cleaned.flatten(1).T, order)

@@ -14,7 +14,7 @@ from pretrain.names import suggestion
 PROGRAM = "pixelpretext"
 GROUPS = {
     "pretrain": ("train", "rescale", "aligned-start", "draw-pairs"),
-    "evaluate": ("evaluate", "analyse", "evaluate-cim", "compare", "post-train"),
+    "evaluate": ("evaluate", "analyse", "fit-place", "evaluate-cim", "compare", "post-train"),
     "transfer": ("transfer", "finetune", "robustness"),
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
     "exchange": ("import", "export"),

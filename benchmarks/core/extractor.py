@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.core.features import Cells, FeatureSettings, Reading
 from benchmarks.core.kept_maps import KeptMaps
 from benchmarks.core.maps import grid_of
+from benchmarks.core.place_removal import Removal, load_removal
 from benchmarks.core.sizes import refused_sizes
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.backbones.timm_backbone import TimmBackbone
@@ -29,7 +30,7 @@ from pretrain.weights.filling import LoadReport, weights_fingerprint
 from pretrain.weights.layouts import IMAGENET
 
 #: Options of a spec that are not the network's own.
-SPEC_OPTIONS = ("weights", "seed", "map_stride", "backbone", "layout")
+SPEC_OPTIONS = ("weights", "seed", "map_stride", "backbone", "layout", "without_place")
 # Of features at the image's size at once: what an upsampler may make on its way.
 _PIECE_BYTES = 256 << 20
 
@@ -81,6 +82,7 @@ class FeatureExtractor:
         self.samples_seen = samples_seen
         self._reading: Reading | None = None
         self._kept: KeptMaps | None = None
+        self.removal: Removal | None = None
         self.map_stride = backbone.info.pick(map_stride)
         self.device = next(backbone.parameters()).device
         self.mean, self.std = tuple(map(float, mean)), tuple(map(float, std))
@@ -96,8 +98,9 @@ class FeatureExtractor:
                 :mod:`pretrain.weights.layouts`, ``?layout=NAME`` where several fit; or any state
                 dict with ``?backbone=TIMM_NAME``), ``timm:NAME`` (timm's pretrained weights) or
                 ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed by
-                ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, or an option of the network
-                such as ``output_stride=8``.
+                ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, ``without_place`` (see
+                :mod:`benchmarks.core.place_removal`), or an option of the network such as
+                ``output_stride=8``.
             weights: ``online`` or ``target`` where a file holds both; ``?weights=`` overrides it.
             device: Where it runs.
 
@@ -141,7 +144,10 @@ class FeatureExtractor:
             common |= dict(mean=loaded.normalisation["mean"], std=loaded.normalisation["std"])
             common |= dict(samples_seen=checkpoint.meta.get("samples_seen"))
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
-        return cls(backbone.eval(), **common)
+        extractor = cls(backbone.eval(), **common)
+        if "without_place" not in own:
+            return extractor
+        return extractor.without_place(load_removal(own["without_place"]))
 
     def through(self, upsampler: Any, task_stride: int) -> FeatureExtractor:
         """The same network, not copied, behind another upsampler (None: on its own grid), for a
@@ -180,6 +186,16 @@ class FeatureExtractor:
         other = copy.copy(self)
         other._reading, other._kept = Reading(self.backbone, settings), None
         other.map_stride = other._reading.stride
+        return other._behind(self.upsampler)
+
+    def without_place(self, removal: Removal) -> FeatureExtractor:
+        """The same network, not copied, whose maps pass through a removal of place.
+
+        Raises:
+            ValueError: the removal was made for another network.
+        """
+        other = copy.copy(self)
+        other.removal = removal
         return other._behind(self.upsampler)
 
     @property
@@ -261,8 +277,12 @@ class FeatureExtractor:
         """:meth:`encode` of images (B, 3, H, W) that are normalised already."""
         with self._frozen(normalised):
             if self._reading is not None:
-                return self._reading.maps(normalised).float()
-            return self.backbone(normalised).map(self.map_stride).float()
+                maps = self._reading.maps(normalised).float()
+            else:
+                maps = self.backbone(normalised).map(self.map_stride).float()
+        if self.removal is None:
+            return maps
+        return self.removal.clean(maps, tuple(normalised.shape[-2:]))
 
     @torch.inference_mode()
     def vector(self, images: Tensor) -> Tensor:
@@ -302,6 +322,8 @@ class FeatureExtractor:
         )
         if self.feature_settings is not None:
             described["features"] = self.feature_settings.describe()
+        if self.removal is not None:
+            described["without_place"] = self.removal.describe()
         if self.licence is not None:
             described["licence"] = self.licence
         if self.upsampler is not None:
@@ -328,7 +350,11 @@ class FeatureExtractor:
             yield
 
     def _behind(self, upsampler: Any) -> FeatureExtractor:
-        """Puts an upsampler behind this copy."""
+        """Puts an upsampler behind this copy, whose removal of place begins anew."""
+        if self.removal is not None:
+            plain = copy.copy(self)
+            plain.removal = None
+            self.removal = self.removal.bind(plain)
         if hasattr(upsampler, "bind"):
             upsampler = copy.copy(upsampler).bind(self.features)
         self.upsampler = upsampler
@@ -372,7 +398,7 @@ def describe_upsampler(upsampler: Any) -> dict[str, Any]:
 
 def identity(described: Mapping[str, Any]) -> str:
     """First 12 hex digits of a hash of weights, architecture and normalisation, and of what is read
-    where that was chosen: what makes a network this one.
+    and removed where that was chosen: what makes a network this one.
 
     Dilation, attention heads and colours change features and leave the weights' fingerprint as it
     is.
@@ -381,7 +407,8 @@ def identity(described: Mapping[str, Any]) -> str:
         described: what :meth:`FeatureExtractor.describe` says, from a record that was read as well.
     """
     parts = [described[name] for name in ("fingerprint", "backbone", "mean", "std")]
-    parts += [described["features"]] if "features" in described else []
+    for chosen in ("features", "without_place"):
+        parts += [described[chosen]] if chosen in described else []
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -208,8 +208,8 @@ class BlackBasis:
         return cls(left[:, : min(count, living)], (maps.shape[2], maps.shape[3]))
 
     def clean(self, maps: Tensor) -> Tensor:
-        """Maps (B, D, h, w) of unit cells without these directions, float64; a cell that was
-        nothing else is zero.
+        """Maps (B, D, h, w) of unit cells without these directions; a cell that was nothing else
+        is zero.
 
         Raises:
             ValueError: another grid than its own.
@@ -220,5 +220,5 @@ class BlackBasis:
                 f"maps of {grid[0]} x {grid[1]} cells: the black image's directions are those of "
                 f"{self.grid[0]} x {self.grid[1]} cells; make them anew for this input size"
             )
-        cells = F.normalize(maps.double(), dim=1).movedim(1, -1)
-        return F.normalize(remove(cells, self.directions), dim=-1).movedim(-1, 1)
+        cells = F.normalize(maps, dim=1).movedim(1, -1)
+        return F.normalize(remove(cells, self.directions.to(maps)), dim=-1).movedim(-1, 1)

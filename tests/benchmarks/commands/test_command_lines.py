@@ -31,6 +31,7 @@ MISTAKES = {
     "evaluate_cim": ["{none}.pth", "--images", "{none}"],
     "evaluate_upsampler": ["{none}.pth", "--data", "{none}"],
     "export": ["{none}.pth", "--to", "timm"],
+    "fit_place": ["{none}.pth", "--data", "camvid:{none}", "--out", "{none}.pth"],
     "finetune": ["{none}.pth", "tiny", "--data", "{none}"],
     "import": ["{none}.pth"],
     "make_scenes": ["{file}", "--images", "1"],
@@ -51,6 +52,7 @@ MISTAKES = {
 # The same with an output that cannot be written: it must be refused before what else is wrong is
 # met.
 OUTPUTS = [
+    ("fit_place", ["{none}.pth", "--data", "camvid:{none}", "--out", "{blocked}"]),
     ("analyse", ["cka", "{none}.pth", "--data", "classes:{none}", "--out", "{blocked}"]),
     ("analyse", ["cka", "{none}.pth", "--data", "classes:{none}", "--report", "{blocked}"]),
     ("compare", ["{root}/configs/comparisons/quickstart.py", "--work-dir", "{blocked}"]),
