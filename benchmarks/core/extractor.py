@@ -5,8 +5,6 @@ out.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +19,7 @@ from benchmarks.core.kept_maps import KeptMaps
 from benchmarks.core.maps import grid_of
 from benchmarks.core.place_removal import Removal, load_removal
 from benchmarks.core.sizes import refused_sizes
+from benchmarks.core.subject import describe_upsampler
 from benchmarks.weights.checkpoint import Checkpoint
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.modes import evaluating
@@ -186,6 +185,12 @@ class FeatureExtractor:
         other = copy.copy(self)
         other._reading, other._kept = Reading(self.backbone, settings), None
         other.map_stride = other._reading.stride
+        return other._behind(self.upsampler)
+
+    def coloured(self, mean: Sequence[float], std: Sequence[float]) -> FeatureExtractor:
+        """The same network, not copied, whose images are normalised by these RGB values."""
+        other = copy.copy(self)
+        other.mean, other.std = tuple(map(float, mean)), tuple(map(float, std))
         return other._behind(self.upsampler)
 
     def without_place(self, removal: Removal) -> FeatureExtractor:
@@ -377,39 +382,6 @@ def normalise(
     colours = torch.tensor([list(mean), list(std)]).view(2, 1, 3, 1, 1) * scale
     mean_map, std_map = colours.to(device, non_blocking=True)
     return ((images.float() - mean_map) / std_map).contiguous(memory_format=torch.channels_last)
-
-
-def describe_upsampler(upsampler: Any) -> dict[str, Any]:
-    """Says which upsampler this is, as plain values: what it was called, its config, a fingerprint
-    of its weights.
-    """
-    described = dict(
-        spec=getattr(upsampler, "spec", type(upsampler).__name__), type=type(upsampler).__name__
-    )
-    if isinstance(upsampler, nn.Module):
-        described |= dict(
-            config=dict(getattr(upsampler, "config", {})),
-            fingerprint=weights_fingerprint(upsampler),
-        )
-    if getattr(upsampler, "trained_on", None):
-        described["trained_on"] = upsampler.trained_on
-    return described
-
-
-def identity(described: Mapping[str, Any]) -> str:
-    """First 12 hex digits of a hash of weights, architecture and normalisation, and of what is read
-    and removed where that was chosen: what makes a network this one.
-
-    Dilation, attention heads and colours change features and leave the weights' fingerprint as it
-    is.
-
-    Args:
-        described: what :meth:`FeatureExtractor.describe` says, from a record that was read as well.
-    """
-    parts = [described[name] for name in ("fingerprint", "backbone", "mean", "std")]
-    for chosen in ("features", "without_place"):
-        parts += [described[chosen]] if chosen in described else []
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _named(

@@ -44,7 +44,13 @@ class Network(Protocol):
 
 
 class Removal(Protocol):
-    """What takes place out of maps."""
+    """What takes place out of maps.
+
+    Attributes:
+        spec: that makes it again for any network; None where it is of one network.
+    """
+
+    spec: str | None
 
     def bind(self, network: Network) -> Removal:
         """A copy for one measurement of this network.
@@ -78,7 +84,7 @@ class BlackImage:
     def __init__(self, directions: int) -> None:
         if directions < 1:
             raise ValueError(f"without_place=black:{directions}: at least 1 direction is needed")
-        self.directions = directions
+        self.directions, self.spec = directions, f"black:{directions}"
         self._network: Network | None = None
         self._size: tuple[int, int] | None = None
 
@@ -96,7 +102,7 @@ class BlackImage:
             self._size = size
         if size != self._size:
             raise ValueError(
-                f"images of {size[0]} x {size[1]} pixels: without_place=black:{self.directions} "
+                f"images of {size[0]} x {size[1]} pixels: without_place={self.spec} "
                 f"belongs to {self._size[0]} x {self._size[1]}, since places of another size are "
                 "other directions; show images of one size, or leave without_place out"
             )
@@ -115,6 +121,8 @@ class Planes:
         network: fingerprint of the network whose features they were fitted to.
         fitted: how, plain values.
     """
+
+    spec = None
 
     def __init__(self, directions: Tensor, *, network: str, fitted: dict[str, Any]) -> None:
         self.directions, self.network, self.fitted = directions, network, fitted

@@ -123,11 +123,18 @@ class Task:
     config: dict[str, Any] = field(default_factory=dict)
 
     def check(self, extractor: Any) -> None:
-        """Raises a ValueError if the network refuses the images' size, before any work.
+        """Raises a ValueError if the network refuses the images' size, or if the benchmark does not
+        see what was removed from the network's maps, before any work.
 
         Args:
             extractor: what is going to be measured.
         """
+        removal = getattr(extractor, "removal", None)
+        if removal is not None and self.benchmark.upsampled_stride is None:
+            raise ValueError(
+                f"benchmark {self.name}: it reads more of a network than its maps, which alone "
+                "without_place= changes; leave that out of the network's spec"
+            )
         size = getattr(self.settings, "size", None)
         if size is not None:
             extractor.check_size((size, size) if isinstance(size, int) else size)

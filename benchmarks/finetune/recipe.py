@@ -15,8 +15,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record
+from benchmarks.core.subject import identity
 from benchmarks.data.class_folder import ClassFolder
 from benchmarks.finetune import model, trajectory, views  # noqa: F401 — configs name classes
 from benchmarks.finetune.labels import Labels, choose_labels

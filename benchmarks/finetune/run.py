@@ -17,8 +17,9 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from benchmarks.core.benchmark import Benchmark, Result
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric, Record, versions
+from benchmarks.core.subject import identity
 from benchmarks.core.vectors import TOP, accuracy, require_finite, top_of
 from benchmarks.data.class_folder import ClassFolder, ClassSplit
 from benchmarks.finetune.classifier import Classifier

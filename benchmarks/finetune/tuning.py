@@ -17,8 +17,9 @@ from mmengine.dist import is_main_process
 from rich.console import Console
 
 from benchmarks.core.commands import RecordFile
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Record, by_protocol
+from benchmarks.core.subject import identity
 from benchmarks.report.runs import Run
 from benchmarks.report.table import Column, Entry, Table, build, protocol_title
 from pretrain.backbones.timm_backbone import timm_options
@@ -132,7 +133,7 @@ def tuning_tables(records: Sequence[Record]) -> list[Table]:
 
     Args:
         records: of fine-tunings; those of one network have one
-            :func:`benchmarks.core.extractor.identity`.
+            :func:`benchmarks.core.subject.identity`.
     """
     tables = []
     for group in by_protocol(records):

@@ -15,8 +15,9 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 
 from benchmarks.core.benchmark import Benchmark, Result, in_subject, speed_only
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import Metric, Record, require_defined, versions
+from benchmarks.core.subject import identity
 from benchmarks.data.transfer_folder import TransferFolder
 from benchmarks.export.plain import plain_resnet
 from benchmarks.export.source import Network, NoCounterpart

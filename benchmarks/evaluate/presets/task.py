@@ -4,7 +4,6 @@ name changed where the user changed anything else.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -133,9 +132,7 @@ class PresetTask(Task):
         colours = self._entry("normalisation")
         if colours == OF_WEIGHTS:
             return extractor
-        other = copy.copy(extractor)
-        other.mean, other.std = (tuple(map(float, colours[key])) for key in ("mean", "std"))
-        return other
+        return extractor.coloured(colours["mean"], colours["std"])
 
     def _label(self, changed: tuple[str, ...]) -> str:
         notes = [f"changed: {', '.join(changed)}"] if changed else []
@@ -254,11 +251,16 @@ def _seeds(preset: Preset, seeds: tuple[int, ...], given: Mapping[str, Any]) -> 
 
 
 def timm_name(extractor: FeatureExtractor) -> str | None:
-    """timm's name of the weights, with their tag; None for weights that are not timm's."""
-    if not extractor.spec.startswith("timm:"):
+    """timm's name of the weights, with their tag, and what takes place out of their features, as in
+    ``vit_base_patch16_dinov3.lvd1689m?without_place=black:20``; None for weights that are not
+    timm's, and for planes, which are another measurement's own.
+    """
+    removed = "" if extractor.removal is None else extractor.removal.spec
+    if not extractor.spec.startswith("timm:") or removed is None:
         return None
     known = extractor.backbone.model.pretrained_cfg
-    return ".".join(filter(None, (known.get("architecture"), known.get("tag"))))
+    name = ".".join(filter(None, (known.get("architecture"), known.get("tag"))))
+    return f"{name}?without_place={removed}" if removed else name
 
 
 def _published_for(entry: Entry, stride: int) -> bool:

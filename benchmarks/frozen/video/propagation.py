@@ -34,6 +34,7 @@ class Rule:
         radius: of the neighbourhood, in cells.
         shape: ``square`` for at most so many rows and columns away, ``disc`` for closer than that.
         first_everywhere: compare with every cell of the first frame.
+        ties: keep all cells that are as similar as the k-th one; else exactly k of them.
 
     Raises:
         ValueError: no such shape, or a number that is not above 0.
@@ -44,6 +45,7 @@ class Rule:
     radius: int
     shape: str = "square"
     first_everywhere: bool = False
+    ties: bool = True
 
     def __post_init__(self) -> None:
         check_choice("shape", self.shape, ("square", "disc"))
@@ -61,27 +63,36 @@ class Rule:
 class Context:
     """Frame 0 of a video and the last n frames before the next one, with soft labels.
 
+    Attributes:
+        frames: how many it holds.
+
     Args:
         features: (D, h, w) unit features of frame 0.
         labels: (C, h, w) of frame 0.
         last: n.
+        copies: before there are n frames, copies of frame 0 stand in their places.
     """
 
-    def __init__(self, features: Tensor, labels: Tensor, *, last: int) -> None:
+    def __init__(
+        self, features: Tensor, labels: Tensor, *, last: int, copies: bool = False
+    ) -> None:
         # Cells as rows, since tiles of them are cut out.
         self.features = features.new_empty(last + 1, *features.shape[1:], len(features))
         self.labels = labels.new_empty(last + 1, *labels.shape[1:], len(labels))
-        self._last, self._next = last, 0
-        self._put(0, features, labels)
+        self._last, self._next = last, 1
+        filled = slice(0, last + 1 if copies else 1)
+        self._put(filled, features, labels)
+        self.frames = filled.stop
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Takes the next frame, as for frame 0; the oldest one but frame 0 makes room."""
         if self._last:
-            self._put(1 + (self._next - 1) % self._last, features, labels)
+            place = 1 + (self._next - 1) % self._last
+            self._put(slice(place, place + 1), features, labels)
+            self._next, self.frames = self._next + 1, max(self.frames, place + 1)
 
-    def _put(self, place: int, features: Tensor, labels: Tensor) -> None:
-        self.features[place], self.labels[place] = features.movedim(0, -1), labels.movedim(0, -1)
-        self._next += 1
+    def _put(self, places: slice, features: Tensor, labels: Tensor) -> None:
+        self.features[places], self.labels[places] = features.movedim(0, -1), labels.movedim(0, -1)
 
     def window(self, frames: slice, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
         """Features (m, D) and labels (m, C) of the cells of a rectangle of some frames, frame by
@@ -91,15 +102,9 @@ class Context:
             frames: of places in the context: 0 is frame 0.
             rows, columns: of the grid.
         """
-        seen = slice(frames.start, min(frames.stop, self._next))
-        return tuple(
-            kept[seen, rows, columns].flatten(0, 2) for kept in (self.features, self.labels)
-        )
-
-    @property
-    def frames(self) -> int:
-        """How many frames it holds."""
-        return min(self._next, self._last + 1)
+        kept = self.features, self.labels
+        cells, labels = (each[frames, rows, columns].flatten(0, 2) for each in kept)
+        return cells, labels
 
 
 def carry(query: Tensor, context: Context, rule: Rule) -> Tensor:
@@ -173,10 +178,13 @@ def _offsets(corner: tuple[int, int], sides: tuple[int, int], window: list[slice
 
 
 def _weights(scores: Tensor, rule: Rule) -> Tensor:
-    """(q, m) weights that sum to 1 of similarities (q, m): of all that reach the k-th largest."""
-    best = scores.topk(min(rule.neighbours, scores.shape[1]), dim=1).values
-    logits = scores.masked_fill(scores < best[:, -1:], -torch.inf) / rule.temperature
-    return logits.softmax(1)
+    """(q, m) weights that sum to 1 of similarities (q, m): of the k largest."""
+    best = scores.topk(min(rule.neighbours, scores.shape[1]), dim=1)
+    if rule.ties:
+        left_out = scores < best.values[:, -1:]
+    else:
+        left_out = torch.ones_like(scores, dtype=torch.bool).scatter_(1, best.indices, False)
+    return (scores.masked_fill(left_out, -torch.inf) / rule.temperature).softmax(1)
 
 
 def to_mask(labels: Tensor, size: tuple[int, int], *, stretch: bool) -> Tensor:

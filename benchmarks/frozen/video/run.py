@@ -41,11 +41,14 @@ class Settings:
     short_side: int | None = 480
     long_multiple: int = 64  # the long side is cut down to a multiple; both to whole cells
     last_frames: int = 7  # n: those before the next one that give their labels, beside the first
+    # before there are so many, copies of the first frame stand in their places
+    copies: bool = False
     radius: int = 12  # of the neighbourhood, in cells
     # square: at most so many rows and columns away; disc: closer than the radius
     shape: str = "square"
     first_everywhere: bool = False  # the first frame is compared without a neighbourhood
     neighbours: int = 5  # k, of all frames together
+    ties: bool = True  # cells as similar as the k-th one are kept, too; else exactly k
     temperature: float = 0.1  # τ of exp(cosine / τ)
     # every object's soft mask is brought to 0 … 1 before the largest is taken
     stretch: bool = True
@@ -68,6 +71,7 @@ class Settings:
             radius=self.radius,
             shape=self.shape,
             first_everywhere=self.first_everywhere,
+            ties=self.ties,
         )
 
     def input_size(self, frame: tuple[int, int], multiple: int) -> tuple[int, int]:
@@ -129,7 +133,12 @@ def track(extractor: FeatureExtractor, video: Video, settings: Settings) -> Iter
     labels = F.one_hot(given, video.objects + 1).movedim(-1, 0).float()
     features = next(frames)
     require_grid(features.shape[1:], grid, extractor.stride)
-    context = Context(features, labels.to(features.device), last=settings.last_frames)
+    context = Context(
+        features,
+        labels.to(features.device),
+        last=settings.last_frames,
+        copies=settings.copies,
+    )
     for features in frames:
         labels = carry(features, context, rule)
         context.add(features, labels)

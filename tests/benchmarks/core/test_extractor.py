@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.core.extractor import IMAGENET, FeatureExtractor, identity
+from benchmarks.core.extractor import IMAGENET, FeatureExtractor
+from benchmarks.core.subject import identity
 from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.specs import parse_spec
 

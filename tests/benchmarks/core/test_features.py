@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.analysis.stages import stage_outputs
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.features import FeatureSettings
+from benchmarks.core.subject import identity
 from benchmarks.frozen.decoder.network import make_network
 from benchmarks.frozen.decoder.settings import Settings
 from pretrain.backbones.positions import factor_positions

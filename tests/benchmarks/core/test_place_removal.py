@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 from benchmarks.analysis.stand_ins import Noise
 from benchmarks.core import place_removal
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.features import FeatureSettings
 from benchmarks.core.place import BlackBasis, Moments, coordinates, remove, ridge
 from benchmarks.core.place_removal import BlackImage, FitSettings, Planes, fit_planes
+from benchmarks.core.subject import identity
 from benchmarks.core.upsamplers import load_upsampler
 
 VIT = "random:vit_tiny_patch16_224?depth=2&embed_dim=24&num_heads=2&img_size=64"
@@ -77,6 +78,15 @@ def test_the_removal_is_of_the_features_that_are_read(plain: FeatureExtractor) -
     behind = read.without_place(BlackImage(2)).through(load_upsampler("bilinear"), 8)
     larger = F.interpolate(expected, (8, 8), mode="bilinear", align_corners=False)
     torch.testing.assert_close(behind.maps(images(64, 64)), larger)
+
+
+def test_other_colours_are_those_of_the_black_image_too(plain: FeatureExtractor) -> None:
+    colours = (0.1, 0.2, 0.3), (0.5, 0.4, 0.3)
+    other = plain.coloured(*colours)
+    assert (other.mean, other.std) == colours and other.describe()["std"] == colours[1]
+    expected = BlackBasis.of(black_maps(other, (64, 64)), 2).clean(other.maps(images(64, 64)))
+    cleaned = plain.without_place(BlackImage(2)).coloured(*colours)
+    torch.testing.assert_close(cleaned.maps(images(64, 64)), expected)
 
 
 def test_records_say_what_was_removed(plain: FeatureExtractor) -> None:

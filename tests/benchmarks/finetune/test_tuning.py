@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.core.extractor import identity
 from benchmarks.core.record import Metric, Record
+from benchmarks.core.subject import identity
 from benchmarks.finetune.tuning import next_step, read_options, tuning_tables, untrained_spec
 
 

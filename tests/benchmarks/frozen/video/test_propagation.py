@@ -60,7 +60,7 @@ def by_loops(query: Tensor, frames: list[Tensor], labels: list[Tensor], rule: Ru
     carried = torch.zeros(len(labels[0]), height, width, dtype=query.dtype)
     for row in range(height):
         for column in range(width):
-            seen = []
+            compared = []
             for frame, (features, label) in enumerate(zip(frames, labels, strict=True)):
                 for i in range(height):
                     for j in range(width):
@@ -70,9 +70,12 @@ def by_loops(query: Tensor, frames: list[Tensor], labels: list[Tensor], rule: Ru
                             near = down**2 + right**2 < rule.radius**2
                         if near or (rule.first_everywhere and frame == 0):
                             cosine = query[:, row, column] @ features[:, i, j]
-                            seen.append((float(cosine), label[:, i, j]))
-            seen.sort(key=lambda one: -one[0])
-            kept = seen[: rule.neighbours]
+                            compared.append((float(cosine), label[:, i, j]))
+            compared.sort(key=lambda one: -one[0])
+            last = compared[: rule.neighbours][-1][0]
+            kept = compared[: rule.neighbours]
+            if rule.ties:
+                kept = [one for one in compared if one[0] >= last - 1e-12]
             weights = (
                 torch.tensor([one[0] for one in kept], dtype=query.dtype)
                 .div(rule.temperature)
@@ -84,30 +87,39 @@ def by_loops(query: Tensor, frames: list[Tensor], labels: list[Tensor], rule: Ru
     return carried
 
 
-@pytest.mark.parametrize("last", [0, 2])
+@pytest.mark.parametrize(("last", "seen"), [(0, [0]), (2, [0, 3, 4]), (6, [0, 0, 0, 1, 2, 3, 4])])
 @pytest.mark.parametrize(
     "rule",
     [
         Rule(neighbours=4, temperature=0.1, radius=2),
         Rule(neighbours=4, temperature=0.2, radius=3, shape="disc"),
-        Rule(neighbours=9, temperature=0.05, radius=2, shape="disc", first_everywhere=True),
+        Rule(
+            neighbours=9,
+            temperature=0.05,
+            radius=2,
+            shape="disc",
+            first_everywhere=True,
+            ties=False,
+        ),
         Rule(neighbours=10_000, temperature=0.5, radius=1),
     ],
 )
 def test_carrying_equals_the_obvious_way(
-    rule: Rule, last: int, monkeypatch: pytest.MonkeyPatch
+    rule: Rule, last: int, seen: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tiles of 3 cells cover 5 x 7 in part; of five frames the context keeps frame 0 and the last
-    ones.
+    ones, and copies of frame 0 where there are fewer.
     """
     monkeypatch.setitem(propagation.TILE, "cpu", 3)
     generator = torch.Generator().manual_seed(0)
     features = F.normalize(torch.randn(6, 4, 5, 7, generator=generator).double(), dim=1)
+    # sums of such products are exact, so that copies are equal to the last bit
+    features = (1024 * features).round() / 1024
     labels = torch.rand(5, 3, 5, 7, generator=generator).double()
-    context = Context(features[0], labels[0], last=last)
+    context = Context(features[0], labels[0], last=last, copies=last == 6)
     for frame in range(1, 5):
         context.add(features[frame], labels[frame])
-    seen = [0, *range(5 - last, 5)]
+    assert context.frames == len(seen)
     expected = by_loops(features[5], [features[t] for t in seen], [labels[t] for t in seen], rule)
     torch.testing.assert_close(carry(features[5], context, rule), expected)
 
