@@ -1,6 +1,7 @@
-"""Fits what can be removed from a network's features: the planes in which place is read.
+"""Fits planes of a network's features in which place is read.
 
-One plane after the other, by a linear predictor of row and column, as RASA does.
+Evaluation can remove them. One plane after the other, by a linear predictor of row and column, as
+RASA does.
 """
 
 from __future__ import annotations

@@ -191,6 +191,7 @@ class FeatureExtractor:
         """The same network, not copied, whose images are normalised by these RGB values."""
         other = copy.copy(self)
         other.mean, other.std = tuple(map(float, mean)), tuple(map(float, std))
+        other._kept = None
         return other._behind(self.upsampler)
 
     def without_place(self, removal: Removal) -> FeatureExtractor:
@@ -200,7 +201,7 @@ class FeatureExtractor:
             ValueError: the removal was made for another network.
         """
         other = copy.copy(self)
-        other.removal = removal
+        other.removal, other._kept = removal, None
         return other._behind(self.upsampler)
 
     @property
