@@ -11,6 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.data.class_lists import (
+    CAMVID,
+    CITYSCAPES,
+    COCO_GAPS,
+    VOC,
+    converted_coco,
+    scene_classes,
+)
 from benchmarks.data.correspondences.declarations import CORRESPONDENCES
 from benchmarks.data.groups import frame_blocks
 from benchmarks.data.layout import (
@@ -28,7 +36,6 @@ from benchmarks.data.sets.aloi import read_aloi
 from benchmarks.data.sets.got10k import read_got10k
 from benchmarks.data.sets.pascal3d import read_pascal3d
 from benchmarks.data.sets.scenes import read_scene_sets
-from pretrain.data.listings import read_json
 from pretrain.names import check_choice
 
 LAYOUTS: dict[str, Layout] = {}
@@ -93,62 +100,6 @@ def require_root(root: Path) -> None:
         raise FileNotFoundError(f"root={str(root)!r} is not a folder")
 
 
-# COCO-stuff numbers 182 categories, 11 of which (raw values from 0) were never annotated.
-_COCO_GAPS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
-_CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist"
-# The 19 evaluated classes among the label numbers 0 to 33, in the order of their train numbers.
-_CITYSCAPES = {
-    7: "road",
-    8: "sidewalk",
-    11: "building",
-    12: "wall",
-    13: "fence",
-    17: "pole",
-    19: "traffic light",
-    20: "traffic sign",
-    21: "vegetation",
-    22: "terrain",
-    23: "sky",
-    24: "person",
-    25: "rider",
-    26: "car",
-    27: "truck",
-    28: "bus",
-    31: "train",
-    32: "motorcycle",
-    33: "bicycle",
-}
-_VOC = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow table dog horse "
-    "motorbike person plant sheep sofa train monitor"
-)
-
-
-def _converted_coco(masks: Masks, root: Path) -> Masks:
-    """The masks that conversion scripts write, if they are there."""
-    if not any((root / "annotations").glob("*/*_labelTrainIds.png")):
-        return masks
-    files = "annotations/{split}/*_labelTrainIds.png"
-    return replace(masks, files=files, values=tuple(range(171)))
-
-
-def _scene_classes(masks: Masks, root: Path) -> Masks:
-    """The classes that the description of the scenes names."""
-    path = root / "scenes.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} is missing, so the classes are not known: is {root} made by make_scenes.py?"
-        )
-    try:
-        # The first is of raw value 0, ignored.
-        names = read_json("layout='scenes'", path)["labels"]["names"][1:]
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} names no labels; it was not written by make_scenes.py, or is damaged"
-        ) from error
-    return replace(masks, values=tuple(range(1, len(names) + 1)), names=tuple(map(str, names)))
-
-
 declare(
     Layout(
         "ade20k",
@@ -171,7 +122,7 @@ declare(
             "SegmentationClass/*.png",
             values=tuple(range(21)),
             ignore=(255,),
-            names=tuple(_VOC.split()),
+            names=tuple(VOC.split()),
             of_split={"trainaug": "SegmentationClassAug/*.png"},
             about="0 to 20, 255 counts nowhere",
         ),
@@ -185,9 +136,9 @@ declare(
         images="images/{split}",
         masks=Masks(
             "annotations/{split}/*.png",
-            values=tuple(value for value in range(182) if value not in _COCO_GAPS),
+            values=tuple(value for value in range(182) if value not in COCO_GAPS),
             ignore=(255,),
-            complete=_converted_coco,
+            complete=converted_coco,
             about="171 classes out of 182 numbers, or 0 to 170 in the converted files "
             "`*_labelTrainIds.png` if these are there; 255 counts nowhere",
         ),
@@ -202,7 +153,7 @@ declare(
             "{split}annot/*.png",
             values=tuple(range(11)),
             ignore=(11,),
-            names=tuple(_CAMVID.split()),
+            names=tuple(CAMVID.split()),
             about="0 to 10, 11 counts nowhere",
         ),
         inner="seg_camvid",
@@ -215,9 +166,9 @@ declare(
         images="leftImg8bit/{split}/*/*_leftImg8bit",
         masks=Masks(
             "gtFine/{split}/*/*_gtFine_labelIds.png",
-            values=tuple(_CITYSCAPES),
-            ignore=tuple(value for value in (*range(34), 255) if value not in _CITYSCAPES),
-            names=tuple(_CITYSCAPES.values()),
+            values=tuple(CITYSCAPES),
+            ignore=tuple(value for value in (*range(34), 255) if value not in CITYSCAPES),
+            names=tuple(CITYSCAPES.values()),
             about="the 19 evaluated ones of the numbers 0 to 33, in the order of the train "
             "numbers; all others and 255 count nowhere",
         ),
@@ -230,7 +181,7 @@ declare(
         masks=Masks(
             "annotations/{split}/*.png",
             ignore=(0,),
-            complete=_scene_classes,
+            complete=scene_classes,
             about="1 to C, names from `scenes.json`, 0 counts nowhere",
         ),
         depth=DepthMaps("depth/{split}/*.png", about="millimetres"),
