@@ -16,7 +16,7 @@ from setuptools.command.build_py import build_py
 
 UPSAMPLERS = Path("heads", "upsamplers")
 CONFIGS = Path("pretrain", "configs")  # in the wheel; at the top level of a checkout
-LAYERS = ("transfer", "slurm", "ray", "tune", "test")
+LAYERS = ("transfer", "slurm", "ray", "tune", "hdf5", "test")
 
 
 def requirements(layer: str) -> list[str]:

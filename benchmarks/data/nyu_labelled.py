@@ -102,7 +102,8 @@ def _open(path: Path, depths: str) -> Any:
         import h5py
     except ImportError as error:
         raise ValueError(
-            f"{path} is an HDF5 file, which needs h5py: pip install -r requirements/hdf5.txt"
+            f"{path} is an HDF5 file, which needs h5py: pip install h5py (pinned in "
+            "requirements/hdf5.txt)"
         ) from error
     try:
         arrays = h5py.File(path, "r")

@@ -69,10 +69,10 @@ class NormalImages:
         degrees = angles(prediction[valid], target[valid])
         known = len(degrees)
         row = dict(known=known, degrees=float(degrees.sum()))
-        row["squared_degrees"] = float(degrees.square().sum())
+        row["squared_error"] = float(degrees.square().sum())
         for limit in LIMITS:
             row[share_name(limit)] = int((degrees < limit).sum())
-        row["image_RMSE"] = math.sqrt(row["squared_degrees"] / known) if known else math.nan
+        row["image_RMSE"] = math.sqrt(row["squared_error"] / known) if known else math.nan
         for limit in _OF_IMAGES:
             name = share_name(limit)
             row[f"image_{name}"] = 100 * row[name] / known if known else math.nan
@@ -80,13 +80,14 @@ class NormalImages:
         self._angles.append(degrees.float().cpu().numpy())
 
     def per_image(self) -> dict[str, list]:
-        """Columns by image: known pixels, degrees and squared_degrees summed over them, pixels
-        below each limit as ``pixels_within_…``, and each metric that begins with ``image_``.
+        """Columns by image: known pixels, degrees and squared_error (squared degrees) summed over
+        them, pixels below each limit as ``pixels_within_…``, and each metric that begins with
+        ``image_``.
         """
         images = sorted(self._images)
         table: dict[str, list] = {"image": images}
         pixels = [share_name(limit) for limit in LIMITS]
-        for name in ("known", "degrees", "squared_degrees", *pixels, *METRICS[-4:]):
+        for name in ("known", "degrees", "squared_error", *pixels, *METRICS[-4:]):
             column = f"pixels_{name}" if name in pixels else name
             table[column] = [self._images[image][name] for image in images]
         return table
@@ -103,7 +104,7 @@ class NormalImages:
         metrics = {
             "mean_angle": Metric(sum(table["degrees"]) / known, "°", "lower"),
             "median_angle": Metric(float(np.median(every)), "°", "lower"),
-            "RMSE": Metric(math.sqrt(sum(table["squared_degrees"]) / known), "°", "lower"),
+            "RMSE": Metric(math.sqrt(sum(table["squared_error"]) / known), "°", "lower"),
         }
         for name in map(share_name, LIMITS):
             share = 100 * sum(table[f"pixels_{name}"]) / known

@@ -20,12 +20,15 @@ from benchmarks.report.statistics.contract import Statistic
 
 RESAMPLES = 2000
 _BLOCK = 1 << 23  # weights in memory at once: 64 MB
-# Metrics of depth: sums over pixels of an image, their divisor, and what follows the division.
-_DEPTH = {
+# Metrics of all pixels together: sums over pixels of an image, and what follows the division by
+# their number.
+_POOLED = {
     "RMSE": ("squared_error", np.sqrt),
     "pooled_RMSE": ("squared_error", np.sqrt),
     "delta1": ("within", np.asarray),
+    "mean_angle": ("degrees", np.asarray),
 }
+_SHARE = "within_"  # of pixels, behind it the limit: sums over pixels are ``pixels_within_…``
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,11 @@ def _read_sums(counts: dict, metric: str) -> ImageSums | None:
         right, either = intersection.sum(1), union.sum(1)
         return ImageSums(right[:, None], (either + right)[:, None] / 2, images)
     prefix = "aligned_" if metric.startswith("aligned_") else ""
-    part, finish = _DEPTH.get(metric.removeprefix(prefix), ("", np.asarray))
+    own = f"pixels_{metric}" if metric.startswith(_SHARE) else ""
+    part, finish = _POOLED.get(metric.removeprefix(prefix), (own, np.asarray))
     if f"{prefix}{part}" in table:
         parts, wholes = np.array(table[f"{prefix}{part}"]), np.array(table["known"])
-        scale = 1.0 if part == "squared_error" else 100.0
+        scale = 1.0 if part in ("squared_error", "degrees") else 100.0
         images = np.array(table["image"])
         return ImageSums(parts[:, None], wholes[:, None], images, finish=finish, scale=scale)
     return None

@@ -117,7 +117,7 @@ def test_without_h5py_the_message_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ValueError, match="needs h5py: pip install -r requirements/hdf5.txt"):
+    with pytest.raises(ValueError, match="needs h5py: pip install h5py"):
         DepthFolder(folder, "nyu-labelled")
 
 
