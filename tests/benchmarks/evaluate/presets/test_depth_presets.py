@@ -97,9 +97,11 @@ def test_a_preset_runs_from_list_to_line(
     given = (NETWORK, "--preset", file, "--data", f"{layout}:{roots[layout]}", "--out", out)
     seeds = (0, 1) if name == "dinov3-nyu" else (0,)
     shown = ("--published-as", "toy", "--device", "cpu", "--seeds", *seeds)
-    assert run_tool("evaluate", *given, *shown) == 0
+    predictors = ("--baselines",) if name == "dvt-nyu" else ()
+    assert run_tool("evaluate", *given, *shown, *predictors) == 0
     records = read_all(out)
-    assert len(records) == len(seeds) and len({one.protocol_hash for one in records}) == 1
+    assert len(records) == len(seeds) + 3 * len(predictors)
+    assert len({one.protocol_hash for one in records}) == 1
     record = records[0]
     assert record.subject["map_channels"] == channels
     assert record.metrics["RMSE"].value > 0 and record.metrics["pooled_RMSE"].value > 0
