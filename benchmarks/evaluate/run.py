@@ -324,7 +324,7 @@ def _behind_upsamplers(
     network's own grid where that is something else.
     """
     for task, extractor in prepared:
-        stride = task.benchmark.upsampled_stride
+        stride = task.upsampled_stride
         if stride is None:
             yield task, extractor
             continue

@@ -161,8 +161,13 @@ class Task:
         Args:
             extractor: what is going to be measured.
         """
-        stride = self.benchmark.upsampled_stride
+        stride = self.upsampled_stride
         return extractor if stride is None else extractor.through(None, stride)
+
+    @property
+    def upsampled_stride(self) -> int | None:
+        """Pixels per feature behind an upsampler: the benchmark's, unless its settings name one."""
+        return getattr(self.settings, "upsampled_stride", self.benchmark.upsampled_stride)
 
     @property
     def metrics(self) -> tuple[str, ...] | None:

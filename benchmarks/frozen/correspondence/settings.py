@@ -68,6 +68,8 @@ class Settings:
     # per category
     average: str = added("image")
     alphas: tuple[float, ...] = added((0.1, 0.05, 0.15))  # those that are reported
+    # pixels of the input per feature that is asked of an upsampler; nothing without one
+    upsampled_stride: int = added(2)
     flip: bool = added(False)  # mean of the unit features of an image and of its mirror image
 
     def __post_init__(self) -> None:
@@ -84,9 +86,10 @@ class Settings:
             check_choice("alphas", alpha, ALPHAS)
         if not self.alphas or len(set(self.alphas)) < len(self.alphas):
             raise ValueError(f"alphas={self.alphas} must be some of {ALPHAS}, each once")
-        if not (0 <= self.fill <= 255 and self.window >= 0):
+        if not (0 <= self.fill <= 255 and self.window >= 0 and self.upsampled_stride >= 1):
             raise ValueError(
-                f"fill={self.fill} must be 0 to 255, window={self.window} 0 (whole map) or more"
+                f"fill={self.fill} must be 0 to 255, window={self.window} 0 (whole map) or more, "
+                f"upsampled_stride={self.upsampled_stride} at least 1"
             )
         if not (math.isfinite(self.temperature) and self.temperature > 0 and self.gauss >= 0):
             raise ValueError(
