@@ -46,7 +46,9 @@ def converted_coco(masks: Masks, root: Path) -> Masks:
     if not any((root / "annotations").glob("*/*_labelTrainIds.png")):
         return masks
     files = "annotations/{split}/*_labelTrainIds.png"
-    return replace(masks, files=files, values=tuple(range(171)))
+    annotated = [value for value in range(182) if value not in COCO_GAPS]
+    classes = tuple(masks.classes[value] for value in annotated) if masks.classes else ()
+    return replace(masks, files=files, values=tuple(range(len(annotated))), classes=classes)
 
 
 def scene_classes(masks: Masks, root: Path) -> Masks:

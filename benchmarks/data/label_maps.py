@@ -148,18 +148,24 @@ def check_size(
 
 
 def value_table(
-    values: tuple[int, ...], ignore: tuple[int, ...] = (), *, keep_ignored: bool = False
+    values: tuple[int, ...],
+    ignore: tuple[int, ...] = (),
+    *,
+    classes: tuple[int, ...] = (),
+    keep_ignored: bool = False,
 ) -> np.ndarray:
     """Raw value -> class, (65536,) int16: position in ``values``, ``IGNORE`` or ``UNKNOWN``.
 
     Args:
         values: Raw values of classes 0, 1, …
         ignore: Raw values that count nowhere.
+        classes: The class of each of ``values`` where it is not its position.
         keep_ignored: Make one more class, the last, of the ignored values.
     """
+    numbers = classes or tuple(range(len(values)))
     table = np.full(RAW_VALUES, UNKNOWN, np.int16)
-    table[list(ignore)] = len(values) if keep_ignored else IGNORE
-    table[list(values)] = np.arange(len(values))
+    table[list(ignore)] = max(numbers, default=-1) + 1 if keep_ignored else IGNORE
+    table[list(values)] = numbers
     return table
 
 

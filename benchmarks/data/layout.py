@@ -26,6 +26,7 @@ class Masks:
     Attributes:
         files: Where they lie, see :class:`Layout`.
         values: Raw mask values of classes 0, 1, …, C - 1.
+        classes: The class of each of ``values`` where several are one class; empty: each is one.
         ignore: Raw mask values that count nowhere.
         names: Class names, empty if not known.
         of_split: Where the masks of single parts lie, if elsewhere.
@@ -39,6 +40,7 @@ class Masks:
 
     files: str
     values: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
     ignore: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     of_split: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,14 @@ class Masks:
         Args:
             keep_ignored: Make one more class, the last, of the ignored values.
         """
-        return value_table(self.values, self.ignore, keep_ignored=keep_ignored)
+        return value_table(
+            self.values, self.ignore, classes=self.classes, keep_ignored=keep_ignored
+        )
+
+    @property
+    def count(self) -> int:
+        """C."""
+        return max(self.classes) + 1 if self.classes else len(self.values)
 
 
 @dataclass(frozen=True)

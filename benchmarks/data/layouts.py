@@ -19,6 +19,7 @@ from benchmarks.data.class_lists import (
     converted_coco,
     scene_classes,
 )
+from benchmarks.data.coco_coarse import COARSE
 from benchmarks.data.correspondences.declarations import CORRESPONDENCES
 from benchmarks.data.groups import frame_blocks
 from benchmarks.data.layout import (
@@ -41,8 +42,8 @@ from pretrain.names import check_choice
 LAYOUTS: dict[str, Layout] = {}
 
 
-def declare(layout: Layout) -> None:
-    """Makes a layout known by its name.
+def declare(layout: Layout) -> Layout:
+    """Makes a layout known by its name, and returns it.
 
     Raises:
         ValueError: the name is taken.
@@ -50,6 +51,7 @@ def declare(layout: Layout) -> None:
     if layout.name in LAYOUTS:
         raise ValueError(f"layout {layout.name!r} is declared already")
     LAYOUTS[layout.name] = layout
+    return layout
 
 
 def layouts_with(labels: str) -> list[str]:
@@ -130,7 +132,7 @@ declare(
         listing="ImageSets/Segmentation/{split}.txt",
     )
 )
-declare(
+_COCO = declare(
     Layout(
         "coco-stuff",
         images="images/{split}",
@@ -145,6 +147,13 @@ declare(
         splits={"train": "train2017", "val": "val2017"},
     )
 )
+_COARSE_COCO = replace(
+    _COCO.masks,
+    values=tuple(range(182)),
+    classes=COARSE,
+    about="the files of `coco-stuff`, of whose categories several make one of 27 classes",
+)
+declare(replace(_COCO, name="coco-stuff-27", masks=_COARSE_COCO))
 declare(
     Layout(
         "camvid",

@@ -33,7 +33,7 @@ class SegmentationSplit(PairSplit):
     ) -> None:
         super().__init__(pairs, root=root, resize_labels=resize_labels)
         self._table, self._advice = masks.table(keep_ignored), masks.advice
-        self.classes = len(masks.values) + keep_ignored
+        self.classes = masks.count + keep_ignored
         # A standard layout knows its classes: what a small part lacks of them is no mistake.
         self._unread = set(range(len(self))) if masks.declared else set()
         self._occurring = np.zeros(self.classes, bool)

@@ -46,7 +46,7 @@ def write_ade(root: Path, target: Path, progress: Progress | None = None, *, lay
     """
     root, own = find_layout(root, layout, labels="masks")
     masks = own.masks
-    classes = len(masks.values)
+    classes = masks.count
     if classes > _MOST:
         raise ValueError(
             f"{root}: {classes} classes; one byte per pixel holds at most {_MOST} of them"

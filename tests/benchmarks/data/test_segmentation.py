@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from benchmarks.data import SegmentationFolder
+from benchmarks.data.coco_coarse import COARSE
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.loading import centre_crop, resize_image, resize_mask
 from benchmarks.data.pairs import RandomCrop
@@ -54,6 +55,13 @@ CASES = {
         [0, 11, 170, IGNORE],
         171,
     ),
+    "coco-stuff-27": (
+        "images/{}/a.jpg",
+        "annotations/{}/a.png",
+        [12, 91, 181, 255],
+        [8, 17, 24, IGNORE],
+        27,
+    ),
     "cityscapes": (
         "leftImg8bit/{0}/ulm/ulm_0_{0}_leftImg8bit.png",
         "gtFine/{0}/ulm/ulm_0_{0}_gtFine_labelIds.png",
@@ -63,7 +71,11 @@ CASES = {
     ),
     "scenes": ("images/{}/a.jpg", "annotations/{}/a.png", [0, 1, 2, 3], [IGNORE, 0, 1, 2], 3),
 }
-WORDS = {"ade20k": ("training", "validation"), "coco-stuff": ("train2017", "val2017")}
+WORDS = {
+    "ade20k": ("training", "validation"),
+    "coco-stuff": ("train2017", "val2017"),
+    "coco-stuff-27": ("train2017", "val2017"),
+}
 
 
 def make_layout(root: Path, layout: str) -> None:
@@ -128,8 +140,19 @@ def test_converted_coco_masks_and_inner_folders(tmp_path: Path) -> None:
         put(tmp_path / f"images/{word}/a.jpg", IMAGE + SHADE.get(word, 20))
         put(tmp_path / f"annotations/{word}/a_labelTrainIds.png", np.full((4, 4), 170))
     assert (SegmentationFolder(tmp_path, "coco-stuff").val.load(0)[1] == 170).all()
+    coarse = SegmentationFolder(tmp_path, "coco-stuff-27")
+    assert (coarse.val.load(0)[1] == 24).all() and coarse.classes == 27
     make_layout(tmp_path / "outer" / "seg_camvid", "camvid")
     assert len(SegmentationFolder(tmp_path / "outer", "camvid").train) == 1
+
+
+def test_coarse_classes_of_coco() -> None:
+    """Ranges of objects and single categories of stuff, from the published list."""
+    expected = {0: 9, 1: 11, 8: 11, 9: 8, 14: 8, 15: 7, 24: 7, 25: 6, 32: 6, 33: 10, 42: 10}
+    expected |= {43: 5, 50: 5, 51: 2, 60: 2, 61: 3, 70: 3, 71: 0, 76: 0, 77: 1, 82: 1, 83: 4, 90: 4}
+    expected |= {91: 17, 93: 22, 100: 13, 119: 26, 169: 14, 170: 18, 176: 18, 177: 26, 181: 24}
+    assert {category: COARSE[category] for category in expected} == expected
+    assert len(COARSE) == 182 and set(COARSE) == set(range(27))
 
 
 def test_kept_ignored_class(tmp_path: Path) -> None:

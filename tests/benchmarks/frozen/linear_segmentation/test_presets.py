@@ -33,11 +33,20 @@ LAYOUTS = {
         val="validation",
     ),
     "voc": dict(images="JPEGImages/{name}.jpg", masks="{folder}/{name}.png"),
+    "coco-stuff-27": dict(
+        images="images/{part}/{name}.jpg",
+        masks="annotations/{part}/{name}.png",
+        train="train2017",
+        val="val2017",
+    ),
     "cityscapes": dict(
         images="leftImg8bit/{part}/bonn/{name}_leftImg8bit.png",
         masks="gtFine/{part}/bonn/{name}_gtFine_labelIds.png",
     ),
 }
+
+
+CLASSES = {"ade20k": 150, "voc": 21, "cityscapes": 19, "coco-stuff-27": 27}
 
 
 def write(root: Path, layout: str, part: str) -> None:
@@ -88,7 +97,7 @@ def test_it_runs_end_to_end(name: str, roots: dict[str, Path], network: FeatureE
     ((prepared, seen),) = task.prepared(network)
     record = prepared.signed(BENCHMARK.measure(seen, prepared.data, prepared.settings))
     assert record.metrics["mIoU"].defined and record.protocol["preset"].startswith(f"{name} (cha")
-    assert record.protocol["outputs"] == {"ade20k": 150, "voc": 21, "cityscapes": 19}[layout] + (
+    assert record.protocol["outputs"] == CLASSES[layout] + (
         preset.settings["spare_outputs"].value + preset.data["keep_ignored"].value
     )
     confusion = np.array(record.counts["confusion"])
