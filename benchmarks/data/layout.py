@@ -26,8 +26,8 @@ class Masks:
     Attributes:
         files: Where they lie, see :class:`Layout`.
         values: Raw mask values of classes 0, 1, …, C - 1.
-        classes: The class of each of ``values`` where several are one class; empty: each is one.
         ignore: Raw mask values that count nowhere.
+        classes: The class of each of ``values`` where several are one class; empty: each is one.
         names: Class names, empty if not known.
         of_split: Where the masks of single parts lie, if elsewhere.
         complete: What stands in the data set itself, such as the names of its classes:
@@ -40,8 +40,8 @@ class Masks:
 
     files: str
     values: tuple[int, ...] = ()
-    classes: tuple[int, ...] = ()
     ignore: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     of_split: Mapping[str, str] = field(default_factory=dict)
     complete: Callable[[Masks, Path], Masks] | None = None
