@@ -74,7 +74,7 @@ def test_layouts_are_found_by_what_they_hold() -> None:
     ]
     assert layouts_with("normals") == ["plain"]
     assert layouts_with("class_folders") == ["scenes", "classes", "domains"]
-    assert len(layouts_with("masks")) == 7 and "classes" not in layouts_with("masks")
+    assert len(layouts_with("masks")) == 8 and "classes" not in layouts_with("masks")
 
 
 def test_single_parts_may_keep_their_masks_elsewhere() -> None:
