@@ -12,7 +12,6 @@ it and holds all looks.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -34,10 +33,6 @@ from benchmarks.frozen.surfaces.views import scored_batches, train_batches, turn
 from pretrain.names import check_choice
 from pretrain.progress import Progress
 
-#: What is scored of NYUv2's 480 × 640 pixels (Eigen) and of KITTI's 352 × 1216 (Garg).
-EIGEN_CROP, GARG_CROP = (45, 41, 471, 601), (143, 43, 349, 1172)
-#: NYUv2's frames without the white border, which train views are cut from.
-NYU_FRAME = (45, 43, 472, 608)
 SELECTIONS = ("last", "best")
 STAND_IN_STRIDE = 8  # pixels per cell of the trivial predictor that sees colours
 
@@ -99,7 +94,6 @@ def run(
         ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite,
             nothing to score.
     """
-    started = time.perf_counter()
     looks: dict[int, DepthImages] = {}
     head = make_head(extractor, settings.bins, settings)
     on_images = partial(_depths, extractor=extractor, settings=settings)
@@ -143,8 +137,7 @@ def run(
         look_every=settings.look_every if choosing else settings.steps,
         progress=progress,
     )
-    cost = dict(train_loss=last, train_seconds=time.perf_counter() - started)
-    return _result(looks, settings, cost=cost)
+    return _result(looks, settings, cost=dict(train_loss=last))
 
 
 def _depths(

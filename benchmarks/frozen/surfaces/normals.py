@@ -16,7 +16,6 @@ a direction is.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -97,7 +96,6 @@ def run(
         ValueError: a size that the network or ``sizing`` refuses, a loss that is not finite,
             nothing to score.
     """
-    started = time.perf_counter()
     head = make_head(extractor, LOSSES[settings.normal_loss], settings)
     bicubic = settings.resize == "bicubic"
     on_images = partial(on_image, extractor=extractor, settings=settings, bicubic=bicubic)
@@ -114,14 +112,12 @@ def run(
         loss=loss,
         progress=progress,
     )
-    trained = time.perf_counter()
 
     def decode(outputs: Tensor) -> Tensor:
         return F.normalize(on_images(outputs, settings.size)[:, :3], dim=1)
 
     tally = _score(head, extractor, data, settings=settings, decode=decode, progress=progress)
-    cost = dict(train_loss=last, train_seconds=trained - started)
-    return _result(tally, cost)
+    return _result(tally, dict(train_loss=last))
 
 
 def mirrored(normals: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.core.record import read_all
+from benchmarks.evaluate.presets.load import load_preset
 
 NETWORK = "random:vit_tiny_patch16_224"
 TRAIN, VAL = 3, 2
@@ -111,6 +112,17 @@ def test_a_preset_runs_from_list_to_line(
     printed = capsys.readouterr().out
     assert f"toy, {NETWORK}, RMSE: published 1.0 (authors: ours), ours " in printed
     assert ("(2 seeds)" if len(seeds) == 2 else "± not known (1 seed") in printed
+
+
+def test_crops_are_the_published_ones() -> None:
+    """Eigen's 238,560 pixels of NYUv2; Garg's shares of height and width of KITTI's crop."""
+    top, left, bottom, right = load_preset("dinov3-nyu").settings["scored"].value
+    assert (bottom - top) * (right - left) == 238_560
+    kitti = load_preset("dinov2-kitti-lin4").settings
+    height, width = kitti["size"].value
+    rows = [int(share * height) for share in (0.40810811, 0.99189189)]
+    columns = [int(share * width) for share in (0.03594771, 0.96405229)]
+    assert kitti["scored"].value == (rows[0], columns[0], rows[1], columns[1])
 
 
 def test_other_counts_are_refused(
