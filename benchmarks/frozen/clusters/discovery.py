@@ -4,6 +4,10 @@ The unit cells of every image are clustered by themselves. For each class in its
 object, the best IoU of the image's clusters counts; the mean over an image's classes, then over
 images, is the best overlap (Wen et al. 2025, arXiv 2503.06960, score slots of a trained head so).
 One image knows nothing of the others, and no label is used to find the clusters.
+
+CorLoc asks for one box: around the largest connected part of the cluster that touches the image's
+border least. It is right if its IoU with the box of any object, a connected part of a class, is
+above one half. How the published CorLoc of others choose their box is another matter.
 """
 
 from __future__ import annotations
@@ -22,10 +26,12 @@ from benchmarks.data import SegmentationFolder
 from benchmarks.data.label_maps import IGNORE
 from benchmarks.data.loading import resize_mask
 from benchmarks.frozen.baselines import ColourPosition, batches_of, run_stand_in
+from benchmarks.frozen.clusters.boxes import boxes_of, located, object_box
 from benchmarks.frozen.clusters.k_means import KMeans
 from pretrain.progress import Progress
 
 NAME = "discovery"
+METRICS = ("best_overlap", "CorLoc")
 
 
 @dataclass(frozen=True)
@@ -69,15 +75,14 @@ def run(
     *,
     progress: Progress | None = None,
 ) -> Result:
-    """Runs object discovery: the best overlap in percent, and that of every image.
+    """Runs object discovery: ``METRICS`` in percent, and those of every image.
 
     Raises:
         ValueError: size and stride do not fit, a feature that is zero or not finite (named image),
             fewer cells than clusters, no object in any mask.
     """
     grid, k_means = grid_of(settings.size, extractor.stride), settings.k_means()
-    images: list[int] = []
-    overlaps: list[float] = []
+    tally = _Tally(settings)
     for batch in data.val.batches(settings.size, settings.batch_size):
         maps = extractor.maps(batch.images).cpu()
         require_grid(maps.shape[2:], grid, extractor.stride)
@@ -85,21 +90,48 @@ def run(
         cells = F.normalize(maps, dim=1).flatten(2).transpose(1, 2)  # (B, h·w, D)
         for image, own, mask in zip(batch.ids, cells, batch.masks.numpy(), strict=True):
             labels = k_means(own)[0].view(grid)
-            images.append(image)
-            overlaps.append(best_overlap(_masks(labels, settings), mask, settings))
+            tally.add(image, _masks(labels, settings), mask)
         if progress:
-            progress("discover", len(images), len(data.val))
-    return _result(images, overlaps, stride=extractor.stride)
+            progress("discover", len(tally.images), len(data.val))
+    return tally.result(stride=extractor.stride)
 
 
-def _result(images: list[int], overlaps: list[float], *, stride: int) -> Result:
-    values = 100 * np.array(overlaps)
-    known = np.isfinite(values)
-    mean = float(values[known].mean()) if known.any() else float("nan")
-    metrics = dict(best_overlap=Metric(mean, "%", "higher"))
-    require_defined(NAME, metrics, "no mask shows an object")
-    counts = dict(per_image=dict(image=images, best_overlap=values.tolist()))
-    return Result(metrics, counts, facts=dict(stride=stride))
+class _Tally:
+    """Adds up images; those without an object have no part in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.images: list[int] = []
+        self._values: dict[str, list[float]] = {name: [] for name in METRICS}
+
+    def add(self, image: int, masks: np.ndarray, true: np.ndarray) -> None:
+        """Counts masks (n, H, W) bool of an image with classes (H, W)."""
+        self.images.append(image)
+        boxes = []
+        for own in _objects(true, self._settings):
+            boxes += boxes_of(own)
+        overlap = best_overlap(masks, true, self._settings)
+        right = float(located(object_box(masks), boxes)) if boxes else float("nan")
+        for name, value in zip(METRICS, (overlap, right), strict=True):
+            self._values[name].append(100 * value)
+
+    def result(self, *, stride: int) -> Result:
+        """Means over the images with an object."""
+        metrics = {}
+        for name, values in self._values.items():
+            known = np.array(values)[np.isfinite(values)]
+            mean = float(known.mean()) if len(known) else float("nan")
+            metrics[name] = Metric(mean, "%", "higher")
+        require_defined(NAME, metrics, "no mask shows an object")
+        counts = dict(per_image=dict(image=self.images) | self._values)
+        return Result(metrics, counts, facts=dict(stride=stride))
+
+
+def _objects(true: np.ndarray, settings: Settings) -> list[np.ndarray]:
+    """Masks (H, W) bool of the classes of an image that are objects."""
+    labels = np.unique(true)
+    left_out = (IGNORE,) if settings.background else (IGNORE, 0)
+    return [true == label for label in labels if label not in left_out]
 
 
 def best_overlap(masks: np.ndarray, true: np.ndarray, settings: Settings) -> float:
@@ -112,10 +144,7 @@ def best_overlap(masks: np.ndarray, true: np.ndarray, settings: Settings) -> flo
     """
     scored = np.ones(true.shape, bool) if settings.void_counts else true != IGNORE
     best = []
-    for label in np.unique(true):
-        if label == IGNORE or (label == 0 and not settings.background):
-            continue
-        own = true == label
+    for own in _objects(true, settings):
         shared = (masks & own).sum((1, 2))
         best.append(float((shared / ((masks | own) & scored).sum((1, 2))).max()))
     return float(np.mean(best)) if best else float("nan")
@@ -139,13 +168,11 @@ def _whole(
     data: SegmentationFolder, settings: Settings, *, stride: int, progress: Progress | None = None
 ) -> Result:
     """The whole image as one cluster."""
-    images: list[int] = []
-    overlaps: list[float] = []
+    tally = _Tally(settings)
     for batch in batches_of(data.val, settings, phase="score", progress=progress):
         for image, mask in zip(batch.ids, batch.masks.numpy(), strict=True):
-            images.append(image)
-            overlaps.append(best_overlap(np.ones((1, *mask.shape), bool), mask, settings))
-    return _result(images, overlaps, stride=stride)
+            tally.add(image, np.ones((1, *mask.shape), bool), mask)
+    return tally.result(stride=stride)
 
 
 BENCHMARK = Benchmark(
@@ -154,7 +181,7 @@ BENCHMARK = Benchmark(
     settings=Settings,
     run=run,
     data=SegmentationFolder,
-    metrics=("best_overlap",),
+    metrics=METRICS,
     quick=dict(size=(128, 128), restarts=1),
     baselines=dict(whole=_whole, colour_position=_colour_position),
     baseline_needs=("stride",),
