@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.correspondences.pair import ImageList, PairSet, PointPair, entries
+from benchmarks.data.correspondences.pair import ImageList, PairSet, PointPair, entries, values_of
 from pretrain.data.listings import read_json
 
 _FILES = ("train", "test", "val")  # of split 1, merged in this order
@@ -91,24 +91,29 @@ def _animals(root: Path) -> Iterator[_Animal]:
             raise ValueError(f"{path} is missing: pairs are made of all three parts of split 1")
         content = read_json("layout 'ap10k'", path)
         images, marks, kinds = entries(path, content, ("images", "annotations", "categories"))
-        kinds = {kind["id"]: kind for kind in kinds}
-        marks_of: dict[int, list[dict]] = {}
-        for mark in marks:
-            marks_of.setdefault(mark["image_id"], []).append(mark)
-        for image in images:
-            own = marks_of.get(image["id"], [])
-            if len(own) == 1 and not own[0].get("iscrowd", 0):
-                animal = _animal(path, image, own[0], kinds)
-                if animal.seen.sum() >= _LEAST:
-                    yield animal
+        with values_of(path):
+            kinds = {kind["id"]: kind for kind in kinds}
+            marks_of: dict[int, list[dict]] = {}
+            for mark in marks:
+                marks_of.setdefault(mark["image_id"], []).append(mark)
+            alone = []
+            for image in images:
+                own = marks_of.get(image["id"], [])
+                if len(own) == 1 and not own[0].get("iscrowd", 0):
+                    alone.append((image, own[0]))
+        for image, mark in alone:
+            animal = _animal(path, image, mark, kinds)
+            if animal.seen.sum() >= _LEAST:
+                yield animal
 
 
 def _animal(path: Path, image: dict, mark: dict, kinds: dict[int, dict]) -> _Animal:
     keypoints, box, kind = entries(path, mark, ("keypoints", "bbox", "category_id"))
     file, height, width = entries(path, image, ("file_name", "height", "width"))
     species, family = entries(path, kinds.get(kind), ("name", "supercategory"))
-    table = np.asarray(keypoints, np.float64).reshape(-1, 3)  # x, y, visibility 0, 1 or 2
-    size, sides = (int(height), int(width)), (float(box[3]), float(box[2]))
+    with values_of(path):
+        table = np.asarray(keypoints, np.float64).reshape(-1, 3)  # x, y, visibility 0, 1 or 2
+        size, sides = (int(height), int(width)), (float(box[3]), float(box[2]))
     return _Animal(file, size, species, family, table[:, :2], table[:, 2] > 0, sides)
 
 

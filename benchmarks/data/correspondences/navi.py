@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.correspondences.pair import entries
+from benchmarks.data.correspondences.pair import entries, values_of
 from benchmarks.data.correspondences.view import View, rotation_of
 from benchmarks.data.label_maps import DEPTH_MODES, read_raw
 from pretrain.data.folders import visible
@@ -56,8 +56,8 @@ def _collection(folder: Path) -> list[View]:
         for part in (image, depth):
             if not part.is_file():
                 raise ValueError(f"{part} is missing: {path} names it")
-        views.append(
-            View(
+        with values_of(path):
+            view = View(
                 image,
                 depth,
                 folder.parent.name,
@@ -65,9 +65,9 @@ def _collection(folder: Path) -> list[View]:
                 size=(int(size[0]), int(size[1])),
                 focal=float(focal),
                 rotation=rotation_of(np.array(turn)),
-                translation=np.array(shift, np.float64) / 1000,
+                translation=np.array(shift, np.float64).reshape(3) / 1000,
             )
-        )
+        views.append(view)
     return sorted(views, key=lambda view: view.image.name)
 
 

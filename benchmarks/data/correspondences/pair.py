@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,20 @@ def extent(points: np.ndarray) -> tuple[float, float]:
     """
     width, height = np.ptp(points, axis=0)
     return float(height), float(width)
+
+
+@contextmanager
+def values_of(path: Path) -> Iterator[None]:
+    """Turns what Python says of values of another kind into a sentence.
+
+    Raises:
+        ValueError: a value that is no number, list or object where there must be one; names the
+            file.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ValueError(f"{path} is not of this layout, or damaged: {error!r}") from error
 
 
 def entries(path: Path, content: Any, keys: Iterable[str]) -> list[Any]:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.data.correspondences.pair import ImageList, PairSet, PointPair, as_points, entries
+from benchmarks.data.correspondences.pair import (
+    ImageList,
+    PairSet,
+    PointPair,
+    as_points,
+    entries,
+    values_of,
+)
 from pretrain.data.listings import read_json, read_lines
 
 _KEYS = (
@@ -41,18 +48,16 @@ def read_spair(root: Path, part: str) -> PairSet:
 def _pair(path: Path, root: Path, images: ImageList) -> PointPair:
     """The pair of one file."""
     values = dict(zip(_KEYS, entries(path, read_json("layout 'spair'", path), _KEYS), strict=True))
-    category = str(values["category"])
+    points = [as_points(path, values[f"{side}_kps"]) for side in ("src", "trg")]
+    with values_of(path):
+        category, viewpoint = str(values["category"]), int(values["viewpoint_variation"])
+        left, top, right, bottom = map(float, values["trg_bndbox"])
+        sizes, files = [], []
+        for side in ("src", "trg"):
+            width, height = values[f"{side}_imsize"][:2]
+            sizes.append((int(height), int(width)))
+            files.append(root / "JPEGImages" / category / values[f"{side}_imname"])
     numbers = []
-    for side in ("src", "trg"):
-        width, height = values[f"{side}_imsize"][:2]
-        file = root / "JPEGImages" / category / values[f"{side}_imname"]
-        numbers.append(images.number(file, category, (int(height), int(width))))
-    left, top, right, bottom = values["trg_bndbox"]
-    return PointPair(
-        *numbers,
-        as_points(path, values["src_kps"]),
-        as_points(path, values["trg_kps"]),
-        (float(bottom - top), float(right - left)),
-        category,
-        int(values["viewpoint_variation"]),
-    )
+    for file, size in zip(files, sizes, strict=True):
+        numbers.append(images.number(file, category, size))
+    return PointPair(*numbers, *points, (bottom - top, right - left), category, viewpoint)

@@ -65,6 +65,9 @@ def test_what_spair_refuses(spair: Path) -> None:
         (dict(trg_kps=[1, 2, 3]), r"cat\.json: points must be a list of \[x, y\]"),
         (dict(src_kps=[], trg_kps=[]), "points must be a list"),
         (dict(trg_imname="0.jpg", trg_kps=content["src_kps"]), "an image paired with itself"),
+        (dict(trg_bndbox=[1, 2, 3]), r"0-1:cat\.json is not of this layout, or damaged: .*unpack"),
+        (dict(src_imsize=None), r"0-1:cat\.json is not of this layout"),
+        (dict(viewpoint_variation="far"), r"0-1:cat\.json is not of this layout"),
         (dict(trg_imname="9.jpg"), r"JPEGImages/cat/9\.jpg is missing"),
     )
     for change, message in cases:
@@ -190,6 +193,11 @@ def test_ap10k_pairs_do_not_depend_on_the_order_in_its_files(
             entry.reverse()
         file.write_text(json.dumps(content))
     assert KeypointPairs(tmp_path, "ap10k", part="test_cross_species").protocol == before
+    content = json.loads(file.read_text())
+    for broken in (dict(images=[1]), dict(annotations=None), dict(categories=[dict(name="cat")])):
+        file.write_text(json.dumps(content | broken))
+        with pytest.raises(ValueError, match=rf"{file.name} is not of this layout"):
+            KeypointPairs(tmp_path, "ap10k")
     file.unlink()
     with pytest.raises(ValueError, match="is missing: pairs are made of all three parts"):
         KeypointPairs(tmp_path, "ap10k")

@@ -64,6 +64,7 @@ def test_it_runs_end_to_end(name: str, roots: dict[str, Path], network: FeatureE
     assert all(0 <= metric.value <= 100 for metric in record.metrics.values())
     assert record.protocol["preset"].startswith(f"{name} (changed: size")
     assert {one.verdict for one in compare([record])} == {"not compared"}
+    assert set(preset.settings) <= set(record.subject["preset"]["settings"])  # all stand in it
     for key, entry in preset.settings.items():
         if key not in ("size", "copy_side", "matches"):
             assert getattr(prepared.settings, key) == entry.value

@@ -204,6 +204,10 @@ def test_mistakes_are_named(root: Path, tmp_path: Path, write_point_pairs: Write
     with pytest.raises(ValueError, match=r"depth/002\.png is missing"):
         ViewPairs(other)
     cameras = json.loads((folder / "annotations.json").read_text())
+    cameras[1]["camera"]["t"] = [1, 2]
+    (folder / "annotations.json").write_text(json.dumps(cameras[:2]))
+    with pytest.raises(ValueError, match="annotations.json is not of this layout"):
+        ViewPairs(other)
     del cameras[0]["camera"]["q"]
     (folder / "annotations.json").write_text(json.dumps(cameras))
     with pytest.raises(ValueError, match="annotations.json has no entry 'q'"):
