@@ -23,6 +23,7 @@ from benchmarks.core.place import BlackBasis, Moments, coordinates, remove, ridg
 from benchmarks.core.place_removal import BlackImage, FitSettings, Planes, fit_planes
 from benchmarks.core.subject import identity
 from benchmarks.core.upsamplers import load_upsampler
+from benchmarks.evaluate.suite import make_task
 
 VIT = "random:vit_tiny_patch16_224?depth=2&embed_dim=24&num_heads=2&img_size=64"
 FIT = FitSettings(size=(40, 48), rounds=2, epochs=3, batch_size=4, learning_rate=0.05)
@@ -95,6 +96,13 @@ def test_records_say_what_was_removed(plain: FeatureExtractor) -> None:
     assert described["without_place"] == dict(kind="black", directions=3)
     assert identity(described) != identity(plain.describe())
     assert "without_place" not in plain.describe()
+
+
+def test_what_reads_no_maps_refuses_it(plain: FeatureExtractor, image_folder: Path) -> None:
+    task = make_task("knn", dict(data=dict(root=str(image_folder)), size=64))
+    task.check(plain)
+    with pytest.raises(ValueError, match="benchmark knn: it reads more .* without_place= changes"):
+        task.check(plain.without_place(BlackImage(2)))
 
 
 def planes_of(extractor: FeatureExtractor, count: int = 2) -> Planes:
