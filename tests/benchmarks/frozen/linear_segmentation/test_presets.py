@@ -13,10 +13,10 @@ from benchmarks.evaluate.presets.choose import make_preset_tasks
 from benchmarks.evaluate.presets.load import load_preset, preset_names
 from benchmarks.frozen.linear_segmentation import BENCHMARK
 
-NAMES = []
-for name in preset_names():
-    if load_preset(name).benchmark == BENCHMARK.name:
-        NAMES.append(name)
+PRESETS = {}
+for one in map(load_preset, preset_names()):
+    if one.benchmark == BENCHMARK.name:
+        PRESETS[one.name] = one
 # Sizes for toy images; nothing else is changed but the length.
 SMALL = dict(size="(32, 32)", short_side="32", length="4", images_per_step="2")
 SHORT = dict(
@@ -87,9 +87,9 @@ def network() -> FeatureExtractor:
     return FeatureExtractor.load("random:vit_tiny_patch16_224?depth=4&embed_dim=24&num_heads=2")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PRESETS)
 def test_it_runs_end_to_end(name: str, roots: dict[str, Path], network: FeatureExtractor) -> None:
-    preset = load_preset(name)
+    preset = PRESETS[name]
     layout = preset.data["layout"].value
     changes = SMALL | SHORT.get(preset.settings["schedule"].value, {})
     settings = [f"{name}.{key}={value}" for key, value in changes.items()]
@@ -113,8 +113,8 @@ def test_it_runs_end_to_end(name: str, roots: dict[str, Path], network: FeatureE
 
 def test_all_recipes_of_the_specification_are_there() -> None:
     schedules = {}
-    for name in NAMES:
-        schedules.setdefault(load_preset(name).settings["schedule"].value, []).append(name)
+    for name, preset in PRESETS.items():
+        schedules.setdefault(preset.settings["schedule"].value, []).append(name)
     assert {name.partition("-")[0] for name in schedules["cosine-20"]} == {"jafar"}
     assert {name.partition("-")[0] for name in schedules["cosine-epochs"]} == {"anyup"}
     assert {name.partition("-")[0] for name in schedules["cosine"]} == {"naf", "vitup"}
@@ -132,5 +132,5 @@ def test_all_recipes_of_the_specification_are_there() -> None:
     ],
 )
 def test_published_lengths(name: str, images: int, iterations: int) -> None:
-    values = {key: entry.value for key, entry in load_preset(name).settings.items()}
+    values = {key: entry.value for key, entry in PRESETS[name].settings.items()}
     assert BENCHMARK.settings(**values).course(images).iterations == iterations
