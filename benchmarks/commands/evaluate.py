@@ -53,7 +53,11 @@ def add_arguments(parser: CommandLine) -> None:
         "networks", nargs="*", help="CHECKPOINT, timm:NAME or random:NAME, see below"
     )
     parser.add_argument(
-        "--benchmark", nargs="+", default=[], metavar="NAME", help="what to measure"
+        "--benchmark",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="what to measure; dense: every dense benchmark that reads one of the --data",
     )
     parser.add_listing(
         "--benchmarks", _benchmarks, help="list the benchmarks and their settings, and exit"
@@ -119,6 +123,11 @@ def _add_outputs(parser: CommandLine) -> None:
         "--report",
         metavar="FOLDER",
         help="also write a page with pictures of the features: FOLDER/index.html",
+    )
+    parser.add_argument(
+        "--add-to",
+        metavar="FOLDER",
+        help="also add the records to the table of backbones in FOLDER, such as docs",
     )
     parser.add_device()
     parser.add_argument(

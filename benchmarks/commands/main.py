@@ -19,7 +19,7 @@ GROUPS = {
     "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
     "exchange": ("import", "export"),
     "data": ("make-scenes", "prepare-transfer", "prepare-data"),
-    "records": ("runs", "reproduce", "audit"),
+    "records": ("runs", "reproduce", "audit", "backbones"),
     "care": ("doctor", "build-operators", "build-mmcv"),
 }
 COMMANDS = tuple(chain.from_iterable(GROUPS.values()))

@@ -19,10 +19,11 @@ from benchmarks.core.kept_maps import KeptMaps
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.evaluate.arguments import settings_of, split_data
+from benchmarks.evaluate.backbones import add_records, require_table
 from benchmarks.evaluate.page import write_page
 from benchmarks.evaluate.presets.choose import make_preset_tasks
 from benchmarks.evaluate.presets.compare import compare
-from benchmarks.evaluate.suite import Task, find_benchmark, make_task
+from benchmarks.evaluate.suite import DENSE, Task, find_benchmark, make_task
 from benchmarks.evaluate.tables import evaluation_tables
 from benchmarks.report.renderers import print_tables
 from heads.upsamplers.base import Upsampler
@@ -45,8 +46,8 @@ class Options:
         seeds: of the training of presets; empty: their own.
         published_as: the row of published numbers that the network is; None: timm's name tells.
         quick: reduced settings. baselines: trivial predictors as well.
-        report: folder of a page; None: no page. device: None: cuda where it is. out: file of
-            records.
+        report: folder of a page; None: no page. add_to: folder of the table of backbones.
+        device: None: cuda where it is. out: file of records.
     """
 
     networks: Sequence[str]
@@ -62,6 +63,7 @@ class Options:
     quick: bool = False
     baselines: bool = False
     report: str | None = None
+    add_to: str | None = None
     device: str | None = None
     out: str = "work_dirs/evaluations.jsonl"
 
@@ -83,6 +85,8 @@ def evaluate(options: Options) -> None:
             keep_freed_memory()
         if options.report:
             require_writable(options.report, "--report", folder=True)
+        if options.add_to:
+            require_table(options.add_to)
         written = RecordFile(options.out, console)
         upsamplers = _load_upsamplers(options, device, console)
         tasks = _tasks(options)
@@ -105,6 +109,9 @@ def evaluate(options: Options) -> None:
                     device=device,
                     console=console,
                 )
+            if rank == 0 and options.add_to:
+                added = add_records(records, options.add_to)
+                console.print(f"page: {added}", markup=False, soft_wrap=True)
         finally:
             if rank == 0 and records:
                 print_tables(evaluation_tables(records), console)
@@ -127,7 +134,8 @@ def _tasks(options: Options) -> list[Task]:
     if options.benchmark:
         if options.seeds or options.published_as:
             raise ValueError("--seeds and --published-as belong to --preset")
-        return make_tasks(options.benchmark, options.data, options.settings, quick=options.quick)
+        names = expanded(options.benchmark, options.data)
+        return make_tasks(names, options.data, options.settings, quick=options.quick)
     if options.quick:
         raise ValueError(
             "--quick would change nearly every setting of a preset; take fewer images by ?limit= "
@@ -144,6 +152,37 @@ def _tasks(options: Options) -> list[Task]:
         seeds=tuple(options.seeds),
         model=options.published_as,
     )
+
+
+def expanded(names: Sequence[str], data: Sequence[str]) -> list[str]:
+    """Names of benchmarks, with every dense one that reads some of the data in place of ``dense``.
+
+    Args:
+        names: of benchmarks.
+        data: ``LAYOUT:ROOT?options``.
+
+    Raises:
+        ValueError: ``dense``, and no dense benchmark reads any of the data.
+    """
+    chosen: dict[str, None] = {}
+    for name in names:
+        fitting = [name] if name != "dense" else _dense_for(data)
+        if not fitting:
+            raise ValueError(
+                f"--benchmark dense: none of {', '.join(DENSE)} reads {' or '.join(data)}"
+            )
+        chosen |= dict.fromkeys(fitting)
+    return list(chosen)
+
+
+def _dense_for(data: Sequence[str]) -> list[str]:
+    """The dense benchmarks that read some of the data."""
+    fitting = []
+    for name in DENSE:
+        reader = find_benchmark(name).data
+        if any(reader.arguments(*split_data(item)) is not None for item in data):
+            fitting.append(name)
+    return fitting
 
 
 def make_tasks(

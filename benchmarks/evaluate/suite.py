@@ -91,6 +91,24 @@ MODULES = (
 BENCHMARKS: dict[str, Benchmark] = {module.BENCHMARK.name: module.BENCHMARK for module in MODULES}
 
 
+#: What ``--benchmark dense`` stands for: everything that is asked of frozen maps.
+DENSE = (
+    "retrieval",
+    "depth",
+    "probe",
+    "depth_probe",
+    "linear_segmentation",
+    "depth_bins",
+    "normals",
+    "correspondence",
+    "video",
+    "overcluster",
+    "discovery",
+    "patch_knn",
+    "patch_logistic",
+    "positional_bias",
+)
+
 #: The room of the analyses; a benchmark whose ``run`` stands in it is one.
 _ANALYSES = "benchmarks.analysis."
 

@@ -36,9 +36,11 @@ class Comparison:
         metric: name.
         published: the row; None: there is none.
         ours: mean, half-width (None: not known) and how many.
-        over: what ``ours`` counts: ``seeds`` or ``images``.
+        over: what ``ours`` counts: ``seeds``, ``images``, or ``groups`` of images that belong
+            together.
         verdict: ``agrees``, ``differs`` or ``not compared``.
         reason: why it is not compared; else empty.
+        record: of the run, the first where several were repeated.
         selection: how the value was chosen among trained states; empty where nothing is trained.
     """
 
@@ -50,6 +52,7 @@ class Comparison:
     ours: Interval
     over: str
     verdict: str
+    record: Record
     reason: str = ""
     selection: str = ""
 
@@ -81,7 +84,7 @@ def compare(records: Sequence[Record]) -> list[Comparison]:
         records: of any benchmarks; those of one preset, network and upsampler are repetitions.
     """
     compared: list[Comparison] = []
-    for group in _repetitions(records):
+    for group in repetitions([record for record in records if "preset" in record.subject]):
         stated = group[0].subject["preset"]
         preset = load_preset(stated["file"])
         for metric in preset.tolerance:
@@ -90,23 +93,53 @@ def compare(records: Sequence[Record]) -> list[Comparison]:
     return compared
 
 
-def _repetitions(records: Iterable[Record]) -> list[list[Record]]:
-    """Records of presets by protocol, network and upsampler; of one seed the last one."""
+def repetitions(records: Iterable[Record]) -> list[list[Record]]:
+    """Records by protocol, network and upsampler; of one seed, or without one, the last one.
+
+    Args:
+        records: of any benchmarks; trivial predictors are left out.
+    """
     groups: dict[tuple, dict[int | None, Record]] = {}
     for record in records:
-        if "preset" in record.subject and not is_baseline(record):
+        if not is_baseline(record):
             network = record.subject["spec"], record.subject.get("fingerprint")
             key = record.protocol_hash, *network, upsampler_of(record.subject)
-            groups.setdefault(key, {})[record.subject["preset"].get("seed")] = record
+            seed = record.subject.get("preset", {}).get("seed")
+            groups.setdefault(key, {})[seed] = record
     return [list(group.values()) for group in groups.values()]
+
+
+def without_preset(records: Sequence[Record]) -> list[Comparison]:
+    """What other records measured: every metric of the benchmark, and nothing published.
+
+    Args:
+        records: of any benchmarks; those of presets are passed over.
+    """
+    lines = []
+    for (record,) in repetitions([one for one in records if "preset" not in one.subject]):
+        for metric in record.metrics:
+            ours, over = over_images(record, metric)
+            line = Comparison(
+                label=record.benchmark,
+                network=str(record.subject["spec"]),
+                upsampler=upsampler_of(record.subject),
+                metric=metric,
+                published=None,
+                ours=ours,
+                over=over,
+                verdict=NOT_COMPARED,
+                record=record,
+                reason="no preset",
+            )
+            lines.append(line)
+    return lines
 
 
 def _compare(preset: Preset, group: Sequence[Record], metric: str) -> Iterator[Comparison]:
     first = group[0]
     stated, upsampler = first.subject["preset"], upsampler_of(first.subject)
     trained = preset.seed is not None
-    over = "seeds" if trained else "images"
-    ours = _over_seeds(group, metric) if trained else _over_images(first, metric)
+    ours, over = _over_seeds(group, metric) if trained else over_images(first, metric)
     reason = _why_not(preset, first)
     rows: list[Published | None] = []
     for row in preset.published:
@@ -129,6 +162,7 @@ def _compare(preset: Preset, group: Sequence[Record], metric: str) -> Iterator[C
             ours=ours,
             over=over,
             verdict=verdict,
+            record=first,
             reason=why,
             selection=preset.selection if trained else "",
         )
@@ -171,20 +205,21 @@ def _why_not(preset: Preset, record: Record) -> str:
     return ""
 
 
-def _over_seeds(group: Sequence[Record], metric: str) -> Interval:
-    return t_interval([record.metrics[metric].value for record in group])
+def _over_seeds(group: Sequence[Record], metric: str) -> tuple[Interval, str]:
+    return t_interval([record.metrics[metric].value for record in group]), "seeds"
 
 
-def _over_images(record: Record, metric: str) -> Interval:
-    """The number, and half of its 95 % interval over draws of its images; 0 of them where the
-    record does not keep what each image gave.
+def over_images(record: Record, metric: str) -> tuple[Interval, str]:
+    """The number of a record, half of its 95 % interval over draws of its images, or of groups of
+    them, and which of both; 0 of them where the record does not keep what each image gave.
     """
     value, sums = record.metrics[metric].value, image_sums(record, metric)
     if sums is None:
-        return Interval(value, None, 0)
+        return Interval(value, None, 0), "images"
+    over = "images" if sums.groups is None else "groups"
     units = len(sums.images) if sums.groups is None else len(np.unique(sums.groups))
     if units < 2:
-        return Interval(value, None, units)
+        return Interval(value, None, units), over
     drawn, _ = draw([sums], resamples=RESAMPLES)
     low, high = np.nanquantile(drawn[:, 0], (0.025, 0.975))
-    return Interval(value, float(high - low) / 2, units)
+    return Interval(value, float(high - low) / 2, units), over

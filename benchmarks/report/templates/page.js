@@ -1,12 +1,13 @@
 "use strict";
 // The view (order of tables, hidden arms, the place that was jumped to) lives in the address:
-// #sort=TABLE:COLUMN:descending&hide=ARM,ARM&at=ANCHOR. A copied link opens the same view.
+// #sort=TABLE:COLUMN:descending&hide=ARM,ARM&filter=WORDS&at=ANCHOR. A copied link opens the same
+// view.
 
 const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
 
 function readView() {
   const fragment = location.hash.slice(1);
-  const view = { sort: new Map(), hidden: new Set(), at: "" };
+  const view = { sort: new Map(), hidden: new Set(), filter: "", at: "" };
   if (fragment && !fragment.includes("=")) {
     view.at = decodeURIComponent(fragment);
     return view;
@@ -16,6 +17,7 @@ function readView() {
     const key = part.slice(0, cut);
     const values = part.slice(cut + 1).split(",").map(decodeURIComponent).filter(Boolean);
     if (key === "at") view.at = values[0] || "";
+    if (key === "filter") view.filter = values.join(",");
     if (key === "hide") values.forEach((arm) => view.hidden.add(arm));
     if (key === "sort") {
       for (const value of values) {
@@ -32,6 +34,7 @@ function writeView(view) {
   const orders = Array.from(view.sort, ([table, order]) => [table, ...order].join("|"));
   if (orders.length) parts.push("sort=" + orders.map(encodeURIComponent).join(","));
   if (view.hidden.size) parts.push("hide=" + Array.from(view.hidden, encodeURIComponent).join(","));
+  if (view.filter) parts.push("filter=" + encodeURIComponent(view.filter));
   if (view.at) parts.push("at=" + encodeURIComponent(view.at));
   const address = parts.length ? "#" + parts.join("&") : location.pathname + location.search;
   history.replaceState(null, "", address);
@@ -74,6 +77,24 @@ function showArms(hidden) {
   all("input[name=arm]").forEach((box) => { box.checked = !hidden.has(box.value); });
 }
 
+// Rows that hold every word, and none that stands behind a minus.
+function filterRows(text) {
+  const box = document.querySelector("input[name=filter]");
+  if (!box) return;
+  box.value = text;
+  const words = text.toLowerCase().split(/\s+/).filter((word) => word && word !== "-");
+  const table = document.querySelector('table[data-table="' + box.dataset.table + '"]');
+  const rows = all("tbody tr", table);
+  for (const row of rows) {
+    const line = row.textContent.toLowerCase();
+    const fits = (word) =>
+      word.startsWith("-") ? !line.includes(word.slice(1)) : line.includes(word);
+    row.hidden = !words.every(fits);
+  }
+  const shown = rows.filter((row) => !row.hidden).length;
+  document.querySelector("output[name=shown]").value = shown + " of " + rows.length;
+}
+
 function jump(anchor) {
   all(".reached").forEach((part) => part.classList.remove("reached"));
   const target = anchor && document.getElementById(anchor);
@@ -94,6 +115,7 @@ function applyView() {
     if (order) sortTable(table, ...order);
   });
   showArms(view.hidden);
+  filterRows(view.filter);
   jump(view.at);
 }
 
@@ -120,6 +142,13 @@ document.addEventListener("click", (event) => {
     showArms(view.hidden);
     writeView(view);
   }
+});
+
+document.addEventListener("input", (event) => {
+  if (event.target.name !== "filter") return;
+  view.filter = event.target.value;
+  filterRows(view.filter);
+  writeView(view);
 });
 
 document.addEventListener("change", (event) => {

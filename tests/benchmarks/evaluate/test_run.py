@@ -394,3 +394,17 @@ def test_the_page_shows_the_figures_of_its_benchmarks(
     assert list(sources.arms) == [network] == list(sources.runs)  # and no trivial predictor
     (run,) = sources.runs[network]
     assert run.column("top1") == "knn.top1" and run.record.subject["spec"] == network
+
+
+def test_dense_is_every_dense_benchmark_that_reads_the_data(toy_root: Path) -> None:
+    masks = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
+    depths = f"plain:{toy_root}?images=images/{{split}}&depth=depth/{{split}}"
+    by_masks = run.expanded(["dense"], [masks])
+    assert {"retrieval", "probe", "patch_knn", "overcluster"} <= set(by_masks)
+    assert not {"depth", "correspondence", "knn"} & set(by_masks)
+    both = run.expanded(["knn", "dense", "retrieval"], [masks, depths])
+    assert both[0] == "knn" and {"depth", *by_masks} <= set(both) and both.count("retrieval") == 1
+    with pytest.raises(ValueError, match="--benchmark dense: none of retrieval, .* reads classes:"):
+        run.expanded(["dense"], ["classes:x"])
+    assert set(run.DENSE) <= set(BENCHMARKS)
+    assert len(make_tasks(by_masks, [masks], [], quick=True)) == len(by_masks)
