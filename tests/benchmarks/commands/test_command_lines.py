@@ -20,6 +20,7 @@ TOOLS = [name.replace("-", "_") for name in COMMANDS]
 # Arguments that the parser takes and the tool must refuse; {none} is a path where nothing is,
 # {file} an empty file.
 MISTAKES = {
+    "backbones": ["{none}"],
     "aligned_start": ["{none}.pth", "--out", "{none}/out.pth"],
     "analyse": ["nothing", "{none}.pth", "--data", "classes:{none}"],
     "build_mmcv": ["--rebuld"],

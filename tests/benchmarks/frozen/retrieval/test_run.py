@@ -360,3 +360,24 @@ def test_nothing_labelled_and_scores_that_are_no_numbers_are_refused() -> None:
         ValueError, match="probe: no pixel of the val part is labelled at this size"
     ):
         tally.result("probe", facts={}, absent_as_zero=True)
+
+
+def test_masks_are_scored_at_their_own_size(
+    toy_data: Callable[..., SegmentationFolder], colour_grid: Callable[[], Any]
+) -> None:
+    """Labels from the memory are brought to the size of the masks, whose pixels take the label
+    under their centre; the memory is the same.
+    """
+    data, network = toy_data(), colour_grid()
+    record = retrieval.BENCHMARK.measure(network, data, replace(PLAIN, mask_size=(20, 24)))
+    whole = retrieval.BENCHMARK.measure(network, data, PLAIN)
+    again = replace(PLAIN, mask_size=(40, 48))
+    assert retrieval.BENCHMARK.measure(network, data, again).counts == whole.counts
+    pixels = 0
+    for index in range(len(data.val)):
+        mask = data.val.load(index)[1]
+        pixels += int((mask[1::2, 1::2] != IGNORE).sum())
+    assert np.sum(record.counts["confusion"]) == pixels < np.sum(whole.counts["confusion"])
+    assert record.protocol["mask_size"] == [20, 24] and "mask_size" not in whole.protocol
+    with pytest.raises(ValueError, match=r"mask_size=\(0, 3\) must be greater than 0"):
+        replace(PLAIN, mask_size=(0, 3))
