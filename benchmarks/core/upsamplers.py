@@ -189,7 +189,8 @@ def _repository(spec: str, kind: str, *, path: Path, options: dict[str, Any]) ->
                 f"upsampler {spec!r}: {path} is a folder; write {kind}:{path}?weights=FILE"
             )
         return options | dict(repository=str(path))
-    above = (folder for folder in path.resolve().parents if (folder / "hubconf.py").is_file())
+    marker = kinds()[kind].marker
+    above = (folder for folder in path.resolve().parents if (folder / marker).is_file())
     repository = options.get("repository") or next(above, None)
     if repository is None:
         raise ValueError(

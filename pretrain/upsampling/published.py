@@ -7,9 +7,13 @@ under their own licences.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -19,22 +23,19 @@ from torch import Tensor, nn
 from heads.upsamplers.base import Upsampler
 from pretrain.checkpoint_file import read_checkpoint
 
-_NESTED = ("state_dict", "model", "model_state_dict")
+_NESTED = ("state_dict", "model", "model_state_dict", "jafar")
 
 
-class HubUpsampler(Upsampler):
-    """What the wrappers share: an entry of a local torch.hub repository, filled with weights from a
-    file.
+class PublishedUpsampler(Upsampler):
+    """What the wrappers share: a network of a repository on disk, filled with weights from a file.
 
     Args:
-        repository: Folder with the repository's ``hubconf.py``.
+        repository: Folder of the repository, with the file :attr:`marker`.
         weights: File of its published weights, read as tensors and plain values only.
-        entry: Name of a function in ``hubconf.py`` that takes ``pretrained=False``.
 
     Raises:
         FileNotFoundError: the folder or the file is absent; says what to get.
-        ValueError: a file that is no checkpoint, no such entry, or weights that do not fill the
-            network.
+        ValueError: a file that is no checkpoint, no such network, or weights that do not fill it.
         RuntimeError: a package that the repository needs is not installed.
     """
 
@@ -43,24 +44,37 @@ class HubUpsampler(Upsampler):
     home: str
     #: Packages that its code imports beside torch, as pip calls them.
     needs: tuple[str, ...] = ()
+    #: File by which the repository's folder is known.
+    marker: ClassVar[str] = "hubconf.py"
 
-    def __init__(self, repository: str, weights: str, entry: str, **options: Any) -> None:
-        super().__init__(repository=str(repository), weights=str(weights), entry=entry, **options)
+    def __init__(self, repository: str, weights: str, **options: Any) -> None:
+        super().__init__(repository=str(repository), weights=str(weights), **options)
         name, folder, file = type(self).__name__, Path(repository), Path(weights)
-        if not (folder / "hubconf.py").is_file():
+        if not (folder / self.marker).is_file():
             raise FileNotFoundError(
-                f"{name}: repository={str(repository)!r} has no hubconf.py; get it with: "
+                f"{name}: repository={str(repository)!r} has no {self.marker}; get it with: "
                 f"git clone https://github.com/{self.home}"
             )
         if not file.is_file():
+            which = f"the weights of {options['entry']!r}" if "entry" in options else "the weights"
             raise FileNotFoundError(
-                f"{name}: weights={str(weights)!r} is not a file; get the weights of {entry!r} "
-                f"from the links of https://github.com/{self.home}, nothing is downloaded here"
+                f"{name}: weights={str(weights)!r} is not a file; get {which} from the links of "
+                f"https://github.com/{self.home}, nothing is downloaded here"
             )
-        content = read_checkpoint(file)  # before any of their code runs
-        self.model = _entry(name, folder, entry, needs=self.needs)
-        _fill(self.model, content, source=f"{name}: {file}")
+        state = _state_of(read_checkpoint(file))  # before any of their code runs
+        self.model = self._network(folder, state, source=f"{name}: {file}")
+        _fill(self.model, state, source=f"{name}: {file}")
         self.model.eval()
+
+    def _network(self, folder: Path, state: Mapping[str, Any], *, source: str) -> nn.Module:
+        """Builds their network without weights.
+
+        Args:
+            folder: of the repository.
+            state: of the weights' file, whose shapes may tell the network's size.
+            source: of the weights, for messages.
+        """
+        raise NotImplementedError
 
     def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
         """Calls their network; (B, C, H', W')."""
@@ -116,6 +130,22 @@ class HubUpsampler(Upsampler):
                 "version?"
             )
         return out.to(features.dtype)
+
+
+class HubUpsampler(PublishedUpsampler):
+    """One whose repository has entries for torch.hub.
+
+    Args:
+        repository: see :class:`PublishedUpsampler`; with a ``hubconf.py``.
+        weights: see :class:`PublishedUpsampler`.
+        entry: Name of a function in ``hubconf.py`` that takes ``pretrained=False``.
+    """
+
+    def __init__(self, repository: str, weights: str, entry: str, **options: Any) -> None:
+        super().__init__(repository, weights, entry=entry, **options)
+
+    def _network(self, folder: Path, state: Mapping[str, Any], *, source: str) -> nn.Module:
+        return _of_hub(type(self).__name__, folder, self.config["entry"], needs=self.needs)
 
 
 @MODELS.register_module()
@@ -217,7 +247,78 @@ class LoftUp(HubUpsampler):
         return F.interpolate(out, size=output_size, mode="bilinear", align_corners=False)
 
 
-def _entry(name: str, folder: Path, entry: str, *, needs: tuple[str, ...]) -> nn.Module:
+@MODELS.register_module()
+class JAFAR(PublishedUpsampler):
+    """JAFAR (NeurIPS 2025): every pixel attends to all cells, keys modulated by the features;
+    weights per backbone.
+
+    Its repository has no entries for torch.hub: the class is imported from the folder, with the
+    widths of features and queries that the weights have. The attention of an image needs memory for
+    pixels × cells weights: large outputs of large grids do not fit. Needs the package ``einops``.
+    Arguments as :class:`PublishedUpsampler`.
+    """
+
+    kind = "jafar"
+    home = "PaulCouairon/JAFAR"
+    needs = ("einops",)
+    marker = "src/upsampler/jafar.py"
+
+    def __init__(self, repository: str, weights: str) -> None:
+        super().__init__(repository, weights)
+
+    def _network(self, folder: Path, state: Mapping[str, Any], *, source: str) -> nn.Module:
+        shapes = {}
+        for option, key in _JAFAR_SHAPES.items():
+            if getattr(state.get(key), "ndim", 0) != 4:
+                raise ValueError(
+                    f"{source} does not fill the network of JAFAR: it has no {key} of four axes, "
+                    "which tells the width; is it a file of another upsampler?"
+                )
+            shapes[option] = tuple(state[key].shape)
+        (qk_dim, v_dim, *_), (*_, kernel) = shapes["v_dim"], shapes["kernel_size"]
+        try:
+            with _alone(folder):
+                network = importlib.import_module("src.upsampler.jafar").JAFAR
+        except ImportError as error:
+            raise _absent("JAFAR", folder, error, needs=self.needs) from error
+        return network(qk_dim=qk_dim, v_dim=v_dim, kernel_size=kernel)
+
+    def _run(self, image: Tensor, features: Tensor, output_size: tuple[int, int]) -> Tensor:
+        return self.model(image, features, output_size)
+
+    def _hint(self, image: Tensor) -> str:
+        if image.device.type == "cuda":
+            return super()._hint(image)
+        return "; copies of its code place coordinates on a CUDA device: try --device cuda"
+
+
+#: Arguments of JAFAR's class -> keys of its weights whose shapes (out, in, kernel, kernel) tell
+#: them.
+_JAFAR_SHAPES = dict(v_dim="key_features_encoder.0.weight", kernel_size="image_encoder.0.weight")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets modules be imported from a folder without meeting those of another one of equal name
+    (``src`` and ``utils`` stand in many repositories); both are as before afterwards.
+    """
+    names = {path.stem for path in folder.iterdir() if path.is_dir() or path.suffix == ".py"}
+
+    def taken() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in names]
+
+    before = {name: sys.modules.pop(name) for name in taken()}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in taken():
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _of_hub(name: str, folder: Path, entry: str, *, needs: tuple[str, ...]) -> nn.Module:
     """Builds the network of an entry without weights."""
     try:
         return torch.hub.load(str(folder), entry, source="local", pretrained=False)
@@ -228,18 +329,25 @@ def _entry(name: str, folder: Path, entry: str, *, needs: tuple[str, ...]) -> nn
                 f"{name}: {folder}/hubconf.py has no {entry!r} that takes pretrained=False"
             ) from error
         if isinstance(error, ImportError) or "Missing dependencies" in text:
-            absent = [package for package in needs if importlib.util.find_spec(package) is None]
-            cure = f"install them: pip install {' '.join(absent)}" if absent else "see its README"
-            raise RuntimeError(
-                f"{name}: {folder} needs a package that is absent ({text}); {cure}"
-            ) from error
+            raise _absent(name, folder, error, needs=needs) from error
         raise
 
 
-def _fill(model: nn.Module, content: dict[str, Any], *, source: str) -> None:
-    """Copies the weights of a file into a network; every key must find its place."""
+def _absent(name: str, folder: Path, error: Exception, *, needs: tuple[str, ...]) -> RuntimeError:
+    """The error for a package that the repository needs and that is not installed."""
+    absent = [package for package in needs if importlib.util.find_spec(package) is None]
+    cure = f"install them: pip install {' '.join(absent)}" if absent else "see its README"
+    return RuntimeError(f"{name}: {folder} needs a package that is absent ({error}); {cure}")
+
+
+def _state_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The weights of a file's content, which may lie under a name."""
     nested = [content[key] for key in _NESTED if isinstance(content.get(key), dict)]
-    state = nested[0] if nested else content
+    return nested[0] if nested else content
+
+
+def _fill(model: nn.Module, state: Mapping[str, Any], *, source: str) -> None:
+    """Copies weights into a network; every key must find its place."""
     try:
         model.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

@@ -33,7 +33,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, JBUStack]:
 
 
 @pytest.mark.parametrize(
-    "spec", ["nearest", "bilinear", "bicubic", "guided?radius=1", "bilateral?radius=1"]
+    "spec",
+    ["nearest", "bilinear", "bicubic", "blur", "guided?radius=1", "bilateral?radius=1"],
 )
 def test_upsamplers_without_a_file(spec: str) -> None:
     upsampler = load_upsampler(spec, channels=7)
@@ -46,10 +47,10 @@ def test_upsamplers_without_a_file(spec: str) -> None:
 def test_kinds_are_those_that_classes_declare() -> None:
     assert {"jbu", "neighbourhood"} <= kinds("trained").keys()
     assert {"implicit"} <= kinds("image").keys()
-    assert {"anyup", "loftup", "naf"} <= kinds("repository").keys()
+    assert {"anyup", "jafar", "loftup", "naf"} <= kinds("repository").keys()
     sources = [kinds(source).keys() for source in ("", "trained", "image", "repository")]
     assert sum(map(len, sources)) == len(set().union(*sources)) == len(kinds())
-    assert {"nearest", "bilinear", "guided", "jbu", "anyup"} <= kinds().keys()
+    assert {"nearest", "bilinear", "blur", "guided", "jbu", "anyup"} <= kinds().keys()
     assert kinds()["bicubic"].kinds()["bicubic"] == dict(mode="bicubic")
     assert build_kind("bicubic").config == dict(type="Interpolation", mode="bicubic")
     assert build_kind("jbu", channels=5, factor=4).config["channels"] == 5

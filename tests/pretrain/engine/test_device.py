@@ -218,7 +218,10 @@ def test_the_watch_sees_what_is_planted(fault: str) -> None:
         step(model, batch)
 
 
-ENCODERS = ("none", "nearest", "bilinear", "bicubic", "guided", "bilateral", "jbu", "neighbourhood")
+ENCODERS = (
+    *("none", "nearest", "bilinear", "bicubic", "blur"),
+    *("guided", "bilateral", "jbu", "neighbourhood"),
+)
 
 
 def upsampler_of(name: str, channels: int) -> nn.Module | None:

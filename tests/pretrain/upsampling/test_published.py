@@ -1,11 +1,13 @@
-"""Wrappers of published upsamplers, on a repository made here with their entry points and call
-signatures.
+"""Wrappers of published upsamplers, on repositories made here with their layout, entry points and
+the signatures of their public classes.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -14,28 +16,26 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from benchmarks.core.upsamplers import load_upsampler
-from pretrain.upsampling.published import NAF, AnyUp, LoftUp
+from pretrain.upsampling.published import JAFAR, NAF, AnyUp, LoftUp
 
 HUBCONF = """
 dependencies = ["torch"]
-import torch
-from torch import nn
-from network_of_{name} import Scale
+from network_of_{name} import AnyUp, NAF, UpsamplerwithChannelNorm
 
 
-def anyup_multi_backbone(pretrained=True):
+def anyup_multi_backbone(use_natten=False, pretrained=True, device="cpu"):
     assert not pretrained, "would download"
-    return Scale("any")
+    return AnyUp().to(device)
 
 
-def naf(pretrained=True):
+def naf(pretrained=True, device="cpu"):
     assert not pretrained, "would download"
-    return Scale("naf")
+    return NAF().to(device)
 
 
-def loftup_dinov2s(pretrained=True):
+def loftup_dinov2s(pretrained=True, progress=True, **kwargs):
     assert not pretrained, "would download"
-    return Scale("loft")
+    return UpsamplerwithChannelNorm()
 """
 NETWORK = """
 import torch.nn.functional as F
@@ -43,20 +43,64 @@ from torch import nn, ones
 
 
 class Scale(nn.Module):
-    def __init__(self, kind):
+    def __init__(self):
         super().__init__()
-        self.scale, self.kind, self.seen = nn.Parameter(ones(1)), kind, None
+        self.scale, self.seen = nn.Parameter(ones(1)), None
 
-    def forward(self, *args, **kwargs):
-        self.seen = kwargs
-        if self.kind == "loft":
-            features, image = args
-            size = image.shape[-2:]
-        else:
-            image, features = args[:2]
-            size = kwargs["output_size"] if self.kind == "any" else args[2]
+    def up(self, image, features, size):
+        assert image.shape[1] == 3
         return self.scale * F.interpolate(features, size=size, mode="nearest")
+
+
+class AnyUp(Scale):
+    def forward(self, image, features, output_size=None, vis_attn=False, q_chunk_size=None):
+        self.seen = dict(output_size=output_size, q_chunk_size=q_chunk_size)
+        return self.up(image, features, output_size)
+
+
+class NAF(Scale):
+    def forward(self, image, features, output_size, return_weights=False, *args, **kwargs):
+        assert not (return_weights or args or kwargs)
+        return self.up(image, features, output_size)
+
+
+class UpsamplerwithChannelNorm(Scale):
+    def forward(self, lr_feats, img):
+        return self.up(img, lr_feats, img.shape[-2:])
 """
+JAFAR_FILES = {
+    "src/upsampler/__init__.py": "from .jafar import JAFAR\n",
+    "src/layers.py": "from utils.img import twice\n",
+    "utils/img.py": "def twice(x):\n    return 2 * x\n",
+    "src/upsampler/jafar.py": """
+import torch.nn.functional as F
+from torch import nn
+
+from src.layers import twice
+
+
+class JAFAR(nn.Module):
+    def __init__(
+        self,
+        input_dim=3,
+        qk_dim=128,
+        v_dim=384,
+        feature_dim=None,
+        kernel_size=1,
+        num_heads=4,
+        **kwargs,
+    ):
+        super().__init__()
+        assert not kwargs
+        self.image_encoder = nn.Sequential(nn.Conv2d(input_dim, qk_dim, kernel_size, bias=False))
+        self.key_features_encoder = nn.Sequential(nn.Conv2d(v_dim, qk_dim, 1, bias=False))
+
+    def forward(self, image, features, output_size):
+        self.key_features_encoder(features)
+        self.image_encoder(image)
+        return twice(F.interpolate(features, size=output_size, mode="nearest"))
+""",
+}
 KINDS = [AnyUp, NAF, LoftUp]
 
 
@@ -226,12 +270,9 @@ def test_a_spec_names_weights_in_a_clone_or_both(
 def test_weights_of_another_width_are_noticed_when_loaded(repository: Path, weights: Path) -> None:
     spec = f"loftup:{weights}?repository={repository}"
     (network,) = repository.glob("network_of_*.py")
-    line = "            size = image.shape[-2:]\n"
-    network.write_text(
-        network.read_text().replace(
-            line, line + "            features = features * ones(1, 4, 1, 1)\n"
-        )
-    )
+    line = "    def forward(self, lr_feats, img):\n"
+    widened = line + "        lr_feats = lr_feats * ones(1, 4, 1, 1)\n"
+    network.write_text(network.read_text().replace(line, widened))
     assert load_upsampler(spec) is not None
     assert load_upsampler(spec, channels=4) is not None
     with pytest.raises(
@@ -250,7 +291,7 @@ def test_weights_must_fill_the_network(repository: Path, weights: Path) -> None:
     assert NAF(str(repository), str(weights)).model.scale == 2
     for wrong in ({"other": torch.ones(1)}, {"scale": torch.ones(2)}):
         torch.save(wrong, weights)
-        with pytest.raises(ValueError, match="does not fill the network of Scale"):
+        with pytest.raises(ValueError, match="does not fill the network of NAF"):
             NAF(str(repository), str(weights))
     torch.save([1.0], weights)
     with pytest.raises(ValueError, match="holds a list, not a dict of tensors"):
@@ -265,3 +306,58 @@ def test_another_version_with_another_result_is_noticed(repository: Path, weight
     up.model.forward = lambda image, features, size: features
     with pytest.raises(ValueError, match=r"NAF gave \(1, 4, 9, 9\), expected \(1, 4, 18, 9\)"):
         up(torch.randn(1, 3, 18, 18), torch.randn(1, 4, 9, 9), (18, 9))
+
+
+@pytest.fixture
+def jafar(tmp_path: Path) -> tuple[Path, Path]:
+    """A clone of JAFAR's layout, and weights of 6 channels as its releases hold them."""
+    clone, weights = tmp_path / "jafar", tmp_path / "jafar.pth"
+    for name, text in JAFAR_FILES.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
+    state = {
+        "image_encoder.0.weight": torch.randn(8, 3, 3, 3),
+        "key_features_encoder.0.weight": torch.randn(8, 6, 1, 1),
+    }
+    torch.save(dict(jafar=state, epoch=1), weights)
+    return clone, weights
+
+
+def test_jafar_is_imported_from_its_folder_and_leaves_no_module_behind(
+    jafar: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``src`` and ``utils`` of another repository that is in use stay what they are."""
+    clone, weights = jafar
+    other, path = ModuleType("src"), list(sys.path)
+    monkeypatch.setitem(sys.modules, "src", other)
+    up = JAFAR(str(clone), str(weights))
+    assert sys.modules["src"] is other and "utils.img" not in sys.modules and sys.path == path
+    assert up.model.key_features_encoder[0].weight.shape == (8, 6, 1, 1)
+    assert up.model.image_encoder[0].kernel_size == (3, 3) and not up.model.training
+    image, features = torch.randn(1, 3, 12, 18), torch.randn(1, 6, 2, 3)
+    for built in (up, MODELS.build(up.config)):
+        expected = 2 * F.interpolate(features, size=(10, 15))
+        torch.testing.assert_close(built(image, features, (10, 15)), expected)
+
+
+def test_jafar_by_its_spec_and_what_is_refused(jafar: tuple[Path, Path], tmp_path: Path) -> None:
+    clone, weights = jafar
+    inside = clone / "output" / "model.pth"
+    inside.parent.mkdir()
+    inside.write_bytes(weights.read_bytes())
+    for spec in (f"jafar:{inside}", f"jafar:{weights}?repository={clone}"):
+        assert load_upsampler(spec, channels=6).config["type"] == "JAFAR"
+    with pytest.raises(ValueError, match="does not take the network's features of 4 channels"):
+        load_upsampler(f"jafar:{inside}", channels=4)
+    with pytest.raises(
+        FileNotFoundError, match="no src/upsampler/jafar.py; get it with: git clone"
+    ):
+        JAFAR(str(tmp_path), str(weights))
+    with pytest.raises(FileNotFoundError, match="get the weights from the links of .*/JAFAR"):
+        JAFAR(str(clone), str(tmp_path / "none.pth"))
+    torch.save({"scale": torch.ones(1)}, weights)
+    with pytest.raises(ValueError, match="it has no key_features_encoder.0.weight"):
+        JAFAR(str(clone), str(weights))
+    (clone / "src" / "layers.py").write_text("import einops_absent\n")
+    with pytest.raises(RuntimeError, match="needs a package that is absent .*einops_absent"):
+        JAFAR(str(clone), str(inside))

@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.frozen.probe.readout import Folded, OwnGrid, Unfolded, read_out
 from heads.upsamplers.base import LinearUpsampler, Upsampler
 from heads.upsamplers.bilateral import JointBilateral
+from heads.upsamplers.blur import Blur
 from heads.upsamplers.guided_filter import GuidedFilter
 from heads.upsamplers.interpolation import Interpolation
 from heads.upsamplers.jbu import JBUStack
@@ -19,6 +20,7 @@ from heads.upsamplers.neighbourhood import NeighbourhoodUpsampler
 LINEAR: dict[str, Callable[[], LinearUpsampler]] = {
     "nearest": lambda: Interpolation("nearest"),
     "bilinear": lambda: Interpolation("bilinear"),
+    "blur": Blur,
     "guided": GuidedFilter,
     "bilateral": JointBilateral,
     "jbu": lambda: JBUStack(5, 4),
