@@ -20,9 +20,10 @@ least two seeds each and a number in all of them; others stand outside the ranki
   Per pair v₁ = 2·mse / S_ab with ``df`` degrees, v₂ = se_ab² with K − 1, df_ab by Satterthwaite;
   half = q_{.95; A, df_ab} / √2 · √(v₁ + v₂); p = P(Q_{A, df_ab} ≥ √2 · |difference| / √(v₁ + v₂)).
 - **Holm** (``method="holm"``) instead where ``levene_p`` < .01 (:func:`pairs.levene` says how it is
-  computed) or fewer than two blocks are complete. Per pair v₁ = s_d² / S_ab of the paired
-  differences with S_ab − 1 degrees, v₂ as above; p = Holm's of the two-sided t with df_ab;
-  half = t_{1 − .05 / (2m), df_ab} · √(v₁ + v₂) for m pairs (Bonferroni).
+  computed), fewer than two blocks are complete, or the caller knows that spreads are unequal. Per
+  pair v₁ = s_d² / S_ab of the paired differences with S_ab − 1 degrees, v₂ as above; p = Holm's of
+  the two-sided t with df_ab; half = t_{1 − .05 / (2m), df_ab} · √(v₁ + v₂) for m pairs
+  (Bonferroni).
 - **Above.** Tukey: |difference| > half. Holm: p < .05. Never where √(v₁ + v₂) ≤ 1e-9 · max |x|:
   nothing tells the spread then, and half and p are None.
 - **Rank set.** [1 + arms above, A − arms below]. All hold at once with at least 95 % (Al Mohamad,
@@ -182,11 +183,13 @@ class Ranking:
     sentences: tuple[str, ...] = ()
 
 
-def rank(samples: Sequence[Sample]) -> Ranking | None:
+def rank(samples: Sequence[Sample], *, pooled: bool = True) -> Ranking | None:
     """Ranks the arms that have at least two seeds and a number in each.
 
     Args:
         samples: one per arm, all of one metric; baselines are no arms.
+        pooled: False: never one spread for all arms, as where some do not depend on the seed at
+            all.
 
     Returns:
         None where there are fewer than two such arms: then nothing can be said.
@@ -199,7 +202,7 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
     blocks = complete.shape[1]
     levene_p = levene(complete) if blocks > 1 else None
     mse, df = mean_square(complete) if blocks > 1 else (None, None)
-    is_holm = blocks < 2 or (levene_p is not None and levene_p < LEVENE_LEVEL)
+    is_holm = not pooled or blocks < 2 or (levene_p is not None and levene_p < LEVENE_LEVEL)
     if is_holm:
         pairs = by_holm(grid.values, noise)
     else:
@@ -227,16 +230,20 @@ def rank(samples: Sequence[Sample]) -> Ranking | None:
     return replace(ranking, sentences=sentences_of(ranking))
 
 
-def rankings_of(rows: Mapping[str, Sequence[Run]], columns: Sequence[str]) -> dict[str, Ranking]:
+def rankings_of(
+    rows: Mapping[str, Sequence[Run]], columns: Sequence[str], *, pooled: bool = True
+) -> dict[str, Ranking]:
     """Column -> what may be said of the order of its rows, of those that can be ranked.
 
     Args:
         rows: name -> its runs; baselines are no rows.
         columns: of metrics.
+        pooled: see :func:`rank`.
     """
     rankings = {}
     for column in columns:
-        ranking = rank([sample_of(name, runs, column) for name, runs in rows.items()])
+        samples = [sample_of(name, runs, column) for name, runs in rows.items()]
+        ranking = rank(samples, pooled=pooled)
         if ranking is not None:
             rankings[column] = ranking
     return rankings

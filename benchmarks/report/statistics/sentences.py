@@ -76,6 +76,8 @@ def _method(ranking: Ranking) -> str:
             f"one residual spread for all arms, {spread} ({test})."
         )
     reason = "fewer than two seeds are complete"
+    if ranking.blocks > 1:
+        reason = "arms that do not depend on the seed share no spread with those that do"
     if ranking.levene_p is not None and ranking.levene_p < LEVENE_LEVEL:
         reason = f"the arms' spreads differ (Levene's test: p = {ranking.levene_p:.2g})"
     return f"They follow from paired t-tests of {pairs} with Holm's correction, because {reason}."
