@@ -16,7 +16,7 @@ GROUPS = {
     "pretrain": ("train", "rescale", "aligned-start", "draw-pairs"),
     "evaluate": ("evaluate", "analyse", "fit-place", "evaluate-cim", "compare", "post-train"),
     "transfer": ("transfer", "finetune", "robustness"),
-    "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers"),
+    "upsample": ("train-upsampler", "evaluate-upsampler", "pair-upsamplers", "league"),
     "exchange": ("import", "export"),
     "data": ("make-scenes", "prepare-transfer", "prepare-data"),
     "records": ("runs", "reproduce", "audit", "backbones"),

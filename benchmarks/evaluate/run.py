@@ -265,7 +265,7 @@ def _run_all(
                 needs = {name: record.protocol[name] for name in task.benchmark.baseline_needs}
                 protocols[(task.name, *needs.values())] = task, needs
                 record = replace(
-                    record, subject=record.subject | dict(request=_request(task, seen))
+                    record, subject=record.subject | dict(request=request_of(task, seen))
                 )
                 yield task.signed(record)
             if kept.taken:
@@ -283,7 +283,7 @@ def _run_all(
                 yield task.signed(record)
 
 
-def _request(task: Task, network: FeatureExtractor) -> dict[str, Any]:
+def request_of(task: Task, network: FeatureExtractor) -> dict[str, Any]:
     """What a record must say so that it can be made again, see :mod:`benchmarks.runs.reproduce`."""
     behind = network.upsampler
     return dict(

@@ -74,6 +74,17 @@ def train(options: Options) -> None:
     cli.run(cfg, check_only=options.check, resume=options.resume, launcher=options.launcher)
 
 
+def require_trainable(options: Options) -> None:
+    """Builds and checks all that a training needs, as its beginning does; writes nothing.
+
+    Raises:
+        ValueError, OSError: a mistake in the options or the data.
+    """
+    cfg, _ = make_config(options)
+    cfg.pop("load_from")
+    check(cfg, resume=options.resume)
+
+
 def make_config(options: Options) -> tuple[Config, FeatureExtractor]:
     """Returns the config of a run, whose ``load_from`` is where the backbone's weights belong, and
     the backbone.

@@ -35,6 +35,7 @@ MISTAKES = {
     "fit_place": ["{none}.pth", "--data", "camvid:{none}", "--out", "{none}.pth"],
     "finetune": ["{none}.pth", "tiny", "--data", "{none}"],
     "import": ["{none}.pth"],
+    "league": ["{none}.pth", "--data", "camvid:{none}", "--photos", "{none}"],
     "make_scenes": ["{file}", "--images", "1"],
     "pair_upsamplers": ["{none}.jsonl"],
     "post_train": ["{none}.pth", "--images", "{none}", "--masks", "camvid:{none}"],
@@ -71,6 +72,13 @@ OUTPUTS = [
     ("finetune", ["{none}.pth", "tiny", "--data", "{none}", "--out", "{blocked}"]),
     ("finetune", ["{none}.pth", "tiny", "--data", "{none}", "--work-dir", "{blocked}"]),
     ("import", ["{none}.pth", "--out", "{blocked}"]),
+    (
+        "league",
+        [
+            *("{none}.pth", "--data", "camvid:{none}", "--photos", "{none}"),
+            *("--work-dir", "{blocked}"),
+        ],
+    ),
     ("make_scenes", ["{blocked}"]),
     ("pair_upsamplers", ["{none}.jsonl", "--out", "{blocked}"]),
     ("aligned_start", ["{none}.pth", "--out", "{blocked}"]),
