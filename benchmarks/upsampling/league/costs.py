@@ -112,11 +112,11 @@ def measure_costs(league: League, entrant: Entrant, progress: Progress) -> Costs
 
 
 def _setting(league: League) -> dict[str, Any]:
-    """What the costs depend on beside network and upsampler, as JSON has it: the first benchmark's
-    sizes.
+    """What the costs depend on beside network and upsampler, as JSON has it: sizes are the first
+    benchmark's, those of the training crops where it has none.
     """
     task = league.tasks[0]
-    size = task.settings.size
+    size = getattr(task.settings, "size", league.options.size)
     size = (size, size) if isinstance(size, int) else tuple(size)
     return dict(
         image=list(size),

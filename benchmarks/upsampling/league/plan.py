@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from benchmarks.evaluate.run import make_tasks
 from benchmarks.evaluate.suite import Task
 from benchmarks.upsampling import training
 from pretrain.data.sources import ImageFolder
-from pretrain.files import sha256_of
+from pretrain.files import read_dict, sha256_of
 from pretrain.specs import parse_spec
 
 REFERENCE, CONTROL, STACK, SHARED = "bilinear", "blur", "jbu", "neighbourhood"
@@ -23,6 +24,8 @@ REFERENCE, CONTROL, STACK, SHARED = "bilinear", "blur", "jbu", "neighbourhood"
 FIXED = (NONE, REFERENCE, "bicubic", CONTROL, "guided", "bilateral")
 #: The objective that trains each of the others.
 OBJECTIVES = {STACK: "consistency", SHARED: "regression"}
+#: File beside a training that says how it was asked for.
+REQUEST = "request.json"
 _OWN = {"schedule.samples": "--samples", "seed": "--seeds", "work_dir": "--work-dir"}
 
 
@@ -175,6 +178,35 @@ class League:
             for samples in self.options.samples:
                 yield entrant, samples
 
+    def all_trainings(self) -> list[Training]:
+        """Those of all sections, each once."""
+        trainings: dict[Path, Training] = {}
+        for entrant, samples in self.sections():
+            for one in self.trainings(entrant, samples):
+                trainings[one.folder] = one
+        return list(trainings.values())
+
+    def settled(self, one: Training) -> dict[str, Any]:
+        """What a training depends on, as JSON has it; written beside it."""
+        settled = asdict(self.request(one)) | dict(data=str(Path(self.options.photos).resolve()))
+        for name in ("work_dir", "resume", "launcher", "check"):
+            del settled[name]
+        return json.loads(json.dumps(settled))
+
+    def require_same(self, one: Training) -> None:
+        """Refuses a folder whose training was asked for otherwise.
+
+        Raises:
+            ValueError: names the folder and the first setting that differs.
+        """
+        settled = self.settled(one)
+        for name, value in read_dict(one.folder / REQUEST).items():
+            if settled.get(name) != value:
+                raise ValueError(
+                    f"--work-dir: {one.folder} holds a training with {name}={value!r}, not "
+                    f"{settled.get(name)!r}; choose another folder, or remove this one"
+                )
+
     def stride(self, task: Task) -> int:
         """Pixels per upsampled feature in a benchmark."""
         return self.options.upsampled_stride or task.benchmark.upsampled_stride
@@ -219,6 +251,8 @@ def open_league(options: Options) -> League:
     shared = [sentence for task in tasks for sentence in shared_photos(files, task)]
     unique = tuple(dict.fromkeys(shared))
     league = League(options, device, tuple(tasks), entrants, len(photos), unique)
+    for one in league.all_trainings():
+        league.require_same(one)
     for entrant in entrants:
         own = league.trainings(entrant, options.samples[0])
         for one in {one.kind: one for one in own}.values():

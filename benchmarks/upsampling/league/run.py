@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,18 @@ from benchmarks.upsampling.league.costs import Costs, measure_costs
 from benchmarks.upsampling.league.page import Page, write_page
 from benchmarks.upsampling.league.plan import (
     REFERENCE,
+    REQUEST,
     Entrant,
     League,
     Options,
     Training,
     open_league,
 )
-from pretrain.files import atomic_write, read_dict, require_writable
+from pretrain.files import atomic_write, require_writable
 from pretrain.memory import keep_freed_memory
 from pretrain.progress import Bars
 
-RECORDS, REQUEST = "records.jsonl", "request.json"
+RECORDS = "records.jsonl"
 
 
 def run_league(options: Options, command: str) -> None:
@@ -161,39 +162,16 @@ def _evaluate(
 
 
 def _missing_trainings(league: League) -> Iterator[Training]:
-    """Yields the trainings that are yet to be made, each once.
-
-    Raises:
-        ValueError: a folder holds a training that was asked for otherwise.
-    """
-    trainings: dict[str, Training] = {}
-    for entrant, samples in league.sections():
-        for one in league.trainings(entrant, samples):
-            trainings[one.spec] = one
-    for one in trainings.values():
-        asked, known = _asked(league, one), read_dict(one.folder / REQUEST)
-        for name, value in known.items():
-            if asked.get(name) != value:
-                raise ValueError(
-                    f"--work-dir: {one.folder} holds a training with {name}={value!r}, not "
-                    f"{asked.get(name)!r}; choose another folder, or remove this one"
-                )
+    """Yields the trainings that are yet to be made."""
+    for one in league.all_trainings():
         if not (one.folder / "final.pth").is_file():
             yield one
-
-
-def _asked(league: League, one: Training) -> dict[str, Any]:
-    """What a training is asked for, as JSON has it."""
-    asked = asdict(league.request(one)) | dict(data=str(Path(league.options.photos).resolve()))
-    for name in ("work_dir", "resume", "launcher", "check"):
-        del asked[name]
-    return _plain(asked)
 
 
 def train(league: League, one: Training) -> None:
     """Makes a training, or goes on where it was interrupted."""
     one.folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(one.folder / REQUEST, json.dumps(_asked(league, one), indent=1))
+    atomic_write(one.folder / REQUEST, json.dumps(league.settled(one), indent=1))
     training.train(league.request(one))
 
 
