@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.record import Record
-from benchmarks.core.statistics import Interval
 from benchmarks.evaluate.suite import Task
 from benchmarks.report.renderers import plain_table, to_markdown
 from benchmarks.report.runs import Run, sample_of
@@ -154,11 +153,12 @@ def write_page(page: Page) -> Written:
     conditions = [conditions_table(sections, task) for task in page.league.tasks]
     tables, lines = [], []
     for section in sections:
-        rankings = _rankings(section)
-        tables.append(league_table(section, page.costs[section.entrant.spec], rankings))
+        rankings, costs = _rankings(section), page.costs[section.entrant.spec]
+        tables.append(league_table(section, costs, rankings))
         lines += [f"## {tables[-1].title}", "", *to_markdown(tables[-1]), ""]
-        lines += [*below(section, rankings), "", str(page.costs[section.entrant.spec]), ""]
-        lines += [f"Protocol: {section.reference.protocol_line}", ""]
+        notes = [*below(section, rankings), str(costs)]
+        notes.append(f"Protocol: {section.reference.protocol_line}")
+        lines += ["\n\n".join(notes), ""]
     answer = conclusion(sections)
     head = ["# Upsampler league", "", f"`{page.command}`", "", *_terms(page.league), ""]
     for table in conditions:
@@ -219,7 +219,7 @@ def _cost_cells(cost: Cost) -> dict[str, float | None]:
 
 
 def below(section: Section, rankings: Mapping[str, Ranking]) -> list[str]:
-    """What stands below a table: what ranks mean, the stack against its rivals, other protocols."""
+    """The paragraphs below a table: ranks, the stack against its rivals, other protocols."""
     lines = []
     if section.metric in rankings:
         lines += [f"{section.metric}: " + " ".join(rankings[section.metric].sentences)]
@@ -241,7 +241,7 @@ def below(section: Section, rankings: Mapping[str, Ranking]) -> list[str]:
             f"`{name}` has another protocol ({record.protocol_hash}: a feature per "
             f"{record.subject['stride']} pixels), so that its numbers do not compare: {values}."
         )
-    return [line for pair in zip(lines, [""] * len(lines), strict=True) for line in pair][:-1]
+    return lines
 
 
 def _conditions(section: Section) -> dict[str, Any]:
@@ -263,9 +263,8 @@ def conditions_table(sections: list[Section], task: Task) -> Table:
     rows = [_conditions(section) for section in sections if section.task is task]
     columns = []
     for name, value in rows[0].items():
-        is_whole = isinstance(value, int)
-        is_text = not isinstance(value, int | float | Interval)
-        columns.append(Column(name, digits=0 if is_whole else 2, is_text=is_text))
+        is_text = not isinstance(value, int | float)
+        columns.append(Column(name, digits=0 if isinstance(value, int) else 2, is_text=is_text))
     return Table(
         f"{task.name}: {STACK} above {REFERENCE} and above {CONTROL}?",
         tuple(columns),
