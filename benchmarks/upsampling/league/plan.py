@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.core.commands import choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.maps import grid_of
 from benchmarks.core.upsamplers import NONE, load_upsampler
 from benchmarks.evaluate.run import make_tasks
 from benchmarks.evaluate.suite import Task
@@ -265,6 +266,9 @@ def _entrant(spec: str, tasks: Sequence[Task], options: Options) -> Entrant:
     extractor = FeatureExtractor.load(spec)
     for task in tasks:
         task.check(extractor)
+        size = getattr(task.settings, "size", None)
+        if isinstance(size, tuple):
+            grid_of(size, extractor.map_stride)
     for other in options.also:
         load_upsampler(other, channels=extractor.channels)
     stride = extractor.map_stride

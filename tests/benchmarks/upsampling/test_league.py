@@ -176,7 +176,10 @@ def test_photos_that_the_probe_knows_are_counted(
         (dict(networks=[NETWORK] * 2), "network .* is named twice"),
         (dict(cfg_options=["seed=3"]), "--cfg-options seed=3: say it by --seeds"),
         (dict(cfg_options=["model.objective.jiters=2"]), "did you mean 'jitters'"),
-        (dict(settings=["probe.size=32,36"]), "32, 36|36"),
+        (
+            dict(settings=["probe.size=32,36"]),
+            r"size=\(32, 36\) is not a multiple of the feature stride 8",
+        ),
     ],
 )
 def test_mistakes_show_before_any_work(
