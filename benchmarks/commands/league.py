@@ -1,4 +1,4 @@
-"""Compares feature upsamplers on networks: trains them and measures all by one probe.
+"""Trains and compares feature upsamplers on networks, all by one probe.
 
 Always the same eight, bilinear and a blur beside, and what each costs; one table per network. The
 last line says whether a trained stack beats bilinear and a blur.
