@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.commands import choose_device, require_distinct
-from benchmarks.core.extractor import FeatureExtractor, identity
+from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.maps import grid_of
+from benchmarks.core.subject import identity
 from benchmarks.core.upsamplers import NONE, load_upsampler
 from benchmarks.evaluate.run import make_tasks
 from benchmarks.evaluate.suite import Task
