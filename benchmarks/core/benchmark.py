@@ -77,7 +77,7 @@ class Result:
         metrics: name -> value, unit and direction.
         counts: per image or class, JSON values only, from which intervals are bootstrapped.
         cost: bytes, seconds of single phases, …; the seconds of the whole run are added unless
-            given, and those of waiting for images.
+            given, and those of them that were spent waiting for images.
         facts: what the protocol holds beside the settings: sizes that follow from data and network,
             the back-end that ``auto`` became. A fact takes the place of the setting of its name.
         subject: what the run adds to the network's description of itself.
@@ -181,7 +181,8 @@ class Benchmark:
         started, waited = time.perf_counter(), waited_seconds()
         shared = dict(distributed=True) if distributed and self.distributed else {}
         result = self.run(network, data, settings, progress=progress, **shared)
-        result.cost["waiting_seconds"] = waited_seconds() - waited
+        if "seconds" not in result.cost:  # a result with a clock of its own may be an old one
+            result.cost["waiting_seconds"] = waited_seconds() - waited
         record = self.record(
             result,
             data,

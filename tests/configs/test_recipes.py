@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in (ROOT / "configs").rglob("*.py")
-    if not {"_base_", "comparisons", "finetune", "transfer", "upsamplers"}
+    if not {"_base_", "comparisons", "finetune", "presets", "transfer", "upsamplers"}
     & set(path.relative_to(ROOT).parts)
 )
 #: Images behind a recipe's source; the schedule in steps depends on them.
