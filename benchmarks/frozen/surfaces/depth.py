@@ -137,7 +137,8 @@ def run(
         look_every=settings.look_every if choosing else settings.steps,
         progress=progress,
     )
-    return _result(looks, settings, cost=dict(train_loss=last))
+    cost = dict(train_loss=last)
+    return _result(looks, settings, stride=extractor.task_stride, cost=cost)
 
 
 def _depths(
@@ -160,13 +161,18 @@ def _turn(view: View, rng: np.random.Generator, *, settings: Settings) -> View:
 
 
 def _result(
-    looks: dict[int, DepthImages], settings: Settings, *, cost: dict[str, float] | None = None
+    looks: dict[int, DepthImages],
+    settings: Settings,
+    *,
+    stride: int,
+    cost: dict[str, float] | None = None,
 ) -> Result:
     """The result of the look with the smallest AbsRel, the first among equals."""
     scores = {step: tally.metrics()["AbsRel"].value for step, tally in looks.items()}
     chosen = min(scores, key=scores.__getitem__)
     counts: dict[str, Any] = dict(per_image=looks[chosen].per_image())
-    facts = dict(averaged="per image, then over images", optimiser="adamw")
+    facts: dict[str, Any] = dict(stride=stride, averaged="per image, then over images")
+    facts["optimiser"] = "adamw"
     if settings.select == "best":
         counts["looks"] = dict(step=list(scores), AbsRel=list(scores.values()), chosen=chosen)
         facts["chosen_on"] = "the scored part, smallest AbsRel"
@@ -174,7 +180,12 @@ def _result(
 
 
 def _by_place(
-    data: DepthFolder, settings: Settings, *, everywhere: bool, progress: Progress | None = None
+    data: DepthFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    everywhere: bool,
+    progress: Progress | None = None,
 ) -> Result:
     """The mean depth of the train part, of all pixels or at the same pixel."""
     depths = DepthByPlace(settings.size)
@@ -188,14 +199,14 @@ def _by_place(
     for batch in scored_batches(data.val, settings):
         for target, image in zip(batch.masks, batch.ids, strict=True):
             tally.add(prediction, target, image)
-    return _result({0: tally}, settings)
+    return _result({0: tally}, settings, stride=stride)
 
 
 def _colour_position(
-    data: DepthFolder, settings: Settings, *, progress: Progress | None = None
+    data: DepthFolder, settings: Settings, *, stride: int, progress: Progress | None = None
 ) -> Result:
     """The same head on mean colours and positions."""
-    network = ColourPosition(STAND_IN_STRIDE)
+    network = ColourPosition(STAND_IN_STRIDE, task_stride=stride)
     return run_stand_in(run, network, data=data, settings=settings, progress=progress)
 
 
@@ -212,5 +223,6 @@ BENCHMARK = Benchmark(
         position=partial(_by_place, everywhere=False),
         colour_position=_colour_position,
     ),
+    baseline_needs=("stride",),
     upsampled_stride=4,
 )

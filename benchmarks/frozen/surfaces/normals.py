@@ -117,7 +117,7 @@ def run(
         return F.normalize(on_images(outputs, settings.size)[:, :3], dim=1)
 
     tally = _score(head, extractor, data, settings=settings, decode=decode, progress=progress)
-    return _result(tally, dict(train_loss=last))
+    return _result(tally, stride=extractor.task_stride, cost=dict(train_loss=last))
 
 
 def mirrored(normals: np.ndarray) -> np.ndarray:
@@ -157,13 +157,19 @@ def _score(
     return tally
 
 
-def _result(tally: NormalImages, cost: dict[str, float] | None = None) -> Result:
-    facts = dict(averaged="over pixels; image_…: per image, then over images", optimiser="adamw")
+def _result(tally: NormalImages, *, stride: int, cost: dict[str, float] | None = None) -> Result:
+    averaged = "over pixels; image_…: per image, then over images"
+    facts = dict(stride=stride, averaged=averaged, optimiser="adamw")
     return Result(tally.metrics(), dict(per_image=tally.per_image()), cost or {}, facts)
 
 
 def _by_place(
-    data: NormalFolder, settings: Settings, *, everywhere: bool, progress: Progress | None = None
+    data: NormalFolder,
+    settings: Settings,
+    *,
+    stride: int,
+    everywhere: bool,
+    progress: Progress | None = None,
 ) -> Result:
     """The mean direction of the train part, of all pixels or at the same pixel."""
     sums = torch.zeros(*settings.size, 3, dtype=torch.float64)
@@ -178,14 +184,14 @@ def _by_place(
     for batch in scored_batches(data.val, settings):
         for target, image in zip(batch.masks, batch.ids, strict=True):
             tally.add(prediction, target, image)
-    return _result(tally)
+    return _result(tally, stride=stride)
 
 
 def _colour_position(
-    data: NormalFolder, settings: Settings, *, progress: Progress | None = None
+    data: NormalFolder, settings: Settings, *, stride: int, progress: Progress | None = None
 ) -> Result:
     """The same head on mean colours and positions."""
-    network = ColourPosition(STAND_IN_STRIDE)
+    network = ColourPosition(STAND_IN_STRIDE, task_stride=stride)
     return run_stand_in(run, network, data=data, settings=settings, progress=progress)
 
 
@@ -202,5 +208,6 @@ BENCHMARK = Benchmark(
         position=partial(_by_place, everywhere=False),
         colour_position=_colour_position,
     ),
+    baseline_needs=("stride",),
     upsampled_stride=4,
 )

@@ -37,13 +37,29 @@ def test_depth_is_learnt_better_than_the_trivial_predictors(
 ) -> None:
     settings = depth.Settings(**SMALL | dict(max_depth=4.0, bins=32) | changes)
     record = depth.BENCHMARK.measure(colour_grid(4), toy_depth(), settings)
-    mean = depth.BENCHMARK.measure_baseline("mean", toy_depth(), settings)
+    stride = record.protocol["stride"]
+    mean = depth.BENCHMARK.measure_baseline("mean", toy_depth(), settings, stride=stride)
     # three depths of 1 to 3.3 m: noise of 0.09 m remains
     assert record.metrics["RMSE"].value < 0.5 * mean.metrics["RMSE"].value
     assert record.metrics["delta1"].value > 70 > mean.metrics["delta1"].value
     assert record.protocol_hash == mean.protocol_hash
     for name in ("RMSE", "pooled_RMSE", "least_squares_AbsRel"):
         assert image_sums(record, name) is not None, name
+
+
+def test_another_upsampled_stride_is_another_protocol(
+    toy_depth: Callable, toy_normals: NormalFolder, colour_grid: Any
+) -> None:
+    network = colour_grid()
+    for benchmark, data, kind in (
+        (depth.BENCHMARK, toy_depth(), depth.Settings),
+        (normals.BENCHMARK, toy_normals, normals.Settings),
+    ):
+        settings = kind(**SMALL | dict(steps=2, warmup_steps=0))
+        hashes = set()
+        for network.task_stride in (2, 4):
+            hashes.add(benchmark.measure(network, data, settings).protocol_hash)
+        assert len(hashes) == 2
 
 
 def test_the_best_look_is_kept_and_said(toy_depth: Callable, colour_grid: Any) -> None:
@@ -128,7 +144,8 @@ def test_normals_are_learnt_better_than_the_trivial_predictors(
     plain = SMALL | dict(flip=0.0, flip_test=False)  # colours are normals, mirrored ones are not
     settings = normals.Settings(**plain)
     record = normals.BENCHMARK.measure(colour_grid(4), toy_normals, settings)
-    mean = normals.BENCHMARK.measure_baseline("mean", toy_normals, settings)
+    stride = record.protocol["stride"]
+    mean = normals.BENCHMARK.measure_baseline("mean", toy_normals, settings, stride=stride)
     assert set(record.metrics) == set(METRICS)
     assert record.metrics["mean_angle"].value < 0.6 * mean.metrics["mean_angle"].value
     for name in set(METRICS) - {"median_angle"}:
