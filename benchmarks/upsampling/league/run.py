@@ -122,11 +122,11 @@ class Records:
 
 
 def _key(subject: Mapping[str, Any]) -> str:
-    """What makes a measurement this one: weights of network and upsampler, stride, benchmark with
-    data and settings.
+    """What makes a measurement this one: network (its spec says which of its maps), weights of
+    network and upsampler, stride, benchmark with data and settings.
     """
     upsampler = subject.get("upsampler") or {}
-    parts = [identity(subject), subject["stride"], upsampler.get("fingerprint")]
+    parts = [subject["spec"], identity(subject), subject["stride"], upsampler.get("fingerprint")]
     parts += [upsampler.get("config"), subject.get("request")]
     return json.dumps(parts, sort_keys=True)
 

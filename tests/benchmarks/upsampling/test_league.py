@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.record import read_all, upsampler_of
@@ -14,6 +15,7 @@ from benchmarks.core.upsamplers import load_upsampler
 from benchmarks.evaluate.run import make_tasks
 from benchmarks.upsampling.league import run as work
 from benchmarks.upsampling.league.plan import League, Options, Training, open_league
+from pretrain.progress import Bars
 
 NETWORK = "random:test_resnet?output_stride=8"
 SETTINGS = [
@@ -154,6 +156,23 @@ def test_one_neighbourhood_serves_all_networks_and_each_network_has_its_stacks(
     assert len({spec for own in arms for spec in own["jbu"]}) == 12
     assert len({spec for own in arms for spec in own["neighbourhood"]}) == 2
     assert all(str(opened.folder) in spec for own in arms for spec in own["jbu"])
+
+
+def test_two_maps_of_one_network_are_two_networks(
+    options: Callable[..., Options], tmp_path: Path
+) -> None:
+    """Same weights, same upsampler, same output: only the map differs."""
+    networks = [f"random:test_resnet?map_stride={stride}" for stride in (8, 16)]
+    opened, console = open_league(options(networks=networks)), Console()
+    records = work.Records(tmp_path / "records.jsonl", console)
+    for entrant in opened.entrants:
+        work._evaluate(opened, entrant, ["bilinear"], records=records, bars=Bars(console))
+        assert records.has(entrant, opened.tasks[0], "bilinear")
+    fine, coarse = read_all(tmp_path / "records.jsonl")
+    assert (fine.subject["spec"], coarse.subject["spec"]) == tuple(networks)
+    assert fine.subject["map_channels"] != coarse.subject["map_channels"]
+    assert [entrant.stride for entrant in opened.entrants] == [8, 16]
+    assert len({entrant.folder for entrant in opened.entrants}) == 2
 
 
 def test_photos_that_the_probe_knows_are_counted(
