@@ -70,7 +70,7 @@ class Costs:
 
     def __str__(self) -> str:
         image, output = ("×".join(map(str, self.setting[name])) for name in ("image", "output"))
-        runs = [cost.runs for cost in self.upsamplers.values()]
+        runs = [cost.runs for cost in self.upsamplers.values() if cost.runs]
         return (
             f"Costs: one image of {image} to {output}, batch 1, fp32, {self.setting['device']}, "
             f"{self.setting['threads']} threads; medians of {min(runs)}–{max(runs)} runs, "

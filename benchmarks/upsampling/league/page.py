@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.commands import shorten
 from benchmarks.core.record import Record
 from benchmarks.evaluate.suite import Task
 from benchmarks.report.renderers import plain_table, to_markdown
@@ -33,6 +34,7 @@ _COSTS = (
     Column("MB", digits=0),
 )
 _RIVALS = (REFERENCE, CONTROL)
+_NAME = 48  # characters of a network's name in the last line
 ANSWERS = ("holds", "does not hold", "is not decided")
 
 
@@ -54,10 +56,9 @@ class Section:
     apart: Runs
     metric: str
 
-    @property
-    def name(self) -> str:
-        """The conditions in words."""
-        return f"{self.entrant.spec} (stride {self.entrant.stride}, {self.samples:,} photos shown)"
+    def named(self, network: str) -> str:
+        """The conditions in words, with a name for the network."""
+        return f"{network} (stride {self.entrant.stride}, {self.samples:,} photos shown)"
 
     @property
     def reference(self) -> Record:
@@ -204,7 +205,7 @@ def league_table(section: Section, costs: Costs, rankings: Mapping[str, Ranking]
         entries.append(Entry(name, runs, cells))
     return build(
         entries,
-        title=f"{section.task.name}: {section.name}",
+        title=f"{section.task.name}: {section.named(section.entrant.spec)}",
         before=(_UPSAMPLER,),
         after=_COSTS,
         statistics=with_rankings((RANKS,), rankings),
@@ -274,12 +275,13 @@ def conditions_table(sections: list[Section], task: Task) -> Table:
 
 def conclusion(sections: list[Section]) -> str:
     """The last line: where a trained stack beats bilinear and a blur, as FeatUp's paper says."""
-    parts = []
+    parts, short = [], shorten([section.entrant.spec for section in sections], _NAME)
     for answer in ANSWERS:
         names = []
         for section in sections:
             if section.answer == answer:
-                names.append(f"{section.task.name}.{section.metric} of {section.name}")
+                name = section.named(short[section.entrant.spec])
+                names.append(f"{section.task.name}.{section.metric} of {name}")
         if names:
             parts.append(f"{answer} in {', '.join(names)}")
     return f"That a trained stack is above bilinear and above a blur {'; '.join(parts)}."
