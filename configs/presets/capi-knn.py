@@ -1,7 +1,7 @@
 """Segmentation of ADE20K by the nearest labelled patches, as the code of CAPI runs it.
 
 Launch:   pixelpretext evaluate BACKBONE --preset capi-knn --data ade20k:ROOT
-Hardware: one GPU with 80 GB, or half of that with --set capi-knn.dtype=float16
+Hardware: one GPU; 12 GB of train patches of a ViT-B/16, half with --set capi-knn.dtype=float16
 Result:   not reproduced by us; the rows below are published by the authors, whose weights need
           their own code
 Knob:     --set "capi-knn.neighbours=(30,)" capi-knn.distances=cosine leaves nothing to choose

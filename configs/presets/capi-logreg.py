@@ -1,7 +1,7 @@
 """Segmentation of ADE20K by logistic regression on patches, as the code of CAPI runs it.
 
 Launch:   pixelpretext evaluate BACKBONE --preset capi-logreg --data ade20k:ROOT
-Hardware: one GPU with 80 GB, or half of that with --set capi-logreg.dtype=float16
+Hardware: one GPU; 12 GB of train patches of a ViT-B/16, half with --set capi-logreg.dtype=float16
 Result:   not reproduced by us, and no published number that we could read
 Knob:     --set "capi-logreg.inverse_penalties=(0.1,)" leaves nothing to choose
 """

@@ -2,7 +2,7 @@
 
 Launch:   pixelpretext evaluate BACKBONE --preset davis2017-dino --data davis2017:ROOT
 Hardware: one GPU, or CPUs and patience; a frame at stride 8 compares 6,240 cells with 5,000 each
-Result:   not reproduced by us; the rows below are published by others
+Result:   not reproduced by us; the rows below are the authors', quoted from memory
 Knob:     --set davis2017-dino.last_frames=1 looks at the first and the previous frame alone
 """
 

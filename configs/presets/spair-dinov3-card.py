@@ -3,7 +3,7 @@ shown, ours are never held against them.
 
 Launch:   pixelpretext evaluate BACKBONE --preset spair-dinov3-card --data spair:ROOT
 Hardware: as spair-insid3
-Result:   not reproduced by us, and nobody can: the settings are those of spair-insid3
+Result:   not reproduced by us; the card has no protocol, the settings are spair-insid3's
 Knob:     none
 """
 
