@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.core.features import Cells, FeatureSettings, Reading
-from benchmarks.core.kept_maps import KeptMaps
+from benchmarks.core.kept import KeptMaps
 from benchmarks.core.maps import grid_of
 from benchmarks.core.place_removal import Removal, load_removal
 from benchmarks.core.sizes import refused_sizes
@@ -160,8 +160,8 @@ class FeatureExtractor:
         return other._behind(upsampler)
 
     def keeping(self, kept: KeptMaps) -> FeatureExtractor:
-        """The same network, not copied, that encodes an image once: ``maps`` of all its copies
-        behind upsamplers are kept.
+        """The same network, not copied, that encodes an image once for all its copies behind
+        upsamplers.
 
         Args:
             kept: empty.
@@ -249,12 +249,11 @@ class FeatureExtractor:
         return self.backbone.info.channels[self.map_stride]
 
     @torch.inference_mode()
-    def maps(self, images: Tensor) -> Tensor:
-        """Encodes (B, 3, H, W) uint8, or float in [0, 1], as they are, to (B, C, h, w) float32."""
-        if self._kept is None:
-            features = self.encode(images)
-        else:
-            features = self._kept.maps(images, self.encode, self.device)
+    def maps(self, images: Tensor, *, recurs: bool = True) -> Tensor:
+        """Encodes (B, 3, H, W) uint8, or float in [0, 1], as they are, to (B, C, h, w) float32;
+        images that do not recur, such as random crops, are never kept.
+        """
+        features = self.encode(images, recurs=recurs)
         if self.upsampler is None:
             return features
         height, width = images.shape[-2:]
@@ -272,11 +271,11 @@ class FeatureExtractor:
         return torch.cat([self.upsampler.upsample(*part, size).float() for part in parts])
 
     @torch.no_grad()
-    def encode(self, images: Tensor) -> Tensor:
-        """Encodes as :meth:`maps`, without the upsampler: (B, C, h, w) float32 on the network's own
-        grid.
-        """
-        return self.features(self.normalise(images))
+    def encode(self, images: Tensor, *, recurs: bool = True) -> Tensor:
+        """As :meth:`maps` without the upsampler: (B, C, h, w) float32 on the network's own grid."""
+        if self._kept is None or not recurs:
+            return self.features(self.normalise(images))
+        return self._kept.maps(images, partial(self.encode, recurs=False), self.device)
 
     @torch.no_grad()
     def features(self, normalised: Tensor) -> Tensor:

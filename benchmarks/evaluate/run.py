@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.core.commands import RecordFile, choose_device, require_distinct
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.kept_maps import KeptMaps
+from benchmarks.core.kept import KeptMaps
 from benchmarks.core.record import Record
 from benchmarks.core.upsamplers import NONE, foreign_backbone, load_upsampler, require_width
 from benchmarks.evaluate.arguments import settings_of, split_data

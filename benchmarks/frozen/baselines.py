@@ -52,7 +52,7 @@ class ColourPosition:
         self.map_stride, self.task_stride = stride, task_stride or stride
         self.device = torch.device("cpu")
 
-    def maps(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor, *, recurs: bool = True) -> Tensor:
         """Encodes (B, 3, H, W) uint8, or float in [0, 1], to (B, 6, H / stride, W / stride)."""
         colour = F.avg_pool2d(self.normalise(images), self.stride) - 0.5
         h, w = colour.shape[-2:]
@@ -61,7 +61,7 @@ class ColourPosition:
         position = self.position_weight * torch.stack([x, y]).expand(len(images), 2, h, w)
         return torch.cat([colour, position, torch.ones(len(images), 1, h, w)], 1)
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, *, recurs: bool = True) -> Tensor:
         """See :meth:`maps`."""
         return self.maps(images)
 

@@ -35,7 +35,7 @@ class ColourGrid:
         self.stride, self.matrix = stride, matrix
         self.device = torch.device("cpu")
 
-    def maps(self, images: torch.Tensor) -> torch.Tensor:
+    def maps(self, images: torch.Tensor, *, recurs: bool = True) -> torch.Tensor:
         scale = 255 if images.dtype == torch.uint8 else 1
         maps = torch.nn.functional.avg_pool2d(images.float() / scale, self.stride) + 0.1
         return maps if self.matrix is None else torch.einsum("dc,bchw->bdhw", self.matrix, maps)
@@ -48,7 +48,7 @@ class ColourGrid:
     def channels(self) -> int:
         return 3 if self.matrix is None else len(self.matrix)
 
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
+    def encode(self, images: torch.Tensor, *, recurs: bool = True) -> torch.Tensor:
         return self.maps(images)
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:

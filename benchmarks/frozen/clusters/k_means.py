@@ -22,7 +22,7 @@ class KMeans:
     Attributes:
         clusters: K.
         kind: ``faiss``: its ``Kmeans``, random starts. ``spread``: k-means++ starts, Lloyd's rounds
-            until no point changes its cluster. The same inertia, roughly, and other clusters.
+            until no point changes its cluster. The two find other clusters.
         iterations: at most.
         restarts: of which the one of least inertia is kept.
         points_per_cluster: fitted to at most so many points times K, drawn at random; 0: to all.

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.features import Cells
+from benchmarks.core.kept import Kept, budget_of
 from benchmarks.frozen.linear_segmentation.head import LinearHead
 from benchmarks.frozen.linear_segmentation.settings import Settings
 from benchmarks.frozen.linear_segmentation.sliding import Window, resize
-from benchmarks.frozen.probe.images import Kept, budget_of
 from benchmarks.frozen.probe.readout import OwnGrid, Unfolded, read_out
 
 
@@ -53,13 +53,14 @@ class Encoder:
         self._kept = Kept(budget_of(settings.cache_bytes, extractor.device))
 
     @torch.no_grad()
-    def encode(self, images: Tensor, keys: Sequence[Hashable | None]) -> Encoded:
+    def encode(self, images: Tensor, keys: Sequence[Hashable | None], *, recurs: bool) -> Encoded:
         """Encodes views.
 
         Args:
             images: (B, 3, H, W) uint8, or float in [0, 1].
-            keys: of each view, equal for equal pixels; None: it does not recur, so that nothing is
-                kept of it.
+            keys: of each view, equal for equal pixels; None: it does not recur in this run, so
+                that nothing is kept of it.
+            recurs: whether other runs on this network may ask for the same views.
         """
         size = tuple(images.shape[-2:])
         readout, cells = self._readout(size), self._padding(size)
@@ -68,7 +69,7 @@ class Encoder:
             features, *rest = (torch.cat(parts) for parts in zip(*held, strict=True))
             prepared = tuple(rest)
         else:
-            features = self.extractor.encode(images)
+            features = self.extractor.encode(images, recurs=recurs)
             prepared = self._prepared(images, features, readout) if readout.folded else ()
             self._keep(keys, (features, *prepared))
         if not readout.folded:  # upsampled features are large, and computed anew

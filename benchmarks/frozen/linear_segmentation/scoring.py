@@ -143,6 +143,6 @@ def scores_of_image(
     def scores_of(part: list[Window]) -> Tensor:
         pixels = torch.stack([window.of(image) for window in part])
         keys = [None if name is None else (*name, window) for window in part]
-        return encoder.scores(head, encoder.encode(pixels, keys))
+        return encoder.scores(head, encoder.encode(pixels, keys, recurs=True))
 
     return slide(size, windows, scores_of, at_once=settings.batch_size)

@@ -24,10 +24,10 @@ from benchmarks.frozen.linear_segmentation.schedules import SCHEDULES, Course
 from benchmarks.frozen.linear_segmentation.settings import Settings
 from benchmarks.frozen.linear_segmentation.sliding import resize
 from benchmarks.frozen.linear_segmentation.views import batch_coin, stacked, stream, train_view
+from benchmarks.frozen.losses import LOOK, require_finite_losses
 from pretrain.progress import Progress
 
 _AHEAD = 8  # batches that are read while the device works
-_LOOK = 50  # iterations between looks at the loss: reading it waits for the device
 _DROPOUT = 4  # a stream of random numbers
 
 
@@ -91,8 +91,8 @@ def train(
         optimiser.step()
         head.eval()
         last = done + 1 == course.iterations
-        if last or (done + 1) % _LOOK == 0:
-            _require_finite(losses[: done + 1], settings)
+        if last or (done + 1) % LOOK == 0:
+            require_finite_losses(losses[: done + 1], settings.lr)
         if progress:
             progress("train", done + 1, course.iterations)
         after(done + 1)
@@ -123,7 +123,8 @@ def backward(
     if distributed:
         dist.all_reduce(pixels)
     if batch.keys:
-        encoded = encoder.encode(batch.images, batch.views)
+        views = batch.views
+        encoded = encoder.encode(batch.images, views, recurs=None not in views)
         kept = kept_channels(batch.keys, encoded.features.shape[1], settings)
         scores = encoder.scores(head, encoded, None if kept is None else kept.to(encoder.device))
         scores = resize(scores, tuple(labels.shape[1:]))
@@ -221,12 +222,3 @@ def _batch(
         labels = torch.zeros((0, *((side, side) if side else settings.size)), dtype=torch.int16)
         return TrainBatch(torch.zeros(0, 3, *settings.size), labels, [], [])
     return TrainBatch(*stacked(pairs), keys, views)
-
-
-def _require_finite(losses: Tensor, settings: Settings) -> None:
-    broken = ~torch.isfinite(losses)
-    if broken.any():
-        raise ValueError(
-            f"iteration {int(broken.nonzero()[0]) + 1}: the loss is not finite; try a smaller lr "
-            f"than {settings.lr}, and look for features that are not finite"
-        )

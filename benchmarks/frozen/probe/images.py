@@ -9,55 +9,20 @@ rounded, kept or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept import Kept
 from benchmarks.core.maps import grid_of, require_grid
-from benchmarks.core.memory import available_bytes
 from benchmarks.data.pairs import LabelledBatch, PairSplit
 from benchmarks.frozen.probe.readout import OwnGrid
 from pretrain.progress import Progress
 
 UPSAMPLED_BYTES = 1 << 30  # of upsampled features at once, where a read-out cannot be folded
-
-
-class Kept:
-    """Tensors by key, computed once and kept while a budget lasts; never thrown out again.
-
-    Args:
-        budget: Bytes.
-    """
-
-    def __init__(self, budget: int) -> None:
-        self.left = budget
-        self._held: dict[Hashable, tuple[Tensor, ...]] = {}
-
-    def get(self, key: Hashable) -> tuple[Tensor, ...] | None:
-        """What is kept under a key; None if nothing is."""
-        return self._held.get(key)
-
-    def put(self, key: Hashable, tensors: tuple[Tensor, ...]) -> None:
-        """Keeps tensors if the budget allows; views are copied, lest they keep their whole batch
-        alive.
-        """
-        size = sum(t.numel() * t.element_size() for t in tensors)
-        if key not in self._held and size <= self.left:
-            self.left -= size
-            self._held[key] = tuple(map(_alone, tensors))
-
-
-def _alone(tensor: Tensor) -> Tensor:
-    """The tensor in a storage of its own."""
-    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
-
-
-def budget_of(most: int, device: torch.device | str) -> int:
-    """Bytes that may be kept: ``most``, but no more than half of what is free on the device."""
-    return min(most, available_bytes(device) // 2)
 
 
 @dataclass

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept import Kept, budget_of
 from benchmarks.core.maps import grid_of
 from benchmarks.data import DepthFolder, SegmentationFolder
 from benchmarks.data.pairs import LabelledBatch
-from benchmarks.frozen.probe.images import Kept, ProbeImages, budget_of
+from benchmarks.frozen.probe.images import ProbeImages
 from benchmarks.frozen.probe.losses import Loss
 from benchmarks.frozen.probe.readout import OwnGrid, read_out
 from benchmarks.frozen.probe.settings import Settings

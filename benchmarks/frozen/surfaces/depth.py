@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept import Kept, budget_of
 from benchmarks.data import DepthFolder
 from benchmarks.data.pairs import View
 from benchmarks.frozen.baselines import ColourPosition, DepthByPlace, run_stand_in
@@ -35,6 +36,7 @@ from pretrain.progress import Progress
 
 SELECTIONS = ("last", "best")
 STAND_IN_STRIDE = 8  # pixels per cell of the trivial predictor that sees colours
+_KEPT_BYTES = 4 << 30  # of scored features between looks, if half of the free memory is more
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def run(
     looks: dict[int, DepthImages] = {}
     head = make_head(extractor, settings.bins, settings)
     on_images = partial(_depths, extractor=extractor, settings=settings)
+    kept = Kept(budget_of(_KEPT_BYTES if settings.select == "best" else 0, extractor.device))
 
     def look(step: int) -> None:
         tally = DepthImages(settings.min_depth, settings.max_depth, settings.scored)
@@ -107,6 +110,7 @@ def run(
             settings=settings,
             decode=partial(on_images, size=settings.size),
             unmirror=_same,
+            kept=kept,
             progress=progress,
         )
         for depths, batch in predictions:

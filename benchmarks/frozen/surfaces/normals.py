@@ -26,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.core.benchmark import Benchmark, Result
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept import Kept
 from benchmarks.data import NormalFolder
 from benchmarks.frozen.baselines import ColourPosition, run_stand_in
 from benchmarks.frozen.surfaces import settings as base
@@ -146,6 +147,7 @@ def _score(
         settings=settings,
         decode=decode,
         unmirror=_unmirrored,
+        kept=Kept(0),  # there is one prediction only
         progress=progress,
     )
     for normals, batch in predictions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -10,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.kept import Kept
 from benchmarks.data.pairs import LabelledBatch, PairSplit
+from benchmarks.frozen.losses import LOOK, require_finite_losses
 from benchmarks.frozen.surfaces.schedules import Schedule
 from benchmarks.frozen.surfaces.settings import Settings
 from benchmarks.frozen.surfaces.views import scored_batches
@@ -67,9 +68,10 @@ def make_head(extractor: FeatureExtractor, outputs: int, settings: Settings) -> 
     return LinearHead(channels, outputs, settings).to(extractor.device)
 
 
-def encode(extractor: FeatureExtractor, images: Tensor) -> Tensor:
+def encode(extractor: FeatureExtractor, images: Tensor, *, recurs: bool = True) -> Tensor:
     """Features (B, C, h, w) of images (B, 3, H, W) uint8, as a head may be trained on them."""
-    return extractor.maps(images).clone()  # a copy made outside of inference mode may be saved
+    # A copy made outside of inference mode may be saved for the backward pass.
+    return extractor.maps(images, recurs=recurs).clone()
 
 
 def fit(
@@ -103,13 +105,14 @@ def fit(
     """
     schedule = _schedule(settings)
     optimiser = torch.optim.AdamW(head.parameters(), weight_decay=settings.weight_decay)
-    losses: list[float] = []
+    losses = torch.zeros(settings.steps, device=extractor.device)
     head.train()
     for step, (images, labels) in enumerate(batches):
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
             group["betas"] = (schedule.momentum(step), settings.beta2)
-        features, labels = encode(extractor, images), labels.to(extractor.device)
+        features = encode(extractor, images, recurs=False)
+        labels = labels.to(extractor.device)
         with torch.enable_grad():
             value = _grouped(loss, head(features), labels, step=step, size=settings.images_per_loss)
             optimiser.zero_grad(set_to_none=True)
@@ -117,18 +120,17 @@ def fit(
         if settings.clip:
             nn.utils.clip_grad_norm_(head.parameters(), settings.clip)
         optimiser.step()
-        losses.append(float(value.detach()))
-        if not math.isfinite(losses[-1]):
-            raise ValueError(f"step {step + 1}: the loss is {losses[-1]}; choose a smaller lr")
+        losses[step] = value.detach()
         done = step + 1
+        if done % LOOK == 0 or done == settings.steps:
+            require_finite_losses(losses[:done], settings.lr)
         if look and (done % look_every == 0 or done == settings.steps):
             look(done)
             head.train()
         if progress:
             progress("train", done, settings.steps)
     head.eval()
-    last = losses[-max(1, len(losses) // 10) :]
-    return sum(last) / len(last)
+    return float(losses[-max(1, len(losses) // 10) :].mean())
 
 
 def on_image(
@@ -172,6 +174,7 @@ def predict(
     settings: Settings,
     decode: Callable[[Tensor], Tensor],
     unmirror: Callable[[Tensor], Tensor],
+    kept: Kept,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Tensor, LabelledBatch]]:
     """Yields predictions (B, K', H, W) of all images of a split in order, with their batch.
@@ -183,18 +186,31 @@ def predict(
         settings: Size, mirrored test images, batch.
         decode: Outputs (B, K, h, w) -> predictions (B, K', H, W) at the images' size.
         unmirror: Predictions of mirrored images, turned back in space, -> those of the images.
+        kept: Features of this split from an earlier prediction.
         progress: Called with ("score", batches done, batches).
     """
     head.eval()
     total = split.batch_count(settings.batch_size)
     for done, batch in enumerate(scored_batches(split, settings), start=1):
-        prediction = decode(head(encode(extractor, batch.images)))
+        prediction = decode(head(_features(extractor, batch.images, (done, False), kept)))
         if settings.flip_test:
-            mirrored = decode(head(encode(extractor, batch.images.flip(-1))))
+            flipped = batch.images.flip(-1)
+            mirrored = decode(head(_features(extractor, flipped, (done, True), kept)))
             prediction = (prediction + unmirror(mirrored.flip(-1))) / 2
         yield prediction, batch
         if progress:
             progress("score", done, total)
+
+
+def _features(
+    extractor: FeatureExtractor, images: Tensor, key: tuple[int, bool], kept: Kept
+) -> Tensor:
+    """Those of one batch, (number, mirrored), encoded for the first prediction only."""
+    held = kept.get(key)
+    if held is None:
+        held = (encode(extractor, images),)
+        kept.put(key, held)
+    return held[0]
 
 
 def _grouped(loss: Loss, outputs: Tensor, labels: Tensor, *, step: int, size: int) -> Tensor:

@@ -6,13 +6,14 @@ A view follows from (seed, epoch, image) alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.data.loading import ordered_map, resize_image, resize_mask
+from benchmarks.data.loading import ordered_map, resize_image, resize_mask, sample_keys
 from benchmarks.data.pairs import LabelledBatch, PairSplit, View
 from benchmarks.frozen.surfaces.settings import Settings
 
@@ -83,7 +84,8 @@ def train_batches(
         return _train_view(split, key[1], settings, rng=rng, mirror=mirror, augment=augment)
 
     window: list[View] = []
-    keys = _keys(len(split), settings.steps * settings.images_per_step, settings.seed)
+    needed = settings.steps * settings.images_per_step
+    keys = islice(sample_keys(len(split), settings.seed), needed)
     for item in ordered_map(view, keys, 2 * settings.images_per_step):
         window.append(item)
         if len(window) == settings.images_per_step:
@@ -146,12 +148,3 @@ def _stacked(views: list[View]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.from_numpy(
         np.stack(labels)
     )
-
-
-def _keys(images: int, needed: int, seed: int) -> Iterator[tuple[int, int]]:
-    """(epoch, image) of every train view."""
-    for number in range(needed):
-        epoch, place = divmod(number, images)
-        if place == 0:
-            order = np.random.default_rng([seed, epoch]).permutation(images)
-        yield epoch, int(order[place])

@@ -13,7 +13,7 @@ from rich.console import Console
 from benchmarks.compare.progress import clock
 from benchmarks.core.commands import RecordFile
 from benchmarks.core.extractor import FeatureExtractor
-from benchmarks.core.kept_maps import KeptMaps
+from benchmarks.core.kept import KeptMaps
 from benchmarks.core.record import Record, read_all
 from benchmarks.core.subject import identity
 from benchmarks.core.upsamplers import NONE, load_upsampler

@@ -121,9 +121,13 @@ def test_recurring_views_are_encoded_once(
 ) -> None:
     encoded = []
     network = colour_grid()
-    monkeypatch.setattr(
-        network, "encode", lambda images: encoded.append(len(images)) or network.maps(images)
-    )
+
+    def counting(images: torch.Tensor, *, recurs: bool = True) -> torch.Tensor:
+        assert recurs  # so that other benchmarks and upsamplers may share what is encoded
+        encoded.append(len(images))
+        return network.maps(images)
+
+    monkeypatch.setattr(network, "encode", counting)
     measure(network, toy_data(), replace(CENTRE, length=30, images_per_step=1))
     assert sum(encoded) == 2 * 6 + 4  # both sides of each train image, then the scored ones
 
@@ -238,7 +242,8 @@ def test_a_plain_head_before_an_upsampler_equals_one_behind_it(
     for plain in (True, False):
         encoder = Encoder(network, plain=plain, settings=CENTRE)
         first, kept = (
-            encoder.scores(head, encoder.encode(batch.images, batch.views)) for _ in range(2)
+            encoder.scores(head, encoder.encode(batch.images, batch.views, recurs=True))
+            for _ in range(2)
         )
         assert first.shape == (4, 3, 20, 20) and torch.equal(first, kept)
         head.zero_grad()
@@ -257,13 +262,13 @@ def test_padded_windows_are_cut_or_stretched() -> None:
         settings = replace(CENTRE, padded=padded)
         head = LinearHead(network.channels, 2, settings=settings)
         encoder = Encoder(network, plain=True, settings=settings)
-        scores[padded] = encoder.scores(head, encoder.encode(image, [None]))
+        scores[padded] = encoder.scores(head, encoder.encode(image, [None], recurs=True))
     assert scores["stretched"].shape[-2:] == (3, 3) and scores["cut"].shape[-2:] == (40, 36)
     whole = F.interpolate(scores["stretched"], (48, 48), mode="bilinear")
     torch.testing.assert_close(scores["cut"], whole[..., 4:44, 6:42])
     behind = Encoder(network.through(Interpolation(), 4), plain=True, settings=CENTRE)
     with pytest.raises(ValueError, match="40 × 36 pixels are padded to 48 × 48: an upsampler"):
-        behind.encode(image, [None])
+        behind.encode(image, [None], recurs=True)
 
 
 def test_classes_that_occur_nowhere(colour_grid: Any, toy_data: Any) -> None:
@@ -319,7 +324,7 @@ def test_losses_and_scores_that_are_not_finite_are_named(colour_grid: Any, toy_d
         measure(colour_grid(), toy_data(), replace(CENTRE, lr=1e38, optimiser="sgd", length=3))
 
     class Broken(colour_grid):
-        def encode(self, images: torch.Tensor) -> torch.Tensor:
+        def encode(self, images: torch.Tensor, *, recurs: bool = True) -> torch.Tensor:
             maps = super().encode(images)
             return maps * float("nan") if images.shape[0] == 1 else maps
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.core.kept import Kept, budget_of
 from benchmarks.data.loading import resize_mask
-from benchmarks.frozen.probe.images import Kept, ProbeImages, budget_of
+from benchmarks.frozen.probe.images import ProbeImages
 from benchmarks.frozen.probe.losses import CrossEntropy
 from benchmarks.frozen.probe.readout import Folded, OwnGrid, Unfolded
 from benchmarks.frozen.probe.settings import Settings

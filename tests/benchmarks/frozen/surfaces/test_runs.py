@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.features import FeatureSettings
+from benchmarks.core.kept import Kept
 from benchmarks.data import NormalFolder
 from benchmarks.frozen.surfaces import depth, normals
 from benchmarks.frozen.surfaces.normal_scores import METRICS, NormalImages, angles
@@ -35,7 +36,7 @@ AUGMENTED = dict(colour=0.5, rotate=2.5, crop_size=(24, 32))
 def test_depth_is_learnt_better_than_the_trivial_predictors(
     changes: dict, toy_depth: Callable, colour_grid: Any
 ) -> None:
-    settings = depth.Settings(**SMALL | dict(max_depth=4.0, bins=32) | changes)
+    settings = depth.Settings(**SMALL | dict(max_depth=4.0, bins=32, steps=120) | changes)
     record = depth.BENCHMARK.measure(colour_grid(4), toy_depth(), settings)
     stride = record.protocol["stride"]
     mean = depth.BENCHMARK.measure_baseline("mean", toy_depth(), settings, stride=stride)
@@ -74,6 +75,33 @@ def test_the_best_look_is_kept_and_said(toy_depth: Callable, colour_grid: Any) -
     )
     assert last.metrics["AbsRel"].value == looks["AbsRel"][-1]
     assert last.protocol_hash != record.protocol_hash and "looks" not in last.counts
+
+
+def test_scored_images_are_encoded_once_for_all_looks(
+    toy_depth: Callable, colour_grid: Any
+) -> None:
+    """Train views do not recur, and each is encoded; both flips of a scored image are kept."""
+    network, encoded = colour_grid(), {True: 0, False: 0}
+    maps = network.maps
+
+    def counting(images: torch.Tensor, *, recurs: bool = True) -> torch.Tensor:
+        encoded[recurs] += len(images)
+        return maps(images)
+
+    network.maps = counting
+    settings = depth.Settings(**SMALL | dict(steps=9), select="best", look_every=3)
+    data = toy_depth()
+    depth.BENCHMARK.measure(network, data, settings)
+    black = 1
+    assert encoded == {False: 9 * 4, True: black + 2 * len(data.val)}
+
+
+def test_a_loss_that_is_not_finite_names_the_step(toy_depth: Callable, colour_grid: Any) -> None:
+    network = colour_grid(matrix=torch.full((3, 3), torch.inf))
+    with pytest.raises(ValueError, match="iteration 1: the loss is not finite; try a smaller lr"):
+        depth.BENCHMARK.measure(
+            network, toy_depth(), depth.Settings(**SMALL | dict(steps=3, warmup_steps=0))
+        )
 
 
 def test_a_run_repeats_to_the_digit(toy_depth: Callable, colour_grid: Any) -> None:
@@ -132,7 +160,9 @@ def test_a_mirrored_test_image_adds_its_prediction(toy_depth: Callable, colour_g
         head = LinearHead(3, 1, settings)
         decode = partial(on_image, size=(40, 48), extractor=network, settings=settings)
         options = dict(settings=settings, decode=decode, unmirror=lambda maps: maps)
-        return torch.cat([maps for maps, _ in predict(head, network, split, **options)])
+        return torch.cat(
+            [maps for maps, _ in predict(head, network, split, kept=Kept(0), **options)]
+        )
 
     # the toy network and a 1×1 convolution do not know left from right
     assert torch.allclose(predictions(flip_test=True), predictions(flip_test=False), atol=1e-6)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.core.extractor import FeatureExtractor
 from benchmarks.core.features import FeatureSettings
-from benchmarks.core.kept_maps import KeptMaps
+from benchmarks.core.kept import KeptMaps
 
 CPU = torch.device("cpu")
 
@@ -71,5 +71,8 @@ def test_copies_behind_upsamplers_share_and_other_features_do_not(images: Tensor
     assert torch.equal(keeping.maps(larger), extractor.maps(larger))
     behind = keeping.through(upsampler, 4)
     assert torch.equal(behind.maps(larger), extractor.maps(larger) + 1) and kept.taken == 6
+    assert torch.equal(behind.encode(larger), extractor.encode(larger)) and kept.taken == 12
+    keeping.maps(larger, recurs=False)
+    assert (kept.asked, kept.taken) == (18, 12)
     raw = keeping.reading(FeatureSettings(norm=False))
-    assert not torch.equal(raw.maps(larger), extractor.maps(larger)) and kept.taken == 6
+    assert not torch.equal(raw.maps(larger), extractor.maps(larger)) and kept.taken == 12
