@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
@@ -145,6 +146,37 @@ def test_baselines_share_the_protocol_of_every_stride(toy_root: Path, tmp_path: 
             r.subject["spec"] for r in records[2:] if r.protocol_hash == network.protocol_hash
         ]
         assert beside == list(retrieval.BENCHMARK.baselines)
+
+
+def test_an_image_is_encoded_once_for_all_benchmarks_and_upsamplers(
+    toy_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probe and retrieval see the 10 images at one size, behind two upsamplers and on the own grid;
+    what they measure is what they measure alone.
+    """
+    encoded = []
+    features = FeatureExtractor.features
+
+    def counting(self: FeatureExtractor, normalised: torch.Tensor) -> torch.Tensor:
+        encoded.append(len(normalised))
+        return features(self, normalised)
+
+    monkeypatch.setattr(FeatureExtractor, "features", counting)
+    data = f"plain:{toy_root}?images=images/{{split}}&masks=masks/{{split}}&classes=3&ignore=255"
+    network, sizes = ["random:test_resnet?output_stride=8"], ["probe.size=32,48"]
+    common = dict(upsampler=["bilinear", "bicubic"], upsampled_stride=4)
+    sizes += ["retrieval.size=32,48", "retrieval.backend=torch", "retrieval.augment=False"]
+    both = ["probe", "retrieval"]
+    evaluate(arguments(tmp_path / "r.jsonl", network, both, data, settings=sizes, **common))
+    assert sum(encoded) == 10
+    together = {}
+    for record in read_all(tmp_path / "r.jsonl"):
+        together[record.benchmark, str(record.subject.get("upsampler"))] = record.metrics
+    evaluate(arguments(tmp_path / "a.jsonl", network, "probe", data, settings=sizes[:1], **common))
+    for record in read_all(tmp_path / "a.jsonl"):
+        shared = together[record.benchmark, str(record.subject.get("upsampler"))]
+        for name, metric in record.metrics.items():
+            assert shared[name].value == pytest.approx(metric.value, rel=1e-4), name
 
 
 def test_each_dense_benchmark_finds_its_data_and_baselines(toy_root: Path, tmp_path: Path) -> None:
