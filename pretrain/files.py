@@ -92,7 +92,15 @@ def require_writable(path: str | Path, option: str, *, folder: bool = False) -> 
 
 def sha256_of(path: str | Path) -> str:
     """Returns the hex digits of a file's SHA-256."""
-    digest = hashlib.sha256()
+    return _read_into(hashlib.sha256(), path)
+
+
+def md5_of(path: str | Path) -> str:
+    """Returns the hex digits of a file's MD5, which publishers of data sets name."""
+    return _read_into(hashlib.md5(usedforsecurity=False), path)
+
+
+def _read_into(digest: hashlib._Hash, path: str | Path) -> str:
     with open(path, "rb") as opened:
         while block := opened.read(1 << 20):
             digest.update(block)

@@ -34,11 +34,11 @@ def describe(labels: str) -> list[tuple[str, str, str, str]]:
 
 def as_text() -> str:
     """All layouts by what their labels are, for a terminal."""
-    lines = []
+    lines, width = [], max(map(len, LAYOUTS)) + 1
     for labels, title in _TITLES.items():
         lines.append(f"{title}:")
         for name, *cells in describe(labels):
-            lines.append(f"  {name:<12}" + "; ".join(filter(None, cells)).replace("`", ""))
+            lines.append(f"  {name:<{width}}" + "; ".join(filter(None, cells)).replace("`", ""))
     return "\n".join(lines)
 
 

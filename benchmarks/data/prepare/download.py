@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import urllib.error
@@ -12,7 +11,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
 
-from pretrain.files import require_writable
+from pretrain.files import md5_of, require_writable
 from pretrain.folder_lock import exclusive
 
 ATTEMPTS = 4
@@ -130,14 +129,11 @@ def _copy(
 def _verify(part: Path, url: str, *, md5: str) -> None:
     if not md5:
         return
-    digest = hashlib.md5(usedforsecurity=False)
-    with open(part, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() != md5:
+    found = md5_of(part)
+    if found != md5:
         part.unlink()
         raise ValueError(
-            f"{url}: the download's MD5 is {digest.hexdigest()}, not {md5}; it was deleted. Try "
+            f"{url}: the download's MD5 is {found}, not {md5}; it was deleted. Try "
             "again; if it stays so, the publisher has changed the file"
         )
 

@@ -112,6 +112,24 @@ def prepare_pacs(*, out: str, mirror: str | None = None) -> None:
     _prepare_once("pacs", Path(out), _move_folders, mirror=mirror)
 
 
+def prepare_pfwillow(*, out: str, mirror: str | None = None) -> None:
+    """Writes 60 images of PF-WILLOW as ``out/<subset>/NAME.{png,mat}``, 10 of each of 6 subsets;
+    does nothing when they are there.
+
+    Args, Raises: as :func:`prepare_camvid`.
+    """
+    _prepare_once("pfwillow", Path(out), _move_folders, mirror=mirror)
+
+
+def prepare_bmx_trees(*, out: str, mirror: str | None = None) -> None:
+    """Writes a video of DAVIS as ``out/bmx-trees/*.jpg`` and ``out/bmx-trees_mask/*.png``; does
+    nothing when they are there.
+
+    Args, Raises: as :func:`prepare_camvid`.
+    """
+    _prepare_once("bmx-trees", Path(out), _move_folders, mirror=mirror)
+
+
 def _move_folders(original: Path, folder: Path) -> str:
     parts = sorted(visible(original.iterdir()))
     for part in parts:
@@ -200,6 +218,8 @@ PREPARERS: dict[str, Callable[..., None]] = {
     "caltech101": prepare_caltech101,
     "camvid": prepare_camvid,
     "pacs": prepare_pacs,
+    "pfwillow": prepare_pfwillow,
+    "bmx-trees": prepare_bmx_trees,
     "transfer": prepare_transfer,
 }
 

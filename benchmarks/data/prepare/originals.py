@@ -20,7 +20,15 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.data.prepare.download import download
-from benchmarks.data.prepare.published import bccd, caltech101, camvid, coco100, pacs
+from benchmarks.data.prepare.published import (
+    bccd,
+    bmx_trees,
+    caltech101,
+    camvid,
+    coco100,
+    pacs,
+    pfwillow,
+)
 from pretrain.files import sha256_of
 from pretrain.names import check_choice
 from pretrain.progress import Progress
@@ -106,6 +114,28 @@ ORIGINALS = {
         unpack=pacs,
         unchanged=("*/*/*.jpg",),
         digest="c4320a84942551c2745cf8e344db640667c22daf1987ed037374383028a385d7",
+    ),
+    "pfwillow": Original(
+        title="PF-WILLOW: 60 photos of cars and bottles with 10 keypoints each, six subsets",
+        url="https://github.com/bsham/ProposalFlow/archive/08af52a.zip",
+        file="proposalflow.zip",
+        megabytes=40,
+        rights="for research; its authors ask for a citation: Ham et al., CVPR 2016",
+        packed="corr_pfwillow",
+        unpack=pfwillow,
+        unchanged=("*/*.png", "*/*.mat"),
+        digest="a474090df30e4cfca0abaf62fcf24f250c82dc9cd1f29ee0a44381df9f86de18",
+    ),
+    "bmx-trees": Original(
+        title="bmx-trees of DAVIS: 80 frames with the mask of one object, 432×240",
+        url="https://github.com/sczhou/ProPainter/archive/e870e79.zip",
+        file="propainter.zip",
+        megabytes=60,
+        rights="not for commercial use (S-Lab License 1.0); cite Perazzi et al., CVPR 2016",
+        packed="video_davis_bmx-trees",
+        unpack=bmx_trees,
+        unchanged=("*/*.jpg", "*/*.png"),
+        digest="4ad2cce3cd91e3edbaa1cc8f2f6466737c06016d79a53b9649c9923bd0b8c3ab",
     ),
     "coco100": Original(
         title="COCO: 100 photos of train2017 with panoptic labels",

@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from pretrain.progress import Progress
 
 CALTECH_PHOTOS = Path(__file__).with_name("caltech101_photos.txt")
 PACS_IMAGES = Path(__file__).with_name("pacs_images.txt")
+# The subsets of PF-WILLOW that we read, 10 images each.
+WILLOW = ("car(G)", "car(M)", "car(S)", "winebottle(M)", "winebottle(wC)", "winebottle(woC)")
 SHORT_SIDE = 128
 _JPEG = dict(quality=85)
 _CAMVID_PARTS = ("train", "val")
@@ -95,6 +97,30 @@ def pacs_images() -> list[str]:
     return names
 
 
+def pfwillow(archive: Path, target: Path, progress: Progress | None = None) -> None:
+    """The zip file with PF-WILLOW -> ``<subset>/NAME.png`` and ``.mat`` of the six ``WILLOW``
+    subsets, unchanged.
+
+    Raises:
+        ValueError: the archive cannot be unpacked or lacks a subset.
+    """
+    with _unzipped(archive, near=target) as folder:
+        root = _only(folder, f"*/PF-dataset*/{WILLOW[0]}", archive).parent
+        _place_folders(root, WILLOW, archive=archive, target=target, progress=progress)
+
+
+def bmx_trees(archive: Path, target: Path, progress: Progress | None = None) -> None:
+    """The zip file with the video -> ``bmx-trees/*.jpg`` and ``bmx-trees_mask/*.png``, unchanged.
+
+    Raises:
+        ValueError: the archive cannot be unpacked or lacks a folder.
+    """
+    folders = ("bmx-trees", "bmx-trees_mask")
+    with _unzipped(archive, near=target) as folder:
+        root = _only(folder, f"*/**/{folders[0]}", archive).parent
+        _place_folders(root, folders, archive=archive, target=target, progress=progress)
+
+
 def camvid(archive: Path, target: Path, progress: Progress | None = None) -> None:
     """The SegNet tutorial's zip file -> ``{train,val}/*.jpg`` and ``{train,val}annot/*.png``.
 
@@ -159,6 +185,24 @@ def coco100(archive: Path, target: Path, progress: Progress | None = None) -> No
         for key in ("images", "annotations"):
             content[key] = [row for row in content[key] if Path(row["file_name"]).stem in stems]
         atomic_write(target / f"{_COCO_LABELS}.json", json.dumps(content))
+
+
+def _place_folders(
+    root: Path,
+    names: Sequence[str],
+    *,
+    archive: Path,
+    target: Path,
+    progress: Progress | None,
+) -> None:
+    """Makes ``target`` hold the files of these folders of ``root``, each in its folder."""
+    files: list[Path] = []
+    for name in names:
+        files += sorted(_existing(root / name, archive).iterdir())
+    for done, file in enumerate(files, start=1):
+        place(file, target / file.relative_to(root))
+        if progress is not None:
+            progress("files", done, len(files))
 
 
 @contextmanager

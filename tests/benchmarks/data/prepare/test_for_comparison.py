@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.compare.names import PlanError
 from benchmarks.compare.prepare import prepare
+from benchmarks.data.prepare.fetched import FETCHED
 from benchmarks.data.prepare.for_comparison import (
     PUBLISHED,
     prepare_caltech101,
@@ -160,8 +161,9 @@ def test_the_command_lists_and_makes_what_is_published(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run_tool("prepare_data") == 0
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[0] != " "]
-    assert listed == list(PUBLISHED) and {"caltech101", "camvid", "pacs"} <= set(listed)
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line[:3].strip() and line[0] == " "]
+    assert listed == [*PUBLISHED, *FETCHED] and {"caltech101", "camvid", "pacs"} <= set(listed)
     options = ["--out", tmp_path / "real", "--mirror", mirror, "--held-back", 0.5]
     assert run_tool("prepare_data", "caltech101", "camvid", *options) == 0
     assert len(files(tmp_path / "real" / "caltech101" / "val")) == 10

@@ -20,9 +20,15 @@ import pytest
 from PIL import Image
 
 from benchmarks.data.prepare import SETS, originals, prepare_sets
-from benchmarks.data.prepare.for_comparison import prepare_caltech101, prepare_camvid, prepare_pacs
+from benchmarks.data.prepare.for_comparison import (
+    prepare_bmx_trees,
+    prepare_caltech101,
+    prepare_camvid,
+    prepare_pacs,
+    prepare_pfwillow,
+)
 from benchmarks.data.prepare.originals import ORIGINALS, content_digest
-from benchmarks.data.prepare.published import caltech_photos, pacs_images
+from benchmarks.data.prepare.published import WILLOW, caltech_photos, pacs_images
 
 from .conftest import bccd, camvid, coco100, image_bytes
 
@@ -63,6 +69,19 @@ def published(name: str) -> bytes:
     if name == "pacs":
         files = {f"PACS/{image}": image.encode() for image in [*pacs_images(), "photo/dog/no.jpg"]}
         return zip_of(files, "Homework3-PACS-d586a6c")
+    if name == "pfwillow":
+        files = {f"PF-dataset-WILLOW/{s}/a.{e}": s.encode() for s in WILLOW for e in ("png", "mat")}
+        return zip_of(files | {"PF-dataset-WILLOW/duck(S)/a.png": b""}, "ProposalFlow-08af52a")
+    if name == "bmx-trees":
+        files = {
+            "bmx-trees/00000.jpg": b"frame",
+            "bmx-trees_mask/00000.png": b"mask",
+            "x/1.jpg": b"",
+        }
+        return zip_of(
+            {f"inputs/object_removal/{key}": value for key, value in files.items()},
+            "ProPainter-e870e79",
+        )
     if name == "bccd":
         own = {key.removeprefix("det_bccd/"): value for key, value in bccd().items()}
         return zip_of(own | {"BCCD/JPEGImages/B9.jpg": b"of no list"}, "BCCD_Dataset-d272fb1")
@@ -154,6 +173,20 @@ def test_pacs_is_a_folder_of_domains(publish: Callable[..., None], tmp_path: Pat
     assert (tmp_path / "pacs" / "photo/dog/056_0005.jpg").read_text() == "photo/dog/056_0005.jpg"
 
 
+def test_keypoints_and_a_video_stay_as_they_are(
+    publish: Callable[..., None], tmp_path: Path
+) -> None:
+    publish("pfwillow", published("pfwillow"))
+    prepare_pfwillow(out=str(tmp_path / "willow"))
+    names = {path.relative_to(tmp_path / "willow").as_posix() for path in tmp_path.rglob("a.*")}
+    assert names == {f"{subset}/a.{ending}" for subset in WILLOW for ending in ("png", "mat")}
+    publish("bmx-trees", published("bmx-trees"))
+    prepare_bmx_trees(out=str(tmp_path / "video"))
+    assert (tmp_path / "video/bmx-trees/00000.jpg").read_bytes() == b"frame"
+    assert (tmp_path / "video/bmx-trees_mask/00000.png").read_bytes() == b"mask"
+    assert not (tmp_path / "video/x").exists()
+
+
 @pytest.mark.parametrize("name", ["camvid", "bccd", "coco100"])
 def test_what_the_mirror_gives_comes_from_the_publisher_too(
     publish: Callable[..., None], name: str, archives: Path, tmp_path: Path
@@ -204,7 +237,7 @@ def test_archives_that_are_none_or_something_else(
 
 
 def test_digests_are_those_of_the_mirror(shared_data: Path, tmp_path: Path) -> None:
-    for name in ("camvid", "bccd", "coco100", "pacs"):
+    for name in ("camvid", "bccd", "coco100", "pacs", "pfwillow", "bmx-trees"):
         own = ORIGINALS[name]
         with tarfile.open(shared_data / f"{own.packed}.tar") as archive:
             archive.extractall(tmp_path, filter="data")
