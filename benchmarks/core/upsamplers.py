@@ -217,6 +217,11 @@ def _require_kind(checkpoint: Checkpoint, kind: str) -> None:
         )
 
 
+def kind_of(spec: str) -> str:
+    """The kind that a spec names: ``anyup`` of ``anyup:FILE?repository=FOLDER``."""
+    return re.split("[:?]", spec, maxsplit=1)[0]
+
+
 def family(spec: str) -> str:
     """What upsamplers of one kind share: ``jbu`` of ``jbu:work_dirs/jbu_3/final.pth``,
     ``guided?radius=2`` as it is.

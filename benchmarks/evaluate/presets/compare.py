@@ -17,12 +17,12 @@ import numpy as np
 
 from benchmarks.core.record import Record, is_baseline, upsampler_of
 from benchmarks.core.statistics import Interval, t_interval
+from benchmarks.core.upsamplers import NONE, kind_of
 from benchmarks.evaluate.presets.load import load_preset
 from benchmarks.evaluate.presets.preset import Preset, Published
 from benchmarks.report.statistics.bootstrap import RESAMPLES, draw, image_sums
 
 AGREES, DIFFERS, NOT_COMPARED = "agrees", "differs", "not compared"
-_NONE = "none"  # the upsampler of a network on its own grid
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Comparison:
         return f"published {published}, ours {self.ours.mean:.{digits}f} ± {half}{count}"
 
     def __str__(self) -> str:
-        behind = "" if self.upsampler == _NONE else f" behind {self.upsampler}"
+        behind = "" if self.upsampler == NONE else f" behind {self.upsampler}"
         reason = f" ({self.reason})" if self.reason else ""
         chosen = f"; reported: {self.selection}" if self.selection else ""
         return (
@@ -144,10 +144,10 @@ def _compare(preset: Preset, group: Sequence[Record], metric: str) -> Iterator[C
     rows: list[Published | None] = []
     for row in preset.published:
         same = row.model == stated["model"] and row.metric == metric
-        if same and (row.upsampler or _NONE) == upsampler and not reason:
+        if same and (row.upsampler or NONE).casefold() == kind_of(upsampler) and not reason:
             rows.append(row)
     if not rows:
-        behind = "" if upsampler == _NONE else f" behind {upsampler}"
+        behind = "" if upsampler == NONE else f" behind {upsampler}"
         reason = reason or f"nothing is published for {stated['model']}{behind}"
     for row in rows or (None,):
         verdict, why = NOT_COMPARED, reason

@@ -61,7 +61,7 @@ def require_own_colours(extractor: FeatureExtractor, normalisation: Any, *, pres
                 f"{extractor.spec}: {name}={_numbers(used)} would be used, but timm states "
                 f"{_numbers(stated)} for {known.get('architecture', 'this network')}; colours of "
                 "other weights change the number silently: say which are right by --set "
-                f'"{preset}.normalisation=dict(mean=(…), std=(…))"'
+                f"\"{preset}.normalisation={{'mean': (…), 'std': (…)}}\""
             )
 
 

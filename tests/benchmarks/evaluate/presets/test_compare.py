@@ -73,6 +73,14 @@ def test_all_rows_of_a_network_are_shown() -> None:
     assert second.verdict == "not compared" and "not public" in second.reason
 
 
+def test_an_upsampler_is_the_published_one_by_its_kind() -> None:
+    file = dict(spec="anyup:work_dirs/anyup.pth?repository=AnyUp")
+    record = _record("vit_small_patch14_dinov2.lvd142m", upsampler=file)
+    record.subject["preset"] |= dict(name="anyup-probe-voc", file="anyup-probe-voc")
+    (line,) = compare([record])
+    assert line.published.upsampler == "AnyUp" and line.published.value == "84.00"
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
