@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.core.extractor import SPEC_OPTIONS, FeatureExtractor
+from benchmarks.core.extractor import FeatureExtractor
+from benchmarks.core.network import SPEC_OPTIONS
 from benchmarks.weights.checkpoint import Checkpoint
 from benchmarks.weights.untrained import untrained_content
 from pretrain.specs import parse_spec
@@ -44,8 +45,8 @@ def load_reference(extractor: FeatureExtractor, reference: str = START) -> Featu
     loaded = checkpoint.network(extractor.weights, options=options)
     return FeatureExtractor(
         loaded.backbone.to(extractor.device).eval(),
-        mean=loaded.normalisation["mean"],
-        std=loaded.normalisation["std"],
+        mean=extractor.mean,
+        std=extractor.std,
         spec=f"start of {extractor.spec}",
         weights=extractor.weights,
         map_stride=extractor.map_stride,

@@ -32,7 +32,8 @@ EXAMPLES = """examples:
 
 networks: PATH.pth (one of our checkpoints, or any state dict with ?backbone=NAME), timm:NAME,
   random:NAME, each with ?output_stride=8&map_stride=16&weights=target&seed=1 and options of the
-  network; quote them, because shells interpret ? and &
+  network; ?mean=.5,.5,.5&std=.5,.5,.5 for a file that does not say how images were normalised;
+  quote them, because shells interpret ? and &
 data: LAYOUT:ROOT[?option=value&…]; --layouts lists the layouts; scenes without options also serves
   benchmarks of class folders, with ROOT/crops; a --data that no benchmark reads is refused;
   ?train=NAME&val=NAME choose the parts, ?train_exclude=PATTERN leaves images out, ?every=N,M

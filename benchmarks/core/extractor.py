@@ -8,7 +8,6 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,19 +16,15 @@ from torch import Tensor, nn
 from benchmarks.core.features import Cells, FeatureSettings, Reading
 from benchmarks.core.kept import KeptMaps
 from benchmarks.core.maps import grid_of
+from benchmarks.core.network import load_network
 from benchmarks.core.place_removal import Removal, load_removal
 from benchmarks.core.sizes import refused_sizes
 from benchmarks.core.subject import describe_upsampler
-from benchmarks.weights.checkpoint import Checkpoint
-from pretrain.backbones.timm_backbone import TimmBackbone
 from pretrain.modes import evaluating
-from pretrain.random_state import undisturbed_random
 from pretrain.specs import parse_spec
 from pretrain.weights.filling import LoadReport, weights_fingerprint
 from pretrain.weights.layouts import IMAGENET
 
-#: Options of a spec that are not the network's own.
-SPEC_OPTIONS = ("weights", "seed", "map_stride", "backbone", "layout", "without_place")
 # Of features at the image's size at once: what an upsampler may make on its way.
 _PIECE_BYTES = 256 << 20
 
@@ -53,6 +48,7 @@ class FeatureExtractor:
         task_stride: Pixels per value that the task asks for: ``maps`` gives one feature for them
             behind an upsampler, and probes bring their logits to this grid without one, too.
         samples_seen: Images shown in its pretraining, as its checkpoint says; None: it does not.
+        stated_colours: Whether the user gave mean and std.
 
     Attributes:
         map_stride: Pixels per cell of the network's own map.
@@ -73,12 +69,13 @@ class FeatureExtractor:
         upsampler: Any = None,
         task_stride: int = 1,
         samples_seen: int | None = None,
+        stated_colours: bool = False,
     ) -> None:
         self.backbone = backbone
         self.spec, self.weights, self.report = spec, weights, report
         self.pyramid, self.licence = dict(pyramid or {}), licence
         self.upsampler, self.task_stride = upsampler, task_stride
-        self.samples_seen = samples_seen
+        self.samples_seen, self.stated_colours = samples_seen, stated_colours
         self._reading: Reading | None = None
         self._kept: KeptMaps | None = None
         self.removal: Removal | None = None
@@ -97,56 +94,21 @@ class FeatureExtractor:
                 :mod:`pretrain.weights.layouts`, ``?layout=NAME`` where several fit; or any state
                 dict with ``?backbone=TIMM_NAME``), ``timm:NAME`` (timm's pretrained weights) or
                 ``random:NAME`` (fresh weights, same for the same ``?seed=``), followed by
-                ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, ``without_place`` (see
-                :mod:`benchmarks.core.place_removal`), or an option of the network such as
-                ``output_stride=8``.
+                ``?key=value&…``: ``weights``, ``seed``, ``map_stride``, ``mean`` and ``std`` (three
+                numbers, for a file that does not say how images were normalised),
+                ``without_place`` (see :mod:`benchmarks.core.place_removal`), or an option of the
+                network such as ``output_stride=8``.
             weights: ``online`` or ``target`` where a file holds both; ``?weights=`` overrides it.
             device: Where it runs.
 
         Raises:
-            ValueError: unknown spec, option or network; a file that would leave part of the
-                backbone random.
-            FileNotFoundError: no such file.
+            ValueError, FileNotFoundError: see :func:`benchmarks.core.network.load_network`.
         """
-        source, options = parse_spec(spec)
-        own = {key: options.pop(key) for key in SPEC_OPTIONS if key in options}
-        weights = own.get("weights", weights)
-        if weights not in ("online", "target"):
-            raise ValueError(f"weights={weights!r} must be 'online' or 'target'")
-        kind, _, name = source.partition(":")
-        common: dict[str, Any] = dict(spec=spec, weights=weights, map_stride=own.get("map_stride"))
-        if kind in ("timm", "random"):
-            seed = own.get("seed", 0)
-            if type(seed) is not int:
-                raise ValueError(f"spec {spec!r}: seed={seed!r} must be a whole number")
-            pretrained = kind == "timm"
-            backbone, mean, std = _named(name, options, pretrained=pretrained, seed=seed)
-            licence = backbone.model.pretrained_cfg.get("license") if pretrained else None
-            report = LoadReport(tuple(backbone.state_dict())) if pretrained else None
-            common |= dict(mean=mean, std=std, report=report, licence=licence)
-        else:
-            if not Path(source).exists() and not Path(source).is_symlink():
-                raise FileNotFoundError(
-                    f"no checkpoint {source}; a network without a file is 'timm:NAME' or "
-                    "'random:NAME'"
-                )
-            checkpoint = Checkpoint.read(source)
-            loaded = checkpoint.network(
-                weights,
-                backbone=own.get("backbone"),
-                options=options,
-                layout=own.get("layout", "auto"),
-            )
-            backbone = loaded.backbone
-            common |= dict(report=loaded.report, pyramid=checkpoint.pyramid(weights))
-            common["licence"] = checkpoint.licence
-            common |= dict(mean=loaded.normalisation["mean"], std=loaded.normalisation["std"])
-            common |= dict(samples_seen=checkpoint.meta.get("samples_seen"))
+        backbone, known = load_network(spec, weights)
         backbone = backbone.to(device=device, memory_format=torch.channels_last)
-        extractor = cls(backbone.eval(), **common)
-        if "without_place" not in own:
-            return extractor
-        return extractor.without_place(load_removal(own["without_place"]))
+        extractor = cls(backbone.eval(), **known)
+        removal = parse_spec(spec)[1].get("without_place")
+        return extractor if removal is None else extractor.without_place(load_removal(removal))
 
     def through(self, upsampler: Any, task_stride: int) -> FeatureExtractor:
         """The same network, not copied, behind another upsampler (None: on its own grid), for a
@@ -382,16 +344,3 @@ def normalise(
     colours = torch.tensor([list(mean), list(std)]).view(2, 1, 3, 1, 1) * scale
     mean_map, std_map = colours.to(device, non_blocking=True)
     return ((images.float() - mean_map) / std_map).contiguous(memory_format=torch.channels_last)
-
-
-def _named(
-    name: str, options: dict[str, Any], *, pretrained: bool, seed: int
-) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """A timm network with its own normalisation; random weights depend on the seed only."""
-    with undisturbed_random():
-        torch.manual_seed(seed)
-        backbone = TimmBackbone(name, **options, **(dict(pretrained=True) if pretrained else {}))
-    known = getattr(backbone.model, "pretrained_cfg", None) or {}
-    if not pretrained:
-        known = {}  # a random network has no normalisation of its own: the same for all of them
-    return backbone, known.get("mean", IMAGENET["mean"]), known.get("std", IMAGENET["std"])

@@ -35,24 +35,24 @@ def require_counts(protocol: Mapping[str, Any], preset: Preset) -> None:
             )
 
 
-def require_own_colours(extractor: FeatureExtractor, normalisation: Any, *, preset: str) -> None:
+def require_own_colours(extractor: FeatureExtractor, normalisation: Any) -> None:
     """Refuses weights that are shown colours which they were not trained with.
 
     A file without a normalisation of its own gets ImageNet's; timm may state another one for its
     architecture (SigLIP 2 has .5, satellite weights have their own). Our own checkpoints say what
-    they were trained with.
+    they were trained with, and so may the user.
 
     Args:
         extractor: with the weights.
         normalisation: of the preset; one that is stated in numbers is taken as it is.
-        preset: its name.
 
     Raises:
         ValueError: the two differ; names both and the way out.
     """
     known = getattr(getattr(extractor.backbone, "model", None), "pretrained_cfg", None) or {}
     untrained = extractor.report is None
-    if normalisation != OF_WEIGHTS or untrained or extractor.samples_seen is not None:
+    said = extractor.samples_seen is not None or extractor.stated_colours
+    if normalisation != OF_WEIGHTS or untrained or said:
         return
     for name, used in (("mean", extractor.mean), ("std", extractor.std)):
         stated = tuple(map(float, known.get(name) or used))
@@ -60,8 +60,8 @@ def require_own_colours(extractor: FeatureExtractor, normalisation: Any, *, pres
             raise ValueError(
                 f"{extractor.spec}: {name}={_numbers(used)} would be used, but timm states "
                 f"{_numbers(stated)} for {known.get('architecture', 'this network')}; colours of "
-                "other weights change the number silently: say which are right by --set "
-                f"\"{preset}.normalisation={{'mean': (…), 'std': (…)}}\""
+                "other weights change the number silently: say which are right, by "
+                "?mean=…,…,…&std=…,…,… behind the network"
             )
 
 

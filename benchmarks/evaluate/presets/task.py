@@ -63,7 +63,7 @@ class PresetTask(Task):
         """Yields this task, once per seed, with the settings that are meant for the network, and
         the network as the preset reads it.
         """
-        require_own_colours(extractor, self._entry("normalisation"), preset=self.preset.name)
+        require_own_colours(extractor, self._entry("normalisation"))
         stride = extractor.map_stride
         changed = tuple(self._changes(stride))
         common = dict(changed=changed, label=self._label(changed))

@@ -65,6 +65,21 @@ def test_networks_of_the_same_weights_are_told_apart() -> None:
     assert identity(two | dict(mean=(0.5, 0.5, 0.5))) != identity(two)
 
 
+def test_colours_may_be_stated_for_a_file_that_does_not_know_them(
+    images: torch.Tensor, tmp_path: Path
+) -> None:
+    save_ours(tmp_path / "a.pth")
+    own = FeatureExtractor.load(f"{tmp_path}/a.pth")
+    stated = FeatureExtractor.load(f"{tmp_path}/a.pth?mean=.1,.2,.3&std=1,.5,.25")
+    assert own.mean == (0.5,) * 3 and not own.stated_colours
+    assert (stated.mean, stated.std) == ((0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
+    assert stated.stated_colours and stated.describe()["mean"] == stated.mean
+    assert torch.equal(stated.maps(images), own.coloured(stated.mean, stated.std).maps(images))
+    for wrong in ("mean=.5,.5,.5", "mean=.5,.5&std=.5,.5", "mean=.5,.5,.5&std=0,.5,.5", "std=grey"):
+        with pytest.raises(ValueError, match="must both be three numbers for RGB"):
+            FeatureExtractor.load(f"{SPEC}&{wrong}")
+
+
 def test_shapes_stride_and_pixel_ranges(images: torch.Tensor) -> None:
     extractor = FeatureExtractor.load(SPEC)
     assert extractor.stride == 8
