@@ -48,8 +48,15 @@ def _section(key: str) -> str:
 
 
 def by_value(values: dict[str, Any]) -> str:
-    """``0.1 (A, B) · 0.2 (C)``: arms grouped by their value."""
+    """``0.1 (A, B) · 0.2 (C)``: arms grouped by their value; ``0.2 (C) · else 0.1``, if more than
+    half of four or more arms share one.
+    """
     groups: dict[str, list[str]] = {}
     for arm, value in values.items():
         groups.setdefault(str(value), []).append(arm)
-    return " · ".join(f"{value} ({', '.join(arms)})" for value, arms in groups.items())
+    most = max(groups, key=lambda value: len(groups[value]))
+    rest = []
+    if len(values) >= 4 and 2 * len(groups[most]) > len(values):
+        groups.pop(most)
+        rest = [f"else {most}"]
+    return " · ".join([f"{value} ({', '.join(arms)})" for value, arms in groups.items()] + rest)

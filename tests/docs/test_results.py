@@ -40,6 +40,12 @@ def pairs(name: str, column: str) -> dict[frozenset[str], str | None]:
     return {frozenset((pair["first"], pair["second"])): pair["above"] for pair in ranking["pairs"]}
 
 
+def not_apart(name: str, column: str, arm: str) -> set[str]:
+    """The arms of a published comparison that are not apart from one of them."""
+    alike = [pair for pair, above in pairs(name, column).items() if above is None and arm in pair]
+    return set().union(*alike) - {arm}
+
+
 def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:
     """Every trained arm above the untrained network; SimCLR above all others but PixContrast, which
     is above PixPro.
@@ -52,6 +58,24 @@ def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:
         winner = "PixContrast" if arm == "PixPro" else None
         assert above[frozenset((arm, "PixContrast"))] == winner
     assert above[frozenset(("SimCLR", "PixContrast"))] is None
+
+
+def test_what_is_said_of_the_objectives_follows_from_their_table() -> None:
+    above = pairs("objectives", "retrieval.mIoU")
+    arms = {arm for pair in above for arm in pair}
+    assert len(arms) == 18 and not_apart("objectives", "retrieval.mIoU", "untrained") == {"SimMIM"}
+    for arm in arms - {"SimMIM", "untrained"}:
+        assert above[frozenset((arm, "untrained"))] == arm
+    leading = {"InstanceDiscrimination", "SimCLR", "Adversarial_SimCLR"}
+    near = {arm: not_apart("objectives", "retrieval.mIoU", arm) for arm in arms}
+    assert near["InstanceDiscrimination"] == leading - {"InstanceDiscrimination"}
+    assert near["SimCLR"] == leading - {"SimCLR"} | {"PixContrast"}
+    some = {"BYOL", "AdCo", "DenseCL", "CrIBo", "LeJEPA_cells"}
+    assert near["random_labels"] == some | {"supervised"}
+    peers = {"Adversarial_SimCLR", "PixContrast", "SupCon", "VICRegL", "SlotCon", "PixPro"}
+    assert near["CIM"] == peers
+    others = {"VICRegL", "SlotCon", "LeJEPA_cells", "PixPro"}
+    assert not_apart("objectives", "retrieval.pixel_accuracy", "PixContrast") == leading | others
 
 
 def test_what_is_said_of_the_quickstart_follows_from_its_table() -> None:
