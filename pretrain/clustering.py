@@ -8,7 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_DISTANCES = 1 << 25  # between points and centres at once: 256 MB of float64
+# Numbers of a table of distances that are made at once: on a CPU as many as stay in its cache, on a
+# GPU as many as keep it busy, 256 MB of float64.
+_AT_ONCE = {"cpu": 1 << 19}
+_AT_ONCE_ELSEWHERE = 1 << 25
 
 
 def k_means(
@@ -77,7 +80,7 @@ def lloyd(
     for _ in range(rounds):
         labels = _assign(points, centres)
         sums = torch.zeros_like(centres, dtype=torch.float64)
-        piece = max(1, _DISTANCES // points.shape[1])
+        piece = _rows_at_once(points, width=points.shape[1])
         for part, own in zip(points.split(piece), labels.split(piece), strict=True):
             sums.index_add_(0, own, part.double())
         counts = torch.bincount(labels, minlength=len(centres))
@@ -103,8 +106,14 @@ def nearest_centres(points: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """Distance to the nearest centre of each point (n, D), and which one it is, the first among
     equals: (n,) each.
     """
+    halves = centres.square().sum(1) / 2
     parts = []
-    for part in points.split(max(1, _DISTANCES // len(centres))):
-        parts.append(torch.cdist(part, centres, compute_mode="use_mm_for_euclid_dist").min(1))
-    nearest, labels = zip(*parts, strict=True)
-    return torch.cat(nearest), torch.cat(labels)
+    for part in points.split(_rows_at_once(points, width=len(centres))):
+        # |c|²/2 − x·c: what differs among the centres of half the squared distance
+        parts.append(torch.addmm(halves, part, centres.T, alpha=-1).min(1))
+    least, labels = map(torch.cat, zip(*parts, strict=True))
+    return (points.square().sum(1) + 2 * least).clamp_min(0).sqrt(), labels
+
+
+def _rows_at_once(points: Tensor, *, width: int) -> int:
+    return max(1, _AT_ONCE.get(points.device.type, _AT_ONCE_ELSEWHERE) // width)

@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from benchmarks.core.neighbours import build_index
-from benchmarks.speed.measuring import CLOCKS, add_machine, header, machine, prepare, row
+from benchmarks.speed.matrix_product import against_product, unit_vectors
+from benchmarks.speed.measuring import add_machine, header, machine, prepare, row
 from pretrain.command_line import Command, CommandLine, execute
 from pretrain.progress import Bars, Progress
 
 EXAMPLES = "example: python -m benchmarks.speed.neighbours --keys 1_048_576 --clock cpu"
-_SIDE = 2048  # of the matrices whose product is the machine's rate
-_PRODUCTS = 8  # of them in a measurement
 
 
 @dataclass(frozen=True)
@@ -55,38 +51,15 @@ def measure(
     memory = unit_vectors(case.keys, case.dim, device=device, seed=0)
     index = build_index(memory.to(getattr(torch, case.dtype)), case.backend)
     queries = unit_vectors(case.queries, case.dim, device=device, seed=1)
-    square = unit_vectors(_SIDE, case.dim, device=device, seed=2)
-    seconds = partial(_seconds, device=device, clock=clock)
-    operations = 2 * case.queries * case.keys * case.dim
-    rates = []
-    for done in range(repetitions):
-        multiplied = seconds(lambda: _multiply(square))
-        searched = seconds(lambda: index.search(queries, case.neighbours))
-        rates.append((operations / searched, 2 * _PRODUCTS * _SIDE**2 * case.dim / multiplied))
-        if progress:
-            progress("search", done + 1, repetitions)
-    return rates
-
-
-def unit_vectors(count: int, dim: int, *, device: str, seed: int) -> Tensor:
-    """Returns (count, dim) float32 random unit vectors."""
-    generator = torch.Generator(device=device).manual_seed(seed)
-    return F.normalize(torch.randn(count, dim, generator=generator, device=device), dim=1)
-
-
-def _multiply(square: Tensor) -> None:
-    """The products whose rate is the machine's."""
-    for _ in range(_PRODUCTS):
-        square @ square.T
-
-
-def _seconds(action: Callable[[], object], *, device: str, clock: str) -> float:
-    """What one call takes, the device's work included."""
-    start = CLOCKS[clock]()
-    action()
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    return CLOCKS[clock]() - start
+    return against_product(
+        lambda: index.search(queries, case.neighbours),
+        2 * case.queries * case.keys * case.dim,
+        dim=case.dim,
+        repetitions=repetitions,
+        device=device,
+        clock=clock,
+        progress=progress,
+    )
 
 
 def add_arguments(parser: CommandLine) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.speed import neighbours
+from benchmarks.speed import matrix_product, neighbours
 from benchmarks.speed.neighbours import COMMAND, Case, measure
 from pretrain.command_line import execute
 
@@ -19,8 +19,8 @@ def no_lasting_change(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_operations_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Product and search alternate; at one second each the rates are the operations."""
-    monkeypatch.setattr(neighbours, "_SIDE", 16)
-    monkeypatch.setitem(neighbours.CLOCKS, "cpu", iter(range(9)).__next__)
+    monkeypatch.setattr(matrix_product, "_SIDE", 16)
+    monkeypatch.setitem(matrix_product.CLOCKS, "cpu", iter(range(9)).__next__)
     case = Case("torch", "float32", keys=100, queries=10, dim=8, neighbours=3)
     assert (
         measure(case, 2, device="cpu", clock="cpu") == [(2 * 10 * 100 * 8, 8 * 2 * 16 * 16 * 8)] * 2
