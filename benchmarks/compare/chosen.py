@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.compare.configs import config_hash
 from benchmarks.compare.evaluate import evaluate
 from benchmarks.compare.parts import Evaluation, Plan, Trial
 from benchmarks.compare.trial_folder import TrialFolder
@@ -45,7 +46,8 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
     """Returns what is advised in each finished training that followed dense structure, measuring
     what is not known yet.
 
-    A start that is advised has the value of the arm that was not trained.
+    A start that is advised has the value of the untrained arm with the same backbone, start weights
+    and seed; nan where there is none.
     """
     name, metric = plan.primary.split(".", 1)
     benchmark = next(own for own in plan.benchmarks if own.name == name)
@@ -53,7 +55,7 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
     for trial in plan.trials:
         record = TrialFolder(trial.directory).measured().get(name)
         if not trial.arm.train and record is not None:
-            untouched[trial.seed] = record.metrics[metric].value
+            untouched[_start(trial)] = record.metrics[metric].value
     rows = []
     for trial in plan.trials:
         advice = _advice(trial)
@@ -64,12 +66,17 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
         if advice.look is advice.looks[-1]:
             value = last
         elif advice.look.step == 0:
-            value = untouched.get(trial.seed, np.nan)
+            value = untouched.get(_start(trial), np.nan)
         else:
             value = _measured(trial, advice.look.step, benchmark=benchmark, metric=metric)
         step, end = advice.look.step, advice.looks[-1].step
         rows.append(Chosen(trial.arm.name, step, end, value, last, advice.strength))
     return rows
+
+
+def _start(trial: Trial) -> tuple[str, int]:
+    """What a training starts from."""
+    return config_hash(trial.config["model"].get("backbone")), trial.seed
 
 
 def _advice(trial: Trial) -> Advice | None:

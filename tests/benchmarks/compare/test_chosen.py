@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +61,17 @@ def test_the_advised_checkpoints_are_measured_once(
     assert measured == ["iter_5.pth"]
     untouched = json.loads(Path("out/untrained/seed_0/records.jsonl").read_text())
     assert rows["weak"].step == 0
+    assert rows["weak"].value == untouched["metrics"]["score"]["value"]
+    other = Path("out/other/seed_0")  # an untrained arm of another network, after this one
+    shutil.copytree("out/untrained/seed_0", other)
+    text = (other / "records.jsonl").read_text()
+    assert '"value": 0' in text
+    (other / "records.jsonl").write_text(text.replace('"value": 0', '"value": 7'))
+    (trial,) = [trial for trial in plan.trials if trial.arm.name == "untrained"]
+    config = copy.deepcopy(trial.config)
+    config["model"]["backbone"]["output_stride"] = 16
+    both = (*plan.trials, replace(trial, directory=other, config=config))
+    rows = {row.arm: row for row in chosen.chosen_checkpoints(replace(plan, trials=both))}
     assert rows["weak"].value == untouched["metrics"]["score"]["value"]
     sentences = chosen.chosen_sentences([own], "toy.score")
     assert "strong: dense structure advises step 5 of 10" in sentences[0]
