@@ -18,6 +18,7 @@ from benchmarks.report.runs import Run, Sample, sample_of
 from benchmarks.report.statistics import INTERVAL, Statistic, Value
 
 NONE = "–"
+_DIGITS = {"m": 3}  # after the point, by unit
 
 
 class TableError(ValueError):
@@ -195,7 +196,8 @@ def build(
         before: columns left of the metrics; entries say what stands in them.
         after: columns right of the metrics, likewise.
         metrics: columns of metrics in this order; empty: all, in order of appearance.
-        digits: metric's column -> digits after the point, where they are not 2.
+        digits: metric's column -> digits after the point, where they are not those of its unit: 3
+            for metres, else 2.
         statistics: further ones, in this order beside each metric.
         references: names of the entries that statistics of pairs compare with.
         intervals: metric's column -> entry -> what stands there instead of the interval over runs,
@@ -223,7 +225,7 @@ def build(
         add_stated(column)
     for name in metrics or known:
         own = known.get(name, Column(name, better="higher"))
-        own = replace(own, digits=(digits or {}).get(name, 2))
+        own = replace(own, digits=(digits or {}).get(name, _DIGITS.get(own.unit, 2)))
         samples = [sample_of(entry.name, entry.runs, name) for entry in entries]
         compared = []
         for entry, sample in zip(entries, samples, strict=True):

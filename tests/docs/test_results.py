@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.runs.ledger.decide import read_runs
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/results.md"]
 
@@ -44,6 +46,54 @@ def not_apart(name: str, column: str, arm: str) -> set[str]:
     """The arms of a published comparison that are not apart from one of them."""
     alike = [pair for pair, above in pairs(name, column).items() if above is None and arm in pair]
     return set().union(*alike) - {arm}
+
+
+def letters(name: str, metric: str) -> dict[str, set[str]]:
+    """Upsampler -> its letters by a metric, from a table of ``pair-upsamplers``."""
+    text = (ROOT / "docs" / "results" / f"upsamplers_{name}.md").read_text(encoding="utf-8")
+    (head, _, *rows), *_ = (
+        [line.strip("| ").split(" | ") for line in group]
+        for is_table, group in itertools.groupby(text.splitlines(), lambda line: line[:1] == "|")
+        if is_table
+    )
+    place = next(place for place, cell in enumerate(head) if cell.split(" [")[0] == metric)
+    assert head[place + 1] == "ranks"
+    return {row[0]: set(row[place + 1].split()[-1]) for row in rows}
+
+
+def test_what_is_said_of_upsamplers_follows_from_their_tables() -> None:
+    """The wide blur leads on CamVid, the trained stack in depth; it is not apart from bilinear in
+    the other two.
+    """
+    wide = "blur?sigma=1.5"
+    for name in ("probe", "retrieval"):
+        for metric in ("mIoU", "pixel_accuracy"):
+            own = letters(name, metric)
+            assert all(not own[wide] & own[other] for other in own.keys() - {wide})
+            assert not own["jbu_untrained"] & own["bilinear"]
+            assert own["neighbourhood"] & own["bilinear"] and own["jbu"] & own["bilinear"]
+    for metric in ("RMSE", "delta1", "aligned_RMSE", "aligned_delta1"):
+        own = letters("depth_probe", metric)
+        assert list(own)[:2] == ["bilinear", "jbu"] and own["jbu"] == {"A"}
+        assert all(
+            own[wide] > {"A"} or not own[wide] & own[other] for other in own if other != wide
+        )
+    for metric in ("ADCC", "average_drop"):
+        own = letters("cam", metric)
+        assert not own["bilinear"] & (own["blur"] | own[wide]) and own["jbu"] == own["bilinear"]
+    assert letters("cam", "area")["jbu"] == {"A"} != letters("cam", "area")["bilinear"]
+
+
+def test_the_trained_stack_is_below_bilinear_on_each_network_of_camvid() -> None:
+    runs = read_runs(ROOT / "docs" / "results" / "records" / "upsamplers.jsonl.gz")
+    for benchmark in ("probe", "retrieval"):
+        measured = []
+        for arm in ("jbu", "bilinear"):
+            own = [run for run in runs[arm] if run.benchmark == benchmark]
+            measured.append({run.pair: run.record.metrics["mIoU"].value for run in own})
+        trained, plain = measured
+        assert len(trained) == 3
+        assert all(value < plain[network] for network, value in trained.items())
 
 
 def test_what_is_said_of_the_scenes_table_follows_from_it() -> None:

@@ -247,7 +247,7 @@ _UPSAMPLED = dict(
     place="FeatUp's table 1, UNCONFIRMED (recalled). Others measured gains of −3.3 to +2.5 mIoU "
     "over bilinear on DINOv2 features, and small ones in depth (JAFAR, AnyUp, LoftUp)",
     scale="three PixContrast networks of configs/comparisons/real.py, a stack trained for each on "
-    "its photos; docs/results.md has an older table of the probe, without records",
+    "its photos",
 )
 _TRAINED = (
     "python tools/train_upsampler.py work_dirs/real/PixContrast/seed_N/pretrain/final.pth "
@@ -257,9 +257,12 @@ _MEASURED = (
     "python tools/evaluate.py work_dirs/real/PixContrast/seed_N/pretrain/final.pth "
     "--upsampler jbu:work_dirs/upsamplers/jbu_N/final.pth --out upsamplers.jsonl {}"
 ).format
-_BLUR = "bilateral?radius=3&sigma_space=1.5&sigma_range=1000"
+_BLUR = "blur?sigma=1.5"
 _PROBED = _MEASURED(
     f'"{_BLUR}" --benchmark probe --data camvid:data/real/camvid --set probe.size=192,256'
+)
+_DEPTH_PROBED = _MEASURED(
+    f'"{_BLUR}" --benchmark depth_probe --data scenes:data/scenes --set depth_probe.size=96,96'
 )
 _jbu = partial(Above, records="upsamplers", first="jbu", second="bilinear")
 
@@ -280,12 +283,7 @@ FEATUP = Paper(
             claim="Upsampled by FeatUp's stack, features give a better depth probe than bilinear "
             "ones.",
             confirms="RMSE of a linear probe of depth below bilinear, network by network",
-            commands=(
-                _TRAINED,
-                _MEASURED(
-                    "--benchmark depth_probe --data scenes:data/scenes --set depth_probe.size=96,96"
-                ),
-            ),
+            commands=(_TRAINED, _DEPTH_PROBED),
             **_UPSAMPLED,
             tests=(_jbu(column="depth_probe.RMSE"),),
         ),
@@ -303,10 +301,14 @@ FEATUP = Paper(
         Claim(
             claim="The upsampler finds edges: it gains more than blurring does.",
             place="implied by the paper's method; our control",
-            confirms="mIoU of a linear probe above that behind a Gaussian blur of bilinear",
-            commands=(_TRAINED, _PROBED),
+            confirms="linear probes of classes and of depth better than behind a Gaussian blur of "
+            "bilinear",
+            commands=(_TRAINED, _PROBED, _DEPTH_PROBED),
             scale=_UPSAMPLED["scale"],
-            tests=(Above(records="upsamplers", column="probe.mIoU", first="jbu", second=_BLUR),),
+            tests=(
+                _jbu(column="probe.mIoU", second=_BLUR),
+                _jbu(column="depth_probe.RMSE", second=_BLUR),
+            ),
         ),
     ),
 )
