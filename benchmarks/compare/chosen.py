@@ -6,14 +6,16 @@ Only of trainings with a ``DenseStructureHook``; it keeps the checkpoints that i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from benchmarks.compare.configs import config_hash
-from benchmarks.compare.evaluate import evaluate
+from benchmarks.compare.evaluate import evaluate, make_untrained
 from benchmarks.compare.parts import Evaluation, Plan, Trial
 from benchmarks.compare.trial_folder import TrialFolder
 from pretrain.engine.checkpoints import saved_steps
@@ -47,7 +49,7 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
     what is not known yet.
 
     A start that is advised has the value of the untrained arm with the same backbone, start weights
-    and seed; nan where there is none.
+    and seed, where there is one.
     """
     name, metric = plan.primary.split(".", 1)
     benchmark = next(own for own in plan.benchmarks if own.name == name)
@@ -65,8 +67,8 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
         last = record.metrics[metric].value
         if advice.look is advice.looks[-1]:
             value = last
-        elif advice.look.step == 0:
-            value = untouched.get(_start(trial), np.nan)
+        elif advice.look.step == 0 and _start(trial) in untouched:
+            value = untouched[_start(trial)]
         else:
             value = _measured(trial, advice.look.step, benchmark=benchmark, metric=metric)
         step, end = advice.look.step, advice.looks[-1].step
@@ -94,10 +96,22 @@ def _measured(trial: Trial, step: int, *, benchmark: Evaluation, metric: str) ->
     known = read_dict(path)
     if {name: known.get(name) for name in asked} == asked:
         return known["value"]
-    checkpoint = dict(saved_steps(TrialFolder(trial.directory).training))[step]
-    value = evaluate(Path(checkpoint), benchmark).metrics[metric].value
+    with _checkpoint(TrialFolder(trial.directory), step) as checkpoint:
+        value = evaluate(checkpoint, benchmark).metrics[metric].value
     atomic_write(path, json.dumps(asked | dict(value=value)))
     return value
+
+
+@contextmanager
+def _checkpoint(folder: TrialFolder, step: int) -> Iterator[Path]:
+    """The file of a step; that of the start is made, as trainings do not keep it."""
+    if step:
+        yield Path(dict(saved_steps(folder.training))[step])
+        return
+    with TemporaryDirectory(prefix=".start.", dir=folder.path) as made:
+        start = Path(made) / "start.pth"
+        make_untrained(folder.config, start)
+        yield start
 
 
 def chosen_sentences(rows: Sequence[Chosen], metric: str) -> list[str]:

@@ -73,6 +73,12 @@ def test_the_advised_checkpoints_are_measured_once(
     both = (*plan.trials, replace(trial, directory=other, config=config))
     rows = {row.arm: row for row in chosen.chosen_checkpoints(replace(plan, trials=both))}
     assert rows["weak"].value == untouched["metrics"]["score"]["value"]
+    monkeypatch.setattr(chosen, "make_untrained", lambda config, path: path.write_text("3.5"))
+    lonely = tuple(trial for trial in plan.trials if trial.arm.name != "untrained")
+    for _ in range(2):  # without such an arm the start is made and measured, once
+        rows = {row.arm: row for row in chosen.chosen_checkpoints(replace(plan, trials=lonely))}
+        assert rows["weak"].value == 3.5
+    assert measured == ["iter_5.pth", "start.pth"] and not list(weak.parent.glob(".start*"))
     sentences = chosen.chosen_sentences([own], "toy.score")
     assert "strong: dense structure advises step 5 of 10" in sentences[0]
     assert sentences[0].endswith("mean toy.score 20.00 there, 30.00 at the end.")
