@@ -12,7 +12,7 @@ random starts.
 
 Launch:   python tools/compare.py configs/comparisons/why.py --work-dir work_dirs/real
 Hardware: 2 CPU cores, estimated at 40 minutes behind real.py, 20 more without it
-Result:   none measured; our own recipe
+Result:   docs/results.md; our own recipe
 Knob:     epochs and images of the analyses
 """
 

@@ -243,6 +243,41 @@ def test_what_is_said_of_trivial_predictors_on_photos_follows_from_the_table() -
     assert all(around(arm, "knn.top1", float(pixels["knn.top1"])) for arm in trained)
 
 
+def test_what_is_said_of_transfer_follows_from_the_analyses() -> None:
+    pretrained = {"SimCLR", "SupCon", "PixPro", "PixContrast", "CIM"}
+
+    def better(column: str) -> dict[str, set[str]]:
+        """Arm -> the arms that it lies above."""
+        above = pairs("why", column)
+        return {
+            arm: {
+                other for pair, winner in above.items() if winner == arm for other in pair - {arm}
+            }
+            for arm in pretrained | {"random"}
+        }
+
+    for column, of_cim in (("whole", {"random"}), ("blocks_8", set())):
+        own = better(f"{column}.relative_drop")
+        assert all(own[arm] >= {"random", "CIM"} for arm in pretrained - {"CIM"})
+        assert own["CIM"] == of_cim and not own["random"]
+    others = ("blocks_2.relative_drop", "photo.relative_drop", "art.relative_drop")
+    alike = ("cartoon.relative_drop", "barrier.barrier", "criticality.rewind_drop")
+    for column in (*others, *alike, "alignment.misalignment"):
+        assert not any(better(column).values())
+    order = ("random", "SupCon", "SimCLR", "CIM", "PixContrast", "PixPro")
+    moved = better("distance.relative")
+    assert all(moved[arm] == set(order[place + 1 :]) for place, arm in enumerate(order))
+    place = better("positional_bias.R2")
+    for arm in ("SimCLR", "SupCon", "random"):
+        assert place[arm] >= {"PixPro", "CIM", "PixContrast"}
+    hidden = better("invariances.occlusion_top10")
+    assert {arm: lower for arm, lower in hidden.items() if lower} == {"PixPro": {"random"}}
+    turned = better("invariances.viewpoint_top10")
+    for arm in ("random", "PixPro", "PixContrast", "CIM"):
+        assert turned[arm] == {"SimCLR", "SupCon"}
+    assert not turned["SimCLR"] and not turned["SupCon"]
+
+
 def test_what_is_said_of_labels_follows_from_the_table() -> None:
     """All trained arms above the untrained network in every column, no two of them apart."""
     trained = ("SupCon_balanced", "SupCon", "SimCLR", "CrossEntropy")
