@@ -203,12 +203,13 @@ def _arms(
     values: np.ndarray, order: Sequence[str], *, pairs: Sequence[dict], noise: dict[str, Any]
 ) -> list[dict[str, Any]]:
     letters, arms = _letters(order, pairs), []
+    least = (_SPREADLESS * float(np.nanmax(np.abs(values)))) ** 2  # of a variance that is one
     for row, arm in enumerate(order):
         own = values[row][np.isfinite(values[row])]
         seeds, images = float(own.var(ddof=1) / len(own)), float(noise["arms"][row])
         df = _degrees(seeds, len(own) - 1, images, noise["df"])
         winners = [pair["above"] for pair in pairs if arm in (pair["first"], pair["second"])]
-        share = seeds / (seeds + images) if noise["images"] and seeds + images else None
+        share = seeds / (seeds + images) if noise["images"] and seeds + images > least else None
         arms.append(
             dict(
                 arm=arm,

@@ -182,7 +182,8 @@ def arm_intervals(
 
     Returns:
         Means, half-widths t_{.975, df} · √(s² / n + se²), and the share of the seeds in that
-        variance (NaN where it is 0), each (…, A). n are the arm's own seeds, at least two.
+        variance (NaN where it is none but for rounding), each (…, A). n are the arm's own seeds, at
+        least two.
     """
     seeds = np.isfinite(values).sum(-1)
     seed_variance = np.nanvar(values, axis=-1, ddof=1) / seeds
@@ -190,9 +191,9 @@ def arm_intervals(
     df = satterthwaite(seed_variance, seeds - 1, image_variance, noise.df if noise else np.inf)
     variance = seed_variance + image_variance
     half = stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance)
-    share = np.divide(
-        seed_variance, variance, out=np.full(variance.shape, np.nan), where=variance > 0
-    )
+    largest = np.nanmax(np.abs(values), axis=(-2, -1))[..., None]
+    some = np.sqrt(variance) > _ROUNDING * largest
+    share = np.divide(seed_variance, variance, out=np.full(variance.shape, np.nan), where=some)
     return np.nanmean(values, axis=-1), half, share
 
 

@@ -170,3 +170,11 @@ def test_improvement_counts_pairs_of_runs() -> None:
     assert improvement(np.array([1.0, 2.0]), np.array([1.0, 1.5, 3.0])) == (0.5 + 2) / 6
     first, second = np.random.default_rng(0).normal(size=(2, 7))
     assert improvement(first, second) + improvement(second, first) == pytest.approx(1.0)
+
+
+def test_shares_of_rounding_errors_are_none() -> None:
+    """Values that are all 1 but for rounding have no variance to share out."""
+    values = np.array([[1.0, 1.0, 1.0], [0.5, 0.6, 0.7]])
+    noise = ImageNoise(arms=np.array([1e-33, 1e-4]), pairs=np.zeros((2, 2)), df=99)
+    _, _, shares = arm_intervals(values, noise)
+    assert np.isnan(shares[0]) and 0.9 < shares[1] < 1
