@@ -145,8 +145,8 @@ def check_fetched(name: str, root: Path) -> dict[str, int]:
         word -> number: ``train images`` and ``val images``, ``pairs`` or ``videos``.
 
     Raises:
-        FileNotFoundError: the folder or a file of it is missing; where the folder is, the message
-            says what to fetch, and from where.
+        FileNotFoundError: the folder is missing, and the message says what to fetch from where; or
+            a file of it is.
         ValueError: it is not of the layout, incomplete, or an archive is broken.
     """
     own = FETCHED[name]
