@@ -97,6 +97,7 @@ def pretrain(folder: TrialFolder, spec: TrialSpec, *, lock: int) -> None:
     folder.note(phase="pretraining")
     if _has_ended_early(folder, spec):
         return
+    folder.forget_eta()
     arguments = [str(folder.config), "--work-dir", str(folder.training), "--resume", "auto"]
     code = _train([*spec.trainer, *arguments], folder, spec, lock=lock)
     if _has_ended_early(folder, spec):

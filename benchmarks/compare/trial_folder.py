@@ -25,6 +25,7 @@ from pretrain.files import atomic_write, read_dict, sha256_of
 
 TRAINER = (sys.executable, "-m", "benchmarks.commands", "train")
 FINAL = "final.pth"  # of a training that came to its end
+_PROGRESS = "progress.json"  # in which a trainer says how far it is
 SHOWN_DIFFERENCES = 8  # of a stale trial, in the message
 
 
@@ -235,7 +236,16 @@ class TrialFolder:
 
     def progress(self) -> dict[str, Any]:
         """Returns how far the trainer is, as it says itself; may be empty."""
-        return read_dict(self.training / "progress.json")
+        return read_dict(self.training / _PROGRESS)
+
+    def forget_eta(self) -> None:
+        """Drops the time that a trainer expected when it was interrupted: the next one may run
+        beside other work.
+        """
+        progress = self.progress()
+        if progress.get("eta_s") is not None:
+            content = json.dumps(progress | dict(eta_s=None))
+            atomic_write(self.training / _PROGRESS, content)
 
     def note(self, **values: Any) -> None:
         """Replaces values of the state."""

@@ -72,6 +72,26 @@ def test_a_trial_trains_and_evaluates_once(
     assert calls(tmp_path)[0].endswith("out/weak/seed_1/pretrain resume")
 
 
+def test_what_an_interrupted_trainer_expected_is_forgotten(
+    plan: Plan, trainer: tuple[str, ...]
+) -> None:
+    folder = make(plan, "weak/seed_1", trainer)
+    folder.training.mkdir()
+    file = folder.training / "progress.json"
+    file.write_text('{"step": 5, "total": 10, "eta_s": 20000.0}')
+    seen: list[dict] = []
+
+    def train(*_: object, **__: object) -> int:
+        seen.append(folder.progress())
+        return 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "_train", train)
+        with pytest.raises(trials.TrainerFailed):
+            trials.run_trial(folder.path)
+    assert seen == [dict(step=5, total=10, eta_s=None)]
+
+
 def test_a_trial_notes_its_trainers_memory(
     plan: Plan, trainer: tuple[str, ...], tmp_path: Path
 ) -> None:
