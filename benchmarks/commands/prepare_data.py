@@ -1,7 +1,6 @@
-"""Makes the data sets that the comparisons of real photos read; says what to fetch for presets, and
-whether what lies there is complete.
+"""Makes data sets, or says what you have to fetch and what is missing.
 
-The comparisons do the first themselves.
+The comparisons of real photos make theirs by themselves; those of presets are fetched by you.
 """
 
 from __future__ import annotations
