@@ -15,6 +15,7 @@ from benchmarks.runs.ledger.decide import read_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/results.md"]
+RECORDS = ROOT / "docs" / "results" / "records"
 
 
 def embedded(page: str) -> list[tuple[str, str]]:
@@ -85,7 +86,7 @@ def test_what_is_said_of_upsamplers_follows_from_their_tables() -> None:
 
 
 def test_the_trained_stack_is_below_bilinear_on_each_network_of_camvid() -> None:
-    runs = read_runs(ROOT / "docs" / "results" / "records" / "upsamplers.jsonl.gz")
+    runs = read_runs(RECORDS / "upsamplers.jsonl.gz")
     for benchmark in ("probe", "retrieval"):
         measured = []
         for arm in ("jbu", "bilinear"):
@@ -192,6 +193,12 @@ def test_published_tables_follow_from_their_records(
     run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_tool("audit", ROOT / "docs" / "results") == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", sorted(RECORDS.glob("*.gz")), ids=lambda file: file.stem)
+def test_published_records_name_no_folder_of_the_machine(file: Path) -> None:
+    for run in itertools.chain.from_iterable(read_runs(file).values()):
+        assert not Path(str(run.record.subject.get("spec", ""))).is_absolute(), run.name
 
 
 def test_what_is_said_of_fine_tuning_on_scenes_follows_from_the_table() -> None:
