@@ -78,7 +78,8 @@ def chosen_checkpoints(plan: Plan) -> list[Chosen]:
 
 def _start(trial: Trial) -> tuple[str, int]:
     """What a training starts from."""
-    return config_hash(trial.config["model"].get("backbone")), trial.seed
+    weights = [trial.config["model"].get("backbone"), trial.config.get("load_from")]
+    return config_hash(weights), trial.seed
 
 
 def _advice(trial: Trial) -> Advice | None:

@@ -9,14 +9,13 @@ within a repetition.
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmarks.speed.matrix_product import against_product, unit_vectors
+from benchmarks.speed.matrix_product import COLUMNS, against_product, cells, unit_vectors
 from benchmarks.speed.measuring import add_machine, header, machine, prepare, row
 from pretrain.clustering import lloyd
 from pretrain.command_line import Command, CommandLine, execute
@@ -111,15 +110,13 @@ def run(
     if device != "cpu" and "faiss" in kinds:
         raise ValueError(f"--kinds faiss: it clusters on the CPU; leave it out for {device}")
     print(f"{machine(device)}, {points:,} points x {dim}, {clusters:,} clusters, {rounds} rounds")
-    print(header(["k-means", "GFLOP/s", "matrix product GFLOP/s", "share"]), flush=True)
+    print(header(["k-means", *COLUMNS]), flush=True)
     with Bars() as bars:
         for kind in kinds:
             case = Case(kind, points, clusters, dim, rounds)
             with bars.bar(kind) as progress:
                 rates = measure(case, repetitions, device=device, clock=clock, progress=progress)
-            share = statistics.median(own / limit for own, limit in rates)
-            medians = [statistics.median(column) / 1e9 for column in zip(*rates, strict=True)]
-            print(row([kind, *(f"{rate:.1f}" for rate in medians), f"{share:.2f}"]), flush=True)
+            print(row([kind, *cells(rates)]), flush=True)
 
 
 COMMAND = Command(

@@ -4,7 +4,8 @@ against which searches and clusterings are held.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from benchmarks.speed.measuring import CLOCKS
 from pretrain.progress import Progress
 
+COLUMNS = ("GFLOP/s", "matrix product GFLOP/s", "share")  # of :func:`cells`
 _SIDE = 2048
 _PRODUCTS = 8  # of them in a measurement
 
@@ -52,6 +54,17 @@ def against_product(
         if progress:
             progress("measure", done + 1, repetitions)
     return rates
+
+
+def cells(rates: Sequence[tuple[float, float]]) -> list[str]:
+    """``COLUMNS`` of a table row: medians, the share that of the repetitions' shares.
+
+    Args:
+        rates: of :func:`against_product`.
+    """
+    share = statistics.median(own / limit for own, limit in rates)
+    medians = [statistics.median(column) / 1e9 for column in zip(*rates, strict=True)]
+    return [*(f"{rate:.1f}" for rate in medians), f"{share:.2f}"]
 
 
 def unit_vectors(count: int, dim: int, *, device: str, seed: int) -> Tensor:

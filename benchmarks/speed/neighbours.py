@@ -9,7 +9,6 @@ shares within a repetition.
 
 from __future__ import annotations
 
-import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from itertools import product
 import torch
 
 from benchmarks.core.neighbours import build_index
-from benchmarks.speed.matrix_product import against_product, unit_vectors
+from benchmarks.speed.matrix_product import COLUMNS, against_product, cells, unit_vectors
 from benchmarks.speed.measuring import add_machine, header, machine, prepare, row
 from pretrain.command_line import Command, CommandLine, execute
 from pretrain.progress import Bars, Progress
@@ -95,18 +94,14 @@ def run(
     """Prints a Markdown table, one row per back-end and dtype of the keys."""
     prepare(device=device, clock=clock, threads=threads)
     print(f"{machine(device)}, {keys:,} keys x {dim}, {queries:,} queries, k = {neighbours}")
-    columns = ["back-end", "keys", "GFLOP/s", "matrix product GFLOP/s", "share"]
+    columns = ["back-end", "keys", *COLUMNS]
     print(header(columns), flush=True)
     with Bars() as bars:
         for backend, dtype in product(backends, dtypes):
             case = Case(backend, dtype, keys, queries, dim, neighbours)
             with bars.bar(f"{backend} {dtype}") as progress:
                 rates = measure(case, repetitions, device=device, clock=clock, progress=progress)
-            shares = [search / limit for search, limit in rates]
-            gigaflops = [
-                f"{statistics.median(column) / 1e9:.1f}" for column in zip(*rates, strict=True)
-            ]
-            print(row([backend, dtype, *gigaflops, f"{statistics.median(shares):.2f}"]), flush=True)
+            print(row([backend, dtype, *cells(rates)]), flush=True)
 
 
 COMMAND = Command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,12 @@ def prepare_caltech101(*, out: str, held_back: float = 0.2, mirror: str | None =
     _prepare_once("caltech101", Path(out), split, mirror=mirror, held_back=held_back)
 
 
-def prepare_camvid(*, out: str, mirror: str | None = None) -> None:
-    """Writes CamVid's train and val parts as ``out/{train,trainannot,val,valannot}``; does nothing
-    when they are there.
+def prepare_folders(name: str, *, out: str, mirror: str | None = None) -> None:
+    """Writes an original whose folders are read as they are, such as CamVid's
+    ``{train,trainannot,val,valannot}``, into ``out``; does nothing when they are there.
 
     Args:
+        name: of the original.
         out: folder to make.
         mirror: see :func:`open_original`; None: ``$PIXELPRETEXT_MIRROR``, where it is set.
 
@@ -100,34 +102,7 @@ def prepare_camvid(*, out: str, mirror: str | None = None) -> None:
         ValueError: ``out`` holds something else.
         FileNotFoundError, OSError: the original cannot be had.
     """
-    _prepare_once("camvid", Path(out), _move_folders, mirror=mirror)
-
-
-def prepare_pacs(*, out: str, mirror: str | None = None) -> None:
-    """Writes 420 images of PACS as ``out/{art_painting,cartoon,photo}/<class>/*.jpg``, 20 of each
-    of 7 classes; does nothing when they are there.
-
-    Args, Raises: as :func:`prepare_camvid`.
-    """
-    _prepare_once("pacs", Path(out), _move_folders, mirror=mirror)
-
-
-def prepare_pfwillow(*, out: str, mirror: str | None = None) -> None:
-    """Writes 60 images of PF-WILLOW as ``out/<subset>/NAME.{png,mat}``, 10 of each of 6 subsets;
-    does nothing when they are there.
-
-    Args, Raises: as :func:`prepare_camvid`.
-    """
-    _prepare_once("pfwillow", Path(out), _move_folders, mirror=mirror)
-
-
-def prepare_bmx_trees(*, out: str, mirror: str | None = None) -> None:
-    """Writes a video of DAVIS as ``out/bmx-trees/*.jpg`` and ``out/bmx-trees_mask/*.png``; does
-    nothing when they are there.
-
-    Args, Raises: as :func:`prepare_camvid`.
-    """
-    _prepare_once("bmx-trees", Path(out), _move_folders, mirror=mirror)
+    _prepare_once(name, Path(out), _move_folders, mirror=mirror)
 
 
 def _move_folders(original: Path, folder: Path) -> str:
@@ -216,12 +191,10 @@ PREPARERS: dict[str, Callable[..., None]] = {
     "factors": prepare_factors,
     "tracks": prepare_tracks,
     "caltech101": prepare_caltech101,
-    "camvid": prepare_camvid,
-    "pacs": prepare_pacs,
-    "pfwillow": prepare_pfwillow,
-    "bmx-trees": prepare_bmx_trees,
     "transfer": prepare_transfer,
 }
+for _name in ("camvid", "pacs", "pfwillow", "bmx-trees"):
+    PREPARERS[_name] = partial(prepare_folders, _name)
 
 
 # Those that make a folder of one published data set.

@@ -191,8 +191,7 @@ def arm_intervals(
     df = satterthwaite(seed_variance, seeds - 1, image_variance, noise.df if noise else np.inf)
     variance = seed_variance + image_variance
     half = stats.t.ppf((1 + CONFIDENCE) / 2, df) * np.sqrt(variance)
-    largest = np.nanmax(np.abs(values), axis=(-2, -1))[..., None]
-    some = np.sqrt(variance) > _ROUNDING * largest
+    some = ~is_nothing(np.sqrt(variance), values)
     share = np.divide(seed_variance, variance, out=np.full(variance.shape, np.nan), where=some)
     return np.nanmean(values, axis=-1), half, share
 

@@ -68,11 +68,11 @@ def test_the_advised_checkpoints_are_measured_once(
     assert '"value": 0' in text
     (other / "records.jsonl").write_text(text.replace('"value": 0', '"value": 7'))
     (trial,) = [trial for trial in plan.trials if trial.arm.name == "untrained"]
-    config = copy.deepcopy(trial.config)
-    config["model"]["backbone"]["output_stride"] = 16
-    both = (*plan.trials, replace(trial, directory=other, config=config))
-    rows = {row.arm: row for row in chosen.chosen_checkpoints(replace(plan, trials=both))}
-    assert rows["weak"].value == untouched["metrics"]["score"]["value"]
+    for change in (dict(load_from="start.pth"), dict(model=dict(backbone=dict(name="other")))):
+        config = copy.deepcopy(trial.config) | change
+        both = (*plan.trials, replace(trial, directory=other, config=config))
+        rows = {row.arm: row for row in chosen.chosen_checkpoints(replace(plan, trials=both))}
+        assert rows["weak"].value == untouched["metrics"]["score"]["value"]
     monkeypatch.setattr(chosen, "make_untrained", lambda config, path: path.write_text("3.5"))
     lonely = tuple(trial for trial in plan.trials if trial.arm.name != "untrained")
     for _ in range(2):  # without such an arm the start is made and measured, once

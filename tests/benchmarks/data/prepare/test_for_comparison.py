@@ -16,7 +16,7 @@ from benchmarks.data.prepare.fetched import FETCHED
 from benchmarks.data.prepare.for_comparison import (
     PUBLISHED,
     prepare_caltech101,
-    prepare_camvid,
+    prepare_folders,
     split_classes,
 )
 from benchmarks.data.prepare.originals import BACKGROUND, ORIGINALS
@@ -60,7 +60,7 @@ def test_photos_are_unpacked_and_split_without_overlap(mirror: str, tmp_path: Pa
     assert classes == [{"ant", "bass"}] * 2
     prepare_caltech101(out=str(tmp_path / "again"), mirror=mirror, held_back=0.2)
     assert files(tmp_path / "again/val") == val
-    prepare_camvid(out=str(tmp_path / "camvid"), mirror=mirror)
+    prepare_folders("camvid", out=str(tmp_path / "camvid"), mirror=mirror)
     assert files(tmp_path / "camvid") == {"train/1.jpg", "trainannot/1.png", "origin.json"}
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"mirror", "caltech101", "again", "camvid"}  # nothing half done or unpacked

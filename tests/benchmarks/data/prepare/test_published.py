@@ -20,13 +20,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.data.prepare import SETS, originals, prepare_sets
-from benchmarks.data.prepare.for_comparison import (
-    prepare_bmx_trees,
-    prepare_caltech101,
-    prepare_camvid,
-    prepare_pacs,
-    prepare_pfwillow,
-)
+from benchmarks.data.prepare.for_comparison import prepare_caltech101, prepare_folders
 from benchmarks.data.prepare.originals import ORIGINALS, content_digest
 from benchmarks.data.prepare.published import WILLOW, caltech_photos, pacs_images
 
@@ -154,7 +148,7 @@ def test_photos_are_reduced_to_128_pixels(publish: Callable[..., None], tmp_path
 def test_camvid_keeps_its_masks(publish: Callable[..., None], tmp_path: Path) -> None:
     original = camvid()
     publish("camvid", published("camvid"))
-    prepare_camvid(out=str(tmp_path / "camvid"))
+    prepare_folders("camvid", out=str(tmp_path / "camvid"))
     for key, content in original.items():
         file = tmp_path / "camvid" / key.removeprefix("seg_camvid/")
         assert file.is_file()
@@ -167,7 +161,7 @@ def test_camvid_keeps_its_masks(publish: Callable[..., None], tmp_path: Path) ->
 
 def test_pacs_is_a_folder_of_domains(publish: Callable[..., None], tmp_path: Path) -> None:
     publish("pacs", published("pacs"))
-    prepare_pacs(out=str(tmp_path / "pacs"))
+    prepare_folders("pacs", out=str(tmp_path / "pacs"))
     files = {path.relative_to(tmp_path / "pacs").as_posix() for path in tmp_path.rglob("*/*/*.jpg")}
     assert files == set(pacs_images()) and len(files) == 420
     assert (tmp_path / "pacs" / "photo/dog/056_0005.jpg").read_text() == "photo/dog/056_0005.jpg"
@@ -177,11 +171,11 @@ def test_keypoints_and_a_video_stay_as_they_are(
     publish: Callable[..., None], tmp_path: Path
 ) -> None:
     publish("pfwillow", published("pfwillow"))
-    prepare_pfwillow(out=str(tmp_path / "willow"))
+    prepare_folders("pfwillow", out=str(tmp_path / "willow"))
     names = {path.relative_to(tmp_path / "willow").as_posix() for path in tmp_path.rglob("a.*")}
     assert names == {f"{subset}/a.{ending}" for subset in WILLOW for ending in ("png", "mat")}
     publish("bmx-trees", published("bmx-trees"))
-    prepare_bmx_trees(out=str(tmp_path / "video"))
+    prepare_folders("bmx-trees", out=str(tmp_path / "video"))
     assert (tmp_path / "video/bmx-trees/00000.jpg").read_bytes() == b"frame"
     assert (tmp_path / "video/bmx-trees_mask/00000.png").read_bytes() == b"mask"
     assert not (tmp_path / "video/x").exists()
