@@ -23,7 +23,8 @@ EXAMPLES = """examples:
   pixelpretext post-train … --dry-run                                only write the comparison
 
 backbone: timm:NAME.TAG, one of our checkpoints, or FILE?backbone=NAME of others, with
-  ?output_stride=16 and other options of the network, ?weights=target, ?licence=TEXT
+  ?output_stride=16 and other options of the network, ?mean=R,G,B&std=R,G,B of its images in
+  [0, 1] if it does not know them, ?weights=target, ?licence=TEXT
 masks: LAYOUT:ROOT?options as of pixelpretext evaluate (--layouts lists the layouts); 1, 5 and 50 %
   of the train part are learned from, the val part is scored
 WORK_DIR/post_train.py holds all of it: change it and run pixelpretext compare for what has no
@@ -63,13 +64,6 @@ def _add_data(parser: CommandLine) -> None:
         help="class folders that judge whole images, by nearest neighbours",
     )
     parser.add_argument("--size", metavar="H,W", help="of the images that are judged, in pixels")
-    for name in ("mean", "std"):
-        parser.add_argument(
-            f"--{name}",
-            metavar="R,G,B",
-            help=f"{name} by which the backbone's images are normalised, in [0, 1] (default: as "
-            "its file says, else ImageNet's)",
-        )
 
 
 def _add_training(parser: CommandLine) -> None:
@@ -107,8 +101,6 @@ def run(
     *,
     budget: Sequence[str],
     size: str | None,
-    mean: str | None,
-    std: str | None,
     work_dir: str,
     jobs: int | None,
     dry_run: bool,
@@ -129,9 +121,7 @@ def run(
     require_writable(folder, "--work-dir", folder=True)
     request = Request(
         budget=read_pairs(budget, option="--budget", example="samples=100_000", parse=literal),
-        size=_numbers("--size", size, count=2, kind=int),
-        mean=_numbers("--mean", mean, count=3, kind=float),
-        std=_numbers("--std", std, count=3, kind=float),
+        size=_height_width(size),
         **arguments,
     )
     written = write_comparison(request, folder)
@@ -146,8 +136,8 @@ def run(
     return code
 
 
-def _numbers(option: str, text: str | None, *, count: int, kind: type) -> tuple | None:
-    """Returns ``count`` numbers separated by commas.
+def _height_width(text: str | None) -> tuple[int, int] | None:
+    """Returns what ``--size H,W`` says.
 
     Raises:
         ValueError: something else.
@@ -155,12 +145,10 @@ def _numbers(option: str, text: str | None, *, count: int, kind: type) -> tuple 
     if text is None:
         return None
     try:
-        values = tuple(map(kind, text.split(",")))
-    except ValueError:
-        values = ()
-    if len(values) != count:
-        raise ValueError(f"{option} {text!r}: must be {count} numbers separated by commas")
-    return values
+        height, width = map(int, text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--size {text!r}: must be two whole numbers, such as 192,256") from error
+    return height, width
 
 
 COMMAND = Command(

@@ -47,7 +47,8 @@ class Request:
 
     Attributes:
         backbone: spec of published weights, see :meth:`FeatureExtractor.load`; ``?licence=TEXT``
-            says what they may be used for.
+            says what they may be used for, ``?mean=R,G,B&std=R,G,B`` how its images are normalised
+            if the file does not.
         images: folders of photos, their labels are not read.
         masks: ``LAYOUT:ROOT?options``, judges.
         classes: ``classes:ROOT?options``, each judged by kNN.
@@ -59,7 +60,6 @@ class Request:
         lr: peak of the backbone's learning rate; None: the recipe's.
         size: (H, W) of images that are judged; None: the template's.
         view_size: side of the large views, others in proportion; None: the recipe's.
-        mean, std: normalisation of the backbone's images, RGB in [0, 1]; None: what the file says.
     """
 
     backbone: str
@@ -74,8 +74,6 @@ class Request:
     lr: float | None = None
     size: tuple[int, int] | None = None
     view_size: int | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -184,10 +182,9 @@ def read_backbone(request: Request) -> Backbone:
     extractor = FeatureExtractor.load(spec_of(source, options))
     config = extractor.backbone.architecture
     config |= dict(start=spec_of(source, start), frozen_statistics=True)
-    mean, std = request.mean or extractor.mean, request.std or extractor.std
     return Backbone(
         {key: value for key, value in config.items() if value is not None},
-        dict(mean=list(mean), std=list(std)),
+        dict(mean=list(extractor.mean), std=list(extractor.std)),
         extractor.stride,
         licence or extractor.licence or UNKNOWN,
     )

@@ -68,12 +68,10 @@ def test_the_comparison_is_the_template_with_the_users_own(
 ) -> None:
     asked = replace(
         request_,
-        backbone=f"{request_.backbone}&licence=CC BY 4.0",
+        backbone=f"{request_.backbone}&mean=.5,.5,.5&std=.25,.25,.25&licence=CC BY 4.0",
         classes=[f"classes:{image_folder}?held_back=0.5"],
         seeds=(3, 4),
         lr=2e-5,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
     )
     written = write_comparison(asked, tmp_path / "out")
     assert written.images == 24 and written.backbone.licence == "CC BY 4.0"
@@ -89,7 +87,8 @@ def test_the_comparison_is_the_template_with_the_users_own(
         start=f"{tmp_path / 'resnet.pth'}?licence=CC BY 4.0",
         frozen_statistics=True,
     )
-    assert untouched["model"]["data_preprocessor"]["std"] == [0.25, 0.25, 0.25]
+    colours = dict(mean=[0.5, 0.5, 0.5], std=[0.25, 0.25, 0.25])
+    assert untouched["model"]["data_preprocessor"] == dict(type="ViewPreprocessor", **colours)
     assert untouched["schedule"]["lr"] * untouched["optimizer"]["backbone_lr"] == pytest.approx(
         2e-5
     )
