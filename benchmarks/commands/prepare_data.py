@@ -53,6 +53,11 @@ def run(*, names: Sequence[str], out: str, mirror: str | None, held_back: float)
         _print_list()
         return
     check_names("data set:", names, (*PUBLISHED, *FETCHED))
+    if mirror is not None and not PUBLISHED.keys() & set(names):
+        raise ValueError(
+            f"--mirror {mirror}: nothing is taken from it, as {', '.join(names)} must be fetched by "
+            f"you; leave it out, and see what lies in {out}"
+        )
     for name in names:
         folder = Path(out) / name
         if name in FETCHED:

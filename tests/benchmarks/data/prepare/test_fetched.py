@@ -90,3 +90,12 @@ def test_the_command_says_it_in_one_line(
     assert run_tool("prepare_data", "davis2017", "--out", tmp_path) == 0
     expected = f"davis2017: {root}: {found['videos']} videos, as published; for evaluate: --data "
     assert expected + f"davis2017:{root}" in capsys.readouterr().out
+
+
+def test_a_mirror_that_nothing_is_taken_from_is_refused(
+    tmp_path: Path, run_tool: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["davis2017", "spair", "--mirror", tmp_path, "--out", tmp_path / "data"]
+    assert run_tool("prepare_data", *words) == 2
+    message = "nothing is taken from it, as davis2017, spair must be fetched by you"
+    assert message in capsys.readouterr().err
