@@ -55,8 +55,8 @@ def run(*, names: Sequence[str], out: str, mirror: str | None, held_back: float)
     check_names("data set:", names, (*PUBLISHED, *FETCHED))
     if mirror is not None and not PUBLISHED.keys() & set(names):
         raise ValueError(
-            f"--mirror {mirror}: nothing is taken from it, as {', '.join(names)} must be fetched by "
-            f"you; leave it out, and see what lies in {out}"
+            f"--mirror {mirror}: nothing is taken from it, as {', '.join(names)} must be fetched "
+            "by you; leave it out"
         )
     for name in names:
         folder = Path(out) / name
