@@ -304,6 +304,51 @@ def test_what_is_said_of_labels_follows_from_the_table() -> None:
         assert not any(above[frozenset(pair)] for pair in itertools.combinations(trained, 2))
 
 
+def against(name: str, control: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """(Column, arm) of a published comparison -> the arm minus the control, and the half of its
+    simultaneous interval.
+    """
+    content = json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    differences = {}
+    for column, ranking in content["rankings"].items():
+        for pair in ranking["pairs"]:
+            if control in (pair["first"], pair["second"]):
+                sign = 1 if pair["second"] == control else -1
+                arm = pair["first"] if sign == 1 else pair["second"]
+                differences[column, arm] = sign * pair["difference"], pair["half"]
+    return differences
+
+
+def test_what_is_said_of_post_training_efficientnet_follows_from_the_table() -> None:
+    name = "post_train_efficientnet"
+    differences = against(name, "untouched")
+    trained = ("DenseCL", "PixPro", "DenseCL+Gram")
+    columns = {column for column, _ in differences}
+    assert len(columns) == 9
+    for column in columns:
+        assert all(
+            abs(differences[column, arm][0]) <= differences[column, arm][1] for arm in trained
+        )
+    lost = [-differences[column, "scratch"][0] for column in columns]
+    assert all(-d > half for (_, arm), (d, half) in differences.items() if arm == "scratch")
+    assert 4.5 <= min(lost) and 68 <= max(lost) < 68.5
+    for column, most in (("retrieval_50.mIoU", 1.3), ("probe_50.mIoU", 2.15)):
+        assert all(sum(differences[column, arm]) < most for arm in trained)
+    few = [differences["probe_1.mIoU", arm] for arm in trained]
+    assert [round(end(d for d, _ in few), 1) for end in (min, max)] == [1.8, 3.7]
+    assert round(min(d - half for d, half in few), 1) == -1.8
+    assert round(max(d + half for d, half in few), 1) == 7.8
+    apart = {}
+    for column in columns:
+        for pair, above in pairs(name, column).items():
+            if above and not pair & {"scratch", "untouched"}:
+                apart.setdefault(column, set()).add((above, *pair - {above}))
+    assert apart == {
+        "retrieval_50.mIoU": {("DenseCL+Gram", "PixPro")},
+        "probe_5.mIoU": {("DenseCL+Gram", "PixPro"), ("DenseCL", "PixPro")},
+    }
+
+
 def test_no_backbone_measured_finds_more_keypoints_than_staying_in_place() -> None:
     """docs/backbones.md: 32.2 % of PF-WILLOW's keypoints are near where they were."""
     with open(ROOT / "docs" / "results" / "backbones.csv", newline="", encoding="utf-8") as file:
