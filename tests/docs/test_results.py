@@ -349,10 +349,29 @@ def test_what_is_said_of_post_training_efficientnet_follows_from_the_table() -> 
     }
 
 
+def backbones(benchmark: str, metric: str) -> dict[str, float]:
+    """Network -> its number in docs/backbones.md; only the four that the page speaks of."""
+    with open(ROOT / "docs" / "results" / "backbones.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == metric]
+    own = {}
+    for row in rows:
+        name = row["network"].partition(".pth")[0]
+        known = name == "efficientnet_lite0_imagenet" or name.endswith("_photos_seed_0")
+        if known and row["protocol"].startswith(benchmark):
+            own[name] = float(row["ours"])
+    assert len(own) == 4
+    return own
+
+
+def test_the_network_taught_by_imagenet_leads_on_camvid_and_trails_in_the_video() -> None:
+    taught = "efficientnet_lite0_imagenet"
+    for benchmark in ("retrieval", "capi-knn"):
+        measured = backbones(benchmark, "mIoU")
+        assert max(measured, key=measured.get) == taught
+    carried = backbones("davis2017-dino", "J_and_F")
+    assert min(carried, key=carried.get) == taught
+
+
 def test_no_backbone_measured_finds_more_keypoints_than_staying_in_place() -> None:
     """docs/backbones.md: 32.2 % of PF-WILLOW's keypoints are near where they were."""
-    with open(ROOT / "docs" / "results" / "backbones.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == "PCK@0.1"]
-    own = ("_photos_seed_0", "efficientnet_lite0_imagenet")  # users add others
-    found = [float(row["ours"]) for row in rows if any(name in row["network"] for name in own)]
-    assert len(found) >= 4 and max(found) < 32.2
+    assert max(backbones("pf-willow", "PCK@0.1").values()) < 32.2
