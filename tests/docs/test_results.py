@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -302,6 +302,38 @@ def test_what_is_said_of_labels_follows_from_the_table() -> None:
         for arm in trained:
             assert above[frozenset((arm, "untrained"))] == arm
         assert not any(above[frozenset(pair)] for pair in itertools.combinations(trained, 2))
+
+
+def test_what_is_said_of_dense_structure_follows_from_the_records() -> None:
+    runs = read_runs(RECORDS / "dense_structure.jsonl.gz")
+    records = [run.record for run in itertools.chain.from_iterable(runs.values())]
+    assert len(records) == 9 and set(map(len, runs.values())) == {3}
+
+    def extent(metric: str, arms: Collection[str] = tuple(runs)) -> tuple[float, float]:
+        values = [run.record.metrics[metric].value for arm in arms for run in runs[arm]]
+        return round(min(values), 2), round(max(values), 2)
+
+    for record in records:
+        course = record.counts["checkpoints"]["samples"]
+        assert len(course) == 25 and course[1:3] == [512, 1024]
+        assert record.counts["pick"] in course[1:3]
+        gain, half = record.counts["gain_over_images"]
+        assert gain + half < 0
+        assert record.metrics["regret"].value > record.metrics["chance_regret"].value
+    assert extent("gain") == (-5.5, -1.27) and extent("regret") == (2.22, 5.52)
+    assert extent("chance_regret") == (0.82, 1.64) and extent("three_regret")[1] == 1.11
+    assert extent("last_regret", ("SimCLR", "PixContrast"))[1] < 0.1
+    assert extent("last_regret", ("PixPro",)) == (0.37, 0.95)
+    assert sum(record.metrics["tau"].value < 0 for record in records) == 8
+    with open(ROOT / "docs/results/dense_structure.csv", newline="", encoding="utf-8") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+
+    def apart(metric: str, arm: str) -> bool:
+        column = f"along_training.{metric}"
+        return abs(float(rows[arm][column])) > float(rows[arm][f"{column} ±"])
+
+    assert [arm for arm in runs if apart("tau", arm)] == ["PixContrast", "PixPro"]
+    assert [arm for arm in runs if apart("tau_samples", arm)] == ["SimCLR", "PixContrast"]
 
 
 def against(name: str, control: str) -> dict[tuple[str, str], tuple[float, float]]:
