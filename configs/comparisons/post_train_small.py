@@ -4,7 +4,7 @@ a published network a ViT that was trained on the photos of real.py.
 Launch:   python tools/train.py configs/quick/simclr_vit_photos64.py
           python tools/compare.py configs/comparisons/post_train_small.py
 Hardware: 2 CPU cores
-Result:   none measured; our own recipe
+Result:   docs/results.md, by the commands of docs/post_training.md; our own recipe
 Knob:     budget
 """
 

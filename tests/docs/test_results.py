@@ -381,6 +381,31 @@ def test_what_is_said_of_post_training_efficientnet_follows_from_the_table() -> 
     }
 
 
+def test_what_is_said_of_post_training_a_vit_follows_from_the_table() -> None:
+    name, arms = "post_train_vit", ("DINO+KoLeo", "iBOT++", "DenseCL")
+    differences = against(name, "untouched")
+    better, worse = set(), set()
+    for (column, arm), (difference, half) in differences.items():
+        if abs(difference) > half:
+            (better if difference > 0 else worse).add((column, arm))
+    assert better == {("retrieval_5.mIoU", arm) for arm in arms}
+    halves = "retrieval_50.mIoU", "probe_50.mIoU"
+    assert worse == {(column, "scratch") for column in halves}
+    for column, ends in (("retrieval_5.mIoU", [0.6, 1.0]), ("retrieval_50.mIoU", [0.7, 1.1])):
+        gains = {arm: differences[column, arm][0] for arm in arms}
+        assert [round(gains[arm], 1) for arm in sorted(gains, key=gains.get)][::2] == ends
+        assert max(gains, key=gains.get) == "DINO+KoLeo"
+    columns = {column for column, _ in differences}
+    among = itertools.product(columns, map(frozenset, itertools.combinations(arms, 2)))
+    assert not any(pairs(name, column)[pair] for column, pair in among)
+    with open(ROOT / "docs/results/post_train_vit.csv", newline="", encoding="utf-8") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    place = rows["baseline position"]
+    assert round(float(place["retrieval_5.mIoU"]), 1) == 17.7
+    few = [float(rows[arm]["retrieval_1.mIoU"]) for arm in (*arms, "untouched", "scratch")]
+    assert max(few) < float(place["retrieval_1.mIoU"])
+
+
 def backbones(benchmark: str, metric: str) -> dict[str, float]:
     """Network -> its number in docs/backbones.md; only the four that the page speaks of."""
     with open(ROOT / "docs" / "results" / "backbones.csv", newline="", encoding="utf-8") as file:
