@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.evaluate.backbones import read_packed
 from benchmarks.evaluate.paired import paired_tables
+from benchmarks.report.runs import Run
 from benchmarks.runs.ledger.decide import read_runs
+from benchmarks.upsampling.league.page import Section
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "docs/results.md"]
@@ -92,6 +95,46 @@ def test_tables_of_upsamplers_follow_from_their_records(name: str) -> None:
     text = (ROOT / "docs" / "results" / f"upsamplers_{name}.md").read_text(encoding="utf-8")
     rows = {line for line in text.splitlines() if line.startswith("|")}
     assert len(rows) > 5 and rows == {line for line in again.splitlines() if line[:1] == "|"}
+
+
+def duel(stride: int, benchmark: str, samples: int = 400) -> Section:
+    """Trained stack, bilinear and blur of the published league, which are judged by themselves."""
+    trained = re.compile(rf"jbu:\S*/jbu_{samples}_(\d)/final.pth")
+    runs: dict[str, list[Run]] = {"jbu": [], "bilinear": [], "blur": []}
+    for record in read_packed(RECORDS / "league_efficientnet.jsonl.gz"):
+        spec = record.subject["spec"]
+        if record.benchmark != benchmark or ("map_stride=16" in spec) != (stride == 16):
+            continue
+        upsampler = record.subject["request"]["upsampler"] or "none"
+        if upsampler in ("bilinear", "blur"):
+            runs[upsampler] += [Run(record, upsampler, seed) for seed in range(3)]
+        elif match := trained.fullmatch(upsampler):
+            runs["jbu"].append(Run(record, upsampler, int(match[1])))
+    assert set(map(len, runs.values())) == {3}
+    return Section(None, samples, None, runs, {}, "mIoU")
+
+
+def test_what_is_said_of_upsamplers_on_a_published_network_follows_from_the_records() -> None:
+    """Decided by mIoU at stride 32 in retrieval alone; by pixel accuracy at stride 16 as well."""
+    for benchmark, answer in (("retrieval", "holds"), ("probe", "is not decided")):
+        assert duel(32, benchmark).answer == answer
+        assert duel(16, benchmark).answer == "is not decided"
+    said = {}
+    for stride, benchmark, metric in (
+        (32, "retrieval", "mIoU"),
+        (32, "probe", "mIoU"),
+        (16, "retrieval", "mIoU"),
+        (16, "probe", "mIoU"),
+        (16, "retrieval", "pixel_accuracy"),
+    ):
+        section = duel(stride, benchmark)
+        against = [section.against(metric, rival) for rival in ("bilinear", "blur")]
+        said[stride, benchmark, metric] = [text.partition(",")[0] for text in against]
+    assert said[32, "retrieval", "mIoU"] == ["+2.22 ± 0.78", "+1.58 ± 0.75"]
+    assert said[32, "probe", "mIoU"] == ["+1.65 ± 2.35", "+1.27 ± 2.48"]
+    assert said[16, "retrieval", "mIoU"] == ["+1.07 ± 2.00", "+0.29 ± 1.24"]
+    assert said[16, "probe", "mIoU"] == ["+1.66 ± 2.90", "-0.40 ± 2.33"]
+    assert said[16, "retrieval", "pixel_accuracy"] == ["+1.25 ± 0.65", "+0.50 ± 0.46"]
 
 
 def test_the_trained_stack_is_below_bilinear_on_each_network_of_camvid() -> None:
