@@ -137,6 +137,30 @@ def test_what_is_said_of_upsamplers_on_a_published_network_follows_from_the_reco
     assert said[16, "retrieval", "pixel_accuracy"] == ["+1.25 ± 0.65", "+0.50 ± 0.46"]
 
 
+def test_what_is_said_of_the_published_networks_other_upsamplers_follows_from_the_page() -> None:
+    """Letters of the league's own tables, by mIoU."""
+    text = (ROOT / "docs/results/league_efficientnet.md").read_text(encoding="utf-8")
+    tables = {}
+    for section in text.split("\n## ")[1:]:
+        benchmark, stride = section.partition(":")[0], int(section.split("(stride ")[1][:2])
+        rows = re.findall(r"^\| (\S+) \| ([\d.]+) ± [\d.]+ \| \S+ (\w+) \|", section, re.M)
+        tables[stride, benchmark] = {row[0]: (float(row[1]), set(row[2])) for row in rows}
+    assert len(tables) == 4
+    wide, lowest = "blur?sigma=1.5", []
+    for (stride, benchmark), rows in tables.items():
+        lowest.append(min(rows, key=rows.get))
+        apart = not rows[wide][1] & rows["bilinear"][1]
+        assert apart == (stride == 32)
+        assert bool(rows["blur"][1] & rows["bilinear"][1]) == ((stride, benchmark) != (16, "probe"))
+        with_filter = rows["jbu"][1] & rows["bilateral"][1]
+        assert bool(with_filter) == ((stride, benchmark) != (32, "retrieval"))
+        if stride == 16:
+            assert max(rows, key=rows.get) == "guided" and rows["guided"][1] & rows["jbu"][1]
+    assert lowest.count(wide) == 3
+    first = tables[32, "retrieval"]
+    assert first["jbu"][1] == {"A"} and first["bilateral"][1] == {"B"} != first["bilinear"][1]
+
+
 def test_the_trained_stack_is_below_bilinear_on_each_network_of_camvid() -> None:
     runs = read_runs(RECORDS / "upsamplers.jsonl.gz")
     for benchmark in ("probe", "retrieval"):

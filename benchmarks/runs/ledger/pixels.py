@@ -247,7 +247,8 @@ _UPSAMPLED = dict(
     place="FeatUp's table 1, UNCONFIRMED (recalled). Others measured gains of −3.3 to +2.5 mIoU "
     "over bilinear on DINOv2 features, and small ones in depth (JAFAR, AnyUp, LoftUp)",
     scale="three PixContrast networks of configs/comparisons/real.py, a stack trained for each on "
-    "its photos",
+    "its photos; docs/results.md has a network taught by ImageNet, where the stack is not below "
+    "bilinear or a blur",
 )
 _TRAINED = (
     "python tools/train_upsampler.py work_dirs/real/PixContrast/seed_N/pretrain/final.pth "
