@@ -130,6 +130,11 @@ def test_what_is_said_of_upsamplers_on_a_published_network_follows_from_the_reco
         section = duel(stride, benchmark)
         against = [section.against(metric, rival) for rival in ("bilinear", "blur")]
         said[stride, benchmark, metric] = [text.partition(",")[0] for text in against]
+    longer = {name: duel(32, name, 1600) for name in ("retrieval", "probe")}
+    assert longer["retrieval"].against("mIoU", "bilinear") == "+2.41 ± 0.68, better"
+    assert longer["retrieval"].against("mIoU", "blur") == "+1.77 ± 0.75, better"
+    assert longer["probe"].against("mIoU", "bilinear") == "+2.23 ± 2.43, not separable"
+    assert longer["probe"].against("mIoU", "blur") == "+1.85 ± 2.52, not separable"
     assert said[32, "retrieval", "mIoU"] == ["+2.22 ± 0.78", "+1.58 ± 0.75"]
     assert said[32, "probe", "mIoU"] == ["+1.65 ± 2.35", "+1.27 ± 2.48"]
     assert said[16, "retrieval", "mIoU"] == ["+1.07 ± 2.00", "+0.29 ± 1.24"]
